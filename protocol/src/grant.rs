@@ -1,0 +1,169 @@
+//! What does a grant look like from outside?
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, secret};
+
+/// Where a grant stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum GrantStatus {
+    /// Refused; nothing was given.
+    Denied,
+    /// A person has to say yes first.
+    PendingApproval,
+    /// Accepted and written down; nothing was done yet.
+    Pending,
+    /// The target is being changed.
+    Applying,
+    /// It did not become active: what was done is being undone.
+    Undoing,
+    /// It did not become active and nothing is left of it.
+    Failed,
+    /// The permission is there.
+    Active,
+    /// The permission is being taken back.
+    Revoking,
+    /// The target has accepted; being read back.
+    Settling,
+    /// Taking back keeps failing; it is tried for ever, and somebody is told.
+    Stuck,
+    /// The target itself ended it at the deadline; what is left is being removed.
+    Expired,
+    /// Gone, verified.
+    Revoked,
+}
+
+impl GrantStatus {
+    /// Every status, in the order of a grant's life.
+    pub const ALL: &'static [Self] = &[
+        Self::Denied,
+        Self::PendingApproval,
+        Self::Pending,
+        Self::Applying,
+        Self::Undoing,
+        Self::Failed,
+        Self::Active,
+        Self::Revoking,
+        Self::Settling,
+        Self::Stuck,
+        Self::Expired,
+        Self::Revoked,
+    ];
+
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::PendingApproval => "pending_approval",
+            Self::Pending => "pending",
+            Self::Applying => "applying",
+            Self::Undoing => "undoing",
+            Self::Failed => "failed",
+            Self::Active => "active",
+            Self::Revoking => "revoking",
+            Self::Settling => "settling",
+            Self::Stuck => "stuck",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Nothing will happen to it any more.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Denied | Self::Failed | Self::Revoked => true,
+            Self::PendingApproval
+            | Self::Pending
+            | Self::Applying
+            | Self::Undoing
+            | Self::Active
+            | Self::Revoking
+            | Self::Settling
+            | Self::Stuck
+            | Self::Expired => false,
+        }
+    }
+}
+
+/// Who ends the permission at the deadline if nobody gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum EnforcedBy {
+    /// The target: access ends even if every broker is dead.
+    Cloud,
+    /// The broker: access ends when a broker runs.
+    Broker,
+}
+
+/// What the step uses. Given once, in the answer to elevate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Credentials {
+    /// A signed JWT; the step finds it in `CLOUDANIX_GRANT_TOKEN`.
+    Token {
+        /// The JWT in compact form.
+        #[serde(serialize_with = "secret::on_the_wire")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
+        token: Secret,
+    },
+}
+
+/// One elevation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Grant {
+    /// `elev-…`
+    pub id: GrantId,
+    /// Where it stands.
+    pub status: GrantStatus,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// What was asked for and permitted.
+    pub policies: Vec<PolicyName>,
+    /// Where permission is given: `token`.
+    pub target: String,
+    /// For how long it was asked.
+    pub ttl: Ttl,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// When it became active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted_at: Option<Timestamp>,
+    /// The deadline.
+    pub expires_at: Timestamp,
+    /// When it had ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended or was refused, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<String>,
+    /// Who ends it at the deadline.
+    pub enforced_by: EnforcedBy,
+    /// How often the holder must beat, in seconds; absent when only the deadline counts. Silent for three
+    /// times as long, the grant is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_seconds: Option<u32>,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// Why it was asked for, as the client says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Only in the answer to elevate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+}
+
+/// A page of grants.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GrantList {
+    /// Newest first.
+    pub grants: Vec<Grant>,
+    /// Give this as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<GrantId>,
+}

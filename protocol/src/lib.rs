@@ -1,0 +1,31 @@
+//! What do client and broker say to each other?
+//!
+//! Wire types, error codes and ids, and nothing else: no I/O, no clock, no randomness. Both ends depend on
+//! this crate and meet nowhere else. Field names are the API; the OpenAPI document is generated from these
+//! types (feature `openapi`).
+
+pub mod agents;
+pub mod auth_token;
+pub mod elevate;
+pub mod grant;
+pub mod ids;
+pub mod problem;
+pub mod provenance;
+pub mod revoke;
+pub mod routes;
+pub mod secret;
+pub mod timeline;
+pub mod timestamp;
+pub mod ttl;
+
+pub use auth_token::AuthToken;
+pub use elevate::{Decision, ElevateRequest};
+pub use grant::{Credentials, EnforcedBy, Grant, GrantList, GrantStatus};
+pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, PolicyName};
+pub use problem::{ErrorCode, Problem};
+pub use provenance::{Facts, Platform, Provenance, Trust};
+pub use revoke::RevokeCause;
+pub use secret::Secret;
+pub use timeline::{EventKind, Source, Timeline, TimelineEvent};
+pub use timestamp::Timestamp;
+pub use ttl::Ttl;

@@ -1,0 +1,175 @@
+//! What went wrong, for a program and for a person? RFC 9457 problem documents with a stable code.
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem document (RFC 9457).
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+        /// Why a request was refused. The text of a code never changes; new ones may come.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documents.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable text: `policy_not_permitted`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The HTTP status that always comes with it.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// The same few words for every occurrence.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// The code with this text, if this version knows it.
+            pub fn from_code(code: &str) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+codes! {
+    /// No `Authorization: Bearer` header.
+    AuthTokenMissing = "auth_token_missing", 401, "no auth token";
+    /// Malformed, unknown, expired or revoked: a stranger is not told which.
+    AuthTokenInvalid = "auth_token_invalid", 401, "auth token not accepted";
+    /// The auth token is another agent's than the one named in the request.
+    AgentMismatch = "agent_mismatch", 401, "the credentials lead to different agents";
+    /// The agent's trust rules need an OIDC token and the request has none.
+    OidcTokenMissing = "oidc_token_missing", 401, "no OIDC token";
+    /// Malformed, expired, not yet valid, wrong audience, or a signature that does not verify.
+    OidcTokenInvalid = "oidc_token_invalid", 401, "OIDC token not accepted";
+    /// A token that may be used once (or by one job) came again.
+    OidcTokenReplayed = "oidc_token_replayed", 401, "OIDC token used before";
+    /// No trust rule of the agent names the token's issuer.
+    IssuerNotTrusted = "issuer_not_trusted", 401, "issuer not trusted for this agent";
+    /// A verified token whose claims no trust rule accepts.
+    ClaimsNotTrusted = "claims_not_trusted", 403, "claims not trusted for this agent";
+    /// A run for a pull request from a fork.
+    ForkRefused = "fork_refused", 403, "forked pull requests are refused";
+    /// A CircleCI job that somebody reran with SSH.
+    SshRerunRefused = "ssh_rerun_refused", 403, "jobs rerun with SSH are refused";
+    /// An operator switched the agent off.
+    AgentDisabled = "agent_disabled", 403, "agent disabled";
+    /// Outside the agent's boundary.
+    PolicyNotPermitted = "policy_not_permitted", 403, "policy outside the boundary";
+    /// Longer than the agent's longest session.
+    TtlTooLong = "ttl_too_long", 403, "longer than the longest session";
+    /// Another target than the boundary's.
+    TargetNotPermitted = "target_not_permitted", 403, "target outside the boundary";
+    /// Unknown, or another agent's: a caller is not told which.
+    GrantNotFound = "grant_not_found", 404, "no such grant";
+    /// No agent is registered under this id.
+    AgentNotFound = "agent_not_found", 404, "no such agent";
+    /// The agent has no auth token with this id.
+    TokenNotFound = "token_not_found", 404, "no such auth token";
+    /// No such path.
+    RouteNotFound = "route_not_found", 404, "no such path";
+    /// The path exists, with other methods.
+    MethodNotAllowed = "method_not_allowed", 405, "method not allowed";
+    /// An idempotency key came again with another request.
+    IdempotencyConflict = "idempotency_conflict", 409, "idempotency key used for another request";
+    /// The grant has ended, or is ending.
+    GrantEnded = "grant_ended", 409, "the grant has ended";
+    /// A create-only registration of an id that exists.
+    AgentExists = "agent_exists", 409, "agent exists";
+    /// Longer than the endpoint's limit.
+    BodyTooLarge = "body_too_large", 413, "body too large";
+    /// Another content type than the endpoint reads.
+    UnsupportedMediaType = "unsupported_media_type", 415, "content type not supported";
+    /// A body, query or header that does not have the documented form.
+    InvalidRequest = "invalid_request", 422, "request not understood";
+    /// A registration that cannot be accepted.
+    InvalidRegistration = "invalid_registration", 422, "registration refused";
+    /// Too many requests from this agent or address.
+    RateLimited = "rate_limited", 429, "too many requests";
+    /// A fault of ours.
+    Internal = "internal", 500, "internal error";
+    /// The target refused or failed; what had been done was undone.
+    TargetFailed = "target_failed", 502, "the target failed";
+    /// The issuer's keys cannot be had just now.
+    IssuerUnavailable = "issuer_unavailable", 503, "the OIDC issuer cannot be reached";
+    /// The store cannot be reached or is full.
+    StoreUnavailable = "store_unavailable", 503, "the store cannot be reached";
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A problem document. `detail` names what was expected and what was found; `hint` says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `urn:cloudanix-jit:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same few words for every occurrence of the code.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable code; kept as text because a newer broker may send one that we do not know.
+    pub code: String,
+    /// What was expected and what was found.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// Names this occurrence in the broker's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+impl Problem {
+    /// The document for a code and what was expected and found.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:cloudanix-jit:problem:{}", code.as_str()),
+            title: code.title().to_owned(),
+            status: code.status(),
+            code: code.as_str().to_owned(),
+            detail: detail.into(),
+            hint: None,
+            request_id: None,
+        }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The code, if this version knows it.
+    pub fn known_code(&self) -> Option<ErrorCode> {
+        ErrorCode::from_code(&self.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_read_back_and_are_unique() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_code(code.as_str()), Some(*code));
+            assert!((400..=599).contains(&code.status()));
+        }
+    }
+}

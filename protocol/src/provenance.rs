@@ -1,0 +1,153 @@
+//! Where did the request come from? What the issuer signed, and apart from it what the client only says.
+
+use serde::{Deserialize, Serialize};
+
+/// What proved that the workload is the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Trust {
+    /// An OIDC token that a trust rule accepts, and the auth token.
+    #[default]
+    Oidc,
+    /// The auth token alone, allowed by `dangerous` in the registration.
+    AuthTokenOnly,
+}
+
+/// The kind of system whose identity a workload presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Platform {
+    /// GitHub Actions, github.com and Enterprise.
+    Github,
+    /// GitLab CI, gitlab.com and self-managed.
+    Gitlab,
+    /// Bitbucket Pipelines.
+    Bitbucket,
+    /// CircleCI.
+    Circleci,
+    /// Jenkins with the oidc-provider plugin.
+    Jenkins,
+    /// Buildkite.
+    Buildkite,
+    /// Azure DevOps pipelines.
+    AzureDevops,
+    /// A Kubernetes service account's projected token (Argo and Tekton among them).
+    Kubernetes,
+    /// Google Cloud's instance identity.
+    Gcp,
+    /// Any other issuer that follows OIDC discovery.
+    Oidc,
+}
+
+impl Platform {
+    /// As it is written in registrations and provenance.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+            Self::Bitbucket => "bitbucket",
+            Self::Circleci => "circleci",
+            Self::Jenkins => "jenkins",
+            Self::Buildkite => "buildkite",
+            Self::AzureDevops => "azure-devops",
+            Self::Kubernetes => "kubernetes",
+            Self::Gcp => "gcp",
+            Self::Oidc => "oidc",
+        }
+    }
+}
+
+/// What is known of one run, in the same words for every platform.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Facts {
+    /// The repository or project: `octo-org/my-app`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The workflow, pipeline or job name: `deploy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// The run, pipeline or build: the number that people see where there is one, else its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Which try of that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<String>,
+    /// The job in the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    /// The step in the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The branch, tag or ref.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<String>,
+    /// Who started it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The deployment environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What started it: `push`, `schedule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// The pod, as `namespace/name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Where a person can look at the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl Facts {
+    /// Every fact that is there, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
+            ("repository", &self.repository),
+            ("workflow", &self.workflow),
+            ("run", &self.run),
+            ("attempt", &self.attempt),
+            ("job", &self.job),
+            ("step", &self.step),
+            ("commit", &self.commit),
+            ("ref", &self.git_ref),
+            ("actor", &self.actor),
+            ("environment", &self.environment),
+            ("event", &self.event),
+            ("pod", &self.pod),
+            ("url", &self.url),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
+    }
+}
+
+/// Where a grant came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Provenance {
+    /// What proved the identity.
+    #[serde(default)]
+    pub trust: Trust,
+    /// The platform of the token's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// The token's `iss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The token's `sub`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// From claims that the issuer signed.
+    #[serde(default)]
+    pub signed: Facts,
+    /// From the client's environment: nothing vouches for it.
+    #[serde(default)]
+    pub claimed: Facts,
+}

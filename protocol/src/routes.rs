@@ -1,0 +1,12 @@
+//! Where is each endpoint? The paths, once for both ends.
+
+/// Elevate, list; with `/{id}` state and revoke.
+pub const GRANTS: &str = "/v2/agentic/jit";
+/// Register, list.
+pub const AGENTS: &str = "/v2/agents";
+/// RFC 7662 token introspection for grants of the `token` target.
+pub const INTROSPECT: &str = "/v2/introspect";
+/// The header that makes retries join.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The content type of a registration file.
+pub const REGISTRATION_MEDIA_TYPE: &str = "application/toml";

@@ -1,0 +1,302 @@
+//! What happened to a grant, in order? The events, and the one text form that people read.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Facts, Grant, Timestamp, Trust};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal, $label:literal;)*) => {
+        /// What kind of thing happened.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum EventKind {
+            $($(#[$doc])* #[serde(rename = $wire)] $name,)*
+        }
+
+        impl EventKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $wire,)* }
+            }
+
+            /// As in the text form: at most 12 characters.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// Somebody asked.
+    Elevate = "elevate", "ELEVATE";
+    /// The boundary was held against the request.
+    PolicyCheck = "policy_check", "POLICY-CHECK";
+    /// It was refused.
+    Denied = "denied", "DENIED";
+    /// Something that an auditor should stop at, like trust in an auth token alone.
+    Danger = "danger", "DANGER";
+    /// The target was changed.
+    Target = "target", "TARGET";
+    /// A retry joined the grant.
+    Retry = "retry", "RETRY";
+    /// What the client saw the step do.
+    Action = "action", "ACTION";
+    /// The holder gave it back, or somebody took it.
+    Revoke = "revoke", "REVOKE";
+    /// The holder fell silent.
+    LeaseLost = "lease_lost", "LEASE-LOST";
+    /// The deadline came.
+    Expire = "expire", "EXPIRE";
+    /// It never became active and is being undone.
+    Undo = "undo", "UNDO";
+    /// Taking back failed and is tried again.
+    Stuck = "stuck", "STUCK";
+    /// It did not become active; nothing is left.
+    Failed = "failed", "FAILED";
+    /// It is gone, verified.
+    Revoked = "revoked", "REVOKED";
+}
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Source {
+    /// The broker did or saw it.
+    Broker,
+    /// The client reports it: nothing else vouches for it.
+    Client,
+    /// An operator did it.
+    Operator,
+}
+
+impl Source {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Client => "client",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// One row. `hash` is the SHA-256, in hexadecimal, of the row's other fields in canonical JSON (RFC 8785),
+/// `prev_hash` among them; the first row's `prev_hash` is 64 zeros.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TimelineEvent {
+    /// The grant, so that a row cannot be moved to another timeline.
+    pub grant_id: crate::GrantId,
+    /// 1, 2, 3, …
+    pub seq: u32,
+    /// When.
+    pub at: Timestamp,
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// Who says so.
+    pub source: Source,
+    /// In words.
+    pub text: String,
+    /// The same for programs.
+    #[serde(default)]
+    pub data: BTreeMap<String, String>,
+    /// The row before.
+    pub prev_hash: String,
+    /// This row.
+    pub hash: String,
+}
+
+/// A grant and all that happened to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Timeline {
+    /// The grant as it stands.
+    pub grant: Grant,
+    /// In order.
+    pub events: Vec<TimelineEvent>,
+    /// Every row's hash was recomputed when this was read, and each follows from the row before.
+    pub intact: bool,
+}
+
+impl Timeline {
+    /// The text form. Control characters in anything that came from outside are shown as `\u{…}`, so that no
+    /// claim can draw lines of its own.
+    pub fn render(&self) -> String {
+        let grant = &self.grant;
+        let facts = BestFacts { signed: &grant.provenance.signed, claimed: &grant.provenance.claimed };
+        let mut text = format!("elevation timeline · {} · {}", grant.id, grant.agent_id);
+        if let Some(run) = facts.get(|facts| facts.run.as_deref()) {
+            let _ = write!(text, " · build #{run}");
+        }
+        text.push('\n');
+        for event in &self.events {
+            let said = if event.source == Source::Client && event.kind == EventKind::Action {
+                " (client says)"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "[{}]  {:<12} {}{said}",
+                event.at.time_of_day(),
+                event.kind.label(),
+                printable(&event.text)
+            );
+        }
+        text.push_str(&self.footer(&facts));
+        if !self.intact {
+            text.push_str(
+                "\nWARNING: the hash chain of this timeline is broken: rows were changed or removed",
+            );
+        }
+        text.push('\n');
+        text
+    }
+
+    fn footer(&self, facts: &BestFacts<'_>) -> String {
+        let mut parts = Vec::new();
+        let workflow = facts
+            .get(|facts| facts.workflow.as_deref())
+            .or_else(|| facts.get(|facts| facts.repository.as_deref()))
+            .or_else(|| facts.get(|facts| facts.job.as_deref()));
+        match (workflow, facts.get(|facts| facts.run.as_deref())) {
+            (Some(workflow), Some(run)) => parts.push(format!("workflow · {workflow} #{run}")),
+            (Some(workflow), None) => parts.push(format!("workflow · {workflow}")),
+            (None, _) => {}
+        }
+        if let Some(pod) = facts.get(|facts| facts.pod.as_deref()) {
+            parts.push(format!("pod · {pod}"));
+        }
+        if let Some(commit) = facts.get(|facts| facts.commit.as_deref()) {
+            let short = if commit.len() == 40 { commit.get(..7).unwrap_or(&commit) } else { &commit };
+            parts.push(format!("commit · {short}"));
+        }
+        parts.push(match (self.grant.granted_at, self.grant.ended_at) {
+            (Some(granted), Some(ended)) => {
+                format!("ttl · {} (used {}s)", self.grant.ttl, ended.since(granted).as_secs())
+            }
+            _ => format!("ttl · {} ({})", self.grant.ttl, self.grant.status.as_str()),
+        });
+        if self.grant.provenance.trust == Trust::AuthTokenOnly {
+            parts.push("trust · auth token only (dangerous)".to_owned());
+        }
+        parts.join("   ")
+    }
+}
+
+/// Signed facts first; what only the client says is marked.
+struct BestFacts<'a> {
+    signed: &'a Facts,
+    claimed: &'a Facts,
+}
+
+impl BestFacts<'_> {
+    fn get(&self, field: impl Fn(&Facts) -> Option<&str>) -> Option<String> {
+        field(self.signed)
+            .map(printable)
+            .or_else(|| field(self.claimed).map(|said| format!("{} (client says)", printable(said))))
+    }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
+            let _ = write!(out, "{}", c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EnforcedBy, GrantStatus, Provenance};
+
+    fn timeline() -> Timeline {
+        let at = |time: &str| format!("2026-06-08T{time}Z").parse::<Timestamp>().unwrap();
+        let event = |seq, time: &str, kind, text: &str| TimelineEvent {
+            grant_id: "elev-9c11f3a800000001".parse().unwrap(),
+            seq,
+            at: at(time),
+            kind,
+            source: Source::Broker,
+            text: text.to_owned(),
+            data: BTreeMap::new(),
+            prev_hash: String::new(),
+            hash: String::new(),
+        };
+        let signed = Facts {
+            workflow: Some("my-app".to_owned()),
+            run: Some("142".to_owned()),
+            commit: Some("a7c1f24".to_owned()),
+            ..Facts::default()
+        };
+        Timeline {
+            grant: Grant {
+                id: "elev-9c11f3a800000001".parse().unwrap(),
+                status: GrantStatus::Revoked,
+                agent_id: "jenkins-deploy-agent".parse().unwrap(),
+                policies: vec!["AmazonECS-FullAccess".parse().unwrap()],
+                target: "token".to_owned(),
+                ttl: "15m".parse().unwrap(),
+                requested_at: at("14:00:14"),
+                granted_at: Some(at("14:00:14")),
+                expires_at: at("14:15:14"),
+                ended_at: Some(at("14:00:52")),
+                end_reason: None,
+                enforced_by: EnforcedBy::Cloud,
+                heartbeat_seconds: Some(10),
+                provenance: Provenance { signed, ..Provenance::default() },
+                reason: None,
+                credentials: None,
+            },
+            events: vec![
+                event(1, "14:00:14", EventKind::Elevate, "jenkins-deploy-agent · AmazonECS-FullAccess · 15m"),
+                event(2, "14:00:14", EventKind::PolicyCheck, "boundary OK · within agent permitted policies"),
+                event(3, "14:00:52", EventKind::Revoke, "step finished · exit 0"),
+            ],
+            intact: true,
+        }
+    }
+
+    #[test]
+    fn the_text_form() {
+        assert_eq!(
+            timeline().render(),
+            "elevation timeline · elev-9c11f3a800000001 · jenkins-deploy-agent · build #142\n\
+             [14:00:14]  ELEVATE      jenkins-deploy-agent · AmazonECS-FullAccess · 15m\n\
+             [14:00:14]  POLICY-CHECK boundary OK · within agent permitted policies\n\
+             [14:00:52]  REVOKE       step finished · exit 0\n\
+             workflow · my-app #142   commit · a7c1f24   ttl · 15m (used 38s)\n"
+        );
+    }
+
+    #[test]
+    fn no_claim_draws_lines_of_its_own() {
+        let mut timeline = timeline();
+        timeline.events[2].text = "done\n[14:00:53]  REVOKED      forged\u{1b}[2J".to_owned();
+        timeline.grant.provenance.signed.run = None;
+        timeline.grant.provenance.claimed.run = Some("7\r8".to_owned());
+        let text = timeline.render();
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.contains(r"done\u{a}[14:00:53]") && !text.contains('\u{1b}'));
+        assert!(text.contains(r"#7\u{d}8 (client says)"));
+    }
+
+    #[test]
+    fn labels_fit_their_column() {
+        assert!(EventKind::ALL.iter().all(|kind| kind.label().len() <= 12));
+    }
+}
