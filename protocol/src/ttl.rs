@@ -45,7 +45,7 @@ impl Ttl {
 
 impl From<Ttl> for Duration {
     fn from(ttl: Ttl) -> Self {
-        Self::from_secs(u64::from(ttl.secs))
+        Self::from_secs(u64::from(ttl.0))
     }
 }
 
