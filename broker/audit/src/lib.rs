@@ -1,1 +1,129 @@
-//! placeholder
+//! What happened, provably?
+//!
+//! Each grant's timeline is a chain: every row carries the hash of the row before it, and its own hash over
+//! all its other fields. Changing, removing (but for the last ones) or moving a row shows. Checkpoints over
+//! many grants, and delivery to the user's own bucket, have their room here and are not built yet: see
+//! `docs/roadmap.md`.
+
+use domain::NewEvent;
+use protocol::{GrantId, TimelineEvent};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// The `prev_hash` of a first row.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Gives rows their numbers and hashes, following the last stored row (its number and hash), if any.
+pub fn chain(grant: &GrantId, last: Option<(u32, &str)>, events: &[NewEvent]) -> Vec<TimelineEvent> {
+    let (mut seq, mut prev_hash) = last.map_or((0, GENESIS.to_owned()), |(seq, hash)| (seq, hash.to_owned()));
+    events
+        .iter()
+        .map(|event| {
+            seq += 1;
+            let mut row = TimelineEvent {
+                grant_id: grant.clone(),
+                seq,
+                at: event.at,
+                kind: event.kind,
+                source: event.source,
+                text: event.text.clone(),
+                data: event.data.clone(),
+                prev_hash: std::mem::take(&mut prev_hash),
+                hash: String::new(),
+            };
+            row.hash = hash(&row);
+            prev_hash.clone_from(&row.hash);
+            row
+        })
+        .collect()
+}
+
+/// Whether a grant's stored rows are the ones that were written, from the first on without a gap.
+pub fn is_intact(grant: &GrantId, rows: &[TimelineEvent]) -> bool {
+    let mut prev_hash = GENESIS;
+    for (expected_seq, row) in (1..).zip(rows) {
+        let follows = row.seq == expected_seq && row.grant_id == *grant && row.prev_hash == prev_hash;
+        if !follows || row.hash != hash(row) {
+            return false;
+        }
+        prev_hash = &row.hash;
+    }
+    !rows.is_empty()
+}
+
+/// SHA-256 of the row without `hash`, in canonical JSON (RFC 8785), in hexadecimal. The keys are ASCII and the
+/// values strings and small integers, for which serde's sorted maps and shortest forms are the canonical ones.
+fn hash(row: &TimelineEvent) -> String {
+    let mut value = serde_json::to_value(row).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields.remove("hash");
+        for part in fields.values_mut() {
+            if let Value::Object(inner) = part {
+                inner.sort_keys();
+            }
+        }
+        fields.sort_keys();
+    }
+    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{EventKind, Timestamp};
+
+    use super::*;
+
+    fn rows() -> Vec<TimelineEvent> {
+        let event =
+            |secs, kind, text: &str| NewEvent::new(Timestamp::from_secs(secs), kind, text).with("n", secs);
+        let first = chain(
+            &grant(),
+            None,
+            &[event(1, EventKind::Elevate, "asked"), event(1, EventKind::PolicyCheck, "fine")],
+        );
+        let last = first.last().map(|row| (row.seq, row.hash.as_str()));
+        let mut rows = first.clone();
+        rows.extend(chain(&grant(), last, &[event(2, EventKind::Revoke, "given back")]));
+        rows
+    }
+
+    fn grant() -> GrantId {
+        GrantId::from_random([1; 8])
+    }
+
+    #[test]
+    fn a_chain_that_was_left_alone_is_intact() {
+        assert!(is_intact(&grant(), &rows()));
+        assert_eq!(rows().iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn every_kind_of_change_shows() {
+        let changed = |change: fn(&mut Vec<TimelineEvent>)| {
+            let mut rows = rows();
+            change(&mut rows);
+            is_intact(&grant(), &rows)
+        };
+        assert!(!changed(|rows| rows[1].text = "forged".to_owned()));
+        assert!(!changed(|rows| rows[1].at = Timestamp::from_secs(9)));
+        assert!(!changed(|rows| rows[0].data.clear()));
+        assert!(!changed(|rows| drop(rows.remove(1))));
+        assert!(!changed(|rows| drop(rows.remove(0))));
+        assert!(!changed(|rows| rows.swap(0, 1)));
+        assert!(!changed(Vec::clear));
+        assert!(!is_intact(&GrantId::from_random([2; 8]), &rows()));
+    }
+
+    /// The figure is what `printf '%s' '{"at":…}' | sha256sum` gives for the row's canonical JSON.
+    #[test]
+    fn anybody_can_compute_the_hash() {
+        let row = &rows()[0];
+        let canonical = format!(
+            "{{\"at\":\"1970-01-01T00:00:01.000Z\",\"data\":{{\"n\":\"1\"}},\"grant_id\":\"{}\",\"kind\":\"elevate\",\
+             \"prev_hash\":\"{GENESIS}\",\"seq\":1,\"source\":\"broker\",\"text\":\"asked\"}}",
+            grant()
+        );
+        let expected: String = Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(row.hash, expected);
+    }
+}

@@ -1,0 +1,547 @@
+//! What may happen to a grant, and what is written down when it does?
+//!
+//! A grant is moved by methods that consume it and give back the moved grant with the timeline rows of the
+//! move: the store commits both in one transaction. A move that the state does not allow gives the grant back
+//! unchanged in the error.
+
+use std::collections::BTreeMap;
+
+use protocol::{
+    AgentId, EnforcedBy, EventKind, GrantId, GrantStatus, IdempotencyKey, PolicyName, Provenance,
+    RevokeCause, Source, Timestamp, Trust, Ttl,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::boundary::TargetKind;
+use crate::event::NewEvent;
+
+/// One elevation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Names it everywhere, and names what is made for it at the target.
+    pub id: GrantId,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// The client's key; a retry with the same key joins this grant. A refusal keeps none.
+    pub key: Option<IdempotencyKey>,
+    /// SHA-256 of what was asked, in hexadecimal: the same key with another hash is a conflict.
+    pub request_hash: String,
+    /// What was asked for and permitted.
+    pub policies: Vec<PolicyName>,
+    /// Where.
+    pub target: TargetKind,
+    /// For how long it was asked.
+    pub ttl: Ttl,
+    /// Why, as the client says.
+    pub reason: Option<String>,
+    /// Where it came from.
+    pub provenance: Provenance,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// The deadline. Nothing ever moves it.
+    pub expires_at: Timestamp,
+    /// Who ends it at the deadline.
+    pub enforced_by: EnforcedBy,
+    /// What is done at the target, in order, with all that undoing it needs. Pinned when the grant is made:
+    /// a later edit of the agent does not change how this grant is undone.
+    pub steps: Vec<Step>,
+    /// Where it stands.
+    pub state: State,
+}
+
+/// One change at the target: an intent is written for it before it is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done: `issue-token`.
+    pub action: String,
+    /// To what; derived from the grant's id, so that doing and undoing it again needs no remembered ids.
+    pub object: String,
+    /// What else doing and undoing it needs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
+}
+
+/// Where a grant stands, with the facts of just that state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum State {
+    /// Refused. Final.
+    Denied {
+        /// Why, in words.
+        why: String,
+    },
+    /// Intents are written; the target is being changed by whoever holds the claim.
+    Applying {
+        /// Until when. After that nobody is at it any more, and it is undone.
+        claimed_until: Timestamp,
+    },
+    /// It never became active.
+    Undoing {
+        /// Why.
+        cause: EndCause,
+        /// How often undoing was tried.
+        attempts: u32,
+        /// When it is tried (again).
+        retry_at: Timestamp,
+    },
+    /// It never became active and nothing is left. Final.
+    Failed {
+        /// Why.
+        cause: EndCause,
+        /// When nothing was left.
+        ended_at: Timestamp,
+    },
+    /// The permission is there.
+    Active {
+        /// Since when.
+        granted_at: Timestamp,
+    },
+    /// Being taken back.
+    Revoking(Ending),
+    /// Accepted by the target; to be read back.
+    Settling(Ending),
+    /// Taking back failed often; it goes on, and somebody is told.
+    Stuck(Ending),
+    /// Ended by the target itself; the rest is being removed.
+    Expired(Ending),
+    /// Gone, verified. Final.
+    Revoked {
+        /// Since when the permission had been there.
+        granted_at: Timestamp,
+        /// Why it ended.
+        cause: EndCause,
+        /// When nothing was left.
+        ended_at: Timestamp,
+    },
+}
+
+/// The way from active to gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Since when the permission had been there.
+    pub granted_at: Timestamp,
+    /// Why it ends.
+    pub cause: EndCause,
+    /// When it began to end.
+    pub asked_at: Timestamp,
+    /// How often taking back was tried.
+    pub attempts: u32,
+    /// When it is tried (again).
+    pub retry_at: Timestamp,
+}
+
+/// Why a grant ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// The client gave it back.
+    Client(RevokeCause),
+    /// The deadline came.
+    Deadline,
+    /// The holder fell silent.
+    LeaseLost,
+    /// The agent was switched off.
+    AgentDisabled,
+    /// An operator ended it.
+    Operator,
+    /// The broker stopped, or lost the claim, before it became active.
+    NeverAcknowledged,
+    /// The target refused or failed.
+    TargetFailed(String),
+}
+
+impl EndCause {
+    /// For the timeline.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Client(cause) => cause.in_words(),
+            Self::Deadline => "deadline reached".to_owned(),
+            Self::LeaseLost => "holder fell silent".to_owned(),
+            Self::AgentDisabled => "agent disabled".to_owned(),
+            Self::Operator => "ended by an operator".to_owned(),
+            Self::NeverAcknowledged => "never acknowledged · undone".to_owned(),
+            Self::TargetFailed(why) => format!("target failed · {why}"),
+        }
+    }
+
+    fn source(&self) -> Source {
+        match self {
+            Self::Client(_) => Source::Client,
+            Self::AgentDisabled | Self::Operator => Source::Operator,
+            Self::Deadline | Self::LeaseLost | Self::NeverAcknowledged | Self::TargetFailed(_) => {
+                Source::Broker
+            }
+        }
+    }
+
+    fn kind(&self) -> EventKind {
+        match self {
+            Self::Deadline => EventKind::Expire,
+            Self::LeaseLost => EventKind::LeaseLost,
+            Self::NeverAcknowledged | Self::TargetFailed(_) => EventKind::Undo,
+            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
+        }
+    }
+}
+
+/// What a grant is made of, once it is permitted.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The new grant's id.
+    pub id: GrantId,
+    /// Whose.
+    pub agent_id: AgentId,
+    /// The client's key.
+    pub key: IdempotencyKey,
+    /// SHA-256 of what was asked.
+    pub request_hash: String,
+    /// What.
+    pub policies: Vec<PolicyName>,
+    /// Where.
+    pub target: TargetKind,
+    /// For how long.
+    pub ttl: Ttl,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where from.
+    pub provenance: Provenance,
+}
+
+/// A grant that was moved, and the rows that tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// As it stands now.
+    pub grant: Grant,
+    /// In order.
+    pub events: Vec<NewEvent>,
+}
+
+/// The state does not allow the move.
+#[derive(Debug, thiserror::Error)]
+#[error("a grant that is {} cannot {wanted}", grant.status().as_str())]
+pub struct WrongState {
+    /// The grant, unchanged.
+    pub grant: Box<Grant>,
+    /// The move, as a verb: `become active`.
+    pub wanted: &'static str,
+}
+
+/// After how many failed tries to take back somebody is told.
+const STUCK_AFTER: u32 = 5;
+
+impl Request {
+    fn asked(&self, now: Timestamp) -> NewEvent {
+        let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
+        let mut event =
+            NewEvent::new(now, EventKind::Elevate, format!("{} · {policies} · {}", self.agent_id, self.ttl))
+                .with("policies", policies)
+                .with("ttl", self.ttl)
+                .with("target", self.target);
+        if let Some(reason) = &self.reason {
+            event = event.with("reason", reason);
+        }
+        for (name, fact) in self.provenance.signed.iter() {
+            event = event.with(&format!("signed.{name}"), fact);
+        }
+        for (name, fact) in self.provenance.claimed.iter() {
+            event = event.with(&format!("claimed.{name}"), fact);
+        }
+        if let Some(issuer) = &self.provenance.issuer {
+            event = event.with("issuer", issuer);
+        }
+        if let Some(subject) = &self.provenance.subject {
+            event = event.with("subject", subject);
+        }
+        event
+    }
+
+    fn trusted(&self, now: Timestamp) -> Option<NewEvent> {
+        match self.provenance.trust {
+            Trust::Oidc => None,
+            Trust::AuthTokenOnly => Some(NewEvent::new(
+                now,
+                EventKind::Danger,
+                "trusted by its auth token alone · nothing signed says which run this is",
+            )),
+        }
+    }
+
+    fn into_grant(
+        self,
+        now: Timestamp,
+        key: Option<IdempotencyKey>,
+        enforced_by: EnforcedBy,
+        steps: Vec<Step>,
+        state: State,
+    ) -> Grant {
+        Grant {
+            id: self.id,
+            agent_id: self.agent_id,
+            key,
+            request_hash: self.request_hash,
+            policies: self.policies,
+            target: self.target,
+            ttl: self.ttl,
+            reason: self.reason,
+            provenance: self.provenance,
+            requested_at: now,
+            expires_at: now.plus(self.ttl.into()),
+            enforced_by,
+            steps,
+            state,
+        }
+    }
+}
+
+impl Grant {
+    /// Permitted: intents are written and the caller has the claim until `claimed_until`.
+    pub fn accepted(
+        request: Request,
+        now: Timestamp,
+        enforced_by: EnforcedBy,
+        steps: Vec<Step>,
+        claimed_until: Timestamp,
+    ) -> Moved {
+        let mut events = vec![request.asked(now)];
+        events.extend(request.trusted(now));
+        events.push(NewEvent::new(
+            now,
+            EventKind::PolicyCheck,
+            "boundary OK · within agent permitted policies",
+        ));
+        let key = request.key.clone();
+        let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
+        Moved { grant, events }
+    }
+
+    /// Refused: nothing is given, and the refusal is on record.
+    pub fn denied(request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Moved {
+        let mut events = vec![request.asked(now)];
+        events.extend(request.trusted(now));
+        events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
+        let state = State::Denied { why: why.to_owned() };
+        Moved { grant: request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state), events }
+    }
+
+    /// The target did every step; `receipt` says what, in words.
+    pub fn activate(mut self, now: Timestamp, receipt: &str) -> Result<Moved, WrongState> {
+        if !matches!(self.state, State::Applying { .. }) || now >= self.expires_at {
+            return Err(self.cannot("become active"));
+        }
+        self.state = State::Active { granted_at: now };
+        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
+    }
+
+    /// Somebody or something ends it. What never became active is undone, what is active is taken back.
+    pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Moved, WrongState> {
+        let next = match &self.state {
+            State::Applying { .. } => State::Undoing { cause: cause.clone(), attempts: 0, retry_at: now },
+            State::Active { granted_at } => {
+                let ending = Ending {
+                    granted_at: *granted_at,
+                    cause: cause.clone(),
+                    asked_at: now,
+                    attempts: 0,
+                    retry_at: now,
+                };
+                match (&cause, self.enforced_by) {
+                    (EndCause::Deadline, EnforcedBy::Cloud) => State::Expired(ending),
+                    _ => State::Revoking(ending),
+                }
+            }
+            State::Denied { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. } => return Err(self.cannot("end")),
+        };
+        self.state = next;
+        let text = match &cause {
+            EndCause::Deadline => format!("{} · {}", cause.in_words(), self.ttl),
+            EndCause::Client(_)
+            | EndCause::LeaseLost
+            | EndCause::AgentDisabled
+            | EndCause::Operator
+            | EndCause::NeverAcknowledged
+            | EndCause::TargetFailed(_) => cause.in_words(),
+        };
+        let mut event = NewEvent::new(now, cause.kind(), text).said_by(cause.source());
+        if let EndCause::Client(cause) = cause {
+            event = event.with("cause", cause);
+        }
+        Ok(Moved { grant: self, events: vec![event] })
+    }
+
+    /// The target took the undo; it is looked at again at `look_at`.
+    pub fn settle(mut self, now: Timestamp, look_at: Timestamp, receipt: &str) -> Result<Moved, WrongState> {
+        self.state = match self.state {
+            State::Revoking(ending) | State::Stuck(ending) | State::Expired(ending) => {
+                State::Settling(Ending { retry_at: look_at, ..ending })
+            }
+            state @ (State::Denied { .. }
+            | State::Applying { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Settling(_)
+            | State::Revoked { .. }) => {
+                self.state = state;
+                return Err(self.cannot("settle"));
+            }
+        };
+        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
+    }
+
+    /// Nothing is left of it at the target; `proof` says how that is known.
+    pub fn gone(mut self, now: Timestamp, proof: &str) -> Result<Moved, WrongState> {
+        let kind;
+        self.state = match self.state {
+            State::Undoing { cause, .. } => {
+                kind = EventKind::Failed;
+                State::Failed { cause, ended_at: now }
+            }
+            State::Revoking(ending)
+            | State::Settling(ending)
+            | State::Stuck(ending)
+            | State::Expired(ending) => {
+                kind = EventKind::Revoked;
+                State::Revoked { granted_at: ending.granted_at, cause: ending.cause, ended_at: now }
+            }
+            state @ (State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoked { .. }) => {
+                self.state = state;
+                return Err(self.cannot("be gone"));
+            }
+        };
+        Ok(Moved { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
+    }
+
+    /// Taking back failed; it is tried again at `retry_at`, for ever. The row is written when it becomes
+    /// stuck, not for each try.
+    pub fn undo_failed(
+        mut self,
+        now: Timestamp,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<Moved, WrongState> {
+        let (state, attempts) = match self.state {
+            State::Undoing { cause, attempts, .. } => {
+                (State::Undoing { cause, attempts: attempts + 1, retry_at }, attempts + 1)
+            }
+            State::Revoking(ending) | State::Settling(ending) | State::Expired(ending) => {
+                let ending = Ending { attempts: ending.attempts + 1, retry_at, ..ending };
+                let attempts = ending.attempts;
+                let stuck = attempts >= STUCK_AFTER;
+                (if stuck { State::Stuck(ending) } else { State::Revoking(ending) }, attempts)
+            }
+            State::Stuck(ending) => {
+                let attempts = ending.attempts + 1;
+                (State::Stuck(Ending { attempts, retry_at, ..ending }), attempts)
+            }
+            state @ (State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoked { .. }) => {
+                self.state = state;
+                return Err(self.cannot("fail to be taken back"));
+            }
+        };
+        self.state = state;
+        let events = if attempts == STUCK_AFTER {
+            let text = format!("not taken back after {attempts} tries · {error} · trying on");
+            vec![NewEvent::new(now, EventKind::Stuck, text)]
+        } else {
+            Vec::new()
+        };
+        Ok(Moved { grant: self, events })
+    }
+
+    /// When something is to be done about it: the deadline, the next try, the end of the claim.
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Applying { claimed_until } => Some(*claimed_until),
+            State::Undoing { retry_at, .. } => Some(*retry_at),
+            State::Active { .. } => Some(self.expires_at),
+            State::Revoking(ending)
+            | State::Settling(ending)
+            | State::Stuck(ending)
+            | State::Expired(ending) => Some(ending.retry_at),
+            State::Denied { .. } | State::Failed { .. } | State::Revoked { .. } => None,
+        }
+    }
+
+    /// Where it stands, as the protocol says it.
+    pub fn status(&self) -> GrantStatus {
+        match &self.state {
+            State::Denied { .. } => GrantStatus::Denied,
+            State::Applying { .. } => GrantStatus::Applying,
+            State::Undoing { .. } => GrantStatus::Undoing,
+            State::Failed { .. } => GrantStatus::Failed,
+            State::Active { .. } => GrantStatus::Active,
+            State::Revoking(_) => GrantStatus::Revoking,
+            State::Settling(_) => GrantStatus::Settling,
+            State::Stuck(_) => GrantStatus::Stuck,
+            State::Expired(_) => GrantStatus::Expired,
+            State::Revoked { .. } => GrantStatus::Revoked,
+        }
+    }
+
+    /// When it became active.
+    pub fn granted_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Active { granted_at } | State::Revoked { granted_at, .. } => Some(*granted_at),
+            State::Revoking(ending)
+            | State::Settling(ending)
+            | State::Stuck(ending)
+            | State::Expired(ending) => Some(ending.granted_at),
+            State::Denied { .. } | State::Applying { .. } | State::Undoing { .. } | State::Failed { .. } => {
+                None
+            }
+        }
+    }
+
+    /// When nothing was left of it.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Revoked { ended_at, .. } | State::Failed { ended_at, .. } => Some(*ended_at),
+            State::Denied { .. } => Some(self.requested_at),
+            State::Applying { .. }
+            | State::Undoing { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_) => None,
+        }
+    }
+
+    /// Why it ended, ends or was refused.
+    pub fn end_reason(&self) -> Option<String> {
+        match &self.state {
+            State::Denied { why } => Some(why.clone()),
+            State::Undoing { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
+                Some(cause.in_words())
+            }
+            State::Revoking(ending)
+            | State::Settling(ending)
+            | State::Stuck(ending)
+            | State::Expired(ending) => Some(ending.cause.in_words()),
+            State::Applying { .. } | State::Active { .. } => None,
+        }
+    }
+
+    fn cannot(self, wanted: &'static str) -> WrongState {
+        WrongState { grant: Box::new(self), wanted }
+    }
+}
+
+#[cfg(test)]
+#[path = "grant_tests.rs"]
+mod tests;

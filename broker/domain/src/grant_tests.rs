@@ -1,0 +1,155 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn request(trust: Trust) -> Request {
+    Request {
+        id: GrantId::from_random([1; 8]),
+        agent_id: "orders-agent".parse().unwrap(),
+        key: IdempotencyKey::from_random([2; 16]),
+        request_hash: "00".to_owned(),
+        policies: vec!["orders-read".parse().unwrap()],
+        target: TargetKind::Token,
+        ttl: "15m".parse().unwrap(),
+        reason: None,
+        provenance: Provenance { trust, ..Provenance::default() },
+    }
+}
+
+fn applying(enforced_by: EnforcedBy) -> Grant {
+    Grant::accepted(request(Trust::Oidc), at(1000), enforced_by, Vec::new(), at(1030)).grant
+}
+
+fn active(enforced_by: EnforcedBy) -> Grant {
+    applying(enforced_by).activate(at(1001), "token issued").unwrap().grant
+}
+
+#[test]
+fn the_way_of_a_grant_that_is_given_back() {
+    let moved = Grant::accepted(request(Trust::Oidc), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
+    let kinds = |moved: &Moved| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(&moved), [EventKind::Elevate, EventKind::PolicyCheck]);
+    assert_eq!(moved.events[0].text, "orders-agent · orders-read · 15m");
+    assert_eq!(moved.grant.due_at(), Some(at(1030)));
+
+    let moved = moved.grant.activate(at(1001), "token issued").unwrap();
+    assert_eq!((moved.grant.status(), moved.grant.due_at()), (GrantStatus::Active, Some(at(1900))));
+
+    let moved = moved.grant.end(at(1038), EndCause::Client(RevokeCause::StepExited(0))).unwrap();
+    assert_eq!(moved.events[0].text, "step finished · exit 0");
+    assert_eq!(moved.events[0].source, Source::Client);
+
+    let moved = moved.grant.gone(at(1039), "refused from now on").unwrap();
+    assert_eq!(moved.grant.status(), GrantStatus::Revoked);
+    assert_eq!((moved.grant.granted_at(), moved.grant.ended_at()), (Some(at(1001)), Some(at(1039))));
+    assert_eq!(moved.grant.due_at(), None);
+}
+
+#[test]
+fn at_the_deadline_it_depends_on_who_enforces_it() {
+    let end = |by| active(by).end(at(1900), EndCause::Deadline).unwrap();
+    assert_eq!(end(EnforcedBy::Cloud).grant.status(), GrantStatus::Expired);
+    assert_eq!(end(EnforcedBy::Broker).grant.status(), GrantStatus::Revoking);
+    assert_eq!(end(EnforcedBy::Broker).events[0].text, "deadline reached · 15m");
+}
+
+#[test]
+fn what_never_became_active_is_undone_and_failed() {
+    let moved = applying(EnforcedBy::Cloud).end(at(1030), EndCause::NeverAcknowledged).unwrap();
+    assert_eq!(moved.grant.status(), GrantStatus::Undoing);
+    assert!(moved.grant.clone().activate(at(1031), "late").is_err());
+    assert_eq!(moved.grant.gone(at(1031), "nothing was there").unwrap().grant.status(), GrantStatus::Failed);
+}
+
+#[test]
+fn nothing_becomes_active_after_its_deadline() {
+    assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
+}
+
+#[test]
+fn taking_back_is_tried_for_ever_and_told_once() {
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut told = 0;
+    for n in 1..=50 {
+        let moved = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
+        told += moved.events.len();
+        grant = moved.grant;
+        assert_eq!(grant.due_at(), Some(at(1101 + n)));
+    }
+    assert_eq!((grant.status(), told), (GrantStatus::Stuck, 1));
+    assert_eq!(grant.gone(at(2000), "gone").unwrap().grant.status(), GrantStatus::Revoked);
+}
+
+#[test]
+fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
+    let dangers = |moved: &Moved| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
+    let accepted =
+        Grant::accepted(request(Trust::AuthTokenOnly), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
+    let code = protocol::ErrorCode::PolicyNotPermitted;
+    let denied = Grant::denied(request(Trust::AuthTokenOnly), at(1000), code, "outside");
+    assert_eq!((dangers(&accepted), dangers(&denied)), (1, 1));
+    assert_eq!(denied.grant.key, None);
+}
+
+#[derive(Debug, Clone)]
+enum Push {
+    Activate,
+    End(EndCause),
+    Settle,
+    Gone,
+    UndoFailed,
+}
+
+fn push() -> impl Strategy<Value = Push> {
+    prop_oneof![
+        Just(Push::Activate),
+        Just(Push::End(EndCause::Deadline)),
+        Just(Push::End(EndCause::LeaseLost)),
+        Just(Push::End(EndCause::Client(RevokeCause::Asked))),
+        Just(Push::End(EndCause::NeverAcknowledged)),
+        Just(Push::Settle),
+        Just(Push::Gone),
+        Just(Push::UndoFailed),
+    ]
+}
+
+proptest! {
+    /// Whatever is tried in whatever order: a grant that left `active` never returns to it, a final state is
+    /// left by nothing, what is not final has a time at which something is done about it, and each state
+    /// reads back from its stored form.
+    #[test]
+    fn no_order_of_moves_brings_a_grant_back(pushes in prop::collection::vec(push(), 0..20), cloud: bool) {
+        let mut grant = applying(if cloud { EnforcedBy::Cloud } else { EnforcedBy::Broker });
+        let mut left_active = false;
+        for (n, push) in pushes.into_iter().enumerate() {
+            let now = at(1001 + i64::try_from(n).unwrap());
+            let before = grant.clone();
+            let moved = match push {
+                Push::Activate => grant.activate(now, "given"),
+                Push::End(cause) => grant.end(now, cause),
+                Push::Settle => grant.settle(now, now, "accepted"),
+                Push::Gone => grant.gone(now, "gone"),
+                Push::UndoFailed => grant.undo_failed(now, "error", now),
+            };
+            grant = match moved {
+                Ok(moved) => {
+                    prop_assert!(!before.status().is_final());
+                    moved.grant
+                }
+                Err(wrong) => {
+                    prop_assert_eq!(&*wrong.grant, &before);
+                    *wrong.grant
+                }
+            };
+            prop_assert!(!(left_active && grant.status() == GrantStatus::Active));
+            left_active |= before.status() == GrantStatus::Active && grant.status() != GrantStatus::Active;
+            prop_assert_eq!(grant.due_at().is_none(), grant.status().is_final());
+            let stored = serde_json::to_string(&grant).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Grant>(&stored).unwrap(), &grant);
+        }
+    }
+}

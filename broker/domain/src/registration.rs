@@ -1,0 +1,346 @@
+//! Is this registration file acceptable, and what does it say?
+
+use std::collections::BTreeMap;
+
+use protocol::{AgentId, Platform, PolicyName, Ttl};
+use serde::Deserialize;
+
+use crate::boundary::{Boundary, TargetKind};
+use crate::trust::{ClaimRule, Exception, TrustRule};
+
+/// The longest registration file, in bytes.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// A registration that was checked: it has a trust rule (or says that it is dangerous), an audience in each,
+/// and a boundary.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The agent's id.
+    pub id: AgentId,
+    /// For people.
+    pub description: String,
+    /// For reports.
+    pub use_case: UseCase,
+    /// The longest grant.
+    pub max_session: Ttl,
+    /// Any one of them proves the agent.
+    pub trust: Vec<TrustRule>,
+    /// Everything it may be given.
+    pub boundary: Boundary,
+    /// `dangerous.allow_auth_token_only`: the auth token alone is proof enough.
+    pub auth_token_only: bool,
+}
+
+/// What kind of thing the agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UseCase {
+    /// A CI pipeline.
+    BuildWorkflow,
+    /// A function, task or virtual machine.
+    CloudWorkload,
+    /// A pod's service account.
+    PodIdentity,
+    /// Anything else, AI agents among them.
+    Other,
+}
+
+impl UseCase {
+    /// As in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BuildWorkflow => "build-workflow",
+            Self::CloudWorkload => "cloud-workload",
+            Self::PodIdentity => "pod-identity",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a registration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidRegistration {
+    /// Longer than [`MAX_BYTES`].
+    #[error("the registration has {0} bytes: expected at most {MAX_BYTES}")]
+    TooLong(usize),
+    /// Not TOML, an unknown key, a missing key or a value of another type.
+    #[error("the registration cannot be read: {}", .0.to_string().trim_end())]
+    Toml(#[from] toml::de::Error),
+    /// It reads well and says something that cannot be accepted.
+    #[error("`{key}`: {problem}")]
+    Refused {
+        /// Where: `trust[0].audience`.
+        key: String,
+        /// What was expected and what was found.
+        problem: String,
+    },
+}
+
+fn refused(key: impl Into<String>, problem: impl Into<String>) -> InvalidRegistration {
+    InvalidRegistration::Refused { key: key.into(), problem: problem.into() }
+}
+
+/// Reads a registration file and holds it against every rule.
+pub fn parse(text: &str) -> Result<Registration, InvalidRegistration> {
+    if text.len() > MAX_BYTES {
+        return Err(InvalidRegistration::TooLong(text.len()));
+    }
+    let file: File = toml::from_str(text)?;
+    let auth_token_only = file.dangerous.is_some_and(|dangerous| dangerous.allow_auth_token_only);
+    if file.trust.is_empty() && !auth_token_only {
+        return Err(refused(
+            "trust",
+            "no trust rule: expected at least one `[[trust]]` with issuer, audience and claims. For a platform \
+             without OIDC, `allow_auth_token_only = true` under `[dangerous]` accepts the auth token alone",
+        ));
+    }
+    let trust =
+        file.trust.into_iter().enumerate().map(|(n, rule)| rule.check(n)).collect::<Result<_, _>>()?;
+    let boundary = file.boundary.ok_or_else(|| {
+        refused("boundary", "missing: expected `[boundary]` with a target and the permitted policies")
+    })?;
+    Ok(Registration {
+        id: file.id,
+        description: file.description,
+        use_case: file.use_case,
+        max_session: file.max_session,
+        trust,
+        boundary: boundary.check()?,
+        auth_token_only,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    id: AgentId,
+    #[serde(default)]
+    description: String,
+    use_case: UseCase,
+    max_session: Ttl,
+    #[serde(default)]
+    trust: Vec<TrustFile>,
+    boundary: Option<BoundaryFile>,
+    dangerous: Option<DangerousFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DangerousFile {
+    #[serde(default)]
+    allow_auth_token_only: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustFile {
+    issuer: String,
+    audience: Option<String>,
+    platform: Option<Platform>,
+    #[serde(default)]
+    claims: BTreeMap<String, ClaimFile>,
+    #[serde(default)]
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, a list of strings or `{ glob = \"…\" }`")]
+enum ClaimFile {
+    One(String),
+    AnyOf(Vec<String>),
+    Glob(GlobFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GlobFile {
+    glob: String,
+}
+
+impl TrustFile {
+    fn check(self, n: usize) -> Result<TrustRule, InvalidRegistration> {
+        let key = |name: &str| format!("trust[{n}].{name}");
+        check_issuer(&self.issuer).map_err(|problem| refused(key("issuer"), problem))?;
+        let audience = self.audience.filter(|audience| !audience.is_empty()).ok_or_else(|| {
+            refused(
+                key("audience"),
+                "no audience: expected the `aud` that tokens for this broker carry, like `cloudanix-jit`",
+            )
+        })?;
+        let platform = self.platform.unwrap_or_else(|| platform_of(&self.issuer));
+        let claims = self
+            .claims
+            .into_iter()
+            .map(|(name, claim)| {
+                let rule =
+                    claim.check().map_err(|problem| refused(key(&format!("claims.{name}")), problem))?;
+                Ok((name, rule))
+            })
+            .collect::<Result<BTreeMap<_, _>, InvalidRegistration>>()?;
+        let tenant = tenant_claims(platform, &self.issuer);
+        if !tenant.is_empty() && !tenant.iter().any(|name| claims.contains_key(*name)) {
+            return Err(refused(
+                key("claims"),
+                format!(
+                    "everybody's runs on `{}` have tokens of this issuer: expected at least one of {}",
+                    self.issuer,
+                    tenant.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+                ),
+            ));
+        }
+        let allow = self
+            .allow
+            .iter()
+            .map(|name| {
+                Exception::ALL.iter().copied().find(|exception| exception.as_str() == name).ok_or_else(|| {
+                    refused(
+                        key("allow"),
+                        format!("`{name}` is unknown: expected `fork-pull-requests` or `ssh-rerun`"),
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(TrustRule { issuer: self.issuer, audience, platform, claims, allow })
+    }
+}
+
+impl ClaimFile {
+    fn check(self) -> Result<ClaimRule, String> {
+        let exact = |text: &String| {
+            if text.contains('*') {
+                Err(format!(
+                    "`{text}` is compared letter for letter, `*` too: for a pattern write {{ glob = \"{text}\" }}"
+                ))
+            } else {
+                Ok(())
+            }
+        };
+        match self {
+            Self::One(text) => exact(&text).map(|()| ClaimRule::AnyOf(vec![text])),
+            Self::AnyOf(texts) if texts.is_empty() => {
+                Err("an empty list: expected at least one value".to_owned())
+            }
+            Self::AnyOf(texts) => {
+                texts.iter().try_for_each(exact)?;
+                Ok(ClaimRule::AnyOf(texts))
+            }
+            Self::Glob(GlobFile { glob }) if glob.chars().all(|c| matches!(c, '*' | '/')) => {
+                Err(format!("the glob `{glob}` accepts everything: leave the claim out, or narrow it"))
+            }
+            Self::Glob(GlobFile { glob }) => ClaimRule::glob(&glob).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BoundaryFile {
+    target: String,
+    #[serde(default)]
+    policies: BTreeMap<PolicyName, String>,
+}
+
+impl BoundaryFile {
+    fn check(self) -> Result<Boundary, InvalidRegistration> {
+        let target = TargetKind::from_name(&self.target).ok_or_else(|| {
+            let known = TargetKind::ALL.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
+            refused(
+                "boundary.target",
+                format!("`{}` is not a target of this broker: expected {known}", self.target),
+            )
+        })?;
+        if self.policies.is_empty() {
+            return Err(refused(
+                "boundary.policies",
+                "no permitted policy: expected at least one, like `{ \"orders-read\" = \"orders:read\" }`",
+            ));
+        }
+        for (name, scope) in &self.policies {
+            // RFC 6749, 3.3: a scope token is printable ASCII without space, quote and backslash.
+            let valid =
+                !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+            if !valid {
+                return Err(refused(
+                    format!("boundary.policies.{name}"),
+                    format!(
+                        "`{scope}` is not a scope: expected printable ASCII without spaces, `\"` and `\\`"
+                    ),
+                ));
+            }
+        }
+        Ok(Boundary { target, policies: self.policies })
+    }
+}
+
+/// https, or plain http to this machine; exactly as the token will carry it.
+fn check_issuer(issuer: &str) -> Result<(), String> {
+    let expected =
+        "expected an https URL (plain http only for a loopback address), without user, query or fragment";
+    let wrong = || Err(format!("`{issuer}` is not an issuer: {expected}"));
+    let Some((scheme, rest)) = issuer.split_once("://") else { return wrong() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let plain = rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\\\"<>".contains(&b));
+    if authority.is_empty() || !plain {
+        return wrong();
+    }
+    match scheme {
+        "https" => Ok(()),
+        "http" if is_loopback(authority) => Ok(()),
+        _ => wrong(),
+    }
+}
+
+/// Whether a URL's host, with or without a port, is this machine.
+pub fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The platform that a well-known issuer belongs to. Self-managed ones are named in the rule.
+fn platform_of(issuer: &str) -> Platform {
+    let host = issuer.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    match host {
+        "token.actions.githubusercontent.com" => Platform::Github,
+        "gitlab.com" => Platform::Gitlab,
+        "api.bitbucket.org" => Platform::Bitbucket,
+        "oidc.circleci.com" => Platform::Circleci,
+        "agent.buildkite.com" => Platform::Buildkite,
+        "vstoken.dev.azure.com" => Platform::AzureDevops,
+        "accounts.google.com" => Platform::Gcp,
+        host if host.starts_with("token.actions.") && host.ends_with(".ghe.com") => Platform::Github,
+        _ => Platform::Oidc,
+    }
+}
+
+/// Where one issuer signs for many customers, the claims of which at least one has to name the customer.
+fn tenant_claims(platform: Platform, issuer: &str) -> &'static [&'static str] {
+    match platform {
+        Platform::Github => &[
+            "repository_id",
+            "repository",
+            "repository_owner_id",
+            "repository_owner",
+            "enterprise_id",
+            "sub",
+        ],
+        Platform::Gitlab => &["project_id", "project_path", "namespace_id", "namespace_path", "sub"],
+        Platform::Bitbucket => &["repositoryUuid", "sub"],
+        Platform::Circleci if issuer == "https://oidc.circleci.com" => {
+            &["oidc.circleci.com/org-id", "oidc.circleci.com/project-id", "sub"]
+        }
+        Platform::Circleci => &["oidc.circleci.com/project-id", "sub"],
+        Platform::Buildkite => &["organization_id", "organization_slug", "sub"],
+        Platform::AzureDevops => &["sub"],
+        Platform::Kubernetes => &["sub"],
+        Platform::Gcp => &["sub", "email"],
+        Platform::Jenkins => &["sub"],
+        Platform::Oidc => &[],
+    }
+}
+
+#[cfg(test)]
+#[path = "registration_tests.rs"]
+mod tests;
