@@ -1,0 +1,236 @@
+//! When is a request tried again, how soon, and for how long?
+
+use std::time::Duration;
+
+use protocol::problem::MEDIA_TYPE;
+use protocol::{Problem, Timestamp};
+use reqwest::{RequestBuilder, Response, StatusCode, header};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::network::{Connections, causes};
+use super::{Broker, Notice};
+use crate::error::CliError;
+
+/// The longest answer that we read: a timeline can be long, a proxy's error page must not fill our memory.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How patient one call is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Each try is given up after this long.
+    pub(crate) attempt: Duration,
+    /// No try begins, and none goes on, after this long.
+    pub(crate) overall: Duration,
+}
+
+/// A whole answer.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) date: Option<String>,
+    media_type: String,
+    retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+enum Failure {
+    /// The connection failed; the request may or may not have arrived.
+    Connection(String),
+    /// The other end's certificate is not one we trust: trying again changes nothing.
+    Certificate(String),
+    TimedOut,
+}
+
+/// Sends what `request` builds until an answer is worth returning or patience ends. `request` is called for
+/// each try, with the client to use.
+pub(super) async fn send<F>(
+    broker: &Broker,
+    patience: Patience,
+    mut request: F,
+    notice: &mut dyn FnMut(Notice<'_>),
+) -> Result<Answer, CliError>
+where
+    F: AsyncFnMut(&reqwest::Client) -> Result<RequestBuilder, CliError>,
+{
+    let deadline = Instant::now() + patience.overall;
+    let mut pause = FIRST_PAUSE;
+    let mut fresh = None;
+    let mut dead_connections = 0_u32;
+    loop {
+        let client = fresh.as_ref().unwrap_or(&broker.kept);
+        let built = match timeout_at(deadline, request(client)).await {
+            Ok(built) => built?.bearer_auth(broker.settings.bearer.reveal()),
+            Err(_) => return Err(unreachable(broker, "no time was left to send the request")),
+        };
+        let outcome = once(built, (Instant::now() + patience.attempt).min(deadline)).await;
+        let (why, asked_to_wait, last_problem) = match outcome {
+            Ok(answer) if !is_worth_another_try(answer.status) => return Ok(answer),
+            Ok(answer) => (format!("HTTP {}", answer.status.as_u16()), answer.retry_after, Some(answer)),
+            Err(Failure::Connection(why)) => {
+                dead_connections += 1;
+                (why, None, None)
+            }
+            Err(Failure::Certificate(why)) => return Err(unreachable(broker, &why)),
+            Err(Failure::TimedOut) => ("no answer in time".to_owned(), None, None),
+        };
+        if fresh.is_none() {
+            fresh = Some(broker.settings.network.client(Connections::Fresh)?);
+        }
+        // The kept connection was closed while it lay idle: that says nothing of the broker's health.
+        let at_once = dead_connections == 1 && last_problem.is_none();
+        let wait = match asked_to_wait {
+            _ if at_once => Duration::ZERO,
+            Some(asked) => asked.max(jittered(FIRST_PAUSE)),
+            None => jittered(pause),
+        };
+        if Instant::now() + wait >= deadline {
+            return match last_problem {
+                Some(answer) => Ok(answer),
+                None => Err(unreachable(broker, &why)),
+            };
+        }
+        if !at_once {
+            notice(Notice::Retrying { why: &why, pause: wait });
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        sleep(wait).await;
+    }
+}
+
+async fn once(request: RequestBuilder, deadline: Instant) -> Result<Answer, Failure> {
+    let answer = async {
+        let response = request.send().await.map_err(|error| failure(&error))?;
+        read(response).await
+    };
+    timeout_at(deadline, answer).await.unwrap_or(Err(Failure::TimedOut))
+}
+
+async fn read(mut response: Response) -> Result<Answer, Failure> {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let status = response.status();
+    let date = text(header::DATE);
+    let media_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let retry_after = text(header::RETRY_AFTER).and_then(|asked| retry_after(&asked, date.as_deref()));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Failure::Connection(format!("the answer is longer than {MAX_ANSWER} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, date, media_type, retry_after, body })
+}
+
+fn failure(error: &reqwest::Error) -> Failure {
+    let why = causes(error);
+    if error.is_timeout() {
+        Failure::TimedOut
+    } else if why.contains("invalid peer certificate") {
+        Failure::Certificate(why)
+    } else {
+        Failure::Connection(why)
+    }
+}
+
+fn is_worth_another_try(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429 | 500..=599)
+}
+
+/// Seconds, or a date, which is held against the answer's own `Date` so that our clock does not matter.
+fn retry_after(asked: &str, date: Option<&str>) -> Option<Duration> {
+    match asked.trim().parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds.min(3600))),
+        Err(_) => Some(http_date(asked)?.since(http_date(date?)?)),
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers may send.
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut parts = text.trim().split_once(", ")?.1.split(' ');
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    (parts.next() == Some("GMT")).then(|| format!("{year}-{month:02}-{day}T{time}Z").parse().ok())?
+}
+
+/// Between half of `pause` and all of it, so that a thousand jobs do not come back at once.
+fn jittered(pause: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    pause.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)
+}
+
+pub(super) fn unreachable(broker: &Broker, why: &str) -> CliError {
+    let url = broker.settings.url.trim_end_matches('/').to_owned();
+    let hint = if why.contains("certificate") {
+        "for a private certificate authority set `CLOUDANIX_CA_FILE` to its PEM file"
+    } else {
+        "`cloudanix-jit doctor` shows how far a request gets"
+    };
+    CliError::Unreachable { url, why: why.to_owned(), hint: Some(hint.to_owned()) }
+}
+
+impl Answer {
+    /// The body as `T`, or the problem that stands in its place.
+    pub(super) fn read<T: serde::de::DeserializeOwned>(self, broker: &Broker) -> Result<T, CliError> {
+        if self.status.is_success() {
+            serde_json::from_slice(&self.body).map_err(|_| self.not_a_broker(broker))
+        } else {
+            Err(self.refusal(broker))
+        }
+    }
+
+    /// The problem document; an answer without one does not come from a broker.
+    pub(super) fn refusal(self, broker: &Broker) -> CliError {
+        match self.problem() {
+            Some(problem) => CliError::Problem(Box::new(problem)),
+            None => self.not_a_broker(broker),
+        }
+    }
+
+    pub(super) fn problem(&self) -> Option<Problem> {
+        self.media_type.starts_with(MEDIA_TYPE).then(|| serde_json::from_slice(&self.body).ok())?
+    }
+
+    fn not_a_broker(&self, broker: &Broker) -> CliError {
+        let media_type: String = self.media_type.chars().take(80).collect();
+        let found = if media_type.is_empty() { "nothing".to_owned() } else { format!("`{media_type}`") };
+        let why = format!(
+            "expected a broker's answer, found HTTP {} with {found} that is not one",
+            self.status.as_u16()
+        );
+        unreachable(broker, &why).with_hint("check `CLOUDANIX_URL`, and what stands between here and there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let tried: Vec<u16> = (200..600)
+            .filter(|code| StatusCode::from_u16(*code).is_ok_and(is_worth_another_try))
+            .collect();
+        assert_eq!(&tried[..4], [408, 425, 429, 500]);
+        assert_eq!(tried.len(), 103);
+    }
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date() {
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(retry_after("7", None), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:57 GMT", date), Some(Duration::from_secs(20)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:57 GMT", None), None);
+        assert_eq!(retry_after("soon", date), None);
+    }
+
+    #[test]
+    fn a_pause_is_never_shorter_than_half() {
+        for _ in 0..100 {
+            let pause = jittered(Duration::from_secs(2));
+            assert!((Duration::from_secs(1)..=Duration::from_secs(2)).contains(&pause), "{pause:?}");
+        }
+    }
+}

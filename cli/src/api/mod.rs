@@ -1,0 +1,291 @@
+//! How do we speak to the broker? One client, one connection that is kept open, one method per call.
+
+mod agents;
+mod attempts;
+mod network;
+mod probe;
+mod settings;
+
+use std::time::Duration;
+
+use protocol::{
+    Decision, ElevateRequest, Grant, GrantId, GrantStatus, IdempotencyKey, RevokeCause, Timeline, Ttl, routes,
+};
+use reqwest::{Client, Method, RequestBuilder, Url};
+use tokio::time::{Instant, sleep};
+
+pub(crate) use self::attempts::{Patience, http_date};
+pub(crate) use self::network::{Connections, Network, causes};
+pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
+use crate::error::CliError;
+
+/// The broker, as one agent or operator sees it.
+pub(crate) struct Broker {
+    settings: Settings,
+    base: Url,
+    kept: Client,
+}
+
+/// Which grant is given back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Revocable<'a> {
+    Id(&'a GrantId),
+    /// Works also when the answer to elevate was lost.
+    Key(&'a IdempotencyKey),
+}
+
+/// What the broker said to a revoke.
+#[derive(Debug)]
+pub(crate) enum Revoked {
+    /// The permission is gone, verified.
+    Gone(Box<Grant>),
+    /// The broker has taken it over and goes on until it is gone.
+    Accepted(Box<Grant>),
+    /// The broker knows no such grant of this agent: nothing was given, or all of it is long gone.
+    NothingThere,
+}
+
+/// What the broker said to a heartbeat.
+#[derive(Debug)]
+pub(crate) enum Beat {
+    Alive(Box<Grant>),
+    /// The grant has ended, and why.
+    Ended(String),
+}
+
+/// For how long to try to elevate.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ElevateLimits {
+    pub(crate) answer: Ttl,
+    pub(crate) approval: Ttl,
+}
+
+/// What a person may want to know while a call goes on.
+#[derive(Debug)]
+pub(crate) enum Notice<'a> {
+    Retrying { why: &'a str, pause: Duration },
+    WaitingForApproval(&'a Grant),
+}
+
+impl Patience {
+    const ELEVATE_ATTEMPT: Duration = Duration::from_secs(10);
+    const ATTEMPT: Duration = Duration::from_secs(4);
+
+    /// For a read or a revoke that is tried until `overall` is over.
+    pub(crate) fn within(overall: Duration) -> Self {
+        Self { attempt: Self::ATTEMPT, overall }
+    }
+
+    fn elevate(overall: Duration) -> Self {
+        Self { attempt: Self::ELEVATE_ATTEMPT, overall }
+    }
+}
+
+impl Broker {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, CliError> {
+        let base = Url::parse(&settings.url)
+            .map_err(|_| CliError::usage(format!("`{}` is not a URL", settings.url)))?;
+        let kept = settings.network.client(Connections::Kept)?;
+        Ok(Self { settings: settings.clone(), base, kept })
+    }
+
+    /// The client that keeps its connection; also good for an identity provider.
+    pub(crate) fn http(&self) -> &Client {
+        &self.kept
+    }
+
+    /// Asks until there is an active grant with credentials, or a plain no. `make_request` is called for each
+    /// try, so that each carries a fresh OIDC token where the platform can mint one. After an error that
+    /// [`CliError::may_have_granted`], the caller gives back by `key`.
+    pub(crate) async fn elevate(
+        &self,
+        key: &IdempotencyKey,
+        mut make_request: impl AsyncFnMut() -> Result<ElevateRequest, CliError>,
+        limits: ElevateLimits,
+        mut notice: impl FnMut(Notice<'_>),
+    ) -> Result<Grant, CliError> {
+        let approval_deadline = Instant::now() + Duration::from(limits.approval);
+        loop {
+            let grant: Grant = attempts::send(
+                self,
+                Patience::elevate(limits.answer.into()),
+                async |client| {
+                    let body = make_request().await?;
+                    let request = self.request(client, Method::POST, routes::GRANTS, &[])?;
+                    Ok(request.header(routes::IDEMPOTENCY_KEY, key.as_str()).json(&body))
+                },
+                &mut notice,
+            )
+            .await?
+            .read(self)?;
+            match standing(&grant) {
+                Standing::Active if grant.credentials.is_some() => return Ok(grant),
+                Standing::Active => {
+                    return Err(CliError::unexpected(format!(
+                        "the broker says that `{}` is active and sends no credentials",
+                        grant.id
+                    )));
+                }
+                Standing::Coming => self.approved(grant, limits.approval, approval_deadline, &mut notice).await?,
+                Standing::Ended => return Err(not_active(grant)),
+            }
+        }
+    }
+
+    /// Polls until the grant is active; its credentials are then fetched by sending elevate again.
+    async fn approved(
+        &self,
+        mut grant: Grant,
+        waited: Ttl,
+        deadline: Instant,
+        notice: &mut impl FnMut(Notice<'_>),
+    ) -> Result<(), CliError> {
+        let mut pause = Duration::from_millis(500);
+        if grant.status == GrantStatus::PendingApproval {
+            notice(Notice::WaitingForApproval(&grant));
+        }
+        loop {
+            match standing(&grant) {
+                Standing::Active => return Ok(()),
+                Standing::Ended => return Err(not_active(grant)),
+                Standing::Coming => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(CliError::NotApproved { id: grant.id, waited });
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+            grant = self.grant(&grant.id, Patience::within(Duration::from_secs(30))).await?;
+        }
+    }
+
+    /// What elevate would say; nothing is given or recorded.
+    pub(crate) async fn dry_run(&self, body: &ElevateRequest, patience: Patience) -> Result<Decision, CliError> {
+        self.call(patience, Method::POST, routes::GRANTS, &[("dry_run", "true")], |request| request.json(body))
+            .await
+    }
+
+    /// Gives back. A grant that has ended, and one that the broker does not know, are successes.
+    pub(crate) async fn revoke(
+        &self,
+        which: Revocable<'_>,
+        cause: RevokeCause,
+        patience: Patience,
+    ) -> Result<Revoked, CliError> {
+        let cause = cause.to_string();
+        let (path, key) = match which {
+            Revocable::Id(id) => (format!("{}/{id}", routes::GRANTS), None),
+            Revocable::Key(key) => (routes::GRANTS.to_owned(), Some(key.as_str())),
+        };
+        let mut query = vec![("cause", cause.as_str())];
+        query.extend(key.map(|key| ("idempotency_key", key)));
+        let answer: Result<Grant, _> = self.call(patience, Method::DELETE, &path, &query, |request| request).await;
+        match answer {
+            Ok(grant) if grant.status.is_final() => Ok(Revoked::Gone(Box::new(grant))),
+            Ok(grant) => Ok(Revoked::Accepted(Box::new(grant))),
+            // Only a broker's own word counts: a 404 from a wrong address says nothing of the grant.
+            Err(CliError::Problem(problem)) if is_gone(&problem) => Ok(Revoked::NothingThere),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One beat, tried once (and once more at once if the kept connection was dead).
+    pub(crate) async fn heartbeat(&self, id: &GrantId, key: &IdempotencyKey) -> Result<Beat, CliError> {
+        let path = format!("{}/{id}/heartbeat", routes::GRANTS);
+        let patience = Patience::within(Patience::ATTEMPT);
+        let answer: Result<Grant, _> = self
+            .call(patience, Method::POST, &path, &[], |request| {
+                request.header(routes::IDEMPOTENCY_KEY, key.as_str())
+            })
+            .await;
+        match answer {
+            Ok(grant) => Ok(Beat::Alive(Box::new(grant))),
+            Err(CliError::Problem(problem)) if matches!(problem.status, 404 | 409 | 410) => {
+                Ok(Beat::Ended(problem.detail.clone()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn grant(&self, id: &GrantId, patience: Patience) -> Result<Grant, CliError> {
+        self.get(patience, &format!("{}/{id}", routes::GRANTS), &[]).await
+    }
+
+    pub(crate) async fn timeline(&self, id: &GrantId, patience: Patience) -> Result<Timeline, CliError> {
+        self.get(patience, &format!("{}/{id}/timeline", routes::GRANTS), &[]).await
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        patience: Patience,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, CliError> {
+        self.call(patience, Method::GET, path, query, |request| request).await
+    }
+
+    async fn call<T: serde::de::DeserializeOwned>(
+        &self,
+        patience: Patience,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        finish: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, CliError> {
+        attempts::send(
+            self,
+            patience,
+            async |client| Ok(finish(self.request(client, method.clone(), path, query)?)),
+            &mut |_| {},
+        )
+        .await?
+        .read(self)
+    }
+
+    fn request(
+        &self,
+        client: &Client,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<RequestBuilder, CliError> {
+        let mut url = self
+            .base
+            .join(path.trim_start_matches('/'))
+            .map_err(|error| CliError::unexpected(format!("the path `{path}`: {error}")))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(client.request(method, url))
+    }
+}
+
+fn is_gone(problem: &protocol::Problem) -> bool {
+    problem.status == 410 || problem.known_code() == Some(protocol::ErrorCode::GrantNotFound)
+}
+
+fn not_active(grant: Grant) -> CliError {
+    CliError::NotActive { id: grant.id, status: grant.status, reason: grant.end_reason }
+}
+
+enum Standing {
+    Coming,
+    Active,
+    Ended,
+}
+
+fn standing(grant: &Grant) -> Standing {
+    match grant.status {
+        GrantStatus::PendingApproval | GrantStatus::Pending | GrantStatus::Applying => Standing::Coming,
+        GrantStatus::Active => Standing::Active,
+        GrantStatus::Denied
+        | GrantStatus::Undoing
+        | GrantStatus::Failed
+        | GrantStatus::Revoking
+        | GrantStatus::Settling
+        | GrantStatus::Stuck
+        | GrantStatus::Expired
+        | GrantStatus::Revoked => Standing::Ended,
+    }
+}

@@ -1,0 +1,283 @@
+//! What can be typed? The whole command line, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use protocol::{AgentId, GrantId, PolicyName, Ttl};
+
+/// One command, one grant: elevate, run the step, give it back.
+#[derive(Debug, Parser)]
+#[command(name = "cloudanix-jit", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Elevate, run one command, and give the grant back however the command ends
+    Run(RunArgs),
+    /// Ask for a grant and leave it open for the steps that follow
+    Elevate(ElevateArgs),
+    /// Give a grant back; a grant that has already ended is a success
+    Revoke(RevokeArgs),
+    /// Show where a grant stands, its deadline, and who enforces it
+    Status(StatusArgs),
+    /// Show the platform found, the claims seen and where each came from; never the token
+    Whoami(WhoamiArgs),
+    /// Check the set-up from end to end and say what to fix
+    Doctor(DoctorArgs),
+    /// Show all that happened to a grant, in order
+    Timeline(TimelineArgs),
+    /// Register and manage agents (operator)
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Watch over a run; started by `run` itself
+    #[command(hide = true)]
+    Keeper,
+}
+
+/// What is asked for; the same for every command that asks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ask {
+    /// The policy to be given; repeat it or separate several with commas
+    #[arg(long = "policy", value_name = "P", required = true, value_delimiter = ',')]
+    pub(crate) policies: Vec<PolicyName>,
+    /// For how long at the most: `90s`, `15m`, `1h`
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) ttl: Ttl,
+    /// Where the permission is given; the target of the agent's boundary when not said
+    #[arg(long, value_name = "T")]
+    pub(crate) target: Option<String>,
+    /// Why, for the timeline
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: Option<String>,
+    /// For how long to try to get an answer from the broker
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) timeout: Ttl,
+    /// For how long to wait for a person's approval where one is needed
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub(crate) wait: Ttl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+    /// Whether the grant's secrets are removed from the command's output
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
+    pub(crate) redact: Redact,
+    /// The command and its arguments, after `--`
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Redact {
+    /// Where the platform does not mask secrets itself and the output is not a terminal
+    Auto,
+    /// In every case; the command then writes to pipes
+    Always,
+    /// In no case; the command inherits the output untouched
+    Never,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ElevateArgs {
+    #[command(flatten)]
+    pub(crate) ask: Ask,
+    /// How the grant is handed on
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = GrantOutput::Env)]
+    pub(crate) output: GrantOutput,
+    /// Where the handle for `revoke` is kept; must not exist yet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GrantOutput {
+    /// `export NAME='value'` lines, for `eval` in a shell
+    Env,
+    /// One JSON document
+    Json,
+    /// Into `$GITHUB_ENV` (credential) and `$GITHUB_OUTPUT` (id and deadline)
+    Github,
+    /// `NAME=value` lines
+    Dotenv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The grant; when neither this nor a file is given: `CLOUDANIX_STATE`, then `CLOUDANIX_GRANT_ID`
+    #[arg(value_name = "GRANT_ID", conflicts_with = "state")]
+    pub(crate) grant: Option<GrantId>,
+    /// The handle that `elevate` wrote
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// For how long to try until the broker confirms
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub(crate) timeout: Ttl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The grant; `CLOUDANIX_GRANT_ID` when not given
+    #[arg(value_name = "GRANT_ID")]
+    pub(crate) grant: Option<GrantId>,
+    /// How it is shown
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = View::Text)]
+    pub(crate) output: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhoamiArgs {
+    /// How it is shown
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = View::Text)]
+    pub(crate) output: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Dry-run the decision for this policy too; repeat it or separate several with commas
+    #[arg(long = "policy", value_name = "P", value_delimiter = ',', requires = "ttl")]
+    pub(crate) policies: Vec<PolicyName>,
+    /// For how long it would be asked
+    #[arg(long, value_name = "DURATION", requires = "policies")]
+    pub(crate) ttl: Option<Ttl>,
+    /// Where it would be given
+    #[arg(long, value_name = "T", requires = "policies")]
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TimelineArgs {
+    /// The grant
+    #[arg(value_name = "GRANT_ID")]
+    pub(crate) grant: GrantId,
+    /// How it is shown
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = View::Text)]
+    pub(crate) output: View,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum View {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Register an agent from its file, or change it to what the file says
+    Apply {
+        /// The registration, TOML; `-` reads standard input
+        #[arg(short = 'f', long = "file", value_name = "FILE")]
+        file: PathBuf,
+        /// Refuse when the agent already exists
+        #[arg(long)]
+        create_only: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// List all agents
+    List {
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Show one agent and its registration
+    Show {
+        #[command(flatten)]
+        agent: OneAgent,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Switch an agent off and end its live grants
+    Disable {
+        #[command(flatten)]
+        agent: OneAgent,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Switch an agent on again
+    Enable {
+        #[command(flatten)]
+        agent: OneAgent,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Make a new auth token, shown once
+    RotateToken {
+        #[command(flatten)]
+        agent: OneAgent,
+        /// For how long the old tokens are still accepted; not at all when not said
+        #[arg(long, value_name = "DURATION")]
+        overlap: Option<Ttl>,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Stop accepting one auth token
+    RevokeToken {
+        #[command(flatten)]
+        agent: OneAgent,
+        /// The 12 digits after `cjat_`, as `agent show` lists them
+        #[arg(value_name = "TOKEN_ID")]
+        token: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneAgent {
+    /// The agent
+    #[arg(value_name = "ID")]
+    pub(crate) id: AgentId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Shown {
+    /// How it is shown
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = View::Text)]
+    pub(crate) output: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if length <= protocol::elevate::MAX_REASON {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected at most {} characters, found {length}", protocol::elevate::MAX_REASON))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn all_after_the_dashes_belongs_to_the_command() {
+        let line = ["cloudanix-jit", "run", "--policy", "a,b", "--ttl", "15m", "--", "sh", "-c", "exit 3"];
+        match CommandLine::try_parse_from(line).unwrap().command {
+            Command::Run(args) => {
+                assert_eq!(args.command, ["sh", "-c", "exit 3"]);
+                assert_eq!(args.ask.policies.len(), 2);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! (being written)
+use crate::args::ElevateArgs;
+use crate::environment::Env;
+use crate::error::CliError;
+use crate::output::Output;
+
+pub(crate) fn run(_args: ElevateArgs, _env: &Env, _output: &mut Output) -> Result<(), CliError> {
+    Err(CliError::unexpected("not there yet"))
+}

@@ -1,0 +1,24 @@
+//! What does each command do? One file each, named as it is typed.
+
+pub(crate) mod agent;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod elevate;
+pub(crate) mod revoke;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod timeline;
+pub(crate) mod whoami;
+
+use std::future::Future;
+
+use crate::error::CliError;
+
+/// One thread, made only by the commands that speak to somebody.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::unexpected(format!("the runtime cannot be started: {error}")))?
+        .block_on(work)
+}

@@ -1,0 +1,89 @@
+//! `cloudanix-jit`: how does one step get one grant for as long as it runs?
+//!
+//! Everything of the binary, so that its documents can be rendered and held against the committed ones.
+
+mod api;
+mod args;
+mod commands;
+mod environment;
+mod error;
+mod exit;
+mod handle;
+mod identity;
+mod interrupt;
+mod mask;
+mod output;
+mod redact;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Command, CommandLine};
+use crate::environment::Env;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// The committed documents that are generated from the code.
+pub mod documents {
+    /// `docs/exit-codes.md`.
+    pub fn exit_codes() -> String {
+        crate::exit::document()
+    }
+
+    /// `docs/environment.md`.
+    pub fn environment() -> String {
+        crate::environment::document()
+    }
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) => {
+            let failed_to_print = error.print().is_err();
+            return if error.use_stderr() || failed_to_print { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    let env = Env::from_process();
+    let mut output = Output::new(&env);
+    // `run` passes on its command's code, so whatever goes wrong before the command runs has one of its own.
+    let on_error: fn(&CliError) -> Exit = match command {
+        Command::Run(_) => |_| Exit::NotStarted,
+        Command::Keeper
+        | Command::Elevate(_)
+        | Command::Revoke(_)
+        | Command::Status(_)
+        | Command::Whoami(_)
+        | Command::Doctor(_)
+        | Command::Timeline(_)
+        | Command::Agent(_)
+        | Command::Completions(_) => CliError::exit,
+    };
+    match dispatch(command, &env, &mut output) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output.error(&error);
+            on_error(&error).into()
+        }
+    }
+}
+
+fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<u8, CliError> {
+    let done = match command {
+        Command::Run(args) => return commands::run::run(args, env, output),
+        Command::Keeper => return run::keeper::main(),
+        Command::Elevate(args) => commands::elevate::run(args, env, output),
+        Command::Revoke(args) => commands::revoke::run(args, env, output),
+        Command::Status(args) => commands::status::run(args, env, output),
+        Command::Whoami(args) => commands::whoami::run(args, env, output),
+        Command::Doctor(args) => commands::doctor::run(args, env, output),
+        Command::Timeline(args) => commands::timeline::run(args, env, output),
+        Command::Agent(command) => commands::agent::run(command, env, output),
+        Command::Completions(args) => commands::completions::run(&args, output),
+    };
+    done.map(|()| Exit::Ok.code())
+}

@@ -1,0 +1,125 @@
+//! What do people see, and what do programs read? People on stderr, programs on stdout.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use crate::environment::Env;
+use crate::error::CliError;
+
+/// The two streams. Nothing else in the program writes to them.
+pub(crate) struct Output {
+    colour: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colour {
+    Never,
+    Always,
+}
+
+/// How a line for people begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Done,
+    Waiting,
+    Warning,
+    Failed,
+}
+
+impl Mark {
+    fn symbol(self) -> &'static str {
+        match self {
+            Self::Done => "✓",
+            Self::Waiting => "…",
+            Self::Warning => "!",
+            Self::Failed => "✗",
+        }
+    }
+
+    fn colour(self) -> &'static str {
+        match self {
+            Self::Done => "\u{1b}[32m",
+            Self::Waiting => "\u{1b}[36m",
+            Self::Warning => "\u{1b}[33m",
+            Self::Failed => "\u{1b}[31m",
+        }
+    }
+}
+
+impl Output {
+    pub(crate) fn new(env: &Env) -> Self {
+        let plain = env.get("NO_COLOR").is_some() || !io::stderr().is_terminal();
+        Self { colour: if plain { Colour::Never } else { Colour::Always } }
+    }
+
+    /// `✓ elevate  policy attached · P · 15m`. A closed stderr is nobody's failure.
+    pub(crate) fn line(&self, mark: Mark, verb: &str, text: &str) {
+        let symbol = match self.colour {
+            Colour::Never => mark.symbol().to_owned(),
+            Colour::Always => format!("{}{}\u{1b}[0m", mark.colour(), mark.symbol()),
+        };
+        let _ = writeln!(io::stderr(), "{symbol} {verb:<8} {}", printable(text));
+    }
+
+    /// A line that belongs to the one above it.
+    pub(crate) fn hint(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "  hint: {}", printable(text));
+    }
+
+    /// What happened, what to do, and the name under which the broker logged it.
+    pub(crate) fn error(&self, error: &CliError) {
+        self.line(Mark::Failed, "failed", &error.to_string());
+        if let Some(hint) = error.hint() {
+            self.hint(hint);
+        }
+        if let CliError::Problem(problem) = error {
+            let request = problem.request_id.as_deref();
+            let request = request.map(|id| format!(" · request {id}")).unwrap_or_default();
+            let code = &problem.code;
+            let _ = writeln!(io::stderr(), "  code: {}", printable(&format!("{code}{request}")));
+        }
+    }
+
+    /// For the CI's own ears (masks): on stderr, because stdout may be captured by a shell.
+    pub(crate) fn command(&self, text: &str) -> Result<(), CliError> {
+        let mut stderr = io::stderr();
+        stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).map_err(|error| {
+            CliError::unexpected(format!("the secret could not be masked: stderr: {error}"))
+        })
+    }
+
+    /// For programs. A reader that went away early (`| head`) is not a failure.
+    pub(crate) fn data(&mut self, text: &str) -> Result<(), CliError> {
+        let mut stdout = io::stdout();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CliError::unexpected(format!("stdout: {error}")))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// One JSON document for programs.
+    pub(crate) fn json<T: serde::Serialize>(&mut self, value: &T) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value)
+            .map_err(|error| CliError::unexpected(format!("the JSON output: {error}")))?;
+        text.push('\n');
+        self.data(&text)
+    }
+}
+
+/// Nothing from outside draws lines or colours of its own.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_cannot_draw_on_the_terminal() {
+        assert_eq!(printable("gone\u{1b}[2J\n✓ ok"), r"gone\u{1b}[2J\u{a}✓ ok");
+    }
+}
