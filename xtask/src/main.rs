@@ -1,2 +1,49 @@
-//! placeholder
-fn main() {}
+//! Which commands does someone who works on cloudanix-jit need?
+
+mod client_gate;
+mod documents;
+mod elf;
+mod fuzz;
+mod lint;
+mod machine;
+mod process;
+mod release_check;
+mod steps;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Commands for people who work on cloudanix-jit")]
+enum Command {
+    /// Everything that has to hold, from a fresh clone: set-up, builds, all tests, documents up to date
+    Test,
+    /// Formatting, clippy, and which dependency may be where
+    Lint,
+    /// Throw random input at the parsers and the redactor
+    Fuzz(fuzz::Arguments),
+    /// Write the generated documents again
+    Docs,
+    /// Build the client for Windows and arm64, and run it there under emulation
+    ReleaseCheck,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Test => test::run_command(),
+        Command::Lint => lint::run_command(),
+        Command::Fuzz(arguments) => fuzz::run_command(&arguments),
+        Command::Docs => documents::write(),
+        Command::ReleaseCheck => release_check::run_command(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

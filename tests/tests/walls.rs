@@ -1,0 +1,131 @@
+//! Who may know whom? The arrows between our crates, and one home for each dependency that shapes its owner.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "in a test, whatever is not as expected is a failure"
+)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each of our crates, and those of ours that it may use. Whoever adds an arrow writes down why, in an ADR.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("cloudanix-jit-protocol", &[]),
+    ("cloudanix-jit", &["protocol"]),
+    ("cloudanix-jit-domain", &["protocol"]),
+    ("cloudanix-jit-audit", &["protocol", "domain"]),
+    ("cloudanix-jit-policy", &["protocol", "domain"]),
+    ("cloudanix-jit-signing", &["protocol", "domain"]),
+    ("cloudanix-jit-identity", &["protocol", "domain"]),
+    ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
+    ("cloudanix-jit-store", &["protocol", "domain", "audit"]),
+    (
+        "cloudanix-jit-engine",
+        &["protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store"],
+    ),
+    (
+        "cloudanix-jit-broker",
+        &["protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store", "engine"],
+    ),
+];
+
+/// A dependency from outside, and its only homes.
+const HOMES: &[(&str, &[&str])] = &[
+    ("sqlx", &["cloudanix-jit-store"]),
+    ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
+    ("axum", &["cloudanix-jit-broker"]),
+    ("tower-http", &["cloudanix-jit-broker"]),
+    ("utoipa-axum", &["cloudanix-jit-broker"]),
+    ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "xtask"]),
+    // Makes the hostile tokens that verification has to refuse: for tests only, wherever they are.
+    ("jsonwebtoken", &[]),
+];
+
+/// These build nothing that is shipped, and may use any of ours.
+const NOT_SHIPPED: &[&str] = &["system-tests", "bench", "xtask"];
+
+struct Dependency {
+    from: String,
+    /// The package, whatever name it goes by inside `from`.
+    on: String,
+    is_ours: bool,
+    for_tests: bool,
+}
+
+fn packages() -> Vec<Value> {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path"])
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    metadata["packages"].as_array().unwrap().clone()
+}
+
+fn dependencies() -> Vec<Dependency> {
+    let of = |package: &Value| -> Vec<Dependency> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let from = text(&package["name"]);
+        let dependencies = package["dependencies"].as_array().unwrap();
+        let read = |dependency: &Value| Dependency {
+            from: from.clone(),
+            on: text(&dependency["name"]),
+            is_ours: dependency["path"].is_string(),
+            for_tests: dependency["kind"] == "dev",
+        };
+        dependencies.iter().map(read).collect()
+    };
+    packages().iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_crate_is_on_the_map() {
+    let there: BTreeSet<String> =
+        packages().iter().map(|package| package["name"].as_str().unwrap().to_owned()).collect();
+    let known = ARROWS.iter().map(|(name, _)| *name).chain(NOT_SHIPPED.iter().copied());
+    assert_eq!(there, known.map(str::to_owned).collect());
+}
+
+#[test]
+fn our_crates_know_only_those_that_the_architecture_lets_them_know() {
+    let crossed: Vec<String> = dependencies()
+        .iter()
+        .filter(|it| it.is_ours && !NOT_SHIPPED.contains(&it.from.as_str()))
+        .filter(|it| {
+            let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == it.from).unwrap();
+            !allowed.iter().any(|name| it.on == format!("cloudanix-jit-{name}"))
+        })
+        .map(|it| format!("{} -> {}", it.from, it.on))
+        .collect();
+    assert!(crossed.is_empty(), "arrows that are not in the architecture: {crossed:?}");
+}
+
+#[test]
+fn a_dependency_with_a_home_is_used_nowhere_else_but_in_tests() {
+    let strays: Vec<String> = dependencies()
+        .iter()
+        .filter(|it| !it.for_tests)
+        .filter(|it| {
+            let home = HOMES.iter().find(|(name, _)| *name == it.on);
+            home.is_some_and(|(_, homes)| !homes.contains(&it.from.as_str()))
+        })
+        .map(|it| format!("{} -> {}", it.from, it.on))
+        .collect();
+    assert!(strays.is_empty(), "dependencies outside of their homes: {strays:?}");
+}
+
+#[test]
+fn every_home_is_lived_in() {
+    let all = dependencies();
+    for (name, homes) in HOMES {
+        for home in *homes {
+            let used = all.iter().any(|it| it.on == *name && it.from == *home);
+            assert!(used, "`{home}` no longer uses `{name}`: take it off the list");
+        }
+    }
+}

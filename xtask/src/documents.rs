@@ -1,0 +1,51 @@
+//! Are the generated documents what the code says today?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process::{cargo, root, run};
+
+/// The tests that write documents when they are told to, and compare them otherwise.
+const WRITERS: [&str; 2] = ["cloudanix-jit", "cloudanix-jit-broker"];
+
+/// Writes them all.
+pub(crate) fn write() -> Result<()> {
+    for package in WRITERS {
+        run(cargo()
+            .args(["test", "--quiet", "-p", package, "--test", "documents"])
+            .env("CLOUDANIX_WRITE_DOCS", "1"))?;
+    }
+    Ok(())
+}
+
+/// Writes them and fails if one was not what it is now.
+pub(crate) fn are_fresh() -> Result<()> {
+    let folder = root().join("docs");
+    let before = contents(&folder)?;
+    write()?;
+    let after = contents(&folder)?;
+    let stale: Vec<_> = after
+        .iter()
+        .filter(|(path, text)| before.get(*path) != Some(text))
+        .map(|(path, _)| path.strip_prefix(root()).unwrap_or(path).display().to_string())
+        .collect();
+    if !stale.is_empty() {
+        bail!("out of date, and now written again: {}; look at the change and commit it", stale.join(", "));
+    }
+    Ok(())
+}
+
+fn contents(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(contents(&path)?);
+        } else {
+            found.insert(path.clone(), std::fs::read(path)?);
+        }
+    }
+    Ok(found)
+}

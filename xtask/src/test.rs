@@ -1,0 +1,35 @@
+//! Does everything hold, seen from a fresh clone?
+
+use anyhow::Result;
+
+use crate::machine::{self, StaticTarget};
+use crate::process::{cargo, run};
+use crate::steps::Steps;
+use crate::{client_gate, documents};
+
+/// `cargo xtask test`.
+pub(crate) fn run_command() -> Result<()> {
+    let mut steps = Steps::of("test");
+    steps.step("node and npm are there", machine::node)?;
+    steps.step("an OIDC provider that we did not write", || machine::npm_ci("tests/oidc-provider"))?;
+    steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
+    client(&mut steps)?;
+    steps.step("all tests", || run(cargo().args(["test", "--locked", "--workspace"])))?;
+    steps.step("generated documents are up to date", documents::are_fresh)?;
+    steps.finish();
+    Ok(())
+}
+
+fn client(steps: &mut Steps) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        steps.remark("the client's size and staticness were not checked: that needs Linux".into());
+        return Ok(());
+    }
+    let target = steps.step("a static target", || Ok(machine::static_target()))?;
+    if let StaticTarget::StaticGlibc { why, .. } = &target {
+        steps.remark(format!(
+            "the client was built on static glibc, and its size not checked: no musl here ({why})"
+        ));
+    }
+    steps.step("the client is static, small and lean", || client_gate::check(&target))
+}

@@ -1,0 +1,50 @@
+//! How do we get tools that are written in Rust, without touching what the developer has installed?
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::process::{cargo, program, root, run, text};
+
+/// A cargo subcommand at the version that we know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+/// Checks bans, licenses and sources.
+pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+/// Builds and runs fuzz targets.
+pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+
+impl Tool {
+    /// Its path in `.tools/bin`, where it is installed first if it is not there yet.
+    pub(crate) fn ready(self) -> Result<PathBuf> {
+        let folder = root().join(".tools");
+        let path = folder.join("bin").join(self.name);
+        if path.is_file()
+            && text(program(&path).arg("--version")).is_ok_and(|line| line.ends_with(self.version))
+        {
+            return Ok(path);
+        }
+        // Unoptimised: these run for seconds and would compile for minutes.
+        let build = root().join("target").join("tools");
+        let mut install = cargo();
+        install.args([
+            "install",
+            self.name,
+            "--version",
+            self.version,
+            "--locked",
+            "--force",
+            "--debug",
+            "--quiet",
+        ]);
+        install.args(["--config", "profile.dev.debug=false"]);
+        install.arg("--root").arg(&folder).arg("--target-dir").arg(&build);
+        run(&mut install)?;
+        std::fs::remove_dir_all(build)?;
+        Ok(path)
+    }
+}
