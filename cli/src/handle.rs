@@ -110,7 +110,10 @@ impl Handle {
             fs::rename(&beside, &self.path)
         };
         replace().map_err(|error| {
-            CliError::unexpected(format!("the state file `{}` cannot be updated: {error}", self.path.display()))
+            CliError::unexpected(format!(
+                "the state file `{}` cannot be updated: {error}",
+                self.path.display()
+            ))
         })
     }
 

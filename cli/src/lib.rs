@@ -4,11 +4,14 @@
 
 mod api;
 mod args;
+mod asking;
+mod clock;
 mod commands;
 mod environment;
 mod error;
 mod exit;
 mod handle;
+mod handover;
 mod identity;
 mod interrupt;
 mod mask;
@@ -64,7 +67,7 @@ pub fn main() -> ExitCode {
         | Command::Completions(_) => CliError::exit,
     };
     match dispatch(command, &env, &mut output) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => {
             output.error(&error);
             on_error(&error).into()
@@ -72,10 +75,10 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<u8, CliError> {
+fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {
     let done = match command {
-        Command::Run(args) => return commands::run::run(args, env, output),
-        Command::Keeper => return run::keeper::main(),
+        Command::Run(args) => return commands::run::run(args, env, output).map(ExitCode::from),
+        Command::Keeper => return Ok(run::keeper::main()),
         Command::Elevate(args) => commands::elevate::run(args, env, output),
         Command::Revoke(args) => commands::revoke::run(args, env, output),
         Command::Status(args) => commands::status::run(args, env, output),
@@ -85,5 +88,5 @@ fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<u8, CliE
         Command::Agent(command) => commands::agent::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };
-    done.map(|()| Exit::Ok.code())
+    done.map(|()| Exit::Ok.into())
 }

@@ -82,9 +82,10 @@ impl Output {
     /// For the CI's own ears (masks): on stderr, because stdout may be captured by a shell.
     pub(crate) fn command(&self, text: &str) -> Result<(), CliError> {
         let mut stderr = io::stderr();
-        stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).map_err(|error| {
-            CliError::unexpected(format!("the secret could not be masked: stderr: {error}"))
-        })
+        stderr
+            .write_all(text.as_bytes())
+            .and_then(|()| stderr.flush())
+            .map_err(|error| CliError::unexpected(format!("the secret could not be masked: stderr: {error}")))
     }
 
     /// For programs. A reader that went away early (`| head`) is not a failure.

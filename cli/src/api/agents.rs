@@ -34,7 +34,11 @@ impl Broker {
         .await
     }
 
-    pub(crate) async fn agents(&self, after: Option<&AgentId>, patience: Patience) -> Result<AgentList, CliError> {
+    pub(crate) async fn agents(
+        &self,
+        after: Option<&AgentId>,
+        patience: Patience,
+    ) -> Result<AgentList, CliError> {
         let mut query = vec![("limit", "100")];
         query.extend(after.map(|after| ("after", after.as_str())));
         self.get(patience, routes::AGENTS, &query).await
@@ -61,10 +65,16 @@ impl Broker {
         patience: Patience,
     ) -> Result<Rotated, CliError> {
         let path = format!("{}/{id}/tokens", routes::AGENTS);
-        self.call(patience, Method::POST, &path, &[], |request| request.json(&RotateRequest { overlap })).await
+        self.call(patience, Method::POST, &path, &[], |request| request.json(&RotateRequest { overlap }))
+            .await
     }
 
-    pub(crate) async fn revoke_token(&self, id: &AgentId, token: &str, patience: Patience) -> Result<(), CliError> {
+    pub(crate) async fn revoke_token(
+        &self,
+        id: &AgentId,
+        token: &str,
+        patience: Patience,
+    ) -> Result<(), CliError> {
         let path = format!("{}/{id}/tokens/{token}", routes::AGENTS);
         let answer = attempts::send(
             self,

@@ -210,9 +210,8 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let tried: Vec<u16> = (200..600)
-            .filter(|code| StatusCode::from_u16(*code).is_ok_and(is_worth_another_try))
-            .collect();
+        let tried: Vec<u16> =
+            (200..600).filter(|code| StatusCode::from_u16(*code).is_ok_and(is_worth_another_try)).collect();
         assert_eq!(&tried[..4], [408, 425, 429, 500]);
         assert_eq!(tried.len(), 103);
     }

@@ -14,6 +14,7 @@ use protocol::{
 use reqwest::{Client, Method, RequestBuilder, Url};
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::agents::Existing;
 pub(crate) use self::attempts::{Patience, http_date};
 pub(crate) use self::network::{Connections, Network, causes};
 pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
@@ -126,7 +127,9 @@ impl Broker {
                         grant.id
                     )));
                 }
-                Standing::Coming => self.approved(grant, limits.approval, approval_deadline, &mut notice).await?,
+                Standing::Coming => {
+                    self.approved(grant, limits.approval, approval_deadline, &mut notice).await?
+                }
                 Standing::Ended => return Err(not_active(grant)),
             }
         }
@@ -161,9 +164,15 @@ impl Broker {
     }
 
     /// What elevate would say; nothing is given or recorded.
-    pub(crate) async fn dry_run(&self, body: &ElevateRequest, patience: Patience) -> Result<Decision, CliError> {
-        self.call(patience, Method::POST, routes::GRANTS, &[("dry_run", "true")], |request| request.json(body))
-            .await
+    pub(crate) async fn dry_run(
+        &self,
+        body: &ElevateRequest,
+        patience: Patience,
+    ) -> Result<Decision, CliError> {
+        self.call(patience, Method::POST, routes::GRANTS, &[("dry_run", "true")], |request| {
+            request.json(body)
+        })
+        .await
     }
 
     /// Gives back. A grant that has ended, and one that the broker does not know, are successes.
@@ -180,7 +189,8 @@ impl Broker {
         };
         let mut query = vec![("cause", cause.as_str())];
         query.extend(key.map(|key| ("idempotency_key", key)));
-        let answer: Result<Grant, _> = self.call(patience, Method::DELETE, &path, &query, |request| request).await;
+        let answer: Result<Grant, _> =
+            self.call(patience, Method::DELETE, &path, &query, |request| request).await;
         match answer {
             Ok(grant) if grant.status.is_final() => Ok(Revoked::Gone(Box::new(grant))),
             Ok(grant) => Ok(Revoked::Accepted(Box::new(grant))),

@@ -111,7 +111,9 @@ impl Network {
             Roots::Only(file) => Some((file, "SSL_CERT_FILE")),
         };
         match &self.roots {
-            Roots::BuiltIn | Roots::BuiltInAnd(_) => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Roots::BuiltIn | Roots::BuiltInAnd(_) => {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned())
+            }
             Roots::Only(_) => {}
         }
         if let Some((file, variable)) = file {

@@ -30,7 +30,11 @@ impl Settings {
             CliError::usage("`CLOUDANIX_OPERATOR_TOKEN` is not set")
                 .with_hint("operator commands need the operator token of the broker")
         })?;
-        Ok(Self { url: broker_url(env)?.into(), bearer: Secret::new(bearer), network: Network::from_env(env) })
+        Ok(Self {
+            url: broker_url(env)?.into(),
+            bearer: Secret::new(bearer),
+            network: Network::from_env(env),
+        })
     }
 
     /// For what both may do: the agent's own token, else the operator's.
@@ -90,8 +94,9 @@ fn is_loopback(url: &Url) -> bool {
 /// `CLOUDANIX_AUTH_TOKEN`, its prefix and checksum right.
 pub(crate) fn auth_token(env: &Env) -> Result<Secret, CliError> {
     let text = env.get("CLOUDANIX_AUTH_TOKEN").ok_or_else(|| {
-        CliError::usage("`CLOUDANIX_AUTH_TOKEN` is not set")
-            .with_hint("store the agent's auth token as a secret of your CI and map it into this step's environment")
+        CliError::usage("`CLOUDANIX_AUTH_TOKEN` is not set").with_hint(
+            "store the agent's auth token as a secret of your CI and map it into this step's environment",
+        )
     })?;
     AuthToken::parse(text.trim()).map(|token| token.secret().clone()).map_err(|error| {
         CliError::usage(format!("`CLOUDANIX_AUTH_TOKEN`: {error}"))

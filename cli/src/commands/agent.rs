@@ -1,9 +1,192 @@
-//! (being written)
-use crate::args::AgentCommand;
+//! `agent`: how does an operator register, look at and switch off agents?
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use protocol::agents::{Agent, AgentStatus, Outcome};
+use protocol::{Secret, elevate::MAX_BODY};
+
+use super::block_on;
+use crate::api::{Broker, Existing, Patience, Settings};
+use crate::args::{AgentCommand, Shown, View};
 use crate::environment::Env;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::mask::Masking;
+use crate::output::{Mark, Output, printable};
 
-pub(crate) fn run(_command: AgentCommand, _env: &Env, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::unexpected("not there yet"))
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
+
+pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
+    let broker = Broker::new(&Settings::for_operator(env)?)?;
+    let masking = Masking::of(env);
+    block_on(async {
+        match command {
+            AgentCommand::Apply { file, create_only, shown } => {
+                let existing = if create_only { Existing::Refuse } else { Existing::Replace };
+                apply(&broker, &file, existing, shown, masking, output).await
+            }
+            AgentCommand::List { shown } => list(&broker, shown, output).await,
+            AgentCommand::Show { agent, shown } => {
+                let agent = broker.agent(&agent.id, PATIENCE).await?;
+                match shown.output {
+                    View::Json => output.json(&agent),
+                    View::Text => output.data(&details(&agent)),
+                }
+            }
+            AgentCommand::Disable { agent, shown } => {
+                let disabled = broker.disable(&agent.id, PATIENCE).await?;
+                let text = format!("{} · {} live grants are being ended", agent.id, disabled.grants_ending);
+                output.line(Mark::Done, "disable", &text);
+                json_if_asked(shown, &disabled, output)
+            }
+            AgentCommand::Enable { agent, shown } => {
+                let enabled = broker.enable(&agent.id, PATIENCE).await?;
+                output.line(Mark::Done, "enable", agent.id.as_str());
+                json_if_asked(shown, &enabled, output)
+            }
+            AgentCommand::RotateToken { agent, overlap, shown } => {
+                let rotated = broker.rotate_token(&agent.id, overlap, PATIENCE).await?;
+                masking.register(&[&rotated.auth_token], output)?;
+                let text = format!("{} · old tokens until {}", agent.id, rotated.previous_expire_at);
+                output.line(Mark::Done, "rotate", &text);
+                match shown.output {
+                    View::Json => output.json(&rotated),
+                    View::Text => show_once(&rotated.auth_token, output),
+                }
+            }
+            AgentCommand::RevokeToken { agent, token } => {
+                // A whole token here would already be a secret on argv: at least it is not repeated.
+                let well_formed = token.len() == 12 && token.bytes().all(|b| b.is_ascii_hexdigit());
+                if !well_formed {
+                    return Err(CliError::usage(
+                        "TOKEN_ID: expected the 12 hexadecimal digits after `cjat_`",
+                    )
+                    .with_hint("`cloudanix-jit agent show ID` lists them"));
+                }
+                broker.revoke_token(&agent.id, &token, PATIENCE).await?;
+                output.line(Mark::Done, "revoke", &format!("{} · token {token}", agent.id));
+                Ok(())
+            }
+        }
+    })
+}
+
+async fn apply(
+    broker: &Broker,
+    file: &Path,
+    existing: Existing,
+    shown: Shown,
+    masking: Masking,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let applied = broker.apply(&registration(file)?, existing, PATIENCE).await?;
+    if let Some(token) = &applied.auth_token {
+        masking.register(&[token], output)?;
+    }
+    let outcome = match applied.outcome {
+        Outcome::Created => "registered",
+        Outcome::Updated => "changed",
+        Outcome::Unchanged => "unchanged",
+    };
+    output.line(Mark::Done, "apply", &format!("{} · {outcome}", applied.agent_id));
+    match (shown.output, &applied.auth_token) {
+        (View::Json, _) => output.json(&applied),
+        (View::Text, Some(token)) => show_once(token, output),
+        (View::Text, None) => Ok(()),
+    }
+}
+
+fn show_once(token: &Secret, output: &mut Output) -> Result<(), CliError> {
+    output
+        .hint("this auth token is shown once; store it as `CLOUDANIX_AUTH_TOKEN` in the secrets of your CI");
+    output.data(&format!("{}\n", token.reveal()))
+}
+
+fn json_if_asked<T: serde::Serialize>(shown: Shown, value: &T, output: &mut Output) -> Result<(), CliError> {
+    match shown.output {
+        View::Json => output.json(value),
+        View::Text => Ok(()),
+    }
+}
+
+fn registration(file: &Path) -> Result<String, CliError> {
+    let shown = file.display();
+    let unreadable = |error: io::Error| CliError::usage(format!("the registration `{shown}`: {error}"));
+    let source: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(file).map_err(unreadable)?)
+    };
+    let mut text = String::new();
+    let length = source.take(MAX_BODY as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if length > MAX_BODY {
+        return Err(CliError::usage(format!(
+            "the registration `{shown}`: expected at most {MAX_BODY} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+async fn list(broker: &Broker, shown: Shown, output: &mut Output) -> Result<(), CliError> {
+    let mut agents: Vec<Agent> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = broker.agents(after.as_ref(), PATIENCE).await?;
+        agents.extend(page.agents);
+        match page.next {
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            Some(_) | None => break,
+        }
+    }
+    match shown.output {
+        View::Json => output.json(&agents),
+        View::Text => {
+            let width = agents.iter().map(|agent| agent.id.as_str().len()).max().unwrap_or(0);
+            let mut text = String::new();
+            for agent in &agents {
+                let _ = writeln!(
+                    text,
+                    "{:<width$}  {:<8}  {:<10}  up to {:<4}  {}",
+                    agent.id.as_str(),
+                    status(agent.status),
+                    printable(&agent.target),
+                    agent.max_session.to_string(),
+                    printable(&agent.description),
+                );
+            }
+            output.data(&text)
+        }
+    }
+}
+
+fn status(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Active => "active",
+        AgentStatus::Disabled => "disabled",
+    }
+}
+
+fn details(agent: &Agent) -> String {
+    let mut text = format!(
+        "agent     {}\nstatus    {}\ntarget    {}\nsession   up to {}\ncreated   {}\nupdated   {}\n",
+        agent.id,
+        status(agent.status),
+        printable(&agent.target),
+        agent.max_session,
+        agent.created_at,
+        agent.updated_at,
+    );
+    for token in &agent.tokens {
+        let until = token.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
+        let _ = writeln!(text, "token     {} · made {}{until}", printable(&token.id), token.created_at);
+    }
+    text.push_str("\n# the registration, as applied\n");
+    for line in agent.registration.lines() {
+        text.push_str(&printable(line));
+        text.push('\n');
+    }
+    text
 }

@@ -1,9 +1,84 @@
-//! (being written)
-use crate::args::ElevateArgs;
+//! `elevate`: how does a platform whose step is not one command hold a grant?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::{IdempotencyKey, RevokeCause};
+
+use super::block_on;
+use crate::api::{Broker, Patience, Revocable, Settings};
+use crate::args::{ElevateArgs, GrantOutput};
+use crate::asking::{Asking, Lease};
 use crate::environment::Env;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::handle::{self, Handle};
+use crate::handover::Handover;
+use crate::interrupt::Interrupt;
+use crate::mask::Masking;
+use crate::output::{Mark, Output};
 
-pub(crate) fn run(_args: ElevateArgs, _env: &Env, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::unexpected("not there yet"))
+/// For as long as we try to give back what may have been given; after it the deadline does.
+const GIVE_BACK: Duration = Duration::from_secs(10);
+
+pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
+    // Everything that can fail without the broker fails before anything is given.
+    let settings = Settings::for_agent(env)?;
+    let asking = Asking::from_args(&args.ask, Lease::DeadlineOnly, env)?;
+    let handover = Handover::prepare(args.output, env)?;
+    let broker = Broker::new(&settings)?;
+    let interrupt = Interrupt::listen()?;
+    let key = handle::new_key()?;
+    let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
+    let mut handle = Handle::create(state.as_deref(), env, &settings.url, asking.agent_id(), &key)?;
+    block_on(async {
+        let elevated = tokio::select! {
+            biased;
+            () = interrupt.came() => Err(CliError::Interrupted),
+            grant = asking.elevate(&broker, &key, &args.ask, output) => grant,
+        };
+        let handed_over = elevated.and_then(|grant| {
+            handle.granted(&grant)?;
+            handover.give(&grant, &absolute(handle.path()), Masking::of(env), output)
+        });
+        match handed_over {
+            Ok(()) => {
+                output.line(Mark::Done, "state", &format!("{}", handle.path().display()));
+                if args.output == GrantOutput::Env && env.get("CI").is_none() {
+                    output.hint("`cloudanix-jit revoke` in the same shell gives the grant back");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                if !error.may_have_granted() {
+                    handle.forget();
+                } else if give_back(&broker, &key, output).await {
+                    handle.forget();
+                } else {
+                    output.hint(&format!(
+                        "give it back later with `cloudanix-jit revoke --state {}`",
+                        handle.path().display()
+                    ));
+                }
+                Err(error)
+            }
+        }
+    })
+}
+
+/// Whether it is known that nothing is left.
+async fn give_back(broker: &Broker, key: &IdempotencyKey, output: &Output) -> bool {
+    match broker.revoke(Revocable::Key(key), RevokeCause::Asked, Patience::within(GIVE_BACK)).await {
+        Ok(_) => {
+            output.line(Mark::Done, "revoke", "whatever was given is given back");
+            true
+        }
+        Err(error) => {
+            output.line(Mark::Warning, "revoke", &format!("not confirmed: {error}"));
+            false
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -12,6 +12,9 @@ pub(crate) mod whoami;
 
 use std::future::Future;
 
+use protocol::GrantId;
+
+use crate::environment::Env;
 use crate::error::CliError;
 
 /// One thread, made only by the commands that speak to somebody.
@@ -21,4 +24,11 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
         .build()
         .map_err(|error| CliError::unexpected(format!("the runtime cannot be started: {error}")))?
         .block_on(work)
+}
+
+/// `CLOUDANIX_GRANT_ID`, as `elevate` hands it to the steps that follow.
+pub(crate) fn grant_of_the_environment(env: &Env) -> Result<Option<GrantId>, CliError> {
+    env.get("CLOUDANIX_GRANT_ID")
+        .map(|id| id.parse().map_err(|error| CliError::usage(format!("`CLOUDANIX_GRANT_ID`: {error}"))))
+        .transpose()
 }

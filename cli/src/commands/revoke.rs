@@ -1,9 +1,126 @@
-//! (being written)
+//! `revoke`: how is a grant given back, however often and by whomever it is tried?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause, Ttl};
+use tokio::time::{Instant, sleep};
+
+use super::block_on;
+use crate::api::{Broker, Patience, Revocable, Revoked, Settings};
 use crate::args::RevokeArgs;
 use crate::environment::Env;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::handle::Handle;
+use crate::output::{Mark, Output};
 
-pub(crate) fn run(_args: RevokeArgs, _env: &Env, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::unexpected("not there yet"))
+enum Which {
+    Grant(GrantId),
+    Handle(Handle),
+}
+
+pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
+    let settings = Settings::for_reader(env)?;
+    let state = || args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
+    let which = match (&args.grant, state()) {
+        (Some(id), _) => Which::Grant(id.clone()),
+        (None, Some(path)) => match handle_at(&path, &settings.url)? {
+            Some(handle) => Which::Handle(handle),
+            None => {
+                let text = format!("nothing to give back · there is no state file `{}`", path.display());
+                output.line(Mark::Warning, "revoke", &text);
+                return Ok(());
+            }
+        },
+        (None, None) => Which::Grant(super::grant_of_the_environment(env)?.ok_or_else(|| {
+            CliError::usage(
+                "no grant is named: expected GRANT_ID, `--state FILE`, or one of them in the environment",
+            )
+            .with_hint("`elevate` sets `CLOUDANIX_STATE` and `CLOUDANIX_GRANT_ID` for the steps that follow")
+        })?),
+    };
+    let broker = Broker::new(&settings)?;
+    block_on(async {
+        match which {
+            Which::Grant(id) => give_back(&broker, Revocable::Id(&id), args.timeout, output).await,
+            Which::Handle(handle) => {
+                let key: IdempotencyKey = handle.record.idempotency_key.clone();
+                give_back(&broker, Revocable::Key(&key), args.timeout, output).await?;
+                handle.forget();
+                Ok(())
+            }
+        }
+    })
+}
+
+/// The handle, if the file is there. A step that always revokes may run where nothing was ever asked for.
+fn handle_at(path: &Path, url: &str) -> Result<Option<Handle>, CliError> {
+    if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let handle = Handle::open(path)?;
+    // The file must not decide where the auth token is sent.
+    if handle.record.url == url {
+        return Ok(Some(handle));
+    }
+    let found = &handle.record.url;
+    Err(CliError::usage(format!("the state file is of the broker `{found}`, and `CLOUDANIX_URL` is `{url}`"))
+        .with_hint("set `CLOUDANIX_URL` as it was for `elevate`"))
+}
+
+async fn give_back(
+    broker: &Broker,
+    which: Revocable<'_>,
+    patience: Ttl,
+    output: &Output,
+) -> Result<(), CliError> {
+    let deadline = Instant::now() + Duration::from(patience);
+    match broker.revoke(which, RevokeCause::Asked, Patience::within(patience.into())).await? {
+        Revoked::NothingThere => {
+            output.line(
+                Mark::Done,
+                "revoke",
+                "nothing to give back · the broker knows no such grant of this agent",
+            );
+            Ok(())
+        }
+        Revoked::Gone(grant) => {
+            gone(&grant, output);
+            Ok(())
+        }
+        Revoked::Accepted(grant) => confirmed(broker, *grant, deadline, output).await,
+    }
+}
+
+/// The broker goes on by itself; we only wait to be able to say so.
+async fn confirmed(
+    broker: &Broker,
+    mut grant: Grant,
+    deadline: Instant,
+    output: &Output,
+) -> Result<(), CliError> {
+    let mut pause = Duration::from_millis(100);
+    while !grant.status.is_final() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let status = grant.status.as_str();
+            let why = format!("the broker has accepted it and `{}` is `{status}`", grant.id);
+            return Err(CliError::RevokeNotConfirmed { why });
+        }
+        sleep(pause.min(left)).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+        grant = broker
+            .grant(&grant.id, Patience::within(left.max(Duration::from_millis(200))))
+            .await
+            .map_err(|error| CliError::RevokeNotConfirmed {
+                why: format!("the broker has accepted it, and then: {error}"),
+            })?;
+    }
+    gone(&grant, output);
+    Ok(())
+}
+
+fn gone(grant: &Grant, output: &Output) {
+    let reason = grant.end_reason.as_deref().map(|reason| format!(" · {reason}")).unwrap_or_default();
+    output.line(Mark::Done, "revoke", &format!("{} · {}{reason}", grant.id, grant.status.as_str()));
 }

@@ -1,9 +1,26 @@
-//! (being written)
-use crate::args::TimelineArgs;
+//! `timeline`: what happened to a grant, in order?
+
+use std::time::Duration;
+
+use super::block_on;
+use crate::api::{Broker, Patience, Settings};
+use crate::args::{TimelineArgs, View};
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
 
-pub(crate) fn run(_args: TimelineArgs, _env: &Env, _output: &mut Output) -> Result<(), CliError> {
-    Err(CliError::unexpected("not there yet"))
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn run(args: TimelineArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
+    let broker = Broker::new(&Settings::for_reader(env)?)?;
+    let timeline = block_on(async { broker.timeline(&args.grant, Patience::within(PATIENCE)).await })?;
+    match args.output {
+        View::Json => output.json(&timeline)?,
+        View::Text => output.data(&timeline.render())?,
+    }
+    if timeline.intact {
+        Ok(())
+    } else {
+        Err(CliError::unexpected("the hash chain of this timeline is broken: rows were changed or removed"))
+    }
 }

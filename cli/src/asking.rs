@@ -1,0 +1,111 @@
+//! What do we ask the broker for, and as whom?
+
+use protocol::{AgentId, ElevateRequest, Grant, IdempotencyKey, PolicyName, Ttl};
+
+use crate::api::{self, Broker, ElevateLimits, Notice};
+use crate::args::Ask;
+use crate::clock;
+use crate::environment::Env;
+use crate::error::CliError;
+use crate::identity::{self, Files, Identity};
+use crate::output::{Mark, Output};
+
+/// One request, ready to be made as often as it is sent.
+pub(crate) struct Asking {
+    agent_id: AgentId,
+    identity: Option<Identity>,
+    audience: String,
+    policies: Vec<PolicyName>,
+    ttl: Ttl,
+    target: Option<String>,
+    reason: Option<String>,
+    lease: Lease,
+}
+
+/// Who says that the grant is still needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// We do, with heartbeats: the grant ends soon after we fall silent.
+    Heartbeats,
+    /// Nobody: it lives until it is given back or its deadline comes.
+    DeadlineOnly,
+}
+
+impl Asking {
+    /// Finds the agent and the workload's identity; nothing is fetched yet.
+    pub(crate) fn new(
+        policies: Vec<PolicyName>,
+        ttl: Ttl,
+        target: Option<String>,
+        lease: Lease,
+        env: &Env,
+    ) -> Result<Self, CliError> {
+        Ok(Self {
+            agent_id: api::agent_id(env)?,
+            identity: identity::detect(env, &Files::system())?,
+            audience: identity::audience(env).to_owned(),
+            policies,
+            ttl,
+            target,
+            reason: None,
+            lease,
+        })
+    }
+
+    /// What `run` and `elevate` were told on the command line.
+    pub(crate) fn from_args(ask: &Ask, lease: Lease, env: &Env) -> Result<Self, CliError> {
+        let asking = Self::new(ask.policies.clone(), ask.ttl, ask.target.clone(), lease, env)?;
+        Ok(Self { reason: ask.reason.clone(), ..asking })
+    }
+
+    pub(crate) fn agent_id(&self) -> &AgentId {
+        &self.agent_id
+    }
+
+    /// The body, with a fresh OIDC token where the platform mints on demand.
+    pub(crate) async fn request(&self, http: &reqwest::Client) -> Result<ElevateRequest, CliError> {
+        let oidc_token = match &self.identity {
+            Some(identity) => Some(identity.token(http, &self.audience, clock::now()).await?),
+            None => None,
+        };
+        Ok(ElevateRequest {
+            agent_id: self.agent_id.clone(),
+            oidc_token,
+            policies: self.policies.clone(),
+            ttl: self.ttl,
+            target: self.target.clone(),
+            reason: self.reason.clone(),
+            heartbeat: self.lease == Lease::Heartbeats,
+            claimed: self.identity.as_ref().map(Identity::claimed).unwrap_or_default(),
+        })
+    }
+
+    /// Asks until there is a grant or a no, and tells what takes time.
+    pub(crate) async fn elevate(
+        &self,
+        broker: &Broker,
+        key: &IdempotencyKey,
+        ask: &Ask,
+        output: &Output,
+    ) -> Result<Grant, CliError> {
+        let limits = ElevateLimits { answer: ask.timeout, approval: ask.wait };
+        let notice = |notice: Notice<'_>| match notice {
+            Notice::Retrying { why, pause } => {
+                let text = format!("{why} · trying again in {:.1}s", pause.as_secs_f64());
+                output.line(Mark::Waiting, "elevate", &text);
+            }
+            Notice::WaitingForApproval(grant) => {
+                let text = format!("waiting for approval · {} · up to {}", grant.id, limits.approval);
+                output.line(Mark::Waiting, "elevate", &text);
+            }
+        };
+        let grant = broker.elevate(key, async || self.request(broker.http()).await, limits, notice).await?;
+        let policies: Vec<&str> = grant.policies.iter().map(PolicyName::as_str).collect();
+        output.line(
+            Mark::Done,
+            "elevate",
+            &format!("policy attached · {} · {} · {}", policies.join(", "), grant.ttl, grant.id),
+        );
+        Ok(grant)
+    }
+}

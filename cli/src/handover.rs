@@ -1,0 +1,149 @@
+//! How does a grant reach the steps that follow?
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use protocol::{Credentials, Grant, Secret};
+use zeroize::Zeroizing;
+
+use crate::args::GrantOutput;
+use crate::environment::Env;
+use crate::error::CliError;
+use crate::handle;
+use crate::mask::Masking;
+use crate::output::Output;
+
+/// A way out that is known to be there.
+pub(crate) enum Handover {
+    Env,
+    Json,
+    Dotenv,
+    Github { env_file: PathBuf, output_file: PathBuf },
+}
+
+impl Handover {
+    /// Checks that the way out is there, before a grant is asked for that could not be handed over.
+    pub(crate) fn prepare(form: GrantOutput, env: &Env) -> Result<Self, CliError> {
+        let file = |name: &str| {
+            env.get(name).map(PathBuf::from).ok_or_else(|| {
+                CliError::usage(format!("`--output github` needs `{name}`, which is not set"))
+                    .with_hint("it is for steps of GitHub Actions; elsewhere use `--output env` or `dotenv`")
+            })
+        };
+        Ok(match form {
+            GrantOutput::Env => Self::Env,
+            GrantOutput::Json => Self::Json,
+            GrantOutput::Dotenv => Self::Dotenv,
+            GrantOutput::Github => {
+                Self::Github { env_file: file("GITHUB_ENV")?, output_file: file("GITHUB_OUTPUT")? }
+            }
+        })
+    }
+
+    /// Masks the credentials first, then writes them.
+    pub(crate) fn give(
+        &self,
+        grant: &Grant,
+        state: &Path,
+        masking: Masking,
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        let secrets: Vec<&Secret> = secrets(grant).map(|(_, secret)| secret).collect();
+        masking.register(&secrets, output)?;
+        let state = state.display().to_string();
+        let deadline = grant.expires_at.to_string();
+        let open = [("CLOUDANIX_GRANT_ID", grant.id.as_str()), ("CLOUDANIX_STATE", state.as_str())];
+        let closed = secrets_of(grant);
+        match self {
+            Self::Json => output.json(&WithState { grant, state: &state }),
+            Self::Env => output.data(&lines(&open, &closed, |name, value| {
+                format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
+            })),
+            Self::Dotenv => {
+                output.data(&lines(&open, &closed, |name, value| format!("{name}={}\n", quoted(value))))
+            }
+            Self::Github { env_file, output_file } => {
+                let heredoc = |name: &str, value: &str, end: &str| format!("{name}<<{end}\n{value}\n{end}\n");
+                let end = format!("cloudanix-{}", handle::new_key()?);
+                append(env_file, &lines(&open, &closed, |name, value| heredoc(name, value, &end)))?;
+                let outputs = [
+                    ("grant-id", grant.id.as_str()),
+                    ("expires-at", deadline.as_str()),
+                    ("state-file", state.as_str()),
+                ];
+                append(output_file, &lines(&outputs, &[], |name, value| heredoc(name, value, &end)))
+            }
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WithState<'a> {
+    #[serde(flatten)]
+    grant: &'a Grant,
+    state: &'a str,
+}
+
+/// The credentials of a grant, each with the variable in which a step finds it.
+pub(crate) fn secrets(grant: &Grant) -> impl Iterator<Item = (&'static str, &Secret)> {
+    grant.credentials.iter().map(|credentials| match credentials {
+        Credentials::Token { token } => ("CLOUDANIX_GRANT_TOKEN", token),
+    })
+}
+
+fn secrets_of(grant: &Grant) -> Vec<(&'static str, &str)> {
+    secrets(grant).map(|(name, secret)| (name, secret.reveal())).collect()
+}
+
+fn lines(
+    open: &[(&str, &str)],
+    closed: &[(&str, &str)],
+    form: impl Fn(&str, &str) -> String,
+) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::new());
+    for (name, value) in open.iter().chain(closed) {
+        let _ = text.write_str(&form(name, value));
+    }
+    text
+}
+
+/// Plain where every reader of such files agrees on what it means, in double quotes elsewhere.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+,%=".contains(c);
+    if value.chars().all(plain) {
+        return value.to_owned();
+    }
+    let mut text = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' | '$' | '`' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+    text.push('"');
+    text
+}
+
+fn append(path: &Path, text: &str) -> Result<(), CliError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| CliError::unexpected(format!("`{}` cannot be written: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotenv_values_are_quoted_where_readers_differ() {
+        assert_eq!(quoted("eyJ.eyJ-_.c2ln"), "eyJ.eyJ-_.c2ln");
+        assert_eq!(quoted("a b"), "\"a b\"");
+        assert_eq!(quoted("a\"$b`\\\n"), "\"a\\\"\\$b\\`\\\\\\n\"");
+    }
+}
