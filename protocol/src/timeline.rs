@@ -206,7 +206,9 @@ impl BestFacts<'_> {
     }
 }
 
-fn printable(text: &str) -> String {
+/// With control characters, and those that turn the direction of text, written out: what a stranger chose
+/// cannot draw lines of its own in a log.
+pub fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -1,0 +1,89 @@
+//! Is this GitHub Actions? Then the job asks GitHub for a token, if its workflow lets it.
+
+use protocol::Secret;
+use reqwest::Method;
+
+use super::endpoint::{Audience, TokenEndpoint, address};
+use super::error::IdentityError;
+use super::facts::{self, Fact, Seen};
+use super::files::Files;
+use super::token_source::TokenSource;
+use super::{Layer, Platform};
+use crate::environment::Env;
+
+const NAME: &str = "github";
+
+pub(super) const PLATFORM: Platform = Platform {
+    name: NAME,
+    marker: "`GITHUB_ACTIONS=true`",
+    layer: Layer::Ci,
+    here: |env, _| env.get("GITHUB_ACTIONS") == Some("true"),
+    facts,
+    source,
+    audience_hint: "GitHub mints for the audience that is asked for: look for what stands between",
+};
+
+fn facts(env: &Env, _: &Files) -> Vec<Seen> {
+    let mut seen = facts::from_variables(
+        env,
+        &[
+            (Fact::Repository, &["GITHUB_REPOSITORY"]),
+            (Fact::Workflow, &["GITHUB_WORKFLOW"]),
+            (Fact::Run, &["GITHUB_RUN_NUMBER", "GITHUB_RUN_ID"]),
+            (Fact::Attempt, &["GITHUB_RUN_ATTEMPT"]),
+            (Fact::Job, &["GITHUB_JOB"]),
+            (Fact::Step, &["GITHUB_ACTION"]),
+            (Fact::Commit, &["GITHUB_SHA"]),
+            (Fact::GitRef, &["GITHUB_REF"]),
+            (Fact::Actor, &["GITHUB_ACTOR"]),
+            (Fact::Event, &["GITHUB_EVENT_NAME"]),
+        ],
+    );
+    if let (Some(server), Some(repository), Some(run)) =
+        (env.get("GITHUB_SERVER_URL"), env.get("GITHUB_REPOSITORY"), env.get("GITHUB_RUN_ID"))
+    {
+        let attempt = env.get("GITHUB_RUN_ATTEMPT").map(|n| format!("/attempts/{n}")).unwrap_or_default();
+        let url = format!("{server}/{repository}/actions/runs/{run}{attempt}");
+        seen.push(Seen::made(Fact::Url, url, "GITHUB_SERVER_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID"));
+    }
+    seen
+}
+
+fn source(env: &Env, _: &Files) -> Result<TokenSource, IdentityError> {
+    let asked = (env.get("ACTIONS_ID_TOKEN_REQUEST_URL"), env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
+    let (Some(url), Some(credential)) = asked else {
+        let missing = match asked {
+            (None, _) => "ACTIONS_ID_TOKEN_REQUEST_URL",
+            (Some(_), _) => "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+        };
+        return Err(IdentityError::Misconfigured {
+            platform: NAME,
+            what: format!("expected `{missing}`, found none: this job may not ask for an identity").into(),
+            hint: hint(env.get("GITHUB_EVENT_NAME")).into(),
+        });
+    };
+    Ok(TokenSource::Endpoint(Box::new(TokenEndpoint {
+        method: Method::GET,
+        url: address(NAME, "ACTIONS_ID_TOKEN_REQUEST_URL", url)?,
+        scheme: "Bearer",
+        credential: Secret::new(credential),
+        headers: &[],
+        audience: Audience::Query,
+        field: "value",
+        shown: "GET $ACTIONS_ID_TOKEN_REQUEST_URL",
+        refusal_hint: "the job's credential for this is valid while the job runs: use it in the same job",
+    })))
+}
+
+fn hint(event: Option<&str>) -> &'static str {
+    match event {
+        Some("pull_request" | "pull_request_review" | "pull_request_review_comment") => {
+            "if this pull request comes from a fork, GitHub gives it no identity, whatever the workflow says: \
+             run the step after the merge; if it does not, add `permissions: { id-token: write, contents: read }` to the job"
+        }
+        _ => {
+            "add to the job, or to the whole workflow, `permissions: { id-token: write, contents: read }`; a reusable \
+             workflow needs it in the calling workflow too"
+        }
+    }
+}

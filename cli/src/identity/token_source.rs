@@ -1,0 +1,108 @@
+//! How is a token fetched? There are four ways; every platform uses one of them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use protocol::Secret;
+use tokio::io::AsyncReadExt as _;
+
+use super::endpoint::TokenEndpoint;
+use super::error::IdentityError;
+use super::files::read_text;
+
+/// How long the platform's program may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest answer that is read.
+const LONGEST: u64 = 64 * 1024;
+
+/// Where a token comes from.
+#[derive(Debug)]
+pub(super) enum TokenSource {
+    /// The platform put it into a variable when the job began: the same with each call.
+    Variable {
+        /// The variable.
+        name: String,
+        /// What was in it.
+        token: Secret,
+    },
+    /// Something outside keeps a file fresh: read with each call.
+    File(PathBuf),
+    /// The platform mints one for whoever asks within the job.
+    Endpoint(Box<TokenEndpoint>),
+    /// `circleci run oidc get`, the program given by its whole path.
+    CircleCi(PathBuf),
+}
+
+impl TokenSource {
+    /// The audience that the token will have when `wanted` is asked for.
+    pub(super) fn audience<'a>(&'a self, wanted: &'a str) -> &'a str {
+        match self {
+            Self::Endpoint(endpoint) => endpoint.audience(wanted),
+            Self::Variable { .. } | Self::File(_) | Self::CircleCi(_) => wanted,
+        }
+    }
+
+    /// A token as the platform gives it, not looked at yet.
+    pub(super) async fn fetch(&self, http: &reqwest::Client, wanted: &str) -> Result<Secret, IdentityError> {
+        match self {
+            Self::Variable { token, .. } => Ok(token.clone()),
+            Self::File(path) => match read_text(path) {
+                Ok(text) if text.is_empty() => Err(self.not_given("expected a token, found an empty file", None)),
+                Ok(text) => Ok(Secret::new(text)),
+                Err(error) => Err(self.not_given(&error.to_string(), Some("look at the file's path and mode"))),
+            },
+            Self::Endpoint(endpoint) => endpoint.fetch(http, wanted).await,
+            Self::CircleCi(program) => {
+                let hint = Some("run `circleci run oidc get` in the step to see what it says");
+                let claims = serde_json::json!({ "aud": wanted }).to_string();
+                let args = ["run", "oidc", "get", "--claims", &claims];
+                let answer = tokio::time::timeout(PATIENCE, run(program, &args)).await;
+                let given = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+                given.map_err(|what| self.not_given(&what, hint))
+            }
+        }
+    }
+
+    fn not_given(&self, what: &str, hint: Option<&'static str>) -> IdentityError {
+        IdentityError::NotGiven { source_of_token: self.to_string(), what: what.to_owned(), hint }
+    }
+}
+
+/// What a program prints. Its standard error is not read: nobody promises that it is free of tokens.
+async fn run(program: &PathBuf, args: &[&str]) -> Result<Secret, String> {
+    let mut child = tokio::process::Command::new(program)
+        .args(args)
+        .env_remove("CLOUDANIX_AUTH_TOKEN")
+        .env_remove("CLOUDANIX_OPERATOR_TOKEN")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("cannot be started: {error}"))?;
+    let mut printed = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        let read = stdout.take(LONGEST).read_to_string(&mut printed).await;
+        read.map_err(|error| format!("cannot be read: {error}"))?;
+    }
+    let status = child.wait().await.map_err(|error| format!("cannot be waited for: {error}"))?;
+    match printed.trim() {
+        _ if !status.success() => Err(format!("expected success, found {status}")),
+        "" => Err("expected a token, found nothing".to_owned()),
+        token => Ok(Secret::new(token)),
+    }
+}
+
+/// Where from, in the words of the platform's documentation; never the token.
+impl fmt::Display for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable { name, .. } => write!(f, "${name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Endpoint(endpoint) => f.write_str(endpoint.shown),
+            Self::CircleCi(_) => f.write_str("circleci run oidc get"),
+        }
+    }
+}
