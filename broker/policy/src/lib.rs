@@ -1,1 +1,211 @@
-//! placeholder
+//! May they?
+//!
+//! The boundary check: plain code that a reviewer reads in a minute. Only this crate can make a [`Permit`], and
+//! no target acts without one. Rules that narrow further, and approvals, will stand behind this check and can
+//! only say no: see `docs/roadmap.md`.
+
+use domain::{Agent, AgentStatus, TargetKind};
+use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Which policies.
+    pub policies: &'a [PolicyName],
+    /// For how long.
+    pub ttl: Ttl,
+    /// Where; the boundary's target if it is not said.
+    pub target: Option<&'a str>,
+}
+
+/// Leave to give exactly this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    agent_id: AgentId,
+    target: TargetKind,
+    policies: Vec<(PolicyName, String)>,
+    ttl: Ttl,
+}
+
+/// A refusal: what was expected and what was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Denied {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// For the caller, who is known to be the agent.
+    pub detail: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Permit {
+    /// To whom.
+    pub fn agent_id(&self) -> &AgentId {
+        &self.agent_id
+    }
+
+    /// Where.
+    pub fn target(&self) -> TargetKind {
+        self.target
+    }
+
+    /// Each policy with what the boundary says it means at the target.
+    pub fn policies(&self) -> &[(PolicyName, String)] {
+        &self.policies
+    }
+
+    /// For how long.
+    pub fn ttl(&self) -> Ttl {
+        self.ttl
+    }
+
+    /// Each check that was passed, in words.
+    pub fn checks(&self) -> Vec<String> {
+        vec![
+            format!("agent `{}` is active", self.agent_id),
+            format!("target `{}` is the boundary's", self.target),
+            format!("{} permitted", count(self.policies.len(), "policy is", "policies are")),
+            format!("`{}` is within the longest session", self.ttl),
+        ]
+    }
+}
+
+/// Holds a request against the agent's boundary.
+pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
+    let boundary = &agent.registration.boundary;
+    match agent.status {
+        AgentStatus::Active => {}
+        AgentStatus::Disabled => {
+            return Err(Denied {
+                code: ErrorCode::AgentDisabled,
+                detail: format!("agent `{}` is disabled", agent.id),
+                hint: format!("an operator can run `cloudanix-jit agent enable {}`", agent.id),
+            });
+        }
+    }
+    if let Some(target) = asked.target.filter(|target| *target != boundary.target.as_str()) {
+        return Err(Denied {
+            code: ErrorCode::TargetNotPermitted,
+            detail: format!("target: expected `{}`, found `{target}`", boundary.target),
+            hint: "leave `--target` out, or ask for the boundary's".to_owned(),
+        });
+    }
+    let max_session = agent.registration.max_session;
+    if asked.ttl > max_session {
+        return Err(Denied {
+            code: ErrorCode::TtlTooLong,
+            detail: format!("ttl: expected at most `{max_session}`, found `{}`", asked.ttl),
+            hint: format!(
+                "ask for `--ttl {max_session}` or less, or have `max_session` raised in the registration"
+            ),
+        });
+    }
+    let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(asked.policies.len());
+    for name in asked.policies {
+        let meaning = boundary.policies.get(name).ok_or_else(|| {
+            let permitted: Vec<String> = boundary.policies.keys().map(|name| format!("`{name}`")).collect();
+            Denied {
+                code: ErrorCode::PolicyNotPermitted,
+                detail: format!("policy: expected one of {}, found `{name}`", permitted.join(", ")),
+                hint: "ask for a permitted policy, or have this one added to the registration's boundary"
+                    .to_owned(),
+            }
+        })?;
+        if !policies.iter().any(|(taken, _)| taken == name) {
+            policies.push((name.clone(), meaning.clone()));
+        }
+    }
+    if policies.is_empty() {
+        return Err(Denied {
+            code: ErrorCode::InvalidRequest,
+            detail: "policies: expected at least one, found none".to_owned(),
+            hint: "name one with `--policy`".to_owned(),
+        });
+    }
+    Ok(Permit { agent_id: agent.id.clone(), target: boundary.target, policies, ttl: asked.ttl })
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::Timestamp;
+
+    use super::*;
+
+    fn agent(status: AgentStatus) -> Agent {
+        let source = r#"
+            id = "orders-agent"
+            use_case = "other"
+            max_session = "1h"
+            [[trust]]
+            issuer = "https://issuer.example"
+            audience = "cloudanix-jit"
+            [boundary]
+            target = "token"
+            policies = { "orders-read" = "orders:read", "orders-write" = "orders:write" }
+        "#;
+        let registration = domain::registration::parse(source).unwrap();
+        let at = Timestamp::from_secs(0);
+        Agent {
+            id: registration.id.clone(),
+            registration,
+            source: source.to_owned(),
+            status,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    fn decide(
+        status: AgentStatus,
+        policies: &str,
+        ttl: &str,
+        target: Option<&str>,
+    ) -> Result<Permit, Denied> {
+        let policies: Vec<PolicyName> =
+            policies.split(',').filter(|name| !name.is_empty()).map(|name| name.parse().unwrap()).collect();
+        check(&agent(status), Asked { policies: &policies, ttl: ttl.parse().unwrap(), target })
+    }
+
+    /// The decision table: who asks what, and the answer.
+    #[test]
+    fn the_decision_table() {
+        use AgentStatus::{Active, Disabled};
+        use ErrorCode::{AgentDisabled, InvalidRequest, PolicyNotPermitted, TargetNotPermitted, TtlTooLong};
+        for (status, policies, ttl, target, expected) in [
+            (Active, "orders-read", "15m", None, Ok(1)),
+            (Active, "orders-read,orders-write", "1h", Some("token"), Ok(2)),
+            (Active, "orders-read,orders-read", "15m", None, Ok(1)),
+            (Disabled, "orders-read", "15m", None, Err(AgentDisabled)),
+            (Active, "orders-read", "3601s", None, Err(TtlTooLong)),
+            (Active, "orders-read", "15m", Some("aws"), Err(TargetNotPermitted)),
+            (Active, "orders-delete", "15m", None, Err(PolicyNotPermitted)),
+            (Active, "orders-read,orders-delete", "15m", None, Err(PolicyNotPermitted)),
+            (Active, "Orders-Read", "15m", None, Err(PolicyNotPermitted)),
+            (Active, "", "15m", None, Err(InvalidRequest)),
+        ] {
+            let decided = decide(status, policies, ttl, target);
+            assert_eq!(
+                decided.map(|permit| permit.policies().len()).map_err(|denied| denied.code),
+                expected,
+                "{status:?} {policies} {ttl} {target:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_what_was_expected_and_what_was_found() {
+        assert_eq!(
+            decide(AgentStatus::Active, "admin", "15m", None).unwrap_err().detail,
+            "policy: expected one of `orders-read`, `orders-write`, found `admin`"
+        );
+        assert_eq!(
+            decide(AgentStatus::Active, "orders-read", "2h", None).unwrap_err().detail,
+            "ttl: expected at most `1h`, found `2h`"
+        );
+    }
+}
