@@ -1,0 +1,210 @@
+//! Does a rule accept the verified token, what does the token say of the run, and what may it be used for
+//! again? The same for every platform; what differs is one file each.
+
+mod azure_devops;
+mod bitbucket;
+mod buildkite;
+mod circleci;
+mod gcp;
+mod github;
+mod gitlab;
+mod jenkins;
+mod kubernetes;
+mod oidc;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use domain::{Claims, Exception, Principal, ReplayGuard, TrustRule};
+use protocol::{AgentId, Facts, Platform, Provenance, Timestamp, Trust};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::refused::Refused;
+use crate::signature::VerifiedToken;
+use crate::token::UnverifiedToken;
+
+/// What has to be known of a platform.
+struct Profile {
+    /// What the claims say of the run, in our words.
+    facts: fn(&Claims) -> Facts,
+    /// Why the run is refused unless the rule allows it by name.
+    exceptions: fn(&Claims, &TrustRule) -> Vec<Found>,
+    /// What a token may be used for again.
+    replay: Replay,
+}
+
+/// An exception that a run would need, and the claim that says so.
+struct Found {
+    exception: Exception,
+    evidence: String,
+}
+
+impl Found {
+    fn fork(evidence: impl Into<String>) -> Vec<Self> {
+        vec![Self { exception: Exception::ForkPullRequests, evidence: evidence.into() }]
+    }
+}
+
+/// What a token may be used for again.
+#[derive(Clone, Copy)]
+enum Replay {
+    /// Minted on demand: the next step asks for its own.
+    SingleUse,
+    /// Given to a job once for all of its steps. The claims that name run and job, as a template.
+    OneJob(&'static str),
+    /// Read again and again by one workload, which runs for as long as it likes.
+    OneAgent,
+}
+
+fn profile(platform: Platform) -> &'static Profile {
+    match platform {
+        Platform::Github => &github::PROFILE,
+        Platform::Gitlab => &gitlab::PROFILE,
+        Platform::Bitbucket => &bitbucket::PROFILE,
+        Platform::Circleci => &circleci::PROFILE,
+        Platform::Jenkins => &jenkins::PROFILE,
+        Platform::Buildkite => &buildkite::PROFILE,
+        Platform::AzureDevops => &azure_devops::PROFILE,
+        Platform::Kubernetes => &kubernetes::PROFILE,
+        Platform::Gcp => &gcp::PROFILE,
+        Platform::Oidc => &oidc::PROFILE,
+    }
+}
+
+/// Tries every rule. The first that accepts decides; if none does, a rule that only misses an exception says
+/// more than one whose claims do not hold.
+pub(crate) fn admit(
+    token: &VerifiedToken,
+    agent: &AgentId,
+    rules: &[&TrustRule],
+    leeway: Duration,
+    max_age: Duration,
+) -> Result<Principal, Refused> {
+    let token = token.get();
+    let mut mismatches = Vec::new();
+    let mut missing: Option<Found> = None;
+    for rule in rules {
+        if let Err(mismatch) = rule.check(&token.claims) {
+            mismatches.push(mismatch);
+            continue;
+        }
+        let profile = profile(rule.platform);
+        let needed =
+            (profile.exceptions)(&token.claims, rule).into_iter().find(|found| !rule.allows(found.exception));
+        match needed {
+            Some(found) => missing = missing.or(Some(found)),
+            None => return Ok(principal(token, agent, rule.platform, profile, leeway, max_age)),
+        }
+    }
+    Err(match missing {
+        Some(Found { exception: Exception::ForkPullRequests, evidence }) => Refused::Fork { evidence },
+        Some(Found { exception: Exception::SshRerun, evidence }) => Refused::SshRerun { evidence },
+        None => Refused::ClaimsNotTrusted { mismatches },
+    })
+}
+
+fn principal(
+    token: &UnverifiedToken,
+    agent: &AgentId,
+    platform: Platform,
+    profile: &Profile,
+    leeway: Duration,
+    max_age: Duration,
+) -> Principal {
+    let of_no_use: Timestamp = token.expires.min(token.issued.plus(max_age));
+    Principal {
+        agent_id: agent.clone(),
+        provenance: Provenance {
+            trust: Trust::Oidc,
+            platform: Some(platform),
+            issuer: Some(token.issuer.clone()),
+            subject: Some(presentable(&token.subject)),
+            signed: (profile.facts)(&token.claims),
+            claimed: Facts::default(),
+        },
+        replay: Some(ReplayGuard {
+            token_hash: token_hash(token),
+            bound_to: bound_to(profile.replay, agent, &token.claims),
+            forget_after: of_no_use.plus(leeway).plus(Duration::from_secs(1)),
+        }),
+    }
+}
+
+/// Without a `jti` it is the signed part that counts: an ECDSA signature can be rewritten into another one
+/// that holds as well, so a hash over it would take one token for two.
+fn token_hash(token: &UnverifiedToken) -> String {
+    let issuer = &token.issuer;
+    let named = match &token.id {
+        Some(id) => format!("jti\n{issuer}\n{id}"),
+        None => format!("signed\n{issuer}\n{}", token.signed_part),
+    };
+    Sha256::digest(named).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn bound_to(replay: Replay, agent: &AgentId, claims: &Claims) -> Option<String> {
+    match replay {
+        Replay::SingleUse => None,
+        Replay::OneJob(template) => Some(format!("{agent}|{}", fill(template, claims).unwrap_or_default())),
+        Replay::OneAgent => Some(agent.to_string()),
+    }
+}
+
+/// The claim as text; nothing if it is empty or is not a string, a number or a boolean.
+fn text(claims: &Claims, name: &str) -> Option<String> {
+    match claims.get(name)? {
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The template with each `{claim}` replaced; nothing if one of the claims is not there.
+fn fill(template: &str, claims: &Claims) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}')?;
+        filled.push_str(before);
+        filled.push_str(&text(claims, name)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Some(presentable(&filled))
+}
+
+/// Facts are printed on terminals and in logs. A branch or workflow can be called anything.
+fn presentable(text: &str) -> String {
+    crate::token::cut(text).replace(char::is_control, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claims(value: Value) -> Claims {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_template_is_filled_only_if_every_claim_is_there() {
+        let claims = claims(json!({"a/b": "x", "n": 7, "t": true, "empty": "", "list": ["x"]}));
+        assert_eq!(fill("{a/b}-{n}/{t}", &claims).as_deref(), Some("x-7/true"));
+        for missing in ["{none}", "{a/b}{empty}", "{list}", "{a/b"] {
+            assert_eq!(fill(missing, &claims), None, "{missing}");
+        }
+    }
+
+    #[test]
+    fn what_a_claim_says_cannot_move_the_cursor() {
+        let claims = claims(json!({"workflow": "deploy\u{1b}[2J\nok"}));
+        assert_eq!(fill("{workflow}", &claims).as_deref(), Some("deploy\u{fffd}[2J\u{fffd}ok"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Did the issuer sign this token, for this audience, and is it still valid?
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use openidconnect::core::{
+    CoreGenderClaim, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJwsSigningAlgorithm,
+};
+use openidconnect::{
+    ClaimsVerificationError, ClientId, EmptyAdditionalClaims, IdTokenClaims, IssuerUrl, JsonWebKeySet, Nonce,
+    SignatureVerificationError,
+};
+use protocol::{Secret, Timestamp};
+
+use crate::refused::Refused;
+use crate::token::{Malformed, UnverifiedToken};
+
+/// What a token says, once the issuer's signature holds, the audience is ours and the time is right.
+#[derive(Debug)]
+pub(crate) struct VerifiedToken(UnverifiedToken);
+
+impl VerifiedToken {
+    pub(crate) fn get(&self) -> &UnverifiedToken {
+        &self.0
+    }
+}
+
+/// Verifies with the keys that the token may mean. `unverified` was read from `token`, and its `aud` was
+/// found to be `audience` and nothing else.
+pub(crate) fn verify(
+    token: &Secret,
+    unverified: UnverifiedToken,
+    audience: &str,
+    keys: Vec<CoreJsonWebKey>,
+    now: Timestamp,
+    leeway: Duration,
+) -> Result<VerifiedToken, (Refused, UnverifiedToken)> {
+    match check(token, &unverified, audience, keys, now, leeway) {
+        Ok(()) => Ok(VerifiedToken(unverified)),
+        Err(refused) => Err((refused, unverified)),
+    }
+}
+
+fn check(
+    token: &Secret,
+    unverified: &UnverifiedToken,
+    audience: &str,
+    keys: Vec<CoreJsonWebKey>,
+    now: Timestamp,
+    leeway: Duration,
+) -> Result<(), Refused> {
+    let parsed: CoreIdToken = token.reveal().parse().map_err(|_| Malformed::NotAnIdToken)?;
+    let issuer = IssuerUrl::new(unverified.issuer.clone()).map_err(|_| Malformed::NotAnIdToken)?;
+    let lenient: DateTime<Utc> =
+        DateTime::from_timestamp_millis(now.minus(leeway).as_millis()).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let verifier = CoreIdTokenVerifier::new_public_client(
+        ClientId::new(audience.to_owned()),
+        issuer,
+        JsonWebKeySet::new(keys),
+    )
+    .set_allowed_algs([unverified.algorithm.clone()])
+    // The header's `typ` was checked when the token was read, and more strictly.
+    .allow_all_jose_types()
+    .set_time_fn(move || lenient);
+    let no_nonce = |_: Option<&Nonce>| Ok(());
+    let verified: Result<&IdTokenClaims<EmptyAdditionalClaims, CoreGenderClaim>, _> =
+        parsed.claims(&verifier, no_nonce);
+    verified.map(|_| ()).map_err(|error| refused(&error, unverified, audience, now))
+}
+
+fn refused(
+    error: &ClaimsVerificationError,
+    unverified: &UnverifiedToken,
+    audience: &str,
+    now: Timestamp,
+) -> Refused {
+    let issuer = || unverified.issuer.clone();
+    if let ClaimsVerificationError::SignatureVerification(
+        SignatureVerificationError::NoMatchingKey | SignatureVerificationError::AmbiguousKeyId(_),
+    ) = error
+    {
+        let algorithm = name_of(&unverified.algorithm);
+        return Refused::UnknownKey { key_id: unverified.key_id.clone(), algorithm, issuer: issuer() };
+    }
+    if let ClaimsVerificationError::Expired(_) = error {
+        return Refused::Expired { expired: unverified.expires, now };
+    }
+    if let ClaimsVerificationError::InvalidAudience(_) = error {
+        let expected = vec![audience.to_owned()];
+        return Refused::Audience { found: unverified.audiences.clone(), expected };
+    }
+    tracing::debug!(%error, "a token was refused");
+    Refused::Signature { issuer: issuer() }
+}
+
+fn name_of(algorithm: &CoreJwsSigningAlgorithm) -> String {
+    serde_json::to_value(algorithm).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,162 @@
+//! Is this token proof enough that the workload is the agent?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Principal, TrustRule};
+use protocol::{AgentId, Secret, Timestamp};
+
+use crate::http::Http;
+use crate::key_cache::{CacheTimes, KeyCache, Newer};
+use crate::key_set::KeySet;
+use crate::platforms;
+use crate::refused::Refused;
+use crate::signature::{self, VerifiedToken};
+use crate::token::{UnverifiedToken, cut};
+
+/// What a verifier accepts beyond the exact letter.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How far the issuer's clock and ours may be apart; counts for `exp`, `nbf` and `iat`.
+    pub leeway: Duration,
+    /// A token that was issued earlier is refused even if its `exp` is still to come.
+    pub max_age: Duration,
+    /// How long an issuer's keys hold.
+    pub keys: CacheTimes,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            leeway: Duration::from_secs(30),
+            max_age: Duration::from_secs(24 * 60 * 60),
+            keys: CacheTimes::default(),
+        }
+    }
+}
+
+/// Verifies tokens with the keys that their issuers publish. Cheap to clone; clones share the keys.
+#[derive(Clone)]
+pub struct Verifier {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    keys: KeyCache,
+    leeway: Duration,
+    max_age: Duration,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Verifier")
+    }
+}
+
+impl Verifier {
+    /// A verifier that knows no keys yet.
+    pub fn new(http: Http, options: Options) -> Self {
+        let Options { leeway, max_age, keys } = options;
+        Self { inner: Arc::new(Inner { keys: KeyCache::new(http, keys), leeway, max_age }) }
+    }
+
+    /// Who holds `token`, if that is `agent` by one of its `rules` at the time `now`. Needs a Tokio runtime.
+    ///
+    /// The issuer has to be a rule's, letter for letter, before anything is fetched. The audience has to be
+    /// the rule's, and the only one: a token that is also for somebody else could be presented here by them.
+    pub async fn verify(
+        &self,
+        token: &Secret,
+        agent: &AgentId,
+        rules: &[TrustRule],
+        now: Timestamp,
+    ) -> Result<Principal, Refused> {
+        let unverified = UnverifiedToken::parse(token.reveal())?;
+        let (candidates, audience) = candidates(&unverified, rules)?;
+        self.check_times(&unverified, now)?;
+        let verified = self.check_signature(token, unverified, audience, now).await?;
+        platforms::admit(&verified, agent, &candidates, self.inner.leeway, self.inner.max_age)
+    }
+
+    fn check_times(&self, token: &UnverifiedToken, now: Timestamp) -> Result<(), Refused> {
+        let latest = now.plus(self.inner.leeway);
+        if token.expires <= now.minus(self.inner.leeway) {
+            return Err(Refused::Expired { expired: token.expires, now });
+        }
+        if let Some(from) = token.not_before.filter(|from| *from > latest) {
+            return Err(Refused::NotYetValid { claim: "nbf", from, now });
+        }
+        if token.issued > latest {
+            return Err(Refused::NotYetValid { claim: "iat", from: token.issued, now });
+        }
+        if now.since(token.issued) > self.inner.max_age {
+            return Err(Refused::TooOld { issued: token.issued, now });
+        }
+        Ok(())
+    }
+
+    async fn check_signature(
+        &self,
+        token: &Secret,
+        unverified: UnverifiedToken,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<VerifiedToken, Refused> {
+        let issuer = unverified.issuer.clone();
+        let key_id = unverified.key_id.clone();
+        let unavailable = |outage| Refused::IssuerUnavailable { issuer: issuer.clone(), outage };
+        let verify = |unverified, keys: &KeySet| {
+            let keys = keys.named(key_id.as_deref());
+            signature::verify(token, unverified, audience, keys, now, self.inner.leeway)
+        };
+
+        let keys = self.inner.keys.current(&issuer, now).await.map_err(unavailable)?;
+        let (refused, unverified) = if keys.knows(key_id.as_deref()) {
+            match verify(unverified, &keys) {
+                Ok(verified) => return Ok(verified),
+                // A rotation shows in a `kid` that we do not know. Where the issuer names no keys, all that
+                // shows is that none of them fits.
+                Err((refused, unverified)) if key_id.is_none() => (Some(refused), unverified),
+                Err((refused, _)) => return Err(refused),
+            }
+        } else {
+            (None, unverified)
+        };
+        match (self.inner.keys.newer(&issuer, &keys, now).await.map_err(unavailable)?, refused) {
+            (Newer::Keys(newer), _) => verify(unverified, &newer).map_err(|(refused, _)| refused),
+            (Newer::NotBefore(_), Some(refused)) => Err(refused),
+            (Newer::NotBefore(again), None) => Err(Refused::AskedTooOften { key_id, issuer, again }),
+        }
+    }
+}
+
+/// The rules for the token's issuer and audience. All of them have the same audience, the token's only one.
+fn candidates<'r>(
+    token: &UnverifiedToken,
+    rules: &'r [TrustRule],
+) -> Result<(Vec<&'r TrustRule>, &'r str), Refused> {
+    let of_issuer: Vec<&TrustRule> = rules.iter().filter(|rule| rule.issuer == token.issuer).collect();
+    if of_issuer.is_empty() {
+        let trusted = distinct(rules.iter().map(|rule| &rule.issuer));
+        return Err(Refused::IssuerNotTrusted { found: cut(&token.issuer), trusted });
+    }
+    let matching: Vec<&TrustRule> = of_issuer
+        .iter()
+        .copied()
+        .filter(|rule| token.audiences.iter().all(|audience| *audience == rule.audience))
+        .collect();
+    match matching.first().map(|rule| rule.audience.as_str()) {
+        Some(audience) => Ok((matching, audience)),
+        None => Err(Refused::Audience {
+            found: token.audiences.iter().take(5).map(|audience| cut(audience)).collect(),
+            expected: distinct(of_issuer.iter().map(|rule| &rule.audience)),
+        }),
+    }
+}
+
+fn distinct<'s>(texts: impl Iterator<Item = &'s String>) -> Vec<String> {
+    let mut distinct: Vec<String> = texts.cloned().collect();
+    distinct.sort();
+    distinct.dedup();
+    distinct
+}
