@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, secret};
 
 /// Where a grant stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum GrantStatus {

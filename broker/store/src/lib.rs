@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGuard};
 use protocol::agents::Outcome;
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, Timestamp, TimelineEvent};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
 mod sqlite;
 
-pub use sqlite::{Sqlite, Place};
+pub use sqlite::{OpenError, Place, Sqlite};
 
 /// The store could not do it. The caller's request failed; nothing was half done.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ pub enum Created {
     Joined(Stored),
     /// The key's grant was there already, from another request.
     KeyConflict,
+    /// The agent was switched off before the request arrived.
+    AgentDisabled,
     /// The client gave the key back before the request arrived.
     Cancelled,
     /// The OIDC token had been used for something else.
@@ -59,6 +61,10 @@ pub enum Created {
 
 /// What became of a change.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, and read at once: a box would be in every pattern"
+)]
 pub enum Saved {
     /// It is made.
     Done(Stored),
@@ -88,6 +94,10 @@ pub enum Beat {
 
 /// What became of giving a key back.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, and read at once: a box would be in every pattern"
+)]
 pub enum KeyGivenBack {
     /// The key has a grant.
     Grant(Stored),
@@ -222,7 +232,8 @@ pub trait Store: Send + Sync {
     /// One grant.
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError>;
     /// The agent's grant under this key.
-    async fn grant_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Result<Option<Stored>, StoreError>;
+    async fn grant_by_key(&self, agent: &AgentId, key: &IdempotencyKey)
+    -> Result<Option<Stored>, StoreError>;
     /// Makes a change to the grant that was read as `before`, and writes its rows. Intents are closed with
     /// the change that makes the grant active or failed. The claim on the work ends.
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError>;

@@ -1,0 +1,100 @@
+//! Which auth tokens does an agent have?
+
+use protocol::{AgentId, Timestamp};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::agents::AgentRow;
+use super::faults::corrupt;
+use crate::{StoreError, StoredToken};
+
+fn read(row: &SqliteRow) -> Result<StoredToken, StoreError> {
+    Ok(StoredToken {
+        id: row.try_get("token_id")?,
+        agent_id: row
+            .try_get::<&str, _>("agent_id")?
+            .parse()
+            .map_err(|error| corrupt("an auth token's agent", error))?,
+        hash: row.try_get("hash")?,
+        created_at: Timestamp::from_millis(row.try_get("token_created_at")?),
+        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp::from_millis),
+    })
+}
+
+pub(super) async fn with_agent(
+    connection: &mut SqliteConnection,
+    token_id: String,
+) -> Result<Option<(StoredToken, AgentRow)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT t.id AS token_id, agent_id, hash, t.created_at AS token_created_at, expires_at,
+                source, status, revision, a.created_at AS created_at, updated_at
+         FROM auth_tokens t JOIN agents a ON a.id = t.agent_id WHERE t.id = ?1",
+    )
+    .bind(token_id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((read(&row)?, AgentRow::read(&row, "agent_id")?))).transpose()
+}
+
+pub(super) async fn accepted(
+    connection: &mut SqliteConnection,
+    agent: AgentId,
+    now: Timestamp,
+) -> Result<Vec<StoredToken>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id AS token_id, agent_id, hash, created_at AS token_created_at, expires_at
+         FROM auth_tokens WHERE agent_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)
+         ORDER BY created_at, rowid",
+    )
+    .bind(agent.as_str())
+    .bind(now.as_millis())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn insert(connection: &mut SqliteConnection, token: &StoredToken) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO auth_tokens VALUES (?1, ?2, ?3, ?4, ?5)")
+        .bind(&token.id)
+        .bind(token.agent_id.as_str())
+        .bind(&token.hash)
+        .bind(token.created_at.as_millis())
+        .bind(token.expires_at.map(Timestamp::as_millis))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn rotate(
+    connection: &mut SqliteConnection,
+    new: StoredToken,
+    others_expire_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let agent = sqlx::query("SELECT 1 FROM agents WHERE id = ?1")
+        .bind(new.agent_id.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if agent.is_none() {
+        return Ok(false);
+    }
+    sqlx::query("UPDATE auth_tokens SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE agent_id = ?1")
+        .bind(new.agent_id.as_str())
+        .bind(others_expire_at.as_millis())
+        .execute(&mut *connection)
+        .await?;
+    insert(connection, &new).await?;
+    Ok(true)
+}
+
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    agent: AgentId,
+    token_id: String,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM auth_tokens WHERE id = ?1 AND agent_id = ?2")
+        .bind(token_id)
+        .bind(agent.as_str())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,50 @@
+//! Which grants are there?
+
+use std::collections::BTreeMap;
+
+use protocol::GrantStatus;
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::{faults::corrupt, grants};
+use crate::{Listing, StoreError, Stored};
+
+/// One of twelve texts, each with an index that yields its rows in order.
+pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new("SELECT body, version, beat_every, last_beat FROM grants WHERE true");
+    if let Some(agent) = &listing.agent {
+        query.push(" AND agent_id = ").push_bind(agent.to_string());
+    }
+    if let Some(live) = listing.live {
+        query.push(" AND final = ").push_bind(!live);
+    }
+    if let Some(after) = &listing.after {
+        query.push(" AND n < (SELECT n FROM grants WHERE id = ").push_bind(after.to_string()).push(")");
+    }
+    query.push(" ORDER BY n DESC LIMIT ").push_bind(listing.limit);
+    query
+}
+
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    listing: Listing,
+) -> Result<Vec<Stored>, StoreError> {
+    let rows = query(&listing).build().fetch_all(connection).await?;
+    rows.iter().map(grants::read).collect()
+}
+
+pub(super) async fn count(
+    connection: &mut SqliteConnection,
+) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
+    let rows =
+        sqlx::query("SELECT status, grants FROM grant_counts WHERE grants > 0").fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let found: &str = row.try_get("status")?;
+            let status = GrantStatus::ALL.iter().copied().find(|status| status.as_str() == found);
+            let status =
+                status.ok_or_else(|| corrupt("a grant's status", format!("`{found}` is unknown")))?;
+            let grants: i64 = row.try_get("grants")?;
+            Ok((status, grants.unsigned_abs()))
+        })
+        .collect()
+}

@@ -1,0 +1,148 @@
+//! Where is the database, and is it one that this program can work with?
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In this file, made (readable by its owner only) if it is not there; its folder has to be.
+    File(PathBuf),
+    /// In memory, gone with the last handle.
+    Memory,
+}
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be made or opened.
+    #[error("the database `{}` cannot be opened", path.display())]
+    File {
+        /// Where it was expected.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A newer program has changed the tables, or something else has.
+    #[error("the database has tables of version {found}: expected {expected} or less")]
+    Newer {
+        /// Of the tables.
+        found: i64,
+        /// What this program makes of them.
+        expected: i64,
+    },
+    /// SQLite refuses: no database, damaged, locked, full.
+    #[error("the database cannot be made ready")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "the folder has to exist, and the broker has to be allowed to write in it",
+            Self::Newer { .. } => {
+                "start the newer broker again, or restore the database from before the upgrade"
+            }
+            Self::Database(_) => "see whether the file is a SQLite database, is in use, or the disk is full",
+        }
+    }
+}
+
+impl From<sqlx::Error> for OpenError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+/// Forward only: what is released here is never edited, a change is another file.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../../migrations/sqlite/0001_first.sql"))];
+
+/// How long to wait for a lock that another process holds.
+const BUSY: Duration = Duration::from_secs(5);
+/// More readers than cores gain nothing: everything they read is in memory.
+const READERS: u32 = 4;
+
+/// What an opened database is used through.
+pub(super) struct Opened {
+    pub(super) writer: SqliteConnection,
+    /// For a connection in the place of `writer`. None if the data would not be there.
+    pub(super) reopen: Option<SqliteConnectOptions>,
+    /// None if only `writer` sees the data.
+    pub(super) readers: Option<SqlitePool>,
+}
+
+pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
+    let options =
+        SqliteConnectOptions::new().foreign_keys(true).busy_timeout(BUSY).disable_statement_logging();
+    match place {
+        Place::Memory => {
+            let mut writer = options.in_memory(true).connect().await?;
+            migrate(&mut writer, MIGRATIONS).await?;
+            Ok(Opened { writer, reopen: None, readers: None })
+        }
+        Place::File(path) => {
+            make_private(&path).await?;
+            let options = options.filename(&path);
+            let reopen = options
+                .clone()
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                // A burst leaves a long log behind; it is cut back to this.
+                .pragma("journal_size_limit", "67108864");
+            let mut writer = reopen.connect().await?;
+            migrate(&mut writer, MIGRATIONS).await?;
+            let readers = SqlitePoolOptions::new()
+                .max_connections(READERS)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .acquire_timeout(BUSY)
+                .connect_with(options.read_only(true))
+                .await?;
+            Ok(Opened { writer, reopen: Some(reopen), readers: Some(readers) })
+        }
+    }
+}
+
+/// SQLite gives its two side files the permissions of this one.
+async fn make_private(path: &Path) -> Result<(), OpenError> {
+    let owned = path.to_owned();
+    let made = tokio::task::spawn_blocking(move || {
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(owned).map(drop)
+    })
+    .await
+    .unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)));
+    made.map_err(|source| OpenError::File { path: path.to_owned(), source })
+}
+
+async fn migrate(
+    connection: &mut SqliteConnection,
+    known: &[(i64, &'static str, &'static str)],
+) -> Result<(), OpenError> {
+    let migrations = known
+        .iter()
+        .map(|(version, name, sql)| {
+            let sql = sqlx::SqlSafeStr::into_sql_str(*sql);
+            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    let done = Migrator::with_migrations(migrations).run(connection).await;
+    done.map_err(|error| {
+        if let MigrateError::VersionMissing(found) = error {
+            OpenError::Newer { found, expected: known.last().map_or(0, |(version, ..)| *version) }
+        } else {
+            OpenError::Database(Box::new(error))
+        }
+    })
+}

@@ -1,0 +1,50 @@
+//! Which keys sign, and which are only known still?
+
+use protocol::{Secret, Timestamp};
+use sqlx::{Row, SqliteConnection};
+
+use crate::{StoreError, StoredKey};
+
+pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<StoredKey>, StoreError> {
+    let rows = sqlx::query("SELECT kid, private_pem, created_at FROM signing_keys ORDER BY created_at, n")
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StoredKey {
+                kid: row.try_get("kid")?,
+                private_pem: Secret::new(row.try_get::<String, _>("private_pem")?),
+                created_at: Timestamp::from_millis(row.try_get("created_at")?),
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    key: StoredKey,
+    newest: Option<String>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO signing_keys (kid, private_pem, created_at) SELECT ?1, ?2, ?3
+         WHERE (SELECT kid FROM signing_keys ORDER BY created_at DESC, n DESC LIMIT 1) IS ?4",
+    )
+    .bind(key.kid)
+    .bind(key.private_pem.reveal())
+    .bind(key.created_at.as_millis())
+    .bind(newest)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn remove(connection: &mut SqliteConnection, before: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM signing_keys WHERE created_at < ?1
+         AND n <> (SELECT n FROM signing_keys ORDER BY created_at DESC, n DESC LIMIT 1)",
+    )
+    .bind(before.as_millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}

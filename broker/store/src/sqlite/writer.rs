@@ -1,0 +1,172 @@
+//! How do many small changes share one trip to the disk?
+//!
+//! One task owns the only connection that writes. It takes the jobs that are waiting, runs them in one
+//! transaction, each under a savepoint of its own, commits, and only then answers. A job that fails undoes
+//! itself and nothing else; if the commit fails, every job of the batch has failed.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::StoreError;
+
+/// More would not make a commit cheaper for each, and would let the first wait for the last.
+const BATCH: usize = 64;
+/// Whoever comes when so many are waiting waits to be let in.
+const QUEUE: usize = 1024;
+
+/// Where jobs are handed in.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+}
+
+/// The change was not committed, with others of its batch or alone.
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction was not committed")]
+struct NotCommitted(#[source] Arc<sqlx::Error>);
+
+/// The change was not tried, or was broken off.
+#[derive(Debug, thiserror::Error)]
+enum NotDone {
+    #[error("the task that writes has stopped")]
+    Stopped,
+    #[error("the change was broken off by a panic")]
+    Panicked,
+}
+
+impl From<NotDone> for StoreError {
+    fn from(error: NotDone) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}
+
+impl Writer {
+    /// Starts the task; it ends when the last `Writer` is dropped. With `reopen` it opens another connection
+    /// when it has lost its own.
+    pub(super) fn start(connection: SqliteConnection, reopen: Option<SqliteConnectOptions>) -> Self {
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(work_off(connection, reopen, waiting));
+        Self { jobs }
+    }
+
+    /// Runs `work` in a transaction and answers when that is on disk. Once it is handed in it is done, whether
+    /// or not the caller waits for the answer.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let (caller, answer) = oneshot::channel();
+        let job = Task { work: Some(work), outcome: None, caller };
+        self.jobs.send(Box::new(job)).await.map_err(|_| NotDone::Stopped)?;
+        answer.await.map_err(|_| NotDone::Stopped)?
+    }
+}
+
+/// Whether a job's changes are to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Undo,
+}
+
+trait Job: Send {
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Verdict>;
+    /// Called once, when it is known what became of the batch.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Task<T, F> {
+    work: Option<F>,
+    outcome: Option<Result<T, StoreError>>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+{
+    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Verdict> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return Verdict::Undo };
+            // Without this a panic would take the writer, and with it every later change, down with it.
+            let outcome = AssertUnwindSafe(async move { work(connection).await }).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| Err(NotDone::Panicked.into()));
+            let verdict = if outcome.is_ok() { Verdict::Keep } else { Verdict::Undo };
+            self.outcome = Some(outcome);
+            verdict
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (self.outcome, committed) {
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (None, Ok(())) => Err(NotDone::Stopped.into()),
+        };
+        // Nobody there to hear it: the caller gave up waiting.
+        let _ = self.caller.send(answer);
+    }
+}
+
+async fn work_off(
+    mut connection: SqliteConnection,
+    reopen: Option<SqliteConnectOptions>,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while waiting.recv_many(&mut batch, BATCH).await > 0 {
+        let lost = commit_together(&mut connection, &mut batch).await.err().map(Arc::new);
+        for job in batch.drain(..) {
+            job.answer(match &lost {
+                None => Ok(()),
+                Some(error) => Err(StoreError::Unavailable(Box::new(NotCommitted(Arc::clone(error))))),
+            });
+        }
+        if let Some(error) = lost {
+            tracing::error!(%error, "a transaction was not committed");
+            // Fails if SQLite has rolled back by itself, and then there is nothing left to do.
+            let _ = execute(&mut connection, "ROLLBACK").await;
+            if let (sqlx::Error::WorkerCrashed, Some(reopen)) = (&*error, &reopen)
+                && let Ok(fresh) = reopen.connect().await
+            {
+                connection = fresh;
+            }
+        }
+    }
+}
+
+async fn commit_together(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
+    execute(connection, "BEGIN IMMEDIATE").await?;
+    if let [alone] = batch {
+        return match alone.run(connection).await {
+            Verdict::Keep => execute(connection, "COMMIT").await,
+            Verdict::Undo => {
+                // SQLite rolls back by itself after some errors: then this fails, and that is well.
+                let _ = execute(connection, "ROLLBACK").await;
+                Ok(())
+            }
+        };
+    }
+    for job in batch {
+        execute(connection, "SAVEPOINT job").await?;
+        // After an error that makes SQLite roll back by itself the savepoint is gone. Both statements fail
+        // then, which is how the jobs before are known to be lost too.
+        match job.run(connection).await {
+            Verdict::Keep => execute(connection, "RELEASE job").await?,
+            Verdict::Undo => execute(connection, "ROLLBACK TO job; RELEASE job").await?,
+        }
+    }
+    execute(connection, "COMMIT").await
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> sqlx::Result<()> {
+    sqlx::query(statement).execute(connection).await.map(drop)
+}
