@@ -1,0 +1,13 @@
+//! Whatever is written as a duration: no panic, and what is accepted is written back as what it means.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use protocol::Ttl;
+
+fuzz_target!(|text: &str| {
+    if let Ok(ttl) = text.parse::<Ttl>() {
+        assert!((1..=86_400).contains(&ttl.as_secs()), "`{text}` gave {} s", ttl.as_secs());
+        assert_eq!(ttl.to_string().parse(), Ok(ttl), "`{text}` changes when it is written back");
+    }
+});
