@@ -34,9 +34,6 @@ pub(crate) enum Command {
     Agent(AgentCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
-    /// Watch over a run; started by `run` itself
-    #[command(hide = true)]
-    Keeper,
 }
 
 /// What is asked for; the same for every command that asks.
@@ -272,12 +269,16 @@ mod tests {
     #[test]
     fn all_after_the_dashes_belongs_to_the_command() {
         let line = ["cloudanix-jit", "run", "--policy", "a,b", "--ttl", "15m", "--", "sh", "-c", "exit 3"];
-        match CommandLine::try_parse_from(line).unwrap().command {
-            Command::Run(args) => {
-                assert_eq!(args.command, ["sh", "-c", "exit 3"]);
-                assert_eq!(args.ask.policies.len(), 2);
-            }
-            other => panic!("{other:?}"),
-        }
+        let Command::Run(args) = CommandLine::try_parse_from(line).unwrap().command else {
+            panic!("not `run`")
+        };
+        assert_eq!(args.command, ["sh", "-c", "exit 3"]);
+        assert_eq!(args.ask.policies.len(), 2);
+    }
+
+    #[test]
+    fn a_misspelt_option_does_not_become_the_command() {
+        let line = ["cloudanix-jit", "run", "--policy", "a", "--tll", "15m", "--", "true"];
+        assert!(CommandLine::try_parse_from(line).is_err());
     }
 }

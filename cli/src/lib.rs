@@ -44,6 +44,10 @@ pub mod documents {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    // Not a command: `run` starts this program again to watch over it.
+    if std::env::args_os().skip(1).eq(["keeper"]) {
+        return run::keeper::main();
+    }
     let command = match CommandLine::try_parse() {
         Ok(line) => line.command,
         Err(error) => {
@@ -56,8 +60,7 @@ pub fn main() -> ExitCode {
     // `run` passes on its command's code, so whatever goes wrong before the command runs has one of its own.
     let on_error: fn(&CliError) -> Exit = match command {
         Command::Run(_) => |_| Exit::NotStarted,
-        Command::Keeper
-        | Command::Elevate(_)
+        Command::Elevate(_)
         | Command::Revoke(_)
         | Command::Status(_)
         | Command::Whoami(_)
@@ -78,7 +81,6 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {
     let done = match command {
         Command::Run(args) => return commands::run::run(args, env, output).map(ExitCode::from),
-        Command::Keeper => return Ok(run::keeper::main()),
         Command::Elevate(args) => commands::elevate::run(args, env, output),
         Command::Revoke(args) => commands::revoke::run(args, env, output),
         Command::Status(args) => commands::status::run(args, env, output),

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use protocol::timeline::printable;
+
 use crate::environment::Env;
 use crate::error::CliError;
 
@@ -23,6 +25,7 @@ pub(crate) enum Mark {
     Waiting,
     Warning,
     Failed,
+    Skipped,
 }
 
 impl Mark {
@@ -32,6 +35,7 @@ impl Mark {
             Self::Waiting => "…",
             Self::Warning => "!",
             Self::Failed => "✗",
+            Self::Skipped => "-",
         }
     }
 
@@ -41,6 +45,7 @@ impl Mark {
             Self::Waiting => "\u{1b}[36m",
             Self::Warning => "\u{1b}[33m",
             Self::Failed => "\u{1b}[31m",
+            Self::Skipped => "\u{1b}[2m",
         }
     }
 }
@@ -105,22 +110,5 @@ impl Output {
             .map_err(|error| CliError::unexpected(format!("the JSON output: {error}")))?;
         text.push('\n');
         self.data(&text)
-    }
-}
-
-/// Nothing from outside draws lines or colours of its own.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broker_cannot_draw_on_the_terminal() {
-        assert_eq!(printable("gone\u{1b}[2J\n✓ ok"), r"gone\u{1b}[2J\u{a}✓ ok");
     }
 }

@@ -5,6 +5,8 @@ mod attempts;
 mod network;
 mod probe;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 pub(crate) use self::agents::Existing;
 pub(crate) use self::attempts::{Patience, http_date};
-pub(crate) use self::network::{Connections, Network, causes};
+pub(crate) use self::network::{Connections, Network};
 pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
 use crate::error::CliError;
 
@@ -49,7 +51,7 @@ pub(crate) enum Revoked {
 /// What the broker said to a heartbeat.
 #[derive(Debug)]
 pub(crate) enum Beat {
-    Alive(Box<Grant>),
+    Alive,
     /// The grant has ended, and why.
     Ended(String),
 }
@@ -210,7 +212,7 @@ impl Broker {
             })
             .await;
         match answer {
-            Ok(grant) => Ok(Beat::Alive(Box::new(grant))),
+            Ok(_) => Ok(Beat::Alive),
             Err(CliError::Problem(problem)) if matches!(problem.status, 404 | 409 | 410) => {
                 Ok(Beat::Ended(problem.detail.clone()))
             }

@@ -52,7 +52,8 @@ pub(crate) fn broker_url(env: &Env) -> Result<Url, CliError> {
         CliError::usage("`CLOUDANIX_URL` is not set")
             .with_hint("set it to the address of your broker, like `https://jit.example.com`")
     })?;
-    let shown: String = text.chars().take(200).collect();
+    // What stands before an `@` may be a password.
+    let shown: String = if text.contains('@') { "…".to_owned() } else { text.chars().take(200).collect() };
     let invalid = |why: &str| CliError::usage(format!("`CLOUDANIX_URL` is `{shown}`: {why}"));
     let mut url = Url::parse(text.trim())
         .map_err(|_| invalid("expected a URL").with_hint("like `https://jit.example.com`"))?;

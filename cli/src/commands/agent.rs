@@ -6,8 +6,10 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, Outcome};
-use protocol::{Secret, elevate::MAX_BODY};
+use protocol::elevate::MAX_BODY;
+use protocol::timeline::printable;
 
 use super::block_on;
 use crate::api::{Broker, Existing, Patience, Settings};
@@ -15,7 +17,7 @@ use crate::args::{AgentCommand, Shown, View};
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::mask::Masking;
-use crate::output::{Mark, Output, printable};
+use crate::output::{Mark, Output};
 
 const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 

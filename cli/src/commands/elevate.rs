@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use protocol::{IdempotencyKey, RevokeCause};
+use tokio::time::sleep;
 
 use super::block_on;
-use crate::api::{Broker, Patience, Revocable, Settings};
+use crate::api::{Broker, Patience, Revocable, Revoked, Settings};
 use crate::args::{ElevateArgs, GrantOutput};
 use crate::asking::{Asking, Lease};
 use crate::environment::Env;
@@ -19,6 +20,8 @@ use crate::output::{Mark, Output};
 
 /// For as long as we try to give back what may have been given; after it the deadline does.
 const GIVE_BACK: Duration = Duration::from_secs(10);
+/// As long as a request that we gave up may take from its connection to the broker's books.
+const LANDING: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
     // Everything that can fail without the broker fails before anything is given.
@@ -49,9 +52,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
                 Ok(())
             }
             Err(error) => {
-                if !error.may_have_granted() {
-                    handle.forget();
-                } else if give_back(&broker, &key, output).await {
+                if !error.may_have_granted() || give_back(&broker, &key, output).await == Left::Nothing {
                     handle.forget();
                 } else {
                     output.hint(&format!(
@@ -65,16 +66,35 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     })
 }
 
-/// Whether it is known that nothing is left.
-async fn give_back(broker: &Broker, key: &IdempotencyKey, output: &Output) -> bool {
-    match broker.revoke(Revocable::Key(key), RevokeCause::Asked, Patience::within(GIVE_BACK)).await {
-        Ok(_) => {
-            output.line(Mark::Done, "revoke", "whatever was given is given back");
-            true
+/// What is left at the broker of a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Unknown,
+}
+
+async fn give_back(broker: &Broker, key: &IdempotencyKey, output: &Output) -> Left {
+    let revoke = || broker.revoke(Revocable::Key(key), RevokeCause::Asked, Patience::within(GIVE_BACK));
+    let revoked = match revoke().await {
+        // Our request may still have been on its way when the broker said that it knows of none.
+        Ok(Revoked::NothingThere) => {
+            sleep(LANDING).await;
+            revoke().await
+        }
+        first => first,
+    };
+    match revoked {
+        Ok(Revoked::Gone(_) | Revoked::Accepted(_)) => {
+            output.line(Mark::Done, "revoke", "what was given is given back");
+            Left::Nothing
+        }
+        Ok(Revoked::NothingThere) => {
+            output.line(Mark::Done, "revoke", "nothing was given");
+            Left::Nothing
         }
         Err(error) => {
             output.line(Mark::Warning, "revoke", &format!("not confirmed: {error}"));
-            false
+            Left::Unknown
         }
     }
 }

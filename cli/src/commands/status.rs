@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::timeline::printable;
 use protocol::{EnforcedBy, Grant, PolicyName, Timestamp};
 
 use super::block_on;
@@ -13,7 +14,7 @@ use crate::clock;
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::handle::Handle;
-use crate::output::{Output, printable};
+use crate::output::Output;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -1,0 +1,125 @@
+//! Does a call get through when the kept connection died while nobody looked?
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use protocol::{IdempotencyKey, RevokeCause, Secret};
+
+use super::{Broker, Network, Notice, Patience, Revocable, Revoked, Settings, attempts, settings};
+use crate::environment::Env;
+
+fn broker(listener: &TcpListener) -> Broker {
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let network = Network::from_env(&Env::from_pairs::<&str, &str>([]));
+    Broker::new(&Settings { url, bearer: Secret::new("bearer"), network }).unwrap()
+}
+
+/// Reads one request without a body and answers it; the connection stays open.
+fn answer(stream: &TcpStream, status: &str, body: &str) {
+    let mut lines = BufReader::new(stream).lines();
+    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}");
+    let mut stream = stream;
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+}
+
+fn no_such_grant() -> String {
+    let code = protocol::ErrorCode::GrantNotFound;
+    serde_json::to_string(&protocol::Problem::new(code, "as told by the test")).unwrap()
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_revoke_survives_an_idle_connection_that_closed_while_the_runtime_stood_still() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let broker = broker(&listener);
+    let (close, closing) = mpsc::channel::<()>();
+    let (closed, has_closed) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (first, _) = listener.accept().unwrap();
+        answer(&first, "200 OK", "");
+        closing.recv().unwrap();
+        drop(first);
+        closed.send(()).unwrap();
+        let (second, _) = listener.accept().unwrap();
+        answer(&second, "404 Not Found", &no_such_grant());
+    });
+    assert_eq!(broker.ready(Patience::within(Duration::from_secs(10))).await.unwrap().status, 200);
+    close.send(()).unwrap();
+    // Blocks the only thread, as a wait for a child without the runtime would.
+    has_closed.recv().unwrap();
+    let key = IdempotencyKey::from_random([7; 16]);
+    // Far too short for a second try after a pause and a time-out.
+    let patience = Patience::within(Duration::from_secs(3));
+    let revoked = broker.revoke(Revocable::Key(&key), RevokeCause::StepExited(0), patience).await.unwrap();
+    assert!(matches!(revoked, Revoked::NothingThere));
+    server.join().unwrap();
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_first_retry_after_a_dead_connection_has_no_pause_and_the_next_ones_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let broker = broker(&listener);
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            drop(listener.accept().unwrap());
+        }
+        answer(&listener.accept().unwrap().0, "204 No Content", "");
+    });
+    let mut pauses = 0;
+    let answer = attempts::send(
+        &broker,
+        Patience::within(Duration::from_secs(10)),
+        async |client| broker.request(client, reqwest::Method::GET, "/readyz", &[]),
+        &mut |notice| pauses += usize::from(matches!(notice, Notice::Retrying { .. })),
+    )
+    .await;
+    assert_eq!((answer.unwrap().status.as_u16(), pauses), (204, 1));
+    server.join().unwrap();
+}
+
+#[test]
+fn the_address_of_a_broker_is_https_or_this_machine() {
+    let url = |text: &str| settings::broker_url(&Env::from_pairs([("CLOUDANIX_URL", text)]));
+    for right in [
+        "https://jit.example.com",
+        "https://x.example/behind/a/path",
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+        "http://localhost",
+    ] {
+        assert!(url(right).is_ok_and(|url| url.path().ends_with('/')), "{right}");
+    }
+    for wrong in [
+        "",
+        "jit.example.com",
+        "http://jit.example.com",
+        "http://10.0.0.1",
+        "ftp://x",
+        "https://u:p@x.example",
+        "https://x.example/?a=b",
+        "http://localhost.example.com",
+    ] {
+        assert!(url(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_password_in_the_address_is_not_repeated() {
+    for url in
+        ["https://user:hunter2@jit.example.com", "https://user:hunter2@[", "http://user:hunter2@x.example"]
+    {
+        let error = settings::broker_url(&Env::from_pairs([("CLOUDANIX_URL", url)])).unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn a_proxy_that_is_no_url_is_not_repeated() {
+    let env = Env::from_pairs([("HTTPS_PROXY", "http://user:hunter2@[")]);
+    let error = Network::from_env(&env).client(super::Connections::Kept).unwrap_err();
+    assert!(format!("{error}").contains("`HTTPS_PROXY`") && !format!("{error:?}").contains("hunter2"));
+}

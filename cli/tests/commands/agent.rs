@@ -1,0 +1,127 @@
+//! What does an operator see, and what does the broker get?
+
+use std::fs;
+
+use protocol::agents::{Agent, AgentList, AgentStatus, Applied, Disabled, Outcome, Rotated, TokenInfo};
+use protocol::{ErrorCode, Secret};
+
+use crate::program::{Program, auth_token};
+use crate::scripted::{Reply, ScriptedBroker, json, problem};
+
+const REGISTRATION: &str = "id = \"test-agent\"\n# kept as it is\n";
+
+fn agent(id: &str) -> Agent {
+    Agent {
+        id: id.parse().unwrap(),
+        description: "deploys \u{1b}[31mmain".to_owned(),
+        use_case: "build-workflow".to_owned(),
+        max_session: "1h".parse().unwrap(),
+        target: "token".to_owned(),
+        status: AgentStatus::Active,
+        created_at: "2026-06-08T14:00:14Z".parse().unwrap(),
+        updated_at: "2026-06-08T14:00:14Z".parse().unwrap(),
+        registration: REGISTRATION.to_owned(),
+        tokens: vec![TokenInfo {
+            id: "010101010101".to_owned(),
+            created_at: "2026-06-08T14:00:14Z".parse().unwrap(),
+            expires_at: None,
+        }],
+    }
+}
+
+fn applied() -> Reply {
+    let auth_token = Some(Secret::new(auth_token()));
+    json(201, Applied { agent_id: "test-agent".parse().unwrap(), outcome: Outcome::Created, auth_token })
+}
+
+#[test]
+fn apply_sends_the_file_as_it_is_and_prints_the_token_once() {
+    let broker = ScriptedBroker::start([applied()]);
+    let program =
+        Program::operator(&broker.url(), &["agent", "apply", "-f", "agent.toml", "--output", "json"]);
+    fs::write(program.folder().join("agent.toml"), REGISTRATION).unwrap();
+    let finished = program.hands_over(&auth_token()).finish();
+    let printed: serde_json::Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    assert_eq!((&printed["agent_id"], &printed["auth_token"]), (&"test-agent".into(), &auth_token().into()));
+    let request = &broker.seen()[0];
+    assert_eq!(
+        (request.line.as_str(), request.body.as_str()),
+        ("POST /v2/agents?replace=true", REGISTRATION)
+    );
+    assert_eq!(request.header("content-type"), Some("application/toml"));
+    assert_eq!(request.header("authorization"), Some("Bearer operator-token-of-the-test"));
+}
+
+#[test]
+fn apply_reads_standard_input_and_refuses_what_exists_when_told() {
+    let broker = ScriptedBroker::start([problem(ErrorCode::AgentExists, "`test-agent` exists"), applied()]);
+    let line = ["agent", "apply", "-f", "-", "--create-only"];
+    let finished = Program::operator(&broker.url(), &line).stdin(REGISTRATION).finish();
+    finished.assert_code(2).assert_says("`test-agent` exists");
+    assert_eq!(broker.lines(), ["POST /v2/agents"]);
+    let finished =
+        Program::operator(&broker.url(), &line).stdin(REGISTRATION).hands_over(&auth_token()).finish();
+    assert_eq!(finished.assert_code(0).assert_says("shown once").stdout, format!("{}\n", auth_token()));
+}
+
+#[test]
+fn list_follows_the_pages() {
+    let page = |id: &str, next: Option<&str>| {
+        json(200, AgentList { agents: vec![agent(id)], next: next.map(|next| next.parse().unwrap()) })
+    };
+    let broker = ScriptedBroker::start([page("first", Some("first")), page("second", None)]);
+    let finished = Program::operator(&broker.url(), &["agent", "list"]).finish();
+    insta::assert_snapshot!("agent-list", finished.assert_code(0).stdout);
+    assert_eq!(broker.lines(), ["GET /v2/agents?limit=100", "GET /v2/agents?limit=100&after=first"]);
+}
+
+#[test]
+fn show_disable_enable_and_tokens() {
+    let id: protocol::AgentId = "test-agent".parse().unwrap();
+    let rotated = Rotated {
+        agent_id: id.clone(),
+        auth_token: Secret::new(auth_token()),
+        previous_expire_at: "2026-06-08T15:00:14Z".parse().unwrap(),
+    };
+    let broker = ScriptedBroker::start([
+        json(200, agent("test-agent")),
+        json(200, Disabled { agent_id: id, grants_ending: 2 }),
+        json(200, agent("test-agent")),
+        json(201, rotated),
+        Reply::Answer { status: 204, headers: Vec::new(), body: String::new() },
+    ]);
+    let run = |line: &[&str]| Program::operator(&broker.url(), &[&["agent"], line].concat());
+    insta::assert_snapshot!("agent-show", run(&["show", "test-agent"]).finish().assert_code(0).stdout);
+    run(&["disable", "test-agent"]).finish().assert_code(0).assert_says("2 live grants are being ended");
+    run(&["enable", "test-agent"]).finish().assert_code(0);
+    let rotate = run(&["rotate-token", "test-agent", "--overlap", "1h"]).hands_over(&auth_token()).finish();
+    assert_eq!(rotate.assert_code(0).stdout, format!("{}\n", auth_token()));
+    run(&["revoke-token", "test-agent", "010101010101"]).finish().assert_code(0);
+    assert_eq!(
+        broker.lines(),
+        [
+            "GET /v2/agents/test-agent",
+            "POST /v2/agents/test-agent/disable",
+            "POST /v2/agents/test-agent/enable",
+            "POST /v2/agents/test-agent/tokens",
+            "DELETE /v2/agents/test-agent/tokens/010101010101",
+        ]
+    );
+    assert_eq!(broker.seen()[3].body, r#"{"overlap":"1h"}"#);
+}
+
+#[test]
+fn a_whole_token_given_as_its_id_is_not_repeated() {
+    let broker = ScriptedBroker::start([]);
+    let token = auth_token();
+    let finished =
+        Program::operator(&broker.url(), &["agent", "revoke-token", "test-agent", &token]).finish();
+    finished.assert_code(2).assert_says("expected the 12 hexadecimal digits after `cjat_`");
+    assert!(broker.seen().is_empty());
+}
+
+#[test]
+fn the_operator_token_is_asked_for_by_name() {
+    let finished = Program::bare(&["agent", "list"]).env("CLOUDANIX_URL", "https://jit.example.com").finish();
+    finished.assert_code(2).assert_says("`CLOUDANIX_OPERATOR_TOKEN` is not set");
+}

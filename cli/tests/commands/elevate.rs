@@ -1,0 +1,248 @@
+//! Does `elevate` get a grant through every fault that passes, stop at every no, and leave nothing behind?
+
+use std::fs;
+use std::time::Instant;
+
+use protocol::{ErrorCode, GrantStatus};
+
+use crate::program::{GRANT_TOKEN, Program, auth_token, grant, grant_id, grant_with_token};
+use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
+
+const ASK: [&str; 5] = ["elevate", "--policy", "orders-read", "--ttl", "15m"];
+const HURRY: [&str; 7] = ["elevate", "--policy", "orders-read", "--ttl", "15m", "--timeout", "2s"];
+
+fn granted() -> Reply {
+    json(201, grant_with_token())
+}
+
+#[test]
+fn a_grant_comes_as_exports_with_a_handle_beside_it() {
+    let broker = ScriptedBroker::start([granted()]);
+    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
+    finished.assert_code(0).assert_says("✓ elevate  policy attached · orders-read · 15m");
+    let handles = finished.handles();
+    let state = handles[0].display();
+    assert_eq!(
+        finished.stdout,
+        format!(
+            "export CLOUDANIX_GRANT_ID='{}'\nexport CLOUDANIX_STATE='{state}'\n\
+             export CLOUDANIX_GRANT_TOKEN='{GRANT_TOKEN}'\n",
+            grant_id()
+        )
+    );
+    let handle = fs::read_to_string(&handles[0]).unwrap();
+    assert!(handle.contains(grant_id().as_str()) && !handle.contains(GRANT_TOKEN), "{handle}");
+    let request = &broker.seen()[0];
+    assert_eq!(request.header("authorization"), Some(format!("Bearer {}", auth_token()).as_str()));
+    assert!(handle.contains(request.header("idempotency-key").unwrap()));
+}
+
+#[cfg(unix)]
+#[test]
+fn the_handle_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let broker = ScriptedBroker::start([granted()]);
+    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
+    let mode = fs::metadata(&finished.handles()[0]).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_state_file_that_exists_stops_before_anything_is_asked_for() {
+    let broker = ScriptedBroker::start([granted()]);
+    let program = Program::new(&broker.url(), &[&ASK[..], &["--state", "state.json"]].concat());
+    fs::write(program.folder().join("state.json"), "{}").unwrap();
+    program.finish().assert_code(2).assert_says("exists already").assert_says("revoke --state state.json");
+    assert!(broker.seen().is_empty());
+}
+
+#[test]
+fn the_output_forms_carry_the_grant() {
+    let broker = ScriptedBroker::start([granted(), granted()]);
+    let with = |form| [&ASK[..], &["--output", form]].concat();
+    let finished = Program::new(&broker.url(), &with("json")).hands_over(GRANT_TOKEN).finish();
+    let printed: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(printed["credentials"]["token"], GRANT_TOKEN);
+    assert_eq!(printed["state"], finished.handles()[0].display().to_string());
+    let finished = Program::new(&broker.url(), &with("dotenv")).hands_over(GRANT_TOKEN).finish();
+    assert!(
+        finished.stdout.ends_with(&format!("CLOUDANIX_GRANT_TOKEN={GRANT_TOKEN}\n")),
+        "{}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn on_github_the_credential_is_masked_first_and_is_no_output() {
+    let broker = ScriptedBroker::start([granted()]);
+    let program = Program::new(&broker.url(), &[&ASK[..], &["--output", "github"]].concat());
+    let (env, outputs) = (program.folder().join("env"), program.folder().join("outputs"));
+    let program =
+        program.env("GITHUB_ENV", env.to_str().unwrap()).env("GITHUB_OUTPUT", outputs.to_str().unwrap());
+    let finished = program.env("GITHUB_ACTIONS", "true").finish();
+    finished.assert_code(0).assert_says(&format!("::add-mask::{GRANT_TOKEN}\n"));
+    assert_eq!(finished.stdout, "");
+    let (env, outputs) = (fs::read_to_string(env).unwrap(), fs::read_to_string(outputs).unwrap());
+    assert!(env.contains(&format!("\n{GRANT_TOKEN}\n")) && env.contains("CLOUDANIX_GRANT_TOKEN<<cloudanix-"));
+    assert!(outputs.contains("grant-id<<cloudanix-") && outputs.contains("expires-at<<cloudanix-"));
+    assert!(!outputs.contains(GRANT_TOKEN), "{outputs}");
+}
+
+#[test]
+fn a_form_that_cannot_be_written_is_found_before_a_grant_is_asked_for() {
+    let broker = ScriptedBroker::start([granted()]);
+    let finished = Program::new(&broker.url(), &[&ASK[..], &["--output", "github"]].concat()).finish();
+    finished.assert_code(2).assert_says("`--output github` needs `GITHUB_ENV`");
+    assert!(broker.seen().is_empty());
+}
+
+#[test]
+fn a_lost_reply_is_asked_for_again_with_the_same_key_at_once() {
+    let broker = ScriptedBroker::start([Reply::HangUp, granted()]);
+    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
+    finished.assert_code(0);
+    assert!(!finished.stderr.contains("trying again"), "{}", finished.stderr);
+    let seen = broker.seen();
+    assert_eq!(seen[0].header("idempotency-key"), seen[1].header("idempotency-key"));
+    assert_ne!(seen[0].connection, seen[1].connection);
+}
+
+#[test]
+fn what_passes_is_waited_for_as_long_as_the_broker_says() {
+    let busy = problem(ErrorCode::RateLimited, "slow down").with("retry-after", "1");
+    let away = problem(ErrorCode::StoreUnavailable, "back soon");
+    let broker = ScriptedBroker::start([busy, away, granted()]);
+    let start = Instant::now();
+    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
+    finished
+        .assert_code(0)
+        .assert_says("HTTP 429 · trying again in 1.0s")
+        .assert_says("HTTP 503 · trying again");
+    assert!(start.elapsed().as_millis() >= 1000);
+    assert_eq!(broker.seen().len(), 3);
+}
+
+#[test]
+fn a_wait_that_ends_after_the_deadline_is_not_begun() {
+    let away = problem(ErrorCode::StoreUnavailable, "back tomorrow").with("retry-after", "3000");
+    let broker = ScriptedBroker::start([
+        away,
+        problem(ErrorCode::GrantNotFound, ""),
+        problem(ErrorCode::GrantNotFound, ""),
+    ]);
+    let start = Instant::now();
+    let finished = Program::new(&broker.url(), &ASK).finish();
+    finished.assert_code(5).assert_says("back tomorrow").assert_says("nothing was given");
+    assert!(start.elapsed().as_secs() < 30);
+}
+
+#[test]
+fn a_no_is_a_no_at_once() {
+    for (code, exit) in [
+        (ErrorCode::PolicyNotPermitted, 3),
+        (ErrorCode::ClaimsNotTrusted, 3),
+        (ErrorCode::AuthTokenInvalid, 4),
+        (ErrorCode::OidcTokenReplayed, 4),
+        (ErrorCode::InvalidRequest, 2),
+        (ErrorCode::IdempotencyConflict, 1),
+    ] {
+        let broker = ScriptedBroker::start([problem(code, "expected `a`, found `b`"), granted()]);
+        let finished = Program::new(&broker.url(), &ASK).finish();
+        finished
+            .assert_code(exit)
+            .assert_says("expected `a`, found `b`")
+            .assert_says("hint: a hint of the broker");
+        finished.assert_says(&format!("code: {}", code.as_str()));
+        assert_eq!(broker.lines(), ["POST /v2/agentic/jit"], "asked once, and nothing to give back");
+        assert!(finished.handles().is_empty(), "no handle is left");
+    }
+}
+
+#[test]
+fn an_answer_that_is_never_understood_is_given_back_by_key() {
+    let broker = ScriptedBroker::start([json(201, "not a grant"), json(200, grant(GrantStatus::Revoked))]);
+    let finished = Program::new(&broker.url(), &ASK).finish();
+    finished.assert_code(5).assert_says("what was given is given back");
+    let lines = broker.lines();
+    let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
+    assert_eq!(lines[1], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
+    assert!(finished.handles().is_empty());
+}
+
+#[test]
+fn an_unreachable_broker_is_exit_5_and_the_handle_stays() {
+    let start = Instant::now();
+    let finished = Program::new(&nobody(), &HURRY).finish();
+    finished.assert_code(5).assert_says("cannot be reached").assert_says("revoke --state");
+    assert_eq!(finished.handles().len(), 1);
+    assert!(start.elapsed().as_secs() < 40);
+}
+
+#[test]
+fn an_approval_is_waited_for_and_the_credentials_are_fetched_after_it() {
+    let broker = ScriptedBroker::start([
+        json(202, grant(GrantStatus::PendingApproval)),
+        json(200, grant(GrantStatus::PendingApproval)),
+        json(200, grant(GrantStatus::Active)),
+        granted(),
+    ]);
+    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
+    finished.assert_code(0).assert_says("waiting for approval · elev-9c11f3a800000001 · up to 10m");
+    let poll = "GET /v2/agentic/jit/elev-9c11f3a800000001";
+    assert_eq!(broker.lines(), ["POST /v2/agentic/jit", poll, poll, "POST /v2/agentic/jit"]);
+    assert!(broker.seen().iter().all(|request| request.connection == 0), "one connection is enough");
+}
+
+#[test]
+fn an_approval_that_does_not_come_is_exit_6_and_the_request_is_taken_back() {
+    let pending = || json(202, grant(GrantStatus::PendingApproval));
+    let broker =
+        ScriptedBroker::start([pending(), pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
+    let finished = Program::new(&broker.url(), &[&ASK[..], &["--wait", "1s"]].concat()).finish();
+    finished.assert_code(6).assert_says("was not given within 1s");
+    assert!(
+        broker.lines().last().unwrap().starts_with("DELETE /v2/agentic/jit?cause=asked&idempotency_key=")
+    );
+}
+
+#[test]
+fn a_refused_approval_is_exit_3() {
+    let broker = ScriptedBroker::start([
+        json(202, grant(GrantStatus::PendingApproval)),
+        json(200, grant(GrantStatus::Denied)),
+        json(200, grant(GrantStatus::Denied)),
+    ]);
+    Program::new(&broker.url(), &ASK).finish().assert_code(3).assert_says("it is `denied`");
+}
+
+#[test]
+fn a_mistake_in_the_set_up_costs_no_request() {
+    let broker = ScriptedBroker::start([]);
+    let program = || Program::new(&broker.url(), &ASK);
+    program().without("CLOUDANIX_URL").finish().assert_code(2).assert_says("`CLOUDANIX_URL` is not set");
+    program()
+        .without("CLOUDANIX_AUTH_TOKEN")
+        .finish()
+        .assert_code(2)
+        .assert_says("`CLOUDANIX_AUTH_TOKEN` is not set");
+    program()
+        .without("CLOUDANIX_AGENT_ID")
+        .finish()
+        .assert_code(2)
+        .assert_says("`CLOUDANIX_AGENT_ID` is not set");
+    let cut = auth_token()[..60].to_owned();
+    let finished = program().env("CLOUDANIX_AUTH_TOKEN", &cut).finish();
+    finished.assert_code(2).assert_says("expected `cjat_` and 68 hexadecimal digits");
+    assert!(!finished.stderr.contains(&cut));
+    let plain = program().env("CLOUDANIX_URL", "http://jit.example.com").finish();
+    plain.assert_code(2).assert_says("plain http would show the auth token");
+    assert!(broker.seen().is_empty());
+}
+
+#[test]
+fn the_alias_of_the_agent_id_is_read() {
+    let broker = ScriptedBroker::start([granted()]);
+    let program = Program::new(&broker.url(), &ASK).without("CLOUDANIX_AGENT_ID");
+    program.env("CLOUDANIX_AGENT_IDENTIFIER", "other-agent").hands_over(GRANT_TOKEN).finish().assert_code(0);
+    assert!(broker.seen()[0].body.contains("\"agent_id\":\"other-agent\""));
+}

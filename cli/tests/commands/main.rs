@@ -1,0 +1,16 @@
+//! Does each command keep its word, seen from outside: the real binary, a scripted broker, nothing else?
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the functions around the tests fail as the tests do"
+)]
+
+mod agent;
+mod doctor;
+mod elevate;
+mod help;
+mod program;
+mod revoke;
+mod scripted;
+mod status;
+mod trust;

@@ -1,0 +1,76 @@
+//! What do `status` and `timeline` show?
+
+use std::collections::BTreeMap;
+
+use protocol::{ErrorCode, EventKind, GrantStatus, Source, Timeline, TimelineEvent};
+
+use crate::program::{Program, grant, grant_id};
+use crate::scripted::{ScriptedBroker, json, problem};
+
+fn timeline(intact: bool) -> Timeline {
+    let event = TimelineEvent {
+        grant_id: grant_id(),
+        seq: 1,
+        at: "2026-06-08T14:00:14Z".parse().unwrap(),
+        kind: EventKind::Elevate,
+        source: Source::Broker,
+        text: "test-agent · orders-read · 15m".to_owned(),
+        data: BTreeMap::new(),
+        prev_hash: "0".repeat(64),
+        hash: "1".repeat(64),
+    };
+    Timeline { grant: grant(GrantStatus::Active), events: vec![event], intact }
+}
+
+#[test]
+fn the_state_the_deadline_and_who_enforces_it() {
+    let ended = protocol::Grant {
+        ended_at: Some("2026-06-08T14:00:52Z".parse().unwrap()),
+        end_reason: Some("step finished · exit 0".to_owned()),
+        ..grant(GrantStatus::Revoked)
+    };
+    let broker = ScriptedBroker::start([json(200, ended)]);
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).finish();
+    insta::assert_snapshot!("status-ended", finished.assert_code(0).stdout);
+    let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Active))]);
+    let finished =
+        Program::new(&broker.url(), &["status"]).env("CLOUDANIX_GRANT_ID", grant_id().as_str()).finish();
+    assert!(finished.stdout.contains("deadline  2026-06-08T14:15:14.000Z ("), "{}", finished.stdout);
+    assert!(finished.stdout.contains("enforced  by the broker"), "{}", finished.stdout);
+}
+
+#[test]
+fn json_is_the_grant_as_the_broker_sent_it() {
+    let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Active))]);
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str(), "--output", "json"]).finish();
+    let printed: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!(printed, serde_json::to_value(grant(GrantStatus::Active)).unwrap());
+}
+
+#[test]
+fn an_unknown_grant_is_an_error_with_the_broker_s_words() {
+    let broker = ScriptedBroker::start([problem(ErrorCode::GrantNotFound, "no grant of this agent")]);
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).finish();
+    insta::assert_snapshot!("status-unknown", finished.assert_code(2).stderr);
+}
+
+#[test]
+fn a_timeline_is_text_or_json() {
+    let broker = ScriptedBroker::start([json(200, timeline(true)), json(200, timeline(true))]);
+    let line = ["timeline", grant_id().as_str()].map(str::to_owned);
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let finished = Program::new(&broker.url(), &line).finish();
+    assert!(
+        finished.assert_code(0).stdout.contains("[14:00:14]  ELEVATE      test-agent · orders-read · 15m\n")
+    );
+    let finished = Program::new(&broker.url(), &[&line[..], &["--output", "json"]].concat()).finish();
+    let printed: Timeline = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    assert_eq!(printed.events, timeline(true).events);
+}
+
+#[test]
+fn a_timeline_that_was_tampered_with_is_a_failure() {
+    let broker = ScriptedBroker::start([json(200, timeline(false))]);
+    let finished = Program::new(&broker.url(), &["timeline", grant_id().as_str()]).finish();
+    finished.assert_code(1).assert_says("the hash chain of this timeline is broken");
+}

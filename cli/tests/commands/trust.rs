@@ -1,0 +1,48 @@
+//! Whose certificate does the client accept?
+
+use std::fs;
+
+use protocol::GrantStatus;
+
+use crate::program::{Program, grant, grant_id};
+use crate::scripted::{ScriptedBroker, json};
+
+fn status(broker: &ScriptedBroker) -> Program {
+    Program::new(&broker.url(), &["status", grant_id().as_str()])
+}
+
+fn certificate_file(program: &Program, broker: &ScriptedBroker) -> String {
+    let file = program.folder().join("ca.pem");
+    fs::write(&file, broker.certificate.as_ref().unwrap()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_unknown_authority_is_refused_at_once_and_says_what_to_set() {
+    let broker = ScriptedBroker::start_tls([json(200, grant(GrantStatus::Active))]);
+    let finished = status(&broker).finish();
+    finished.assert_code(5).assert_says("certificate").assert_says("set `CLOUDANIX_CA_FILE`");
+    assert!(broker.seen().is_empty());
+}
+
+#[test]
+fn a_private_authority_is_trusted_through_either_variable() {
+    for variable in ["CLOUDANIX_CA_FILE", "SSL_CERT_FILE"] {
+        let broker = ScriptedBroker::start_tls([json(200, grant(GrantStatus::Active))]);
+        let program = status(&broker);
+        let file = certificate_file(&program, &broker);
+        program.env(variable, file).finish().assert_code(0);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_certificate_is_named() {
+    let broker = ScriptedBroker::start_tls([]);
+    let program = status(&broker);
+    let file = program.folder().join("ca.pem");
+    fs::write(&file, "not a certificate").unwrap();
+    let finished = program.env("CLOUDANIX_CA_FILE", file.to_str().unwrap()).finish();
+    finished.assert_code(2).assert_says("no certificate in it").assert_says("-----BEGIN CERTIFICATE-----");
+    let finished = status(&broker).env("CLOUDANIX_CA_FILE", "/no/such/file").finish();
+    finished.assert_code(2).assert_says("`CLOUDANIX_CA_FILE` names `/no/such/file`");
+}
