@@ -1,0 +1,221 @@
+//! How is the step's command started, told a signal, and its end understood?
+
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitStatus;
+
+use protocol::{RevokeCause, Secret};
+use tokio::process::{Child, Command};
+
+use super::output::{Outputs, StepOutput};
+use crate::exit::Exit;
+
+/// What the step is given besides what we have ourselves.
+pub(crate) struct Surroundings {
+    /// Variables set for the step.
+    pub(crate) set: Vec<(&'static str, Secret)>,
+    /// Variables that the step does not get.
+    pub(crate) removed: Vec<String>,
+    /// Where its output goes.
+    pub(crate) output: StepOutput,
+}
+
+/// A command that runs.
+pub(crate) struct Step {
+    child: Child,
+    outputs: Outputs,
+    #[cfg(unix)]
+    group: super::terminal::Group,
+    #[cfg(unix)]
+    pid: Option<rustix::process::Pid>,
+}
+
+/// A command that could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("`{command}` cannot be started: {source}")]
+pub(crate) struct NotStarted {
+    command: String,
+    source: io::Error,
+}
+
+impl NotStarted {
+    /// 127 when it was not found, otherwise 126, as a shell.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::CannotExecute,
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self.source.kind() {
+            io::ErrorKind::NotFound => {
+                Some("is it installed, is its folder in PATH, does its `#!` line name a program that exists?")
+            }
+            io::ErrorKind::PermissionDenied => Some("is it a file with execute permission (`chmod +x`)?"),
+            _ => None,
+        }
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+impl Ended {
+    /// The code for our own exit: the step's, or 128+n.
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed(signal) => 128 + signal,
+        }
+    }
+
+    /// What the broker is told.
+    pub(crate) fn cause(self) -> RevokeCause {
+        match self {
+            Self::Exited(code) => RevokeCause::StepExited(code),
+            Self::Killed(signal) => RevokeCause::StepKilled(signal),
+        }
+    }
+}
+
+impl Step {
+    /// Starts `command` (the program and its arguments). Standard input is inherited, and so is the output
+    /// unless it is redacted.
+    pub(crate) fn start(command: &[OsString], surroundings: Surroundings) -> Result<Self, NotStarted> {
+        let (program, arguments) = command
+            .split_first()
+            .map_or((OsString::new(), [].as_slice()), |(first, rest)| (first.clone(), rest));
+        let not_started = |source| NotStarted { command: program.to_string_lossy().into_owned(), source };
+        let mut command = Command::new(&program);
+        command.args(arguments);
+        for (name, value) in surroundings.set {
+            command.env(name, value.reveal());
+        }
+        for name in surroundings.removed {
+            command.env_remove(name);
+        }
+        #[cfg(unix)]
+        let group = super::terminal::group_for_step();
+        #[cfg(unix)]
+        if group == super::terminal::Group::Own {
+            command.process_group(0);
+        }
+        let outputs = surroundings.output.connect(&mut command).map_err(not_started)?;
+        let child = command.spawn().map_err(not_started)?;
+        // Our copies of the pipes' write ends are in it: without this the outputs would never end.
+        drop(command);
+        Ok(Self {
+            #[cfg(unix)]
+            group,
+            #[cfg(unix)]
+            pid: child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())),
+            outputs: Outputs::start(outputs),
+            child,
+        })
+    }
+
+    /// Its end. Safe to be dropped while it waits.
+    pub(crate) async fn ended(&mut self) -> io::Result<Ended> {
+        self.child.wait().await.map(ended)
+    }
+
+    /// Passes on what the step wrote last and waits until that is done; not for its descendants that keep
+    /// an output open and say nothing.
+    pub(crate) async fn drain(&mut self) {
+        self.outputs.drain().await;
+    }
+}
+
+#[cfg(unix)]
+impl Step {
+    /// Passes a signal on: to the step's whole group if that is its own, else to the step. Not after its end.
+    pub(crate) fn tell(&self, received: super::signals::Received) {
+        use super::terminal::Group;
+        let (Some(pid), Some(signal)) = (self.pid, rustix::process::Signal::from_named_raw(received.signal))
+        else {
+            return;
+        };
+        // An error means that nobody is there any more to be told.
+        let _ = match self.group {
+            Group::Own => rustix::process::kill_process_group(pid, signal),
+            Group::Shared => rustix::process::kill_process(pid, signal),
+        };
+    }
+
+    /// Whether the step has got this one from the terminal, and decides what it means.
+    pub(crate) fn decides_on(&self, received: super::signals::Received) -> bool {
+        self.group == super::terminal::Group::Shared && received.is_typed()
+    }
+
+    /// Stops with the step whenever a terminal's step stops alone; never returns.
+    pub(crate) async fn follow_stops(job: Job) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Some(pid), Ok(mut changes)) = (job.0, signal(SignalKind::child())) else {
+            return std::future::pending().await;
+        };
+        while changes.recv().await.is_some() {
+            super::terminal::stop_with(pid);
+        }
+        std::future::pending().await
+    }
+
+    /// What [`Self::follow_stops`] watches.
+    pub(crate) fn job(&self) -> Job {
+        Job(self.pid.filter(|_| self.group == super::terminal::Group::Shared))
+    }
+}
+
+/// A step that a terminal's shell may stop and continue.
+#[cfg(unix)]
+#[derive(Clone, Copy)]
+pub(crate) struct Job(Option<rustix::process::Pid>);
+
+#[cfg(unix)]
+fn ended(status: ExitStatus) -> Ended {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Exited(code),
+        (None, Some(signal)) => Ended::Killed(signal),
+        (None, None) => Ended::Exited(1),
+    }
+}
+
+/// The console tells every process that is attached to it; there is nothing to pass on and no job control.
+#[cfg(windows)]
+impl Step {
+    /// The step got it from the console.
+    pub(crate) fn tell(&self, _received: super::signals::Received) {}
+
+    /// Never: a console cannot be told from a platform that cancels, so the grant is given back.
+    pub(crate) fn decides_on(&self, _received: super::signals::Received) -> bool {
+        false
+    }
+
+    /// Never returns.
+    pub(crate) async fn follow_stops(_job: Job) {
+        std::future::pending().await
+    }
+
+    /// Nothing.
+    pub(crate) fn job(&self) -> Job {
+        Job
+    }
+}
+
+/// There is no job control here.
+#[cfg(windows)]
+#[derive(Clone, Copy)]
+pub(crate) struct Job;
+
+#[cfg(windows)]
+fn ended(status: ExitStatus) -> Ended {
+    Ended::Exited(status.code().unwrap_or(1))
+}

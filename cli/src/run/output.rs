@@ -1,0 +1,174 @@
+//! Where does the step's output go: untouched to ours, or through the redactor?
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read as _, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::redact::{RedactedStream, Redactor};
+
+/// How much is read at a time; as much as a Linux pipe holds.
+const CHUNK: usize = 64 * 1024;
+/// A descendant of the step that keeps the output open and says nothing for so long is not waited for.
+const SILENCE: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// How one output of the step reaches ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// Inherited, as if we were not there.
+    Untouched,
+    /// Through a pipe and the redactor.
+    Redacted,
+}
+
+/// Where the step writes.
+pub(crate) struct StepOutput {
+    /// Its standard output.
+    pub(crate) stdout: Passage,
+    /// Its standard error.
+    pub(crate) stderr: Passage,
+    /// What is kept out of both.
+    pub(crate) redactor: Redactor,
+}
+
+/// The pipes of a step that is about to start.
+pub(super) struct Connected {
+    pipes: Vec<(PipeReader, File)>,
+    redactor: Redactor,
+}
+
+impl StepOutput {
+    pub(super) fn connect(self, command: &mut Command) -> io::Result<Connected> {
+        let mut pipes = Vec::new();
+        if self.stdout == Passage::Redacted {
+            let (read, write) = io::pipe()?;
+            command.stdout(write);
+            pipes.push((read, own_stdout()?));
+        }
+        if self.stderr == Passage::Redacted {
+            let (read, write) = io::pipe()?;
+            command.stderr(write);
+            pipes.push((read, own_stderr()?));
+        }
+        Ok(Connected { pipes, redactor: self.redactor })
+    }
+}
+
+/// The threads that pass the outputs on.
+pub(super) struct Outputs {
+    pumps: Vec<Arc<Pump>>,
+}
+
+struct Pump {
+    stream: Mutex<Option<(RedactedStream, File)>>,
+    /// Even while it waits for the step to write, odd while it passes something on; counts up.
+    turns: AtomicU64,
+}
+
+/// So many turns are never taken: the stream has ended.
+const ENDED: u64 = u64::MAX - 1;
+
+impl Outputs {
+    pub(super) fn start(connected: Connected) -> Self {
+        let redactor = Arc::new(connected.redactor);
+        let mut pumps = Vec::new();
+        for (from, to) in connected.pipes {
+            let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&redactor)), to)));
+            let pump = Arc::new(Pump { stream, turns: AtomicU64::new(0) });
+            let started = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024).spawn({
+                let pump = Arc::clone(&pump);
+                move || pump.pass_all(from)
+            });
+            // Without its thread the pipe's reader is closed, and the step is told so when it writes.
+            if started.is_ok() {
+                pumps.push(pump);
+            }
+        }
+        Self { pumps }
+    }
+
+    /// Until every output has ended, or all that still hold one open have been silent for a while. What was
+    /// held back as a possible beginning of a secret is written then.
+    pub(super) async fn drain(&self) {
+        for pump in &self.pumps {
+            let mut silent = Duration::ZERO;
+            let mut seen = pump.turns.load(Ordering::Acquire);
+            while seen != ENDED && silent < SILENCE {
+                tokio::time::sleep(LOOK).await;
+                let now = pump.turns.load(Ordering::Acquire);
+                // Odd: it is writing, and a slow reader of ours loses nothing.
+                silent = if now == seen && now % 2 == 0 { silent + LOOK } else { Duration::ZERO };
+                seen = now;
+            }
+            pump.finish();
+        }
+    }
+}
+
+impl Pump {
+    fn pass_all(&self, mut from: PipeReader) {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            let read = match from.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break,
+            };
+            self.turns.fetch_add(1, Ordering::AcqRel);
+            let passed = self.pass(chunk.get(..read).unwrap_or_default());
+            self.turns.fetch_add(1, Ordering::AcqRel);
+            // Nobody reads us any more: dropping our end tells the step the same.
+            if passed.is_err() {
+                break;
+            }
+        }
+        drop(from);
+        self.finish();
+        self.turns.store(ENDED, Ordering::Release);
+    }
+
+    fn pass(&self, chunk: &[u8]) -> io::Result<()> {
+        match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some((stream, to)) => stream.push(chunk, to),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn finish(&self) {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((mut stream, mut to)) = stream {
+            let _ = stream.finish(&mut to).and_then(|()| to.flush());
+        }
+    }
+}
+
+/// Our own outputs as plain files: Rust's own handles gather lines, which costs a copy and delays a prompt.
+#[cfg(unix)]
+fn own_stdout() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(unix)]
+fn own_stderr() -> io::Result<File> {
+    use std::os::fd::AsFd as _;
+    io::stderr().as_fd().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(windows)]
+fn own_stdout() -> io::Result<File> {
+    use std::os::windows::io::AsHandle as _;
+    io::stdout().as_handle().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(windows)]
+fn own_stderr() -> io::Result<File> {
+    use std::os::windows::io::AsHandle as _;
+    io::stderr().as_handle().try_clone_to_owned().map(File::from)
+}

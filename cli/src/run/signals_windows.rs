@@ -1,0 +1,47 @@
+//! Which console events reach us?
+
+use std::io;
+
+use tokio::sync::mpsc;
+
+/// Ctrl-C, Ctrl-Break, or the console closing; the step has got it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// 2, as SIGINT: the platform does not say which event it was.
+    pub(crate) signal: i32,
+}
+
+impl Received {
+    /// Always.
+    pub(crate) fn asks_to_end(self) -> bool {
+        true
+    }
+}
+
+/// The events that arrive from the moment this exists.
+pub(crate) struct Signals {
+    received: mpsc::UnboundedReceiver<Received>,
+}
+
+impl Signals {
+    /// Takes over the events that would end us.
+    pub(crate) fn take() -> io::Result<Self> {
+        let (send, received) = mpsc::unbounded_channel();
+        ctrlc::set_handler(move || {
+            let _ = send.send(Received { signal: 2 });
+        })
+        .map_err(io::Error::other)?;
+        Ok(Self { received })
+    }
+
+    /// The next one. Safe to be dropped while it waits.
+    pub(crate) async fn next(&mut self) -> Received {
+        match self.received.recv().await {
+            Some(received) => received,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// There is no such thing here.
+pub(crate) fn die_of_interrupt() {}

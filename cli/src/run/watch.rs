@@ -1,0 +1,130 @@
+//! What happens between the start of a step and the moment when its grant is given back?
+
+use std::future::pending;
+use std::io;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use protocol::{Grant, IdempotencyKey, RevokeCause};
+use tokio::time::Instant;
+
+use super::child::{Ended, Step};
+use super::lease::{self, Lapse};
+use super::signals::Signals;
+use crate::api::{Broker, Patience, Revocable, Revoked};
+use crate::error::CliError;
+use crate::output::{Mark, Output};
+
+/// The tightest platform kills ten seconds after its first signal; after this long the keeper takes over.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(6);
+
+/// The grant of a step.
+pub(crate) struct Held<'a> {
+    /// Who gave it.
+    pub(crate) broker: &'a Broker,
+    /// What was given.
+    pub(crate) grant: &'a Grant,
+    /// Which run holds it.
+    pub(crate) key: &'a IdempotencyKey,
+    /// When.
+    pub(crate) since: Instant,
+}
+
+/// A step that is over.
+pub(crate) struct Over {
+    /// How it ended.
+    pub(crate) ended: Ended,
+    /// Why the grant was given back.
+    pub(crate) cause: RevokeCause,
+    /// Whether it was.
+    pub(crate) revoked: Result<Revoked, CliError>,
+    /// Ctrl-C was typed while it ran.
+    pub(crate) typed_interrupt: bool,
+}
+
+impl Held<'_> {
+    /// Gives back, for at most six seconds.
+    pub(crate) async fn give_back(&self, cause: RevokeCause) -> Result<Revoked, CliError> {
+        let patience = Patience::within(CONFIRMED_WITHIN);
+        self.broker.revoke(Revocable::Id(&self.grant.id), cause, patience).await
+    }
+
+    /// Runs the step to its end. A signal that asks for the end is passed on and the grant given back at the
+    /// same time; else it is given back the moment the step has ended.
+    pub(crate) async fn watch(
+        &self,
+        step: &mut Step,
+        signals: &mut Signals,
+        output: &Output,
+    ) -> io::Result<Over> {
+        let mut lapse = pin!(lease::lapse(self.broker, self.grant, self.key, self.since));
+        let mut stops = pin!(Step::follow_stops(step.job()));
+        let mut holding = true;
+        let mut interrupted = None;
+        let mut typed_interrupt = false;
+        let mut under_way: Option<Pin<Box<_>>> = None;
+        let mut revoked = None;
+        let ended = loop {
+            let answer = async {
+                match under_way.as_mut() {
+                    Some(answer) => answer.await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = step.ended() => break ended?,
+                received = signals.next() => {
+                    if step.decides_on(received) {
+                        typed_interrupt = true;
+                        continue;
+                    }
+                    step.tell(received);
+                    if received.asks_to_end() && interrupted.is_none() {
+                        interrupted = Some(RevokeCause::Interrupted(received.signal));
+                        holding = false;
+                        under_way = Some(Box::pin(self.give_back(RevokeCause::Interrupted(received.signal))));
+                    }
+                }
+                answer = answer => {
+                    under_way = None;
+                    revoked = Some(answer);
+                }
+                lapsed = &mut lapse, if holding => {
+                    holding = false;
+                    warn_of(&lapsed, output);
+                }
+                () = &mut stops => {}
+            }
+        };
+        let cause = interrupted.unwrap_or(ended.cause());
+        let revoked = match (revoked, under_way) {
+            (Some(Ok(revoked)), _) => Ok(revoked),
+            (_, Some(under_way)) => or_cut_short(under_way, signals).await,
+            (Some(Err(_)) | None, None) => or_cut_short(self.give_back(cause), signals).await,
+        };
+        step.drain().await;
+        Ok(Over { ended, cause, revoked, typed_interrupt })
+    }
+}
+
+/// The step is over: a signal now means us, and we have nothing left to do that the keeper cannot.
+pub(crate) async fn or_cut_short(
+    answer: impl Future<Output = Result<Revoked, CliError>>,
+    signals: &mut Signals,
+) -> Result<Revoked, CliError> {
+    let asked_to_end = async { while !signals.next().await.asks_to_end() {} };
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = asked_to_end => Err(CliError::Interrupted),
+    }
+}
+
+fn warn_of(lapse: &Lapse, output: &Output) {
+    let what = match lapse {
+        Lapse::Ended(why) => format!("the grant has ended · {why} · the step goes on without it"),
+        Lapse::Deadline => "the grant has reached its deadline · the step goes on without it".to_owned(),
+    };
+    output.line(Mark::Warning, "lapsed", &what);
+}

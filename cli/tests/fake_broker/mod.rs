@@ -1,0 +1,302 @@
+//! What would a broker have seen and done? A small one in this process that keeps grants in memory, notes
+//! every request, and misbehaves as it is told.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Grant, GrantStatus, Problem};
+use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
+
+/// Long enough for a loaded machine, and never slept for.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// What every grant's token ends with.
+pub const GRANT_TOKEN: &str = "eyJhbGciOiJFZERTQSJ9.Z3JhbnQ/dG9rZW4+b2Y=.c2lnbmF0dXJlLW9mLXRoZS1icm9rZXI";
+
+/// What the broker does instead of answering as it should. Each is used up by one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Does what was asked; the connection breaks before the answer.
+    LoseReply,
+    /// The connection breaks and nothing was done.
+    Break,
+    /// A problem document with this code; nothing was done.
+    Refuse(ErrorCode),
+    /// Does what was asked and never answers.
+    Hang,
+}
+
+/// The calls that faults are planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    Elevate,
+    Revoke,
+    Heartbeat,
+}
+
+/// What the broker has seen, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    Elevate,
+    Revoke { cause: String },
+    Heartbeat,
+}
+
+#[derive(Default)]
+pub struct Books {
+    pub grants: Vec<(IdempotencyKey, Grant)>,
+    pub seen: Vec<Seen>,
+    faults: HashMap<Call, Vec<Fault>>,
+    down: bool,
+    heartbeat_seconds: Option<u32>,
+    token: Option<String>,
+}
+
+impl Books {
+    /// Grants that give a permission now.
+    pub fn live(&self) -> usize {
+        self.grants.iter().filter(|(_, grant)| grant.status == GrantStatus::Active).count()
+    }
+
+    pub fn causes(&self) -> Vec<&str> {
+        self.seen
+            .iter()
+            .filter_map(|seen| match seen {
+                Seen::Revoke { cause } => Some(cause.as_str()),
+                Seen::Elevate | Seen::Heartbeat => None,
+            })
+            .collect()
+    }
+
+    /// How many grants are live, and why those that are not were given back.
+    pub fn outcome(&self) -> (usize, Vec<&str>) {
+        (self.live(), self.causes())
+    }
+
+    pub fn heartbeats(&self) -> usize {
+        self.seen.iter().filter(|seen| **seen == Seen::Heartbeat).count()
+    }
+}
+
+#[derive(Clone)]
+pub struct FakeBroker {
+    pub url: String,
+    shared: Arc<(Mutex<Books>, Condvar)>,
+}
+
+impl FakeBroker {
+    pub fn start() -> Self {
+        let shared: Arc<(Mutex<Books>, Condvar)> = Arc::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let broker = Self { url, shared };
+        let one = format!("{}/{{id}}", routes::GRANTS);
+        let app = Router::new()
+            .route(routes::GRANTS, post(elevate).delete(revoke_by_key))
+            .route(&one, get(state).delete(revoke_by_id))
+            .route(&format!("{one}/heartbeat"), post(heartbeat))
+            .with_state(broker.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
+        broker
+    }
+
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.shared.0.lock().unwrap()
+    }
+
+    /// Waits until `condition` holds; fails the test when it does not come to that.
+    #[track_caller]
+    pub fn wait(&self, what: &str, condition: impl Fn(&Books) -> bool) {
+        let deadline = Instant::now() + SOON;
+        let mut books = self.books();
+        while !condition(&books) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{what}: did not come; seen: {:?}", books.seen);
+            books = self.shared.1.wait_timeout(books, left).unwrap().0;
+        }
+    }
+
+    /// The next requests of this kind meet these faults.
+    pub fn plan(&self, call: Call, faults: &[Fault]) {
+        self.books().faults.entry(call).or_default().extend(faults);
+    }
+
+    /// From now on every connection breaks, or no longer.
+    pub fn set_down(&self, down: bool) {
+        self.books().down = down;
+    }
+
+    /// What grants from now on ask of their holders.
+    pub fn set_heartbeat_seconds(&self, seconds: u32) {
+        self.books().heartbeat_seconds = Some(seconds);
+    }
+
+    /// What grants from now on carry instead of [`GRANT_TOKEN`].
+    pub fn set_token(&self, token: &str) {
+        self.books().token = Some(token.to_owned());
+    }
+
+    /// An operator ends all grants.
+    pub fn end_all(&self) {
+        for (_, grant) in &mut self.books().grants {
+            grant.status = GrantStatus::Revoked;
+        }
+    }
+
+    fn fault(&self, call: Call) -> Option<Fault> {
+        let mut books = self.books();
+        if books.down {
+            return Some(Fault::Break);
+        }
+        let planned = books.faults.get_mut(&call)?;
+        (!planned.is_empty()).then(|| planned.remove(0))
+    }
+
+    /// Notes the request, lets `work` happen, and answers with what it says unless a fault was planned.
+    async fn handle(&self, call: Call, seen: Seen, work: impl FnOnce(&mut Books) -> Response) -> Response {
+        let fault = self.fault(call);
+        match fault {
+            Some(Fault::Break) => break_connection(),
+            Some(Fault::Refuse(code)) => {
+                self.note(seen, |_| ());
+                return problem(code);
+            }
+            Some(Fault::LoseReply | Fault::Hang) | None => {}
+        }
+        let answer = self.note(seen, work);
+        match fault {
+            Some(Fault::LoseReply) => break_connection(),
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Break | Fault::Refuse(_)) | None => answer,
+        }
+    }
+
+    fn note<T>(&self, seen: Seen, work: impl FnOnce(&mut Books) -> T) -> T {
+        let mut books = self.books();
+        let done = work(&mut books);
+        books.seen.push(seen);
+        self.shared.1.notify_all();
+        done
+    }
+}
+
+/// Ends the task that serves the connection, without the noise of a panic.
+fn break_connection() -> ! {
+    std::panic::resume_unwind(Box::new("the connection breaks, as planned"))
+}
+
+fn problem(code: ErrorCode) -> Response {
+    let status = StatusCode::from_u16(code.status()).unwrap();
+    let body = serde_json::to_string(&Problem::new(code, "as planned by the test")).unwrap();
+    (status, [(header::CONTENT_TYPE, protocol::problem::MEDIA_TYPE)], body).into_response()
+}
+
+fn json(status: StatusCode, grant: &Grant) -> Response {
+    let body = serde_json::to_string(grant).unwrap();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn key_of(headers: &HeaderMap) -> IdempotencyKey {
+    headers[routes::IDEMPOTENCY_KEY].to_str().unwrap().parse().unwrap()
+}
+
+async fn elevate(State(broker): State<FakeBroker>, headers: HeaderMap, body: String) -> Response {
+    let request: ElevateRequest = serde_json::from_str(&body).unwrap();
+    let key = key_of(&headers);
+    let work = |books: &mut Books| {
+        if !books.grants.iter().any(|(known, _)| *known == key) {
+            let number = u8::try_from(books.grants.len() + 1).unwrap();
+            let grant = new_grant(number, &request, books);
+            books.grants.push((key.clone(), grant));
+        }
+        let grant = books.grants.iter().find(|(known, _)| *known == key).unwrap();
+        json(StatusCode::CREATED, &grant.1)
+    };
+    broker.handle(Call::Elevate, Seen::Elevate, work).await
+}
+
+fn new_grant(number: u8, request: &ElevateRequest, books: &Books) -> Grant {
+    let now = Timestamp::from_secs(1_780_927_214);
+    let token = books.token.clone().unwrap_or_else(|| GRANT_TOKEN.to_owned());
+    Grant {
+        id: GrantId::from_random([0, 0, 0, 0, 0, 0, 0, number]),
+        status: GrantStatus::Active,
+        agent_id: AgentId::clone(&request.agent_id),
+        policies: request.policies.clone(),
+        target: "token".to_owned(),
+        ttl: request.ttl,
+        requested_at: now,
+        granted_at: Some(now),
+        expires_at: now.plus(request.ttl.into()),
+        ended_at: None,
+        end_reason: None,
+        enforced_by: EnforcedBy::Broker,
+        heartbeat_seconds: request.heartbeat.then_some(books.heartbeat_seconds.unwrap_or(10)),
+        provenance: Provenance::default(),
+        reason: request.reason.clone(),
+        credentials: Some(Credentials::Token { token: Secret::new(token) }),
+    }
+}
+
+async fn state(State(broker): State<FakeBroker>, Path(id): Path<String>) -> Response {
+    let books = broker.books();
+    match books.grants.iter().find(|(_, grant)| grant.id.as_str() == id) {
+        Some((_, grant)) => json(StatusCode::OK, &Grant { credentials: None, ..grant.clone() }),
+        None => problem(ErrorCode::GrantNotFound),
+    }
+}
+
+async fn revoke_by_id(
+    State(broker): State<FakeBroker>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    revoke(&broker, &query, |_, grant| grant.id.as_str() == id).await
+}
+
+async fn revoke_by_key(
+    State(broker): State<FakeBroker>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Response {
+    revoke(&broker, &query, |key, _| key.as_str() == query["idempotency_key"]).await
+}
+
+async fn revoke(
+    broker: &FakeBroker,
+    query: &HashMap<String, String>,
+    which: impl Fn(&IdempotencyKey, &Grant) -> bool,
+) -> Response {
+    let work = |books: &mut Books| match books.grants.iter_mut().find(|(key, grant)| which(key, grant)) {
+        Some((_, grant)) => {
+            grant.status = GrantStatus::Revoked;
+            json(StatusCode::OK, &Grant { credentials: None, ..grant.clone() })
+        }
+        None => problem(ErrorCode::GrantNotFound),
+    };
+    broker.handle(Call::Revoke, Seen::Revoke { cause: query["cause"].clone() }, work).await
+}
+
+async fn heartbeat(State(broker): State<FakeBroker>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let key = key_of(&headers);
+    let work = |books: &mut Books| match books.grants.iter().find(|(_, grant)| grant.id.as_str() == id) {
+        Some((known, grant)) if *known == key && grant.status == GrantStatus::Active => {
+            json(StatusCode::OK, &Grant { credentials: None, ..grant.clone() })
+        }
+        Some(_) => problem(ErrorCode::GrantEnded),
+        None => problem(ErrorCode::GrantNotFound),
+    };
+    broker.handle(Call::Heartbeat, Seen::Heartbeat, work).await
+}

@@ -1,0 +1,153 @@
+//! However a step ends: is its exit code ours, and is its grant gone?
+#![cfg(target_os = "linux")]
+
+mod fake_broker;
+mod stepping;
+
+use std::fs;
+
+use fake_broker::{Call, FakeBroker, Fault, Seen};
+use protocol::ErrorCode;
+use stepping::{Wrapper, files_in};
+
+fn run(broker: &FakeBroker, step: &[&str]) -> stepping::Finished {
+    let mut arguments = vec!["--"];
+    arguments.extend(step);
+    Wrapper::new(broker, &arguments).finish()
+}
+
+#[test]
+fn a_step_that_succeeds_gives_back() {
+    let broker = FakeBroker::start();
+    let finished = run(&broker, &["true"]);
+    finished.assert_code(0);
+    assert_eq!(broker.books().live(), 0);
+    assert_eq!(broker.books().seen, [Seen::Elevate, Seen::Revoke { cause: "exit:0".to_owned() }]);
+    assert!(
+        finished.stderr.contains("✓ elevate  policy attached · orders-read · 15m"),
+        "{}",
+        finished.stderr
+    );
+    assert!(finished.stderr.contains("✓ revoke   step finished · exit 0"), "{}", finished.stderr);
+    assert_eq!(files_in(finished.folder.path()), [""; 0], "the handle is forgotten");
+}
+
+#[test]
+fn a_step_that_fails_gives_back_and_its_code_is_ours() {
+    let broker = FakeBroker::start();
+    run(&broker, &["sh", "-c", "exit 3"]).assert_code(3);
+    assert_eq!(broker.books().outcome(), (0, vec!["exit:3"]));
+}
+
+#[test]
+fn a_step_that_is_killed_gives_back_and_the_code_says_by_what() {
+    let broker = FakeBroker::start();
+    run(&broker, &["sh", "-c", "kill -KILL $$"]).assert_code(137);
+    assert_eq!(broker.books().outcome(), (0, vec!["signal:9"]));
+}
+
+#[test]
+fn a_command_that_is_not_there_is_127_and_gives_back() {
+    let broker = FakeBroker::start();
+    let finished = run(&broker, &["no-such-command"]);
+    finished.assert_code(127);
+    assert!(finished.stderr.contains("`no-such-command` cannot be started"), "{}", finished.stderr);
+    assert_eq!(broker.books().outcome(), (0, vec!["not-started"]));
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_126_and_gives_back() {
+    let broker = FakeBroker::start();
+    let wrapper = Wrapper::new(&broker, &["--", "./plain-file"]);
+    fs::write(wrapper.folder.path().join("plain-file"), "not a program").unwrap();
+    wrapper.finish().assert_code(126);
+    assert_eq!(broker.books().outcome(), (0, vec!["not-started"]));
+}
+
+#[test]
+fn a_refusal_is_125_says_why_and_starts_nothing() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Elevate, &[Fault::Refuse(ErrorCode::PolicyNotPermitted)]);
+    let wrapper = Wrapper::new(&broker, &["--", "touch", "started"]);
+    let finished = wrapper.finish();
+    finished.assert_code(125);
+    assert!(finished.stderr.contains("policy outside the boundary"), "{}", finished.stderr);
+    assert_eq!(files_in(finished.folder.path()), [""; 0]);
+    assert_eq!(broker.books().seen, [Seen::Elevate], "there was nothing to give back");
+}
+
+#[test]
+fn a_lost_reply_joins_the_same_grant() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Elevate, &[Fault::LoseReply]);
+    run(&broker, &["true"]).assert_code(0);
+    let books = broker.books();
+    assert_eq!((books.grants.len(), books.live()), (1, 0));
+}
+
+#[test]
+fn when_no_reply_ever_comes_what_may_have_been_given_is_given_back() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Elevate, &[Fault::Hang]);
+    let wrapper = Wrapper::new(&broker, &["--timeout", "1s", "--", "touch", "started"]);
+    let finished = wrapper.finish();
+    finished.assert_code(125);
+    broker.wait("the revoke by key", |books| books.live() == 0);
+    assert_eq!(broker.books().causes(), ["not-started"]);
+    assert_eq!(files_in(finished.folder.path()), [""; 0]);
+}
+
+#[test]
+fn the_step_gets_its_credentials_and_none_of_ours() {
+    let broker = FakeBroker::start();
+    let finished = Wrapper::new(&broker, &["--redact", "never", "--", "env"])
+        .env("ACTIONS_RUNTIME_TOKEN", "runtime")
+        .env("SYSTEM_ACCESSTOKEN", "system")
+        .env("HARMLESS", "stays")
+        .finish();
+    finished.assert_code(0);
+    let has = |name: &str| finished.stdout.lines().any(|line| line.starts_with(&format!("{name}=")));
+    assert!(has("HARMLESS"));
+    assert!(finished.stdout.contains("CLOUDANIX_GRANT_ID=elev-0000000000000001\n"), "{}", finished.stdout);
+    assert!(finished.stdout.contains(&format!("CLOUDANIX_GRANT_TOKEN={}\n", fake_broker::GRANT_TOKEN)));
+    for name in ["CLOUDANIX_AUTH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"] {
+        assert!(!has(name), "{name}");
+    }
+}
+
+#[test]
+fn a_heartbeat_that_is_refused_is_told_and_the_step_goes_on() {
+    let broker = FakeBroker::start();
+    broker.set_heartbeat_seconds(1);
+    let running =
+        Wrapper::new(&broker, &["--", "sh", "-c", "until test -e go; do sleep 0.01; done; exit 5"]).start();
+    broker.wait("a heartbeat", |books| books.heartbeats() == 1);
+    broker.end_all();
+    broker.wait("the refused heartbeat", |books| books.heartbeats() == 2);
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    let finished = running.finish();
+    finished.assert_code(5);
+    assert!(finished.stderr.contains("the grant has ended"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_deadline_is_told_and_the_step_goes_on() {
+    let broker = FakeBroker::start();
+    let mut wrapper = Wrapper::new(&broker, &[]);
+    wrapper.command.args(["--", "sh", "-c", "until test -e go; do sleep 0.01; done; exit 5"]);
+    let arguments: Vec<_> = wrapper.command.get_args().map(|argument| argument.to_owned()).collect();
+    let mut short = std::process::Command::new("setsid");
+    short.args(
+        arguments.iter().map(|argument| if argument == "15m" { "1s".as_ref() } else { argument.as_os_str() }),
+    );
+    for (name, value) in wrapper.command.get_envs() {
+        short.env(name, value.unwrap());
+    }
+    short.current_dir(wrapper.folder.path()).stderr(std::process::Stdio::piped());
+    let mut child = short.spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().contains("reached its deadline")));
+    fs::write(wrapper.folder.path().join("go"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    drop(lines);
+}

@@ -1,0 +1,179 @@
+//! How does a test run the real binary around a step, and look at its processes?
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use protocol::AuthToken;
+
+use crate::fake_broker::{FakeBroker, SOON};
+
+/// The binary in an environment of its own, without a terminal.
+pub struct Wrapper {
+    pub command: Command,
+    pub folder: tempfile::TempDir,
+}
+
+pub fn auth_token() -> AuthToken {
+    AuthToken::from_random([1; 6], [2; 24])
+}
+
+impl Wrapper {
+    pub fn new(broker: &FakeBroker, arguments: &[&str]) -> Self {
+        Self::through(&["setsid"], broker, arguments)
+    }
+
+    /// The wrapper started by another program.
+    pub fn through(launcher: &[&str], broker: &FakeBroker, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(launcher[0]);
+        command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
+        command.args(["run", "--policy", "orders-read", "--ttl", "15m"]).args(arguments);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("TMPDIR", folder.path()).env("CLOUDANIX_URL", &broker.url);
+        command.env("CLOUDANIX_AGENT_ID", "test-agent");
+        command.env("CLOUDANIX_AUTH_TOKEN", auth_token().secret().reveal());
+        command.env("CLOUDANIX_PLATFORM", "none").current_dir(folder.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, folder }
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn start(mut self) -> Running {
+        let child = self.command.spawn().unwrap();
+        Running { child, folder: self.folder }
+    }
+
+    pub fn finish(self) -> Finished {
+        self.start().finish()
+    }
+}
+
+/// A wrapper that runs.
+pub struct Running {
+    pub child: Child,
+    pub folder: tempfile::TempDir,
+}
+
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+    pub folder: tempfile::TempDir,
+}
+
+impl Running {
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        kill(self.pid(), signal);
+    }
+
+    /// The pid that the step wrote into this file of its folder.
+    #[track_caller]
+    pub fn pid_in(&self, file: &str) -> i32 {
+        let path = self.folder.path().join(file);
+        eventually(&format!("a pid in {}", path.display()), || {
+            fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))?.trim().parse().ok()
+        })
+    }
+
+    #[track_caller]
+    pub fn keeper(&self) -> i32 {
+        eventually("a keeper", || keeper_of(self.pid()))
+    }
+
+    /// Waits for the end, with all that was printed.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        let mut stdout = self.child.stdout.take();
+        let reader = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            if let Some(stdout) = &mut stdout {
+                stdout.read_to_end(&mut text).unwrap();
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = eventually("the wrapper's end", || self.child.try_wait().unwrap());
+        Finished { status, stdout: reader.join().unwrap(), stderr, folder: self.folder }
+    }
+
+    /// Waits for the end of the wrapper only: others may still hold its outputs open.
+    #[track_caller]
+    pub fn status(&mut self) -> ExitStatus {
+        eventually("the wrapper's end", || self.child.try_wait().unwrap())
+    }
+}
+
+impl Finished {
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "{:?}: {}", self.status.signal(), self.stderr);
+        self
+    }
+}
+
+pub fn kill(pid: i32, signal: &str) {
+    let done = Command::new("kill").args(["-s", signal, "--", &pid.to_string()]).status().unwrap();
+    assert!(done.success(), "kill -{signal} {pid}");
+}
+
+/// Polls until there is an answer; fails the test when none comes.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: did not come");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[track_caller]
+pub fn wait_until_gone(pid: i32) {
+    eventually(&format!("the end of process {pid}"), || is_gone(pid).then_some(()));
+}
+
+/// Not there, or a zombie that waits for a parent of somebody else's.
+pub fn is_gone(pid: i32) -> bool {
+    state_of(pid).is_none_or(|state| state == 'Z')
+}
+
+/// `R`, `S`, `T` (stopped), `Z`, …
+pub fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+pub fn children_of(pid: i32) -> Vec<i32> {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+pub fn keeper_of(pid: i32) -> Option<i32> {
+    children_of(pid).into_iter().find(|child| {
+        fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.ends_with(b"\0keeper\0"))
+    })
+}
+
+/// Every file below `folder`.
+pub fn files_in(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
