@@ -4,6 +4,7 @@
 //! this crate and meet nowhere else. Field names are the API; the OpenAPI document is generated from these
 //! types (feature `openapi`).
 
+pub mod actions;
 pub mod agents;
 pub mod auth_token;
 pub mod elevate;

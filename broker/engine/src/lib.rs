@@ -1,1 +1,150 @@
-//! placeholder
+//! What can be asked of the broker? The use cases: elevate, revoke, beat, expire, recover, register.
+//!
+//! Every use case keeps the same order: what is about to happen is committed, then the target is changed, then
+//! what happened is committed. A crash between any two leaves a grant that the [`worker`](Engine::sweep)
+//! finds in the store and finishes. There are no timers in memory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::TargetKind;
+use identity::Verifier;
+use protocol::Timestamp;
+use signing::Issuer;
+use store::Store;
+use targets::Target;
+
+mod actions;
+mod agents;
+mod authenticate;
+mod clock;
+mod counters;
+mod elevate;
+mod heartbeat;
+mod introspect;
+mod keys;
+mod pace;
+mod read;
+mod refusal;
+mod revoke;
+mod take_back;
+mod view;
+mod worker;
+
+pub use authenticate::{Caller, OperatorTokens, hash_of, new_operator_token};
+pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
+pub use counters::Counters;
+pub use elevate::{Elevated, Elevation};
+pub use introspect::Introspection;
+pub use read::Page;
+pub use refusal::Refusal;
+pub use revoke::Revocable;
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often a holder that promised to beat must do so.
+    pub heartbeat: Duration,
+    /// How long whoever changes a target may take before somebody else may undo it.
+    pub claim: Duration,
+    /// How many elevations one agent may ask for in a minute, and at once.
+    pub elevations_per_minute: u32,
+    /// After how long a new signing key is made.
+    pub signing_key_age: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat: domain::Lease::EVERY,
+            claim: Duration::from_secs(30),
+            elevations_per_minute: 600,
+            signing_key_age: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// What the engine works with.
+pub struct Parts {
+    /// What survives a restart.
+    pub store: Arc<dyn Store>,
+    /// Who asks.
+    pub verifier: Verifier,
+    /// Where permission is given.
+    pub targets: Vec<Arc<dyn Target>>,
+    /// Who signs `token` grants.
+    pub issuer: Arc<Issuer>,
+    /// Which operator and introspection tokens are accepted.
+    pub operators: OperatorTokens,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// What an operator may set.
+    pub settings: Settings,
+}
+
+/// The use cases.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    verifier: Verifier,
+    targets: Vec<Arc<dyn Target>>,
+    issuer: Arc<Issuer>,
+    operators: OperatorTokens,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    settings: Settings,
+    pace: pace::Pace,
+    counters: Counters,
+    ready_since: Timestamp,
+}
+
+impl Engine {
+    /// Makes sure that there is a signing key, and is ready from now on.
+    pub async fn start(parts: Parts) -> Result<Self, Refusal> {
+        let engine = Self {
+            ready_since: parts.clock.now(),
+            pace: pace::Pace::new(parts.settings.elevations_per_minute),
+            store: parts.store,
+            verifier: parts.verifier,
+            targets: parts.targets,
+            issuer: parts.issuer,
+            operators: parts.operators,
+            clock: parts.clock,
+            random: parts.random,
+            settings: parts.settings,
+            counters: Counters::default(),
+        };
+        engine.tend_signing_keys().await?;
+        Ok(engine)
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The time by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Who signs `token` grants.
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// Whether the store can be read and written.
+    pub async fn ready(&self) -> Result<(), Refusal> {
+        Ok(self.store.ping().await?)
+    }
+
+    fn target(&self, kind: TargetKind) -> Result<&Arc<dyn Target>, Refusal> {
+        self.targets.iter().find(|target| target.kind() == kind).ok_or_else(|| {
+            Refusal::new(
+                protocol::ErrorCode::TargetFailed,
+                format!("this broker is not set up for the target `{kind}`"),
+            )
+        })
+    }
+}

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The broker's process: reads the command line, runs, says what went wrong once.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::command_line::run()
+}

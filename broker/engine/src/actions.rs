@@ -1,0 +1,61 @@
+//! What the client saw the step do: written down as said, not as proven.
+
+use domain::NewEvent;
+use protocol::actions::{ActionsReport, MAX_ACTIONS};
+use protocol::{ErrorCode, EventKind, GrantId, IdempotencyKey, Secret, Source};
+
+use crate::{Engine, Refusal};
+
+/// The most action rows on one timeline: a run that reports more is cut off, its grant is not.
+const MAX_ROWS: usize = 1000;
+
+impl Engine {
+    /// Adds actions to a grant's timeline, up to a while after its end. Needs the key, which only this run
+    /// holds.
+    pub async fn report_actions(
+        &self,
+        bearer: Option<&Secret>,
+        id: &GrantId,
+        key: &IdempotencyKey,
+        report: &ActionsReport,
+    ) -> Result<(), Refusal> {
+        let agent = self.agent_of(bearer).await?;
+        let stored = self.store.grant_by_key(&agent.id, key).await?;
+        if !stored.is_some_and(|stored| stored.grant.id == *id) {
+            return Err(Refusal::no_such_grant());
+        }
+        let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+        let found = report.actions.len();
+        if found > MAX_ACTIONS {
+            return refuse(format!("actions: expected at most {MAX_ACTIONS}, found {found}"));
+        }
+        for action in &report.actions {
+            let (name, status) =
+                (action.name.chars().count(), action.status.as_ref().map_or(0, |s| s.chars().count()));
+            if name == 0 || name > 128 || status > 64 {
+                return refuse(format!(
+                    "actions: expected names of 1 to 128 and statuses of at most 64 characters, found {name} and {status}"
+                ));
+            }
+        }
+        let rows = self.store.events(id).await?;
+        let reported = rows.iter().filter(|row| row.kind == EventKind::Action).count();
+        if reported + found > MAX_ROWS {
+            return refuse(format!(
+                "actions: expected at most {MAX_ROWS} on one timeline, found {reported} and {found} more"
+            ));
+        }
+        let now = self.clock.now();
+        let events: Vec<NewEvent> = report
+            .actions
+            .iter()
+            .map(|action| {
+                NewEvent::new(now, EventKind::Action, action.in_words())
+                    .said_by(Source::Client)
+                    .with("name", &action.name)
+                    .with("count", action.count)
+            })
+            .collect();
+        Ok(self.store.add_events(id, &events).await?)
+    }
+}

@@ -1,0 +1,158 @@
+//! Registering agents, rotating their tokens, switching them off.
+
+use std::sync::Arc;
+
+use domain::{Agent, AgentStatus, EndCause};
+use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
+use protocol::{AgentId, AuthToken, ErrorCode, Ttl};
+use store::{ApplyMode, Guard, Listing, Registering, StoredToken};
+
+use crate::clock::random;
+use crate::{Engine, Page, Refusal, hash_of, view};
+
+impl Engine {
+    /// Stores a registration. A new agent gets an auth token, shown this once.
+    pub async fn apply_agent(&self, source: &str, mode: ApplyMode) -> Result<Applied, Refusal> {
+        let registration = domain::registration::parse(source)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
+        let now = self.clock.now();
+        let agent_id = registration.id.clone();
+        let (token, stored) = self.new_token(&agent_id)?;
+        let registering = Registering { registration: &registration, source, mode, token: &stored, now };
+        match self.store.apply_agent(registering).await? {
+            store::Applied::Done(outcome) => {
+                tracing::info!(agent = %agent_id, ?outcome, "registration applied");
+                let auth_token = match outcome {
+                    Outcome::Created => Some(token.secret().clone()),
+                    Outcome::Updated | Outcome::Unchanged => None,
+                };
+                Ok(Applied { agent_id, outcome, auth_token })
+            }
+            store::Applied::Exists => {
+                Err(Refusal::new(ErrorCode::AgentExists, format!("agent `{agent_id}` is registered already"))
+                    .hint("PUT replaces a registration"))
+            }
+        }
+    }
+
+    /// One agent.
+    pub async fn agent(&self, id: &AgentId) -> Result<protocol::agents::Agent, Refusal> {
+        let agent = self.store.agent(id).await?.ok_or_else(|| no_such_agent(id))?;
+        self.with_tokens(&agent).await
+    }
+
+    /// A page of agents by id.
+    pub async fn agents(&self, after: Option<&AgentId>, page: Page) -> Result<AgentList, Refusal> {
+        let mut stored = self.store.agents(after, page.rows() + 1).await?;
+        let more = stored.len() > page.rows() as usize;
+        stored.truncate(page.rows() as usize);
+        let next = if more { stored.last().map(|last| last.id.clone()) } else { None };
+        let mut agents = Vec::with_capacity(stored.len());
+        for agent in &stored {
+            agents.push(self.with_tokens(agent).await?);
+        }
+        Ok(AgentList { agents, next })
+    }
+
+    /// Switches an agent off, then ends its live grants. The order matters: nothing new can come in between.
+    pub async fn disable_agent(&self, id: &AgentId) -> Result<Disabled, Refusal> {
+        self.set_status(id, AgentStatus::Disabled).await?;
+        tracing::warn!(agent = %id, "agent disabled");
+        let grants_ending = self.end_grants_of(id).await?;
+        Ok(Disabled { agent_id: id.clone(), grants_ending })
+    }
+
+    /// Switches an agent on again.
+    pub async fn enable_agent(&self, id: &AgentId) -> Result<protocol::agents::Agent, Refusal> {
+        let agent = self.set_status(id, AgentStatus::Active).await?;
+        tracing::info!(agent = %id, "agent enabled");
+        self.with_tokens(&agent).await
+    }
+
+    /// A new auth token; the old ones are accepted for `overlap` more.
+    pub async fn rotate_token(&self, id: &AgentId, overlap: Option<Ttl>) -> Result<Rotated, Refusal> {
+        let (token, stored) = self.new_token(id)?;
+        let previous_expire_at = match overlap {
+            Some(overlap) => self.clock.now().plus(overlap.into()),
+            None => self.clock.now(),
+        };
+        if !self.store.rotate_token(&stored, previous_expire_at).await? {
+            return Err(no_such_agent(id));
+        }
+        tracing::info!(agent = %id, token = token.id(), "auth token rotated");
+        Ok(Rotated { agent_id: id.clone(), auth_token: token.secret().clone(), previous_expire_at })
+    }
+
+    /// Ends one auth token now.
+    pub async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<(), Refusal> {
+        if self.store.revoke_token(id, token_id).await? {
+            tracing::warn!(agent = %id, token = token_id, "auth token revoked");
+            Ok(())
+        } else {
+            Err(Refusal::new(
+                ErrorCode::TokenNotFound,
+                format!("agent `{id}` has no auth token with the id `{token_id}`"),
+            )
+            .hint("`cloudanix-jit agent show` lists the ids"))
+        }
+    }
+
+    /// Ends what is live of agents that are switched off: what [`Self::disable_agent`] had not come to when
+    /// its broker died.
+    pub(crate) async fn end_grants_of_disabled(&self) -> Result<(), Refusal> {
+        let mut after = None;
+        loop {
+            let page = self.store.agents(after.as_ref(), 200).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            for agent in page.iter().filter(|agent| agent.status == AgentStatus::Disabled) {
+                self.end_grants_of(&agent.id).await?;
+            }
+        }
+    }
+
+    async fn end_grants_of(&self, id: &AgentId) -> Result<u32, Refusal> {
+        let mut ending = 0;
+        let mut after = None;
+        loop {
+            let listing = Listing { live: Some(true), agent: Some(id.clone()), after, limit: 200 };
+            let page = self.store.list(&listing).await?;
+            let Some(last) = page.last() else { return Ok(ending) };
+            after = Some(last.grant.id.clone());
+            for stored in page {
+                if stored.grant.end_reason().is_none() {
+                    self.end(stored, &EndCause::AgentDisabled, Guard::Version).await?;
+                    ending += 1;
+                }
+            }
+        }
+    }
+
+    async fn set_status(&self, id: &AgentId, status: AgentStatus) -> Result<Arc<Agent>, Refusal> {
+        let now = self.clock.now();
+        self.store.set_agent_status(id, status, now).await?.ok_or_else(|| no_such_agent(id))
+    }
+
+    async fn with_tokens(&self, agent: &Agent) -> Result<protocol::agents::Agent, Refusal> {
+        let tokens = self.store.tokens(&agent.id, self.clock.now()).await?;
+        Ok(view::agent(agent, &tokens))
+    }
+
+    fn new_token(&self, agent_id: &AgentId) -> Result<(AuthToken, StoredToken), Refusal> {
+        let source = self.random.as_ref();
+        let token = AuthToken::from_random(random(source)?, random(source)?);
+        let stored = StoredToken {
+            id: token.id().to_owned(),
+            agent_id: agent_id.clone(),
+            hash: hash_of(token.secret().reveal()),
+            created_at: self.clock.now(),
+            expires_at: None,
+        };
+        Ok((token, stored))
+    }
+}
+
+fn no_such_agent(id: &AgentId) -> Refusal {
+    Refusal::new(ErrorCode::AgentNotFound, format!("no agent is registered as `{id}`"))
+        .hint("`cloudanix-jit agent list` shows those that are")
+}

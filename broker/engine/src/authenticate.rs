@@ -1,0 +1,118 @@
+//! Which agent, or operator, does a bearer token belong to?
+
+use std::sync::Arc;
+
+use domain::Agent;
+use protocol::{AgentId, AuthToken, ErrorCode, Secret};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::clock::{NoRandomness, Random, random};
+use crate::{Engine, Refusal};
+
+/// SHA-256 in hexadecimal: what is stored of a token.
+pub fn hash_of(token: &str) -> String {
+    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A new operator (or introspection) token: `cjop_` and 64 random hexadecimal digits.
+pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
+    let bytes: [u8; 32] = random(source)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Secret::new(format!("cjop_{hex}")))
+}
+
+/// The hashes of the tokens that operators and resource servers hold.
+#[derive(Debug, Clone, Default)]
+pub struct OperatorTokens {
+    /// May do everything.
+    pub operators: Vec<String>,
+    /// May ask whether a token is active, and nothing else.
+    pub introspectors: Vec<String>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// An operator.
+    Operator,
+    /// The holder of an agent's auth token.
+    Agent(Arc<Agent>),
+}
+
+impl Caller {
+    /// Whether a grant of this agent is the caller's to see and to end.
+    pub(crate) fn may_touch(&self, owner: &AgentId) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Agent(agent) => agent.id == *owner,
+        }
+    }
+}
+
+fn is_among(hashes: &[String], token: &str) -> bool {
+    let hash = hash_of(token);
+    // Every hash is compared, so that the time does not tell which one came near.
+    hashes.iter().fold(false, |found, one| found | bool::from(one.as_bytes().ct_eq(hash.as_bytes())))
+}
+
+fn not_accepted() -> Refusal {
+    Refusal::new(
+        ErrorCode::AuthTokenInvalid,
+        "the auth token is not accepted: expected one that is known and not expired or revoked",
+    )
+    .hint("check CLOUDANIX_AUTH_TOKEN; an operator can run `cloudanix-jit agent rotate-token` for a new one")
+}
+
+fn missing() -> Refusal {
+    Refusal::new(ErrorCode::AuthTokenMissing, "expected `Authorization: Bearer …`, found no such header")
+        .hint("set CLOUDANIX_AUTH_TOKEN")
+}
+
+impl Engine {
+    /// The agent whose auth token this is. Whether the agent may still elevate is for policy to say: a
+    /// disabled agent can always give back.
+    pub async fn agent_of(&self, bearer: Option<&Secret>) -> Result<Arc<Agent>, Refusal> {
+        let bearer = bearer.ok_or_else(missing)?;
+        let token = AuthToken::parse(bearer.reveal()).map_err(|error| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, error.to_string())
+                .hint("check CLOUDANIX_AUTH_TOKEN for a cut or doubled paste")
+        })?;
+        let (stored, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
+        let expired = stored.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
+        if expired || !is_among(std::slice::from_ref(&stored.hash), bearer.reveal()) {
+            return Err(not_accepted());
+        }
+        Ok(agent)
+    }
+
+    /// Refuses everybody but operators.
+    pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+        let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
+        if is_among(&self.operators.operators, bearer.reveal()) {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
+            .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do"))
+    }
+
+    /// An operator, or an agent.
+    pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
+        if let Some(token) = bearer
+            && is_among(&self.operators.operators, token.reveal())
+        {
+            return Ok(Caller::Operator);
+        }
+        Ok(Caller::Agent(self.agent_of(bearer).await?))
+    }
+
+    /// Refuses everybody but operators and resource servers.
+    pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+        let bearer = bearer.ok_or_else(missing)?;
+        let token = bearer.reveal();
+        if is_among(&self.operators.introspectors, token) || is_among(&self.operators.operators, token) {
+            return Ok(());
+        }
+        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token"))
+    }
+}

@@ -1,0 +1,297 @@
+//! Elevate: who asks, may they, give.
+
+use std::sync::Arc;
+
+use domain::grant::{Request, WrongState};
+use domain::{Agent, EndCause, Grant, Lease, Principal};
+use policy::{Asked, Permit};
+use protocol::{
+    Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret, Trust,
+};
+use sha2::{Digest, Sha256};
+use store::{Created, Guard, Saved, Stored};
+use targets::Target;
+
+use crate::clock::random;
+use crate::{Engine, Refusal, view};
+
+/// An elevation that somebody asks for.
+#[derive(Debug)]
+pub struct Elevation {
+    /// The auth token.
+    pub bearer: Option<Secret>,
+    /// Makes retries join.
+    pub key: IdempotencyKey,
+    /// The body.
+    pub request: ElevateRequest,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub struct Elevated {
+    /// The grant with its credentials.
+    pub grant: protocol::Grant,
+}
+
+/// Everything that was found out about an elevation before anything is given.
+struct Checked {
+    agent: Arc<Agent>,
+    principal: Principal,
+    permit: Result<Permit, policy::Denied>,
+}
+
+impl Engine {
+    /// Gives a grant, or says why not. A refusal by the boundary is on record; so is everything after it.
+    pub async fn elevate(&self, elevation: Elevation) -> Result<Elevated, Refusal> {
+        let checked = self.check(&elevation).await?;
+        let Elevation { key, request, .. } = elevation;
+        let now = self.clock.now();
+        let terms = Request {
+            id: GrantId::from_random(random(self.random.as_ref())?),
+            agent_id: checked.agent.id.clone(),
+            key,
+            request_hash: request_hash(&request),
+            policies: request.policies,
+            target: checked.agent.registration.boundary.target,
+            ttl: request.ttl,
+            reason: request.reason,
+            provenance: Provenance { claimed: request.claimed, ..checked.principal.provenance },
+        };
+        let permit = match checked.permit {
+            Ok(permit) => permit,
+            Err(denied) => {
+                self.counters.grants_denied();
+                self.store.record_denied(&Grant::denied(terms, now, denied.code, &denied.detail)).await?;
+                return Err(denied.into());
+            }
+        };
+        let target = self.target(permit.target())?;
+        let steps = target.steps(&permit, &terms.id);
+        let claimed_until = now.plus(self.settings.claim);
+        let accepted = Grant::accepted(terms, now, target.enforced_by(), steps, claimed_until);
+        let lease = request.heartbeat.then(|| Lease::new(self.settings.heartbeat, now));
+        match self.store.create_grant(&accepted, lease, checked.principal.replay.as_ref()).await? {
+            Created::New(stored) => self.apply(stored, &permit, target.as_ref()).await,
+            Created::Joined(stored) => self.join(stored, &permit, target.as_ref()).await,
+            Created::KeyConflict => Err(Refusal::new(
+                ErrorCode::IdempotencyConflict,
+                "the idempotency key was used for a request with other policies, ttl, target or reason",
+            )
+            .hint("use a new random key for each elevation")),
+            Created::Cancelled => {
+                Err(Refusal::grant_ended(Some("the key was given back before the request came".to_owned())))
+            }
+            Created::AgentDisabled => Err(policy_of_disabled(&checked.agent)),
+            Created::Replayed => {
+                self.counters.identities_refused();
+                Err(Refusal::new(
+                    ErrorCode::OidcTokenReplayed,
+                    "the OIDC token was used before: expected one that was minted for this elevation",
+                )
+                .hint("mint a fresh token for each elevation; two jobs cannot share one"))
+            }
+        }
+    }
+
+    /// What elevate would say, with nothing given, recorded or used up.
+    pub async fn dry_run(&self, elevation: Elevation) -> Result<Decision, Refusal> {
+        let checked = self.check(&elevation).await?;
+        let permit = checked.permit?;
+        let mut checks = vec![match checked.principal.provenance.trust {
+            Trust::Oidc => "both credentials lead to the same agent".to_owned(),
+            Trust::AuthTokenOnly => "trusted by its auth token alone (dangerous)".to_owned(),
+        }];
+        checks.extend(permit.checks());
+        Ok(Decision {
+            agent_id: checked.agent.id.clone(),
+            policies: permit.policies().iter().map(|(name, _)| name.clone()).collect(),
+            target: permit.target().to_string(),
+            ttl: permit.ttl(),
+            max_session: checked.agent.registration.max_session,
+            checks,
+        })
+    }
+
+    async fn check(&self, elevation: &Elevation) -> Result<Checked, Refusal> {
+        let agent = self.agent_of(elevation.bearer.as_ref()).await?;
+        let request = &elevation.request;
+        if agent.id != request.agent_id {
+            return Err(Refusal::new(
+                ErrorCode::AgentMismatch,
+                format!("the auth token is not agent `{}`'s", request.agent_id),
+            )
+            .hint("CLOUDANIX_AUTH_TOKEN and CLOUDANIX_AGENT_ID have to be of one registration"));
+        }
+        if let Err(wait) = self.pace.take(&agent.id, self.clock.now()) {
+            return Err(Refusal::new(
+                ErrorCode::RateLimited,
+                format!(
+                    "agent `{}` asks too often: expected at most {} elevations a minute",
+                    agent.id, self.settings.elevations_per_minute
+                ),
+            )
+            .hint(format!("try again in {} s", wait.as_secs() + 1))
+            .retry_after(wait.as_secs() + 1));
+        }
+        well_formed(request)?;
+        let principal = match self.identify(&agent, request.oidc_token.as_ref()).await {
+            Ok(principal) => principal,
+            Err(refusal) => {
+                self.counters.identities_refused();
+                return Err(refusal);
+            }
+        };
+        let asked =
+            Asked { policies: &request.policies, ttl: request.ttl, target: request.target.as_deref() };
+        let permit = policy::check(&agent, asked);
+        Ok(Checked { agent, principal, permit })
+    }
+
+    async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
+        let registration = &agent.registration;
+        match token {
+            // A token that is presented is verified even where none is needed: it must not be worth less
+            // than nothing.
+            Some(token) if !registration.trust.is_empty() => {
+                let now = self.clock.now();
+                Ok(self.verifier.verify(token, &agent.id, &registration.trust, now).await?)
+            }
+            _ if registration.auth_token_only => Ok(Principal {
+                agent_id: agent.id.clone(),
+                provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
+                replay: None,
+            }),
+            _ => Err(Refusal::new(
+                ErrorCode::OidcTokenMissing,
+                "expected the workload's OIDC token in `oidc_token`, found none",
+            )
+            .hint("run `cloudanix-jit doctor` in the job: it says which token was looked for and where")),
+        }
+    }
+
+    /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first
+    /// try unfinished: every step can be done twice.
+    async fn apply(&self, stored: Stored, permit: &Permit, target: &dyn Target) -> Result<Elevated, Refusal> {
+        let now = self.clock.now();
+        let mut receipts = Vec::with_capacity(stored.grant.steps.len());
+        for step in &stored.grant.steps {
+            match target.apply(permit, &stored.grant, step, now).await {
+                Ok(receipt) => receipts.push(receipt),
+                Err(error) => return Err(self.undo_failed_apply(stored, &error.what).await),
+            }
+        }
+        let now = self.clock.now();
+        let active = match stored.grant.clone().activate(now, &receipts.join(" · ")) {
+            Ok(moved) => moved,
+            Err(WrongState { grant, .. }) if now >= grant.expires_at => {
+                return Err(self.undo_failed_apply(stored, "the deadline came first").await);
+            }
+            Err(WrongState { grant, .. }) => return Err(Refusal::grant_ended(grant.end_reason())),
+        };
+        match self.store.save(&stored, &active, Guard::Version).await? {
+            Saved::Done(stored) => {
+                self.counters.grants_activated();
+                self.answer(&stored, permit, target).await
+            }
+            // A retry of the same request, or a revoke, was faster. Whatever it made of the grant counts.
+            Saved::Conflict => {
+                let stored = self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant)?;
+                match stored.grant.granted_at() {
+                    Some(_) if stored.grant.ended_at().is_none() && stored.grant.end_reason().is_none() => {
+                        self.answer(&stored, permit, target).await
+                    }
+                    _ => Err(Refusal::grant_ended(stored.grant.end_reason())),
+                }
+            }
+        }
+    }
+
+    /// A retry: gives the same grant again if it is still there to give.
+    async fn join(&self, stored: Stored, permit: &Permit, target: &dyn Target) -> Result<Elevated, Refusal> {
+        self.counters.grants_joined();
+        let now = self.clock.now();
+        match &stored.grant.state {
+            domain::State::Applying { .. } => self.apply(stored, permit, target).await,
+            domain::State::Active { .. } if now < stored.grant.expires_at => {
+                let event = domain::NewEvent::new(now, EventKind::Retry, "same request again · same grant");
+                self.store.add_events(&stored.grant.id, &[event]).await?;
+                self.answer(&stored, permit, target).await
+            }
+            domain::State::Active { .. }
+            | domain::State::Denied { .. }
+            | domain::State::Undoing { .. }
+            | domain::State::Failed { .. }
+            | domain::State::Revoking(_)
+            | domain::State::Settling(_)
+            | domain::State::Stuck(_)
+            | domain::State::Expired(_)
+            | domain::State::Revoked { .. } => Err(Refusal::grant_ended(stored.grant.end_reason())),
+        }
+    }
+
+    async fn answer(
+        &self,
+        stored: &Stored,
+        permit: &Permit,
+        target: &dyn Target,
+    ) -> Result<Elevated, Refusal> {
+        let credentials = target
+            .credentials(permit, &stored.grant, self.clock.now())
+            .await
+            .map_err(|error| Refusal::new(ErrorCode::TargetFailed, error.what))?;
+        let mut grant = view::grant(stored);
+        grant.credentials = Some(credentials);
+        Ok(Elevated { grant })
+    }
+
+    async fn undo_failed_apply(&self, stored: Stored, what: &str) -> Refusal {
+        let refusal = Refusal::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
+            .hint("what had been done is being undone; try again");
+        let cause = EndCause::TargetFailed(what.to_owned());
+        match self.end(stored, &cause, Guard::Version).await {
+            Ok(_) => refusal,
+            // The claim on the grant lapses, and the worker undoes it then.
+            Err(error) => refusal.because(error),
+        }
+    }
+}
+
+fn policy_of_disabled(agent: &Agent) -> Refusal {
+    Refusal::new(ErrorCode::AgentDisabled, format!("agent `{}` is disabled", agent.id))
+}
+
+/// What can be said of a request without knowing who asks.
+fn well_formed(request: &ElevateRequest) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+    let (policies, max) = (request.policies.len(), protocol::elevate::MAX_POLICIES);
+    if policies == 0 || policies > max {
+        return refuse(format!("policies: expected 1 to {max}, found {policies}"));
+    }
+    let max = protocol::elevate::MAX_REASON;
+    if let Some(len) = request.reason.as_ref().map(|reason| reason.chars().count()).filter(|len| *len > max) {
+        return refuse(format!("reason: expected at most {max} characters, found {len}"));
+    }
+    if let Some((name, fact)) = request.claimed.iter().find(|(_, fact)| fact.chars().count() > max) {
+        let found = fact.chars().count();
+        return refuse(format!("claimed.{name}: expected at most {max} characters, found {found}"));
+    }
+    Ok(())
+}
+
+/// SHA-256 of what is asked. Credentials, and what the client says of its run, may differ between tries.
+fn request_hash(request: &ElevateRequest) -> String {
+    let mut hasher = Sha256::new();
+    let mut part = |text: &str| {
+        hasher.update(text.len().to_be_bytes());
+        hasher.update(text);
+    };
+    part(request.agent_id.as_str());
+    part(&request.ttl.to_string());
+    part(request.target.as_deref().unwrap_or_default());
+    part(request.reason.as_deref().unwrap_or_default());
+    part(if request.heartbeat { "lease" } else { "" });
+    for policy in &request.policies {
+        part(policy.as_str());
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}

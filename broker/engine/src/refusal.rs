@@ -1,0 +1,119 @@
+//! How does a use case say no?
+
+use protocol::{ErrorCode, Problem};
+use store::StoreError;
+
+use crate::clock::NoRandomness;
+
+/// A refusal. The caller gets code, detail and hint; `cause` is for our own log only.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What was expected and what was found.
+    pub detail: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// In how many seconds it may be tried again.
+    pub retry_after: Option<u64>,
+    /// For the log; never sent.
+    pub cause: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal with what was expected and found.
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), hint: None, retry_after: None, cause: None }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// With what only our log says.
+    #[must_use]
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// What the caller gets.
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::new(self.code, self.detail.clone());
+        match &self.hint {
+            Some(hint) => problem.with_hint(hint.clone()),
+            None => problem,
+        }
+    }
+
+    pub(crate) fn no_such_grant() -> Self {
+        Self::new(ErrorCode::GrantNotFound, "no grant of this agent has this id or idempotency key")
+    }
+
+    pub(crate) fn grant_ended(reason: Option<String>) -> Self {
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        Self::new(ErrorCode::GrantEnded, format!("the grant has ended{reason}"))
+            .hint("ask for a new grant with a new idempotency key")
+    }
+}
+
+/// An error with all that caused it, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let cause = chain(&error);
+        match error {
+            StoreError::Unavailable(_) => {
+                Self::new(ErrorCode::StoreUnavailable, "the broker's database is not available")
+                    .hint("nothing was given; try again in a moment")
+                    .because(cause)
+            }
+            StoreError::Corrupt { .. } => {
+                Self::new(ErrorCode::Internal, "the broker's database holds something unexpected")
+                    .because(cause)
+            }
+        }
+    }
+}
+
+impl From<NoRandomness> for Refusal {
+    fn from(error: NoRandomness) -> Self {
+        Self::new(ErrorCode::Internal, "the broker has no randomness").because(error)
+    }
+}
+
+impl From<policy::Denied> for Refusal {
+    fn from(denied: policy::Denied) -> Self {
+        Self::new(denied.code, denied.detail).hint(denied.hint)
+    }
+}
+
+impl From<identity::Refused> for Refusal {
+    fn from(refused: identity::Refused) -> Self {
+        let cause = chain(&refused);
+        let mut refusal = Self::new(refused.code(), refused.to_string()).because(cause);
+        refusal.hint = refused.hint().map(|hint| hint.to_string());
+        refusal
+    }
+}

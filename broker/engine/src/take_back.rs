@@ -1,0 +1,153 @@
+//! Ending a grant and taking back what it gave: the same way whoever asks for it.
+
+use std::time::Duration;
+
+use domain::grant::WrongState;
+use domain::{EndCause, State};
+use store::{Guard, Saved, Stored};
+use targets::Undone;
+
+use crate::{Engine, Refusal};
+
+/// The longest pause between two tries to take back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Writes down that the grant ends, then takes back. A grant that ends or has ended already is left to
+    /// whoever ended it, and given back as it stands.
+    pub(crate) async fn end(
+        &self,
+        stored: Stored,
+        cause: &EndCause,
+        guard: Guard,
+    ) -> Result<Stored, Refusal> {
+        let mut current = stored;
+        loop {
+            let moved = match current.grant.clone().end(self.clock.now(), cause.clone()) {
+                Ok(moved) => moved,
+                Err(WrongState { .. }) => return Ok(current),
+            };
+            match self.store.save(&current, &moved, guard).await? {
+                Saved::Done(stored) => {
+                    match cause {
+                        EndCause::LeaseLost => self.counters.leases_lost(),
+                        EndCause::Deadline => self.counters.deadlines_reached(),
+                        EndCause::Client(_)
+                        | EndCause::AgentDisabled
+                        | EndCause::Operator
+                        | EndCause::NeverAcknowledged
+                        | EndCause::TargetFailed(_) => {}
+                    }
+                    return self.take_back(stored).await;
+                }
+                Saved::Conflict => {
+                    let id = &current.grant.id;
+                    let read = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
+                    // The holder was heard in between: it is not silent, whatever was read before.
+                    if guard == Guard::VersionAndSilence {
+                        return Ok(read);
+                    }
+                    current = read;
+                }
+            }
+        }
+    }
+
+    /// Undoes every step, last first, and writes down how far that came. Whoever changes the grant first
+    /// wins; the other finds nothing left to do.
+    pub(crate) async fn take_back(&self, stored: Stored) -> Result<Stored, Refusal> {
+        let looking = match &stored.grant.state {
+            State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
+            State::Settling(_) => true,
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoked { .. } => return Ok(stored),
+        };
+        let target = self.target(stored.grant.target)?;
+        let mut proofs = Vec::new();
+        let mut look_again = None;
+        let mut failed = None;
+        for step in stored.grant.steps.iter().rev() {
+            let now = self.clock.now();
+            let undone = if looking {
+                target.look(&stored.grant, step, now).await
+            } else {
+                target.undo(&stored.grant, step, now).await
+            };
+            match undone {
+                Ok(Undone::Gone { proof }) => proofs.push(proof),
+                Ok(Undone::Accepted { receipt, look_at }) => {
+                    proofs.push(receipt);
+                    look_again = look_again.max(Some(look_at));
+                }
+                Err(error) => failed = Some(error.what),
+            }
+        }
+        let now = self.clock.now();
+        let grant = stored.grant.clone();
+        let moved = match (&failed, look_again) {
+            (Some(what), _) => {
+                self.counters.undo_failures();
+                grant.undo_failed(now, what, now.plus(pause(attempts(&stored.grant.state))))
+            }
+            // Looked at again and still not gone: as good as a failed try, so that it is undone once more.
+            (None, Some(look_at)) if looking => grant.undo_failed(now, "still there", look_at),
+            (None, Some(look_at)) => grant.settle(now, look_at, &proofs.join(" · ")),
+            (None, None) => grant.gone(now, &proofs.join(" · ")),
+        };
+        let Ok(moved) = moved else { return Ok(stored) };
+        match self.store.save(&stored, &moved, Guard::Version).await? {
+            Saved::Done(stored) => {
+                match stored.grant.status() {
+                    protocol::GrantStatus::Revoked => self.counters.grants_revoked(),
+                    protocol::GrantStatus::Failed => self.counters.grants_failed(),
+                    protocol::GrantStatus::Denied
+                    | protocol::GrantStatus::PendingApproval
+                    | protocol::GrantStatus::Pending
+                    | protocol::GrantStatus::Applying
+                    | protocol::GrantStatus::Undoing
+                    | protocol::GrantStatus::Active
+                    | protocol::GrantStatus::Revoking
+                    | protocol::GrantStatus::Settling
+                    | protocol::GrantStatus::Stuck
+                    | protocol::GrantStatus::Expired => {}
+                }
+                Ok(stored)
+            }
+            Saved::Conflict => self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant),
+        }
+    }
+}
+
+fn attempts(state: &State) -> u32 {
+    match state {
+        State::Undoing { attempts, .. } => *attempts,
+        State::Revoking(ending) | State::Settling(ending) | State::Stuck(ending) | State::Expired(ending) => {
+            ending.attempts
+        }
+        State::Denied { .. }
+        | State::Applying { .. }
+        | State::Failed { .. }
+        | State::Active { .. }
+        | State::Revoked { .. } => 0,
+    }
+}
+
+/// 0.5 s, 1 s, 2 s, … up to a minute, for ever.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_millis(500).saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_grows_to_a_minute_and_no_further() {
+        assert_eq!(pause(0), Duration::from_millis(500));
+        assert_eq!(pause(3), Duration::from_secs(4));
+        assert_eq!(pause(1_000_000), LONGEST_PAUSE);
+    }
+}

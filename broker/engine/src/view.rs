@@ -1,0 +1,51 @@
+//! How does a stored grant look from outside?
+
+use protocol::{Grant, agents};
+use store::{Stored, StoredToken};
+
+pub(crate) fn grant(stored: &Stored) -> Grant {
+    let grant = &stored.grant;
+    Grant {
+        id: grant.id.clone(),
+        status: grant.status(),
+        agent_id: grant.agent_id.clone(),
+        policies: grant.policies.clone(),
+        target: grant.target.as_str().to_owned(),
+        ttl: grant.ttl,
+        requested_at: grant.requested_at,
+        granted_at: grant.granted_at(),
+        expires_at: grant.expires_at,
+        ended_at: grant.ended_at(),
+        end_reason: grant.end_reason(),
+        enforced_by: grant.enforced_by,
+        heartbeat_seconds: stored.lease.and_then(|lease| u32::try_from(lease.every.as_secs()).ok()),
+        provenance: grant.provenance.clone(),
+        reason: grant.reason.clone(),
+        credentials: None,
+    }
+}
+
+pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken]) -> agents::Agent {
+    agents::Agent {
+        id: agent.id.clone(),
+        description: agent.registration.description.clone(),
+        use_case: agent.registration.use_case.as_str().to_owned(),
+        max_session: agent.registration.max_session,
+        target: agent.registration.boundary.target.as_str().to_owned(),
+        status: match agent.status {
+            domain::AgentStatus::Active => agents::AgentStatus::Active,
+            domain::AgentStatus::Disabled => agents::AgentStatus::Disabled,
+        },
+        created_at: agent.created_at,
+        updated_at: agent.updated_at,
+        registration: agent.source.clone(),
+        tokens: tokens
+            .iter()
+            .map(|token| agents::TokenInfo {
+                id: token.id.clone(),
+                created_at: token.created_at,
+                expires_at: token.expires_at,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,101 @@
+//! What is due? Deadlines, silent holders, unfinished work: asked of the store, never of a timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{EndCause, State};
+use store::{Due, Guard, Stored};
+use tokio::task::JoinSet;
+
+use crate::{Engine, Refusal};
+
+/// How many grants are claimed at once.
+const BATCH: u32 = 64;
+
+impl Engine {
+    /// Takes a batch of what is due and finishes it. Says how many grants that were: as many as fit into a
+    /// batch means that more may be waiting.
+    pub async fn sweep(self: &Arc<Self>) -> Result<usize, Refusal> {
+        let now = self.clock.now();
+        let due = Due {
+            now,
+            ready_since: self.ready_since,
+            claimed_until: now.plus(self.settings.claim),
+            limit: BATCH,
+        };
+        let claimed = self.store.claim_due(due).await?;
+        let count = claimed.len();
+        let mut work = JoinSet::new();
+        for stored in claimed {
+            let engine = Arc::clone(self);
+            work.spawn(async move {
+                let id = stored.grant.id.clone();
+                if let Err(error) = engine.finish(stored).await {
+                    engine.counters.work_errors();
+                    // The claim lapses, and then it is due again.
+                    let cause = error.cause.as_deref().unwrap_or_default();
+                    tracing::error!(grant = %id, %error, cause, "due work failed and will be tried again");
+                }
+            });
+        }
+        while work.join_next().await.is_some() {}
+        Ok(count)
+    }
+
+    async fn finish(&self, stored: Stored) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        match &stored.grant.state {
+            State::Applying { .. } => {
+                self.end(stored, &EndCause::NeverAcknowledged, Guard::Version).await?;
+            }
+            State::Active { .. } if now >= stored.grant.expires_at => {
+                self.end(stored, &EndCause::Deadline, Guard::Version).await?;
+            }
+            State::Active { .. } => {
+                self.end(stored, &EndCause::LeaseLost, Guard::VersionAndSilence).await?;
+            }
+            State::Undoing { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_) => {
+                self.take_back(stored).await?;
+            }
+            State::Denied { .. } | State::Failed { .. } | State::Revoked { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// What has to be done now and then: keys, what can be forgotten, grants of agents that were switched off.
+    pub async fn housekeeping(&self) -> Result<(), Refusal> {
+        self.tend_signing_keys().await?;
+        self.end_grants_of_disabled().await?;
+        Ok(self.store.forget(self.clock.now()).await?)
+    }
+
+    /// Sweeps and keeps house for ever. Dropping the future stops it between two awaits; what was claimed is
+    /// due again when the claim lapses.
+    pub async fn work(self: Arc<Self>, every: Duration) {
+        let house_every = Duration::from_secs(30);
+        let mut next_house = self.clock.now();
+        loop {
+            let busy = match self.sweep().await {
+                Ok(count) => count >= BATCH as usize,
+                Err(error) => {
+                    self.counters.work_errors();
+                    tracing::error!(%error, cause = error.cause.as_deref(), "cannot look for due work");
+                    false
+                }
+            };
+            if self.clock.now() >= next_house {
+                next_house = self.clock.now().plus(house_every);
+                if let Err(error) = self.housekeeping().await {
+                    tracing::error!(%error, cause = error.cause.as_deref(), "housekeeping failed");
+                }
+            }
+            if !busy {
+                tokio::time::sleep(every).await;
+            }
+        }
+    }
+}

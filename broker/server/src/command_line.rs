@@ -1,0 +1,93 @@
+//! What can be asked of the process?
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::{dev, log, serve};
+
+/// The broker: checks who asks and what they may have, gives it, takes it back, and keeps the timeline.
+#[derive(Parser)]
+#[command(name = "cloudanix-jit-broker", version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// How to write the log (to standard error).
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log: LogForm,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogForm {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run on this machine with nothing set up: SQLite, a development OIDC issuer, one sample agent.
+    Dev {
+        /// Where to listen; a loopback address. Port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8700")]
+        listen: SocketAddr,
+        /// Where to keep the data; a temporary folder, removed at the end, when it is not given.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Write what a shell needs to use the broker to this file (mode 0600), once it is ready.
+        #[arg(long)]
+        env_file: Option<PathBuf>,
+    },
+    /// Run as configured.
+    Serve {
+        /// The configuration file, see docs/configuration.md.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make an operator or introspection token: prints the token and the hash for the configuration.
+    OperatorToken,
+    /// Print the API's description (OpenAPI 3.1).
+    Openapi,
+}
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::start(match arguments.log {
+        LogForm::Text => log::Form::Text,
+        LogForm::Json => log::Form::Json,
+    });
+    let result = match arguments.command {
+        Command::Dev { listen, data, env_file } => {
+            with_runtime(dev::run(dev::Options { listen, data, env_file }))
+        }
+        Command::Serve { config } => with_runtime(serve::run(config)),
+        Command::OperatorToken => operator_token(),
+        Command::Openapi => {
+            println!("{}", crate::openapi());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloudanix-jit-broker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(main)
+}
+
+fn operator_token() -> anyhow::Result<()> {
+    let token = engine::new_operator_token(&engine::SystemRandom)?;
+    println!("token  {}", token.reveal());
+    println!("hash   {}", engine::hash_of(token.reveal()));
+    eprintln!(
+        "keep the token in a secret store; put the hash under `operator_token_hashes` in the configuration"
+    );
+    Ok(())
+}

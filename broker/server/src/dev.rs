@@ -1,0 +1,142 @@
+//! `dev`: everything on this machine, nothing to set up.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
+use store::{ApplyMode, Place};
+
+use crate::dev_issuer::DevIssuer;
+use crate::http;
+use crate::listen::{self, Draining};
+use crate::wiring::{self, Plan};
+
+/// The command line of `dev`.
+#[derive(Debug)]
+pub struct Options {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where to keep the data.
+    pub data: Option<PathBuf>,
+    /// Where to write what a shell needs.
+    pub env_file: Option<PathBuf>,
+}
+
+const AGENT: &str = "dev-agent";
+const AUDIENCE: &str = "cloudanix-jit";
+
+/// Runs until it is told to stop.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    ensure!(
+        options.listen.ip().is_loopback(),
+        "--listen: expected a loopback address, found `{}`: `dev` gives its tokens to whoever reads its files, so it \
+         is for this machine alone. `serve` is for the network",
+        options.listen
+    );
+    let listener = TcpListener::bind(options.listen)
+        .with_context(|| format!("cannot listen on `{}`", options.listen))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    // Lives as long as this function: removed with everything in it at the end.
+    let temporary = tempfile::Builder::new().prefix("cloudanix-jit-dev-").tempdir()?;
+    let data = match &options.data {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+            folder.clone()
+        }
+        None => temporary.path().to_owned(),
+    };
+    let operator_token = new_operator_token(&SystemRandom)?;
+    let introspection_token = new_operator_token(&SystemRandom)?;
+    let engine = wiring::engine(Plan {
+        place: Place::File(data.join("broker.db")),
+        url: url.clone(),
+        operators: OperatorTokens {
+            operators: vec![hash_of(operator_token.reveal())],
+            introspectors: vec![hash_of(introspection_token.reveal())],
+        },
+        oidc_ca: None,
+        settings: Settings::default(),
+    })
+    .await?;
+    let issuer = DevIssuer::new(&url, SystemClock.now())?;
+    let refused = |refusal: engine::Refusal| anyhow::anyhow!("{refusal}");
+    let applied =
+        engine.apply_agent(&registration(issuer.url()), ApplyMode::Replace).await.map_err(refused)?;
+    let auth_token = match applied.auth_token {
+        Some(token) => token,
+        // The data were there before: nobody has its old token any more.
+        None => engine.rotate_token(&applied.agent_id, None).await.map_err(refused)?.auth_token,
+    };
+    let token_file = temporary.path().join("oidc-token");
+    let oidc_token = issuer.token(AUDIENCE, SystemClock.now())?;
+    write_private(&token_file, oidc_token.reveal())?;
+
+    let draining = Draining::default();
+    let router = http::router(Arc::clone(&engine), draining.clone()).merge(issuer.routes());
+    let lines = [
+        ("CLOUDANIX_URL", url.as_str()),
+        ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),
+        ("CLOUDANIX_INTROSPECTION_TOKEN", introspection_token.reveal()),
+        ("CLOUDANIX_AGENT_ID", AGENT),
+        ("CLOUDANIX_AUTH_TOKEN", auth_token.reveal()),
+        ("CLOUDANIX_OIDC_TOKEN_FILE", &token_file.to_string_lossy()),
+    ]
+    .map(|(name, value)| format!("{name}={value}\n"))
+    .concat();
+    // The listener is bound: whoever reads the file can connect, and is served in a moment.
+    match &options.env_file {
+        Some(path) => {
+            write_private(path, &lines)?;
+            tracing::info!(url, env_file = %path.display(), "ready: `set -a; . {}; set +a`", path.display());
+        }
+        None => {
+            tracing::info!(url, "ready; give --env-file FILE to have a shell's settings written to a file");
+        }
+    }
+    let result = listen::until_stopped(listener, None, router, engine, draining).await;
+    if let Some(path) = &options.env_file {
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+fn registration(issuer: &str) -> String {
+    format!(
+        r#"id          = "{AGENT}"
+description = "Sample agent · development only"
+use_case    = "build-workflow"
+max_session = "1h"
+
+[[trust]]
+issuer   = "{issuer}"
+platform = "gitlab"
+audience = "{AUDIENCE}"
+claims   = {{ project_id = "1", ref = "main" }}
+
+[boundary]
+target   = "token"
+policies = {{ "orders-read" = "orders:read", "orders-write" = "orders:write" }}
+"#
+    )
+}
+
+/// Appears whole or not at all, readable by its owner only, over whatever stood there.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let shown = path.display();
+    let unfinished = path.with_extension("unfinished");
+    let _ = std::fs::remove_file(&unfinished);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .with_context(|| format!("cannot write `{shown}`"))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path).with_context(|| format!("cannot write `{shown}`"))
+}

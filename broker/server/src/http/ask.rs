@@ -1,0 +1,165 @@
+//! How is a request read? Every part of it is checked here, and refused in the same form.
+
+use std::str::FromStr;
+
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use engine::Refusal;
+use protocol::elevate::MAX_BODY;
+use protocol::routes::IDEMPOTENCY_KEY;
+use protocol::{ErrorCode, IdempotencyKey, Secret};
+use serde::de::DeserializeOwned;
+
+use super::answer::Problem;
+
+fn invalid(detail: impl Into<String>) -> Problem {
+    Refusal::new(ErrorCode::InvalidRequest, detail).into()
+}
+
+/// `Authorization: Bearer …`, if there is one.
+pub(crate) struct Bearer(pub(crate) Option<Secret>);
+
+impl<S: Sync> FromRequestParts<S> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self(None)) };
+        let token = value.to_str().ok().and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+        });
+        match token {
+            Some(token) => Ok(Self(Some(token))),
+            None => Err(Refusal::new(
+                ErrorCode::AuthTokenInvalid,
+                "expected `Authorization: Bearer …`, found another scheme or form",
+            )
+            .into()),
+        }
+    }
+}
+
+/// The header `Idempotency-Key`.
+pub(crate) struct Key(pub(crate) IdempotencyKey);
+
+impl<S: Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let key = parts.headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+        // What was found is not shown: it may be half of a real key.
+        key.and_then(|key| key.parse().ok()).map(Self).ok_or_else(|| {
+            invalid("header `Idempotency-Key`: expected 32 hexadecimal digits (128 random bits)")
+        })
+    }
+}
+
+/// A path's `{…}` part, parsed.
+pub(crate) struct Id<T>(pub(crate) T);
+
+impl<S: Sync + Send, T: FromStr<Err = protocol::InvalidId>> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let AxumPath(text) = AxumPath::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| invalid(rejection.body_text()))?;
+        text.parse().map(Self).map_err(|error: protocol::InvalidId| invalid(error.to_string()))
+    }
+}
+
+/// The query, parsed.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Sync + Send, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let AxumQuery(query) = AxumQuery::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| invalid(rejection.body_text()))?;
+        Ok(Self(query))
+    }
+}
+
+/// A JSON body, parsed.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        expect_type(request.headers(), &["application/json"])?;
+        let body = body(request).await?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|error| invalid(format!("the body is not what this endpoint reads: {error}")))
+    }
+}
+
+/// A registration file: TOML, as it was written.
+pub(crate) struct Registration(pub(crate) String);
+
+impl<S: Sync> FromRequest<S> for Registration {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        expect_type(request.headers(), &[protocol::routes::REGISTRATION_MEDIA_TYPE])?;
+        let body = body(request).await?;
+        String::from_utf8(body.to_vec()).map(Self).map_err(|_| {
+            Refusal::new(ErrorCode::InvalidRegistration, "expected UTF-8, found other bytes").into()
+        })
+    }
+}
+
+/// The field `token` of a form body (RFC 7662).
+pub(crate) struct IntrospectedToken(pub(crate) Secret);
+
+impl<S: Sync> FromRequest<S> for IntrospectedToken {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        #[derive(serde::Deserialize)]
+        struct Form {
+            token: Secret,
+        }
+        expect_type(request.headers(), &["application/x-www-form-urlencoded"])?;
+        let body = body(request).await?;
+        // The parser's message may quote the token.
+        serde_urlencoded::from_bytes::<Form>(&body)
+            .map(|form| Self(form.token))
+            .map_err(|_| invalid("expected a form with the field `token`"))
+    }
+}
+
+fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
+    let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = found.split(';').next().unwrap_or_default().trim();
+    if expected.iter().any(|one| essence.eq_ignore_ascii_case(one)) {
+        return Ok(());
+    }
+    let found: String = if found.is_empty() {
+        "none".to_owned()
+    } else {
+        format!("`{}`", found.chars().take(80).collect::<String>())
+    };
+    Err(Refusal::new(
+        ErrorCode::UnsupportedMediaType,
+        format!("content type: expected `{}`, found {found}", expected.join("` or `")),
+    )
+    .into())
+}
+
+async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
+    to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+        Refusal::new(
+            ErrorCode::BodyTooLarge,
+            format!("body: expected at most {MAX_BYTES_SHOWN}, found more (or it broke off)"),
+        )
+        .into()
+    })
+}
+
+const MAX_BYTES_SHOWN: &str = "64 KiB";

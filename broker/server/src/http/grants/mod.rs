@@ -1,0 +1,9 @@
+//! One grant at a time: what can be asked of it.
+
+pub(super) mod actions;
+pub(super) mod elevate;
+pub(super) mod heartbeat;
+pub(super) mod list;
+pub(super) mod revoke;
+pub(super) mod state;
+pub(super) mod timeline;

@@ -1,0 +1,38 @@
+//! Is it alive, is it ready, what did it count?
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use engine::Refusal;
+use protocol::ErrorCode;
+
+use super::App;
+use super::answer::Answer;
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "The process answers")))]
+pub(crate) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// The store can be read and written, and the broker is not about to stop.
+#[utoipa::path(get, path = "/readyz", tag = "operations", responses(
+    (status = 200, description = "Ready for requests"),
+    (status = 503, description = "The store cannot be reached, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn ready(State(app): State<App>) -> Answer<&'static str> {
+    if app.draining.is_on() {
+        return Err(Refusal::new(ErrorCode::StoreUnavailable, "the broker is stopping").into());
+    }
+    app.engine.ready().await?;
+    Ok("ok\n")
+}
+
+/// Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text")))]
+pub(crate) async fn metrics(State(app): State<App>) -> Answer<Response> {
+    let grants = app.engine.grants_by_status().await?;
+    let text = app.metrics.render(&app.engine, &grants);
+    let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
+}

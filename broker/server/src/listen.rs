@@ -1,0 +1,98 @@
+//! Listening, and stopping without cutting anybody off.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use engine::Engine;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::wiring::SWEEP_EVERY;
+
+/// How long requests that are under way get to finish after a SIGTERM.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Becomes true at the first SIGTERM: `/readyz` says no from then on.
+#[derive(Debug, Clone, Default)]
+pub struct Draining(Arc<AtomicBool>);
+
+impl Draining {
+    /// Whether the broker is about to stop.
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Certificate and key.
+pub struct Certificate<'a> {
+    /// The chain in PEM.
+    pub chain: &'a Path,
+    /// The private key in PEM.
+    pub key: &'a Path,
+}
+
+/// Serves until SIGTERM or SIGINT, with the worker beside it.
+pub async fn until_stopped(
+    listener: TcpListener,
+    certificate: Option<Certificate<'_>>,
+    router: Router,
+    engine: Arc<Engine>,
+    draining: Draining,
+) -> anyhow::Result<()> {
+    listener.set_nonblocking(true)?;
+    let worker = tokio::spawn(engine.work(SWEEP_EVERY));
+    let handle = Handle::new();
+    tokio::spawn(drain_on_signal(handle.clone(), draining)?);
+    let app = router.into_make_service();
+    match certificate {
+        Some(Certificate { chain, key }) => {
+            let tls = RustlsConfig::from_pem_file(chain, key).await.with_context(|| {
+                format!("cannot use the certificate `{}` with the key `{}`", chain.display(), key.display())
+            })?;
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+            server
+                .http_builder()
+                .http1()
+                .timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT);
+            server.serve(app).await?;
+        }
+        None => {
+            let mut server = axum_server::from_tcp(listener)?.handle(handle);
+            server
+                .http_builder()
+                .http1()
+                .timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT);
+            server.serve(app).await?;
+        }
+    }
+    worker.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn drain_on_signal(
+    handle: Handle<std::net::SocketAddr>,
+    draining: Draining,
+) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests under way may finish");
+        draining.0.store(true, Ordering::Relaxed);
+        handle.graceful_shutdown(Some(DRAIN));
+    })
+}

@@ -1,0 +1,59 @@
+//! What is measured? Requests by route, and the engine's own numbers.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use engine::Engine;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+/// How long requests took, by method, route and status.
+pub(crate) struct HttpMetrics {
+    registry: Registry,
+    duration: Family<Labels, Histogram>,
+}
+
+impl HttpMetrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("cloudanix_jit");
+        // From half a millisecond to sixteen seconds.
+        let duration = Family::<Labels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.0005, 2.0, 16))
+        });
+        registry.register("http_request_duration_seconds", "Time to answer a request", duration.clone());
+        Self { registry, duration }
+    }
+
+    pub(crate) fn count(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels = Labels { method: method.to_owned(), route: route.to_owned(), status };
+        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// Everything in OpenMetrics' text form.
+    pub(crate) fn render(&self, engine: &Engine, grants: &[(&str, u64)]) -> String {
+        let mut text = String::new();
+        for (name, help, value) in engine.counters().read() {
+            let _ = write!(
+                text,
+                "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} counter\ncloudanix_jit_{name}_total {value}\n"
+            );
+        }
+        text.push_str("# HELP cloudanix_jit_grants Grants by status.\n# TYPE cloudanix_jit_grants gauge\n");
+        for (status, count) in grants {
+            let _ = writeln!(text, "cloudanix_jit_grants{{status=\"{status}\"}} {count}");
+        }
+        // Ends with the format's end mark, so it comes last.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

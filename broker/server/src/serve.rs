@@ -1,0 +1,76 @@
+//! `serve --config FILE`: on one machine, as configured.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use engine::{Engine, OperatorTokens, Settings};
+use store::{ApplyMode, Place};
+
+use crate::config::Config;
+use crate::http;
+use crate::listen::{self, Certificate, Draining};
+use crate::wiring::{self, Plan};
+
+/// Runs until it is told to stop.
+pub async fn run(path: PathBuf) -> anyhow::Result<()> {
+    let config = Config::read(&path)?;
+    let listener =
+        TcpListener::bind(config.listen).with_context(|| format!("cannot listen on `{}`", config.listen))?;
+    let database = config.database_file().context("`database`: expected `sqlite:` and a path")?;
+    let oidc_ca = config
+        .oidc_ca_file
+        .as_ref()
+        .map(|path| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display())))
+        .transpose()?;
+    let engine = wiring::engine(Plan {
+        place: Place::File(database),
+        url: config.url.clone(),
+        operators: OperatorTokens {
+            operators: config.operator_token_hashes,
+            introspectors: config.introspection_token_hashes,
+        },
+        oidc_ca,
+        settings: Settings {
+            heartbeat: config.limits.heartbeat.into(),
+            elevations_per_minute: config.limits.elevations_per_minute,
+            signing_key_age: Duration::from_secs(u64::from(config.limits.signing_key_days) * 86_400),
+            ..Settings::default()
+        },
+    })
+    .await?;
+    if let Some(folder) = &config.agents {
+        register_from(folder, &engine).await?;
+    }
+    let draining = Draining::default();
+    let router = http::router(std::sync::Arc::clone(&engine), draining.clone());
+    tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
+    let certificate = config.tls.as_ref().map(|tls| Certificate { chain: &tls.certificate, key: &tls.key });
+    listen::until_stopped(listener, certificate, router, engine, draining).await
+}
+
+/// Applies every `*.toml` in the folder, by name. One bad file stops the start: half a set of agents would be
+/// a surprise.
+async fn register_from(folder: &Path, engine: &Engine) -> anyhow::Result<()> {
+    let shown = folder.display();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .with_context(|| format!("cannot read the folder `{shown}`"))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    for path in files {
+        let shown = path.display();
+        let source = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{shown}`"))?;
+        let applied = engine
+            .apply_agent(&source, ApplyMode::Replace)
+            .await
+            .map_err(|refusal| anyhow::anyhow!("`{shown}`: {refusal}"))?;
+        if applied.auth_token.is_some() {
+            // Nobody is there to be shown the first token.
+            tracing::info!(agent = %applied.agent_id, "new agent: `cloudanix-jit agent rotate-token {}` makes its auth token", applied.agent_id);
+        }
+    }
+    Ok(())
+}
