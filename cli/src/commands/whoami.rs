@@ -51,7 +51,10 @@ impl WhoAmI<'_> {
         match self.claims {
             Some(claims) => {
                 text.push_str("\nsigned claims, which the broker verifies\n");
-                columns(&mut text, claims.all().iter().map(|(name, value)| (printable(name), shown(name, value))));
+                columns(
+                    &mut text,
+                    claims.all().iter().map(|(name, value)| (printable(name), shown(name, value))),
+                );
             }
             None => text.push_str("\nsigned claims: none, there is no token to read\n"),
         }
@@ -60,7 +63,9 @@ impl WhoAmI<'_> {
             let said = self.identity.seen().iter();
             columns(
                 &mut text,
-                said.map(|seen| (seen.fact.name().to_owned(), format!("{}  ({})", printable(&seen.value), seen.from))),
+                said.map(|seen| {
+                    (seen.fact.name().to_owned(), format!("{}  ({})", printable(&seen.value), seen.from))
+                }),
             );
         }
         text

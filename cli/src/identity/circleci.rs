@@ -37,7 +37,9 @@ fn facts(env: &Env, _: &Files) -> Vec<Seen> {
             (Fact::Url, &["CIRCLE_BUILD_URL"]),
         ],
     );
-    if let (Some(owner), Some(name)) = (env.get("CIRCLE_PROJECT_USERNAME"), env.get("CIRCLE_PROJECT_REPONAME")) {
+    if let (Some(owner), Some(name)) =
+        (env.get("CIRCLE_PROJECT_USERNAME"), env.get("CIRCLE_PROJECT_REPONAME"))
+    {
         let from = "CIRCLE_PROJECT_USERNAME, CIRCLE_PROJECT_REPONAME";
         seen.push(Seen::made(Fact::Repository, format!("{owner}/{name}"), from));
     }

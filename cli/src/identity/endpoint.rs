@@ -67,7 +67,8 @@ pub(super) fn address(platform: &'static str, variable: &str, value: &str) -> Re
         what: what.into(),
         hint: "the platform sets this variable by itself: look for what overwrites it".into(),
     };
-    let url = Url::parse(value).map_err(|error| refuse(format!("`{variable}` is not an address: {error}")))?;
+    let url =
+        Url::parse(value).map_err(|error| refuse(format!("`{variable}` is not an address: {error}")))?;
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let loopback = bare == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
@@ -169,9 +170,11 @@ impl TokenEndpoint {
             Audience::Body => {
                 *request.body_mut() = Some(serde_json::json!({ "audience": wanted }).to_string().into());
             }
-            // A POST without a length is refused by some servers.
-            Audience::Fixed(_) if self.method == Method::POST => *request.body_mut() = Some("".into()),
-            Audience::Fixed(_) | Audience::Query => {}
+            // Said aloud, because some servers refuse a POST without a length.
+            Audience::Fixed(_) => {
+                request.headers_mut().insert("content-length", HeaderValue::from_static("0"));
+            }
+            Audience::Query => {}
         }
         Ok(request)
     }

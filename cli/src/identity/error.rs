@@ -83,7 +83,9 @@ impl IdentityError {
                 Some("set `CLOUDANIX_PLATFORM` to the one whose identity the agent trusts")
             }
             Self::UnknownPlatform { .. } => None,
-            Self::NotHere { .. } => Some("unset `CLOUDANIX_PLATFORM`, or set it to the platform that this is"),
+            Self::NotHere { .. } => {
+                Some("unset `CLOUDANIX_PLATFORM`, or set it to the platform that this is")
+            }
             Self::TwoOverrides => Some("unset the one that is not meant"),
             Self::Misconfigured { hint, .. } => Some(hint),
             Self::NotGiven { hint, .. } => *hint,

@@ -9,8 +9,7 @@ use crate::environment::Env;
 /// The platform's name where none is found around the token.
 pub(super) const NAME: &str = "explicit";
 
-pub(super) const AUDIENCE_HINT: &str =
-    "mint the token for the audience that the agent's trust rule names, or set `CLOUDANIX_AUDIENCE` to the one it has";
+pub(super) const AUDIENCE_HINT: &str = "mint the token for the audience that the agent's trust rule names, or set `CLOUDANIX_AUDIENCE` to the one it has";
 
 /// The token that `CLOUDANIX_OIDC_TOKEN` or `CLOUDANIX_OIDC_TOKEN_FILE` hands over.
 pub(super) fn source(env: &Env) -> Result<Option<TokenSource>, IdentityError> {

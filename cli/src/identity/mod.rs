@@ -25,11 +25,11 @@ mod unverified;
 
 use protocol::{Facts, Secret, Timestamp};
 
+#[cfg(test)]
+pub(crate) use self::tests::fake_token;
 pub(crate) use error::{IdentityError, IdentityFault};
 pub(crate) use facts::Seen;
 pub(crate) use files::Files;
-#[cfg(test)]
-pub(crate) use tests::fake_token;
 pub(crate) use unverified::UnverifiedClaims;
 
 use crate::environment::Env;
@@ -126,7 +126,8 @@ fn surroundings(env: &Env, files: &Files) -> Result<Option<&'static Platform>, I
         let not_here = || IdentityError::NotHere { pinned: platform.name, marker: platform.marker };
         return if here(platform) { Ok(Some(platform)) } else { Err(not_here()) };
     }
-    let found = |layer| ORDER.iter().copied().filter(move |platform| platform.layer == layer && here(platform));
+    let found =
+        |layer| ORDER.iter().copied().filter(move |platform| platform.layer == layer && here(platform));
     let ci: Vec<&Platform> = found(Layer::Ci).collect();
     match ci.as_slice() {
         [] => Ok(found(Layer::Host).next()),
@@ -200,6 +201,10 @@ impl Identity {
     }
 
     fn unfit(&self, problem: unverified::Unfit) -> IdentityError {
-        IdentityError::Unfit { source_of_token: self.token_source(), problem, audience_hint: self.audience_hint }
+        IdentityError::Unfit {
+            source_of_token: self.token_source(),
+            problem,
+            audience_hint: self.audience_hint,
+        }
     }
 }

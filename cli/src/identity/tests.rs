@@ -1,6 +1,15 @@
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::{Secret, Timestamp};
+
+use super::*;
+
+mod detection;
+mod endpoints;
+#[cfg(unix)]
+mod fetching;
 
 /// A token for this audience that is good until 2100, signed by nobody.
 pub(crate) fn fake_token(audience: &str) -> Secret {
@@ -10,6 +19,22 @@ pub(crate) fn fake_token(audience: &str) -> Secret {
     Secret::new(format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims.to_string())))
 }
 
-pub(crate) fn now() -> Timestamp {
+fn now() -> Timestamp {
     Timestamp::from_secs(1_780_000_000)
+}
+
+/// A client as `api` builds it: no redirects, nothing from the process environment.
+fn http() -> reqwest::Client {
+    crate::api::Network::from_env(&Env::from_pairs([("", ""); 0]))
+        .client(crate::api::Connections::Kept)
+        .unwrap()
+}
+
+/// What is found with these variables and nothing on disk.
+fn found(pairs: &[(&str, &str)]) -> Result<Option<Identity>, IdentityError> {
+    detect(&Env::from_pairs(pairs.iter().copied()), &Files::below(Path::new("/nonexistent")))
+}
+
+fn failure(pairs: &[(&str, &str)]) -> IdentityError {
+    found(pairs).err().unwrap_or_else(|| panic!("{pairs:?} is accepted"))
 }

@@ -49,9 +49,13 @@ impl TokenSource {
         match self {
             Self::Variable { token, .. } => Ok(token.clone()),
             Self::File(path) => match read_text(path) {
-                Ok(text) if text.is_empty() => Err(self.not_given("expected a token, found an empty file", None)),
+                Ok(text) if text.is_empty() => {
+                    Err(self.not_given("expected a token, found an empty file", None))
+                }
                 Ok(text) => Ok(Secret::new(text)),
-                Err(error) => Err(self.not_given(&error.to_string(), Some("look at the file's path and mode"))),
+                Err(error) => {
+                    Err(self.not_given(&error.to_string(), Some("look at the file's path and mode")))
+                }
             },
             Self::Endpoint(endpoint) => endpoint.fetch(http, wanted).await,
             Self::CircleCi(program) => {
@@ -59,7 +63,8 @@ impl TokenSource {
                 let claims = serde_json::json!({ "aud": wanted }).to_string();
                 let args = ["run", "oidc", "get", "--claims", &claims];
                 let answer = tokio::time::timeout(PATIENCE, run(program, &args)).await;
-                let given = answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
+                let given =
+                    answer.unwrap_or_else(|_| Err(format!("no answer within {} s", PATIENCE.as_secs())));
                 given.map_err(|what| self.not_given(&what, hint))
             }
         }

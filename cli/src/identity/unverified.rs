@@ -51,7 +51,9 @@ pub(crate) enum Unfit {
         found: Vec<String>,
     },
     /// Too old.
-    #[error("expected `exp` in the future, found {expired_at}, which is past by this machine's clock ({now})")]
+    #[error(
+        "expected `exp` in the future, found {expired_at}, which is past by this machine's clock ({now})"
+    )]
     Expired {
         /// When it did.
         expired_at: Timestamp,

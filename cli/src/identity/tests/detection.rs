@@ -1,0 +1,432 @@
+//! Which platform is found, with which facts, and with which words is a bad set-up refused?
+
+use super::*;
+
+type Pairs = &'static [(&'static str, &'static str)];
+
+/// A complete environment of each platform: its name, where its token comes from, the variables, the facts.
+const GOOD: &[(&str, &str, Pairs, Pairs)] = &[
+    (
+        "github",
+        "GET $ACTIONS_ID_TOKEN_REQUEST_URL",
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://run.actions.example/token?api-version=2.0"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+            ("GITHUB_REPOSITORY", "o/r"),
+            ("GITHUB_WORKFLOW", "deploy"),
+            ("GITHUB_RUN_NUMBER", "142"),
+            ("GITHUB_RUN_ID", "99"),
+            ("GITHUB_RUN_ATTEMPT", "2"),
+            ("GITHUB_JOB", "prod"),
+            ("GITHUB_ACTION", "__run"),
+            ("GITHUB_SHA", "a7c1f24"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_ACTOR", "ada"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+        ],
+        &[
+            ("repository", "o/r"),
+            ("workflow", "deploy"),
+            ("run", "142"),
+            ("attempt", "2"),
+            ("job", "prod"),
+            ("step", "__run"),
+            ("commit", "a7c1f24"),
+            ("ref", "refs/heads/main"),
+            ("actor", "ada"),
+            ("event", "push"),
+            ("url", "https://github.com/o/r/actions/runs/99/attempts/2"),
+        ],
+    ),
+    (
+        "gitlab",
+        "$CLOUDANIX_ID_TOKEN",
+        &[
+            ("GITLAB_CI", "true"),
+            ("CLOUDANIX_ID_TOKEN", "hunter2"),
+            ("CI_PROJECT_PATH", "g/p"),
+            ("CI_PIPELINE_NAME", "deploy"),
+            ("CI_PIPELINE_ID", "7"),
+            ("CI_JOB_NAME", "prod"),
+            ("CI_JOB_URL", "https://gitlab.com/g/p/-/jobs/1"),
+            ("CI_COMMIT_SHA", "a7c1f24"),
+            ("CI_COMMIT_REF_NAME", "main"),
+            ("GITLAB_USER_LOGIN", "ada"),
+            ("CI_ENVIRONMENT_NAME", "prod"),
+            ("CI_PIPELINE_SOURCE", "push"),
+        ],
+        &[
+            ("repository", "g/p"),
+            ("workflow", "deploy"),
+            ("run", "7"),
+            ("job", "prod"),
+            ("commit", "a7c1f24"),
+            ("ref", "main"),
+            ("actor", "ada"),
+            ("environment", "prod"),
+            ("event", "push"),
+            ("url", "https://gitlab.com/g/p/-/jobs/1"),
+        ],
+    ),
+    (
+        "bitbucket",
+        "$BITBUCKET_STEP_OIDC_TOKEN",
+        &[
+            ("BITBUCKET_BUILD_NUMBER", "12"),
+            ("BITBUCKET_STEP_OIDC_TOKEN", "hunter2"),
+            ("BITBUCKET_REPO_FULL_NAME", "w/r"),
+            ("BITBUCKET_STEP_RUN_NUMBER", "1"),
+            ("BITBUCKET_STEP_UUID", "{s}"),
+            ("BITBUCKET_COMMIT", "a7c1f24"),
+            ("BITBUCKET_TAG", "v1"),
+            ("BITBUCKET_STEP_TRIGGERER_UUID", "{u}"),
+            ("BITBUCKET_DEPLOYMENT_ENVIRONMENT", "prod"),
+        ],
+        &[
+            ("repository", "w/r"),
+            ("run", "12"),
+            ("attempt", "1"),
+            ("step", "{s}"),
+            ("commit", "a7c1f24"),
+            ("ref", "v1"),
+            ("actor", "{u}"),
+            ("environment", "prod"),
+            ("url", "https://bitbucket.org/w/r/pipelines/results/12"),
+        ],
+    ),
+    (
+        "circleci",
+        "$CIRCLE_OIDC_TOKEN_V2",
+        &[
+            ("CIRCLECI", "true"),
+            ("PATH", "/nonexistent"),
+            ("CIRCLE_OIDC_TOKEN_V2", "hunter2"),
+            ("CIRCLE_PROJECT_USERNAME", "o"),
+            ("CIRCLE_PROJECT_REPONAME", "r"),
+            ("CIRCLE_WORKFLOW_ID", "w-1"),
+            ("CIRCLE_BUILD_NUM", "5"),
+            ("CIRCLE_JOB", "prod"),
+            ("CIRCLE_SHA1", "a7c1f24"),
+            ("CIRCLE_BRANCH", "main"),
+            ("CIRCLE_USERNAME", "ada"),
+            ("CIRCLE_BUILD_URL", "https://circleci.com/gh/o/r/5"),
+        ],
+        &[
+            ("repository", "o/r"),
+            ("workflow", "w-1"),
+            ("run", "5"),
+            ("job", "prod"),
+            ("commit", "a7c1f24"),
+            ("ref", "main"),
+            ("actor", "ada"),
+            ("url", "https://circleci.com/gh/o/r/5"),
+        ],
+    ),
+    (
+        "jenkins",
+        "$DEPLOY_JWT",
+        &[
+            ("JENKINS_URL", "https://ci.example/"),
+            ("BUILD_TAG", "jenkins-my-app-142"),
+            ("CLOUDANIX_OIDC_TOKEN_VARIABLE", "DEPLOY_JWT"),
+            ("DEPLOY_JWT", "hunter2"),
+            ("GIT_URL", "https://ci:hunter2@git.example/o/r.git"),
+            ("JOB_NAME", "my-app"),
+            ("BUILD_NUMBER", "142"),
+            ("STAGE_NAME", "deploy"),
+            ("GIT_COMMIT", "a7c1f24"),
+            ("GIT_BRANCH", "origin/main"),
+            ("BUILD_USER_ID", "ada"),
+            ("BUILD_URL", "https://ci.example/job/my-app/142/"),
+        ],
+        &[
+            ("repository", "https://git.example/o/r.git"),
+            ("workflow", "my-app"),
+            ("run", "142"),
+            ("job", "deploy"),
+            ("commit", "a7c1f24"),
+            ("ref", "origin/main"),
+            ("actor", "ada"),
+            ("url", "https://ci.example/job/my-app/142/"),
+        ],
+    ),
+    (
+        "buildkite",
+        "POST $BUILDKITE_AGENT_ENDPOINT/jobs/$BUILDKITE_JOB_ID/oidc/tokens",
+        &[
+            ("BUILDKITE", "true"),
+            ("BUILDKITE_AGENT_ACCESS_TOKEN", "hunter2"),
+            ("BUILDKITE_JOB_ID", "j-1"),
+            ("BUILDKITE_REPO", "git@github.com:o/r.git"),
+            ("BUILDKITE_PIPELINE_SLUG", "my-app"),
+            ("BUILDKITE_BUILD_NUMBER", "142"),
+            ("BUILDKITE_RETRY_COUNT", "0"),
+            ("BUILDKITE_STEP_KEY", "prod"),
+            ("BUILDKITE_COMMIT", "a7c1f24"),
+            ("BUILDKITE_BRANCH", "main"),
+            ("BUILDKITE_BUILD_CREATOR", "ada"),
+            ("BUILDKITE_SOURCE", "webhook"),
+            ("BUILDKITE_BUILD_URL", "https://buildkite.com/o/my-app/builds/142"),
+        ],
+        &[
+            ("repository", "git@github.com:o/r.git"),
+            ("workflow", "my-app"),
+            ("run", "142"),
+            ("attempt", "0"),
+            ("job", "j-1"),
+            ("step", "prod"),
+            ("commit", "a7c1f24"),
+            ("ref", "main"),
+            ("actor", "ada"),
+            ("event", "webhook"),
+            ("url", "https://buildkite.com/o/my-app/builds/142"),
+        ],
+    ),
+    (
+        "azure-devops",
+        "POST $SYSTEM_OIDCREQUESTURI",
+        &[
+            ("TF_BUILD", "True"),
+            ("SYSTEM_OIDCREQUESTURI", "https://dev.azure.example/o/_apis/oidctoken"),
+            ("SYSTEM_ACCESSTOKEN", "hunter2"),
+            ("BUILD_REPOSITORY_NAME", "r"),
+            ("BUILD_DEFINITIONNAME", "my-app"),
+            ("BUILD_BUILDNUMBER", "20260608.1"),
+            ("BUILD_BUILDID", "77"),
+            ("SYSTEM_JOBATTEMPT", "1"),
+            ("SYSTEM_JOBDISPLAYNAME", "prod"),
+            ("SYSTEM_TASKDISPLAYNAME", "deploy"),
+            ("BUILD_SOURCEVERSION", "a7c1f24"),
+            ("BUILD_SOURCEBRANCH", "refs/heads/main"),
+            ("BUILD_REQUESTEDFOR", "Ada"),
+            ("ENVIRONMENT_NAME", "prod"),
+            ("BUILD_REASON", "IndividualCI"),
+            ("SYSTEM_COLLECTIONURI", "https://dev.azure.com/o/"),
+            ("SYSTEM_TEAMPROJECT", "My App"),
+        ],
+        &[
+            ("repository", "r"),
+            ("workflow", "my-app"),
+            ("run", "20260608.1"),
+            ("attempt", "1"),
+            ("job", "prod"),
+            ("step", "deploy"),
+            ("commit", "a7c1f24"),
+            ("ref", "refs/heads/main"),
+            ("actor", "Ada"),
+            ("environment", "prod"),
+            ("event", "IndividualCI"),
+            ("url", "https://dev.azure.com/o/My%20App/_build/results?buildId=77"),
+        ],
+    ),
+];
+
+#[test]
+fn every_ci_is_found_with_its_token_and_its_facts() {
+    let ci = ORDER.iter().filter(|platform| platform.layer == Layer::Ci).count();
+    assert_eq!(GOOD.len(), ci, "a platform has no environment here");
+    for (name, source, environment, facts) in GOOD {
+        let identity = found(environment).unwrap().unwrap();
+        assert_eq!(identity.platform(), *name);
+        assert_eq!(identity.token_source(), *source);
+        let claimed = identity.claimed();
+        assert_eq!(claimed.iter().collect::<Vec<_>>(), *facts, "{name}");
+    }
+}
+
+#[test]
+fn what_is_seen_names_variables_that_are_there() {
+    for (name, _, environment, _) in GOOD {
+        for seen in found(environment).unwrap().unwrap().seen() {
+            for variable in seen.from.split(", ") {
+                assert!(environment.iter().any(|(set, _)| *set == variable), "{name}: {}", seen.from);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_what_is_printed() {
+    for (name, _, environment, _) in GOOD {
+        let identity = found(environment).unwrap().unwrap();
+        let printed = format!("{identity:?} {} {:?}", identity.token_source(), identity.claimed());
+        assert!(!printed.contains("hunter2"), "{name}: {printed}");
+    }
+}
+
+#[test]
+fn two_ci_systems_at_once_are_refused_unless_one_is_pinned() {
+    for (first, _, one, _) in GOOD {
+        for (second, _, other, _) in GOOD.iter().filter(|(second, ..)| second != first) {
+            let mut both: Vec<(&str, &str)> = one.iter().chain(other.iter()).copied().collect();
+            let error = failure(&both);
+            assert!(matches!(error, IdentityError::Ambiguous { .. }), "{first} and {second}: {error}");
+            assert_eq!(error.fault(), IdentityFault::Usage);
+            assert!(error.to_string().contains(first) && error.to_string().contains(second));
+            both.push(("CLOUDANIX_PLATFORM", first));
+            assert_eq!(found(&both).unwrap().unwrap().platform(), *first);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_found_on_a_bare_machine_or_where_none_is_pinned() {
+    assert!(found(&[]).unwrap().is_none());
+    assert!(found(&[("CI", "true"), ("GITHUB_ACTIONS", "false")]).unwrap().is_none());
+    assert!(found(&[("GITHUB_ACTIONS", "true"), ("CLOUDANIX_PLATFORM", "none")]).unwrap().is_none());
+}
+
+#[test]
+fn a_pin_that_is_wrong_is_the_settings_fault() {
+    let unknown = failure(&[("CLOUDANIX_PLATFORM", "travis")]);
+    assert_eq!(
+        unknown.to_string(),
+        "`CLOUDANIX_PLATFORM` is `travis`: expected one of github, gitlab, bitbucket, circleci, jenkins, buildkite, \
+         azure-devops, kubernetes, none"
+    );
+    let absent = failure(&[("CLOUDANIX_PLATFORM", "github"), ("GITLAB_CI", "true")]);
+    assert_eq!(
+        absent.to_string(),
+        "`CLOUDANIX_PLATFORM` is `github`, but this is not github: expected `GITHUB_ACTIONS=true`"
+    );
+    assert_eq!([unknown.fault(), absent.fault()], [IdentityFault::Usage; 2]);
+}
+
+#[test]
+fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
+    let other_name = fake_token("cloudanix-jit");
+    type Environment<'a> = &'a [(&'a str, &'a str)];
+    let table: [(Environment<'_>, &str, &str); 14] = [
+        (
+            &[("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "push")],
+            "github is here, but not set up: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none: this job may not ask \
+             for an identity",
+            "`permissions: { id-token: write, contents: read }`",
+        ),
+        (
+            &[("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "pull_request")],
+            "this job may not ask for an identity",
+            "comes from a fork",
+        ),
+        (
+            &[("GITHUB_ACTIONS", "true"), ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")],
+            "expected `ACTIONS_ID_TOKEN_REQUEST_TOKEN`, found none",
+            "id-token: write",
+        ),
+        (
+            &[
+                ("GITHUB_ACTIONS", "true"),
+                ("ACTIONS_ID_TOKEN_REQUEST_URL", "http://token.example/"),
+                ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+            ],
+            "expected an https address in `ACTIONS_ID_TOKEN_REQUEST_URL`, found `http`",
+            "overwrites",
+        ),
+        (
+            &[("GITLAB_CI", "true")],
+            "expected the job's token in `CLOUDANIX_ID_TOKEN`, found none",
+            "`id_tokens: { CLOUDANIX_ID_TOKEN: { aud: cloudanix-jit } }`",
+        ),
+        (
+            &[("GITLAB_CI", "true"), ("CLOUDANIX_OIDC_TOKEN_VARIABLE", "JWT"), ("CLOUDANIX_AUDIENCE", "jit")],
+            "expected the job's token in `JWT`, found none",
+            "`id_tokens: { JWT: { aud: jit } }`",
+        ),
+        (
+            &[("GITLAB_CI", "true"), ("DEPLOY_ID_TOKEN", other_name.reveal())],
+            "found none",
+            "set `CLOUDANIX_OIDC_TOKEN_VARIABLE` to `DEPLOY_ID_TOKEN`",
+        ),
+        (
+            &[("BITBUCKET_BUILD_NUMBER", "1")],
+            "expected the step's token in `BITBUCKET_STEP_OIDC_TOKEN`, found none",
+            "`oidc: { audiences: [cloudanix-jit] }`",
+        ),
+        (&[("CIRCLECI", "true"), ("PATH", "relative:/nonexistent")], "found neither", "`context:`"),
+        (
+            &[("JENKINS_URL", "https://ci"), ("BUILD_TAG", "t")],
+            "expected the build's token in `CLOUDANIX_ID_TOKEN`, found none",
+            "variable: 'CLOUDANIX_ID_TOKEN'",
+        ),
+        (
+            &[("BUILDKITE", "true"), ("BUILDKITE_JOB_ID", "j")],
+            "expected `BUILDKITE_AGENT_ACCESS_TOKEN`, found none",
+            "propagate-environment",
+        ),
+        (
+            &[("TF_BUILD", "True"), ("SYSTEM_OIDCREQUESTURI", "https://x")],
+            "expected the job's access token in `SYSTEM_ACCESSTOKEN`, found none",
+            "SYSTEM_ACCESSTOKEN: $(System.AccessToken)",
+        ),
+        (
+            &[
+                ("TF_BUILD", "True"),
+                ("SYSTEM_OIDCREQUESTURI", "https://x"),
+                ("SYSTEM_ACCESSTOKEN", "$(System.AccessToken)"),
+            ],
+            "found none",
+            "map it in the step",
+        ),
+        (&[("KUBERNETES_SERVICE_HOST", "10.0.0.1")], "expected a service account token", "`none`"),
+    ];
+    for (environment, what, hint) in table {
+        // A pod under the CI runner has an identity of its own, which is not the job's.
+        let folder = tempfile::tempdir().unwrap();
+        if environment[0].0 != "KUBERNETES_SERVICE_HOST" {
+            write(folder.path(), "var/run/secrets/kubernetes.io/serviceaccount/token", "hunter2");
+        }
+        let env = Env::from_pairs(environment.iter().copied());
+        let error = detect(&env, &Files::below(folder.path())).unwrap_err();
+        assert!(error.to_string().contains(what), "expected `{what}`, found `{error}`");
+        let found = error.hint().unwrap();
+        assert!(found.contains(hint), "expected `{hint}`, found `{found}`");
+        assert!(!found.contains('\n'), "a hint is one line: {found}");
+        assert_eq!(error.fault(), IdentityFault::Unauthenticated);
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_token_that_is_handed_over_comes_first_and_the_facts_stay_the_platforms() {
+    let mut environment = GOOD[0].2.to_vec();
+    environment.push(("CLOUDANIX_OIDC_TOKEN", "hunter2"));
+    let identity = found(&environment).unwrap().unwrap();
+    assert_eq!((identity.platform(), identity.token_source().as_str()), ("github", "$CLOUDANIX_OIDC_TOKEN"));
+    assert_eq!(identity.claimed().repository.as_deref(), Some("o/r"));
+
+    let bare = found(&[("CLOUDANIX_OIDC_TOKEN_FILE", "/run/token")]).unwrap().unwrap();
+    assert_eq!((bare.platform(), bare.token_source().as_str()), ("explicit", "/run/token"));
+
+    let two_platforms = [("GITLAB_CI", "true"), ("BUILDKITE", "true"), ("CLOUDANIX_OIDC_TOKEN", "hunter2")];
+    assert_eq!(found(&two_platforms).unwrap().unwrap().claimed(), Facts::default());
+
+    let both = failure(&[("CLOUDANIX_OIDC_TOKEN", "hunter2"), ("CLOUDANIX_OIDC_TOKEN_FILE", "/run/token")]);
+    assert_eq!(both.fault(), IdentityFault::Usage);
+}
+
+#[test]
+fn a_pod_is_found_by_its_files_and_our_own_volume_is_preferred() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = "var/run/secrets/kubernetes.io/serviceaccount";
+    write(folder.path(), &format!("{account}/token"), "hunter2");
+    write(folder.path(), &format!("{account}/namespace"), "prod\n");
+    let env = Env::from_pairs([("HOSTNAME", "deploy-x1"), ("ARGO_WORKFLOW_NAME", "nightly")]);
+    let files = Files::below(folder.path());
+    let identity = detect(&env, &files).unwrap().unwrap();
+    assert_eq!(identity.platform(), "kubernetes");
+    assert!(identity.token_source().ends_with("serviceaccount/token"));
+    let claimed = identity.claimed();
+    assert_eq!(claimed.iter().collect::<Vec<_>>(), [("workflow", "nightly"), ("pod", "prod/deploy-x1")]);
+
+    write(folder.path(), "var/run/secrets/cloudanix/token", "hunter2");
+    let ours = detect(&env, &files).unwrap().unwrap();
+    assert!(ours.token_source().ends_with("cloudanix/token"));
+}
+
+pub(super) fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
