@@ -89,12 +89,11 @@ pub enum Refused {
         evidence: String,
     },
     /// The issuer's keys cannot be had.
-    #[error("the keys of issuer `{issuer}` cannot be had")]
+    #[error("the keys of issuer `{issuer}` cannot be had: {outage}")]
     IssuerUnavailable {
         /// The issuer.
         issuer: String,
         /// What was tried.
-        #[source]
         outage: Outage,
     },
     /// A key that we have not seen, and the issuer was asked for new ones a moment ago.

@@ -3,52 +3,35 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use openidconnect::core::{
-    CoreGenderClaim, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJwsSigningAlgorithm,
-};
+use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJwsSigningAlgorithm};
 use openidconnect::{
-    ClaimsVerificationError, ClientId, EmptyAdditionalClaims, IdTokenClaims, IssuerUrl, JsonWebKeySet, Nonce,
-    SignatureVerificationError,
+    ClaimsVerificationError, ClientId, IssuerUrl, JsonWebKeySet, Nonce, SignatureVerificationError,
 };
 use protocol::{Secret, Timestamp};
 
 use crate::refused::Refused;
-use crate::token::{Malformed, UnverifiedToken};
+use crate::token::{Malformed, UnverifiedToken, cut};
 
 /// What a token says, once the issuer's signature holds, the audience is ours and the time is right.
 #[derive(Debug)]
-pub(crate) struct VerifiedToken(UnverifiedToken);
+pub(crate) struct VerifiedToken<'t>(&'t UnverifiedToken);
 
-impl VerifiedToken {
+impl VerifiedToken<'_> {
     pub(crate) fn get(&self) -> &UnverifiedToken {
-        &self.0
+        self.0
     }
 }
 
 /// Verifies with the keys that the token may mean. `unverified` was read from `token`, and its `aud` was
 /// found to be `audience` and nothing else.
-pub(crate) fn verify(
+pub(crate) fn verify<'t>(
     token: &Secret,
-    unverified: UnverifiedToken,
+    unverified: &'t UnverifiedToken,
     audience: &str,
     keys: Vec<CoreJsonWebKey>,
     now: Timestamp,
     leeway: Duration,
-) -> Result<VerifiedToken, (Refused, UnverifiedToken)> {
-    match check(token, &unverified, audience, keys, now, leeway) {
-        Ok(()) => Ok(VerifiedToken(unverified)),
-        Err(refused) => Err((refused, unverified)),
-    }
-}
-
-fn check(
-    token: &Secret,
-    unverified: &UnverifiedToken,
-    audience: &str,
-    keys: Vec<CoreJsonWebKey>,
-    now: Timestamp,
-    leeway: Duration,
-) -> Result<(), Refused> {
+) -> Result<VerifiedToken<'t>, Refused> {
     let parsed: CoreIdToken = token.reveal().parse().map_err(|_| Malformed::NotAnIdToken)?;
     let issuer = IssuerUrl::new(unverified.issuer.clone()).map_err(|_| Malformed::NotAnIdToken)?;
     let lenient: DateTime<Utc> =
@@ -63,9 +46,10 @@ fn check(
     .allow_all_jose_types()
     .set_time_fn(move || lenient);
     let no_nonce = |_: Option<&Nonce>| Ok(());
-    let verified: Result<&IdTokenClaims<EmptyAdditionalClaims, CoreGenderClaim>, _> =
-        parsed.claims(&verifier, no_nonce);
-    verified.map(|_| ()).map_err(|error| refused(&error, unverified, audience, now))
+    match parsed.claims(&verifier, no_nonce) {
+        Ok(_) => Ok(VerifiedToken(unverified)),
+        Err(error) => Err(refused(&error, unverified, audience, now)),
+    }
 }
 
 fn refused(
@@ -80,7 +64,11 @@ fn refused(
     ) = error
     {
         let algorithm = name_of(&unverified.algorithm);
-        return Refused::UnknownKey { key_id: unverified.key_id.clone(), algorithm, issuer: issuer() };
+        return Refused::UnknownKey {
+            key_id: unverified.key_id.as_deref().map(cut),
+            algorithm,
+            issuer: issuer(),
+        };
     }
     if let ClaimsVerificationError::Expired(_) = error {
         return Refused::Expired { expired: unverified.expires, now };

@@ -60,7 +60,7 @@ pub enum Malformed {
     },
     /// `none`, an HMAC, or one that is unknown to us.
     #[error(
-        "the token is signed with `{found}`: expected RS, PS or ES with SHA-256 or SHA-384, RS512, PS512 or EdDSA"
+        "the token is signed with {found}: expected RS, PS or ES with SHA-256 or SHA-384, RS512, PS512 or EdDSA"
     )]
     Algorithm {
         /// The header's `alg`.
@@ -187,7 +187,7 @@ fn algorithm(found: Option<&Value>) -> Result<CoreJwsSigningAlgorithm, Malformed
         Some("ES256") => Ok(CoreJwsSigningAlgorithm::EcdsaP256Sha256),
         Some("ES384") => Ok(CoreJwsSigningAlgorithm::EcdsaP384Sha384),
         Some("EdDSA") => Ok(CoreJwsSigningAlgorithm::EdDsa),
-        Some(other) => Err(Malformed::Algorithm { found: cut(other) }),
+        Some(other) => Err(Malformed::Algorithm { found: format!("`{}`", cut(other)) }),
         None => Err(Malformed::Algorithm { found: found.map_or_else(|| "nothing".to_owned(), shown) }),
     }
 }

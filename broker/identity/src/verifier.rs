@@ -74,7 +74,7 @@ impl Verifier {
         let unverified = UnverifiedToken::parse(token.reveal())?;
         let (candidates, audience) = candidates(&unverified, rules)?;
         self.check_times(&unverified, now)?;
-        let verified = self.check_signature(token, unverified, audience, now).await?;
+        let verified = self.check_signature(token, &unverified, audience, now).await?;
         platforms::admit(&verified, agent, &candidates, self.inner.leeway, self.inner.max_age)
     }
 
@@ -95,37 +95,34 @@ impl Verifier {
         Ok(())
     }
 
-    async fn check_signature(
+    async fn check_signature<'t>(
         &self,
         token: &Secret,
-        unverified: UnverifiedToken,
+        unverified: &'t UnverifiedToken,
         audience: &str,
         now: Timestamp,
-    ) -> Result<VerifiedToken, Refused> {
-        let issuer = unverified.issuer.clone();
-        let key_id = unverified.key_id.clone();
-        let unavailable = |outage| Refused::IssuerUnavailable { issuer: issuer.clone(), outage };
-        let verify = |unverified, keys: &KeySet| {
-            let keys = keys.named(key_id.as_deref());
-            signature::verify(token, unverified, audience, keys, now, self.inner.leeway)
+    ) -> Result<VerifiedToken<'t>, Refused> {
+        let (issuer, key_id) = (unverified.issuer.as_str(), unverified.key_id.as_deref());
+        let unavailable = |outage| Refused::IssuerUnavailable { issuer: issuer.to_owned(), outage };
+        let verify = |keys: &KeySet| {
+            signature::verify(token, unverified, audience, keys.named(key_id), now, self.inner.leeway)
         };
 
-        let keys = self.inner.keys.current(&issuer, now).await.map_err(unavailable)?;
-        let (refused, unverified) = if keys.knows(key_id.as_deref()) {
-            match verify(unverified, &keys) {
-                Ok(verified) => return Ok(verified),
-                // A rotation shows in a `kid` that we do not know. Where the issuer names no keys, all that
-                // shows is that none of them fits.
-                Err((refused, unverified)) if key_id.is_none() => (Some(refused), unverified),
-                Err((refused, _)) => return Err(refused),
-            }
-        } else {
-            (None, unverified)
+        let keys = self.inner.keys.current(issuer, now).await.map_err(unavailable)?;
+        let refused = match keys.knows(key_id).then(|| verify(&keys)) {
+            Some(Ok(verified)) => return Ok(verified),
+            // A rotation shows in a `kid` that we do not know. Where the issuer names no keys, all that shows
+            // is that none of them fits.
+            Some(Err(refused)) if key_id.is_none() => Some(refused),
+            Some(Err(refused)) => return Err(refused),
+            None => None,
         };
-        match (self.inner.keys.newer(&issuer, &keys, now).await.map_err(unavailable)?, refused) {
-            (Newer::Keys(newer), _) => verify(unverified, &newer).map_err(|(refused, _)| refused),
+        match (self.inner.keys.newer(issuer, &keys, now).await.map_err(unavailable)?, refused) {
+            (Newer::Keys(newer), _) => verify(&newer),
             (Newer::NotBefore(_), Some(refused)) => Err(refused),
-            (Newer::NotBefore(again), None) => Err(Refused::AskedTooOften { key_id, issuer, again }),
+            (Newer::NotBefore(again), None) => {
+                Err(Refused::AskedTooOften { key_id: key_id.map(cut), issuer: issuer.to_owned(), again })
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ fn profile(platform: Platform) -> &'static Profile {
 /// Tries every rule. The first that accepts decides; if none does, a rule that only misses an exception says
 /// more than one whose claims do not hold.
 pub(crate) fn admit(
-    token: &VerifiedToken,
+    token: &VerifiedToken<'_>,
     agent: &AgentId,
     rules: &[&TrustRule],
     leeway: Duration,
@@ -182,6 +182,9 @@ fn fill(template: &str, claims: &Claims) -> Option<String> {
 fn presentable(text: &str) -> String {
     crate::token::cut(text).replace(char::is_control, "\u{fffd}")
 }
+
+#[cfg(test)]
+mod samples;
 
 #[cfg(test)]
 mod tests {

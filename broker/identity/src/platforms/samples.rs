@@ -1,0 +1,239 @@
+//! Tokens as each platform makes them: what do we read in them, and which of them may be a fork's?
+
+use std::collections::BTreeMap;
+
+use domain::{ClaimRule, Claims, Exception, TrustRule};
+use protocol::Platform;
+use serde_json::{Value, json};
+
+use super::profile;
+
+fn claims(value: Value) -> Claims {
+    let mut claims: Claims = serde_json::from_value(value).unwrap();
+    claims.entry("iss".to_owned()).or_insert_with(|| json!("https://issuer.example"));
+    claims
+}
+
+/// The facts by name, as a timeline would print them.
+fn facts(platform: Platform, value: Value) -> String {
+    let facts = (profile(platform).facts)(&claims(value));
+    facts.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The exceptions that a rule with these claims would have to name.
+fn exceptions(platform: Platform, rule: &[&str], value: &Value) -> Vec<Exception> {
+    let anything = || ClaimRule::AnyOf(vec!["x".to_owned()]);
+    let rule = TrustRule {
+        issuer: "https://issuer.example".to_owned(),
+        audience: "cloudanix-jit".to_owned(),
+        platform,
+        claims: rule.iter().map(|name| ((*name).to_owned(), anything())).collect::<BTreeMap<_, _>>(),
+        allow: Vec::new(),
+    };
+    let found = (profile(platform).exceptions)(&claims(value.clone()), &rule);
+    found.into_iter().map(|found| found.exception).collect()
+}
+
+#[test]
+fn a_run_is_described_in_our_words() {
+    let github = json!({
+        "repository": "octo-org/my-app", "workflow": "deploy", "run_id": "9001", "run_number": "142",
+        "run_attempt": "2", "sha": "a7c1f24", "ref": "refs/heads/main", "actor": "octocat",
+        "environment": "prod", "event_name": "push", "check_run_id": "77",
+        "iss": "https://token.actions.githubusercontent.com",
+    });
+    let gitlab = json!({
+        "project_path": "g/p", "pipeline_id": "5", "job_id": "6", "sha": "a7c1f24", "ref": "main",
+        "user_login": "ann", "pipeline_source": "push", "iss": "https://gitlab.com",
+    });
+    let bitbucket = json!({
+        "repositoryUuid": "{r}", "pipelineUuid": "{p}", "stepUuid": "{s}", "branchName": "main",
+        "deploymentEnvironmentUuid": "{e}",
+    });
+    let circleci = json!({
+        "oidc.circleci.com/vcs-origin": "github.com/o/r", "oidc.circleci.com/vcs-ref": "refs/heads/main",
+        "oidc.circleci.com/pipeline-id": "p", "oidc.circleci.com/workflow-id": "w",
+        "oidc.circleci.com/job-id": "j",
+    });
+    let jenkins = json!({
+        "sub": "https://ci.example/job/team/job/my-app/job/main/", "build_number": 142,
+        "commit": "${GIT_COMMIT}", "branch": "main",
+    });
+    let buildkite = json!({
+        "organization_slug": "o", "pipeline_slug": "my-app", "build_number": 142, "build_branch": "main",
+        "build_commit": "a7c1f24", "job_id": "j", "step_key": null, "build_source": "webhook",
+    });
+    let azure = json!({
+        "rpo_uri": "https://dev.azure.com/o/p/_git/r", "def_id": "3", "run_id": "142", "rpo_ver": "a7c1f24",
+        "rpo_ref": "refs/heads/main",
+    });
+    let kubernetes = json!({
+        "kubernetes.io.namespace": "prod", "kubernetes.io.pod.name": "orders-7d4",
+        "kubernetes.io.serviceaccount.name": "orders",
+    });
+    let gcp = json!({
+        "email": "runner@project.iam.gserviceaccount.com", "google.compute_engine.project_id": "project",
+        "google.compute_engine.instance_id": "123", "google.compute_engine.zone": "europe-west1-b",
+    });
+    for (platform, claims, expected) in [
+        (
+            Platform::Github,
+            github,
+            "repository=octo-org/my-app workflow=deploy run=142 attempt=2 job=77 commit=a7c1f24 \
+             ref=refs/heads/main actor=octocat environment=prod event=push \
+             url=https://github.com/octo-org/my-app/actions/runs/9001",
+        ),
+        (
+            Platform::Gitlab,
+            gitlab,
+            "repository=g/p run=5 job=6 commit=a7c1f24 ref=main actor=ann event=push \
+             url=https://gitlab.com/g/p/-/pipelines/5",
+        ),
+        (Platform::Bitbucket, bitbucket, "repository={r} run={p} step={s} ref=main environment={e}"),
+        (
+            Platform::Circleci,
+            circleci,
+            "repository=github.com/o/r workflow=w run=p job=j ref=refs/heads/main",
+        ),
+        (
+            Platform::Jenkins,
+            jenkins,
+            "workflow=team/my-app/main run=142 ref=main \
+             url=https://ci.example/job/team/job/my-app/job/main/142/",
+        ),
+        (
+            Platform::Buildkite,
+            buildkite,
+            "repository=o/my-app workflow=my-app run=142 job=j commit=a7c1f24 ref=main event=webhook \
+             url=https://buildkite.com/o/my-app/builds/142",
+        ),
+        (
+            Platform::AzureDevops,
+            azure,
+            "repository=https://dev.azure.com/o/p/_git/r workflow=3 run=142 commit=a7c1f24 ref=refs/heads/main",
+        ),
+        (Platform::Kubernetes, kubernetes, "actor=prod/orders pod=prod/orders-7d4"),
+        (
+            Platform::Gcp,
+            gcp,
+            "repository=project run=123 actor=runner@project.iam.gserviceaccount.com environment=europe-west1-b",
+        ),
+        (Platform::Oidc, json!({"repository": "x", "ref": "y"}), ""),
+    ] {
+        assert_eq!(facts(platform, claims), expected);
+        assert!(facts(platform, json!({"run_id": [], "ref": {}})).is_empty(), "{platform:?}");
+    }
+}
+
+#[test]
+fn githubs_enterprises_have_their_own_address() {
+    for (issuer, url) in [
+        ("https://token.actions.githubusercontent.com/octo", Some("https://github.com/o/r/actions/runs/1")),
+        ("https://token.actions.octo.ghe.com", Some("https://octo.ghe.com/o/r/actions/runs/1")),
+        ("https://git.example/_services/token", Some("https://git.example/o/r/actions/runs/1")),
+        ("https://issuer.example", None),
+        ("http://127.0.0.1:8080", None),
+    ] {
+        let facts = (profile(Platform::Github).facts)(&claims(
+            json!({"iss": issuer, "repository": "o/r", "run_id": "1"}),
+        ));
+        assert_eq!(facts.url.as_deref(), url, "{issuer}");
+    }
+}
+
+#[test]
+fn what_may_be_a_forks_run_needs_the_exception() {
+    const ORIGIN: &str = "oidc.circleci.com/vcs-origin";
+    let subject = "org/O/project/P/user/U/vcs-origin/github.com/o/r/vcs-ref/refs/heads/main";
+    let cases: &[(Platform, &[&str], Value, bool)] = &[
+        (Platform::Github, &[], json!({"event_name": "push", "ref": "refs/heads/main"}), false),
+        (Platform::Github, &[], json!({"event_name": "merge_group", "ref": "refs/heads/x"}), false),
+        (Platform::Github, &[], json!({"event_name": "pull_request"}), true),
+        (Platform::Github, &[], json!({"event_name": "pull_request_target", "ref": "refs/heads/main"}), true),
+        (Platform::Github, &[], json!({"event_name": "pull_request_review_comment"}), true),
+        (Platform::Github, &[], json!({"event_name": "push", "ref": "refs/pull/1/merge"}), true),
+        (Platform::Github, &[], json!({"ref": "refs/heads/main"}), true),
+        (Platform::Gitlab, &[], json!({"pipeline_source": "push", "project_id": "1"}), false),
+        (Platform::Gitlab, &[], json!({"pipeline_source": "merge_request_event", "project_id": "1"}), true),
+        (Platform::Gitlab, &[], json!({"pipeline_source": "external_pull_request_event"}), true),
+        (
+            Platform::Gitlab,
+            &[],
+            json!({"pipeline_source": "parent_pipeline", "ref_path": "refs/merge-requests/1/head"}),
+            true,
+        ),
+        (
+            Platform::Gitlab,
+            &[],
+            json!({"pipeline_source": "merge_request_event", "project_id": "1", "job_project_id": "1"}),
+            false,
+        ),
+        (
+            Platform::Gitlab,
+            &[],
+            json!({"pipeline_source": "merge_request_event", "project_id": "2", "job_project_id": "1"}),
+            true,
+        ),
+        (
+            Platform::Gitlab,
+            &[],
+            json!({"pipeline_source": "push", "project_id": 2, "job_project_id": "1"}),
+            true,
+        ),
+        (Platform::Circleci, &[ORIGIN], json!({ORIGIN: "github.com/o/r"}), false),
+        (Platform::Circleci, &["oidc.circleci.com/project-id"], json!({ORIGIN: "github.com/o/r"}), true),
+        (Platform::Circleci, &["sub"], json!({ORIGIN: "github.com/o/r", "sub": subject}), false),
+        (
+            Platform::Circleci,
+            &["sub"],
+            json!({ORIGIN: "github.com/o/r", "sub": "org/O/project/P/user/U"}),
+            true,
+        ),
+        (
+            Platform::Circleci,
+            &[ORIGIN],
+            json!({ORIGIN: "github.com/o/r", "oidc.circleci.com/vcs-ref": "refs/pull/3"}),
+            true,
+        ),
+        (Platform::Circleci, &[], json!({"sub": "org/O/project/P/user/U"}), false),
+        (Platform::Jenkins, &[], json!({"sub": "https://ci.example/job/my-app/job/main/"}), false),
+        (Platform::Jenkins, &[], json!({"sub": "https://ci.example/job/my-app/job/PR-12/"}), true),
+        (Platform::Jenkins, &[], json!({"sub": "https://ci.example/job/my-app/job/MR-12-merge"}), true),
+        (Platform::Jenkins, &[], json!({"sub": "https://ci.example/job/PR-tools/"}), false),
+        (Platform::Jenkins, &[], json!({"sub": "https://ci.example/job/a/", "change_id": "12"}), true),
+        (
+            Platform::Jenkins,
+            &[],
+            json!({"sub": "https://ci.example/job/a/", "change_id": "${CHANGE_ID}"}),
+            false,
+        ),
+        (Platform::Jenkins, &[], json!({"change_id": "12", "change_fork": "${CHANGE_FORK}"}), false),
+        (Platform::Jenkins, &[], json!({"change_id": "12", "change_fork": ""}), false),
+        (Platform::Jenkins, &[], json!({"change_id": "12", "change_fork": "mallory"}), true),
+        (Platform::Buildkite, &[], json!({"build_branch": "main"}), false),
+        (Platform::Buildkite, &[], json!({"build_branch": "mallory:main"}), true),
+        (Platform::AzureDevops, &[], json!({"rpo_ref": "refs/heads/main"}), false),
+        (Platform::AzureDevops, &[], json!({"rpo_ref": "refs/pull/7/merge"}), true),
+        (Platform::Bitbucket, &[], json!({"branchName": "main"}), false),
+    ];
+    for (platform, rule, value, fork) in cases {
+        let found = exceptions(*platform, rule, value);
+        let expected = if *fork { vec![Exception::ForkPullRequests] } else { Vec::new() };
+        assert_eq!(found, expected, "{platform:?} {value}");
+    }
+}
+
+#[test]
+fn a_circleci_job_with_a_shell_needs_the_exception_whatever_else_it_is() {
+    for (ssh, expected) in [(json!(false), vec![]), (json!("false"), vec![]), (json!(null), vec![])] {
+        let value = json!({"oidc.circleci.com/ssh-rerun": ssh});
+        assert_eq!(exceptions(Platform::Circleci, &[], &value), expected, "{value}");
+    }
+    for ssh in [json!(true), json!("true"), json!(1)] {
+        let value = json!({"oidc.circleci.com/ssh-rerun": ssh});
+        assert_eq!(exceptions(Platform::Circleci, &[], &value), [Exception::SshRerun], "{value}");
+    }
+    let both = json!({"oidc.circleci.com/ssh-rerun": true, "oidc.circleci.com/vcs-ref": "refs/pull/3"});
+    let expected = [Exception::ForkPullRequests, Exception::SshRerun];
+    assert_eq!(exceptions(Platform::Circleci, &[], &both), expected);
+}
