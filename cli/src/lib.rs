@@ -50,10 +50,7 @@ pub fn main() -> ExitCode {
     }
     let command = match CommandLine::try_parse() {
         Ok(line) => line.command,
-        Err(error) => {
-            let failed_to_print = error.print().is_err();
-            return if error.use_stderr() || failed_to_print { Exit::Usage.into() } else { Exit::Ok.into() };
-        }
+        Err(error) => return explain(&error),
     };
     let env = Env::from_process();
     let mut output = Output::new(&env);
@@ -76,6 +73,16 @@ pub fn main() -> ExitCode {
             on_error(&error).into()
         }
     }
+}
+
+/// Help and version are no mistakes; a mistake in `run` is one of ours, and 2 may be its command's code.
+fn explain(error: &clap::Error) -> ExitCode {
+    let failed_to_print = error.print().is_err();
+    if !error.use_stderr() && !failed_to_print {
+        return Exit::Ok.into();
+    }
+    let is_run = std::env::args_os().nth(1).is_some_and(|command| command == "run");
+    if is_run { Exit::NotStarted.into() } else { Exit::Usage.into() }
 }
 
 fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {

@@ -52,7 +52,8 @@ impl Mark {
 
 impl Output {
     pub(crate) fn new(env: &Env) -> Self {
-        let plain = env.get("NO_COLOR").is_some() || !io::stderr().is_terminal();
+        let unwanted = env.get("NO_COLOR").is_some() || env.get("TERM") == Some("dumb");
+        let plain = unwanted || !io::stderr().is_terminal();
         Self { colour: if plain { Colour::Never } else { Colour::Always } }
     }
 

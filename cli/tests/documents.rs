@@ -1,4 +1,5 @@
 //! Are the committed documents those that the code renders? `CLOUDANIX_WRITE_DOCS=1` writes them.
+#![expect(clippy::unwrap_used, reason = "the functions around the tests fail as the tests do")]
 
 use std::fs;
 use std::path::Path;
@@ -20,5 +21,28 @@ fn the_generated_documents_are_up_to_date() {
             "docs/{name} is not what the code says: write it with `CLOUDANIX_WRITE_DOCS=1 cargo test -p \
              cloudanix-jit --test documents`"
         );
+    }
+}
+
+#[test]
+fn what_the_environment_document_names_is_read_somewhere() {
+    let mut code = String::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    let page = cli::documents::environment();
+    let names =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
+    let idle: Vec<&str> = names.filter(|name| !code.contains(&format!("\"{name}\""))).collect();
+    assert!(idle.is_empty(), "declared, and read by nothing: {idle:?}");
+}
+
+/// All code but the declarations themselves.
+fn collect(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, code);
+        } else if !path.ends_with("environment/variables.rs") {
+            code.push_str(&fs::read_to_string(&path).unwrap());
+        }
     }
 }

@@ -37,8 +37,16 @@ impl Settings {
         })
     }
 
-    /// For what both may do: the agent's own token, else the operator's.
+    /// For looking at grants: an operator sees those of every agent, an agent its own.
     pub(crate) fn for_reader(env: &Env) -> Result<Self, CliError> {
+        match env.get("CLOUDANIX_OPERATOR_TOKEN") {
+            Some(_) => Self::for_operator(env),
+            None => Self::for_agent(env),
+        }
+    }
+
+    /// For giving back: the agent's own grants with its own token; the operator's only where there is no other.
+    pub(crate) fn for_revoke(env: &Env) -> Result<Self, CliError> {
         match (env.get("CLOUDANIX_AUTH_TOKEN"), env.get("CLOUDANIX_OPERATOR_TOKEN")) {
             (None, Some(_)) => Self::for_operator(env),
             (Some(_), _) | (None, None) => Self::for_agent(env),

@@ -20,7 +20,7 @@ enum Which {
 }
 
 pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let settings = Settings::for_reader(env)?;
+    let settings = Settings::for_revoke(env)?;
     let state = || args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
     let which = match (&args.grant, state()) {
         (Some(id), _) => Which::Grant(id.clone()),

@@ -86,6 +86,7 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(NETWORK, "all_proxy", "The same as `ALL_PROXY`."),
     open(NETWORK, "NO_PROXY", "Hosts and networks that are reached without a proxy; also in lower case."),
     open(NETWORK, "no_proxy", "The same as `NO_PROXY`."),
+    open(OUTPUT, "TERM", "`dumb` switches colour off."),
     open(OUTPUT, "CI", "Set by most CI systems: output is a log, not a terminal."),
     open(OUTPUT, "NO_COLOR", "Any value switches colour off."),
     open(OUTPUT, "PATH", "Where the `circleci` program is looked for."),

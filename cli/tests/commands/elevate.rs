@@ -246,3 +246,39 @@ fn the_alias_of_the_agent_id_is_read() {
     program.env("CLOUDANIX_AGENT_IDENTIFIER", "other-agent").hands_over(GRANT_TOKEN).finish().assert_code(0);
     assert!(broker.seen()[0].body.contains("\"agent_id\":\"other-agent\""));
 }
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_while_waiting_takes_the_request_back_and_is_exit_130() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::INT, Signal::TERM] {
+        let pending = || json(202, grant(GrantStatus::PendingApproval));
+        let broker = ScriptedBroker::start([pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
+        let running = Program::new(&broker.url(), &ASK).start();
+        broker.wait_for(2);
+        kill_process(Pid::from_child(&running.child), signal).unwrap();
+        let finished = running.finish();
+        finished.assert_code(130).assert_says("interrupted").assert_says("what was given is given back");
+        assert!(
+            broker.lines().last().unwrap().starts_with("DELETE /v2/agentic/jit?cause=asked&idempotency_key=")
+        );
+        assert!(finished.handles().is_empty());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_leaves_a_handle_by_which_the_grant_is_given_back() {
+    let pending = || json(202, grant(GrantStatus::PendingApproval));
+    let broker = ScriptedBroker::start([pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.json");
+    let state = state.to_str().unwrap();
+    let mut running = Program::new(&broker.url(), &[&ASK[..], &["--state", state]].concat()).start();
+    broker.wait_for(2);
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    Program::new(&broker.url(), &["revoke", "--state", state]).finish().assert_code(0);
+    let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
+    assert_eq!(broker.lines()[2], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
+}

@@ -1,8 +1,9 @@
 //! How does a test run the real binary, in an environment that holds nothing but what the test says?
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
-use assert_cmd::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::{
@@ -15,6 +16,14 @@ const OIDC_SIGNATURE: &str = "c2lnbmF0dXJlLW9mLXRoZS1pc3N1ZXI";
 /// The binary, about to be run.
 pub(crate) struct Program {
     command: Command,
+    stdin: String,
+    folder: tempfile::TempDir,
+    expected_on_stdout: Vec<String>,
+}
+
+/// The binary at work.
+pub(crate) struct Running {
+    pub(crate) child: Child,
     folder: tempfile::TempDir,
     expected_on_stdout: Vec<String>,
 }
@@ -92,7 +101,7 @@ impl Program {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloudanix-jit"));
         command.args(arguments).env_clear().env("TMPDIR", folder.path()).current_dir(folder.path());
-        Self { command, folder, expected_on_stdout: Vec::new() }
+        Self { command, stdin: String::new(), folder, expected_on_stdout: Vec::new() }
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<str>) -> Self {
@@ -106,7 +115,7 @@ impl Program {
     }
 
     pub(crate) fn stdin(mut self, text: &str) -> Self {
-        self.command.write_stdin(text);
+        self.stdin = text.to_owned();
         self
     }
 
@@ -120,10 +129,25 @@ impl Program {
         self
     }
 
-    /// Runs it, and searches everything that it printed for secrets.
+    pub(crate) fn start(mut self) -> Running {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap();
+        // A command that does not read its input may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(self.stdin.as_bytes());
+        Running { child, folder: self.folder, expected_on_stdout: self.expected_on_stdout }
+    }
+
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Finished {
-        let output = self.command.output().unwrap();
+    pub(crate) fn finish(self) -> Finished {
+        self.start().finish()
+    }
+}
+
+impl Running {
+    /// Waits for its end, and searches everything that it printed for secrets.
+    #[track_caller]
+    pub(crate) fn finish(self) -> Finished {
+        let output = self.child.wait_with_output().unwrap();
         let finished = Finished {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),

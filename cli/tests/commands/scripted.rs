@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use protocol::{ErrorCode, Problem};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -123,6 +124,16 @@ impl ScriptedBroker {
 
     pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// Waits until so many requests have come; fails the test when they do not.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, requests: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.seen().len() < requests {
+            assert!(Instant::now() < deadline, "expected {requests} requests, found {:?}", self.lines());
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
