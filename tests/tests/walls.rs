@@ -37,7 +37,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     ("axum", &["cloudanix-jit-broker"]),
-    ("tower-http", &["cloudanix-jit-broker"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
     ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "xtask"]),
     // Makes the hostile tokens that verification has to refuse: for tests only, wherever they are.
