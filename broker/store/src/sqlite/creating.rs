@@ -8,6 +8,14 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::{faults::corrupt, grants, timeline};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
+/// All that decides about a request, in one look.
+pub(super) const KNOWN: &str =
+    "SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ?1 AND idem_key = ?2) AS given_back,
+                (SELECT bound_to FROM used_tokens WHERE token_hash = ?3) AS bound_to,
+                (SELECT status FROM agents WHERE id = ?1) AS agent_status,
+                body, version, beat_every, last_beat
+         FROM (SELECT 1) LEFT JOIN grants ON agent_id = ?1 AND idem_key = ?2";
+
 pub(super) async fn create(
     connection: &mut SqliteConnection,
     moved: Moved,
@@ -15,18 +23,12 @@ pub(super) async fn create(
     replay: Option<ReplayGuard>,
 ) -> Result<Created, StoreError> {
     let grant = &moved.grant;
-    let known = sqlx::query(
-        "SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ?1 AND idem_key = ?2) AS given_back,
-                (SELECT bound_to FROM used_tokens WHERE token_hash = ?3) AS bound_to,
-                (SELECT status FROM agents WHERE id = ?1) AS agent_status,
-                body, version, beat_every, last_beat
-         FROM (SELECT 1) LEFT JOIN grants ON agent_id = ?1 AND idem_key = ?2",
-    )
-    .bind(grant.agent_id.as_str())
-    .bind(grant.key.as_ref().map(IdempotencyKey::as_str))
-    .bind(replay.as_ref().map(|guard| &guard.token_hash))
-    .fetch_one(&mut *connection)
-    .await?;
+    let known = sqlx::query(KNOWN)
+        .bind(grant.agent_id.as_str())
+        .bind(grant.key.as_ref().map(IdempotencyKey::as_str))
+        .bind(replay.as_ref().map(|guard| &guard.token_hash))
+        .fetch_one(&mut *connection)
+        .await?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
         return Ok(Created::AgentDisabled);
     }

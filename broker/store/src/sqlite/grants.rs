@@ -42,17 +42,14 @@ pub(super) async fn find(
     row.as_ref().map(read).transpose()
 }
 
+pub(super) const BY_KEY: &str =
+    "SELECT body, version, beat_every, last_beat FROM grants WHERE agent_id = ?1 AND idem_key = ?2";
+
 pub(super) async fn find_by_key(
     connection: &mut SqliteConnection,
     agent: AgentId,
     key: IdempotencyKey,
 ) -> Result<Option<Stored>, StoreError> {
-    let row = sqlx::query(
-        "SELECT body, version, beat_every, last_beat FROM grants WHERE agent_id = ?1 AND idem_key = ?2",
-    )
-    .bind(agent.as_str())
-    .bind(key.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(BY_KEY).bind(agent.as_str()).bind(key.as_str()).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }

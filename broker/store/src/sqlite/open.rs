@@ -84,7 +84,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
     match place {
         Place::Memory => {
             let mut writer = options.in_memory(true).connect().await?;
-            migrate(&mut writer, MIGRATIONS).await?;
+            migrate(&mut writer).await?;
             Ok(Opened { writer, reopen: None, readers: None })
         }
         Place::File(path) => {
@@ -95,9 +95,11 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 // A burst leaves a long log behind; it is cut back to this.
-                .pragma("journal_size_limit", "67108864");
+                .pragma("journal_size_limit", "67108864")
+                // What a savepoint may have to restore is not worth a file.
+                .pragma("temp_store", "MEMORY");
             let mut writer = reopen.connect().await?;
-            migrate(&mut writer, MIGRATIONS).await?;
+            migrate(&mut writer).await?;
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .test_before_acquire(false)
@@ -126,11 +128,8 @@ async fn make_private(path: &Path) -> Result<(), OpenError> {
     made.map_err(|source| OpenError::File { path: path.to_owned(), source })
 }
 
-async fn migrate(
-    connection: &mut SqliteConnection,
-    known: &[(i64, &'static str, &'static str)],
-) -> Result<(), OpenError> {
-    let migrations = known
+async fn migrate(connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let migrations = MIGRATIONS
         .iter()
         .map(|(version, name, sql)| {
             let sql = sqlx::SqlSafeStr::into_sql_str(*sql);
@@ -140,7 +139,7 @@ async fn migrate(
     let done = Migrator::with_migrations(migrations).run(connection).await;
     done.map_err(|error| {
         if let MigrateError::VersionMissing(found) = error {
-            OpenError::Newer { found, expected: known.last().map_or(0, |(version, ..)| *version) }
+            OpenError::Newer { found, expected: MIGRATIONS.last().map_or(0, |(version, ..)| *version) }
         } else {
             OpenError::Database(Box::new(error))
         }

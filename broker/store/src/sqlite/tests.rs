@@ -1,1 +1,290 @@
+use std::time::Duration;
 
+use domain::grant::Request;
+use domain::{EndCause, Grant, Step, TargetKind};
+use futures_util::future::join_all;
+use protocol::{EnforcedBy, Provenance};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use tempfile::TempDir;
+
+use super::*;
+
+fn accepted(number: u64) -> Moved {
+    let id = GrantId::from_random(number.to_be_bytes());
+    let step = Step { action: "issue-token".to_owned(), object: id.to_string(), facts: BTreeMap::default() };
+    let request = Request {
+        id,
+        agent_id: "orders".parse().unwrap(),
+        key: IdempotencyKey::from_random(u128::from(number).to_be_bytes()),
+        request_hash: "aa".to_owned(),
+        policies: Vec::new(),
+        target: TargetKind::Token,
+        ttl: "15m".parse().unwrap(),
+        reason: None,
+        provenance: Provenance::default(),
+    };
+    let now = Timestamp::from_secs(1000);
+    Grant::accepted(request, now, EnforcedBy::Cloud, vec![step], now.plus(Duration::from_secs(30)))
+}
+
+async fn create(store: &Sqlite, number: u64) -> Result<Stored, StoreError> {
+    match store.create_grant(&accepted(number), None, None).await? {
+        Created::New(stored) => Ok(stored),
+        other @ (Created::Joined(_)
+        | Created::KeyConflict
+        | Created::AgentDisabled
+        | Created::Cancelled
+        | Created::Replayed) => panic!("expected a new grant, found {other:?}"),
+    }
+}
+
+async fn is_there(store: &Sqlite, number: u64) -> bool {
+    let id = accepted(number).grant.id;
+    let (grant, rows) = (store.grant(&id).await.unwrap(), store.events(&id).await.unwrap());
+    assert_eq!(grant.is_some(), audit::is_intact(&id, &rows), "a grant and its timeline, or neither");
+    assert!(grant.is_some() || rows.is_empty());
+    grant.is_some()
+}
+
+async fn in_file() -> (Sqlite, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap();
+    (store, folder)
+}
+
+async fn run(store: &Sqlite, statement: String) {
+    let run = store.write(move |connection| {
+        Box::pin(async move {
+            sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
+            Ok(())
+        })
+    });
+    run.await.unwrap();
+}
+
+async fn number(store: &Sqlite, query: &'static str) -> i64 {
+    let number = store.write(move |connection| {
+        Box::pin(async move { Ok(sqlx::query(query).fetch_one(connection).await?.try_get(0)?) })
+    });
+    number.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_whole_changes_and_the_store_goes_on_when_there_is_space() {
+    let (store, _folder) = in_file().await;
+    create(&store, 0).await.unwrap();
+    let pages = number(&store, "PRAGMA page_count").await;
+    run(&store, format!("PRAGMA max_page_count = {}", pages + 8)).await;
+
+    let mut kept = 1;
+    while let Ok(stored) = create(&store, kept).await {
+        assert_eq!(stored.version, 1);
+        kept += 1;
+        assert!(kept < 1000, "expected the space to end");
+    }
+    let wanted = kept..kept + 100;
+    for (number, result) in join_all(wanted.clone().map(async |n| (n, create(&store, n).await))).await {
+        match result {
+            Ok(_) => assert!(is_there(&store, number).await, "{number}"),
+            Err(StoreError::Unavailable(_)) => assert!(!is_there(&store, number).await, "{number}"),
+            Err(error @ StoreError::Corrupt { .. }) => panic!("{number}: {error}"),
+        }
+    }
+    for number in 0..kept {
+        assert!(is_there(&store, number).await, "{number}");
+    }
+
+    run(&store, "PRAGMA max_page_count = 1000000".to_owned()).await;
+    for number in wanted {
+        if !is_there(&store, number).await {
+            create(&store, number).await.unwrap();
+        }
+    }
+    assert_eq!(
+        number(&store, "SELECT sum(grants) FROM grant_counts").await,
+        i64::try_from(kept).unwrap() + 100
+    );
+}
+
+#[tokio::test]
+async fn while_another_process_holds_the_lock_nothing_is_written_and_all_can_be_read() {
+    let (store, folder) = in_file().await;
+    create(&store, 1).await.unwrap();
+    run(&store, "PRAGMA busy_timeout = 0".to_owned()).await;
+    let mut other =
+        SqliteConnectOptions::new().filename(folder.path().join("jit.db")).connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+
+    assert!(matches!(create(&store, 2).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+    assert!(is_there(&store, 1).await && !is_there(&store, 2).await);
+
+    sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+    store.ping().await.unwrap();
+    create(&store, 2).await.unwrap();
+}
+
+/// One thread polls every caller before the writer, so that they are one batch.
+#[tokio::test]
+async fn if_the_commit_fails_every_change_of_the_batch_has_failed() {
+    let (store, _folder) = in_file().await;
+    let bad = async {
+        store
+            .write(|connection| {
+                Box::pin(async move {
+                    // Leaves a broken reference to be found by the commit.
+                    sqlx::query(
+                        "PRAGMA defer_foreign_keys = ON;
+                         INSERT INTO intents VALUES (999, 1, '', '', 0, NULL)",
+                    )
+                    .execute(connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    };
+    let good = join_all((0..10).map(|n| create(&store, n)));
+    let (good, bad) = futures_util::future::join(good, bad).await;
+    assert!(matches!(bad, Err(StoreError::Unavailable(_))));
+    for result in good {
+        assert!(matches!(result, Err(StoreError::Unavailable(_))));
+    }
+    for number in 0..10 {
+        assert!(!is_there(&store, number).await, "{number}");
+        create(&store, number).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_change_and_not_the_writer() {
+    let (store, _folder) = in_file().await;
+    let panicking = store.write::<(), _>(|connection| {
+        Box::pin(async move {
+            sqlx::query("UPDATE pulse SET beats = 1000").execute(connection).await?;
+            panic!("a mistake of ours")
+        })
+    });
+    let good = join_all((0..10).map(|n| create(&store, n)));
+    let (panicked, good) = futures_util::future::join(panicking, good).await;
+    assert!(matches!(panicked, Err(StoreError::Unavailable(_))));
+    for result in good {
+        result.unwrap();
+    }
+    assert_eq!(number(&store, "SELECT beats FROM pulse").await, 0);
+    store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn intents_are_open_until_the_grant_is_active_or_failed() {
+    let (store, _folder) = in_file().await;
+    let open = async || number(&store, "SELECT count(*) FROM intents WHERE closed_at IS NULL").await;
+    let (first, second) = (create(&store, 1).await.unwrap(), create(&store, 2).await.unwrap());
+    assert_eq!(open().await, 2);
+    let now = Timestamp::from_secs(1001);
+    let moved = first.grant.clone().activate(now, "token issued").unwrap();
+    store.save(&first, &moved, Guard::Version).await.unwrap();
+    assert_eq!(open().await, 1);
+
+    let moved = second.grant.clone().end(now, EndCause::NeverAcknowledged).unwrap();
+    let Saved::Done(second) = store.save(&second, &moved, Guard::Version).await.unwrap() else {
+        panic!("expected no conflict")
+    };
+    assert_eq!(open().await, 1);
+    let moved = second.grant.clone().gone(now, "nothing was there").unwrap();
+    store.save(&second, &moved, Guard::Version).await.unwrap();
+    assert_eq!(open().await, 0);
+}
+
+#[tokio::test]
+async fn the_database_of_a_newer_program_is_left_alone() {
+    let (store, folder) = in_file().await;
+    run(&store, "INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, true, x'00', 0)".to_owned()).await;
+    drop(store);
+    let error = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap_err();
+    assert_eq!(error.to_string(), "the database has tables of version 7: expected 1 or less");
+    assert!(error.hint().contains("newer broker"));
+}
+
+async fn plan(store: &Sqlite, query: &str) -> Vec<String> {
+    let query = format!("EXPLAIN QUERY PLAN {query}");
+    let plan = store.write(move |connection| {
+        Box::pin(async move {
+            let rows = sqlx::query(AssertSqlSafe(query)).fetch_all(connection).await?;
+            let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get("detail")).collect();
+            Ok(lines?)
+        })
+    });
+    plan.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_million_grants_are_looked_through_by_index() {
+    let (store, _folder) = in_file().await;
+    let listing = |live, agent: Option<&str>, after| {
+        let agent = agent.map(|agent| agent.parse().unwrap());
+        listing::query(&Listing { live, agent, after, limit: 10 }).into_string()
+    };
+    let some = || Some(accepted(1).grant.id);
+    let by_row = "SEARCH grants USING INTEGER PRIMARY KEY (rowid<?)";
+    let of_agent = "SEARCH grants USING INDEX grants_of_agent ";
+    let of_life = "SEARCH grants USING INDEX grants_of_life ";
+    let of_both = "SEARCH grants USING INDEX grants_of_agent_and_life ";
+    for (query, expected) in [
+        (listing(None, None, None), vec!["SCAN grants"]),
+        (listing(None, None, some()), vec![by_row]),
+        (listing(Some(true), None, None), vec![of_life]),
+        (listing(Some(false), None, some()), vec![of_life]),
+        (listing(None, Some("a"), None), vec![of_agent]),
+        (listing(None, Some("a"), some()), vec![of_agent]),
+        (listing(Some(true), Some("a"), None), vec![of_both]),
+        (listing(Some(true), Some("a"), some()), vec![of_both]),
+        (
+            grants::BY_KEY.to_owned(),
+            vec!["SEARCH grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"],
+        ),
+        (creating::KNOWN.to_owned(), vec!["grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"]),
+        (
+            due::CLAIM.to_owned(),
+            vec![
+                "SEARCH grants USING INDEX grants_due (due_at<?)",
+                "SEARCH grants USING INDEX grants_silent (beat_every=? AND silent_at<?)",
+                "SEARCH grants USING COVERING INDEX grants_silent",
+                "SEARCH grants USING COVERING INDEX grants_silent (beat_every>?)",
+                "SEARCH grants USING INTEGER PRIMARY KEY (rowid=?)",
+            ],
+        ),
+    ] {
+        let plan = plan(&store, &query).await;
+        for step in expected {
+            assert!(plan.iter().any(|line| line.contains(step)), "expected {step:?} for {query}: {plan:#?}");
+        }
+        assert!(!plan.iter().any(|line| line.contains("FOR ORDER BY")), "{query}: {plan:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_registration_is_parsed_once() {
+    let (store, _folder) = in_file().await;
+    let source = "id = \"orders\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
+         [dangerous]\nallow_auth_token_only = true\n\
+         [boundary]\ntarget = \"token\"\npolicies = { \"orders-read\" = \"orders:read\" }\n";
+    let registration = domain::registration::parse(source).unwrap();
+    let (id, now) = (registration.id.clone(), Timestamp::from_secs(10));
+    let token = StoredToken {
+        id: "t1".to_owned(),
+        agent_id: id.clone(),
+        hash: "h".to_owned(),
+        created_at: now,
+        expires_at: None,
+    };
+    let mode = crate::ApplyMode::Replace;
+    let registering = Registering { registration: &registration, source, mode, token: &token, now };
+    store.apply_agent(registering).await.unwrap();
+    let (_, first) = store.credential("t1").await.unwrap().unwrap();
+    let (_, again) = store.credential("t1").await.unwrap().unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    let off = store.set_agent_status(&id, AgentStatus::Disabled, now).await.unwrap().unwrap();
+    assert!(!Arc::ptr_eq(&first, &off));
+}

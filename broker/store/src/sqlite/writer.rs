@@ -144,24 +144,16 @@ async fn work_off(
 }
 
 async fn commit_together(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
-    execute(connection, "BEGIN IMMEDIATE").await?;
-    if let [alone] = batch {
-        return match alone.run(connection).await {
-            Verdict::Keep => execute(connection, "COMMIT").await,
-            Verdict::Undo => {
-                // SQLite rolls back by itself after some errors: then this fails, and that is well.
-                let _ = execute(connection, "ROLLBACK").await;
-                Ok(())
-            }
-        };
-    }
+    execute(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
+    let mut left = batch.len();
     for job in batch {
-        execute(connection, "SAVEPOINT job").await?;
-        // After an error that makes SQLite roll back by itself the savepoint is gone. Both statements fail
-        // then, which is how the jobs before are known to be lost too.
+        left -= 1;
+        // After some errors SQLite rolls everything back by itself. The savepoint is gone then, and whichever
+        // statement comes next fails, which is how the jobs before are known to be lost too.
         match job.run(connection).await {
-            Verdict::Keep => execute(connection, "RELEASE job").await?,
-            Verdict::Undo => execute(connection, "ROLLBACK TO job; RELEASE job").await?,
+            Verdict::Undo => execute(connection, "ROLLBACK TO job").await?,
+            Verdict::Keep if left > 0 => execute(connection, "RELEASE job; SAVEPOINT job").await?,
+            Verdict::Keep => {}
         }
     }
     execute(connection, "COMMIT").await

@@ -1,0 +1,168 @@
+//! Who gets a new grant?
+
+use domain::AgentStatus;
+use domain::grant::Request;
+use futures_util::future::join_all;
+use protocol::GrantStatus;
+use store::{Created, KeyGivenBack, Store, StoreError};
+
+use super::given::{
+    accepted, agent_id, at, created, denied, ended, for_job, grant_id, key, lease, once, registered, request,
+};
+
+pub(crate) async fn a_new_grant_is_read_back(store: &dyn Store) {
+    let moved = accepted(request("orders", 1));
+    assert!(store.grant(&moved.grant.id).await.unwrap().is_none());
+    let made = created(store, "orders", 1, Some(lease(1000))).await;
+    assert_eq!((&made.grant, made.lease), (&moved.grant, Some(lease(1000))));
+
+    let by_id = store.grant(&moved.grant.id).await.unwrap().unwrap();
+    let by_key = store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().unwrap();
+    for found in [by_id, by_key] {
+        assert_eq!((&found.grant, found.lease, found.version), (&made.grant, made.lease, made.version));
+    }
+    assert!(store.grant_by_key(&agent_id("stock"), &key(1)).await.unwrap().is_none());
+    assert!(store.grant_by_key(&agent_id("orders"), &key(2)).await.unwrap().is_none());
+}
+
+pub(crate) async fn the_same_key_joins_or_conflicts(store: &dyn Store) {
+    let first = ended(store, "orders", 1).await;
+    let again = Request { id: grant_id(9), ..request("orders", 1) };
+    let other = Request { request_hash: "bb".to_owned(), ..again.clone() };
+    let joined = store.create_grant(&accepted(again.clone()), None, None).await.unwrap();
+    assert!(
+        matches!(joined, Created::Joined(found) if found.grant == first.grant && found.version == first.version)
+    );
+    let conflict = store.create_grant(&accepted(other), None, None).await.unwrap();
+    assert!(matches!(conflict, Created::KeyConflict));
+    let another_agents = Request { agent_id: agent_id("stock"), ..again };
+    let new = store.create_grant(&accepted(another_agents), None, None).await.unwrap();
+    assert!(matches!(new, Created::New(_)), "keys are each agent's own");
+}
+
+pub(crate) async fn a_key_that_was_given_back_gets_no_grant(store: &dyn Store) {
+    let back = store.give_key_back(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
+    assert!(matches!(back, KeyGivenBack::Noted));
+    let again = store.give_key_back(&agent_id("orders"), &key(1), at(1500)).await.unwrap();
+    assert!(matches!(again, KeyGivenBack::Noted));
+    let refused = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(refused, Created::Cancelled));
+    assert!(store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().is_none());
+
+    store.forget(at(1999)).await.unwrap();
+    let refused = store.create_grant(&accepted(request("orders", 1)), None, None).await.unwrap();
+    assert!(matches!(refused, Created::Cancelled), "the later of the two times counts");
+    created(store, "stock", 1, None).await;
+}
+
+pub(crate) async fn a_key_with_a_grant_is_not_given_back_unheard(store: &dyn Store) {
+    let made = created(store, "orders", 1, None).await;
+    let back = store.give_key_back(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
+    assert!(matches!(back, KeyGivenBack::Grant(found) if found.grant == made.grant));
+    let joined = store.create_grant(&accepted(request("orders", 1)), None, None).await.unwrap();
+    assert!(matches!(joined, Created::Joined(_)));
+}
+
+pub(crate) async fn a_token_for_one_use_is_bound_to_its_key(store: &dyn Store) {
+    let create =
+        async |number| store.create_grant(&accepted(request("orders", number)), None, Some(&once("t"))).await;
+    assert!(matches!(create(1).await, Ok(Created::New(_))));
+    assert!(matches!(create(1).await, Ok(Created::Joined(_))));
+    assert!(matches!(create(2).await, Ok(Created::Replayed)));
+    let another_agents = accepted(Request { id: grant_id(3), ..request("stock", 1) });
+    let replayed = store.create_grant(&another_agents, None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(replayed, Created::Replayed), "the same key is another agent's other key");
+    assert!(store.grant(&grant_id(2)).await.unwrap().is_none());
+    let fresh = store.create_grant(&accepted(request("orders", 2)), None, Some(&once("u"))).await.unwrap();
+    assert!(matches!(fresh, Created::New(_)));
+}
+
+pub(crate) async fn a_token_for_one_job_is_bound_to_it(store: &dyn Store) {
+    let create = async |number, job| {
+        let guard = for_job("t", job);
+        store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+    };
+    assert!(matches!(create(1, "orders 142 deploy").await, Created::New(_)));
+    assert!(matches!(create(2, "orders 142 deploy").await, Created::New(_)));
+    assert!(matches!(create(3, "orders 142 test").await, Created::Replayed));
+    let refused = store.create_grant(&accepted(request("orders", 4)), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(refused, Created::Replayed));
+}
+
+pub(crate) async fn a_refused_request_leaves_its_token_unused(store: &dyn Store) {
+    created(store, "orders", 1, None).await;
+    let conflicting = Request { request_hash: "bb".to_owned(), ..request("orders", 1) };
+    let refused = store.create_grant(&accepted(conflicting), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(refused, Created::KeyConflict));
+    let made = store.create_grant(&accepted(request("orders", 2)), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(made, Created::New(_)));
+}
+
+pub(crate) async fn a_denial_is_on_record_and_holds_no_key(store: &dyn Store) {
+    for number in [1, 2] {
+        store.record_denied(&denied("orders", number)).await.unwrap();
+    }
+    let found = store.grant(&grant_id(1)).await.unwrap().unwrap();
+    assert_eq!((found.grant.status(), found.lease), (GrantStatus::Denied, None));
+    assert_eq!(store.events(&found.grant.id).await.unwrap().len(), 2);
+    assert!(store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().is_none());
+    created(store, "orders", 3, None).await;
+}
+
+pub(crate) async fn an_agent_that_is_switched_off_gets_nothing(store: &dyn Store) {
+    registered(store, "orders", "t1", 10).await;
+    let orders = agent_id("orders");
+    store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
+    let refused = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(refused, Created::AgentDisabled));
+    store.set_agent_status(&orders, AgentStatus::Active, at(30)).await.unwrap();
+    let made = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    assert!(matches!(made, Created::New(_)));
+}
+
+pub(crate) async fn one_of_many_requests_with_one_key_makes_the_grant(store: &dyn Store) {
+    let requests = (0..20).map(|n| Request { id: grant_id(100 + n), ..request("orders", 1) });
+    let results =
+        join_all(requests.map(async |request| {
+            store.create_grant(&accepted(request), None, Some(&once("t"))).await.unwrap()
+        }))
+        .await;
+    let mut made = Vec::new();
+    let mut joined = Vec::new();
+    for result in results {
+        match result {
+            Created::New(stored) => made.push(stored.grant.id),
+            Created::Joined(stored) => joined.push(stored.grant.id),
+            other @ (Created::KeyConflict
+            | Created::AgentDisabled
+            | Created::Cancelled
+            | Created::Replayed) => panic!("expected a grant, found {other:?}"),
+        }
+    }
+    assert_eq!((made.len(), joined.len()), (1, 19));
+    assert!(joined.iter().all(|id| *id == made[0]));
+}
+
+pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
+    let taken = created(store, "orders", 0, None).await.grant.id;
+    // Every third has an id that is taken, which the tables refuse after its token was noted as used.
+    let results = join_all((1..60).map(async |number| {
+        let mut wanted = request("orders", number);
+        if number % 3 == 0 {
+            wanted.id = taken.clone();
+        }
+        (number, store.create_grant(&accepted(wanted), None, Some(&once(&number.to_string()))).await)
+    }))
+    .await;
+    for (number, result) in results {
+        match result {
+            Ok(Created::New(_)) => assert_ne!(number % 3, 0, "{number}"),
+            Err(StoreError::Corrupt { .. }) => assert_eq!(number % 3, 0, "{number}"),
+            other => panic!("{number}: {other:?}"),
+        }
+        let found = store.grant_by_key(&agent_id("orders"), &key(number)).await.unwrap();
+        assert_eq!(found.is_some(), number % 3 != 0, "{number}");
+    }
+    let unused = store.create_grant(&accepted(request("orders", 3)), None, Some(&once("3"))).await.unwrap();
+    assert!(matches!(unused, Created::New(_)), "what was noted for the failed one is undone");
+}
