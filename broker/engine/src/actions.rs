@@ -21,7 +21,7 @@ impl Engine {
     ) -> Result<(), Refusal> {
         let agent = self.agent_of(bearer).await?;
         let stored = self.store.grant_by_key(&agent.id, key).await?;
-        if !stored.is_some_and(|stored| stored.grant.id == *id) {
+        if stored.is_none_or(|stored| stored.grant.id != *id) {
             return Err(Refusal::no_such_grant());
         }
         let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));

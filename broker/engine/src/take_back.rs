@@ -58,6 +58,8 @@ impl Engine {
     pub(crate) async fn take_back(&self, stored: Stored) -> Result<Stored, Refusal> {
         let looking = match &stored.grant.state {
             State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
+            // Too early a look proves nothing: clouds are eventually consistent.
+            State::Settling(ending) if self.clock.now() < ending.retry_at => return Ok(stored),
             State::Settling(_) => true,
             State::Denied { .. }
             | State::Applying { .. }

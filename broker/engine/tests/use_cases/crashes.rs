@@ -1,0 +1,145 @@
+//! The broker dies at every boundary of every use case; another starts on the same store. Is anything left?
+//!
+//! The boundaries are not listed: each run dies one boundary later than the run before, until a run comes
+//! through. A new step or transaction is covered by being there.
+
+use protocol::{ErrorCode, GrantStatus, IdempotencyKey, RevokeCause};
+
+use crate::world::{Gate, World};
+
+/// More than the longest claim and the longest silence.
+const A_WHILE: i64 = 61;
+
+/// What the client does once a broker is there again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Client {
+    IsGone,
+    Retries,
+    GivesBackByKey,
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
+    for client in [Client::IsGone, Client::Retries, Client::GivesBackByKey] {
+        let mut boundary = 1;
+        loop {
+            let context = format!("elevate, boundary {boundary}, client {client:?}");
+            let world = World::new().await;
+            let gate = Gate::dying_at(boundary);
+            let dying = world.broker(gate.clone()).await;
+            if gate.run(dying.elevate(world.elevation(1))).await.is_some() {
+                break;
+            }
+            let broker = world.broker(Gate::open()).await;
+            match client {
+                Client::IsGone => {}
+                Client::Retries => {
+                    let grant = broker.elevate(world.elevation(1)).await.expect(&context).grant;
+                    assert_eq!((grant.status, world.objects()), (GrantStatus::Active, 3), "{context}");
+                    assert_eq!(world.grants().await.len(), 1, "{context}: a retry joins");
+                }
+                Client::GivesBackByKey => {
+                    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+                    let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
+                    match broker.revoke(&caller, &key, RevokeCause::Asked).await {
+                        Ok(grant) => assert!(grant.status.is_final(), "{context}: {:?}", grant.status),
+                        Err(refusal) => assert_eq!(refusal.code, ErrorCode::GrantNotFound, "{context}"),
+                    }
+                    assert_eq!(world.objects(), 0, "{context}: gone as soon as it was given back");
+                    let late = broker.elevate(world.elevation(1)).await.unwrap_err();
+                    assert_eq!(late.code, ErrorCode::GrantEnded, "{context}: the request that comes late");
+                }
+            }
+            world.pass_time(A_WHILE);
+            world.settle(&broker).await;
+            world.assert_nothing_left(&context).await;
+            boundary += 1;
+        }
+        assert!(boundary > 10, "only {boundary} boundaries were found in elevate");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_anywhere_in_revoke_leaves_nothing() {
+    for settles in [false, true] {
+        for client in [Client::IsGone, Client::Retries] {
+            let mut boundary = 1;
+            loop {
+                let context = format!("revoke, boundary {boundary}, client {client:?}, settles {settles}");
+                let world = World::new().await;
+                *world.cloud.settles.lock().unwrap() = settles;
+                let id = world.broker(Gate::open()).await.elevate(world.elevation(1)).await.unwrap().grant.id;
+                let gate = Gate::dying_at(boundary);
+                let dying = world.broker(gate.clone()).await;
+                let caller = dying.caller(Some(&world.auth_token)).await.unwrap();
+                let what = engine::Revocable::Id(id.clone());
+                if gate.run(dying.revoke(&caller, &what, RevokeCause::StepExited(0))).await.is_some() {
+                    break;
+                }
+                let broker = world.broker(Gate::open()).await;
+                if client == Client::Retries {
+                    let grant = broker.revoke(&caller, &what, RevokeCause::StepExited(0)).await.unwrap();
+                    assert_ne!(grant.status, GrantStatus::Active, "{context}");
+                    assert_eq!(world.objects(), 0, "{context}");
+                }
+                for _ in 0..2 {
+                    world.pass_time(A_WHILE);
+                    world.settle(&broker).await;
+                }
+                world.assert_nothing_left(&context).await;
+                boundary += 1;
+            }
+            assert!(boundary > 8, "only {boundary} boundaries were found in revoke");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
+    let mut boundary = 1;
+    loop {
+        let context = format!("sweep, boundary {boundary}");
+        let world = World::new().await;
+        for key in 1..=2 {
+            world.broker(Gate::open()).await.elevate(world.elevation(key)).await.unwrap();
+        }
+        let gate = Gate::dying_at(boundary);
+        let dying = world.broker(gate.clone()).await;
+        // Past the silence that the leases allow; this broker could hear all the time.
+        world.pass_time(A_WHILE);
+        if gate.run(dying.sweep()).await.is_some() {
+            break;
+        }
+        drop(dying);
+        let broker = world.broker(Gate::open()).await;
+        // The next broker gives the holders time to be heard, and waits for claims to lapse.
+        world.pass_time(A_WHILE);
+        world.settle(&broker).await;
+        world.assert_nothing_left(&context).await;
+        boundary += 1;
+    }
+    assert!(boundary > 10, "only {boundary} boundaries were found in a sweep");
+}
+
+#[tokio::test]
+async fn a_target_that_fails_half_way_is_undone_even_if_the_broker_dies_meanwhile() {
+    let mut boundary = 1;
+    loop {
+        let context = format!("failing apply, boundary {boundary}");
+        let world = World::new().await;
+        *world.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
+        let gate = Gate::dying_at(boundary);
+        let dying = world.broker(gate.clone()).await;
+        if let Some(result) = gate.run(dying.elevate(world.elevation(1))).await {
+            assert_eq!(result.unwrap_err().code, ErrorCode::TargetFailed);
+            world.assert_nothing_left(&context).await;
+            break;
+        }
+        let broker = world.broker(Gate::open()).await;
+        world.pass_time(A_WHILE);
+        world.settle(&broker).await;
+        world.assert_nothing_left(&context).await;
+        boundary += 1;
+    }
+    assert!(boundary > 12, "only {boundary} boundaries were found");
+}

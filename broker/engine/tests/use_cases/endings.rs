@@ -1,0 +1,189 @@
+//! Every way in which a grant ends, by the clock: deadline, silence, an agent switched off, a target that will
+//! not let go.
+
+use std::sync::atomic::Ordering;
+
+use engine::{Caller, Revocable};
+use protocol::{EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause};
+
+use crate::world::{AGENT, Gate, World};
+
+async fn status(world: &World) -> GrantStatus {
+    world.grants().await.first().unwrap().grant.status()
+}
+
+#[tokio::test]
+async fn at_the_deadline_a_grant_ends_whoever_enforces_it() {
+    for enforced_by in [EnforcedBy::Broker, EnforcedBy::Cloud] {
+        let world = World::new().await;
+        *world.cloud.enforced_by.lock().unwrap() = enforced_by;
+        let broker = world.broker(Gate::open()).await;
+        let mut elevation = world.elevation(1);
+        elevation.request.heartbeat = false;
+        let grant = broker.elevate(elevation).await.unwrap().grant;
+        world.pass_time(899);
+        world.settle(&broker).await;
+        assert_eq!((status(&world).await, world.objects()), (GrantStatus::Active, 3));
+        world.pass_time(1);
+        world.settle(&broker).await;
+        world.assert_nothing_left("deadline").await;
+        let kinds: Vec<EventKind> =
+            world.timeline(&grant.id).await.events.iter().map(|event| event.kind).collect();
+        assert!(kinds.contains(&EventKind::Expire), "{kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_beat_keeps_a_grant_and_never_lengthens_it() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    let key = IdempotencyKey::from_random([1; 16]);
+    for _ in 0..30 {
+        world.pass_time(29);
+        world.settle(&broker).await;
+        let beaten = broker.heartbeat(Some(&world.auth_token), &grant.id, &key).await.unwrap();
+        assert_eq!(beaten.expires_at, grant.expires_at);
+    }
+    world.pass_time(30);
+    assert_eq!(
+        broker.heartbeat(Some(&world.auth_token), &grant.id, &key).await.unwrap_err().code,
+        ErrorCode::GrantEnded
+    );
+    world.settle(&broker).await;
+    world.assert_nothing_left("deadline in spite of beats").await;
+}
+
+#[tokio::test]
+async fn a_silent_holder_loses_the_grant_and_our_outage_is_not_silence() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    broker.elevate(world.elevation(1)).await.unwrap();
+    world.pass_time(29);
+    world.settle(&broker).await;
+    assert_eq!(status(&world).await, GrantStatus::Active);
+
+    // The broker is away for five minutes; nobody could beat.
+    world.pass_time(300);
+    let broker = world.broker(Gate::open()).await;
+    world.settle(&broker).await;
+    assert_eq!(status(&world).await, GrantStatus::Active, "cut off by our own outage");
+    world.pass_time(30);
+    world.settle(&broker).await;
+    world.assert_nothing_left("silence").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    for key in 1..=3 {
+        broker.elevate(world.elevation(key)).await.unwrap();
+    }
+    let disabled = broker.disable_agent(&AGENT.parse().unwrap()).await.unwrap();
+    assert_eq!(disabled.grants_ending, 3);
+    world.assert_nothing_left("disabled").await;
+    assert_eq!(broker.elevate(world.elevation(9)).await.unwrap_err().code, ErrorCode::AgentDisabled);
+    // Giving back stays possible.
+    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+    let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
+    assert!(broker.revoke(&caller, &key, RevokeCause::Asked).await.is_ok());
+    broker.enable_agent(&AGENT.parse().unwrap()).await.unwrap();
+    assert!(broker.elevate(world.elevation(10)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_while_switching_an_agent_off_has_it_finished_by_the_next() {
+    let mut boundary = 1;
+    loop {
+        let world = World::new().await;
+        for key in 1..=2 {
+            world.broker(Gate::open()).await.elevate(world.elevation(key)).await.unwrap();
+        }
+        let gate = Gate::dying_at(boundary);
+        let dying = world.broker(gate.clone()).await;
+        if gate.run(dying.disable_agent(&AGENT.parse().unwrap())).await.is_some() {
+            break;
+        }
+        let broker = world.broker(Gate::open()).await;
+        // The operator repeats what got no answer, or housekeeping comes by.
+        broker.disable_agent(&AGENT.parse().unwrap()).await.unwrap();
+        broker.housekeeping().await.unwrap();
+        world.pass_time(1);
+        world.settle(&broker).await;
+        world.assert_nothing_left(&format!("boundary {boundary}")).await;
+        boundary += 1;
+    }
+    assert!(boundary > 8);
+}
+
+#[tokio::test]
+async fn a_target_that_will_not_let_go_is_asked_until_it_does() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    world.cloud.undo_failures_left.store(60, Ordering::SeqCst);
+    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+    let revoked = broker.revoke(&caller, &Revocable::Id(grant.id.clone()), RevokeCause::Asked).await.unwrap();
+    assert_eq!(revoked.status, GrantStatus::Revoking, "accepted, and said to be unfinished");
+    let mut was_stuck = false;
+    for _ in 0..100 {
+        world.pass_time(60);
+        world.settle(&broker).await;
+        was_stuck |= status(&world).await == GrantStatus::Stuck;
+    }
+    assert!(was_stuck);
+    world.assert_nothing_left("stuck").await;
+    let told =
+        world.timeline(&grant.id).await.events.iter().filter(|event| event.kind == EventKind::Stuck).count();
+    assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn what_the_target_accepted_is_looked_at_again_before_it_counts_as_gone() {
+    let world = World::new().await;
+    *world.cloud.settles.lock().unwrap() = true;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+    let revoked = broker.revoke(&caller, &Revocable::Id(grant.id.clone()), RevokeCause::Asked).await.unwrap();
+    assert_eq!(revoked.status, GrantStatus::Settling);
+    world.pass_time(4);
+    world.settle(&broker).await;
+    assert_eq!(status(&world).await, GrantStatus::Settling);
+    // A write of ours landed late: it is found and undone again.
+    world.cloud.objects.lock().unwrap().insert(format!("{}/policy", grant.id));
+    for _ in 0..5 {
+        world.pass_time(6);
+        world.settle(&broker).await;
+    }
+    world.assert_nothing_left("settled").await;
+}
+
+#[tokio::test]
+async fn another_agents_grant_is_not_there() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    let other = world.register("other-agent").await;
+    let stranger = broker.caller(Some(&other)).await.unwrap();
+    let by_id = Revocable::Id(grant.id.clone());
+    assert_eq!(
+        broker.revoke(&stranger, &by_id, RevokeCause::Asked).await.unwrap_err().code,
+        ErrorCode::GrantNotFound
+    );
+    assert_eq!(broker.state(&stranger, &grant.id).await.unwrap_err().code, ErrorCode::GrantNotFound);
+    assert_eq!(broker.timeline(&stranger, &grant.id).await.unwrap_err().code, ErrorCode::GrantNotFound);
+    let key = IdempotencyKey::from_random([1; 16]);
+    assert_eq!(
+        broker.heartbeat(Some(&other), &grant.id, &key).await.unwrap_err().code,
+        ErrorCode::GrantNotFound
+    );
+    // The same key is another agent's own: giving it back touches nothing of ours.
+    let by_key = Revocable::Key(key);
+    assert_eq!(
+        broker.revoke(&stranger, &by_key, RevokeCause::Asked).await.unwrap_err().code,
+        ErrorCode::GrantNotFound
+    );
+    assert_eq!(broker.state(&Caller::Operator, &grant.id).await.unwrap().status, GrantStatus::Active);
+}

@@ -1,0 +1,29 @@
+//! Signing keys over time.
+
+use crate::world::{Gate, World};
+
+fn kids(broker: &engine::Engine) -> Vec<String> {
+    let jwks = broker.issuer().jwks();
+    jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
+    const DAY: i64 = 24 * 60 * 60;
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let first = kids(&broker);
+    assert_eq!(first.len(), 1);
+    assert_eq!(kids(world.broker(Gate::open()).await.as_ref()), first, "a restart keeps the key");
+    world.pass_time(30 * DAY);
+    broker.housekeeping().await.unwrap();
+    let both = kids(&broker);
+    assert_eq!((both.len(), both.contains(&first[0])), (2, true));
+    world.pass_time(DAY);
+    broker.housekeeping().await.unwrap();
+    assert_eq!(kids(&broker).len(), 2, "a grant of a day ago may still be alive");
+    world.pass_time(DAY);
+    broker.housekeeping().await.unwrap();
+    broker.housekeeping().await.unwrap();
+    assert_eq!(kids(&broker), both[1..], "the first is forgotten");
+}

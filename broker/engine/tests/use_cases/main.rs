@@ -1,0 +1,13 @@
+//! The use cases from outside, in a world in which the broker can die anywhere.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what a test cannot do without fails it"
+)]
+
+mod crashes;
+mod endings;
+mod keys;
+mod world;

@@ -1,0 +1,182 @@
+//! A store at which the process can die: before a transaction, or after it was committed and before anybody
+//! heard of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::grant::Moved;
+use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+use store::{
+    Applied, Beat, Created, Due, Guard, KeyGivenBack, Listing, Registering, Saved, Store, StoreError, Stored,
+    StoredKey, StoredToken,
+};
+
+use super::Gate;
+
+pub(crate) struct GatedStore {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+#[async_trait]
+impl Store for GatedStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+
+    async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.apply_agent(registering).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
+        self.inner.agent(id).await
+    }
+
+    async fn agents(&self, after: Option<&AgentId>, limit: u32) -> Result<Vec<Arc<Agent>>, StoreError> {
+        self.inner.agents(after, limit).await
+    }
+
+    async fn set_agent_status(
+        &self,
+        id: &AgentId,
+        status: AgentStatus,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Agent>>, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.set_agent_status(id, status, now).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
+        self.inner.credential(token_id).await
+    }
+
+    async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
+        self.inner.tokens(id, now).await
+    }
+
+    async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.rotate_token(new, others_expire_at).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.revoke_token(id, token_id).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn create_grant(
+        &self,
+        moved: &Moved,
+        lease: Option<Lease>,
+        replay: Option<&ReplayGuard>,
+    ) -> Result<Created, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.create_grant(moved, lease, replay).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.record_denied(moved).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+        self.inner.grant(id).await
+    }
+
+    async fn grant_by_key(
+        &self,
+        agent: &AgentId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Stored>, StoreError> {
+        self.inner.grant_by_key(agent, key).await
+    }
+
+    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.save(before, moved, guard).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.add_events(id, events).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn beat(
+        &self,
+        id: &GrantId,
+        agent: &AgentId,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Beat, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.beat(id, agent, key, now).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn give_key_back(
+        &self,
+        agent: &AgentId,
+        key: &IdempotencyKey,
+        forget_after: Timestamp,
+    ) -> Result<KeyGivenBack, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.give_key_back(agent, key, forget_after).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+        self.inner.list(listing).await
+    }
+
+    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.claim_due(due).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
+        self.inner.count_by_status().await
+    }
+
+    async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
+        self.inner.events(id).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        self.inner.signing_keys().await
+    }
+
+    async fn add_signing_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError> {
+        self.inner.add_signing_key(key, newest).await
+    }
+
+    async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.inner.remove_signing_keys(before).await
+    }
+
+    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.forget(now).await
+    }
+}

@@ -1,0 +1,298 @@
+//! A broker in a world that can be stopped at any point: a store that survives, a cloud that keeps what was
+//! made in it, a clock that the test moves, and a gate at which the process can die.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use domain::{Grant, Step, TargetKind};
+use engine::{Caller, Clock, Elevation, Engine, NoRandomness, OperatorTokens, Parts, Random, Settings};
+use policy::Permit;
+use protocol::{
+    Credentials, ElevateRequest, EnforcedBy, Facts, GrantId, GrantStatus, IdempotencyKey, Secret, Timeline,
+    Timestamp,
+};
+use signing::Issuer;
+use store::{ApplyMode, Listing, Place, Sqlite, Store};
+use targets::{Target, TargetError, Undone};
+use tokio::sync::Notify;
+
+mod gated_store;
+use gated_store::GatedStore;
+
+/// Where the process dies: at the n-th boundary that it comes to.
+#[derive(Default)]
+pub(crate) struct Gate {
+    passed: AtomicUsize,
+    dies_at: Option<usize>,
+    died: Notify,
+}
+
+impl Gate {
+    pub(crate) fn open() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) fn dying_at(boundary: usize) -> Arc<Self> {
+        Arc::new(Self { dies_at: Some(boundary), ..Self::default() })
+    }
+
+    pub(crate) async fn pass(&self) {
+        let n = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.dies_at == Some(n) {
+            self.died.notify_one();
+            // Nothing after this point ever runs: what a SIGKILL does.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Runs until it ends or the process dies. None if it died.
+    pub(crate) async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.died.notified() => None,
+        }
+    }
+}
+
+/// What exists at the target, and how it misbehaves.
+pub(crate) struct Cloud {
+    pub(crate) objects: Mutex<BTreeSet<String>>,
+    pub(crate) fail_apply_of: Mutex<Option<String>>,
+    pub(crate) undo_failures_left: AtomicUsize,
+    pub(crate) settles: Mutex<bool>,
+    pub(crate) enforced_by: Mutex<EnforcedBy>,
+}
+
+impl Default for Cloud {
+    fn default() -> Self {
+        Self {
+            objects: Mutex::default(),
+            fail_apply_of: Mutex::default(),
+            undo_failures_left: AtomicUsize::new(0),
+            settles: Mutex::new(false),
+            enforced_by: Mutex::new(EnforcedBy::Broker),
+        }
+    }
+}
+
+struct CloudTarget {
+    cloud: Arc<Cloud>,
+    gate: Arc<Gate>,
+}
+
+const PARTS: [&str; 3] = ["role", "policy", "binding"];
+
+#[async_trait]
+impl Target for CloudTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Token
+    }
+
+    fn enforced_by(&self) -> EnforcedBy {
+        *self.cloud.enforced_by.lock().unwrap()
+    }
+
+    fn steps(&self, _permit: &Permit, id: &GrantId) -> Vec<Step> {
+        PARTS
+            .iter()
+            .map(|part| Step {
+                action: format!("make-{part}"),
+                object: format!("{id}/{part}"),
+                facts: std::collections::BTreeMap::new(),
+            })
+            .collect()
+    }
+
+    async fn apply(&self, _: &Permit, _: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
+        self.gate.pass().await;
+        if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
+            return Err(TargetError { what: "quota exceeded".to_owned() });
+        }
+        self.cloud.objects.lock().unwrap().insert(step.object.clone());
+        self.gate.pass().await;
+        Ok(step.action.clone())
+    }
+
+    async fn undo(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        self.gate.pass().await;
+        let left = &self.cloud.undo_failures_left;
+        if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
+            return Err(TargetError { what: "throttled".to_owned() });
+        }
+        self.cloud.objects.lock().unwrap().remove(&step.object);
+        self.gate.pass().await;
+        Ok(if *self.cloud.settles.lock().unwrap() {
+            let look_at = now.plus(std::time::Duration::from_secs(5));
+            Undone::Accepted { receipt: format!("{} accepted", step.object), look_at }
+        } else {
+            Undone::Gone { proof: format!("{} gone", step.object) }
+        })
+    }
+
+    async fn look(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        Ok(if self.cloud.objects.lock().unwrap().contains(&step.object) {
+            Undone::Accepted { receipt: "still there".to_owned(), look_at: now }
+        } else {
+            Undone::Gone { proof: format!("{} gone", step.object) }
+        })
+    }
+
+    async fn credentials(&self, _: &Permit, grant: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {
+        Ok(Credentials::Token { token: Secret::new(grant.id.as_str()) })
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+impl Random for Counting {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        for byte in buffer.iter_mut() {
+            let n = self.0.fetch_add(1, Ordering::SeqCst).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            *byte = n.to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}
+
+pub(crate) const AGENT: &str = "orders-agent";
+
+/// What survives a crash.
+pub(crate) struct World {
+    store: Arc<Sqlite>,
+    pub(crate) cloud: Arc<Cloud>,
+    pub(crate) clock: Arc<TestClock>,
+    random: Arc<Counting>,
+    pub(crate) auth_token: Secret,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let mut world = Self {
+            store: Arc::new(Sqlite::open(Place::Memory).await.unwrap()),
+            cloud: Arc::default(),
+            clock: Arc::new(TestClock(AtomicI64::new(1_000_000_000))),
+            random: Arc::default(),
+            auth_token: Secret::new(""),
+        };
+        world.auth_token = world.register(AGENT).await;
+        world
+    }
+
+    pub(crate) async fn register(&self, id: &str) -> Secret {
+        let source = format!(
+            r#"
+            id = "{id}"
+            use_case = "other"
+            max_session = "1h"
+            [boundary]
+            target = "token"
+            policies = {{ "orders-read" = "orders:read" }}
+            [dangerous]
+            allow_auth_token_only = true
+            "#
+        );
+        let applied =
+            self.broker(Gate::open()).await.apply_agent(&source, ApplyMode::CreateOnly).await.unwrap();
+        applied.auth_token.unwrap()
+    }
+
+    /// A broker that starts now, as after a restart.
+    pub(crate) async fn broker(&self, gate: Arc<Gate>) -> Arc<Engine> {
+        self.broker_with(gate, Settings::default()).await
+    }
+
+    pub(crate) async fn broker_with(&self, gate: Arc<Gate>, settings: Settings) -> Arc<Engine> {
+        let inner: Arc<dyn Store> = Arc::clone(&self.store) as _;
+        let parts = Parts {
+            store: Arc::new(GatedStore { inner, gate: Arc::clone(&gate) }),
+            verifier: identity::Verifier::new(
+                identity::Http::new(None).unwrap(),
+                identity::Options::default(),
+            ),
+            targets: vec![Arc::new(CloudTarget { cloud: Arc::clone(&self.cloud), gate })],
+            issuer: Arc::new(Issuer::new("https://broker.example").unwrap()),
+            operators: OperatorTokens::default(),
+            clock: Arc::clone(&self.clock) as _,
+            random: Arc::clone(&self.random) as _,
+            settings,
+        };
+        Arc::new(Engine::start(parts).await.unwrap())
+    }
+
+    pub(crate) fn pass_time(&self, secs: i64) {
+        self.clock.0.fetch_add(secs * 1000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn elevation(&self, key: u8) -> Elevation {
+        Elevation {
+            bearer: Some(self.auth_token.clone()),
+            key: IdempotencyKey::from_random([key; 16]),
+            request: ElevateRequest {
+                agent_id: AGENT.parse().unwrap(),
+                oidc_token: None,
+                policies: vec!["orders-read".parse().unwrap()],
+                ttl: "15m".parse().unwrap(),
+                target: None,
+                reason: None,
+                heartbeat: true,
+                claimed: Facts::default(),
+            },
+        }
+    }
+
+    /// A broker works on until nothing is due at this time.
+    pub(crate) async fn settle(&self, broker: &Arc<Engine>) {
+        for _ in 0..100 {
+            if broker.sweep().await.unwrap() == 0 {
+                return;
+            }
+        }
+        panic!("after a hundred sweeps there is still due work");
+    }
+
+    pub(crate) async fn grants(&self) -> Vec<store::Stored> {
+        self.store.list(&Listing { limit: 100, ..Listing::default() }).await.unwrap()
+    }
+
+    pub(crate) fn objects(&self) -> usize {
+        self.cloud.objects.lock().unwrap().len()
+    }
+
+    pub(crate) async fn timeline(&self, id: &GrantId) -> Timeline {
+        self.broker(Gate::open()).await.timeline(&Caller::Operator, id).await.unwrap()
+    }
+
+    /// Nothing is left anywhere, and every timeline tells a whole story.
+    pub(crate) async fn assert_nothing_left(&self, context: &str) {
+        assert_eq!(self.objects(), 0, "{context}: left at the target");
+        for stored in self.grants().await {
+            let status = stored.grant.status();
+            assert!(status.is_final(), "{context}: {} is {status:?}", stored.grant.id);
+            let timeline = self.timeline(&stored.grant.id).await;
+            assert!(timeline.intact, "{context}: broken chain");
+            let last = timeline.events.last().unwrap().kind;
+            let expected = if status == GrantStatus::Revoked {
+                protocol::EventKind::Revoked
+            } else {
+                protocol::EventKind::Failed
+            };
+            // Actions and retries may be told of at any time; the end comes once.
+            assert_eq!(last, expected, "{context}");
+            let ends = timeline.events.iter().filter(|event| event.kind == expected).count();
+            assert_eq!(ends, 1, "{context}: told {ends} times");
+        }
+    }
+}
