@@ -2,7 +2,7 @@
 
 use protocol::agents::{Agent, AgentList, Applied, Disabled, RotateRequest, Rotated};
 use protocol::{AgentId, Ttl, routes};
-use reqwest::{Method, header};
+use reqwest::Method;
 
 use super::{Broker, Patience, attempts};
 use crate::error::CliError;
@@ -22,16 +22,12 @@ impl Broker {
         existing: Existing,
         patience: Patience,
     ) -> Result<Applied, CliError> {
-        let query: &[_] = match existing {
-            Existing::Replace => &[("replace", "true")],
-            Existing::Refuse => &[],
+        let call = self.to(Method::POST, routes::AGENTS)?.text(routes::REGISTRATION_MEDIA_TYPE, registration);
+        let call = match existing {
+            Existing::Replace => call.with("replace", "true"),
+            Existing::Refuse => call,
         };
-        self.call(patience, Method::POST, routes::AGENTS, query, |request| {
-            request
-                .header(header::CONTENT_TYPE, routes::REGISTRATION_MEDIA_TYPE)
-                .body(registration.to_owned())
-        })
-        .await
+        self.answer(patience, &call).await
     }
 
     pub(crate) async fn agents(
@@ -39,23 +35,26 @@ impl Broker {
         after: Option<&AgentId>,
         patience: Patience,
     ) -> Result<AgentList, CliError> {
-        let mut query = vec![("limit", "100")];
-        query.extend(after.map(|after| ("after", after.as_str())));
-        self.get(patience, routes::AGENTS, &query).await
+        let first = self.to(Method::GET, routes::AGENTS)?.with("limit", "100");
+        let call = match after {
+            Some(after) => first.with("after", after.as_str()),
+            None => first,
+        };
+        self.answer(patience, &call).await
     }
 
     pub(crate) async fn agent(&self, id: &AgentId, patience: Patience) -> Result<Agent, CliError> {
-        self.get(patience, &format!("{}/{id}", routes::AGENTS), &[]).await
+        self.answer(patience, &self.to(Method::GET, &format!("{}/{id}", routes::AGENTS))?).await
     }
 
     pub(crate) async fn disable(&self, id: &AgentId, patience: Patience) -> Result<Disabled, CliError> {
         let path = format!("{}/{id}/disable", routes::AGENTS);
-        self.call(patience, Method::POST, &path, &[], |request| request).await
+        self.answer(patience, &self.to(Method::POST, &path)?).await
     }
 
     pub(crate) async fn enable(&self, id: &AgentId, patience: Patience) -> Result<Agent, CliError> {
         let path = format!("{}/{id}/enable", routes::AGENTS);
-        self.call(patience, Method::POST, &path, &[], |request| request).await
+        self.answer(patience, &self.to(Method::POST, &path)?).await
     }
 
     pub(crate) async fn rotate_token(
@@ -65,8 +64,8 @@ impl Broker {
         patience: Patience,
     ) -> Result<Rotated, CliError> {
         let path = format!("{}/{id}/tokens", routes::AGENTS);
-        self.call(patience, Method::POST, &path, &[], |request| request.json(&RotateRequest { overlap }))
-            .await
+        let call = self.to(Method::POST, &path)?.json(&RotateRequest { overlap })?;
+        self.answer(patience, &call).await
     }
 
     pub(crate) async fn revoke_token(
@@ -76,13 +75,7 @@ impl Broker {
         patience: Patience,
     ) -> Result<(), CliError> {
         let path = format!("{}/{id}/tokens/{token}", routes::AGENTS);
-        let answer = attempts::send(
-            self,
-            patience,
-            async |client| self.request(client, Method::DELETE, &path, &[]),
-            &mut |_| {},
-        )
-        .await?;
+        let answer = attempts::send(self, patience, &self.to(Method::DELETE, &path)?).await?;
         if answer.status.is_success() { Ok(()) } else { Err(answer.refusal(self)) }
     }
 }

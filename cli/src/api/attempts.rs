@@ -7,6 +7,7 @@ use protocol::{Problem, Timestamp};
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::call::Call;
 use super::network::{Connections, causes};
 use super::{Broker, Notice};
 use crate::error::CliError;
@@ -42,59 +43,89 @@ enum Failure {
     TimedOut,
 }
 
-/// Sends what `request` builds until an answer is worth returning or patience ends. `request` is called for
-/// each try, with the client to use.
-pub(super) async fn send<F>(
-    broker: &Broker,
-    patience: Patience,
-    mut request: F,
-    notice: &mut dyn FnMut(Notice<'_>),
-) -> Result<Answer, CliError>
-where
-    F: AsyncFnMut(&reqwest::Client) -> Result<RequestBuilder, CliError>,
-{
-    let deadline = Instant::now() + patience.overall;
-    let mut pause = FIRST_PAUSE;
-    let mut fresh = None;
-    let mut dead_connections = 0_u32;
+/// The tries of one call.
+pub(super) struct Attempts<'a> {
+    broker: &'a Broker,
+    each: Duration,
+    deadline: Instant,
+    pause: Duration,
+    /// What every try but the first uses.
+    fresh: Option<reqwest::Client>,
+    dead_connections: u32,
+}
+
+/// Sends `call` until an answer is worth returning or patience ends.
+pub(super) async fn send(broker: &Broker, patience: Patience, call: &Call) -> Result<Answer, CliError> {
+    let mut attempts = Attempts::begin(broker, patience);
     loop {
-        let client = fresh.as_ref().unwrap_or(&broker.kept);
-        let built = match timeout_at(deadline, request(client)).await {
-            Ok(built) => built?.bearer_auth(broker.settings.bearer.reveal()),
-            Err(_) => return Err(unreachable(broker, "no time was left to send the request")),
-        };
-        let outcome = once(built, (Instant::now() + patience.attempt).min(deadline)).await;
-        let (why, asked_to_wait, last_problem) = match outcome {
-            Ok(answer) if !is_worth_another_try(answer.status) => return Ok(answer),
+        if let Some(answer) = attempts.try_once(call, &mut |_| {}).await? {
+            return Ok(answer);
+        }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn begin(broker: &'a Broker, patience: Patience) -> Self {
+        Self {
+            broker,
+            each: patience.attempt,
+            deadline: Instant::now() + patience.overall,
+            pause: FIRST_PAUSE,
+            fresh: None,
+            dead_connections: 0,
+        }
+    }
+
+    /// What has to be done for a try, within the deadline of all.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        let late = |_| unreachable(self.broker, "no time was left to send the request");
+        timeout_at(self.deadline, work).await.map_err(late)?
+    }
+
+    /// An answer worth returning, or none after the pause that comes before the next try.
+    pub(super) async fn try_once(
+        &mut self,
+        call: &Call,
+        notice: &mut dyn FnMut(Notice<'_>),
+    ) -> Result<Option<Answer>, CliError> {
+        let client = self.fresh.as_ref().unwrap_or(&self.broker.kept);
+        let request = call.request(client).bearer_auth(self.broker.settings.bearer.reveal());
+        let outcome = once(request, (Instant::now() + self.each).min(self.deadline)).await;
+        let (why, asked_to_wait, last_answer) = match outcome {
+            Ok(answer) if !is_worth_another_try(answer.status) => return Ok(Some(answer)),
             Ok(answer) => (format!("HTTP {}", answer.status.as_u16()), answer.retry_after, Some(answer)),
             Err(Failure::Connection(why)) => {
-                dead_connections += 1;
+                self.dead_connections += 1;
                 (why, None, None)
             }
-            Err(Failure::Certificate(why)) => return Err(unreachable(broker, &why)),
+            Err(Failure::Certificate(why)) => return Err(unreachable(self.broker, &why)),
             Err(Failure::TimedOut) => ("no answer in time".to_owned(), None, None),
         };
-        if fresh.is_none() {
-            fresh = Some(broker.settings.network.client(Connections::Fresh)?);
+        if self.fresh.is_none() {
+            self.fresh = Some(self.broker.settings.network.client(Connections::Fresh)?);
         }
         // The kept connection was closed while it lay idle: that says nothing of the broker's health.
-        let at_once = dead_connections == 1 && last_problem.is_none();
+        let at_once = self.dead_connections == 1 && last_answer.is_none();
         let wait = match asked_to_wait {
             _ if at_once => Duration::ZERO,
             Some(asked) => asked.max(jittered(FIRST_PAUSE)),
-            None => jittered(pause),
+            None => jittered(self.pause),
         };
-        if Instant::now() + wait >= deadline {
-            return match last_problem {
-                Some(answer) => Ok(answer),
-                None => Err(unreachable(broker, &why)),
+        if Instant::now() + wait >= self.deadline {
+            return match last_answer {
+                Some(answer) => Ok(Some(answer)),
+                None => Err(unreachable(self.broker, &why)),
             };
         }
         if !at_once {
             notice(Notice::Retrying { why: &why, pause: wait });
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         sleep(wait).await;
+        Ok(None)
     }
 }
 

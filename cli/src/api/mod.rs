@@ -2,6 +2,7 @@
 
 mod agents;
 mod attempts;
+mod call;
 mod network;
 mod probe;
 mod settings;
@@ -13,11 +14,13 @@ use std::time::Duration;
 use protocol::{
     Decision, ElevateRequest, Grant, GrantId, GrantStatus, IdempotencyKey, RevokeCause, Timeline, Ttl, routes,
 };
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, Url};
 use tokio::time::{Instant, sleep};
 
 pub(crate) use self::agents::Existing;
+use self::attempts::Attempts;
 pub(crate) use self::attempts::{Patience, http_date};
+use self::call::Call;
 pub(crate) use self::network::{Connections, Network};
 pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
 use crate::error::CliError;
@@ -109,18 +112,15 @@ impl Broker {
     ) -> Result<Grant, CliError> {
         let approval_deadline = Instant::now() + Duration::from(limits.approval);
         loop {
-            let grant: Grant = attempts::send(
-                self,
-                Patience::elevate(limits.answer.into()),
-                async |client| {
-                    let body = make_request().await?;
-                    let request = self.request(client, Method::POST, routes::GRANTS, &[])?;
-                    Ok(request.header(routes::IDEMPOTENCY_KEY, key.as_str()).json(&body))
-                },
-                &mut notice,
-            )
-            .await?
-            .read(self)?;
+            let mut attempts = Attempts::begin(self, Patience::elevate(limits.answer.into()));
+            let answer = loop {
+                let body = attempts.in_time(make_request()).await?;
+                let call = self.to(Method::POST, routes::GRANTS)?.key(key).json(&body)?;
+                if let Some(answer) = attempts.try_once(&call, &mut notice).await? {
+                    break answer;
+                }
+            };
+            let grant: Grant = answer.read(self)?;
             match standing(&grant) {
                 Standing::Active if grant.credentials.is_some() => return Ok(grant),
                 Standing::Active => {
@@ -171,10 +171,8 @@ impl Broker {
         body: &ElevateRequest,
         patience: Patience,
     ) -> Result<Decision, CliError> {
-        self.call(patience, Method::POST, routes::GRANTS, &[("dry_run", "true")], |request| {
-            request.json(body)
-        })
-        .await
+        let call = self.to(Method::POST, routes::GRANTS)?.with("dry_run", "true").json(body)?;
+        self.answer(patience, &call).await
     }
 
     /// Gives back. A grant that has ended, and one that the broker does not know, are successes.
@@ -184,15 +182,16 @@ impl Broker {
         cause: RevokeCause,
         patience: Patience,
     ) -> Result<Revoked, CliError> {
-        let cause = cause.to_string();
-        let (path, key) = match which {
-            Revocable::Id(id) => (format!("{}/{id}", routes::GRANTS), None),
-            Revocable::Key(key) => (routes::GRANTS.to_owned(), Some(key.as_str())),
+        let path = match which {
+            Revocable::Id(id) => format!("{}/{id}", routes::GRANTS),
+            Revocable::Key(_) => routes::GRANTS.to_owned(),
         };
-        let mut query = vec![("cause", cause.as_str())];
-        query.extend(key.map(|key| ("idempotency_key", key)));
-        let answer: Result<Grant, _> =
-            self.call(patience, Method::DELETE, &path, &query, |request| request).await;
+        let call = self.to(Method::DELETE, &path)?.with("cause", &cause.to_string());
+        let call = match which {
+            Revocable::Id(_) => call,
+            Revocable::Key(key) => call.with("idempotency_key", key.as_str()),
+        };
+        let answer: Result<Grant, _> = self.answer(patience, &call).await;
         match answer {
             Ok(grant) if grant.status.is_final() => Ok(Revoked::Gone(Box::new(grant))),
             Ok(grant) => Ok(Revoked::Accepted(Box::new(grant))),
@@ -204,13 +203,8 @@ impl Broker {
 
     /// One beat, tried once (and once more at once if the kept connection was dead).
     pub(crate) async fn heartbeat(&self, id: &GrantId, key: &IdempotencyKey) -> Result<Beat, CliError> {
-        let path = format!("{}/{id}/heartbeat", routes::GRANTS);
-        let patience = Patience::within(Patience::ATTEMPT);
-        let answer: Result<Grant, _> = self
-            .call(patience, Method::POST, &path, &[], |request| {
-                request.header(routes::IDEMPOTENCY_KEY, key.as_str())
-            })
-            .await;
+        let call = self.to(Method::POST, &format!("{}/{id}/heartbeat", routes::GRANTS))?.key(key);
+        let answer: Result<Grant, _> = self.answer(Patience::within(Patience::ATTEMPT), &call).await;
         match answer {
             Ok(_) => Ok(Beat::Alive),
             Err(CliError::Problem(problem)) if matches!(problem.status, 404 | 409 | 410) => {
@@ -221,55 +215,19 @@ impl Broker {
     }
 
     pub(crate) async fn grant(&self, id: &GrantId, patience: Patience) -> Result<Grant, CliError> {
-        self.get(patience, &format!("{}/{id}", routes::GRANTS), &[]).await
+        self.answer(patience, &self.to(Method::GET, &format!("{}/{id}", routes::GRANTS))?).await
     }
 
     pub(crate) async fn timeline(&self, id: &GrantId, patience: Patience) -> Result<Timeline, CliError> {
-        self.get(patience, &format!("{}/{id}/timeline", routes::GRANTS), &[]).await
+        self.answer(patience, &self.to(Method::GET, &format!("{}/{id}/timeline", routes::GRANTS))?).await
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(
+    async fn answer<T: serde::de::DeserializeOwned>(
         &self,
         patience: Patience,
-        path: &str,
-        query: &[(&str, &str)],
+        call: &Call,
     ) -> Result<T, CliError> {
-        self.call(patience, Method::GET, path, query, |request| request).await
-    }
-
-    async fn call<T: serde::de::DeserializeOwned>(
-        &self,
-        patience: Patience,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        finish: impl Fn(RequestBuilder) -> RequestBuilder,
-    ) -> Result<T, CliError> {
-        attempts::send(
-            self,
-            patience,
-            async |client| Ok(finish(self.request(client, method.clone(), path, query)?)),
-            &mut |_| {},
-        )
-        .await?
-        .read(self)
-    }
-
-    fn request(
-        &self,
-        client: &Client,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<RequestBuilder, CliError> {
-        let mut url = self
-            .base
-            .join(path.trim_start_matches('/'))
-            .map_err(|error| CliError::unexpected(format!("the path `{path}`: {error}")))?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        Ok(client.request(method, url))
+        attempts::send(self, patience, call).await?.read(self)
     }
 }
 

@@ -15,13 +15,7 @@ pub(crate) struct Ready {
 
 impl Broker {
     pub(crate) async fn ready(&self, patience: Patience) -> Result<Ready, CliError> {
-        let answer = attempts::send(
-            self,
-            patience,
-            async |client| self.request(client, Method::GET, "/readyz", &[]),
-            &mut |_| {},
-        )
-        .await?;
+        let answer = attempts::send(self, patience, &self.to(Method::GET, "/readyz")?).await?;
         Ok(Ready { status: answer.status.as_u16(), date: answer.date.as_deref().and_then(http_date) })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use protocol::{IdempotencyKey, RevokeCause, Secret};
 
-use super::{Broker, Network, Notice, Patience, Revocable, Revoked, Settings, attempts, settings};
+use super::{Broker, Network, Notice, Patience, Revocable, Revoked, Settings, attempts::Attempts, settings};
 use crate::environment::Env;
 
 fn broker(listener: &TcpListener) -> Broker {
@@ -70,14 +70,16 @@ async fn the_first_retry_after_a_dead_connection_has_no_pause_and_the_next_ones_
         answer(&listener.accept().unwrap().0, "204 No Content", "");
     });
     let mut pauses = 0;
-    let answer = attempts::send(
-        &broker,
-        Patience::within(Duration::from_secs(10)),
-        async |client| broker.request(client, reqwest::Method::GET, "/readyz", &[]),
-        &mut |notice| pauses += usize::from(matches!(notice, Notice::Retrying { .. })),
-    )
-    .await;
-    assert_eq!((answer.unwrap().status.as_u16(), pauses), (204, 1));
+    let mut attempts = Attempts::begin(&broker, Patience::within(Duration::from_secs(10)));
+    let call = broker.to(reqwest::Method::GET, "/readyz").unwrap();
+    let answer = loop {
+        let mut notice =
+            |notice: Notice<'_>| pauses += usize::from(matches!(notice, Notice::Retrying { .. }));
+        if let Some(answer) = attempts.try_once(&call, &mut notice).await.unwrap() {
+            break answer;
+        }
+    };
+    assert_eq!((answer.status.as_u16(), pauses), (204, 1));
     server.join().unwrap();
 }
 

@@ -117,7 +117,11 @@ async fn minted(report: &mut Report<'_>, identity: &Identity, env: &Env) {
                 claims.issuer().unwrap_or("none"),
                 claims.all().get("sub").and_then(serde_json::Value::as_str).unwrap_or("none"),
                 claims.audiences().join(", "),
-                left.map_or("no deadline".to_owned(), |secs| format!("good for {secs}s")),
+                match left {
+                    None => "no deadline".to_owned(),
+                    Some(secs @ ..=7200) => format!("good for {secs}s"),
+                    Some(_) => "good for more than 2h".to_owned(),
+                },
             );
             match identity.check(&claims, audience, now) {
                 Ok(()) => report.fine("oidc", &words),
