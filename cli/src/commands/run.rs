@@ -283,9 +283,7 @@ impl Failed {
         match self {
             Self::NotStarted(error) => {
                 output.line(Mark::Failed, "run", &error.to_string());
-                if let Some(hint) = error.hint() {
-                    output.hint(hint);
-                }
+                output.hint(error.hint());
                 Ok(Finish::with(i32::from(error.exit().code())))
             }
             Self::Unsafe(error) => Err(error),

@@ -41,20 +41,15 @@ pub(crate) struct NotStarted {
 impl NotStarted {
     /// 127 when it was not found, otherwise 126, as a shell.
     pub(crate) fn exit(&self) -> Exit {
-        match self.source.kind() {
-            io::ErrorKind::NotFound => Exit::NotFound,
-            _ => Exit::CannotExecute,
-        }
+        if self.source.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::CannotExecute }
     }
 
     /// What to do about it.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        match self.source.kind() {
-            io::ErrorKind::NotFound => {
-                Some("is it installed, is its folder in PATH, does its `#!` line name a program that exists?")
-            }
-            io::ErrorKind::PermissionDenied => Some("is it a file with execute permission (`chmod +x`)?"),
-            _ => None,
+    pub(crate) fn hint(&self) -> &'static str {
+        if self.source.kind() == io::ErrorKind::NotFound {
+            "is it installed, is its folder in PATH, and if it is a script, is the program of its `#!` line there?"
+        } else {
+            "is it a program or a script with a `#!` line, and may it be executed (`chmod +x`)?"
         }
     }
 }

@@ -77,11 +77,12 @@ impl Signals {
 }
 
 fn sender(origin: &Origin) -> Sender {
-    match origin.cause {
-        Cause::Kernel => Sender::Terminal,
-        // Not every kernel says: then what can have come from the terminal is taken to have.
-        Cause::Unknown if terminal::in_foreground() => Sender::Terminal,
-        _ => Sender::Process,
+    // Not every kernel says: then what can have come from the terminal is taken to have.
+    let unknown_but_typed = || matches!(origin.cause, Cause::Unknown) && terminal::in_foreground();
+    if matches!(origin.cause, Cause::Kernel) || unknown_but_typed() {
+        Sender::Terminal
+    } else {
+        Sender::Process
     }
 }
 

@@ -1,16 +1,13 @@
 //! However a step ends: is its exit code ours, and is its grant gone?
-#![cfg(target_os = "linux")]
-
-mod fake_broker;
-mod stepping;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 
-use fake_broker::{Call, FakeBroker, Fault, Seen};
+use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
+use crate::stepping::{Running, Wrapper, files_in};
 use protocol::ErrorCode;
-use stepping::{Wrapper, files_in};
 
-fn run(broker: &FakeBroker, step: &[&str]) -> stepping::Finished {
+fn run(broker: &FakeBroker, step: &[&str]) -> crate::stepping::Finished {
     let mut arguments = vec!["--"];
     arguments.extend(step);
     Wrapper::new(broker, &arguments).finish()
@@ -109,45 +106,38 @@ fn the_step_gets_its_credentials_and_none_of_ours() {
     let has = |name: &str| finished.stdout.lines().any(|line| line.starts_with(&format!("{name}=")));
     assert!(has("HARMLESS"));
     assert!(finished.stdout.contains("CLOUDANIX_GRANT_ID=elev-0000000000000001\n"), "{}", finished.stdout);
-    assert!(finished.stdout.contains(&format!("CLOUDANIX_GRANT_TOKEN={}\n", fake_broker::GRANT_TOKEN)));
+    assert!(
+        finished.stdout.contains(&format!("CLOUDANIX_GRANT_TOKEN={}\n", crate::fake_broker::GRANT_TOKEN))
+    );
     for name in ["CLOUDANIX_AUTH_TOKEN", "ACTIONS_RUNTIME_TOKEN", "SYSTEM_ACCESSTOKEN"] {
         assert!(!has(name), "{name}");
     }
+}
+
+const PATIENT: &str = "until test -e go; do sleep 0.01; done; exit 5";
+
+/// Lets the step end once the wrapper has said this.
+fn let_go_after(mut running: Running, said: &str) -> Option<i32> {
+    let mut lines = BufReader::new(running.child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(said)), "{said}");
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    assert!(lines.any(|line| line.unwrap().contains("revoke")));
+    running.status().code()
 }
 
 #[test]
 fn a_heartbeat_that_is_refused_is_told_and_the_step_goes_on() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
-    let running =
-        Wrapper::new(&broker, &["--", "sh", "-c", "until test -e go; do sleep 0.01; done; exit 5"]).start();
+    let running = Wrapper::new(&broker, &["--", "sh", "-c", PATIENT]).start();
     broker.wait("a heartbeat", |books| books.heartbeats() == 1);
     broker.end_all();
-    broker.wait("the refused heartbeat", |books| books.heartbeats() == 2);
-    fs::write(running.folder.path().join("go"), "").unwrap();
-    let finished = running.finish();
-    finished.assert_code(5);
-    assert!(finished.stderr.contains("the grant has ended"), "{}", finished.stderr);
+    assert_eq!(let_go_after(running, "the grant has ended"), Some(5));
 }
 
 #[test]
 fn the_deadline_is_told_and_the_step_goes_on() {
     let broker = FakeBroker::start();
-    let mut wrapper = Wrapper::new(&broker, &[]);
-    wrapper.command.args(["--", "sh", "-c", "until test -e go; do sleep 0.01; done; exit 5"]);
-    let arguments: Vec<_> = wrapper.command.get_args().map(|argument| argument.to_owned()).collect();
-    let mut short = std::process::Command::new("setsid");
-    short.args(
-        arguments.iter().map(|argument| if argument == "15m" { "1s".as_ref() } else { argument.as_os_str() }),
-    );
-    for (name, value) in wrapper.command.get_envs() {
-        short.env(name, value.unwrap());
-    }
-    short.current_dir(wrapper.folder.path()).stderr(std::process::Stdio::piped());
-    let mut child = short.spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    assert!(lines.any(|line| line.unwrap().contains("reached its deadline")));
-    fs::write(wrapper.folder.path().join("go"), "").unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(5));
-    drop(lines);
+    let running = Wrapper::for_ttl("1s", &broker, &["--", "sh", "-c", PATIENT]).start();
+    assert_eq!(let_go_after(running, "reached its deadline"), Some(5));
 }

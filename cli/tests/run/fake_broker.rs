@@ -14,14 +14,15 @@ use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Gran
 use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
 
 /// Long enough for a loaded machine, and never slept for.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// What every grant's token ends with.
-pub const GRANT_TOKEN: &str = "eyJhbGciOiJFZERTQSJ9.Z3JhbnQ/dG9rZW4+b2Y=.c2lnbmF0dXJlLW9mLXRoZS1icm9rZXI";
+/// The token of every grant.
+pub(crate) const GRANT_TOKEN: &str =
+    "eyJhbGciOiJFZERTQSJ9.Z3JhbnQ/dG9rZW4+b2Y=.c2lnbmF0dXJlLW9mLXRoZS1icm9rZXI";
 
 /// What the broker does instead of answering as it should. Each is used up by one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Does what was asked; the connection breaks before the answer.
     LoseReply,
     /// The connection breaks and nothing was done.
@@ -34,7 +35,7 @@ pub enum Fault {
 
 /// The calls that faults are planned for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Call {
+pub(crate) enum Call {
     Elevate,
     Revoke,
     Heartbeat,
@@ -42,29 +43,28 @@ pub enum Call {
 
 /// What the broker has seen, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     Elevate,
     Revoke { cause: String },
     Heartbeat,
 }
 
 #[derive(Default)]
-pub struct Books {
-    pub grants: Vec<(IdempotencyKey, Grant)>,
-    pub seen: Vec<Seen>,
+pub(crate) struct Books {
+    pub(crate) grants: Vec<(IdempotencyKey, Grant)>,
+    pub(crate) seen: Vec<Seen>,
     faults: HashMap<Call, Vec<Fault>>,
     down: bool,
     heartbeat_seconds: Option<u32>,
-    token: Option<String>,
 }
 
 impl Books {
     /// Grants that give a permission now.
-    pub fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.grants.iter().filter(|(_, grant)| grant.status == GrantStatus::Active).count()
     }
 
-    pub fn causes(&self) -> Vec<&str> {
+    pub(crate) fn causes(&self) -> Vec<&str> {
         self.seen
             .iter()
             .filter_map(|seen| match seen {
@@ -75,23 +75,23 @@ impl Books {
     }
 
     /// How many grants are live, and why those that are not were given back.
-    pub fn outcome(&self) -> (usize, Vec<&str>) {
+    pub(crate) fn outcome(&self) -> (usize, Vec<&str>) {
         (self.live(), self.causes())
     }
 
-    pub fn heartbeats(&self) -> usize {
+    pub(crate) fn heartbeats(&self) -> usize {
         self.seen.iter().filter(|seen| **seen == Seen::Heartbeat).count()
     }
 }
 
 #[derive(Clone)]
-pub struct FakeBroker {
-    pub url: String,
+pub(crate) struct FakeBroker {
+    pub(crate) url: String,
     shared: Arc<(Mutex<Books>, Condvar)>,
 }
 
 impl FakeBroker {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let shared: Arc<(Mutex<Books>, Condvar)> = Arc::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -113,13 +113,13 @@ impl FakeBroker {
         broker
     }
 
-    pub fn books(&self) -> MutexGuard<'_, Books> {
+    pub(crate) fn books(&self) -> MutexGuard<'_, Books> {
         self.shared.0.lock().unwrap()
     }
 
     /// Waits until `condition` holds; fails the test when it does not come to that.
     #[track_caller]
-    pub fn wait(&self, what: &str, condition: impl Fn(&Books) -> bool) {
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Books) -> bool) {
         let deadline = Instant::now() + SOON;
         let mut books = self.books();
         while !condition(&books) {
@@ -130,27 +130,22 @@ impl FakeBroker {
     }
 
     /// The next requests of this kind meet these faults.
-    pub fn plan(&self, call: Call, faults: &[Fault]) {
+    pub(crate) fn plan(&self, call: Call, faults: &[Fault]) {
         self.books().faults.entry(call).or_default().extend(faults);
     }
 
     /// From now on every connection breaks, or no longer.
-    pub fn set_down(&self, down: bool) {
+    pub(crate) fn set_down(&self, down: bool) {
         self.books().down = down;
     }
 
     /// What grants from now on ask of their holders.
-    pub fn set_heartbeat_seconds(&self, seconds: u32) {
+    pub(crate) fn set_heartbeat_seconds(&self, seconds: u32) {
         self.books().heartbeat_seconds = Some(seconds);
     }
 
-    /// What grants from now on carry instead of [`GRANT_TOKEN`].
-    pub fn set_token(&self, token: &str) {
-        self.books().token = Some(token.to_owned());
-    }
-
     /// An operator ends all grants.
-    pub fn end_all(&self) {
+    pub(crate) fn end_all(&self) {
         for (_, grant) in &mut self.books().grants {
             grant.status = GrantStatus::Revoked;
         }
@@ -230,7 +225,6 @@ async fn elevate(State(broker): State<FakeBroker>, headers: HeaderMap, body: Str
 
 fn new_grant(number: u8, request: &ElevateRequest, books: &Books) -> Grant {
     let now = Timestamp::from_secs(1_780_927_214);
-    let token = books.token.clone().unwrap_or_else(|| GRANT_TOKEN.to_owned());
     Grant {
         id: GrantId::from_random([0, 0, 0, 0, 0, 0, 0, number]),
         status: GrantStatus::Active,
@@ -247,7 +241,7 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &Books) -> Grant {
         heartbeat_seconds: request.heartbeat.then_some(books.heartbeat_seconds.unwrap_or(10)),
         provenance: Provenance::default(),
         reason: request.reason.clone(),
-        credentials: Some(Credentials::Token { token: Secret::new(token) }),
+        credentials: Some(Credentials::Token { token: Secret::new(GRANT_TOKEN) }),
     }
 }
 

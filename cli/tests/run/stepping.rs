@@ -13,26 +13,34 @@ use protocol::AuthToken;
 use crate::fake_broker::{FakeBroker, SOON};
 
 /// The binary in an environment of its own, without a terminal.
-pub struct Wrapper {
-    pub command: Command,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Wrapper {
+    pub(crate) command: Command,
+    pub(crate) folder: tempfile::TempDir,
 }
 
-pub fn auth_token() -> AuthToken {
+pub(crate) fn auth_token() -> AuthToken {
     AuthToken::from_random([1; 6], [2; 24])
 }
 
 impl Wrapper {
-    pub fn new(broker: &FakeBroker, arguments: &[&str]) -> Self {
+    pub(crate) fn new(broker: &FakeBroker, arguments: &[&str]) -> Self {
         Self::through(&["setsid"], broker, arguments)
     }
 
+    pub(crate) fn for_ttl(ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
+        Self::build(&["setsid"], ttl, broker, arguments)
+    }
+
     /// The wrapper started by another program.
-    pub fn through(launcher: &[&str], broker: &FakeBroker, arguments: &[&str]) -> Self {
+    pub(crate) fn through(launcher: &[&str], broker: &FakeBroker, arguments: &[&str]) -> Self {
+        Self::build(launcher, "15m", broker, arguments)
+    }
+
+    fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(launcher[0]);
         command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
-        command.args(["run", "--policy", "orders-read", "--ttl", "15m"]).args(arguments);
+        command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("TMPDIR", folder.path()).env("CLOUDANIX_URL", &broker.url);
         command.env("CLOUDANIX_AGENT_ID", "test-agent");
@@ -42,46 +50,46 @@ impl Wrapper {
         Self { command, folder }
     }
 
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub fn start(mut self) -> Running {
+    pub(crate) fn start(mut self) -> Running {
         let child = self.command.spawn().unwrap();
         Running { child, folder: self.folder }
     }
 
-    pub fn finish(self) -> Finished {
+    pub(crate) fn finish(self) -> Finished {
         self.start().finish()
     }
 }
 
 /// A wrapper that runs.
-pub struct Running {
-    pub child: Child,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) folder: tempfile::TempDir,
 }
 
-pub struct Finished {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Running {
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.child.id().cast_signed()
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         kill(self.pid(), signal);
     }
 
     /// The pid that the step wrote into this file of its folder.
     #[track_caller]
-    pub fn pid_in(&self, file: &str) -> i32 {
+    pub(crate) fn pid_in(&self, file: &str) -> i32 {
         let path = self.folder.path().join(file);
         eventually(&format!("a pid in {}", path.display()), || {
             fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))?.trim().parse().ok()
@@ -89,13 +97,13 @@ impl Running {
     }
 
     #[track_caller]
-    pub fn keeper(&self) -> i32 {
+    pub(crate) fn keeper(&self) -> i32 {
         eventually("a keeper", || keeper_of(self.pid()))
     }
 
     /// Waits for the end, with all that was printed.
     #[track_caller]
-    pub fn finish(mut self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         let mut stdout = self.child.stdout.take();
         let reader = std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -112,27 +120,27 @@ impl Running {
 
     /// Waits for the end of the wrapper only: others may still hold its outputs open.
     #[track_caller]
-    pub fn status(&mut self) -> ExitStatus {
+    pub(crate) fn status(&mut self) -> ExitStatus {
         eventually("the wrapper's end", || self.child.try_wait().unwrap())
     }
 }
 
 impl Finished {
     #[track_caller]
-    pub fn assert_code(&self, code: i32) -> &Self {
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{:?}: {}", self.status.signal(), self.stderr);
         self
     }
 }
 
-pub fn kill(pid: i32, signal: &str) {
+pub(crate) fn kill(pid: i32, signal: &str) {
     let done = Command::new("kill").args(["-s", signal, "--", &pid.to_string()]).status().unwrap();
     assert!(done.success(), "kill -{signal} {pid}");
 }
 
 /// Polls until there is an answer; fails the test when none comes.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
     loop {
         if let Some(found) = look() {
@@ -144,22 +152,22 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[track_caller]
-pub fn wait_until_gone(pid: i32) {
+pub(crate) fn wait_until_gone(pid: i32) {
     eventually(&format!("the end of process {pid}"), || is_gone(pid).then_some(()));
 }
 
 /// Not there, or a zombie that waits for a parent of somebody else's.
-pub fn is_gone(pid: i32) -> bool {
+pub(crate) fn is_gone(pid: i32) -> bool {
     state_of(pid).is_none_or(|state| state == 'Z')
 }
 
 /// `R`, `S`, `T` (stopped), `Z`, …
-pub fn state_of(pid: i32) -> Option<char> {
+pub(crate) fn state_of(pid: i32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
 }
 
-pub fn children_of(pid: i32) -> Vec<i32> {
+pub(crate) fn children_of(pid: i32) -> Vec<i32> {
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
         .unwrap_or_default()
         .split_whitespace()
@@ -167,13 +175,13 @@ pub fn children_of(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-pub fn keeper_of(pid: i32) -> Option<i32> {
+pub(crate) fn keeper_of(pid: i32) -> Option<i32> {
     children_of(pid).into_iter().find(|child| {
         fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| line.ends_with(b"\0keeper\0"))
     })
 }
 
 /// Every file below `folder`.
-pub fn files_in(folder: &Path) -> Vec<String> {
+pub(crate) fn files_in(folder: &Path) -> Vec<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -1,0 +1,12 @@
+//! Does `run` behave as if it were not there, and does it give back whatever happens? The real binary around
+//! real steps, against a broker that misbehaves as it is told.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up has failed")]
+
+mod ends;
+mod fake_broker;
+mod keeper;
+mod output;
+mod signals;
+mod stepping;
+mod terminal;

@@ -1,0 +1,83 @@
+//! Do the step's input and output pass as if we were not there, except for the secrets?
+
+use std::io::{Read as _, Write as _};
+use std::process::Stdio;
+
+use crate::fake_broker::{FakeBroker, GRANT_TOKEN};
+use crate::stepping::{Wrapper, kill};
+
+#[test]
+fn standard_input_reaches_the_step() {
+    for redact in ["never", "always"] {
+        let broker = FakeBroker::start();
+        let mut wrapper = Wrapper::new(&broker, &["--redact", redact, "--", "cat"]);
+        wrapper.command.stdin(Stdio::piped());
+        let mut running = wrapper.start();
+        let mut stdin = running.child.stdin.take().unwrap();
+        let sent = "line\n".repeat(100_000);
+        let expected = sent.clone();
+        let writer = std::thread::spawn(move || stdin.write_all(sent.as_bytes()).unwrap());
+        let finished = running.finish();
+        writer.join().unwrap();
+        finished.assert_code(0);
+        assert!(finished.stdout == expected, "{redact}: {} bytes came", finished.stdout.len());
+    }
+}
+
+#[test]
+fn when_the_reader_leaves_the_step_ends_of_a_broken_pipe() {
+    for redact in ["never", "always"] {
+        let broker = FakeBroker::start();
+        let mut running = Wrapper::new(&broker, &["--redact", redact, "--", "yes"]).start();
+        let mut first = [0; 4];
+        running.child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"y\ny\n");
+        running.finish().assert_code(128 + 13);
+        assert_eq!(broker.books().outcome(), (0, vec!["signal:13"]), "{redact}");
+    }
+}
+
+#[test]
+fn secrets_are_taken_out_where_nobody_else_masks_them() {
+    let broker = FakeBroker::start();
+    let step = "echo out: $CLOUDANIX_GRANT_TOKEN; echo err: $CLOUDANIX_GRANT_TOKEN >&2; printf x$CLOUDANIX_GRANT_TOKEN | base64 -w0";
+    let finished = Wrapper::new(&broker, &["--", "sh", "-c", step]).finish();
+    finished.assert_code(0);
+    assert!(finished.stdout.starts_with("out: ***\n"), "{}", finished.stdout);
+    assert!(finished.stdout.lines().nth(1).unwrap().contains("***"), "{}", finished.stdout);
+    assert!(finished.stderr.contains("err: ***\n"), "{}", finished.stderr);
+    assert!(!format!("{}{}", finished.stdout, finished.stderr).contains(GRANT_TOKEN));
+}
+
+#[test]
+fn where_the_platform_masks_the_secret_is_registered_before_the_step_starts() {
+    let broker = FakeBroker::start();
+    let step = "echo started >&2; echo $CLOUDANIX_GRANT_TOKEN";
+    let finished = Wrapper::new(&broker, &["--", "sh", "-c", step]).env("GITHUB_ACTIONS", "true").finish();
+    finished.assert_code(0);
+    let mask = finished.stderr.find(&format!("::add-mask::{GRANT_TOKEN}\n")).unwrap();
+    assert!(mask < finished.stderr.find("started").unwrap(), "{}", finished.stderr);
+    assert_eq!(finished.stdout, format!("{GRANT_TOKEN}\n"), "untouched: the platform hides it");
+}
+
+#[test]
+fn a_descendant_that_keeps_the_output_open_does_not_keep_us() {
+    let broker = FakeBroker::start();
+    let step = "sleep 600 & echo $! > pid; printf 'no line end'; exit 6";
+    let running = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).start();
+    let sleeping = running.pid_in("pid");
+    let finished = running.finish();
+    finished.assert_code(6);
+    assert_eq!(finished.stdout, "no line end");
+    kill(sleeping, "KILL");
+}
+
+#[test]
+fn what_the_step_wrote_last_is_not_lost() {
+    let broker = FakeBroker::start();
+    let step = "head -c 3000000 /dev/zero | tr '\\0' x; printf end";
+    let finished = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).finish();
+    finished.assert_code(0);
+    assert_eq!(finished.stdout.len(), 3_000_003);
+    assert!(finished.stdout.ends_with("xend"));
+}

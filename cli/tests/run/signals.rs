@@ -1,0 +1,154 @@
+//! Whatever signal comes: is it passed on, and is the grant given back at the same time?
+
+use std::fs;
+
+use crate::fake_broker::{Call, FakeBroker, Fault};
+use crate::stepping::{Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
+
+/// A step that notes each signal and goes on until there is a file `go`.
+const DEAF: &str = "for s in INT TERM HUP QUIT USR1; do trap \"echo $s >> heard\" $s; done; \
+                    echo $$ > pid; until test -e go; do sleep 0.01; done; exit 4";
+
+fn start(broker: &FakeBroker, step: &str) -> (Running, i32) {
+    let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();
+    let pid = running.pid_in("pid");
+    (running, pid)
+}
+
+fn heard(running: &Running) -> String {
+    fs::read_to_string(running.folder.path().join("heard")).unwrap_or_default()
+}
+
+fn let_go(running: &Running) {
+    fs::write(running.folder.path().join("go"), "").unwrap();
+}
+
+#[test]
+fn a_signal_ends_the_step_and_gives_back() {
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
+        let broker = FakeBroker::start();
+        // No `exec`: the shell's own child is in the step's group and has to be told as well.
+        let (running, step) = start(&broker, "echo $$ > pid; sleep 600; exit 9");
+        let sleeping = eventually("the step's child", || crate::stepping::children_of(step).first().copied());
+        running.signal(name);
+        let finished = running.finish();
+        assert_eq!(broker.books().outcome(), (0, vec![format!("interrupted:{number}").as_str()]), "{name}");
+        finished.assert_code(128 + number);
+        wait_until_gone(sleeping);
+    }
+}
+
+#[test]
+fn a_step_that_ignores_signals_loses_its_grant_and_keeps_its_exit_code() {
+    let broker = FakeBroker::start();
+    let (running, step) = start(&broker, DEAF);
+    running.signal("TERM");
+    broker.wait("the revoke", |books| books.live() == 0);
+    eventually("the signal", || (heard(&running) == "TERM\n").then_some(()));
+    assert!(!is_gone(step), "the step goes on");
+    running.signal("INT");
+    eventually("the second signal", || (heard(&running) == "TERM\nINT\n").then_some(()));
+    let_go(&running);
+    running.finish().assert_code(4);
+    assert_eq!(broker.books().causes(), ["interrupted:15"], "given back once");
+}
+
+#[test]
+fn a_message_to_the_step_is_no_request_to_end() {
+    let broker = FakeBroker::start();
+    let (running, _) = start(&broker, DEAF);
+    running.signal("USR1");
+    eventually("the message", || (heard(&running) == "USR1\n").then_some(()));
+    assert_eq!(broker.books().live(), 1);
+    let_go(&running);
+    running.finish().assert_code(4);
+}
+
+#[test]
+fn a_platform_that_interrupts_then_terminates_then_kills_finds_nothing_live() {
+    let broker = FakeBroker::start();
+    let (mut running, step) = start(&broker, DEAF);
+    let keeper = running.keeper();
+    running.signal("INT");
+    broker.wait("the revoke", |books| books.live() == 0);
+    eventually("the interrupt", || (heard(&running) == "INT\n").then_some(()));
+    running.signal("TERM");
+    eventually("the request to end", || (heard(&running) == "INT\nTERM\n").then_some(()));
+    running.signal("KILL");
+    running.status();
+    wait_until_gone(keeper);
+    assert_eq!(broker.books().live(), 0);
+    let_go(&running);
+    wait_until_gone(step);
+}
+
+#[test]
+fn a_platform_that_kills_before_the_revoke_is_through_finds_nothing_live() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Revoke, &[Fault::Break, Fault::Break, Fault::Break]);
+    let (mut running, step) = start(&broker, DEAF);
+    running.signal("INT");
+    running.signal("TERM");
+    running.signal("KILL");
+    running.status();
+    broker.wait("the keeper's revoke", |books| books.live() == 0);
+    let_go(&running);
+    wait_until_gone(step);
+}
+
+#[test]
+fn a_signal_while_the_grant_is_asked_for_gives_it_back() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Elevate, &[Fault::Hang]);
+    let running = Wrapper::new(&broker, &["--", "touch", "started"]).start();
+    broker.wait("the request", |books| books.live() == 1);
+    running.signal("TERM");
+    let finished = running.finish();
+    finished.assert_code(143);
+    assert_eq!(broker.books().outcome(), (0, vec!["interrupted:15"]));
+    assert_eq!(crate::stepping::files_in(finished.folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_signal_that_our_parent_ignores_stays_ignored() {
+    let broker = FakeBroker::start();
+    let arguments = [
+        "--",
+        "sh",
+        "-c",
+        "echo $$ > pid; until test -e go; do sleep 0.01; done; grep SigIgn /proc/self/status",
+    ];
+    let running = Wrapper::through(&["setsid", "nohup"], &broker, &arguments).start();
+    running.pid_in("pid");
+    running.signal("HUP");
+    running.signal("HUP");
+    assert_eq!(broker.books().live(), 1);
+    let_go(&running);
+    let finished = running.finish();
+    finished.assert_code(0);
+    assert!(finished.stdout.trim_end().ends_with('1'), "the step ignores it too: {}", finished.stdout);
+    assert_eq!(broker.books().causes(), ["exit:0"]);
+}
+
+#[test]
+fn while_the_broker_is_away_a_signal_hands_over_to_the_keeper_at_once() {
+    let broker = FakeBroker::start();
+    let (running, step) = start(&broker, DEAF);
+    let keeper = keeper_of(running.pid()).unwrap();
+    broker.set_down(true);
+    kill(step, "KILL");
+    // As often as it takes: the first may come while the step is still there.
+    let mut running = running;
+    let code = eventually("the wrapper's end", || {
+        if let Some(status) = running.child.try_wait().unwrap() {
+            return Some(status.code());
+        }
+        running.signal("TERM");
+        None
+    });
+    assert_eq!(code, Some(137));
+    assert!(!is_gone(keeper), "it goes on");
+    broker.set_down(false);
+    broker.wait("the keeper's revoke", |books| books.live() == 0);
+    wait_until_gone(keeper);
+}

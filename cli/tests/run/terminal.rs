@@ -1,0 +1,195 @@
+//! With a real terminal: do Ctrl-C, Ctrl-Z and full-screen programs work as if we were not there?
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::fake_broker::FakeBroker;
+use crate::stepping::{Running, Wrapper, children_of, eventually, kill, state_of};
+
+/// Gives the command a terminal of its own, with what comes on standard input typed into it; says how it
+/// ended on the last line.
+const PTY: &str = r#"
+import os, pty, select, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+open("leader", "w").write("%d\n" % pid)
+while True:
+    ready, _, _ = select.select([terminal, 0], [], [], 60)
+    if not ready: break
+    if 0 in ready:
+        typed = os.read(0, 1024)
+        if typed: os.write(terminal, typed)
+    if terminal in ready:
+        try: shown = os.read(terminal, 4096)
+        except OSError: break
+        if not shown: break
+        os.write(1, shown)
+_, status = os.waitpid(pid, 0)
+print("\nended:", os.waitstatus_to_exitcode(status))
+"#;
+
+fn in_terminal(broker: &FakeBroker, arguments: &[&str]) -> (Running, std::process::ChildStdin) {
+    let mut wrapper = Wrapper::through(&["python3", "-c", PTY], broker, arguments);
+    wrapper.command.stdin(Stdio::piped());
+    let mut running = wrapper.start();
+    let keyboard = running.child.stdin.take().unwrap();
+    (running, keyboard)
+}
+
+fn type_in(keyboard: &mut std::process::ChildStdin, text: &str) {
+    std::io::Write::write_all(keyboard, text.as_bytes()).unwrap();
+}
+
+/// Reads what is shown until `text` is there.
+fn read_until(shown: &mut impl std::io::Read, text: &str) {
+    let mut screen = Vec::new();
+    while !String::from_utf8_lossy(&screen).contains(text) {
+        let mut some = [0; 1024];
+        let read = shown.read(&mut some).unwrap();
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&screen));
+        screen.extend_from_slice(&some[..read]);
+    }
+}
+
+/// The foreground process group of the terminal of `pid`, and the group of `pid` itself.
+fn groups(pid: i32) -> (i32, i32) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<i32> = stat
+        .rsplit_once(") ")
+        .unwrap()
+        .1
+        .split(' ')
+        .skip(1)
+        .take(5)
+        .map(|field| field.parse().unwrap())
+        .collect();
+    (fields[4], fields[1])
+}
+
+#[test]
+fn the_step_is_in_the_foreground_of_the_terminal() {
+    let broker = FakeBroker::start();
+    let step =
+        "echo $$ > pid; test -t 0 && test -t 1 && test -t 2 || exit 9; read line; test \"$line\" = typed";
+    let (running, mut keyboard) = in_terminal(&broker, &["--", "sh", "-c", step]);
+    let (foreground, own) = groups(running.pid_in("pid"));
+    assert_eq!(foreground, own);
+    type_in(&mut keyboard, "typed\n");
+    let finished = running.finish();
+    assert!(finished.stdout.ends_with("ended: 0\n"), "{}", finished.stdout);
+    assert_eq!(broker.books().outcome(), (0, vec!["exit:0"]));
+}
+
+#[test]
+fn a_typed_interrupt_reaches_the_step_once_and_the_step_decides() {
+    let broker = FakeBroker::start();
+    let step = "trap 'echo INT >> heard' INT; echo $$ > pid; until test -e go; do sleep 0.01; done; exit 7";
+    let (running, mut keyboard) = in_terminal(&broker, &["--", "sh", "-c", step]);
+    running.pid_in("pid");
+    type_in(&mut keyboard, "\u{3}");
+    let heard = || fs::read_to_string(running.folder.path().join("heard")).unwrap_or_default();
+    eventually("the interrupt", || (heard() == "INT\n").then_some(()));
+    assert_eq!(broker.books().live(), 1, "an editor's Ctrl-C is no end");
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    let all = heard();
+    let finished = running.finish();
+    assert_eq!(all, "INT\n");
+    assert!(finished.stdout.ends_with("ended: 7\n"), "{}", finished.stdout);
+    assert_eq!(broker.books().causes(), ["exit:7"]);
+}
+
+#[test]
+fn a_step_that_dies_of_a_typed_interrupt_takes_us_along() {
+    let broker = FakeBroker::start();
+    let (running, mut keyboard) = in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; exec sleep 600"]);
+    running.pid_in("pid");
+    type_in(&mut keyboard, "\u{3}");
+    let finished = running.finish();
+    assert!(finished.stdout.ends_with("ended: -2\n"), "a shell's loop ends too: {}", finished.stdout);
+    assert_eq!(broker.books().outcome(), (0, vec!["signal:2"]));
+}
+
+#[test]
+fn a_request_to_end_is_passed_on_in_a_terminal_too() {
+    let broker = FakeBroker::start();
+    let (running, _keyboard) = in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; exec sleep 600"]);
+    running.pid_in("pid");
+    kill(running.pid_in("leader"), "INT");
+    let finished = running.finish();
+    assert!(finished.stdout.ends_with("ended: 130\n"), "{}", finished.stdout);
+    assert_eq!(broker.books().outcome(), (0, vec!["interrupted:2"]));
+}
+
+#[test]
+fn the_job_stops_and_continues_as_one() {
+    let broker = FakeBroker::start();
+    let script = "set -m; \"$@\"; echo stopped > stopped; until test -e resume; do sleep 0.01; done; fg >/dev/null; echo code $?";
+    let binary = env!("CARGO_BIN_EXE_cloudanix-jit");
+    let mut wrapper = Wrapper::through(&["python3", "-c", PTY, "bash", "-c", script, "shell"], &broker, &[]);
+    assert!(wrapper.command.get_args().any(|argument| argument == binary));
+    wrapper.command.args(["--", "sh", "-c", "echo $$ > pid; until test -e go; do sleep 0.01; done; exit 8"]);
+    wrapper.command.stdin(Stdio::piped());
+    let mut running = wrapper.start();
+    let mut keyboard = running.child.stdin.take().unwrap();
+    let step = running.pid_in("pid");
+    let ours = children_of(running.pid_in("leader"))
+        .into_iter()
+        .find(|pid| children_of(*pid).contains(&step))
+        .unwrap();
+    type_in(&mut keyboard, "\u{1a}");
+    eventually("the shell's prompt", || running.folder.path().join("stopped").exists().then_some(()));
+    assert_eq!((state_of(step), state_of(ours)), (Some('T'), Some('T')));
+    fs::write(running.folder.path().join("resume"), "").unwrap();
+    eventually("the step going on", || (state_of(step) != Some('T')).then_some(()));
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    let finished = running.finish();
+    assert!(finished.stdout.contains("code 8"), "{}", finished.stdout);
+    assert_eq!(broker.books().outcome(), (0, vec!["exit:8"]));
+}
+
+#[test]
+fn a_step_that_stops_alone_stops_us_and_continues_with_us() {
+    let broker = FakeBroker::start();
+    let (running, _keyboard) =
+        in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; until test -e go; do sleep 0.01; done"]);
+    let (step, ours) = (running.pid_in("pid"), running.pid_in("leader"));
+    kill(step, "STOP");
+    eventually("our own stop", || (state_of(ours) == Some('T')).then_some(()));
+    kill(ours, "CONT");
+    eventually("the step going on", || (state_of(step) != Some('T')).then_some(()));
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    let finished = running.finish();
+    assert!(finished.stdout.ends_with("ended: 0\n"), "{}", finished.stdout);
+}
+
+#[test]
+fn an_editor_works() {
+    let broker = FakeBroker::start();
+    if std::process::Command::new("vi")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_err()
+    {
+        return;
+    }
+    let mut wrapper = Wrapper::through(&["python3", "-c", PTY], &broker, &["--", "vi", "-u", "NONE", "text"]);
+    wrapper = wrapper.env("TERM", "xterm");
+    wrapper.command.stdin(Stdio::piped());
+    let mut running = wrapper.start();
+    let mut keyboard = running.child.stdin.take().unwrap();
+    let mut shown = running.child.stdout.take().unwrap();
+    read_until(&mut shown, "text");
+    type_in(&mut keyboard, "iwritten");
+    read_until(&mut shown, "written");
+    // Leaves the insert mode, and must not end anything.
+    type_in(&mut keyboard, "\u{3}");
+    let reader = std::thread::spawn(move || std::io::copy(&mut shown, &mut std::io::sink()));
+    type_in(&mut keyboard, ":wq\r");
+    running.status();
+    reader.join().unwrap().unwrap();
+    assert_eq!(fs::read_to_string(running.folder.path().join("text")).unwrap(), "written\n");
+    assert_eq!(broker.books().outcome(), (0, vec!["exit:0"]));
+}
