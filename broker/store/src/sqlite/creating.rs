@@ -40,20 +40,25 @@ pub(super) async fn create(
         let same = existing.grant.request_hash == grant.request_hash;
         return Ok(if same { Created::Joined(existing) } else { Created::KeyConflict });
     }
+    let mut query = QueryBuilder::new("");
     if let Some(guard) = replay {
         let binding = binding(&guard, grant);
         match known.try_get::<Option<&str>, _>("bound_to")? {
             Some(bound_to) if bound_to == binding => {}
             Some(_) => return Ok(Created::Replayed),
-            None => use_token(connection, &guard, &binding).await?,
+            None => push_use(&mut query, guard, binding),
         }
     }
-    insert(connection, &moved, lease).await?;
+    push_grant(&mut query, &moved, lease)?;
+    query.build().execute(connection).await?;
     Ok(Created::New(Stored { grant: moved.grant, lease, version: 1 }))
 }
 
 pub(super) async fn record(connection: &mut SqliteConnection, moved: Moved) -> Result<(), StoreError> {
-    insert(connection, &moved, None).await
+    let mut query = QueryBuilder::new("");
+    push_grant(&mut query, &moved, None)?;
+    query.build().execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn give_key_back(
@@ -88,61 +93,58 @@ fn binding(guard: &ReplayGuard, grant: &Grant) -> String {
     }
 }
 
-async fn use_token(
-    connection: &mut SqliteConnection,
-    guard: &ReplayGuard,
-    binding: &str,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO used_tokens VALUES (?1, ?2, ?3)")
-        .bind(&guard.token_hash)
-        .bind(binding)
-        .bind(guard.forget_after.as_millis())
-        .execute(connection)
-        .await?;
-    Ok(())
+// All that is written for one request is one text of several statements: handing a text to the connection's
+// thread and waiting for it costs more than what the statements do.
+
+fn push_use(query: &mut QueryBuilder<Sqlite>, guard: ReplayGuard, binding: String) {
+    query.push("INSERT INTO used_tokens ");
+    query.push_values([guard], |mut row, guard| {
+        row.push_bind(guard.token_hash).push_bind(binding.clone()).push_bind(guard.forget_after.as_millis());
+    });
+    query.push("; ");
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
+fn push_grant(
+    query: &mut QueryBuilder<Sqlite>,
     moved: &Moved,
     lease: Option<Lease>,
 ) -> Result<(), StoreError> {
     let grant = &moved.grant;
     let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
-    let inserted = sqlx::query(
+    query.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                             version, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9)",
-    )
-    .bind(grant.id.as_str())
-    .bind(grant.agent_id.as_str())
-    .bind(grant.key.as_ref().map(IdempotencyKey::as_str))
-    .bind(grant.status().as_str())
-    .bind(grant.requested_at.as_millis())
-    .bind(grant.due_at().map(Timestamp::as_millis))
-    .bind(lease.as_ref().map(grants::beat_every))
-    .bind(lease.map(|lease| lease.last_beat.as_millis()))
-    .bind(body)
-    .execute(&mut *connection)
-    .await?;
-    let n = inserted.last_insert_rowid();
-    open_intents(connection, n, grant).await?;
-    timeline::append(connection, n, &grant.id, None, &moved.events).await
+                             version, body) ",
+    );
+    query.push_values([body], |mut row, body| {
+        row.push_bind(grant.id.to_string())
+            .push_bind(grant.agent_id.to_string())
+            .push_bind(grant.key.as_ref().map(ToString::to_string))
+            .push_bind(grant.status().as_str())
+            .push_bind(grant.requested_at.as_millis())
+            .push_bind(grant.due_at().map(Timestamp::as_millis))
+            .push_bind(lease.as_ref().map(grants::beat_every))
+            .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
+            .push_bind(1_i64)
+            .push_bind(body);
+    });
+    query.push("; ");
+    push_intents(query, grant);
+    timeline::push(query, &grant.id, None, &moved.events)
 }
 
-async fn open_intents(connection: &mut SqliteConnection, n: i64, grant: &Grant) -> Result<(), StoreError> {
+fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
     if grant.steps.is_empty() {
-        return Ok(());
+        return;
     }
-    let mut query =
-        QueryBuilder::<Sqlite>::new("INSERT INTO intents (grant_n, step, action, object, opened_at) ");
+    query.push("INSERT INTO intents (grant_n, step, action, object, opened_at) ");
     query.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
-        row.push_bind(n)
+        row.push("(SELECT n FROM grants WHERE id = ")
+            .push_bind_unseparated(grant.id.to_string())
+            .push_unseparated(")")
             .push_bind(number)
-            .push_bind(&step.action)
-            .push_bind(&step.object)
+            .push_bind(step.action.clone())
+            .push_bind(step.object.clone())
             .push_bind(grant.requested_at.as_millis());
     });
-    query.build().execute(connection).await?;
-    Ok(())
+    query.push("; ");
 }

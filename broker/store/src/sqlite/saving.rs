@@ -3,7 +3,7 @@
 use domain::grant::Moved;
 use domain::{Lease, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::{faults::corrupt, grants, timeline};
 use crate::{Beat, Guard, Saved, StoreError, Stored};
@@ -53,15 +53,13 @@ pub(super) async fn save(
     .fetch_all(&mut *connection)
     .await?;
     let Some(row) = changed.first() else { return Ok(Saved::Conflict) };
-    let n: i64 = row.try_get("n")?;
-    timeline::append(connection, n, &grant.id, timeline::last_of(row)?, &moved.events).await?;
+    let mut query = QueryBuilder::<Sqlite>::new("");
+    timeline::push(&mut query, &grant.id, timeline::last_of(row)?, &moved.events)?;
     if let Some(at) = intents_closed_at(&grant.state) {
-        sqlx::query("UPDATE intents SET closed_at = ?2 WHERE grant_n = ?1 AND closed_at IS NULL")
-            .bind(n)
-            .bind(at.as_millis())
-            .execute(connection)
-            .await?;
+        query.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
+        query.push(" WHERE closed_at IS NULL AND grant_n = ").push_bind(row.try_get::<i64, _>("n")?);
     }
+    query.build().execute(connection).await?;
     Ok(Saved::Done(Stored { lease: grants::lease(row)?, version: row.try_get("version")?, grant }))
 }
 

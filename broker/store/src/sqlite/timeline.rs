@@ -11,10 +11,9 @@ use crate::StoreError;
 /// SQLite takes 32766 values in one statement, and a row has nine.
 const ROWS: usize = 1000;
 
-/// Writes rows behind the last one, in the caller's transaction.
-pub(super) async fn append(
-    connection: &mut SqliteConnection,
-    n: i64,
+/// Adds the statement that writes rows behind the last one; nothing if there are none.
+pub(super) fn push(
+    query: &mut QueryBuilder<Sqlite>,
     grant: &GrantId,
     last: Option<(u32, &str)>,
     events: &[NewEvent],
@@ -26,20 +25,22 @@ pub(super) async fn append(
                 serde_json::to_string(&row.data).map_err(|error| corrupt("an event to be stored", error))
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO events ");
+        query.push("INSERT INTO events ");
         query.push_values(rows.iter().zip(data), |mut values, (row, data)| {
             values
-                .push_bind(n)
+                .push("(SELECT n FROM grants WHERE id = ")
+                .push_bind_unseparated(grant.to_string())
+                .push_unseparated(")")
                 .push_bind(row.seq)
                 .push_bind(row.at.as_millis())
                 .push_bind(row.kind.as_str())
                 .push_bind(row.source.as_str())
-                .push_bind(&row.text)
+                .push_bind(row.text.clone())
                 .push_bind(data)
-                .push_bind(&row.prev_hash)
-                .push_bind(&row.hash);
+                .push_bind(row.prev_hash.clone())
+                .push_bind(row.hash.clone());
         });
-        query.build().execute(&mut *connection).await?;
+        query.push("; ");
     }
     Ok(())
 }
@@ -50,14 +51,17 @@ pub(super) async fn add(
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
     let last = sqlx::query(
-        "SELECT n, seq, hash FROM grants LEFT JOIN events ON grant_n = n
+        "SELECT seq, hash FROM grants LEFT JOIN events ON grant_n = n
          WHERE id = ?1 ORDER BY seq DESC LIMIT 1",
     )
     .bind(grant.as_str())
     .fetch_optional(&mut *connection)
     .await?
     .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
-    append(connection, last.try_get("n")?, &grant, last_of(&last)?, &events).await
+    let mut query = QueryBuilder::new("");
+    push(&mut query, &grant, last_of(&last)?, &events)?;
+    query.build().execute(connection).await?;
+    Ok(())
 }
 
 /// Number and hash of the last row, from a row with `seq` and `hash`.
