@@ -98,26 +98,24 @@ impl KeyCache {
     /// not wait for it.
     pub(crate) async fn current(&self, issuer: &str, now: Timestamp) -> Result<Arc<KeySet>, Outage> {
         let issuer = self.issuer(issuer, now);
-        match self.look(&issuer, now) {
+        let turn = match self.look(&issuer, now) {
             Look::Use(keys) => return Ok(keys),
             Look::Fail(outage) => return Err(outage),
-            Look::Refresh(keys) => {
-                let Ok(turn) = Arc::clone(&issuer.turn).try_lock_owned() else { return Ok(keys) };
-                return match self.fetch(issuer, turn, now).await {
-                    Ok(fresh) => Ok(fresh),
-                    Err(outage) => {
-                        tracing::warn!(%outage, "the keys of an issuer could not be refreshed: those at hand go on working");
-                        Ok(keys)
-                    }
-                };
-            }
-            Look::Fetch => {}
-        }
-        let turn = Arc::clone(&issuer.turn).lock_owned().await;
+            Look::Refresh(keys) => match Arc::clone(&issuer.turn).try_lock_owned() {
+                Ok(turn) => turn,
+                Err(_) => return Ok(keys),
+            },
+            Look::Fetch => Arc::clone(&issuer.turn).lock_owned().await,
+        };
+        // Somebody else may have had the turn since the first look.
         match self.look(&issuer, now) {
-            Look::Use(keys) | Look::Refresh(keys) => Ok(keys),
+            Look::Use(keys) => Ok(keys),
             Look::Fail(outage) => Err(outage),
             Look::Fetch => self.fetch(issuer, turn, now).await,
+            Look::Refresh(keys) => self.fetch(issuer, turn, now).await.or_else(|outage| {
+                tracing::warn!(%outage, "an issuer's keys could not be refreshed: those at hand go on working");
+                Ok(keys)
+            }),
         }
     }
 

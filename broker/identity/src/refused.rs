@@ -47,12 +47,12 @@ pub enum Refused {
         now: Timestamp,
     },
     /// Still valid by its `exp`, but issued so long ago that no run uses it.
-    #[error("the token was issued at {issued}: expected at most 24 hours before {now}")]
+    #[error("the token was issued at {issued}: expected {oldest} or later")]
     TooOld {
         /// The token's `iat`.
         issued: Timestamp,
-        /// The broker's time.
-        now: Timestamp,
+        /// The earliest that is accepted now.
+        oldest: Timestamp,
     },
     /// The issuer publishes no such key, or a token without `kid` fits several.
     #[error("the token is signed with the key {}: expected one of the keys that `{issuer}` publishes for `{algorithm}`", key_name(.key_id))]

@@ -89,8 +89,9 @@ impl Verifier {
         if token.issued > latest {
             return Err(Refused::NotYetValid { claim: "iat", from: token.issued, now });
         }
-        if now.since(token.issued) > self.inner.max_age {
-            return Err(Refused::TooOld { issued: token.issued, now });
+        let oldest = now.minus(self.inner.max_age);
+        if token.issued < oldest {
+            return Err(Refused::TooOld { issued: token.issued, oldest });
         }
         Ok(())
     }

@@ -40,7 +40,8 @@ fn web(claims: &Claims) -> Option<String> {
 
 /// No claim names the head repository of a pull request, so one from a fork looks like any other, and what
 /// runs for `pull_request_target` may well check the fork's code out. All of them count as forks, and so does
-/// a token that does not say what started the run.
+/// a token that does not say what started the run. `workflow_run` and `issue_comment` run what is on the default
+/// branch; a rule that wants to keep them out names `event_name`.
 fn exceptions(claims: &Claims, _: &TrustRule) -> Vec<Found> {
     let pull_ref = text(claims, "ref").filter(|git_ref| git_ref.starts_with("refs/pull/"));
     match text(claims, "event_name") {
