@@ -95,7 +95,8 @@ pub(crate) fn sizes(binary: &Path) -> Result<(usize, usize)> {
     Ok((plain, gzipped))
 }
 
-fn target_folder() -> Result<PathBuf> {
+/// Where cargo builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = text(cargo().args(["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
     let folder = metadata.get("target_directory").and_then(serde_json::Value::as_str);

@@ -1,6 +1,7 @@
 //! Which commands does someone who works on cloudanix-jit need?
 
 mod client_gate;
+mod demo;
 mod documents;
 mod elf;
 mod fuzz;
@@ -19,6 +20,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Commands for people who work on cloudanix-jit")]
 enum Command {
+    /// See the product work: one broker, one step, one grant
+    Demo,
     /// Everything that has to hold, from a fresh clone: set-up, builds, all tests, documents up to date
     Test,
     /// Formatting, clippy, and which dependency may be where
@@ -33,6 +36,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Demo => demo::run_command(),
         Command::Test => test::run_command(),
         Command::Lint => lint::run_command(),
         Command::Fuzz(arguments) => fuzz::run_command(&arguments),

@@ -43,8 +43,8 @@ struct Checked {
 impl Engine {
     /// Gives a grant, or says why not. A refusal by the boundary is on record; so is everything after it.
     pub async fn elevate(&self, elevation: Elevation) -> Result<Elevated, Refusal> {
-        let checked = self.check(&elevation).await?;
-        let Elevation { key, request, .. } = elevation;
+        let Elevation { bearer, key, request } = elevation;
+        let checked = self.check(bearer.as_ref(), &request).await?;
         let now = self.clock.now();
         let terms = Request {
             id: GrantId::from_random(random(self.random.as_ref())?),
@@ -94,8 +94,12 @@ impl Engine {
     }
 
     /// What elevate would say, with nothing given, recorded or used up.
-    pub async fn dry_run(&self, elevation: Elevation) -> Result<Decision, Refusal> {
-        let checked = self.check(&elevation).await?;
+    pub async fn dry_run(
+        &self,
+        bearer: Option<&Secret>,
+        request: &ElevateRequest,
+    ) -> Result<Decision, Refusal> {
+        let checked = self.check(bearer, request).await?;
         let permit = checked.permit?;
         let mut checks = vec![match checked.principal.provenance.trust {
             Trust::Oidc => "both credentials lead to the same agent".to_owned(),
@@ -112,9 +116,8 @@ impl Engine {
         })
     }
 
-    async fn check(&self, elevation: &Elevation) -> Result<Checked, Refusal> {
-        let agent = self.agent_of(elevation.bearer.as_ref()).await?;
-        let request = &elevation.request;
+    async fn check(&self, bearer: Option<&Secret>, request: &ElevateRequest) -> Result<Checked, Refusal> {
+        let agent = self.agent_of(bearer).await?;
         if agent.id != request.agent_id {
             return Err(Refusal::new(
                 ErrorCode::AgentMismatch,

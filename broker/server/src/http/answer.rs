@@ -4,7 +4,6 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Refusal;
-use protocol::ErrorCode;
 use protocol::problem::MEDIA_TYPE;
 
 /// A refusal as a problem document.
@@ -37,10 +36,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        let retry_after = refusal.retry_after.or(match refusal.code {
-            ErrorCode::StoreUnavailable | ErrorCode::IssuerUnavailable => Some(1),
-            _ => None,
-        });
+        let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        let retry_after = refusal.retry_after.or(soon);
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

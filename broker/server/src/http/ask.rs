@@ -44,16 +44,31 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
 /// The header `Idempotency-Key`.
 pub(crate) struct Key(pub(crate) IdempotencyKey);
 
-impl<S: Sync> FromRequestParts<S> for Key {
+/// The same where there may be none.
+pub(crate) struct KeyIfAny(pub(crate) Option<IdempotencyKey>);
+
+impl<S: Sync> FromRequestParts<S> for KeyIfAny {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let key = parts.headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
         // What was found is not shown: it may be half of a real key.
-        key.and_then(|key| key.parse().ok()).map(Self).ok_or_else(|| {
-            invalid("header `Idempotency-Key`: expected 32 hexadecimal digits (128 random bits)")
-        })
+        let key = value.to_str().ok().and_then(|key| key.parse().ok());
+        key.map(|key| Self(Some(key))).ok_or_else(key_expected)
     }
+}
+
+impl<S: Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        KeyIfAny::from_request_parts(parts, state).await?.0.map(Self).ok_or_else(key_expected)
+    }
+}
+
+/// There is no key, or none that could be one.
+pub(crate) fn key_expected() -> Problem {
+    invalid("header `Idempotency-Key`: expected 32 hexadecimal digits (128 random bits)")
 }
 
 /// A path's `{…}` part, parsed.

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use crate::http::App;
 use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Json, Key, Query};
+use crate::http::ask::{self, Bearer, Json, KeyIfAny, Query};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,7 @@ pub(crate) struct Options {
 /// Ask for a grant. A retry with the same key gets the same grant.
 #[utoipa::path(
     post, path = "/v2/agentic/jit", tag = "grants",
-    params(Options, ("Idempotency-Key" = String, Header, description = "32 hexadecimal digits (128 random bits)")),
+    params(Options, ("Idempotency-Key" = String, Header, description = "32 hexadecimal digits (128 random bits); a dry run needs none")),
     request_body = ElevateRequest,
     responses(
         (status = 200, description = "Dry run: what would be given", body = Decision),
@@ -44,15 +44,15 @@ pub(crate) struct Options {
 pub(crate) async fn elevate(
     State(app): State<App>,
     Bearer(bearer): Bearer,
-    Key(key): Key,
+    KeyIfAny(key): KeyIfAny,
     Query(options): Query<Options>,
     Json(request): Json<ElevateRequest>,
 ) -> Answer<Response> {
-    let elevation = Elevation { bearer, key, request };
     if options.dry_run {
-        let decision = app.engine.dry_run(elevation).await?;
+        let decision = app.engine.dry_run(bearer.as_ref(), &request).await?;
         return Ok((StatusCode::OK, axum::Json(decision)).into_response());
     }
-    let elevated = app.engine.elevate(elevation).await?;
+    let key = key.ok_or_else(ask::key_expected)?;
+    let elevated = app.engine.elevate(Elevation { bearer, key, request }).await?;
     Ok((StatusCode::CREATED, axum::Json(elevated.grant)).into_response())
 }

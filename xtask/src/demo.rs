@@ -1,0 +1,173 @@
+//! What does the product do, in a minute?
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::client_gate::target_folder;
+use crate::process::{cargo, program, run};
+
+/// `cargo xtask demo`.
+pub(crate) fn run_command() -> Result<()> {
+    heading("Building the client, the broker and a service that accepts grants");
+    run(cargo().args([
+        "build",
+        "--locked",
+        "-p",
+        "cloudanix-jit",
+        "-p",
+        "cloudanix-jit-broker",
+        "-p",
+        "orders-example",
+    ]))?;
+    let demo = Demo::start()?;
+    println!("  a broker, a sample agent and an orders service are running on this machine");
+
+    heading("A step without a grant");
+    let refused = demo.show(demo.orders(&["list", "--at", &demo.address]))?;
+    ensure!(!refused, "the orders service answered a step that holds no grant");
+
+    heading("The same step with a grant for just as long as it runs");
+    let words = ["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "demo", "--"];
+    let mut step = demo.client(&words);
+    step.arg(demo.binary("orders-example")).args(["list", "--at", &demo.address]);
+    ensure!(demo.show(step)?, "the step should have been served while its grant lived");
+
+    heading("What the step held is worth nothing afterwards");
+    // A step that keeps its token, against all advice: the shell passes it to us so that we can try it.
+    let mut thief =
+        demo.client(&["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--"]);
+    thief
+        .args(["sh", "-c", "printf %s \"$CLOUDANIX_GRANT_TOKEN\""])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let stolen = String::from_utf8(thief.output()?.stdout)?;
+    ensure!(stolen.split('.').count() == 3, "the step got no token");
+    let mut late = demo.orders(&["list", "--at", &demo.address]);
+    late.env("CLOUDANIX_GRANT_TOKEN", stolen);
+    ensure!(!demo.show(late)?, "the token was accepted after its grant had been given back");
+
+    heading("What the broker wrote down");
+    for id in demo.grants()? {
+        ensure!(demo.show(demo.client(&["timeline", &id]))?, "no timeline of {id}");
+        println!();
+    }
+    println!("Every grant is gone. Nothing is left on this machine: the broker's data were temporary.");
+    Ok(())
+}
+
+fn heading(text: &str) {
+    println!("\n── {text}");
+}
+
+/// The programs that run, and what talks to them. Dropped, they stop.
+struct Demo {
+    _broker: Running,
+    _service: Running,
+    folder: PathBuf,
+    settings: Vec<(String, String)>,
+    address: String,
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Demo {
+    fn start() -> Result<Self> {
+        let folder = target_folder()?.join("debug");
+        let env_file = folder.join(format!("demo-{}.env", std::process::id()));
+        let log = std::fs::File::create(folder.join("demo-broker.log"))?;
+        let broker = program(folder.join("cloudanix-jit-broker"))
+            .args(["dev", "--listen", "127.0.0.1:0", "--env-file"])
+            .arg(&env_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("cannot start the broker")?;
+        let mut broker = Running(broker);
+        let settings = settings_of(&env_file, &mut broker.0)?;
+        std::fs::remove_file(&env_file)?;
+        let mut service = program(folder.join("orders-example"));
+        service.arg("serve").envs(settings.iter().cloned()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut service = Running(service.spawn().context("cannot start the orders service")?);
+        let mut address = String::new();
+        let stdout = service.0.stdout.take().context("the orders service has no output")?;
+        BufReader::new(stdout).read_line(&mut address)?;
+        ensure!(!address.trim().is_empty(), "the orders service did not start");
+        Ok(Self { _broker: broker, _service: service, folder, settings, address: address.trim().to_owned() })
+    }
+
+    fn binary(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn client(&self, words: &[&str]) -> Command {
+        let mut command = program(self.binary("cloudanix-jit"));
+        // As on a machine that is no CI, whatever this one is.
+        for marker in [
+            "GITHUB_ACTIONS",
+            "GITLAB_CI",
+            "JENKINS_URL",
+            "CIRCLECI",
+            "BUILDKITE",
+            "TF_BUILD",
+            "BITBUCKET_BUILD_NUMBER",
+        ] {
+            command.env_remove(marker);
+        }
+        command.args(words).envs(self.settings.iter().cloned());
+        command
+    }
+
+    fn orders(&self, words: &[&str]) -> Command {
+        let mut command = program(self.binary("orders-example"));
+        command.args(words);
+        command
+    }
+
+    /// Runs a command in the open. Whether it succeeded is for the caller to judge.
+    fn show(&self, mut command: Command) -> Result<bool> {
+        let words: Vec<String> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| Path::new(word).file_name().filter(|_| Path::new(word).is_absolute()).unwrap_or(word))
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        println!("$ {}", words.join(" "));
+        Ok(command.stdin(Stdio::null()).status()?.success())
+    }
+
+    /// Every grant there was, oldest first.
+    fn grants(&self) -> Result<Vec<String>> {
+        let output = self.client(&["grants"]).output()?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+    }
+}
+
+/// What the broker writes once it is ready.
+fn settings_of(file: &Path, broker: &mut Child) -> Result<Vec<(String, String)>> {
+    let patience = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Ok(text) = std::fs::read_to_string(file) {
+            let pairs = text.lines().filter_map(|line| line.split_once('='));
+            return Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+        }
+        if let Some(status) = broker.try_wait()? {
+            bail!("the broker ended with {status}: its log is `target/debug/demo-broker.log`");
+        }
+        ensure!(Instant::now() < patience, "the broker was not ready after 30 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
