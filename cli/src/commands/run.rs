@@ -201,7 +201,7 @@ impl Asking {
         output.line(
             Mark::Done,
             "elevate",
-            &format!("policy attached · {} · {}", policies.join(","), grant.ttl),
+            &format!("policy attached · {} · {} · {}", policies.join(", "), grant.ttl, grant.id),
         );
         let held = Held { broker: &self.broker, grant: &grant, key: &self.key, since };
         let mut step = match start(args, env, output, &grant, &self.bearer) {
@@ -214,9 +214,9 @@ impl Asking {
             }
         };
         match held.watch(&mut step, signals, output).await {
-            Ok(Over { ended, cause, revoked, typed_interrupt }) => {
+            Ok(Over { ended, cause, revoked }) => {
                 self.ended(output, cause, revoked).await;
-                let typed_interrupt = typed_interrupt && ended == Ended::Killed(SIGINT);
+                let typed_interrupt = ended == Ended::Killed(SIGINT) && signals.interrupt_was_typed();
                 Ok(Finish { code: ended.code(), typed_interrupt })
             }
             Err(error) => {

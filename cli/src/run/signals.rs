@@ -47,6 +47,7 @@ impl Received {
 /// The signals that arrive from the moment this exists.
 pub(crate) struct Signals {
     received: mpsc::UnboundedReceiver<Received>,
+    typed_interrupt: bool,
 }
 
 impl Signals {
@@ -64,15 +65,28 @@ impl Signals {
                 }
             }
         })?;
-        Ok(Self { received })
+        Ok(Self { received, typed_interrupt: false })
     }
 
     /// The next one. Safe to be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Received {
         match self.received.recv().await {
-            Some(received) => received,
+            Some(received) => self.noted(received),
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether Ctrl-C was typed up to now.
+    pub(crate) fn interrupt_was_typed(&mut self) -> bool {
+        while let Ok(received) = self.received.try_recv() {
+            self.noted(received);
+        }
+        self.typed_interrupt
+    }
+
+    fn noted(&mut self, received: Received) -> Received {
+        self.typed_interrupt |= received.is_typed() && received.signal == SIGINT;
+        received
     }
 }
 

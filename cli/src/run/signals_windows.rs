@@ -41,6 +41,11 @@ impl Signals {
             None => std::future::pending().await,
         }
     }
+
+    /// Never known.
+    pub(crate) fn interrupt_was_typed(&mut self) -> bool {
+        false
+    }
 }
 
 /// There is no such thing here.

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use protocol::{Grant, IdempotencyKey, RevokeCause};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::child::{Ended, Step};
 use super::lease::{self, Lapse};
@@ -17,6 +17,9 @@ use crate::output::{Mark, Output};
 
 /// The tightest platform kills ten seconds after its first signal; after this long the keeper takes over.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(6);
+
+/// A broker that is there confirms in far less.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The grant of a step.
 pub(crate) struct Held<'a> {
@@ -38,8 +41,6 @@ pub(crate) struct Over {
     pub(crate) cause: RevokeCause,
     /// Whether it was.
     pub(crate) revoked: Result<Revoked, CliError>,
-    /// Ctrl-C was typed while it ran.
-    pub(crate) typed_interrupt: bool,
 }
 
 impl Held<'_> {
@@ -61,7 +62,6 @@ impl Held<'_> {
         let mut stops = pin!(Step::follow_stops(step.job()));
         let mut holding = true;
         let mut interrupted = None;
-        let mut typed_interrupt = false;
         let mut under_way: Option<Pin<Box<_>>> = None;
         let mut revoked = None;
         let ended = loop {
@@ -76,7 +76,6 @@ impl Held<'_> {
                 ended = step.ended() => break ended?,
                 received = signals.next() => {
                     if step.decides_on(received) {
-                        typed_interrupt = true;
                         continue;
                     }
                     step.tell(received);
@@ -104,16 +103,21 @@ impl Held<'_> {
             (Some(Err(_)) | None, None) => or_cut_short(self.give_back(cause), signals).await,
         };
         step.drain().await;
-        Ok(Over { ended, cause, revoked, typed_interrupt })
+        Ok(Over { ended, cause, revoked })
     }
 }
 
-/// The step is over: a signal now means us, and we have nothing left to do that the keeper cannot.
+/// The step is over: a signal now means us, and when the revoke takes its time we leave it to the keeper. Not
+/// at once: what ended the step may have been sent to us as well, and arrive a moment later.
 pub(crate) async fn or_cut_short(
     answer: impl Future<Output = Result<Revoked, CliError>>,
     signals: &mut Signals,
 ) -> Result<Revoked, CliError> {
-    let asked_to_end = async { while !signals.next().await.asks_to_end() {} };
+    let not_before = Instant::now() + GRACE;
+    let asked_to_end = async {
+        while !signals.next().await.asks_to_end() {}
+        sleep_until(not_before).await;
+    };
     tokio::select! {
         biased;
         answer = answer => answer,

@@ -23,13 +23,19 @@ fn let_go(running: &Running) {
     fs::write(running.folder.path().join("go"), "").unwrap();
 }
 
+/// A shell's new child has the shell's own signal handlers until it has become the program.
+fn program_below(shell: i32, name: &str) -> Option<i32> {
+    let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == name);
+    crate::stepping::children_of(shell).into_iter().find(is_it)
+}
+
 #[test]
 fn a_signal_ends_the_step_and_gives_back() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
         let broker = FakeBroker::start();
         // No `exec`: the shell's own child is in the step's group and has to be told as well.
         let (running, step) = start(&broker, "echo $$ > pid; sleep 600; exit 9");
-        let sleeping = eventually("the step's child", || crate::stepping::children_of(step).first().copied());
+        let sleeping = eventually("the step's child", || program_below(step, "sleep\n"));
         running.signal(name);
         let finished = running.finish();
         assert_eq!(broker.books().outcome(), (0, vec![format!("interrupted:{number}").as_str()]), "{name}");
