@@ -1,3 +1,11 @@
 //! What do the whole-system tests need to run real processes?
 
+pub mod broker;
+pub mod client;
+pub mod http;
+pub mod leak_scan;
+pub mod lossy_proxy;
 pub mod oidc_provider;
+pub mod programs;
+pub mod scene;
+pub mod waiting;

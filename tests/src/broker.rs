@@ -1,0 +1,285 @@
+//! What does a real broker do, started, stopped, killed and started again on the same data?
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "in a test, whatever is not as expected is a failure"
+)]
+
+use std::fs::{self, File, OpenOptions};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::http::{self, Answer};
+use crate::programs;
+use crate::waiting::eventually;
+
+/// A token, and the hash under which the configuration knows it.
+struct OperatorToken {
+    token: String,
+    hash: String,
+}
+
+/// A broker with its own folder. Dropping it kills it and removes the folder.
+pub struct Broker {
+    folder: tempfile::TempDir,
+    launcher: Vec<String>,
+    url: String,
+    process: Option<Child>,
+    operator: OperatorToken,
+    introspection: OperatorToken,
+}
+
+impl Broker {
+    /// `serve` on SQLite, with the default limits (but for the number of elevations: tests are in a hurry).
+    pub fn start() -> Self {
+        Self::with_limits("")
+    }
+
+    /// The same with these lines under `[limits]`.
+    pub fn with_limits(limits: &str) -> Self {
+        Self::launched_by(&[], limits)
+    }
+
+    /// The same, started through another program: `launcher` and its arguments stand before the broker's.
+    pub fn launched_by(launcher: &[&str], limits: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("data")).expect("a folder for the database");
+        let launcher = launcher
+            .iter()
+            .map(|part| part.replace("{data}", &folder.path().join("data").display().to_string()))
+            .collect();
+        let mut broker = Self {
+            folder,
+            launcher,
+            url: String::new(),
+            process: None,
+            operator: operator_token(),
+            introspection: operator_token(),
+        };
+        // Somebody else may take the port before the broker does.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
+            broker.url = format!("http://127.0.0.1:{port}");
+            fs::write(broker.config(), broker.configuration(port, limits)).unwrap();
+            if broker.try_to_start() {
+                return broker;
+            }
+        }
+        panic!("the broker does not start: {}", broker.log());
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Its own folder: configuration, database, log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The database, without its `-wal` and `-shm`.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("data/broker.db")
+    }
+
+    /// The process, for looking at.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("a running broker").id()
+    }
+
+    /// All that it has written so far, over all of its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// What the operator's commands need.
+    pub fn operator_token(&self) -> &str {
+        &self.operator.token
+    }
+
+    /// What resource servers need.
+    pub fn introspection_token(&self) -> &str {
+        &self.introspection.token
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            process.wait().expect("the end of the broker");
+        }
+    }
+
+    /// SIGTERM, and waits for the end. The exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("a running broker");
+        crate::client::kill(process.id().cast_signed(), "TERM");
+        eventually("the end of the broker", || process.try_wait().expect("a child of ours")).code()
+    }
+
+    /// Starts again, on the same data and port.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.kill();
+        if !self.try_to_start() {
+            panic!("the broker does not start again: {}", self.log());
+        }
+    }
+
+    /// A request as the operator.
+    #[track_caller]
+    pub fn operator(&self, method: Method, path: &str) -> Answer {
+        http::send(self.request(method, path).bearer_auth(&self.operator.token))
+    }
+
+    /// A request to a path of the broker, to be finished.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        http::request(method, &format!("{}{path}", self.url))
+    }
+
+    /// Registers an agent and gives back its auth token.
+    #[track_caller]
+    pub fn register(&self, registration: &str) -> String {
+        let answer = http::send(
+            self.request(Method::POST, "/v2/agents")
+                .bearer_auth(&self.operator.token)
+                .header("content-type", "application/toml")
+                .body(registration.to_owned()),
+        );
+        answer.expect(201).text_at("/auth_token").to_owned()
+    }
+
+    /// Every grant that has not ended, as the operator sees it.
+    #[track_caller]
+    pub fn live(&self) -> Vec<Value> {
+        self.grants("live")
+    }
+
+    /// Every grant that anything was ever done for; refusals are not among them.
+    #[track_caller]
+    pub fn given(&self) -> Vec<Value> {
+        let mut grants = self.grants("all");
+        grants.retain(|grant| grant.get("status").and_then(Value::as_str) != Some("denied"));
+        grants
+    }
+
+    /// Grants in this state (`live`, `ended`, `all`), over all pages.
+    #[track_caller]
+    pub fn grants(&self, state: &str) -> Vec<Value> {
+        let mut grants = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self
+                .operator(Method::GET, &format!("/v2/agentic/jit?state={state}&limit=200{after}"))
+                .expect(200);
+            grants.extend(page.json.pointer("/grants").and_then(Value::as_array).unwrap().clone());
+            match page.text_at("/next") {
+                "" => return grants,
+                next => after = format!("&after={next}"),
+            }
+        }
+    }
+
+    /// Waits until no grant is live.
+    #[track_caller]
+    pub fn wait_until_nothing_is_live(&self) {
+        eventually("the end of every grant", || self.live().is_empty().then_some(()));
+    }
+
+    /// A grant's timeline. Fails the test if its chain is broken.
+    #[track_caller]
+    pub fn timeline(&self, id: &str) -> Value {
+        let timeline = self.operator(Method::GET, &format!("/v2/agentic/jit/{id}/timeline")).expect(200).json;
+        assert_eq!(timeline.get("intact"), Some(&Value::Bool(true)), "{timeline}");
+        timeline
+    }
+
+    /// What a resource server is told of a token.
+    #[track_caller]
+    pub fn introspect(&self, token: &str) -> Value {
+        let answer = http::send(
+            self.request(Method::POST, "/v2/introspect")
+                .bearer_auth(&self.introspection.token)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(format!("token={token}")),
+        );
+        answer.expect(200).json
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("broker.toml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("broker.log")
+    }
+
+    fn configuration(&self, port: u16, limits: &str) -> String {
+        format!(
+            "listen = \"127.0.0.1:{port}\"\nurl = \"{}\"\ndatabase = \"sqlite:{}\"\n\
+             operator_token_hashes = [\"{}\"]\nintrospection_token_hashes = [\"{}\"]\n\
+             [limits]\nelevations_per_minute = 1000000\n{limits}\n",
+            self.url,
+            self.database().display(),
+            self.operator.hash,
+            self.introspection.hash,
+        )
+    }
+
+    /// False if it ended instead of becoming ready.
+    fn try_to_start(&mut self) -> bool {
+        let log = log_to(&self.log_file());
+        let program = programs::broker().display().to_string();
+        let line: Vec<String> = self.launcher.iter().cloned().chain([program]).collect();
+        let (first, others) = line.split_first().expect("a program");
+        let mut process = Command::new(first)
+            .args(others)
+            .args(["serve", "--config"])
+            .arg(self.config())
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("RUST_LOG", "debug,hyper=info,reqwest=info,h2=info")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("the broker");
+        let ready = eventually("a ready broker", || {
+            let answer = http::try_send(self.request(Method::GET, "/readyz"));
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return Some(true);
+            }
+            process.try_wait().expect("a child of ours").map(|_| false)
+        });
+        self.process = ready.then_some(process);
+        ready
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn log_to(path: &Path) -> File {
+    OpenOptions::new().create(true).append(true).open(path).expect("a log")
+}
+
+fn operator_token() -> OperatorToken {
+    let output =
+        Command::new(programs::broker()).arg("operator-token").env_clear().output().expect("the broker");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.expect("a line of `operator-token`").trim().to_owned()
+    };
+    OperatorToken { token: line("token "), hash: line("hash ") }
+}

@@ -1,0 +1,128 @@
+//! What if the request arrives, and the reply does not?
+//!
+//! A TCP proxy on loopback that carries one HTTP request and its reply per connection, both whole. A test says
+//! which replies get lost: then the request is carried to the broker, its reply is awaited, and the client's
+//! connection is closed without a byte.
+
+#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A proxy in front of one broker.
+pub struct LossyProxy {
+    address: SocketAddr,
+    orders: Arc<Mutex<Orders>>,
+}
+
+#[derive(Default)]
+struct Orders {
+    /// Beginnings of request lines whose replies get lost, and how often.
+    lose: Vec<(String, usize)>,
+    /// Every request line that was carried, and when it had been handed to the broker.
+    carried: Vec<(String, Instant)>,
+    lost: usize,
+}
+
+impl LossyProxy {
+    /// In front of `http://127.0.0.1:PORT`.
+    pub fn before(broker: &str) -> Self {
+        let broker: SocketAddr =
+            broker.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("a port");
+        let orders = Arc::new(Mutex::new(Orders::default()));
+        let shared = Arc::clone(&orders);
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let orders = Arc::clone(&shared);
+                // Whatever breaks here is a broken connection for the client, which is what we are for.
+                thread::spawn(move || drop(carry(client, broker, &orders)));
+            }
+        });
+        Self { address, orders }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Loses the next `times` replies to requests whose first line begins like this.
+    pub fn lose(&self, request: &str, times: usize) {
+        locked(&self.orders).lose.push((request.to_owned(), times));
+    }
+
+    /// How many replies were lost so far.
+    pub fn lost(&self) -> usize {
+        locked(&self.orders).lost
+    }
+
+    /// When the first request of this kind had been handed to the broker; none if there was none yet.
+    pub fn carried(&self, request: &str) -> Option<Instant> {
+        let orders = locked(&self.orders);
+        orders.carried.iter().find(|(line, _)| line.starts_with(request)).map(|(_, at)| *at)
+    }
+
+    /// How many requests of this kind were carried.
+    pub fn count(&self, request: &str) -> usize {
+        locked(&self.orders).carried.iter().filter(|(line, _)| line.starts_with(request)).count()
+    }
+}
+
+fn carry(mut client: TcpStream, broker: SocketAddr, orders: &Mutex<Orders>) -> std::io::Result<()> {
+    client.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let Some(request) = message(&mut client)? else { return Ok(()) };
+    let line =
+        String::from_utf8_lossy(request.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    let mut upstream = TcpStream::connect(broker)?;
+    upstream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    upstream.write_all(&request)?;
+    locked(orders).carried.push((line.clone(), Instant::now()));
+    let reply = message(&mut upstream)?.unwrap_or_default();
+    {
+        let mut orders = locked(orders);
+        let due =
+            orders.lose.iter_mut().find(|(start, times)| *times > 0 && line.starts_with(start.as_str()));
+        if let Some((_, times)) = due {
+            *times -= 1;
+            orders.lost += 1;
+            return Ok(());
+        }
+    }
+    client.write_all(&reply)
+}
+
+/// One HTTP/1.1 message: its head, and as much body as `Content-Length` says. The head is told that the
+/// connection ends with it.
+fn message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+    const END: &[u8] = b"\r\n\r\n";
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        if let Some(head) = bytes.windows(END.len()).position(|window| window == END) {
+            let text = String::from_utf8_lossy(bytes.get(..head).unwrap_or_default()).to_ascii_lowercase();
+            let length =
+                text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            let whole: usize = head + END.len() + length.unwrap_or(0);
+            if bytes.len() >= whole {
+                bytes.truncate(whole);
+                let first = bytes.iter().position(|byte| *byte == b'\n').unwrap_or_default() + 1;
+                bytes.splice(first..first, b"connection: close\r\n".iter().copied());
+                return Ok(Some(bytes));
+            }
+        }
+        match stream.read(&mut buffer)? {
+            0 => return Ok(None),
+            n => bytes.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
+
+fn locked(orders: &Mutex<Orders>) -> MutexGuard<'_, Orders> {
+    orders.lock().unwrap_or_else(PoisonError::into_inner)
+}
