@@ -10,6 +10,10 @@ use tokio::process::{Child, Command};
 use super::output::{Outputs, StepOutput};
 use crate::exit::Exit;
 
+/// After this long a stop is not one half of something that the terminal does to both of us.
+#[cfg(unix)]
+const SETTLED: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What the step is given besides what we have ourselves.
 pub(crate) struct Surroundings {
     /// Variables set for the step.
@@ -150,16 +154,35 @@ impl Step {
         self.group == super::terminal::Group::Shared && received.is_typed()
     }
 
-    /// Stops with the step whenever a terminal's step stops alone; never returns.
+    /// When a terminal's step stops alone (a shell's `suspend`), stops us too, so that our shell gets its
+    /// prompt; whenever we are continued, continues the step. Never returns.
     pub(crate) async fn follow_stops(job: Job) {
+        use super::terminal;
         use tokio::signal::unix::{SignalKind, signal};
-        let (Some(pid), Ok(mut changes)) = (job.0, signal(SignalKind::child())) else {
+        let continuations = signal(SignalKind::from_raw(signal_hook::consts::SIGCONT));
+        let (Some(step), Ok(mut changes), Ok(mut continued)) =
+            (job.0, signal(SignalKind::child()), continuations)
+        else {
             return std::future::pending().await;
         };
-        while changes.recv().await.is_some() {
-            super::terminal::stop_with(pid);
+        loop {
+            tokio::select! {
+                biased;
+                _ = continued.recv() => terminal::go_on(step),
+                _ = changes.recv() => {
+                    // The shell may be stopping or continuing both of us at this very moment.
+                    tokio::select! {
+                        biased;
+                        _ = continued.recv() => terminal::go_on(step),
+                        () = tokio::time::sleep(SETTLED) => {
+                            if terminal::is_stopped(step) {
+                                terminal::stop_ourselves();
+                            }
+                        }
+                    }
+                }
+            }
         }
-        std::future::pending().await
     }
 
     /// What [`Self::follow_stops`] watches.

@@ -37,12 +37,18 @@ fn controlling() -> Option<File> {
     File::open("/dev/tty").ok()
 }
 
-/// When the step has stopped alone (a shell's `suspend`), we stop as well, so that our shell gets its prompt;
-/// continued again, we continue the step.
-pub(crate) fn stop_with(step: Pid) {
-    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
-    let stopped = matches!(waitid(WaitId::Pid(step), stopped), Ok(Some(_)));
-    if stopped && kill_process(getpid(), Signal::STOP).is_ok() {
-        let _ = kill_process(step, Signal::CONT);
-    }
+/// Whether the step is stopped now.
+pub(super) fn is_stopped(step: Pid) -> bool {
+    let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(step), look), Ok(Some(_)))
+}
+
+/// Stops us. May return before it has taken effect: another thread may be the one that takes the signal.
+pub(super) fn stop_ourselves() {
+    let _ = kill_process(getpid(), Signal::STOP);
+}
+
+/// Lets the step go on.
+pub(super) fn go_on(step: Pid) {
+    let _ = kill_process(step, Signal::CONT);
 }
