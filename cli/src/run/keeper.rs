@@ -61,8 +61,8 @@ impl Keeper {
     pub(crate) async fn start(instructions: &Instructions) -> io::Result<Self> {
         let (ours, theirs) = link::pair()?;
         let mut command = Command::new(link::this_program()?);
+        // It stays in our folder: the file of trusted roots may be named from here.
         command.arg("keeper").env_clear().envs(link::needed_environment());
-        command.current_dir(link::neutral_folder());
         let mut process = theirs.give_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
         let mut keeper = Self { link: ours.connect(&mut process)?, process };

@@ -50,11 +50,6 @@ pub(super) fn needed_environment() -> Vec<(String, std::ffi::OsString)> {
     Vec::new()
 }
 
-/// Where the keeper is in nobody's way.
-pub(super) fn neutral_folder() -> &'static str {
-    "/"
-}
-
 /// Away from our terminal, process group and session, and deaf to polite requests to end: these are for the
 /// wrapper, whose end the keeper waits for.
 pub(super) fn leave_session() {

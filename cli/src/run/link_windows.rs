@@ -54,11 +54,6 @@ pub(super) fn needed_environment() -> Vec<(String, std::ffi::OsString)> {
     std::env::var_os("SystemRoot").map(|root| ("SystemRoot".to_owned(), root)).into_iter().collect()
 }
 
-/// Where the keeper is in nobody's way.
-pub(super) fn neutral_folder() -> PathBuf {
-    std::env::var_os("SystemRoot").map_or_else(|| PathBuf::from("\\"), PathBuf::from)
-}
-
 /// Done by the flags it was created with.
 pub(super) fn leave_session() {}
 
