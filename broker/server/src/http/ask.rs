@@ -18,6 +18,13 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Refusal::new(ErrorCode::InvalidRequest, detail).into()
 }
 
+/// A header that comes once. Of two, what stands between a client and us may read one and we the other.
+fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    value.to_str().ok()
+}
+
 /// `Authorization: Bearer …`, if there is one.
 pub(crate) struct Bearer(pub(crate) Option<Secret>);
 
@@ -25,8 +32,10 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(Self(None)) };
-        let token = value.to_str().ok().and_then(|value| {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        let token = only(&parts.headers, header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
         });
@@ -34,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
             Some(token) => Ok(Self(Some(token))),
             None => Err(Refusal::new(
                 ErrorCode::AuthTokenInvalid,
-                "expected `Authorization: Bearer …`, found another scheme or form",
+                "expected one `Authorization: Bearer …`, found another scheme or form, or two of them",
             )
             .into()),
         }
@@ -51,9 +60,11 @@ impl<S: Sync> FromRequestParts<S> for KeyIfAny {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+        if !parts.headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(Self(None));
+        }
         // What was found is not shown: it may be half of a real key.
-        let key = value.to_str().ok().and_then(|key| key.parse().ok());
+        let key = only(&parts.headers, IDEMPOTENCY_KEY).and_then(|key| key.parse().ok());
         key.map(|key| Self(Some(key))).ok_or_else(key_expected)
     }
 }
@@ -68,7 +79,7 @@ impl<S: Sync> FromRequestParts<S> for Key {
 
 /// There is no key, or none that could be one.
 pub(crate) fn key_expected() -> Problem {
-    invalid("header `Idempotency-Key`: expected 32 hexadecimal digits (128 random bits)")
+    invalid("header `Idempotency-Key`: expected one, of 32 hexadecimal digits (128 random bits)")
 }
 
 /// A path's `{…}` part, parsed.
