@@ -167,7 +167,19 @@ impl TrustFile {
                 "no audience: expected the `aud` that tokens for this broker carry, like `cloudanix-jit`",
             )
         })?;
-        let platform = self.platform.unwrap_or_else(|| platform_of(&self.issuer));
+        let known = platform_of(&self.issuer);
+        let platform = self.platform.unwrap_or(known);
+        if known != Platform::Oidc && platform != known {
+            // Another platform would mean other rules for forks and replay.
+            let (known, found) = (known.as_str(), platform.as_str());
+            return Err(refused(
+                key("platform"),
+                format!(
+                    "`{}` is {known}'s issuer: expected `{known}` or nothing, found `{found}`",
+                    self.issuer
+                ),
+            ));
+        }
         let claims = self
             .claims
             .into_iter()

@@ -65,6 +65,10 @@ fn what_is_refused_and_the_reason() {
         (with("\"orders-agent\"", "\"Orders Agent\""), "`Orders Agent` is not an agent id"),
         (with("\"build-workflow\"", "\"fun\""), "unknown variant `fun`"),
         (with("audience =", "allow = [\"everything\"]\naudience ="), "`everything` is unknown"),
+        (
+            with("audience =", "platform = \"oidc\"\naudience ="),
+            "is github's issuer: expected `github` or nothing, found `oidc`",
+        ),
         (with("id          =", "idd ="), "unknown field `idd`"),
         ("".to_owned(), "missing field"),
         ("x".repeat(MAX_BYTES + 1), "expected at most 65536"),

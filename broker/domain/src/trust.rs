@@ -14,7 +14,7 @@ pub type Claims = BTreeMap<String, Value>;
 pub struct TrustRule {
     /// The token's `iss`, letter for letter.
     pub issuer: String,
-    /// Must be the token's `aud`, or among them.
+    /// Must be the token's `aud`; of several, every one.
     pub audience: String,
     /// The kind of system that the issuer belongs to.
     pub platform: Platform,
