@@ -31,31 +31,25 @@ pub(crate) fn run_command() -> Result<()> {
     ensure!(!refused, "the orders service answered a step that holds no grant");
 
     heading("The same step with a grant for just as long as it runs");
-    let words = ["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "demo", "--"];
-    let mut step = demo.client(&words);
+    let mut step = demo.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "demo", "--"]);
     step.arg(demo.binary("orders-example")).args(["list", "--at", &demo.address]);
-    ensure!(demo.show(step)?, "the step should have been served while its grant lived");
-
-    heading("What the step held is worth nothing afterwards");
-    // A step that keeps its token, against all advice: the shell passes it to us so that we can try it.
-    let mut thief =
-        demo.client(&["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--"]);
-    thief
-        .args(["sh", "-c", "printf %s \"$CLOUDANIX_GRANT_TOKEN\""])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let stolen = String::from_utf8(thief.output()?.stdout)?;
-    ensure!(stolen.split('.').count() == 3, "the step got no token");
-    let mut late = demo.orders(&["list", "--at", &demo.address]);
-    late.env("CLOUDANIX_GRANT_TOKEN", stolen);
-    ensure!(!demo.show(late)?, "the token was accepted after its grant had been given back");
+    let grant = demo.show_and_find_grant(step)?;
 
     heading("What the broker wrote down");
-    for id in demo.grants()? {
-        ensure!(demo.show(demo.client(&["timeline", &id]))?, "no timeline of {id}");
-        println!();
-    }
-    println!("Every grant is gone. Nothing is left on this machine: the broker's data were temporary.");
+    ensure!(demo.show(demo.client(&["timeline", &grant]))?, "there is no timeline of {grant}");
+
+    heading("What the step held is worth nothing afterwards");
+    // A step that hands its token on, against all advice, so that it can be tried when the step is over.
+    let mut leaky =
+        demo.client(&["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--"]);
+    leaky.args(["sh", "-c", "printf %s \"$CLOUDANIX_GRANT_TOKEN\""]).stderr(Stdio::null());
+    let leaked = String::from_utf8(leaky.output()?.stdout)?;
+    ensure!(leaked.split('.').count() == 3, "the step got no token");
+    let mut late = demo.orders(&["list", "--at", &demo.address]);
+    late.env("CLOUDANIX_GRANT_TOKEN", leaked);
+    ensure!(!demo.show(late)?, "the token was accepted after its grant had been given back");
+
+    println!("\nThe step held a permission while it ran, and nobody holds it now.");
     Ok(())
 }
 
@@ -137,23 +131,34 @@ impl Demo {
 
     /// Runs a command in the open. Whether it succeeded is for the caller to judge.
     fn show(&self, mut command: Command) -> Result<bool> {
-        let words: Vec<String> = std::iter::once(command.get_program())
-            .chain(command.get_args())
-            .map(|word| Path::new(word).file_name().filter(|_| Path::new(word).is_absolute()).unwrap_or(word))
-            .map(|word| word.to_string_lossy().into_owned())
-            .collect();
-        println!("$ {}", words.join(" "));
+        println!("{}", typed(&command));
         Ok(command.stdin(Stdio::null()).status()?.success())
     }
 
-    /// Every grant there was, oldest first.
-    fn grants(&self) -> Result<Vec<String>> {
-        let output = self.client(&["grants"]).output()?;
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr));
+    /// [`Self::show`] for a step that has to succeed. Returns the grant that the client names.
+    fn show_and_find_grant(&self, mut command: Command) -> Result<String> {
+        command.stderr(Stdio::piped());
+        println!("{}", typed(&command));
+        let mut child = command.stdin(Stdio::null()).spawn()?;
+        let mut grant = None;
+        for line in BufReader::new(child.stderr.take().context("the client has no stderr")?).lines() {
+            let line = line?;
+            println!("{line}");
+            grant =
+                grant.or_else(|| line.split(' ').find(|word| word.starts_with("elev-")).map(str::to_owned));
         }
-        Ok(String::from_utf8(output.stdout)?.lines().map(str::to_owned).collect())
+        ensure!(child.wait()?.success(), "the step should have been served while its grant lived");
+        grant.context("the client did not name its grant")
     }
+}
+
+/// The command as somebody would type it.
+fn typed(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(Path::new);
+    let names = words.map(|word| {
+        if word.is_absolute() { word.file_name().unwrap_or(word.as_os_str()) } else { word.as_os_str() }
+    });
+    names.fold("$".to_owned(), |line, name| line + " " + &name.to_string_lossy())
 }
 
 /// What the broker writes once it is ready.
