@@ -1,2 +1,115 @@
-//! placeholder
-fn main() {}
+//! What is true of our figures on this machine, held against something that everybody has?
+//!
+//! `cargo run -p bench --release -- all` measures ours and the other's turn by turn, in one run, and prints
+//! ratios first: times drift with the machine, ratios much less. See docs/measurements.md.
+
+mod broker;
+mod client;
+mod clock;
+mod ends;
+mod figures;
+mod machine;
+mod proc_files;
+mod programs;
+mod scene;
+mod step;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::figures::Report;
+use crate::programs::Programs;
+use crate::scene::Scene;
+
+/// Measures the claims of docs/measurements.md, ours and the other's in one run.
+#[derive(Parser)]
+#[command(arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Size, start, a whole run against curl, memory, what the step feels.
+    Client(How),
+    /// Elevations and revokes a second against bare SQLite transactions.
+    Broker(How),
+    /// How soon a grant is gone when its step ends or its wrapper is killed.
+    Ends(How),
+    /// All of them.
+    All(How),
+    /// A step to be measured (used by the benchmarks themselves).
+    #[command(hide = true, subcommand)]
+    Step(step::Step),
+}
+
+#[derive(Args)]
+struct How {
+    /// Few runs of everything: shows that it works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+    /// This client, not one that is built now.
+    #[arg(long, requires = "broker")]
+    client: Option<PathBuf>,
+    /// This broker, not one that is built now.
+    #[arg(long, requires = "client")]
+    broker: Option<PathBuf>,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Enough for figures that can be quoted.
+    Full,
+    /// Enough to see that it works.
+    Quick,
+}
+
+impl Effort {
+    /// One number or the other.
+    fn pick<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().what {
+        What::Step(step) => step.take(),
+        What::Client(how) => measure(how, &[client::measure]),
+        What::Broker(how) => measure(how, &[broker::measure]),
+        What::Ends(how) => measure(how, &[ends::measure]),
+        What::All(how) => measure(how, &[client::measure, broker::measure, ends::measure]),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Measurement = fn(&Scene, Effort, &mut Report) -> Result<()>;
+
+fn measure(how: How, all: &[Measurement]) -> Result<()> {
+    let effort = if how.quick { Effort::Quick } else { Effort::Full };
+    let programs = match (how.client, how.broker) {
+        (Some(client), Some(broker)) => Programs::given(client, broker)?,
+        _ => Programs::build()?,
+    };
+    println!("{}", machine::describe());
+    let scene = Scene::set(programs)?;
+    let mut report = Report::default();
+    for measurement in all {
+        measurement(&scene, effort, &mut report)?;
+    }
+    println!("\ntargets missed: {} · {}", report.missed(), machine::load());
+    Ok(())
+}

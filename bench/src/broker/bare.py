@@ -1,0 +1,95 @@
+"""How many transactions does SQLite do alone, one after another, with the broker's tables, rows and settings?
+
+Arguments: the broker's database (read only: a grant in it is the pattern), our own database, `same` or `one`, seconds.
+Prints the number of transactions in a second.
+"""
+
+import sqlite3
+import sys
+import time
+import uuid
+
+theirs, ours, rows, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+if sqlite3.sqlite_version_info < (3, 37):
+    sys.exit(f"python3's SQLite is {sqlite3.sqlite_version}: expected 3.37 or newer, for STRICT tables")
+
+broker = sqlite3.connect(f"file:{theirs}?mode=ro", uri=True)
+schema = broker.execute(
+    "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE '\\_sqlx%' ESCAPE '\\'"
+    " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'trigger', type = 'index'"
+).fetchall()
+
+
+def pattern(table, where, values):
+    columns = [row[1] for row in broker.execute(f"PRAGMA table_info({table})")]
+    found = broker.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", values).fetchall()
+    insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+    return insert, [dict(zip(columns, row)) for row in found]
+
+
+(n,) = broker.execute("SELECT max(n) FROM grants WHERE status = 'revoked'").fetchone()
+insert_grant, [grant] = pattern("grants", "n = ?", [n])
+insert_intent, intents = pattern("intents", "grant_n = ?", [n])
+insert_event, events = pattern("events", "grant_n = ? ORDER BY seq", [n])
+broker.close()
+kinds = [event["kind"] for event in events]
+before_active = kinds.index("policy_check") + 1
+revoke = kinds.index("revoke")
+stages = [events[:before_active], events[before_active:revoke], events[revoke : revoke + 1], events[revoke + 1 :]]
+assert all(stages), f"expected events for four transactions, found {kinds}"
+
+database = sqlite3.connect(ours, isolation_level=None)
+for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY",
+               "journal_size_limit = 67108864"):
+    database.execute(f"PRAGMA {pragma}")
+if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
+    for (statement,) in schema:
+        database.execute(statement)
+    database.execute("INSERT INTO pulse VALUES (0)")
+(next_n,) = database.execute("SELECT coalesce(max(n), 0) + 1 FROM grants").fetchone()
+execute = database.execute
+
+
+def add(insert, row, **changed):
+    execute(insert, list({**row, **changed}.values()))
+
+
+def add_events(rows, n):
+    for row in rows:
+        add(insert_event, row, grant_n=n)
+
+
+def move(n, status, due_at, rows):
+    execute("BEGIN IMMEDIATE")
+    execute("UPDATE grants SET status = ?, due_at = ?, body = ?, version = version + 1 WHERE n = ?",
+            (status, due_at, grant["body"], n))
+    add_events(rows, n)
+    if status == "active":
+        execute("UPDATE intents SET closed_at = ? WHERE grant_n = ?", (due_at, n))
+    execute("COMMIT")
+
+
+def life_of_a_grant(n):
+    execute("BEGIN IMMEDIATE")
+    add(insert_grant, grant, n=n, id=f"elev-{uuid.uuid4().hex}", idem_key=uuid.uuid4().hex, status="applying", due_at=1)
+    for intent in intents:
+        add(insert_intent, intent, grant_n=n, closed_at=None)
+    add_events(stages[0], n)
+    execute("COMMIT")
+    move(n, "active", 1, stages[1])
+    move(n, "revoking", 1, stages[2])
+    move(n, "revoked", None, stages[3])
+    return 4
+
+
+def one_row(_):
+    execute("UPDATE pulse SET beats = beats + 1")
+    return 1
+
+
+work = {"same": life_of_a_grant, "one": one_row}[rows]
+done, start = 0, time.perf_counter()
+while time.perf_counter() - start < seconds:
+    done += work(next_n)
+    next_n += 1
+print(done / (time.perf_counter() - start))

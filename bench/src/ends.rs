@@ -1,0 +1,110 @@
+//! How soon is a grant gone when its step ends, or when its wrapper is killed?
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use protocol::{EventKind, Timeline};
+
+use crate::Effort;
+use crate::clock::{self, millis_between};
+use crate::figures::{Figure, Report, Samples, Target};
+use crate::scene::Scene;
+
+/// A revoke that has not come by then does not come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+    report.section("ends");
+    step_ends(scene, effort, report)?;
+    wrapper_killed(scene, effort, report)
+}
+
+/// The broker's rows carry the time before they are committed. REVOKED is written when REVOKE has been
+/// committed and the token refused, so its time is a bound for that commit.
+fn step_ends(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+    let this = std::env::current_exe()?.display().to_string();
+    let runs = effort.pick(300, 3);
+    let (mut decided, mut committed, mut answered) =
+        (Samples::default(), Samples::default(), Samples::default());
+    for run in 0..=runs {
+        let output = scene.run(&[&this, "step", "now"]).output()?;
+        let over = clock::wall();
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout)?;
+        let (grant, nanos) = said.trim().split_once(' ').context("a grant and a time")?;
+        let exited = Duration::from_nanos(nanos.parse()?);
+        let timeline = scene.timeline(grant)?;
+        // The first one warms up.
+        if run > 0 {
+            decided.push(millis_between(exited, at(&timeline, EventKind::Revoke)?));
+            committed.push(millis_between(exited, at(&timeline, EventKind::Revoked)?));
+            answered.push(millis_between(exited, over));
+        }
+    }
+    figure(report, "step's last instruction to the REVOKE row's time, p99", 10.0, &decided);
+    figure(report, "the same to a bound for its commit (the REVOKED row's time), p99", 10.0, &committed);
+    figure(report, "the same to the end of the wrapper, which has the broker's answer, p99", 10.0, &answered);
+    Ok(())
+}
+
+fn wrapper_killed(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+    let runs = effort.pick(100, 2);
+    let mut committed = Samples::default();
+    for run in 0..=runs {
+        // Ends when we close its standard input: nothing is left behind when its wrapper is gone.
+        let mut command = scene.run(&["sh", "-c", "echo $CLOUDANIX_GRANT_ID; exec cat"]);
+        let mut wrapper =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut grant = String::new();
+        BufReader::new(wrapper.stdout.take().context("its output")?).read_line(&mut grant)?;
+        let killed = clock::wall();
+        wrapper.kill()?;
+        wrapper.wait()?;
+        drop(wrapper.stdin.take());
+        let timeline = ended(scene, grant.trim())?;
+        if run > 0 {
+            committed.push(millis_between(killed, at(&timeline, EventKind::Revoked)?));
+        }
+    }
+    figure(
+        report,
+        "SIGKILL of the wrapper to a bound for the commit of the keeper's revoke, p99",
+        1000.0,
+        &committed,
+    );
+    Ok(())
+}
+
+/// Its timeline, once it is over.
+fn ended(scene: &Scene, grant: &str) -> Result<Timeline> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let timeline = scene.timeline(grant)?;
+        if timeline.events.iter().any(|event| event.kind == EventKind::Revoked) {
+            return Ok(timeline);
+        }
+        // Asking all the time would slow down what is measured.
+        thread::sleep(Duration::from_millis(20));
+    }
+    bail!("`{grant}` does not end")
+}
+
+fn at(timeline: &Timeline, kind: EventKind) -> Result<Duration> {
+    let event = timeline.events.iter().find(|event| event.kind == kind);
+    let at = event.with_context(|| format!("no {} in {timeline:?}", kind.label()))?.at;
+    Ok(Duration::from_millis(u64::try_from(at.as_millis())?))
+}
+
+fn figure(report: &mut Report, claim: &str, limit: f64, millis: &Samples) {
+    report.figure(&Figure {
+        claim,
+        ratio: millis.percentile(99) / limit,
+        target: Target::AtMost(1.0),
+        ours: format!("p50 {:.1} ms, p99 {:.1} ms", millis.median(), millis.percentile(99)),
+        other: format!("limit {limit:.0} ms"),
+        runs: millis.len(),
+    });
+}

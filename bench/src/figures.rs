@@ -1,0 +1,175 @@
+//! How is a figure made of many runs, and how is it shown?
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+/// Many measurements of one thing.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The value that this share of all is not above; not a number when there are none.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+        sorted.get(rank).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.percentile(50)
+    }
+}
+
+/// Ours and the other's, measured turn by turn.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    pub(crate) ours: Samples,
+    pub(crate) other: Samples,
+}
+
+impl Pairs {
+    /// Of the medians.
+    pub(crate) fn ratio(&self) -> f64 {
+        self.ours.median() / self.other.median()
+    }
+}
+
+/// Measures both `runs` times, after one of each that does not count; who comes first changes every time.
+pub(crate) fn interleaved(
+    runs: usize,
+    mut ours: impl FnMut() -> Result<f64>,
+    mut other: impl FnMut() -> Result<f64>,
+) -> Result<Pairs> {
+    ours()?;
+    other()?;
+    let mut pairs = Pairs::default();
+    for run in 0..runs {
+        if run % 2 == 0 {
+            pairs.ours.push(ours()?);
+            pairs.other.push(other()?);
+        } else {
+            pairs.other.push(other()?);
+            pairs.ours.push(ours()?);
+        }
+    }
+    Ok(pairs)
+}
+
+/// How long something takes, in milliseconds.
+pub(crate) fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    work()?;
+    Ok(millis(start.elapsed()))
+}
+
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// What a ratio is meant to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+    /// There to be known.
+    None,
+}
+
+impl Target {
+    fn verdict(self, ratio: f64) -> String {
+        let (sign, limit, reached) = match self {
+            Self::AtMost(limit) => ('≤', limit, ratio <= limit),
+            Self::AtLeast(limit) => ('≥', limit, ratio >= limit),
+            Self::None => return "            ".to_owned(),
+        };
+        format!("{sign} {limit:<5} {}", if reached { "yes " } else { "MISS" })
+    }
+}
+
+/// One line of the report.
+pub(crate) struct Figure<'a> {
+    pub(crate) claim: &'a str,
+    pub(crate) ratio: f64,
+    pub(crate) target: Target,
+    pub(crate) ours: String,
+    pub(crate) other: String,
+    pub(crate) runs: usize,
+}
+
+/// Prints figures as they come.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    missed: usize,
+}
+
+impl Report {
+    pub(crate) fn section(&mut self, name: &str) {
+        println!("\n{name}\n   ratio   target       claim");
+    }
+
+    pub(crate) fn figure(&mut self, figure: &Figure<'_>) {
+        let Figure { claim, ratio, target, ours, other, runs } = figure;
+        let verdict = target.verdict(*ratio);
+        self.missed += usize::from(verdict.contains("MISS"));
+        println!("{ratio:>8.3}   {verdict} {claim}\n{:>24}ours {ours} · {other} · {runs} runs", "");
+    }
+
+    /// Something that explains the figures above it.
+    pub(crate) fn note(&self, note: &str) {
+        println!("{:>24}{note}", "");
+    }
+
+    /// How many targets were missed so far.
+    pub(crate) fn missed(&self) -> usize {
+        self.missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let mut samples = Samples::default();
+        for value in [5.0, 1.0, 4.0, 2.0, 3.0] {
+            samples.push(value);
+        }
+        assert_eq!((samples.median(), samples.percentile(99), samples.percentile(20)), (3.0, 5.0, 1.0));
+        assert!(Samples::default().median().is_nan());
+    }
+
+    #[test]
+    fn both_are_measured_equally_often_and_take_turns_at_being_first() {
+        let order = std::cell::RefCell::new(String::new());
+        let note = |name: char| {
+            order.borrow_mut().push(name);
+            Ok(1.0)
+        };
+        let pairs = interleaved(3, || note('a'), || note('b')).unwrap();
+        assert_eq!((pairs.ours.len(), pairs.other.len()), (3, 3));
+        assert_eq!(*order.borrow(), "ababbaab", "one of each that does not count, and then three turns");
+    }
+
+    #[test]
+    fn a_ratio_beyond_its_target_is_a_miss() {
+        assert!(Target::AtMost(0.25).verdict(0.26).contains("MISS"));
+        assert!(Target::AtMost(0.25).verdict(0.25).contains("yes"));
+        assert!(Target::AtLeast(0.5).verdict(0.4).contains("MISS"));
+        assert!(!Target::None.verdict(9.0).contains("MISS"));
+    }
+}
