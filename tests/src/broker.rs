@@ -25,6 +25,9 @@ struct OperatorToken {
     hash: String,
 }
 
+/// So many elevations a minute that no test has to wait.
+pub const HURRY: &str = "elevations_per_minute = 1000000";
+
 /// A broker with its own folder. Dropping it kills it and removes the folder.
 pub struct Broker {
     folder: tempfile::TempDir,
@@ -38,15 +41,21 @@ pub struct Broker {
 impl Broker {
     /// `serve` on SQLite, with the default limits (but for the number of elevations: tests are in a hurry).
     pub fn start() -> Self {
-        Self::with_limits("")
+        Self::launched_by(&[], HURRY)
     }
 
-    /// The same with these lines under `[limits]`.
-    pub fn with_limits(limits: &str) -> Self {
-        Self::launched_by(&[], limits)
+    /// The same, with holders that beat this often.
+    pub fn with_heartbeat(every: &str) -> Self {
+        Self::launched_by(&[], &format!("{HURRY}\nheartbeat = \"{every}\""))
     }
 
-    /// The same, started through another program: `launcher` and its arguments stand before the broker's.
+    /// The same, with agents that may ask this often.
+    pub fn with_pace(elevations_per_minute: u32) -> Self {
+        Self::launched_by(&[], &format!("elevations_per_minute = {elevations_per_minute}"))
+    }
+
+    /// Started through another program, whose name and arguments stand before the broker's (`{data}` in them is
+    /// the folder of the database), with these lines under `[limits]`.
     pub fn launched_by(launcher: &[&str], limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("a folder for the database");
@@ -225,7 +234,7 @@ impl Broker {
         format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{}\"\ndatabase = \"sqlite:{}\"\n\
              operator_token_hashes = [\"{}\"]\nintrospection_token_hashes = [\"{}\"]\n\
-             [limits]\nelevations_per_minute = 1000000\n{limits}\n",
+             [limits]\n{limits}\n",
             self.url,
             self.database().display(),
             self.operator.hash,

@@ -1,9 +1,5 @@
 //! Is an agent registered, given tokens, switched off and recognised as the issue says?
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,9 +1,4 @@
 //! Is one request one grant, however often and in whatever order it and its revoke arrive?
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;

@@ -12,7 +12,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use system_tests::http;
 use system_tests::lossy_proxy::LossyProxy;
 use system_tests::scene::{Scene, new_key};
@@ -110,7 +110,7 @@ fn killed_during_revoke_the_grant_ends_all_the_same() {
 /// beats, unless it was the whole of it and the client has the answer.
 #[test]
 fn killed_under_a_client_that_never_comes_back_nothing_stays() {
-    let mut scene = Scene::with(system_tests::broker::Broker::with_limits("heartbeat = \"1s\""));
+    let mut scene = Scene::with(system_tests::broker::Broker::with_heartbeat("1s"));
     let whole = cold_elevation(&mut scene);
     let address = scene.broker.url().trim_start_matches("http://").to_owned();
     let mut keys = Vec::new();
@@ -177,6 +177,6 @@ fn killed_while_a_disabled_agents_grants_end_they_end_all_the_same() {
     for token in tokens {
         assert_eq!(scene.broker.introspect(&token), json!({"active": false}));
     }
-    assert!(scene.broker.given().iter().all(|grant| grant["end_reason"] == Value::from("agent disabled")));
+    assert!(scene.broker.given().iter().all(|grant| grant["end_reason"] == "agent disabled"));
     assert_whole(&scene, 20);
 }

@@ -130,7 +130,7 @@ fn a_wrapper_that_is_killed_at_once_is_survived_by_its_keeper() {
 
 #[test]
 fn a_machine_that_is_lost_falls_silent() {
-    let scene = Scene::with(Broker::with_limits("heartbeat = \"1s\""));
+    let scene = Scene::with(Broker::with_heartbeat("1s"));
     let (running, step) = start(&scene, WAITS);
     let keeper = running.keeper();
     for pid in [keeper, running.pid(), step] {
@@ -141,7 +141,7 @@ fn a_machine_that_is_lost_falls_silent() {
 
 #[test]
 fn a_holder_that_beats_keeps_its_grant_for_longer_than_silence_is_borne() {
-    let scene = Scene::with(Broker::with_limits("heartbeat = \"1s\""));
+    let scene = Scene::with(Broker::with_heartbeat("1s"));
     let (mut running, _) = start(&scene, WAITS);
     let grant = running.line_in("grant");
     let began = Instant::now();
