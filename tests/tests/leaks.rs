@@ -142,6 +142,31 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
     all.assert_no_leak();
 }
 
+/// Otherwise the other tests here would prove nothing.
+#[test]
+fn without_redaction_the_scan_finds_what_the_step_shows() {
+    let mut all = Scanned::new();
+    let run =
+        ["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", SHOWS_ALL];
+    let finished = all.client(&run).finish();
+    finished.assert_code(0);
+    let kept = finished.folder.path().with_extension("kept");
+    all.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
+    fs::remove_file(kept).unwrap();
+    all.seen("unredacted", &finished);
+    let finds = all.scan.finds().join("\n");
+    for form in [
+        "raw) in unredacted: stdout",
+        "raw) in unredacted: stderr",
+        "base64, from byte 0",
+        "base64, from byte 1",
+        "base64, from byte 2",
+    ] {
+        assert!(finds.contains(form), "{form} is not in\n{finds}");
+    }
+    assert!(!finds.contains("auth token") && !finds.contains("OIDC"), "the step never had these: {finds}");
+}
+
 #[test]
 fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
     let mut all = Scanned::new();
