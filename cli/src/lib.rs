@@ -15,6 +15,7 @@ mod handover;
 mod identity;
 mod interrupt;
 mod mask;
+mod memory;
 mod output;
 mod redact;
 mod run;
@@ -44,6 +45,7 @@ pub mod documents {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    memory::keep_out_of_core_files();
     // Not a command: `run` starts this program again to watch over it.
     if std::env::args_os().skip(1).eq(["keeper"]) {
         return run::keeper::main();

@@ -53,6 +53,9 @@ enum Command {
 
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
+    // Our memory holds keys and tokens: nothing of it into core files. Where that is refused we serve all the same.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let arguments = Arguments::parse();
     log::start(match arguments.log {
         LogForm::Text => log::Form::Text,

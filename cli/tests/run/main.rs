@@ -6,6 +6,7 @@
 mod ends;
 mod fake_broker;
 mod keeper;
+mod memory;
 mod output;
 mod signals;
 mod stepping;

@@ -1,0 +1,9 @@
+//! Who can read our memory, in which there are secrets?
+
+/// From here on nobody without special rights: no core file is written, and no debugger attaches. A program
+/// that we start is not bound by it; the keeper, which is one, says it again for itself.
+pub(crate) fn keep_out_of_core_files() {
+    // Where there is no such thing, or it is refused, the step is still worth running.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
