@@ -1,5 +1,7 @@
 //! What do we ask the broker for, and as whom?
 
+use std::cell::Cell;
+
 use protocol::{AgentId, ElevateRequest, Grant, IdempotencyKey, PolicyName, Ttl};
 
 use crate::api::{self, Broker, ElevateLimits, Notice};
@@ -20,6 +22,14 @@ pub(crate) struct Asking {
     target: Option<String>,
     reason: Option<String>,
     lease: Lease,
+    sent: Cell<Sent>,
+}
+
+/// Whether the broker can have heard of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    NotYet,
+    Perhaps,
 }
 
 /// Who says that the grant is still needed.
@@ -49,6 +59,7 @@ impl Asking {
             target,
             reason: None,
             lease,
+            sent: Cell::new(Sent::NotYet),
         })
     }
 
@@ -80,6 +91,11 @@ impl Asking {
         })
     }
 
+    /// Whether an elevate that ended like this can have left a grant behind.
+    pub(crate) fn may_have_granted(&self, error: &CliError) -> bool {
+        self.sent.get() == Sent::Perhaps && error.may_have_granted()
+    }
+
     /// Asks until there is a grant or a no, and tells what takes time.
     pub(crate) async fn elevate(
         &self,
@@ -99,7 +115,12 @@ impl Asking {
                 output.line(Mark::Waiting, "elevate", &text);
             }
         };
-        let grant = broker.elevate(key, async || self.request(broker.http()).await, limits, notice).await?;
+        let make_request = async || {
+            let request = self.request(broker.http()).await?;
+            self.sent.set(Sent::Perhaps);
+            Ok(request)
+        };
+        let grant = broker.elevate(key, make_request, limits, notice).await?;
         let policies: Vec<&str> = grant.policies.iter().map(PolicyName::as_str).collect();
         output.line(
             Mark::Done,

@@ -89,7 +89,9 @@ impl Handle {
 
     fn create_at(path: &Path, record: Record) -> io::Result<Self> {
         let mut file = new_private_file(path)?;
-        if let Err(error) = file.write_all(&serde_json::to_vec(&record)?).and_then(|()| file.sync_data()) {
+        // Not forced to the disk: the file outlives our own death without that, and a machine that loses what
+        // it has written has lost us too, which the broker notices by itself.
+        if let Err(error) = file.write_all(&serde_json::to_vec(&record)?) {
             let _ = fs::remove_file(path);
             return Err(error);
         }

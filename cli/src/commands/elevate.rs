@@ -52,7 +52,8 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
                 Ok(())
             }
             Err(error) => {
-                if !error.may_have_granted() || give_back(&broker, &key, output).await == Left::Nothing {
+                if !asking.may_have_granted(&error) || give_back(&broker, &key, output).await == Left::Nothing
+                {
                     handle.forget();
                 } else {
                     output.hint(&format!(

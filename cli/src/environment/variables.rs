@@ -89,7 +89,7 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(OUTPUT, "TERM", "`dumb` switches colour off."),
     open(OUTPUT, "CI", "Set by most CI systems: output is a log, not a terminal."),
     open(OUTPUT, "NO_COLOR", "Any value switches colour off."),
-    open(OUTPUT, "PATH", "Where the `circleci` program is looked for."),
+    open(OUTPUT, "PATH", "Where the `circleci` program, and a script without a `#!` line, is looked for."),
     open(OUTPUT, "RUNNER_TEMP", "GitHub's temporary folder: the handle of a grant is saved there."),
     open(
         OUTPUT,

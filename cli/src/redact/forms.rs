@@ -9,7 +9,7 @@ pub(super) const SHORTEST: usize = 6;
 
 /// Every shape of every secret that is long enough, without doubles. A secret of several lines is also
 /// looked for line by line, because a terminal or a logger changes the line ends.
-pub(super) fn of(secrets: &[Secret]) -> Vec<Zeroizing<Vec<u8>>> {
+pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::new();
     for secret in secrets {
         let whole = secret.reveal();

@@ -36,7 +36,7 @@ pub(crate) struct Redactor {
 
 impl Redactor {
     /// Secrets shorter than six bytes are not looked for.
-    pub(crate) fn new(secrets: &[Secret]) -> Self {
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         let forms = forms::of(secrets);
         let shortest = forms.iter().map(|form| form.len()).min().unwrap_or(usize::MAX);
         let mut places: HashMap<_, Vec<_>> = HashMap::new();

@@ -1,6 +1,6 @@
 //! How is the step's command started, told a signal, and its end understood?
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::ExitStatus;
 
@@ -15,11 +15,16 @@ use crate::exit::Exit;
 const SETTLED: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What the step is given besides what we have ourselves.
-pub(crate) struct Surroundings {
-    /// Variables set for the step.
-    pub(crate) set: Vec<(&'static str, Secret)>,
+pub(crate) struct Surroundings<'a> {
+    /// The id of its grant.
+    pub(crate) grant: &'a str,
+    /// What the grant gives, each with the variable in which the step finds it.
+    pub(crate) credentials: Vec<(&'static str, &'a Secret)>,
     /// Variables that the step does not get.
     pub(crate) removed: Vec<String>,
+    /// Where commands that are named without a folder are looked for.
+    #[cfg(unix)]
+    pub(crate) path: Option<&'a str>,
     /// Where its output goes.
     pub(crate) output: StepOutput,
 }
@@ -53,7 +58,7 @@ impl NotStarted {
         if self.source.kind() == io::ErrorKind::NotFound {
             "is it installed, is its folder in PATH, and if it is a script, is the program of its `#!` line there?"
         } else {
-            "is it a program or a script with a `#!` line, and may it be executed (`chmod +x`)?"
+            "is it a program for this machine, or a script, and may it be executed (`chmod +x`)?"
         }
     }
 }
@@ -88,17 +93,31 @@ impl Ended {
 impl Step {
     /// Starts `command` (the program and its arguments). Standard input is inherited, and so is the output
     /// unless it is redacted.
-    pub(crate) fn start(command: &[OsString], surroundings: Surroundings) -> Result<Self, NotStarted> {
-        let (program, arguments) = command
-            .split_first()
-            .map_or((OsString::new(), [].as_slice()), |(first, rest)| (first.clone(), rest));
-        let not_started = |source| NotStarted { command: program.to_string_lossy().into_owned(), source };
-        let mut command = Command::new(&program);
+    pub(crate) fn start(command: &[OsString], surroundings: &Surroundings<'_>) -> Result<Self, NotStarted> {
+        let (program, arguments) = match command {
+            [program, arguments @ ..] => (program.as_os_str(), arguments),
+            [] => (OsStr::new(""), [].as_slice()),
+        };
+        let mut command = Command::new(program);
         command.args(arguments);
-        for (name, value) in surroundings.set {
-            command.env(name, value.reveal());
+        let started = Self::spawn(command, surroundings);
+        #[cfg(unix)]
+        let started = started.or_else(|error| {
+            use super::script::{SHELL, without_interpreter};
+            let script = without_interpreter(&error, program, surroundings.path).ok_or(error)?;
+            let mut command = Command::new(SHELL);
+            command.arg(script).args(arguments);
+            Self::spawn(command, surroundings)
+        });
+        started.map_err(|source| NotStarted { command: program.to_string_lossy().into_owned(), source })
+    }
+
+    fn spawn(mut command: Command, surroundings: &Surroundings<'_>) -> io::Result<Self> {
+        command.env("CLOUDANIX_GRANT_ID", surroundings.grant);
+        for (name, secret) in &surroundings.credentials {
+            command.env(name, secret.reveal());
         }
-        for name in surroundings.removed {
+        for name in &surroundings.removed {
             command.env_remove(name);
         }
         #[cfg(unix)]
@@ -107,8 +126,8 @@ impl Step {
         if group == super::terminal::Group::Own {
             command.process_group(0);
         }
-        let outputs = surroundings.output.connect(&mut command).map_err(not_started)?;
-        let child = command.spawn().map_err(not_started)?;
+        let outputs = surroundings.output.connect(&mut command)?;
+        let child = command.spawn()?;
         // Our copies of the pipes' write ends are in it: without this the outputs would never end.
         drop(command);
         Ok(Self {

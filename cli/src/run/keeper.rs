@@ -54,6 +54,14 @@ enum Word {
 pub(crate) struct Keeper {
     link: link::OurEnd,
     process: Child,
+    charge: Charge,
+}
+
+/// Who gives the grant back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Charge {
+    Ours,
+    Keepers,
 }
 
 impl Keeper {
@@ -65,7 +73,7 @@ impl Keeper {
         command.arg("keeper").env_clear().envs(link::needed_environment());
         let mut process = theirs.give_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
-        let mut keeper = Self { link: ours.connect(&mut process)?, process };
+        let mut keeper = Self { link: ours.connect(&mut process)?, process, charge: Charge::Ours };
         keeper.say(instructions).await?;
         Ok(keeper)
     }
@@ -91,9 +99,17 @@ impl Keeper {
         let _ = timeout(GONE_WITHIN, self.process.wait()).await;
     }
 
-    /// We end without having given back: the keeper goes on alone. Whether it could be told.
+    /// We could not give back: the keeper tries from now on, whatever we do meanwhile. Told once.
+    pub(crate) async fn hand_over(&mut self, cause: RevokeCause) {
+        if self.charge == Charge::Ours && self.say(&Word::TakeOver(cause)).await.is_ok() {
+            self.charge = Charge::Keepers;
+        }
+    }
+
+    /// We end without having given back: the keeper goes on alone. Whether it does.
     pub(crate) async fn take_over(mut self, cause: RevokeCause) -> bool {
-        self.say(&Word::TakeOver(cause)).await.is_ok() && matches!(self.process.try_wait(), Ok(None))
+        self.hand_over(cause).await;
+        self.charge == Charge::Keepers && matches!(self.process.try_wait(), Ok(None))
     }
 
     async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {

@@ -7,10 +7,13 @@ pub(crate) mod lease;
 #[cfg_attr(windows, path = "link_windows.rs")]
 mod link;
 pub(crate) mod output;
-pub(crate) mod request;
+pub(crate) mod pending;
+#[cfg(unix)]
+mod script;
 #[cfg_attr(unix, path = "signals.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 pub(crate) mod signals;
+pub(crate) mod start;
 #[cfg(unix)]
 mod terminal;
 pub(crate) mod watch;

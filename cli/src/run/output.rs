@@ -15,6 +15,9 @@ use crate::redact::{RedactedStream, Redactor};
 const CHUNK: usize = 64 * 1024;
 /// A descendant of the step that keeps the output open and says nothing for so long is not waited for.
 const SILENCE: Duration = Duration::from_millis(200);
+/// The step's own last words are no more than what a pipe holds and one piece that is on its way; who writes
+/// on after that is not the step.
+const LAST_WORDS: u64 = 2 * CHUNK as u64;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How one output of the step reaches ours.
@@ -33,17 +36,17 @@ pub(crate) struct StepOutput {
     /// Its standard error.
     pub(crate) stderr: Passage,
     /// What is kept out of both.
-    pub(crate) redactor: Redactor,
+    pub(crate) redactor: Arc<Redactor>,
 }
 
 /// The pipes of a step that is about to start.
 pub(super) struct Connected {
     pipes: Vec<(PipeReader, File)>,
-    redactor: Redactor,
+    redactor: Arc<Redactor>,
 }
 
 impl StepOutput {
-    pub(super) fn connect(self, command: &mut Command) -> io::Result<Connected> {
+    pub(super) fn connect(&self, command: &mut Command) -> io::Result<Connected> {
         let mut pipes = Vec::new();
         if self.stdout == Passage::Redacted {
             let (read, write) = io::pipe()?;
@@ -55,7 +58,7 @@ impl StepOutput {
             command.stderr(write);
             pipes.push((read, own_stderr()?));
         }
-        Ok(Connected { pipes, redactor: self.redactor })
+        Ok(Connected { pipes, redactor: Arc::clone(&self.redactor) })
     }
 }
 
@@ -68,6 +71,8 @@ struct Pump {
     stream: Mutex<Option<(RedactedStream, File)>>,
     /// Even while it waits for the step to write, odd while it passes something on; counts up.
     turns: AtomicU64,
+    /// Bytes that were passed on.
+    passed: AtomicU64,
 }
 
 /// So many turns are never taken: the stream has ended.
@@ -75,11 +80,10 @@ const ENDED: u64 = u64::MAX - 1;
 
 impl Outputs {
     pub(super) fn start(connected: Connected) -> Self {
-        let redactor = Arc::new(connected.redactor);
         let mut pumps = Vec::new();
         for (from, to) in connected.pipes {
-            let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&redactor)), to)));
-            let pump = Arc::new(Pump { stream, turns: AtomicU64::new(0) });
+            let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&connected.redactor)), to)));
+            let pump = Arc::new(Pump { stream, turns: AtomicU64::new(0), passed: AtomicU64::new(0) });
             let started = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024).spawn({
                 let pump = Arc::clone(&pump);
                 move || pump.pass_all(from)
@@ -92,13 +96,14 @@ impl Outputs {
         Self { pumps }
     }
 
-    /// Until every output has ended, or all that still hold one open have been silent for a while. What was
-    /// held back as a possible beginning of a secret is written then.
+    /// Until every output has ended, or those that still hold one open have been silent for a while or said
+    /// more than the step can have left. What was held back as a possible beginning of a secret is written then.
     pub(super) async fn drain(&self) {
         for pump in &self.pumps {
             let mut silent = Duration::ZERO;
             let mut seen = pump.turns.load(Ordering::Acquire);
-            while seen != ENDED && silent < SILENCE {
+            let enough = pump.passed.load(Ordering::Acquire) + LAST_WORDS;
+            while seen != ENDED && silent < SILENCE && pump.passed.load(Ordering::Acquire) < enough {
                 tokio::time::sleep(LOOK).await;
                 let now = pump.turns.load(Ordering::Acquire);
                 // Odd: it is writing, and a slow reader of ours loses nothing.
@@ -122,6 +127,7 @@ impl Pump {
             };
             self.turns.fetch_add(1, Ordering::AcqRel);
             let passed = self.pass(chunk.get(..read).unwrap_or_default());
+            self.passed.fetch_add(read as u64, Ordering::AcqRel);
             self.turns.fetch_add(1, Ordering::AcqRel);
             // Nobody reads us any more: dropping our end tells the step the same.
             if passed.is_err() {

@@ -9,6 +9,7 @@ use protocol::{Grant, IdempotencyKey, RevokeCause};
 use tokio::time::{Instant, sleep_until};
 
 use super::child::{Ended, Step};
+use super::keeper::Keeper;
 use super::lease::{self, Lapse};
 use super::signals::Signals;
 use crate::api::{Broker, Patience, Revocable, Revoked};
@@ -46,15 +47,20 @@ pub(crate) struct Over {
 impl Held<'_> {
     /// Gives back, for at most six seconds.
     pub(crate) async fn give_back(&self, cause: RevokeCause) -> Result<Revoked, CliError> {
-        let patience = Patience::within(CONFIRMED_WITHIN);
-        self.broker.revoke(Revocable::Id(&self.grant.id), cause, patience).await
+        self.give_back_within(CONFIRMED_WITHIN, cause).await
+    }
+
+    async fn give_back_within(&self, time: Duration, cause: RevokeCause) -> Result<Revoked, CliError> {
+        self.broker.revoke(Revocable::Id(&self.grant.id), cause, Patience::within(time)).await
     }
 
     /// Runs the step to its end. A signal that asks for the end is passed on and the grant given back at the
-    /// same time; else it is given back the moment the step has ended.
+    /// same time; else it is given back the moment the step has ended. What cannot be given back while a
+    /// step ignores the signal becomes the keeper's at once.
     pub(crate) async fn watch(
         &self,
         step: &mut Step,
+        keeper: &mut Keeper,
         signals: &mut Signals,
         output: &Output,
     ) -> io::Result<Over> {
@@ -80,13 +86,17 @@ impl Held<'_> {
                     }
                     step.tell(received);
                     if received.asks_to_end() && interrupted.is_none() {
-                        interrupted = Some(RevokeCause::Interrupted(received.signal));
+                        let cause = RevokeCause::Interrupted(received.signal);
+                        interrupted = Some(cause);
                         holding = false;
-                        under_way = Some(Box::pin(self.give_back(RevokeCause::Interrupted(received.signal))));
+                        under_way = Some(Box::pin(self.give_back(cause)));
                     }
                 }
                 answer = answer => {
                     under_way = None;
+                    if let (Err(_), Some(cause)) = (&answer, interrupted) {
+                        keeper.hand_over(cause).await;
+                    }
                     revoked = Some(answer);
                 }
                 lapsed = &mut lapse, if holding => {
@@ -100,7 +110,9 @@ impl Held<'_> {
         let revoked = match (revoked, under_way) {
             (Some(Ok(revoked)), _) => Ok(revoked),
             (_, Some(under_way)) => or_cut_short(under_way, signals).await,
-            (Some(Err(_)) | None, None) => or_cut_short(self.give_back(cause), signals).await,
+            // The keeper tries already: only to be able to say how it stands.
+            (Some(Err(_)), None) => self.give_back_within(GRACE, cause).await,
+            (None, None) => or_cut_short(self.give_back(cause), signals).await,
         };
         step.drain().await;
         Ok(Over { ended, cause, revoked })
@@ -115,7 +127,7 @@ pub(crate) async fn or_cut_short(
 ) -> Result<Revoked, CliError> {
     let not_before = Instant::now() + GRACE;
     let asked_to_end = async {
-        while !signals.next().await.asks_to_end() {}
+        signals.next_that_asks_to_end().await;
         sleep_until(not_before).await;
     };
     tokio::select! {

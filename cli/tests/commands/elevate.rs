@@ -19,7 +19,7 @@ fn granted() -> Reply {
 fn a_grant_comes_as_exports_with_a_handle_beside_it() {
     let broker = ScriptedBroker::start([granted()]);
     let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    finished.assert_code(0).assert_says("✓ elevate  policy attached · orders-read · 15m");
+    finished.assert_code(0).assert_says("✓ elevate  policy attached · orders-read · 15m · elev-");
     let handles = finished.handles();
     let state = handles[0].display();
     assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
 use crate::stepping::{Running, Wrapper, files_in};
@@ -21,7 +22,7 @@ fn a_step_that_succeeds_gives_back() {
     assert_eq!(broker.books().live(), 0);
     assert_eq!(broker.books().seen, [Seen::Elevate, Seen::Revoke { cause: "exit:0".to_owned() }]);
     assert!(
-        finished.stderr.contains("✓ elevate  policy attached · orders-read · 15m"),
+        finished.stderr.contains("✓ elevate  policy attached · orders-read · 15m · elev-0000000000000001\n"),
         "{}",
         finished.stderr
     );
@@ -58,6 +59,36 @@ fn a_command_that_cannot_be_executed_is_126_and_gives_back() {
     let wrapper = Wrapper::new(&broker, &["--", "./plain-file"]);
     fs::write(wrapper.folder.path().join("plain-file"), "not a program").unwrap();
     wrapper.finish().assert_code(126);
+    assert_eq!(broker.books().outcome(), (0, vec!["not-started"]));
+}
+
+fn executable(wrapper: &Wrapper, name: &str, content: impl AsRef<[u8]>) {
+    let path = wrapper.folder.path().join(name);
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_script_that_names_no_interpreter_runs_as_from_a_shell() {
+    for redact in ["never", "always"] {
+        let broker = FakeBroker::start();
+        let wrapper = Wrapper::new(&broker, &["--redact", redact, "--", "./deploy", "to prod"]);
+        executable(&wrapper, "deploy", "echo \"$0 $1 $CLOUDANIX_GRANT_ID\"\nexit 3\n");
+        let finished = wrapper.finish();
+        finished.assert_code(3);
+        assert_eq!(finished.stdout, "./deploy to prod elev-0000000000000001\n");
+        assert_eq!(broker.books().outcome(), (0, vec!["exit:3"]));
+    }
+}
+
+#[test]
+fn a_program_for_another_machine_is_126_and_is_not_read_as_a_script() {
+    let broker = FakeBroker::start();
+    let wrapper = Wrapper::new(&broker, &["--", "./other"]);
+    executable(&wrapper, "other", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\ntouch started\n");
+    let finished = wrapper.finish();
+    finished.assert_code(126);
+    assert_eq!(files_in(finished.folder.path()), ["other"]);
     assert_eq!(broker.books().outcome(), (0, vec!["not-started"]));
 }
 

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Refuse(ErrorCode),
     /// Does what was asked and never answers.
     Hang,
+    /// Takes the request, does nothing and never answers.
+    Stall,
 }
 
 /// The calls that faults are planned for.
@@ -169,13 +171,17 @@ impl FakeBroker {
                 self.note(seen, |_| ());
                 return problem(code);
             }
+            Some(Fault::Stall) => {
+                self.note(seen, |_| ());
+                return std::future::pending().await;
+            }
             Some(Fault::LoseReply | Fault::Hang) | None => {}
         }
         let answer = self.note(seen, work);
         match fault {
             Some(Fault::LoseReply) => break_connection(),
             Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Break | Fault::Refuse(_)) | None => answer,
+            Some(Fault::Break | Fault::Refuse(_) | Fault::Stall) | None => answer,
         }
     }
 

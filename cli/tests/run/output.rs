@@ -73,6 +73,14 @@ fn a_descendant_that_keeps_the_output_open_does_not_keep_us() {
 }
 
 #[test]
+fn a_descendant_that_never_stops_writing_does_not_keep_us() {
+    let broker = FakeBroker::start();
+    let step = "yes & echo $! > pid; exit 6";
+    let running = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).start();
+    running.finish().assert_code(6);
+}
+
+#[test]
 fn what_the_step_wrote_last_is_not_lost() {
     let broker = FakeBroker::start();
     let step = "head -c 3000000 /dev/zero | tr '\\0' x; printf end";

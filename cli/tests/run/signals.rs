@@ -1,6 +1,7 @@
 //! Whatever signal comes: is it passed on, and is the grant given back at the same time?
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
 use crate::stepping::{Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
@@ -134,6 +135,38 @@ fn a_signal_that_our_parent_ignores_stays_ignored() {
     finished.assert_code(0);
     assert!(finished.stdout.trim_end().ends_with('1'), "the step ignores it too: {}", finished.stdout);
     assert_eq!(broker.books().causes(), ["exit:0"]);
+}
+
+#[test]
+fn while_the_broker_does_not_answer_a_signal_ends_us_within_seven_seconds() {
+    let broker = FakeBroker::start();
+    // As many as the wrapper has time for: the keeper's is answered.
+    broker.plan(Call::Revoke, &[Fault::Stall, Fault::Stall]);
+    let (running, _) = start(&broker, "echo $$ > pid; exec sleep 600");
+    let keeper = running.keeper();
+    let signalled = Instant::now();
+    running.signal("TERM");
+    let finished = running.finish();
+    assert!(signalled.elapsed() < Duration::from_secs(7), "{:?}", signalled.elapsed());
+    finished.assert_code(143);
+    assert!(finished.stderr.contains("a keeper process goes on trying"), "{}", finished.stderr);
+    broker.wait("the keeper's revoke", |books| books.live() == 0);
+    assert_eq!(broker.books().causes(), ["interrupted:15"; 3]);
+    wait_until_gone(keeper);
+}
+
+#[test]
+fn when_the_step_ignores_the_signal_and_the_broker_does_not_answer_the_keeper_does_not_wait_for_the_step() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Revoke, &[Fault::Stall, Fault::Stall]);
+    let (running, step) = start(&broker, DEAF);
+    running.signal("TERM");
+    broker.wait("the keeper's revoke", |books| books.live() == 0);
+    assert!(!is_gone(step), "the step goes on");
+    let_go(&running);
+    let finished = running.finish();
+    finished.assert_code(4);
+    assert!(finished.stderr.contains("✓ revoke"), "{}", finished.stderr);
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! What does a shell do with an executable text that names no interpreter? It runs the text itself.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+
+/// Where every system has it.
+pub(super) const SHELL: &str = "/bin/sh";
+
+/// The text for the shell, if `error` says that this is what `program` is. `path` is where programs that are
+/// named without a folder are looked for.
+pub(super) fn without_interpreter(error: &io::Error, program: &OsStr, path: Option<&str>) -> Option<PathBuf> {
+    if Errno::from_io_error(error) != Some(Errno::NOEXEC) {
+        return None;
+    }
+    let file = find(program, path.unwrap_or_default())?;
+    is_text(&file).then_some(file)
+}
+
+/// As the system's own search: the first that may be executed.
+fn find(program: &OsStr, path: &str) -> Option<PathBuf> {
+    if program.as_bytes().contains(&b'/') {
+        return Some(program.into());
+    }
+    path.split(':')
+        .map(|folder| Path::new(if folder.is_empty() { "." } else { folder }).join(program))
+        .find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
+}
+
+/// A program for another machine is none: the shell would print it as a list of mistakes.
+fn is_text(file: &Path) -> bool {
+    let mut beginning = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(256).read_to_end(&mut beginning));
+    read.is_ok() && beginning.split(|byte| *byte == b'\n').next().is_some_and(|line| !line.contains(&0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn no_exec() -> io::Error {
+        Errno::NOEXEC.into()
+    }
+
+    #[test]
+    fn a_text_is_found_where_the_system_found_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("a", 0o644), ("b", 0o755)] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            let file = folder.path().join(name).join("deploy");
+            fs::write(&file, "exit 3\n").unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let path = format!("{0}/none:{0}/a:{0}/b", folder.path().display());
+        let found = without_interpreter(&no_exec(), "deploy".as_ref(), Some(&path));
+        assert_eq!(found, Some(folder.path().join("b/deploy")));
+        assert_eq!(without_interpreter(&Errno::ACCESS.into(), "deploy".as_ref(), Some(&path)), None);
+    }
+
+    #[test]
+    fn a_program_for_another_machine_is_not_for_the_shell() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), b"\x7fELF\x02\x01\x01\0\0\nexit 0\n").unwrap();
+        assert_eq!(without_interpreter(&no_exec(), file.path().as_os_str(), None), None);
+    }
+
+    #[test]
+    fn an_empty_file_is_a_text() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let found = without_interpreter(&no_exec(), file.path().as_os_str(), None);
+        assert_eq!(found.as_deref(), Some(file.path()));
+    }
+}
