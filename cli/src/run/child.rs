@@ -103,7 +103,10 @@ impl Step {
         let started = Self::spawn(command, surroundings);
         #[cfg(unix)]
         let started = started.or_else(|error| {
-            use super::script::{SHELL, without_interpreter};
+            use super::shell::{SHELL, is_nowhere, without_interpreter};
+            if is_nowhere(&error, program, surroundings.path) {
+                return Err(rustix::io::Errno::NOENT.into());
+            }
             let script = without_interpreter(&error, program, surroundings.path).ok_or(error)?;
             let mut command = Command::new(SHELL);
             command.arg(script).args(arguments);

@@ -9,7 +9,7 @@ mod link;
 pub(crate) mod output;
 pub(crate) mod pending;
 #[cfg(unix)]
-mod script;
+mod shell;
 #[cfg_attr(unix, path = "signals.rs")]
 #[cfg_attr(windows, path = "signals_windows.rs")]
 pub(crate) mod signals;

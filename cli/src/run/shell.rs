@@ -1,4 +1,4 @@
-//! What does a shell do with an executable text that names no interpreter? It runs the text itself.
+//! What would a shell make of a command that the system did not start?
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-/// Where every system has it.
+/// Where every system has one.
 pub(super) const SHELL: &str = "/bin/sh";
 
-/// The text for the shell, if `error` says that this is what `program` is. `path` is where programs that are
-/// named without a folder are looked for.
+/// The script that names no interpreter, if that is what `program` is: a shell runs it itself. `path` is where
+/// programs that are named without a folder are looked for.
 pub(super) fn without_interpreter(error: &io::Error, program: &OsStr, path: Option<&str>) -> Option<PathBuf> {
     if Errno::from_io_error(error) != Some(Errno::NOEXEC) {
         return None;
@@ -22,14 +22,28 @@ pub(super) fn without_interpreter(error: &io::Error, program: &OsStr, path: Opti
     is_text(&file).then_some(file)
 }
 
+/// Whether `program` is nowhere to be found. The system says "permission denied" also when a folder of `path`
+/// could not be searched; a shell does not.
+pub(super) fn is_nowhere(error: &io::Error, program: &OsStr, path: Option<&str>) -> bool {
+    Errno::from_io_error(error) == Some(Errno::ACCESS)
+        && !has_folder(program)
+        && !candidates(program, path.unwrap_or_default()).any(|file| file.exists())
+}
+
+fn has_folder(program: &OsStr) -> bool {
+    program.as_bytes().contains(&b'/')
+}
+
+fn candidates(program: &OsStr, path: &str) -> impl Iterator<Item = PathBuf> {
+    path.split(':').map(move |folder| Path::new(if folder.is_empty() { "." } else { folder }).join(program))
+}
+
 /// As the system's own search: the first that may be executed.
 fn find(program: &OsStr, path: &str) -> Option<PathBuf> {
-    if program.as_bytes().contains(&b'/') {
+    if has_folder(program) {
         return Some(program.into());
     }
-    path.split(':')
-        .map(|folder| Path::new(if folder.is_empty() { "." } else { folder }).join(program))
-        .find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
+    candidates(program, path).find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
 }
 
 /// A program for another machine is none: the shell would print it as a list of mistakes.
@@ -70,6 +84,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"\x7fELF\x02\x01\x01\0\0\nexit 0\n").unwrap();
         assert_eq!(without_interpreter(&no_exec(), file.path().as_os_str(), None), None);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_searched_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("there"), "").unwrap();
+        let path = format!("/proc/1/fd:{}", folder.path().display());
+        let nowhere = |error: Errno, program: &str| is_nowhere(&error.into(), program.as_ref(), Some(&path));
+        assert!(nowhere(Errno::ACCESS, "not-there"));
+        assert!(!nowhere(Errno::ACCESS, "there"), "it is, and may not be executed");
+        assert!(!nowhere(Errno::ACCESS, "./not-there"), "its own folder may not be searched");
+        assert!(!nowhere(Errno::NOMEM, "not-there"));
     }
 
     #[test]
