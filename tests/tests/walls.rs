@@ -36,6 +36,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
+    // Verifies signatures here; everything else that has it, has it for TLS and by way of rustls.
+    ("ring", &["cloudanix-jit-identity"]),
     ("axum", &["cloudanix-jit-broker"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
     ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "xtask"]),

@@ -11,6 +11,7 @@ mod key_cache;
 mod key_set;
 mod platforms;
 mod refused;
+mod ring_key;
 mod signature;
 mod strict_json;
 mod token;

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use openidconnect::core::{CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJwsSigningAlgorithm};
+use openidconnect::core::{CoreIdToken, CoreJwsSigningAlgorithm};
 use openidconnect::{
-    ClaimsVerificationError, ClientId, IssuerUrl, JsonWebKeySet, Nonce, SignatureVerificationError,
+    ClaimsVerificationError, ClientId, IdTokenVerifier, IssuerUrl, JsonWebKeySet, Nonce,
+    SignatureVerificationError,
 };
 use protocol::{Secret, Timestamp};
 
 use crate::refused::Refused;
+use crate::ring_key::RingKey;
 use crate::token::{Malformed, UnverifiedToken, cut};
 
 /// What a token says, once the issuer's signature holds, the audience is ours and the time is right.
@@ -28,7 +30,7 @@ pub(crate) fn verify<'t>(
     token: &Secret,
     unverified: &'t UnverifiedToken,
     audience: &str,
-    keys: Vec<CoreJsonWebKey>,
+    keys: Vec<RingKey>,
     now: Timestamp,
     leeway: Duration,
 ) -> Result<VerifiedToken<'t>, Refused> {
@@ -36,7 +38,7 @@ pub(crate) fn verify<'t>(
     let issuer = IssuerUrl::new(unverified.issuer.clone()).map_err(|_| Malformed::NotAnIdToken)?;
     let lenient: DateTime<Utc> =
         DateTime::from_timestamp_millis(now.minus(leeway).as_millis()).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let verifier = CoreIdTokenVerifier::new_public_client(
+    let verifier = IdTokenVerifier::new_public_client(
         ClientId::new(audience.to_owned()),
         issuer,
         JsonWebKeySet::new(keys),

@@ -2,7 +2,6 @@
 
 use domain::{ClaimRule, Exception};
 use identity::{Http, Options, Verifier};
-use jsonwebtoken::Algorithm;
 use protocol::{ErrorCode, Platform, Trust};
 use serde_json::{Value, json};
 
@@ -11,34 +10,6 @@ use crate::signed::{AUDIENCE, Key, NOW, Pair, agent, claims, claims_with, now, r
 
 fn verifier() -> Verifier {
     Verifier::new(Http::new(None).unwrap(), Options::default())
-}
-
-#[tokio::test]
-async fn every_allowed_algorithm_verifies_with_keys_that_name_neither_algorithm_nor_use() {
-    let rsa = || Key::new(Pair::RsaA, "rsa");
-    let keys = [rsa(), Key::new(Pair::Ec, "ec"), Key::new(Pair::Ed25519, "ed")];
-    let local = LocalIssuer::start(&keys).await;
-    let verifier = verifier();
-    let signers = [
-        rsa(),
-        rsa().with(Algorithm::RS384),
-        rsa().with(Algorithm::RS512),
-        rsa().with(Algorithm::PS256),
-        rsa().with(Algorithm::PS384),
-        rsa().with(Algorithm::PS512),
-        Key::new(Pair::Ec, "ec"),
-        Key::new(Pair::Ed25519, "ed"),
-        // One key of each kind: without a name there is still only one that fits.
-        Key::new(Pair::RsaA, None),
-        Key::new(Pair::Ec, None),
-        Key::new(Pair::Ed25519, None),
-    ];
-    for signer in signers {
-        let token = secret(&signer.sign(&claims(&local.url)));
-        let principal = verifier.verify(&token, &agent(), &[rule(&local.url)], now()).await;
-        assert!(principal.is_ok(), "{:?} {:?}: {principal:?}", signer.algorithm, signer.kid);
-    }
-    assert_eq!(local.asked_for_anything(), 2, "one discovery document and one key set for all of them");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 mod accepted;
+mod algorithms;
+mod garbage_keys;
 mod hostile_tokens;
 mod key_rotation;
 mod local_issuer;

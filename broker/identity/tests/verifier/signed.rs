@@ -32,7 +32,9 @@ pub(crate) enum Pair {
     RsaA,
     RsaB,
     RsaC,
+    Rsa2047,
     Ec,
+    Ec384,
     Ed25519,
 }
 
@@ -43,6 +45,10 @@ impl Key {
             Pair::RsaA => rsa(include_bytes!("keys/rsa-a.pem")),
             Pair::RsaB => rsa(include_bytes!("keys/rsa-b.pem")),
             Pair::RsaC => rsa(include_bytes!("keys/rsa-c.pem")),
+            Pair::Rsa2047 => rsa(include_bytes!("keys/rsa-2047.pem")),
+            Pair::Ec384 => {
+                (Algorithm::ES384, EncodingKey::from_ec_pem(include_bytes!("keys/ec-384.pem")).unwrap())
+            }
             Pair::Ec => (Algorithm::ES256, EncodingKey::from_ec_pem(include_bytes!("keys/ec.pem")).unwrap()),
             Pair::Ed25519 => {
                 (Algorithm::EdDSA, EncodingKey::from_ed_pem(include_bytes!("keys/ed25519.pem")).unwrap())

@@ -1,0 +1,122 @@
+//! Can a flood of tokens with made-up keys hold up those whose keys are known?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use identity::{Http, Options, Refused, Verifier};
+use protocol::{ErrorCode, Timestamp};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::local_issuer::{DISCOVERY, LocalIssuer};
+use crate::signed::{Key, Pair, agent, claims_with, now, rule, secret, signed_part};
+
+struct World {
+    local: LocalIssuer,
+    verifier: Verifier,
+}
+
+impl World {
+    /// An issuer whose key `good` has been seen.
+    async fn start() -> Arc<Self> {
+        let local = LocalIssuer::start(&[good()]).await;
+        let world =
+            Arc::new(Self { local, verifier: Verifier::new(Http::new(None).unwrap(), Options::default()) });
+        world.verify(&good(), 0).await.unwrap();
+        world
+    }
+
+    async fn verify(&self, key: &Key, second: u64) -> Result<(), Refused> {
+        self.present(&key.sign(&self.claims(second)), second).await
+    }
+
+    /// A token whose `kid` nobody has heard of, and which nobody signed.
+    async fn garbage(&self, kid: &str, second: u64) -> Result<(), Refused> {
+        let header = json!({ "alg": "EdDSA", "kid": kid }).to_string();
+        let signed = signed_part(&header, &self.claims(second).to_string());
+        self.present(&format!("{signed}.AAAA"), second).await
+    }
+
+    fn claims(&self, second: u64) -> Value {
+        let at = at(second).as_secs();
+        let mut claims = claims_with(&self.local.url, "iat", at.into());
+        claims["exp"] = (at + 300).into();
+        claims
+    }
+
+    async fn present(&self, token: &str, second: u64) -> Result<(), Refused> {
+        let rules = [rule(&self.local.url)];
+        self.verifier.verify(&secret(token), &agent(), &rules, at(second)).await.map(|_| ())
+    }
+
+    /// Ten tokens at once, each with a `kid` of its own, without waiting for what becomes of them.
+    fn flood(self: &Arc<Self>, second: u64) -> JoinSet<Result<(), Refused>> {
+        let mut flood = JoinSet::new();
+        for n in 0..10 {
+            let world = Arc::clone(self);
+            flood.spawn(async move { world.garbage(&format!("garbage-{second}-{n}"), second).await });
+        }
+        flood
+    }
+
+    /// Until the issuer was asked this often.
+    async fn until_asked(&self, times: usize) {
+        while self.local.asked(DISCOVERY) < times {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn at(second: u64) -> Timestamp {
+    now().plus(Duration::from_secs(second))
+}
+
+fn good() -> Key {
+    Key::new(Pair::Ec, "good")
+}
+
+async fn all_refused(flood: JoinSet<Result<(), Refused>>) {
+    for verified in flood.join_all().await {
+        let code = verified.unwrap_err().code();
+        assert!(matches!(code, ErrorCode::OidcTokenInvalid | ErrorCode::IssuerUnavailable), "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
+    let world = World::start().await;
+    // Twenty minutes: the keys are refreshed on the way, now by a good token, now by garbage.
+    for second in (1..1200).step_by(13) {
+        all_refused(world.flood(second)).await;
+        world.verify(&good(), second).await.unwrap();
+    }
+    let asked = world.local.asked(DISCOVERY);
+    assert!((2..=1200 / 30 + 3).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
+    let world = World::start().await;
+    for (second, asked) in [(1, 2), (601, 3)] {
+        world.local.closes();
+        // The second time the keys are not fresh any more, and the garbage has the turn to refresh them.
+        let mut flood = world.flood(second);
+        world.until_asked(asked).await;
+        world.verify(&good(), second).await.unwrap();
+        world.verify(&good(), second + 1).await.unwrap();
+        assert_eq!(world.local.asked(DISCOVERY), asked);
+        assert!(flood.try_join_next().is_none(), "the issuer has not answered anybody yet");
+        world.local.opens();
+        all_refused(flood).await;
+    }
+}
+
+#[tokio::test]
+async fn a_known_key_works_while_a_flood_finds_the_issuer_down() {
+    let world = World::start().await;
+    world.local.is_down();
+    for second in (1..600 + 3600).step_by(97) {
+        all_refused(world.flood(second)).await;
+        world.verify(&good(), second).await.unwrap();
+    }
+}
