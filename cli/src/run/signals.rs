@@ -76,16 +76,6 @@ impl Signals {
         }
     }
 
-    /// The number of the next one that wants us to end. Safe to be dropped while it waits.
-    pub(crate) async fn next_that_asks_to_end(&mut self) -> i32 {
-        loop {
-            let received = self.next().await;
-            if received.asks_to_end() {
-                return received.signal;
-            }
-        }
-    }
-
     /// Whether Ctrl-C was typed up to now.
     pub(crate) fn interrupt_was_typed(&mut self) -> bool {
         while let Ok(received) = self.received.try_recv() {

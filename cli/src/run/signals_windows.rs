@@ -42,16 +42,6 @@ impl Signals {
         }
     }
 
-    /// The number of the next one that wants us to end. Safe to be dropped while it waits.
-    pub(crate) async fn next_that_asks_to_end(&mut self) -> i32 {
-        loop {
-            let received = self.next().await;
-            if received.asks_to_end() {
-                return received.signal;
-            }
-        }
-    }
-
     /// Never known.
     pub(crate) fn interrupt_was_typed(&mut self) -> bool {
         false

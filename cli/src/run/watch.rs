@@ -119,6 +119,18 @@ impl Held<'_> {
     }
 }
 
+impl Signals {
+    /// The number of the next one that wants us to end. Safe to be dropped while it waits.
+    pub(crate) async fn next_that_asks_to_end(&mut self) -> i32 {
+        loop {
+            let received = self.next().await;
+            if received.asks_to_end() {
+                return received.signal;
+            }
+        }
+    }
+}
+
 /// The step is over: a signal now means us, and when the revoke takes its time we leave it to the keeper. Not
 /// at once: what ended the step may have been sent to us as well, and arrive a moment later.
 pub(crate) async fn or_cut_short(
