@@ -17,6 +17,8 @@ use anyhow::{Result, ensure};
 use crate::figures::{Figure, Report, Target};
 use crate::scene::{POLICY, Scene};
 
+/// A closing alert under TLS 1.3: what the client says last, and waits for no answer to.
+const FAREWELL: usize = 24;
 const ONE_WAY: Duration = Duration::from_millis(25);
 
 #[derive(Default)]
@@ -62,21 +64,21 @@ fn forward(client: TcpStream, broker: TcpStream, counted: &Arc<Counted>) {
     let (Ok(to_client), Ok(to_broker)) = (client.try_clone(), broker.try_clone()) else { return };
     let (counted, spoke) = (Arc::clone(counted), Arc::clone(&broker_spoke));
     thread::spawn(move || {
-        pass(client, to_broker, || {
-            if spoke.swap(false, Ordering::AcqRel) {
+        pass(client, to_broker, |bytes| {
+            if bytes > FAREWELL && spoke.swap(false, Ordering::AcqRel) {
                 counted.turns.fetch_add(1, Ordering::Relaxed);
             }
         });
     });
-    thread::spawn(move || pass(broker, to_client, || broker_spoke.store(true, Ordering::Release)));
+    thread::spawn(move || pass(broker, to_client, |_| broker_spoke.store(true, Ordering::Release)));
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, mut seen: impl FnMut()) {
+fn pass(mut from: TcpStream, mut to: TcpStream, mut seen: impl FnMut(usize)) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read) = from.read(&mut buffer)
         && read > 0
     {
-        seen();
+        seen(read);
         thread::sleep(ONE_WAY);
         if to.write_all(buffer.get(..read).unwrap_or_default()).is_err() {
             break;
