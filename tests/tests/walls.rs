@@ -22,6 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-identity", &["protocol", "domain"]),
     ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
     ("cloudanix-jit-store", &["protocol", "domain", "audit"]),
+    // Knows the HTTP API and nothing else: people copy it.
+    ("orders-example", &[]),
     (
         "cloudanix-jit-engine",
         &["protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store"],
@@ -38,9 +40,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     // Verifies signatures here; everything else that has it, has it for TLS and by way of rustls.
     ("ring", &["cloudanix-jit-identity"]),
-    ("axum", &["cloudanix-jit-broker"]),
+    ("axum", &["cloudanix-jit-broker", "orders-example"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
-    ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "xtask"]),
+    ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "orders-example", "xtask"]),
     // Makes the hostile tokens that verification has to refuse: for tests only, wherever they are.
     ("jsonwebtoken", &[]),
 ];
