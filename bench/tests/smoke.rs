@@ -45,7 +45,7 @@ fn assert_ratios(text: &str, expected: usize) {
 #[test]
 fn the_clients_figures_are_measured() {
     let text = quick("client");
-    assert_ratios(&text, 13);
+    assert_ratios(&text, 14);
     assert!(text.contains("connections of a run"), "{text}");
 }
 
