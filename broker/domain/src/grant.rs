@@ -463,6 +463,27 @@ impl Grant {
         Ok(Moved { grant: self, events })
     }
 
+    /// What never became active was undone, and is undone again at `again_at`: until then a try that was under
+    /// way when it ended may still change the target.
+    pub fn undo_again(mut self, again_at: Timestamp) -> Result<Moved, WrongState> {
+        self.state = match self.state {
+            State::Undoing { cause, attempts, .. } => State::Undoing { cause, attempts, retry_at: again_at },
+            state @ (State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. }) => {
+                self.state = state;
+                return Err(self.cannot("be undone again"));
+            }
+        };
+        Ok(Moved { grant: self, events: Vec::new() })
+    }
+
     /// When something is to be done about it: the deadline, the next try, the end of the claim.
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {

@@ -203,7 +203,15 @@ impl Engine {
                     Some(_) if stored.grant.ended_at().is_none() && stored.grant.end_reason().is_none() => {
                         self.answer(&stored, permit, target).await
                     }
-                    _ => Err(Refusal::grant_ended(stored.grant.end_reason())),
+                    _ => {
+                        let ended = Refusal::grant_ended(stored.grant.end_reason());
+                        // Somebody undid it while we were still at it: what we did since has to go as well.
+                        // If this fails, the worker does it when our claim has lapsed.
+                        match self.take_back(stored).await {
+                            Ok(_) => Err(ended),
+                            Err(error) => Err(ended.because(error)),
+                        }
+                    }
                 }
             }
         }
@@ -242,7 +250,13 @@ impl Engine {
             .credentials(permit, &stored.grant, self.clock.now())
             .await
             .map_err(|error| Refusal::new(ErrorCode::TargetFailed, error.what))?;
-        let mut grant = view::grant(stored);
+        // Looked at after they were made: what takes the grant back from here on takes back these as well.
+        let id = &stored.grant.id;
+        let stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
+        if !matches!(stored.grant.state, domain::State::Active { .. }) {
+            return Err(Refusal::grant_ended(stored.grant.end_reason()));
+        }
+        let mut grant = view::grant(&stored);
         grant.credentials = Some(credentials);
         Ok(Elevated { grant })
     }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use domain::grant::WrongState;
-use domain::{EndCause, State};
+use domain::{EndCause, Grant, State};
+use protocol::Timestamp;
 use store::{Guard, Saved, Stored};
-use targets::Undone;
+use targets::{LateChanges, Undone};
 
 use crate::{Engine, Refusal};
 
@@ -97,6 +98,10 @@ impl Engine {
             // Looked at again and still not gone: as good as a failed try, so that it is undone once more.
             (None, Some(look_at)) if looking => grant.undo_failed(now, "still there", look_at),
             (None, Some(look_at)) => grant.settle(now, look_at, &proofs.join(" · ")),
+            (None, None) if now < self.written_until(&grant, target.late_changes()) => {
+                let again_at = self.written_until(&grant, target.late_changes());
+                grant.undo_again(again_at)
+            }
             (None, None) => grant.gone(now, &proofs.join(" · ")),
         };
         let Ok(moved) = moved else { return Ok(stored) };
@@ -119,6 +124,31 @@ impl Engine {
                 Ok(stored)
             }
             Saved::Conflict => self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant),
+        }
+    }
+}
+
+impl Engine {
+    /// Until when a request that was cut off by the end of its own grant may still change the target: as long
+    /// as its claim lasts. Whoever failed at the target has stopped.
+    fn written_until(&self, grant: &Grant, late: LateChanges) -> Timestamp {
+        match (&grant.state, late) {
+            (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) | (_, LateChanges::Impossible) => {
+                grant.requested_at
+            }
+            (State::Undoing { .. }, LateChanges::Possible) => grant.requested_at.plus(self.settings.claim),
+            (
+                State::Denied { .. }
+                | State::Applying { .. }
+                | State::Failed { .. }
+                | State::Active { .. }
+                | State::Revoking(_)
+                | State::Settling(_)
+                | State::Stuck(_)
+                | State::Expired(_)
+                | State::Revoked { .. },
+                LateChanges::Possible,
+            ) => grant.requested_at,
         }
     }
 }

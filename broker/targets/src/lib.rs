@@ -35,6 +35,15 @@ pub enum Undone {
     },
 }
 
+/// Whether a change that was begun can arrive after its undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateChanges {
+    /// Nothing is changed outside the broker.
+    Impossible,
+    /// A call that is under way is not stopped by undoing.
+    Possible,
+}
+
 /// Where permission is given.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -43,6 +52,11 @@ pub trait Target: Send + Sync {
 
     /// Who ends a grant at its deadline.
     fn enforced_by(&self) -> EnforcedBy;
+
+    /// Whether what never became active has to be undone once more when nobody can be at it any more.
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Possible
+    }
 
     /// What would be done for a grant with this id, in order.
     fn steps(&self, permit: &Permit, id: &GrantId) -> Vec<Step>;

@@ -42,7 +42,12 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
                     let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
                     let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
                     match broker.revoke(&caller, &key, RevokeCause::Asked).await {
-                        Ok(grant) => assert!(grant.status.is_final(), "{context}: {:?}", grant.status),
+                        // Not final while whoever died might only have been slow.
+                        Ok(grant) => assert!(
+                            grant.status.is_final() || grant.status == GrantStatus::Undoing,
+                            "{context}: {:?}",
+                            grant.status
+                        ),
                         Err(refusal) => assert_eq!(refusal.code, ErrorCode::GrantNotFound, "{context}"),
                     }
                     assert_eq!(world.objects(), 0, "{context}: gone as soon as it was given back");

@@ -10,4 +10,5 @@
 mod crashes;
 mod endings;
 mod keys;
+mod slow;
 mod world;

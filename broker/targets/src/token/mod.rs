@@ -15,7 +15,7 @@ use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
-use crate::{Target, TargetError, Undone};
+use crate::{LateChanges, Target, TargetError, Undone};
 
 /// The claim that carries the grant's id.
 pub const GRANT_ID: &str = "grant_id";
@@ -40,6 +40,10 @@ impl Target for TokenTarget {
 
     fn enforced_by(&self) -> EnforcedBy {
         EnforcedBy::Cloud
+    }
+
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Impossible
     }
 
     fn steps(&self, permit: &Permit, id: &GrantId) -> Vec<Step> {

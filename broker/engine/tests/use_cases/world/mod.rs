@@ -27,6 +27,8 @@ pub(crate) struct Gate {
     passed: AtomicUsize,
     dies_at: Option<usize>,
     died: Notify,
+    stops_at: Option<usize>,
+    goes_on: Notify,
 }
 
 impl Gate {
@@ -38,8 +40,25 @@ impl Gate {
         Arc::new(Self { dies_at: Some(boundary), ..Self::default() })
     }
 
+    /// Stands still at a boundary until it is told to go on: a slow call, a process that was not scheduled.
+    pub(crate) fn stopping_at(boundary: usize) -> Arc<Self> {
+        Arc::new(Self { stops_at: Some(boundary), ..Self::default() })
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.goes_on.notify_one();
+    }
+
+    /// Whether the boundary at which it stands still was come to.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.stops_at.is_some_and(|boundary| self.passed.load(Ordering::SeqCst) >= boundary)
+    }
+
     pub(crate) async fn pass(&self) {
         let n = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.stops_at == Some(n) {
+            self.goes_on.notified().await;
+        }
         if self.dies_at == Some(n) {
             self.died.notify_one();
             // Nothing after this point ever runs: what a SIGKILL does.
@@ -141,6 +160,7 @@ impl Target for CloudTarget {
     }
 
     async fn credentials(&self, _: &Permit, grant: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {
+        self.gate.pass().await;
         Ok(Credentials::Token { token: Secret::new(grant.id.as_str()) })
     }
 }
