@@ -33,8 +33,10 @@ impl Pace {
         }
         let bucket = buckets.entry(agent.clone()).or_insert(Bucket { full_at: now });
         let one = Duration::from_secs(60) / self.per_minute;
-        let full_at = bucket.full_at.max(now).plus(one);
         let room = Duration::from_secs(60);
+        // A bucket is never emptier than empty, unless the clock was set back: that is not the agent's doing.
+        bucket.full_at = bucket.full_at.min(now.plus(room));
+        let full_at = bucket.full_at.max(now).plus(one);
         if full_at.since(now) > room {
             return Err(full_at.since(now) - room);
         }
@@ -60,5 +62,15 @@ mod tests {
         assert!(pace.take(&other, at(1000)).is_ok());
         assert!(pace.take(&agent, at(1001)).is_ok());
         assert!(pace.take(&agent, at(1001)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let pace = Pace::new(60);
+        let agent: AgentId = "orders-agent".parse().unwrap();
+        let at = Timestamp::from_secs;
+        assert!(pace.take(&agent, at(100_000)).is_ok());
+        assert_eq!(pace.take(&agent, at(1000)), Err(Duration::from_secs(1)));
+        assert!(pace.take(&agent, at(1001)).is_ok());
     }
 }
