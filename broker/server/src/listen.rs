@@ -11,13 +11,16 @@ use axum::Router;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use engine::Engine;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::wiring::SWEEP_EVERY;
 
 /// How long requests that are under way get to finish after a SIGTERM.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long a client may take to send its request's head.
+/// How long a client may take to send its request's head. A connection on which nothing was said yet is not
+/// under hyper's timer, which begins when it is known which HTTP is spoken: that one has a timer of its own.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Becomes true at the first SIGTERM: `/readyz` says no from then on.
@@ -57,27 +60,26 @@ pub async fn until_stopped(
             let tls = RustlsConfig::from_pem_file(chain, key).await.with_context(|| {
                 format!("cannot use the certificate `{}` with the key `{}`", chain.display(), key.display())
             })?;
-            let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-            server
-                .http_builder()
-                .http1()
-                .timer(hyper_util::rt::TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT);
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?
+                .handle(handle)
+                .first_request_timeout(HEAD_TIMEOUT);
+            bound_the_head(server.http_builder());
             server.serve(app).await?;
         }
         None => {
-            let mut server = axum_server::from_tcp(listener)?.handle(handle);
-            server
-                .http_builder()
-                .http1()
-                .timer(hyper_util::rt::TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT);
+            let mut server =
+                axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+            bound_the_head(server.http_builder());
             server.serve(app).await?;
         }
     }
     worker.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+fn bound_the_head(http: &mut Builder<TokioExecutor>) {
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
 }
 
 fn drain_on_signal(

@@ -79,7 +79,7 @@ async fn around_every_request(State(app): State<App>, request: Request, next: Ne
     };
     let took = started.elapsed();
     let status = response.status().as_u16();
-    app.metrics.count(method.as_str(), &route, status, took);
+    app.metrics.count(&method, &route, status, took);
     tracing::debug!(%method, route, status, ms = took.as_millis(), "request");
     let headers = response.headers_mut();
     headers.insert("cache-control", HeaderValue::from_static("no-store"));

@@ -1,0 +1,43 @@
+//! Does a connection on which nothing is said end by itself? Whoever opens many would else keep out everybody,
+//! those who give back too.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use engine::{OperatorTokens, Settings};
+use server::listen::{self, Draining};
+use server::wiring::{self, Plan};
+use store::Place;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
+    let plan = Plan {
+        place: Place::Memory,
+        url: "http://127.0.0.1:1".to_owned(),
+        operators: OperatorTokens::default(),
+        oidc_ca: None,
+        settings: Settings::default(),
+    };
+    let engine = wiring::engine(plan).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = server::http::router(std::sync::Arc::clone(&engine), Draining::default());
+    let serving = tokio::spawn(listen::until_stopped(listener, None, router, engine, Draining::default()));
+    let waiting: Vec<_> = [&b""[..], b"G", b"GET /healthz HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
+        .map(|said| {
+            std::thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                // Far beyond what is expected: it only keeps a failing test from hanging.
+                stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+                stream.write_all(said).unwrap();
+                let hung_up = stream.read_to_end(&mut Vec::new());
+                assert!(hung_up.is_ok(), "after `{}`: {hung_up:?}", String::from_utf8_lossy(said));
+            })
+        })
+        .into();
+    for one in waiting {
+        tokio::task::spawn_blocking(move || one.join().unwrap()).await.unwrap();
+    }
+    serving.abort();
+}
