@@ -27,6 +27,7 @@ mod forgetting;
 mod grants;
 mod listing;
 mod open;
+mod same_file;
 mod saving;
 mod signing_keys;
 mod timeline;
@@ -38,6 +39,7 @@ mod tests;
 pub use open::{OpenError, Place};
 
 use agents::Registrations;
+use same_file::SameFile;
 use writer::Writer;
 
 /// The store on SQLite.
@@ -46,6 +48,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Option<SqlitePool>,
     registrations: Registrations,
+    file: Option<SameFile>,
 }
 
 impl Sqlite {
@@ -56,7 +59,16 @@ impl Sqlite {
             writer: Writer::start(opened.writer, opened.reopen),
             readers: opened.readers,
             registrations: Registrations::default(),
+            file: opened.file,
         })
+    }
+
+    /// For what gives something: taking back goes on even in a file that nobody will find again.
+    fn still_there(&self) -> Result<(), StoreError> {
+        match &self.file {
+            Some(file) => file.check(),
+            None => Ok(()),
+        }
     }
 
     async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -82,6 +94,7 @@ impl Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn ping(&self) -> Result<(), StoreError> {
+        self.still_there()?;
         self.write(|connection| {
             Box::pin(async move {
                 sqlx::query("UPDATE pulse SET beats = beats + 1").execute(connection).await?;
@@ -99,6 +112,7 @@ impl Store for Sqlite {
     }
 
     async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
+        self.still_there()?;
         let Registering { registration, source, mode, token, now } = registering;
         let (id, source, token) = (registration.id.clone(), source.to_owned(), token.clone());
         self.write(move |connection| Box::pin(agents::apply(connection, id, source, mode, token, now))).await
@@ -141,6 +155,7 @@ impl Store for Sqlite {
     }
 
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
+        self.still_there()?;
         let new = new.clone();
         self.write(move |connection| Box::pin(auth_tokens::rotate(connection, new, others_expire_at))).await
     }
@@ -156,6 +171,7 @@ impl Store for Sqlite {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
     ) -> Result<Created, StoreError> {
+        self.still_there()?;
         let (moved, replay) = (moved.clone(), replay.cloned());
         self.write(move |connection| Box::pin(creating::create(connection, moved, lease, replay))).await
     }

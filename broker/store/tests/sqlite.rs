@@ -6,7 +6,7 @@ mod conformance;
 use std::fs;
 
 use conformance::conformance;
-use conformance::given::{active, agent_id, at, end, key, lease, registered};
+use conformance::given::{accepted, active, agent_id, at, end, key, lease, registered, request};
 use fresh::in_file;
 use store::{OpenError, Place, Sqlite, Store};
 
@@ -117,4 +117,23 @@ async fn a_missing_folder_and_a_file_that_is_no_database_are_said_to_be_that() {
     let error = Sqlite::open(Place::File(text.clone())).await.unwrap_err();
     assert!(matches!(error, OpenError::Database(_)), "{error}");
     assert!(fs::read_to_string(text).unwrap().starts_with("not a database"));
+}
+
+#[tokio::test]
+async fn a_file_that_was_removed_or_replaced_takes_nothing_new_and_lets_go_of_the_old() {
+    for replaced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jit.db");
+        let store = in_file(&path).await;
+        registered(&store, "orders", "t1", 10).await;
+        let live = active(&store, "orders", 1, None).await;
+        fs::remove_file(&path).unwrap();
+        if replaced {
+            fs::write(&path, "another").unwrap();
+        }
+        assert!(store.ping().await.is_err(), "ready, and nobody will find what is written");
+        let given = accepted(request("orders", 2));
+        assert!(store.create_grant(&given, None, None).await.is_err());
+        end(&store, &live).await;
+    }
 }

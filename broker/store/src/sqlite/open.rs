@@ -8,6 +8,8 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use super::same_file::SameFile;
+
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
@@ -76,6 +78,8 @@ pub(super) struct Opened {
     pub(super) reopen: Option<SqliteConnectOptions>,
     /// None if only `writer` sees the data.
     pub(super) readers: Option<SqlitePool>,
+    /// None if there is no file.
+    pub(super) file: Option<SameFile>,
 }
 
 pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
@@ -85,10 +89,12 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
         Place::Memory => {
             let mut writer = options.in_memory(true).connect().await?;
             migrate(&mut writer).await?;
-            Ok(Opened { writer, reopen: None, readers: None })
+            Ok(Opened { writer, reopen: None, readers: None, file: None })
         }
         Place::File(path) => {
             make_private(&path).await?;
+            let file =
+                SameFile::at(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
             let options = options.filename(&path);
             let reopen = options
                 .clone()
@@ -108,7 +114,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .acquire_timeout(BUSY)
                 .connect_with(options.read_only(true))
                 .await?;
-            Ok(Opened { writer, reopen: Some(reopen), readers: Some(readers) })
+            Ok(Opened { writer, reopen: Some(reopen), readers: Some(readers), file: Some(file) })
         }
     }
 }
