@@ -24,12 +24,11 @@ impl Engine {
             let new = StoredKey { kid: key.kid().to_owned(), private_pem, created_at: now };
             self.store.add_signing_key(&new, newest.map(|key| key.kid.as_str())).await?;
         }
-        // A key that was made before this moment was the newest, or older, when the last one came up; what
-        // it signed has expired by now.
-        if let Some(newest) = newest
-            && now.since(newest.created_at) >= KEPT + PUBLISHED_FIRST
-        {
-            self.store.remove_signing_keys(newest.created_at).await?;
+        // Since this one signs, no older one does; what those signed has expired by now. It need not be the
+        // newest: where keys are made every day, the newest never comes to that age.
+        let signed_for_long = |key: &&StoredKey| now.since(key.created_at) >= KEPT + PUBLISHED_FIRST;
+        if let Some(youngest) = stored.iter().rfind(signed_for_long) {
+            self.store.remove_signing_keys(youngest.created_at).await?;
         }
         let keys = self
             .store

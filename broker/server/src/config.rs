@@ -105,6 +105,12 @@ impl Config {
             "`operator_token_hashes` is empty: nobody could register an agent. Make a token with \
              `cloudanix-jit-broker operator-token`"
         );
+        for (key, found) in [
+            ("elevations_per_minute", config.limits.elevations_per_minute),
+            ("signing_key_days", config.limits.signing_key_days),
+        ] {
+            anyhow::ensure!(found > 0, "`limits.{key}`: expected at least 1, found 0");
+        }
         anyhow::ensure!(
             config.tls.is_some() || config.listen.ip().is_loopback(),
             "`listen`: `{}` is not a loopback address, and there is no `[tls]`: tokens would cross the network in the \
@@ -161,6 +167,8 @@ mod tests {
             ("https://jit.example.com", "https://jit.example.com/", "no slash at the end"),
             ("sqlite:///var/lib/cloudanix-jit/broker.db", "mysql://x", "expected `sqlite:` and a path"),
             ("\"0123", "\"sha:", "expected SHA-256"),
+            ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
+            ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
             ("listen", "listne", "unknown field `listne`"),
         ] {
             let error = format!("{:#}", Config::parse(&GOOD.replacen(from, to, 1)).unwrap_err());

@@ -27,3 +27,20 @@ async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
     broker.housekeeping().await.unwrap();
     assert_eq!(kids(&broker), both[1..], "the first is forgotten");
 }
+
+#[tokio::test]
+async fn keys_that_are_made_every_day_do_not_pile_up() {
+    const HOUR: i64 = 60 * 60;
+    let world = World::new().await;
+    let daily = engine::Settings {
+        signing_key_age: std::time::Duration::from_secs(24 * 60 * 60),
+        ..engine::Settings::default()
+    };
+    let broker = world.broker_with(Gate::open(), daily).await;
+    for _ in 0..24 * 14 {
+        world.pass_time(HOUR);
+        broker.housekeeping().await.unwrap();
+    }
+    let left = kids(&broker).len();
+    assert!((2..=4).contains(&left), "{left} keys after a fortnight");
+}
