@@ -1,7 +1,8 @@
 """How many transactions does SQLite do alone, one after another, with the broker's tables, rows and settings?
 
-Arguments: the broker's database (read only: a grant in it is the pattern), our own database, `same` or `one`, seconds.
-Prints the number of transactions in a second.
+Arguments: the broker's database (read only: a grant in it is the pattern), and our own. For each line `same SECONDS`
+or `one SECONDS` it prints the number of transactions in a second. One connection does them all, as the broker's does:
+a new one begins with an empty log, and a log that grows is slower than one that is written over.
 """
 
 import sqlite3
@@ -9,7 +10,7 @@ import sys
 import time
 import uuid
 
-theirs, ours, rows, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+theirs, ours = sys.argv[1:]
 if sqlite3.sqlite_version_info < (3, 37):
     sys.exit(f"python3's SQLite is {sqlite3.sqlite_version}: expected 3.37 or newer, for STRICT tables")
 
@@ -42,11 +43,9 @@ database = sqlite3.connect(ours, isolation_level=None)
 for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY",
                "journal_size_limit = 67108864"):
     database.execute(f"PRAGMA {pragma}")
-if not database.execute("SELECT 1 FROM sqlite_master").fetchone():
-    for (statement,) in schema:
-        database.execute(statement)
-    database.execute("INSERT INTO pulse VALUES (0)")
-(next_n,) = database.execute("SELECT coalesce(max(n), 0) + 1 FROM grants").fetchone()
+for (statement,) in schema:
+    database.execute(statement)
+database.execute("INSERT INTO pulse VALUES (0)")
 execute = database.execute
 
 
@@ -87,9 +86,12 @@ def one_row(_):
     return 1
 
 
-work = {"same": life_of_a_grant, "one": one_row}[rows]
-done, start = 0, time.perf_counter()
-while time.perf_counter() - start < seconds:
-    done += work(next_n)
-    next_n += 1
-print(done / (time.perf_counter() - start))
+work = {"same": life_of_a_grant, "one": one_row}
+next_n = 1
+for line in sys.stdin:
+    rows, seconds = line.split()
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < float(seconds):
+        done += work[rows](next_n)
+        next_n += 1
+    print(done / (time.perf_counter() - start), flush=True)

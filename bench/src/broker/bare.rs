@@ -1,18 +1,19 @@
 //! How many transactions does SQLite do without us? Python's own SQLite is asked, with our tables and rows.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::scene::Scene;
 
 const SCRIPT: &str = include_str!("bare.py");
 
-/// A database on the same disk as the broker's.
+/// A database on the same disk as the broker's. Its process ends when this is dropped.
 pub(super) struct Bare {
-    pattern: PathBuf,
-    database: PathBuf,
+    process: Child,
+    orders: Option<ChildStdin>,
+    rates: BufReader<ChildStdout>,
 }
 
 /// What a transaction writes.
@@ -25,23 +26,40 @@ pub(super) enum Rows {
 }
 
 impl Bare {
-    pub(super) fn beside(scene: &Scene) -> Self {
-        Self { pattern: scene.in_the_clear.database.clone(), database: scene.folder.path().join("bare.db") }
+    /// The broker has to have revoked a grant before: it is the pattern.
+    pub(super) fn beside(scene: &Scene) -> Result<Self> {
+        let mut process = Command::new("python3")
+            .args(["-c", SCRIPT])
+            .arg(&scene.in_the_clear.database)
+            .arg(scene.folder.path().join("bare.db"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start `python3`")?;
+        let orders = process.stdin.take();
+        let rates = BufReader::new(process.stdout.take().context("its output")?);
+        Ok(Self { process, orders, rates })
     }
 
     /// Transactions in a second.
-    pub(super) fn rate(&self, rows: Rows, seconds: f64) -> Result<f64> {
+    pub(super) fn rate(&mut self, rows: Rows, seconds: f64) -> Result<f64> {
         let rows = match rows {
             Rows::TheSame => "same",
             Rows::One => "one",
         };
-        let output = Command::new("python3")
-            .args(["-c", SCRIPT])
-            .args([&self.pattern, &self.database])
-            .args([rows, &seconds.to_string()])
-            .output()
-            .context("cannot start `python3`")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout)?.trim().parse().context("a rate")
+        writeln!(self.orders.as_mut().context("its input")?, "{rows} {seconds}")?;
+        let mut rate = String::new();
+        self.rates.read_line(&mut rate)?;
+        rate.trim()
+            .parse()
+            .with_context(|| format!("expected a rate from `python3`, found `{}`", rate.trim()))
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // It ends when there is nothing more to read.
+        self.orders = None;
+        let _ = self.process.wait();
     }
 }

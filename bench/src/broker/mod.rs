@@ -21,7 +21,8 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
     let (rounds, seconds) = effort.pick((7, 3.0), (1, 0.3));
     // Fetches the issuer's keys, and leaves the rows that the bare loop writes again.
     Load { clients: 1, seconds: 0.2 }.put_on(scene)?;
-    let bare = Bare::beside(scene);
+    let mut bare = Bare::beside(scene)?;
+    bare.rate(Rows::TheSame, 0.2)?;
     for clients in effort.pick(&[1, 8, 32][..], &[1, 2]) {
         let load = Load { clients: *clients, seconds };
         let (mut rates, mut latencies) = (Samples::default(), Samples::default());
