@@ -119,7 +119,7 @@ fn a_step_whose_broker_runs_out_of_disk_is_given_back_when_there_is_room() {
         return;
     }
     let scene = Scene::with(Broker::launched_by(OWN_DISK, HURRY));
-    let step = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
+    let step = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
     let mut running =
         scene.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", step]).start();
     let grant = running.line_in("grant");

@@ -16,10 +16,10 @@ use system_tests::scene::Scene;
 use system_tests::waiting::eventually;
 
 /// Says which grant it has, then waits for the file `go`.
-const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
+const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
 /// The same, deaf to every signal that can be ignored.
 const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
-                    until test -e go; do sleep 0.01; done";
+                    until test -e go || ! test -e grant; do sleep 0.01; done";
 
 fn run(scene: &Scene, step: &[&str]) -> Client {
     scene.client(&[&["run", "--policy", "orders-read", "--ttl", "15m", "--"], step].concat())

@@ -7,7 +7,7 @@ use crate::fake_broker::{Call, FakeBroker, Fault};
 use crate::stepping::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker) -> (Running, i32, i32) {
-    let step = "echo $$ > pid; until test -e go; do sleep 0.01; done";
+    let step = "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done";
     let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();
     let (pid, keeper) = (running.pid_in("pid"), running.keeper());
     (running, pid, keeper)

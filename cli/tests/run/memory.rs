@@ -29,7 +29,7 @@ fn neither_the_wrapper_nor_the_keeper_leaves_a_core_file_and_the_step_may() {
     }
     let broker = FakeBroker::start();
     let launcher = ["sh", "-c", WITH_CORE_FILES, "sh", "setsid"];
-    let step = "echo $$ > pid; until test -e go; do sleep 0.01; done";
+    let step = "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done";
     let mut running = Wrapper::through(&launcher, &broker, &["--", "sh", "-c", step]).start();
     let (step, keeper) = (running.pid_in("pid"), running.keeper());
     for pid in [keeper, running.pid()] {

@@ -8,7 +8,7 @@ use crate::stepping::{Running, Wrapper, eventually, is_gone, keeper_of, kill, wa
 
 /// A step that notes each signal and goes on until there is a file `go`.
 const DEAF: &str = "for s in INT TERM HUP QUIT USR1; do trap \"echo $s >> heard\" $s; done; \
-                    echo $$ > pid; until test -e go; do sleep 0.01; done; exit 4";
+                    echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; exit 4";
 
 fn start(broker: &FakeBroker, step: &str) -> (Running, i32) {
     let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();
@@ -123,7 +123,7 @@ fn a_signal_that_our_parent_ignores_stays_ignored() {
         "--",
         "sh",
         "-c",
-        "echo $$ > pid; until test -e go; do sleep 0.01; done; grep SigIgn /proc/self/status",
+        "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; grep SigIgn /proc/self/status",
     ];
     let running = Wrapper::through(&["setsid", "nohup"], &broker, &arguments).start();
     running.pid_in("pid");

@@ -86,7 +86,7 @@ fn the_step_is_in_the_foreground_of_the_terminal() {
 #[test]
 fn a_typed_interrupt_reaches_the_step_once_and_the_step_decides() {
     let broker = FakeBroker::start();
-    let step = "trap 'echo INT >> heard' INT; echo $$ > pid; until test -e go; do sleep 0.01; done; exit 7";
+    let step = "trap 'echo INT >> heard' INT; echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; exit 7";
     let (running, mut keyboard) = in_terminal(&broker, &["--", "sh", "-c", step]);
     running.pid_in("pid");
     type_in(&mut keyboard, "\u{3}");
@@ -156,8 +156,10 @@ fn the_job_stops_and_continues_as_one() {
 #[test]
 fn a_step_that_stops_alone_stops_us_and_continues_with_us() {
     let broker = FakeBroker::start();
-    let (running, _keyboard) =
-        in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; until test -e go; do sleep 0.01; done"]);
+    let (running, _keyboard) = in_terminal(
+        &broker,
+        &["--", "sh", "-c", "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done"],
+    );
     let (step, ours) = (running.pid_in("pid"), running.pid_in("leader"));
     kill(step, "STOP");
     eventually("our own stop", || (state_of(ours) == Some('T')).then_some(()));
