@@ -216,6 +216,16 @@ pub struct Moved {
     pub events: Vec<NewEvent>,
 }
 
+impl Moved {
+    /// Two moves as one: the later state, and the rows of both.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.grant = later.grant;
+        self.events.extend(later.events);
+        self
+    }
+}
+
 /// The state does not allow the move.
 #[derive(Debug, thiserror::Error)]
 #[error("a grant that is {} cannot {wanted}", grant.status().as_str())]

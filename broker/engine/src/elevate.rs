@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use domain::grant::{Request, WrongState};
+use domain::grant::{Moved, Request, WrongState};
 use domain::{Agent, EndCause, Grant, Lease, Principal};
 use policy::{Asked, Permit};
 use protocol::{
-    Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret, Trust,
+    Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret, Timestamp,
+    Trust,
 };
 use sha2::{Digest, Sha256};
 use store::{Created, Guard, Saved, Stored};
-use targets::Target;
+use targets::{LateChanges, Target, TargetError};
 
 use crate::clock::random;
 use crate::{Engine, Refusal, view};
@@ -69,8 +70,17 @@ impl Engine {
         let steps = target.steps(&permit, &terms.id);
         let claimed_until = now.plus(self.settings.claim);
         let accepted = Grant::accepted(terms, now, target.enforced_by(), steps, claimed_until);
+        let given = match target.late_changes() {
+            LateChanges::Possible => accepted,
+            // Nothing is changed outside the broker: to be accepted and to be active are one change.
+            LateChanges::Impossible => self.give_at_once(accepted, &permit, target.as_ref()).await?,
+        };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.heartbeat, now));
-        match self.store.create_grant(&accepted, lease, checked.principal.replay.as_ref()).await? {
+        match self.store.create_grant(&given, lease, checked.principal.replay.as_ref()).await? {
+            Created::New(stored) if matches!(stored.grant.state, domain::State::Active { .. }) => {
+                self.counters.grants_activated();
+                self.answer(&stored, &permit, target.as_ref()).await
+            }
             Created::New(stored) => self.apply(stored, &permit, target.as_ref()).await,
             Created::Joined(stored) => self.join(stored, &permit, target.as_ref()).await,
             Created::KeyConflict => Err(Refusal::new(
@@ -172,19 +182,30 @@ impl Engine {
         }
     }
 
+    /// What [`Self::apply`] does, before anything is written: there is nothing that a crash could leave.
+    async fn give_at_once(
+        &self,
+        accepted: Moved,
+        permit: &Permit,
+        target: &dyn Target,
+    ) -> Result<Moved, Refusal> {
+        let receipts = do_steps(&accepted.grant, permit, target, self.clock.now())
+            .await
+            .map_err(|error| Refusal::new(ErrorCode::TargetFailed, error.what))?;
+        let active = accepted.grant.clone().activate(self.clock.now(), &receipts);
+        let active = active.map_err(|wrong| Refusal::grant_ended(wrong.grant.end_reason()))?;
+        Ok(accepted.then(active))
+    }
+
     /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first
     /// try unfinished: every step can be done twice.
     async fn apply(&self, stored: Stored, permit: &Permit, target: &dyn Target) -> Result<Elevated, Refusal> {
+        let receipts = match do_steps(&stored.grant, permit, target, self.clock.now()).await {
+            Ok(receipts) => receipts,
+            Err(error) => return Err(self.undo_failed_apply(stored, &error.what).await),
+        };
         let now = self.clock.now();
-        let mut receipts = Vec::with_capacity(stored.grant.steps.len());
-        for step in &stored.grant.steps {
-            match target.apply(permit, &stored.grant, step, now).await {
-                Ok(receipt) => receipts.push(receipt),
-                Err(error) => return Err(self.undo_failed_apply(stored, &error.what).await),
-            }
-        }
-        let now = self.clock.now();
-        let active = match stored.grant.clone().activate(now, &receipts.join(" · ")) {
+        let active = match stored.grant.clone().activate(now, &receipts) {
             Ok(moved) => moved,
             Err(WrongState { grant, .. }) if now >= grant.expires_at => {
                 return Err(self.undo_failed_apply(stored, "the deadline came first").await);
@@ -271,6 +292,20 @@ impl Engine {
             Err(error) => refusal.because(error),
         }
     }
+}
+
+/// Every step in order; the receipts in words.
+async fn do_steps(
+    grant: &Grant,
+    permit: &Permit,
+    target: &dyn Target,
+    now: Timestamp,
+) -> Result<String, TargetError> {
+    let mut receipts = Vec::with_capacity(grant.steps.len());
+    for step in &grant.steps {
+        receipts.push(target.apply(permit, grant, step, now).await?);
+    }
+    Ok(receipts.join(" · "))
 }
 
 fn policy_of_disabled(agent: &Agent) -> Refusal {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use domain::grant::WrongState;
-use domain::{EndCause, Grant, State};
+use domain::grant::{Moved, WrongState};
+use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
 use store::{Guard, Saved, Stored};
 use targets::{LateChanges, Undone};
@@ -28,6 +28,14 @@ impl Engine {
                 Ok(moved) => moved,
                 Err(WrongState { .. }) => return Ok(current),
             };
+            let moved = match self.late_changes(current.grant.target) {
+                LateChanges::Possible => moved,
+                // All that there is to take back is in the broker: its end and its being gone are one change.
+                LateChanges::Impossible => match self.undo(&moved.grant).await? {
+                    Some(undone) => moved.then(undone),
+                    None => moved,
+                },
+            };
             match self.store.save(&current, &moved, guard).await? {
                 Saved::Done(stored) => {
                     match cause {
@@ -39,6 +47,7 @@ impl Engine {
                         | EndCause::NeverAcknowledged
                         | EndCause::TargetFailed(_) => {}
                     }
+                    self.count_if_gone(&stored);
                     return self.take_back(stored).await;
                 }
                 Saved::Conflict => {
@@ -54,30 +63,42 @@ impl Engine {
         }
     }
 
-    /// Undoes every step, last first, and writes down how far that came. Whoever changes the grant first
-    /// wins; the other finds nothing left to do.
+    /// Undoes every step and writes down how far that came. Whoever changes the grant first wins; the other
+    /// finds nothing left to do.
     pub(crate) async fn take_back(&self, stored: Stored) -> Result<Stored, Refusal> {
-        let looking = match &stored.grant.state {
+        let Some(moved) = self.undo(&stored.grant).await? else { return Ok(stored) };
+        match self.store.save(&stored, &moved, Guard::Version).await? {
+            Saved::Done(stored) => {
+                self.count_if_gone(&stored);
+                Ok(stored)
+            }
+            Saved::Conflict => self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant),
+        }
+    }
+
+    /// Undoes every step, last first. Nothing if there is nothing to undo, or not yet.
+    async fn undo(&self, grant: &Grant) -> Result<Option<Moved>, Refusal> {
+        let looking = match &grant.state {
             State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
             // Too early a look proves nothing: clouds are eventually consistent.
-            State::Settling(ending) if self.clock.now() < ending.retry_at => return Ok(stored),
+            State::Settling(ending) if self.clock.now() < ending.retry_at => return Ok(None),
             State::Settling(_) => true,
             State::Denied { .. }
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Revoked { .. } => return Ok(stored),
+            | State::Revoked { .. } => return Ok(None),
         };
-        let target = self.target(stored.grant.target)?;
+        let target = self.target(grant.target)?;
         let mut proofs = Vec::new();
         let mut look_again = None;
         let mut failed = None;
-        for step in stored.grant.steps.iter().rev() {
+        for step in grant.steps.iter().rev() {
             let now = self.clock.now();
             let undone = if looking {
-                target.look(&stored.grant, step, now).await
+                target.look(grant, step, now).await
             } else {
-                target.undo(&stored.grant, step, now).await
+                target.undo(grant, step, now).await
             };
             match undone {
                 Ok(Undone::Gone { proof }) => proofs.push(proof),
@@ -89,11 +110,12 @@ impl Engine {
             }
         }
         let now = self.clock.now();
-        let grant = stored.grant.clone();
+        let tried = attempts(&grant.state);
+        let grant = grant.clone();
         let moved = match (&failed, look_again) {
             (Some(what), _) => {
                 self.counters.undo_failures();
-                grant.undo_failed(now, what, now.plus(pause(attempts(&stored.grant.state))))
+                grant.undo_failed(now, what, now.plus(pause(tried)))
             }
             // Looked at again and still not gone: as good as a failed try, so that it is undone once more.
             (None, Some(look_at)) if looking => grant.undo_failed(now, "still there", look_at),
@@ -104,31 +126,31 @@ impl Engine {
             }
             (None, None) => grant.gone(now, &proofs.join(" · ")),
         };
-        let Ok(moved) = moved else { return Ok(stored) };
-        match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => {
-                match stored.grant.status() {
-                    protocol::GrantStatus::Revoked => self.counters.grants_revoked(),
-                    protocol::GrantStatus::Failed => self.counters.grants_failed(),
-                    protocol::GrantStatus::Denied
-                    | protocol::GrantStatus::PendingApproval
-                    | protocol::GrantStatus::Pending
-                    | protocol::GrantStatus::Applying
-                    | protocol::GrantStatus::Undoing
-                    | protocol::GrantStatus::Active
-                    | protocol::GrantStatus::Revoking
-                    | protocol::GrantStatus::Settling
-                    | protocol::GrantStatus::Stuck
-                    | protocol::GrantStatus::Expired => {}
-                }
-                Ok(stored)
-            }
-            Saved::Conflict => self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant),
+        // The state was looked at above: it allows whichever of these was chosen.
+        Ok(moved.ok())
+    }
+
+    fn count_if_gone(&self, stored: &Stored) {
+        match stored.grant.state {
+            State::Revoked { .. } => self.counters.grants_revoked(),
+            State::Failed { .. } => self.counters.grants_failed(),
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::Undoing { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_) => {}
         }
     }
-}
 
-impl Engine {
+    /// Whether the grant's target can still change after its undo. One that is not set up is treated like one
+    /// that can.
+    fn late_changes(&self, kind: TargetKind) -> LateChanges {
+        self.target(kind).map_or(LateChanges::Possible, |target| target.late_changes())
+    }
+
     /// Until when a request that was cut off by the end of its own grant may still change the target: as long
     /// as its claim lasts. Whoever failed at the target has stopped.
     fn written_until(&self, grant: &Grant, late: LateChanges) -> Timestamp {

@@ -148,3 +148,56 @@ async fn a_target_that_fails_half_way_is_undone_even_if_the_broker_dies_meanwhil
     }
     assert!(boundary > 12, "only {boundary} boundaries were found");
 }
+
+/// Where nothing is changed outside the broker, each use case is one transaction: a crash is before or after it.
+#[tokio::test]
+async fn a_grant_that_is_only_in_the_broker_comes_and_goes_in_one_change_each() {
+    let inside = async || {
+        let world = World::new().await;
+        *world.cloud.inside.lock().unwrap() = true;
+        world
+    };
+    let mut boundary = 1;
+    loop {
+        let world = inside().await;
+        let gate = Gate::dying_at(boundary);
+        let dying = world.broker(gate.clone()).await;
+        if gate.run(dying.elevate(world.elevation(1))).await.is_some() {
+            break;
+        }
+        let there: Vec<GrantStatus> =
+            world.grants().await.iter().map(|stored| stored.grant.status()).collect();
+        assert!(there.is_empty() || there == [GrantStatus::Active], "boundary {boundary}: {there:?}");
+        let broker = world.broker(Gate::open()).await;
+        let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+        assert_eq!(
+            (grant.status, world.grants().await.len()),
+            (GrantStatus::Active, 1),
+            "boundary {boundary}"
+        );
+        world.pass_time(A_WHILE);
+        world.settle(&broker).await;
+        world.assert_nothing_left(&format!("elevate, boundary {boundary}")).await;
+        boundary += 1;
+    }
+    assert_eq!(boundary, 4, "before the transaction, after it, and before the answer");
+
+    boundary = 1;
+    loop {
+        let world = inside().await;
+        let id = world.broker(Gate::open()).await.elevate(world.elevation(1)).await.unwrap().grant.id;
+        let gate = Gate::dying_at(boundary);
+        let dying = world.broker(gate.clone()).await;
+        let caller = dying.caller(Some(&world.auth_token)).await.unwrap();
+        let what = engine::Revocable::Id(id.clone());
+        if gate.run(dying.revoke(&caller, &what, RevokeCause::StepExited(0))).await.is_some() {
+            break;
+        }
+        let broker = world.broker(Gate::open()).await;
+        let revoked = broker.revoke(&caller, &what, RevokeCause::StepExited(0)).await.unwrap();
+        assert_eq!(revoked.status, GrantStatus::Revoked, "boundary {boundary}");
+        world.assert_nothing_left(&format!("revoke, boundary {boundary}")).await;
+        boundary += 1;
+    }
+    assert_eq!(boundary, 3, "before the transaction and after it");
+}

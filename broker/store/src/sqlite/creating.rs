@@ -1,11 +1,11 @@
 //! May this request have a new grant, and what is written for it before anything is done?
 
 use domain::grant::Moved;
-use domain::{AgentStatus, Grant, Lease, ReplayGuard};
+use domain::{AgentStatus, Grant, Lease, ReplayGuard, State};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{faults::corrupt, grants, timeline};
+use super::{faults::corrupt, grants, saving, timeline};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
 /// All that decides about a request, in one look.
@@ -113,7 +113,7 @@ fn push_grant(
     let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
     query.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                             version, body) ",
+                             silent_at, version, body) ",
     );
     query.push_values([body], |mut row, body| {
         row.push_bind(grant.id.to_string())
@@ -124,6 +124,7 @@ fn push_grant(
             .push_bind(grant.due_at().map(Timestamp::as_millis))
             .push_bind(lease.as_ref().map(grants::beat_every))
             .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
+            .push_bind(silent_at(grant, lease))
             .push_bind(1_i64)
             .push_bind(body);
     });
@@ -132,11 +133,18 @@ fn push_grant(
     timeline::push(query, &grant.id, None, &moved.events)
 }
 
+/// Only an active grant needs its holder.
+fn silent_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
+    let active = matches!(grant.state, State::Active { .. });
+    lease.filter(|_| active).map(|lease| lease.silent_at().as_millis())
+}
+
 fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
     if grant.steps.is_empty() {
         return;
     }
-    query.push("INSERT INTO intents (grant_n, step, action, object, opened_at) ");
+    let closed_at = saving::intents_closed_at(&grant.state).map(Timestamp::as_millis);
+    query.push("INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at) ");
     query.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
         row.push("(SELECT n FROM grants WHERE id = ")
             .push_bind_unseparated(grant.id.to_string())
@@ -144,7 +152,8 @@ fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
             .push_bind(number)
             .push_bind(step.action.clone())
             .push_bind(step.object.clone())
-            .push_bind(grant.requested_at.as_millis());
+            .push_bind(grant.requested_at.as_millis())
+            .push_bind(closed_at);
     });
     query.push("; ");
 }

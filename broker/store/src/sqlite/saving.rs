@@ -64,7 +64,7 @@ pub(super) async fn save(
 }
 
 /// The change that is told of here is done, or undone.
-fn intents_closed_at(state: &State) -> Option<Timestamp> {
+pub(super) fn intents_closed_at(state: &State) -> Option<Timestamp> {
     match state {
         State::Active { granted_at } => Some(*granted_at),
         State::Failed { ended_at, .. } => Some(*ended_at),

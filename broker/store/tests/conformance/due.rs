@@ -11,7 +11,9 @@ use proptest::test_runner::TestRunner;
 use protocol::{GrantId, GrantStatus, Timestamp};
 use store::{Due, Store, Stored};
 
-use super::given::{active, agent_id, at, created, done, end, ended, grant_id, key, lease};
+use super::given::{
+    accepted, active, agent_id, at, created, done, end, ended, grant_id, key, lease, request,
+};
 
 fn due(now: i64, limit: u32) -> Due {
     Due { now: at(now), ready_since: at(0), claimed_until: at(now + 60), limit }
@@ -35,6 +37,17 @@ pub(crate) async fn what_is_due_is_claimed_once(store: &dyn Store) {
 
     let claimed = store.claim_due(Due { claimed_until: at(9000), ..due(1900, 10) }).await.unwrap();
     assert_eq!(ids(&claimed), BTreeSet::from([applying.grant.id, holding.grant.id]));
+}
+
+pub(crate) async fn a_grant_that_begins_active_needs_its_holder(store: &dyn Store) {
+    let accepted = accepted(request("orders", 1));
+    let active = accepted.grant.clone().activate(at(1000), "token issued").unwrap();
+    let moved = accepted.then(active);
+    store.create_grant(&moved, Some(lease(1000)), None).await.unwrap();
+    let rows = store.events(&grant_id(1)).await.unwrap();
+    assert_eq!(rows.len(), 3, "the rows of both moves");
+    assert!(store.claim_due(due(1029, 10)).await.unwrap().is_empty());
+    assert_eq!(ids(&store.claim_due(due(1030, 10)).await.unwrap()), BTreeSet::from([grant_id(1)]));
 }
 
 pub(crate) async fn a_claim_ends_in_time_or_with_a_change(store: &dyn Store) {

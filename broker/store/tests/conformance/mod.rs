@@ -43,7 +43,7 @@ macro_rules! conformance {
                 silence_is_checked_with_the_version;
             beating: a_beat_counts_and_leaves_the_version, a_beat_never_goes_back_in_time,
                 only_its_holder_beats_for_a_grant, an_ended_grant_hears_no_beat;
-            due: what_is_due_is_claimed_once, a_claim_ends_in_time_or_with_a_change,
+            due: what_is_due_is_claimed_once, a_grant_that_begins_active_needs_its_holder, a_claim_ends_in_time_or_with_a_change,
                 no_more_is_claimed_than_was_asked_for, nobody_else_gets_what_one_has_claimed,
                 only_an_active_grant_is_lost_by_silence, a_broker_that_has_just_come_back_waits;
             listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;

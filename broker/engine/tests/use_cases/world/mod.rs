@@ -15,7 +15,7 @@ use protocol::{
 };
 use signing::Issuer;
 use store::{ApplyMode, Listing, Place, Sqlite, Store};
-use targets::{Target, TargetError, Undone};
+use targets::{LateChanges, Target, TargetError, Undone};
 use tokio::sync::Notify;
 
 mod gated_store;
@@ -83,6 +83,8 @@ pub(crate) struct Cloud {
     pub(crate) undo_failures_left: AtomicUsize,
     pub(crate) settles: Mutex<bool>,
     pub(crate) enforced_by: Mutex<EnforcedBy>,
+    /// Nothing is changed outside the broker, as with the `token` target.
+    pub(crate) inside: Mutex<bool>,
 }
 
 impl Default for Cloud {
@@ -92,6 +94,7 @@ impl Default for Cloud {
             fail_apply_of: Mutex::default(),
             undo_failures_left: AtomicUsize::new(0),
             settles: Mutex::new(false),
+            inside: Mutex::new(false),
             enforced_by: Mutex::new(EnforcedBy::Broker),
         }
     }
@@ -114,7 +117,14 @@ impl Target for CloudTarget {
         *self.cloud.enforced_by.lock().unwrap()
     }
 
+    fn late_changes(&self) -> LateChanges {
+        if *self.cloud.inside.lock().unwrap() { LateChanges::Impossible } else { LateChanges::Possible }
+    }
+
     fn steps(&self, _permit: &Permit, id: &GrantId) -> Vec<Step> {
+        if *self.cloud.inside.lock().unwrap() {
+            return Vec::new();
+        }
         PARTS
             .iter()
             .map(|part| Step {
