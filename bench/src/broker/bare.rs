@@ -19,7 +19,7 @@ pub(super) struct Bare {
 /// What a transaction writes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rows {
-    /// What the broker writes in the four moves of a grant's life.
+    /// What the broker writes when it gives a grant and when it takes it back.
     TheSame,
     /// The least: one small number changes.
     One,

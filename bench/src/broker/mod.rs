@@ -13,8 +13,8 @@ use crate::figures::{Figure, Report, Samples, Target};
 use crate::proc_files;
 use crate::scene::Scene;
 
-/// A grant's life, as far as this store is concerned: accepted, active, revoking, revoked.
-const TRANSACTIONS: f64 = 4.0;
+/// The life of a `token` grant, as far as the store is concerned: given, and taken back.
+const TRANSACTIONS: f64 = 2.0;
 
 pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
     report.section("broker on SQLite, target `token`: OIDC token verified, every state committed to disk");

@@ -86,7 +86,7 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Unavailable(_) => {
                 Self::new(ErrorCode::StoreUnavailable, "the broker's database is not available")
-                    .hint("nothing was given; try again in a moment")
+                    .hint("try again in a moment")
                     .because(cause)
             }
             StoreError::Corrupt { .. } => {
