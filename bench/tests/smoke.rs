@@ -58,5 +58,5 @@ fn the_brokers_figures_are_measured() {
 
 #[test]
 fn the_ends_are_measured() {
-    assert_ratios(&quick("ends"), 4);
+    assert_ratios(&quick("ends"), 3);
 }
