@@ -2,7 +2,8 @@
 //!
 //! Every use case keeps the same order: what is about to happen is committed, then the target is changed, then
 //! what happened is committed. A crash between any two leaves a grant that the [`worker`](Engine::sweep)
-//! finds in the store and finishes. There are no timers in memory.
+//! finds in the store and finishes. There are no timers in memory. Where the target
+//! changes nothing outside the broker, there is nothing between the first commit and the last, and they are one.
 
 use std::sync::Arc;
 use std::time::Duration;
