@@ -88,8 +88,12 @@ struct WithState<'a> {
 
 /// The credentials of a grant, each with the variable in which a step finds it.
 pub(crate) fn secrets(grant: &Grant) -> impl Iterator<Item = (&'static str, &Secret)> {
-    grant.credentials.iter().map(|credentials| match credentials {
-        Credentials::Token { token } => ("CLOUDANIX_GRANT_TOKEN", token),
+    grant.credentials.iter().flat_map(|credentials| match credentials {
+        Credentials::Token { token } => vec![("CLOUDANIX_GRANT_TOKEN", token)],
+        Credentials::Held => Vec::new(),
+        Credentials::Aws { secret_access_key, session_token, .. } => {
+            vec![("AWS_SECRET_ACCESS_KEY", secret_access_key), ("AWS_SESSION_TOKEN", session_token)]
+        }
     })
 }
 

@@ -110,6 +110,27 @@ pub enum Credentials {
         #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
         token: Secret,
     },
+    /// None besides those that the workload holds already: the permission was given to their principal.
+    Held,
+    /// Keys of an AWS session of this grant alone; the step finds them in `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+    Aws {
+        /// Not a secret: it is in every log of the cloud.
+        access_key_id: String,
+        /// Signs calls.
+        #[serde(serialize_with = "secret::on_the_wire")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
+        secret_access_key: Secret,
+        /// Goes with every call.
+        #[serde(serialize_with = "secret::on_the_wire")]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
+        session_token: Secret,
+        /// When these keys end. Before the grant's deadline if the cloud gives no longer session: ask again then.
+        expires_at: Timestamp,
+        /// `AWS_REGION`, where the registration names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+    },
 }
 
 /// One elevation.
@@ -124,7 +145,7 @@ pub struct Grant {
     pub agent_id: AgentId,
     /// What was asked for and permitted.
     pub policies: Vec<PolicyName>,
-    /// Where permission is given: `token`.
+    /// Where permission is given: `token` or `aws`.
     pub target: String,
     /// For how long it was asked.
     pub ttl: Ttl,
@@ -152,7 +173,7 @@ pub struct Grant {
     /// Why it was asked for, as the client says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Only in the answer to elevate.
+    /// Only in the answer to elevate, and when they are asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }

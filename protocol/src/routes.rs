@@ -2,6 +2,8 @@
 
 /// Elevate, list; with `/{id}` state and revoke.
 pub const GRANTS: &str = "/v2/agentic/jit";
+/// After a grant's path: its credentials once more, while it is active.
+pub const CREDENTIALS: &str = "credentials";
 /// Register, list.
 pub const AGENTS: &str = "/v2/agents";
 /// RFC 7662 token introspection for grants of the `token` target.
