@@ -62,6 +62,12 @@ kinds! {
     Failed = "failed", "FAILED";
     /// It is gone, verified.
     Revoked = "revoked", "REVOKED";
+    /// What kept its sessions dead is taken away: they have ended by themselves.
+    Sweep = "sweep", "SWEEP";
+    /// The target is not as the grant left it: somebody else changed it.
+    Drift = "drift", "DRIFT";
+    /// Something of this grant was found after its end, and removed.
+    Orphan = "orphan", "ORPHAN";
 }
 
 /// Who says so.

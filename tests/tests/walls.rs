@@ -40,6 +40,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     // Verifies signatures here; everything else that has it, has it for TLS and by way of rustls.
     ("ring", &["cloudanix-jit-identity"]),
+    ("aws-config", &["cloudanix-jit-targets"]),
+    ("aws-sdk-iam", &["cloudanix-jit-targets"]),
+    ("aws-sdk-sts", &["cloudanix-jit-targets"]),
+    ("aws-sdk-eks", &["cloudanix-jit-targets"]),
     ("axum", &["cloudanix-jit-broker", "orders-example"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
     ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "orders-example", "xtask"]),

@@ -6,22 +6,27 @@ use std::fmt;
 use protocol::PolicyName;
 use serde::{Deserialize, Serialize};
 
+use crate::aws::AwsPlace;
+
 /// Where permission is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// A signed JWT that this broker issues; built in.
     Token,
+    /// An AWS account.
+    Aws,
 }
 
 impl TargetKind {
     /// Every target that this broker can change.
-    pub const ALL: &'static [Self] = &[Self::Token];
+    pub const ALL: &'static [Self] = &[Self::Token, Self::Aws];
 
     /// As in registrations, requests and the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Aws => "aws",
         }
     }
 
@@ -37,11 +42,38 @@ impl fmt::Display for TargetKind {
     }
 }
 
-/// Everything an agent may ever be given: one target, and each permitted policy with what it means there.
+/// Where exactly, with all that is fixed there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// This broker's own tokens.
+    Token,
+    /// In AWS.
+    Aws(AwsPlace),
+}
+
+impl Place {
+    /// The kind of target that it is a place of.
+    pub fn target(&self) -> TargetKind {
+        match self {
+            Self::Token => TargetKind::Token,
+            Self::Aws(_) => TargetKind::Aws,
+        }
+    }
+}
+
+/// Everything an agent may ever be given: one place, and each permitted policy with what it means there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boundary {
     /// Where.
-    pub target: TargetKind,
-    /// Permitted policies; for `token` the value is what the token's `scope` claim carries.
+    pub place: Place,
+    /// Permitted policies. The value is what the target understands: for `token` what the token's `scope` claim
+    /// carries; for `aws` a managed policy's ARN or a document, and with pod identity a role's ARN.
     pub policies: BTreeMap<PolicyName, String>,
+}
+
+impl Boundary {
+    /// The kind of target.
+    pub fn target(&self) -> TargetKind {
+        self.place.target()
+    }
 }

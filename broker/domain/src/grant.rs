@@ -45,6 +45,14 @@ pub struct Grant {
     /// What is done at the target, in order, with all that undoing it needs. Pinned when the grant is made:
     /// a later edit of the agent does not change how this grant is undone.
     pub steps: Vec<Step>,
+    /// Until when a change that was sent and not acknowledged may still arrive at the target. What is gone before
+    /// is looked for again then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_until: Option<Timestamp>,
+    /// Something is left that keeps its sessions dead; it can be taken away then, because they have ended by
+    /// themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep_at: Option<Timestamp>,
     /// Where it stands.
     pub state: State,
 }
@@ -59,6 +67,16 @@ pub struct Step {
     /// What else doing and undoing it needs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
+    /// The object is not this grant's alone: it stays as long as any live grant has a step on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
+}
+
+impl Step {
+    /// One fact, or nothing.
+    pub fn fact(&self, name: &str) -> &str {
+        self.facts.get(name).map_or("", String::as_str)
+    }
 }
 
 /// Where a grant stands, with the facts of just that state.
@@ -298,6 +316,8 @@ impl Request {
             expires_at: now.plus(self.ttl.into()),
             enforced_by,
             steps,
+            late_until: None,
+            sweep_at: None,
             state,
         }
     }
@@ -331,6 +351,38 @@ impl Grant {
         events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
         let state = State::Denied { why: why.to_owned() };
         Moved { grant: request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state), events }
+    }
+
+    /// More has to be done than was planned: it is written down before it is done. `why` is for the timeline.
+    pub fn extend(
+        mut self,
+        now: Timestamp,
+        more: Vec<Step>,
+        enforced_by: EnforcedBy,
+        why: &str,
+    ) -> Result<Moved, WrongState> {
+        if !matches!(self.state, State::Applying { .. }) {
+            return Err(self.cannot("be extended"));
+        }
+        self.steps.extend(more);
+        self.enforced_by = enforced_by;
+        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, why)] })
+    }
+
+    /// Somebody else is at it from now on: whoever was before changes nothing any more.
+    pub fn claimed(mut self, until: Timestamp) -> Result<Moved, WrongState> {
+        let State::Applying { claimed_until } = &mut self.state else {
+            return Err(self.cannot("be claimed"));
+        };
+        *claimed_until = until;
+        Ok(Moved { grant: self, events: Vec::new() })
+    }
+
+    /// A change was sent whose answer never came: until `until` it may still arrive.
+    #[must_use]
+    pub fn unsure(mut self, until: Timestamp) -> Self {
+        self.late_until = self.late_until.max(Some(until));
+        self
     }
 
     /// The target did every step; `receipt` says what, in words.
@@ -405,8 +457,14 @@ impl Grant {
         Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
     }
 
-    /// Nothing is left of it at the target; `proof` says how that is known.
-    pub fn gone(mut self, now: Timestamp, proof: &str) -> Result<Moved, WrongState> {
+    /// Nothing is left of it at the target but what keeps its sessions dead, until `sweep_at`; `proof` says how
+    /// that is known.
+    pub fn gone(
+        mut self,
+        now: Timestamp,
+        proof: &str,
+        sweep_at: Option<Timestamp>,
+    ) -> Result<Moved, WrongState> {
         let kind;
         self.state = match self.state {
             State::Undoing { cause, .. } => {
@@ -418,7 +476,8 @@ impl Grant {
             | State::Stuck(ending)
             | State::Expired(ending) => {
                 kind = EventKind::Revoked;
-                State::Revoked { granted_at: ending.granted_at, cause: ending.cause, ended_at: now }
+                let Ending { granted_at, cause, .. } = ending;
+                State::Revoked { granted_at, cause, ended_at: now }
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
@@ -429,11 +488,27 @@ impl Grant {
                 return Err(self.cannot("be gone"));
             }
         };
+        self.sweep_at = sweep_at;
         Ok(Moved { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
     }
 
-    /// Taking back failed; it is tried again at `retry_at`, for ever. The row is written when it becomes
-    /// stuck, not for each try.
+    /// What kept its sessions dead is taken away, or will be at `again_at`.
+    pub fn swept(
+        mut self,
+        now: Timestamp,
+        again_at: Option<Timestamp>,
+        text: Option<&str>,
+    ) -> Result<Moved, WrongState> {
+        if self.sweep_at.is_none() || !self.status().is_final() {
+            return Err(self.cannot("be swept"));
+        }
+        self.sweep_at = again_at;
+        let events = text.map(|text| NewEvent::new(now, EventKind::Sweep, text)).into_iter().collect();
+        Ok(Moved { grant: self, events })
+    }
+
+    /// Taking back failed; it is tried again at `retry_at`, for ever. A row is written for the first failure and
+    /// when it becomes stuck, not for each try.
     pub fn undo_failed(
         mut self,
         now: Timestamp,
@@ -467,6 +542,8 @@ impl Grant {
         let events = if attempts == STUCK_AFTER {
             let text = format!("not taken back after {attempts} tries · {error} · trying on");
             vec![NewEvent::new(now, EventKind::Stuck, text)]
+        } else if attempts == 1 {
+            vec![NewEvent::new(now, EventKind::Target, format!("not taken back yet · {error} · trying on"))]
         } else {
             Vec::new()
         };
@@ -504,7 +581,8 @@ impl Grant {
             | State::Settling(ending)
             | State::Stuck(ending)
             | State::Expired(ending) => Some(ending.retry_at),
-            State::Denied { .. } | State::Failed { .. } | State::Revoked { .. } => None,
+            State::Failed { .. } | State::Revoked { .. } => self.sweep_at,
+            State::Denied { .. } => None,
         }
     }
 

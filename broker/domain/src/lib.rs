@@ -5,6 +5,7 @@
 //! a word has one type from the wire to the store.
 
 pub mod agent;
+pub mod aws;
 pub mod boundary;
 pub mod event;
 pub mod grant;
@@ -14,7 +15,7 @@ pub mod registration;
 pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
-pub use boundary::{Boundary, TargetKind};
+pub use boundary::{Boundary, Place, TargetKind};
 pub use event::NewEvent;
 pub use grant::{EndCause, Grant, State, Step};
 pub use lease::Lease;

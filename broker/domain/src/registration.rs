@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use protocol::{AgentId, Platform, PolicyName, Ttl};
 use serde::Deserialize;
 
-use crate::boundary::{Boundary, TargetKind};
+use crate::aws::{AwsKeys, Binding, check_policies};
+use crate::boundary::{Boundary, Place, TargetKind};
 use crate::trust::{ClaimRule, Exception, TrustRule};
 
 /// The longest registration file, in bytes.
@@ -250,6 +251,15 @@ struct BoundaryFile {
     target: String,
     #[serde(default)]
     policies: BTreeMap<PolicyName, String>,
+    account: Option<String>,
+    auth_mode: Option<String>,
+    principal: Option<String>,
+    binding: Option<Binding>,
+    region: Option<String>,
+    permissions_boundary: Option<String>,
+    cluster: Option<String>,
+    namespace: Option<String>,
+    service_account: Option<String>,
 }
 
 impl BoundaryFile {
@@ -267,21 +277,50 @@ impl BoundaryFile {
                 "no permitted policy: expected at least one, like `{ \"orders-read\" = \"orders:read\" }`",
             ));
         }
-        for (name, scope) in &self.policies {
-            // RFC 6749, 3.3: a scope token is printable ASCII without space, quote and backslash.
-            let valid =
-                !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-            if !valid {
-                return Err(refused(
-                    format!("boundary.policies.{name}"),
-                    format!(
-                        "`{scope}` is not a scope: expected printable ASCII without spaces, `\"` and `\\`"
-                    ),
-                ));
+        let keys = AwsKeys {
+            account: self.account,
+            auth_mode: self.auth_mode,
+            principal: self.principal,
+            binding: self.binding,
+            region: self.region,
+            permissions_boundary: self.permissions_boundary,
+            cluster: self.cluster,
+            namespace: self.namespace,
+            service_account: self.service_account,
+        };
+        let place = match target {
+            TargetKind::Token => {
+                if let Some(key) = keys.first() {
+                    let problem = "means nothing for `target = \"token\"`: take it out";
+                    return Err(refused(format!("boundary.{key}"), problem));
+                }
+                check_scopes(&self.policies)?;
+                Place::Token
             }
-        }
-        Ok(Boundary { target, policies: self.policies })
+            TargetKind::Aws => {
+                let in_boundary = |(key, problem)| refused(format!("boundary.{key}"), problem);
+                let place = keys.check().map_err(in_boundary)?;
+                check_policies(&place, &self.policies).map_err(in_boundary)?;
+                Place::Aws(place)
+            }
+        };
+        Ok(Boundary { place, policies: self.policies })
     }
+}
+
+fn check_scopes(policies: &BTreeMap<PolicyName, String>) -> Result<(), InvalidRegistration> {
+    for (name, scope) in policies {
+        // RFC 6749, 3.3: a scope token is printable ASCII without space, quote and backslash.
+        let valid =
+            !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
+        if !valid {
+            return Err(refused(
+                format!("boundary.policies.{name}"),
+                format!("`{scope}` is not a scope: expected printable ASCII without spaces, `\"` and `\\`"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// https, or plain http to this machine; exactly as the token will carry it.

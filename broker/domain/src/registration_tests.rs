@@ -24,7 +24,7 @@ fn a_good_file() {
     assert_eq!(registration.id.as_str(), "orders-agent");
     assert_eq!(registration.trust[0].platform, Platform::Github);
     assert_eq!(registration.trust[0].claims.len(), 3);
-    assert_eq!(registration.boundary.target, TargetKind::Token);
+    assert_eq!(registration.boundary.target(), TargetKind::Token);
     assert!(!registration.auth_token_only);
 }
 
@@ -47,7 +47,10 @@ fn what_is_refused_and_the_reason() {
         (with("{ \"orders-read\" = \"orders:read\" }", "{}"), "`boundary.policies`: no permitted policy"),
         (with("\"orders:read\"", "\"two scopes\""), "`two scopes` is not a scope"),
         (with("\"token\"", "\"mainframe\""), "`mainframe` is not a target of this broker: expected `token`"),
-        (with("target   = \"token\"", "target = \"token\"\naccount = \"1\""), "unknown field `account`"),
+        (
+            with("target   = \"token\"", "target = \"token\"\naccount = \"1\""),
+            "`boundary.account`: means nothing for `target = \"token\"`",
+        ),
         (
             with("https://token.actions.githubusercontent.com", "http://ci.example"),
             "is not an issuer: expected an https URL",

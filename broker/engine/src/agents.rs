@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::{Agent, AgentStatus, EndCause};
+use domain::aws::{AwsMode, Pod};
+use domain::{Agent, AgentStatus, EndCause, Place, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
 use protocol::{AgentId, AuthToken, ErrorCode, Ttl};
 use store::{ApplyMode, Guard, Listing, Registering, StoredToken};
@@ -10,11 +11,28 @@ use store::{ApplyMode, Guard, Listing, Registering, StoredToken};
 use crate::clock::random;
 use crate::{Engine, Page, Refusal, hash_of, view};
 
+const AGENTS_AT_ONCE: u32 = 200;
+
+/// The account and service account that a boundary is about, if it is about one.
+fn pod_of(registration: &Registration) -> Option<(&str, &Pod)> {
+    match &registration.boundary.place {
+        Place::Token => None,
+        Place::Aws(place) => match &place.mode {
+            AwsMode::PodIdentity(pod) => Some((&place.account, pod)),
+            AwsMode::StaticPrincipal { .. }
+            | AwsMode::StaticAccessKeys { .. }
+            | AwsMode::DynamicAccessKeys { .. }
+            | AwsMode::DynamicRole { .. } => None,
+        },
+    }
+}
+
 impl Engine {
     /// Stores a registration. A new agent gets an auth token, shown this once.
     pub async fn apply_agent(&self, source: &str, mode: ApplyMode) -> Result<Applied, Refusal> {
         let registration = domain::registration::parse(source)
             .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
+        self.can_serve(&registration).await?;
         let now = self.clock.now();
         let agent_id = registration.id.clone();
         let (token, stored) = self.new_token(&agent_id)?;
@@ -32,6 +50,31 @@ impl Engine {
                 Err(Refusal::new(ErrorCode::AgentExists, format!("agent `{agent_id}` is registered already"))
                     .hint("PUT replaces a registration"))
             }
+        }
+    }
+
+    /// A boundary that this broker could never give anything in is refused, and a service account that another
+    /// agent has: whose pod it was could not be told.
+    async fn can_serve(&self, registration: &Registration) -> Result<(), Refusal> {
+        let refused = |detail: String| Refusal::new(ErrorCode::InvalidRegistration, detail);
+        let place = &registration.boundary.place;
+        let target = self.target(place.target()).map_err(|refusal| refused(refusal.detail))?;
+        target.serves(place).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
+        let Some(pod) = pod_of(registration) else { return Ok(()) };
+        let mut after = None;
+        loop {
+            let agents = self.store.agents(after.as_ref(), AGENTS_AT_ONCE).await?;
+            let taken = agents
+                .iter()
+                .find(|agent| agent.id != registration.id && pod_of(&agent.registration) == Some(pod));
+            if let Some(other) = taken {
+                return Err(refused(format!(
+                    "`boundary.service_account`: agent `{}` has it already: expected one service account for each",
+                    other.id
+                )));
+            }
+            let Some(last) = agents.last() else { return Ok(()) };
+            after = Some(last.id.clone());
         }
     }
 

@@ -1,9 +1,10 @@
 //! Elevate: who asks, may they, give.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::grant::{Moved, Request, WrongState};
-use domain::{Agent, EndCause, Grant, Lease, Principal};
+use domain::{Agent, EndCause, Grant, Lease, NewEvent, Principal, State};
 use policy::{Asked, Permit};
 use protocol::{
     Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret, Timestamp,
@@ -11,10 +12,14 @@ use protocol::{
 };
 use sha2::{Digest, Sha256};
 use store::{Created, Guard, Saved, Stored};
-use targets::{LateChanges, Target, TargetError};
+use targets::{LateChanges, Plan, Target};
 
 use crate::clock::random;
+use crate::give::Given;
 use crate::{Engine, Refusal, view};
+
+/// Between two looks at what somebody else makes of the same grant.
+const OVERTAKEN_PAUSE: Duration = Duration::from_millis(100);
 
 /// An elevation that somebody asks for.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ impl Engine {
             key,
             request_hash: request_hash(&request),
             policies: request.policies,
-            target: checked.agent.registration.boundary.target,
+            target: checked.agent.registration.boundary.target(),
             ttl: request.ttl,
             reason: request.reason,
             provenance: Provenance { claimed: request.claimed, ..checked.principal.provenance },
@@ -67,17 +72,18 @@ impl Engine {
             }
         };
         let target = self.target(permit.target())?;
-        let steps = target.steps(&permit, &terms.id);
-        let claimed_until = now.plus(self.settings.claim);
-        let accepted = Grant::accepted(terms, now, target.enforced_by(), steps, claimed_until);
+        let (plan, reasons) = self.plan_unless_joining(&terms, &permit, target.as_ref(), now).await?;
+        let claimed_until = self.clock.now().plus(self.settings.claim);
+        let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
+        accepted.events.extend(reasons);
         let given = match target.late_changes() {
-            LateChanges::Possible => accepted,
+            LateChanges::Possible { .. } => accepted,
             // Nothing is changed outside the broker: to be accepted and to be active are one change.
-            LateChanges::Impossible => self.give_at_once(accepted, &permit, target.as_ref()).await?,
+            LateChanges::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.heartbeat, now));
         match self.store.create_grant(&given, lease, checked.principal.replay.as_ref()).await? {
-            Created::New(stored) if matches!(stored.grant.state, domain::State::Active { .. }) => {
+            Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 self.answer(&stored, &permit, target.as_ref()).await
             }
@@ -160,6 +166,26 @@ impl Engine {
         Ok(Checked { agent, principal, permit })
     }
 
+    /// What is to be done. A retry of what is under way does what that one planned.
+    async fn plan_unless_joining(
+        &self,
+        terms: &Request,
+        permit: &Permit,
+        target: &dyn Target,
+        now: Timestamp,
+    ) -> Result<(Plan, Vec<NewEvent>), Refusal> {
+        let there = match target.late_changes() {
+            LateChanges::Impossible => None,
+            LateChanges::Possible { .. } => self.store.grant_by_key(&terms.agent_id, &terms.key).await?,
+        };
+        if let Some(there) = there {
+            let plan = Plan { steps: there.grant.steps, enforced_by: there.grant.enforced_by };
+            return Ok((plan, Vec::new()));
+        }
+        let ends = now.plus(terms.ttl.into());
+        self.planned(target, permit, &terms.id, ends).await.map_err(|error| target_failed(&error.what))
+    }
+
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
         let registration = &agent.registration;
         match token {
@@ -183,16 +209,13 @@ impl Engine {
     }
 
     /// What [`Self::apply`] does, before anything is written: there is nothing that a crash could leave.
-    async fn give_at_once(
-        &self,
-        accepted: Moved,
-        permit: &Permit,
-        target: &dyn Target,
-    ) -> Result<Moved, Refusal> {
-        let receipts = do_steps(&accepted.grant, permit, target, self.clock.now())
-            .await
-            .map_err(|error| Refusal::new(ErrorCode::TargetFailed, error.what))?;
-        let active = accepted.grant.clone().activate(self.clock.now(), &receipts);
+    async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
+        let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
+        for step in &accepted.grant.steps {
+            let receipt = target.apply(&accepted.grant, step, self.clock.now()).await;
+            receipts.push(receipt.map_err(|error| target_failed(&error.what))?);
+        }
+        let active = accepted.grant.clone().activate(self.clock.now(), &receipts.join(" · "));
         let active = active.map_err(|wrong| Refusal::grant_ended(wrong.grant.end_reason()))?;
         Ok(accepted.then(active))
     }
@@ -200,9 +223,12 @@ impl Engine {
     /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first
     /// try unfinished: every step can be done twice.
     async fn apply(&self, stored: Stored, permit: &Permit, target: &dyn Target) -> Result<Elevated, Refusal> {
-        let receipts = match do_steps(&stored.grant, permit, target, self.clock.now()).await {
-            Ok(receipts) => receipts,
-            Err(error) => return Err(self.undo_failed_apply(stored, &error.what).await),
+        let (stored, receipts) = match self.give(stored, permit, target).await? {
+            Given::Done { stored, receipts } => (stored, receipts),
+            Given::Failed { stored, error } => {
+                return Err(self.undo_failed_apply(stored, &error.what).await);
+            }
+            Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
         };
         let now = self.clock.now();
         let active = match stored.grant.clone().activate(now, &receipts) {
@@ -217,24 +243,32 @@ impl Engine {
                 self.counters.grants_activated();
                 self.answer(&stored, permit, target).await
             }
-            // A retry of the same request, or a revoke, was faster. Whatever it made of the grant counts.
-            Saved::Conflict => {
-                let stored = self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant)?;
-                match stored.grant.granted_at() {
-                    Some(_) if stored.grant.ended_at().is_none() && stored.grant.end_reason().is_none() => {
-                        self.answer(&stored, permit, target).await
-                    }
-                    _ => {
-                        let ended = Refusal::grant_ended(stored.grant.end_reason());
-                        // Somebody undid it while we were still at it: what we did since has to go as well.
-                        // If this fails, the worker does it when our claim has lapsed.
-                        match self.take_back(stored).await {
-                            Ok(_) => Err(ended),
-                            Err(error) => Err(ended.because(error)),
-                        }
-                    }
-                }
-            }
+            Saved::Conflict => self.overtaken(&stored.grant.id, permit, target).await,
+        }
+    }
+
+    /// A retry of the same request, or a revoke, was faster. Whatever it makes of the grant counts.
+    async fn overtaken(
+        &self,
+        id: &GrantId,
+        permit: &Permit,
+        target: &dyn Target,
+    ) -> Result<Elevated, Refusal> {
+        let mut stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
+        while matches!(stored.grant.state, State::Applying { claimed_until } if self.clock.now() < claimed_until)
+        {
+            tokio::time::sleep(OVERTAKEN_PAUSE).await;
+            stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
+        }
+        if matches!(stored.grant.state, State::Active { .. }) {
+            return self.answer(&stored, permit, target).await;
+        }
+        let ended = Refusal::grant_ended(stored.grant.end_reason());
+        // Somebody undid it while we were still at it: what we did since has to go as well. If this fails, the
+        // worker does it when our claim has lapsed.
+        match self.take_back(stored).await {
+            Ok(_) => Err(ended),
+            Err(error) => Err(ended.because(error)),
         }
     }
 
@@ -243,25 +277,39 @@ impl Engine {
         self.counters.grants_joined();
         let now = self.clock.now();
         match &stored.grant.state {
-            domain::State::Applying { .. } => self.apply(stored, permit, target).await,
-            domain::State::Active { .. } if now < stored.grant.expires_at => {
-                let event = domain::NewEvent::new(now, EventKind::Retry, "same request again · same grant");
+            // Whoever was at it has been cut off, or is about to be overtaken: the claim is ours from now on.
+            State::Applying { .. } => match self.claim_again(stored).await? {
+                Ok(stored) => self.apply(stored, permit, target).await,
+                Err(id) => self.overtaken(&id, permit, target).await,
+            },
+            State::Active { .. } if now < stored.grant.expires_at => {
+                let event = NewEvent::new(now, EventKind::Retry, "same request again · same grant");
                 self.store.add_events(&stored.grant.id, &[event]).await?;
                 self.answer(&stored, permit, target).await
             }
-            domain::State::Active { .. }
-            | domain::State::Denied { .. }
-            | domain::State::Undoing { .. }
-            | domain::State::Failed { .. }
-            | domain::State::Revoking(_)
-            | domain::State::Settling(_)
-            | domain::State::Stuck(_)
-            | domain::State::Expired(_)
-            | domain::State::Revoked { .. } => Err(Refusal::grant_ended(stored.grant.end_reason())),
+            State::Active { .. }
+            | State::Denied { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. } => Err(Refusal::grant_ended(stored.grant.end_reason())),
         }
     }
 
-    async fn answer(
+    async fn claim_again(&self, stored: Stored) -> Result<Result<Stored, GrantId>, Refusal> {
+        let id = stored.grant.id.clone();
+        let claimed_until = self.clock.now().plus(self.settings.claim);
+        let Ok(moved) = stored.grant.clone().claimed(claimed_until) else { return Ok(Err(id)) };
+        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
+            Saved::Done(stored) => Ok(stored),
+            Saved::Conflict => Err(id),
+        })
+    }
+
+    pub(crate) async fn answer(
         &self,
         stored: &Stored,
         permit: &Permit,
@@ -270,11 +318,11 @@ impl Engine {
         let credentials = target
             .credentials(permit, &stored.grant, self.clock.now())
             .await
-            .map_err(|error| Refusal::new(ErrorCode::TargetFailed, error.what))?;
+            .map_err(|error| target_failed(&error.what))?;
         // Looked at after they were made: what takes the grant back from here on takes back these as well.
         let id = &stored.grant.id;
         let stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
-        if !matches!(stored.grant.state, domain::State::Active { .. }) {
+        if !matches!(stored.grant.state, State::Active { .. }) {
             return Err(Refusal::grant_ended(stored.grant.end_reason()));
         }
         let mut grant = view::grant(&stored);
@@ -283,8 +331,7 @@ impl Engine {
     }
 
     async fn undo_failed_apply(&self, stored: Stored, what: &str) -> Refusal {
-        let refusal = Refusal::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
-            .hint("what had been done is being undone; try again");
+        let refusal = target_failed(what).hint("what had been done is being undone; try again");
         let cause = EndCause::TargetFailed(what.to_owned());
         match self.end(stored, &cause, Guard::Version).await {
             Ok(_) => refusal,
@@ -294,18 +341,8 @@ impl Engine {
     }
 }
 
-/// Every step in order; the receipts in words.
-async fn do_steps(
-    grant: &Grant,
-    permit: &Permit,
-    target: &dyn Target,
-    now: Timestamp,
-) -> Result<String, TargetError> {
-    let mut receipts = Vec::with_capacity(grant.steps.len());
-    for step in &grant.steps {
-        receipts.push(target.apply(permit, grant, step, now).await?);
-    }
-    Ok(receipts.join(" · "))
+fn target_failed(what: &str) -> Refusal {
+    Refusal::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
 }
 
 fn policy_of_disabled(agent: &Agent) -> Refusal {

@@ -8,6 +8,7 @@ use protocol::Timestamp;
 use store::{Guard, Saved, Stored};
 use targets::{LateChanges, Undone};
 
+use crate::shared::TakingBack;
 use crate::{Engine, Refusal};
 
 /// The longest pause between two tries to take back.
@@ -29,7 +30,7 @@ impl Engine {
                 Err(WrongState { .. }) => return Ok(current),
             };
             let moved = match self.late_changes(current.grant.target) {
-                LateChanges::Possible => moved,
+                LateChanges::Possible { .. } => moved,
                 // All that there is to take back is in the broker: its end and its being gone are one change.
                 LateChanges::Impossible => match self.undo(&moved.grant).await? {
                     Some(undone) => moved.then(undone),
@@ -92,16 +93,21 @@ impl Engine {
         let target = self.target(grant.target)?;
         let mut proofs = Vec::new();
         let mut look_again = None;
+        let mut sweep_at = None;
         let mut failed = None;
         for step in grant.steps.iter().rev() {
             let now = self.clock.now();
-            let undone = if looking {
-                target.look(grant, step, now).await
-            } else {
-                target.undo(grant, step, now).await
+            let what = if looking { TakingBack::Look } else { TakingBack::Undo };
+            let undone = match what {
+                _ if step.shared => self.take_shared_back(grant, step, target.as_ref(), what).await,
+                TakingBack::Look => target.look(grant, step, now).await,
+                TakingBack::Undo => target.undo(grant, step, now).await,
             };
             match undone {
-                Ok(Undone::Gone { proof }) => proofs.push(proof),
+                Ok(Undone::Gone { proof, sweep_at: swept_at }) => {
+                    proofs.push(proof);
+                    sweep_at = sweep_at.max(swept_at);
+                }
                 Ok(Undone::Accepted { receipt, look_at }) => {
                     proofs.push(receipt);
                     look_again = look_again.max(Some(look_at));
@@ -111,6 +117,8 @@ impl Engine {
         }
         let now = self.clock.now();
         let tried = attempts(&grant.state);
+        let never_active = matches!(grant.state, State::Undoing { .. });
+        let lands_until = self.written_until(grant, target.late_changes());
         let grant = grant.clone();
         let moved = match (&failed, look_again) {
             (Some(what), _) => {
@@ -119,12 +127,13 @@ impl Engine {
             }
             // Looked at again and still not gone: as good as a failed try, so that it is undone once more.
             (None, Some(look_at)) if looking => grant.undo_failed(now, "still there", look_at),
-            (None, Some(look_at)) => grant.settle(now, look_at, &proofs.join(" · ")),
-            (None, None) if now < self.written_until(&grant, target.late_changes()) => {
-                let again_at = self.written_until(&grant, target.late_changes());
-                grant.undo_again(again_at)
+            (None, Some(look_at)) if !never_active => {
+                grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
             }
-            (None, None) => grant.gone(now, &proofs.join(" · ")),
+            (None, Some(look_at)) => grant.undo_again(look_at.max(lands_until)),
+            (None, None) if now < lands_until && never_active => grant.undo_again(lands_until),
+            (None, None) if now < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
+            (None, None) => grant.gone(now, &proofs.join(" · "), sweep_at),
         };
         // The state was looked at above: it allows whichever of these was chosen.
         Ok(moved.ok())
@@ -148,17 +157,20 @@ impl Engine {
     /// Whether the grant's target can still change after its undo. One that is not set up is treated like one
     /// that can.
     fn late_changes(&self, kind: TargetKind) -> LateChanges {
-        self.target(kind).map_or(LateChanges::Possible, |target| target.late_changes())
+        self.target(kind)
+            .map_or(LateChanges::Possible { within: Duration::ZERO }, |target| target.late_changes())
     }
 
-    /// Until when a request that was cut off by the end of its own grant may still change the target: as long
-    /// as its claim lasts. Whoever failed at the target has stopped.
+    /// Until when something that was begun for this grant may still arrive at the target. Whoever failed there has
+    /// stopped; whoever was cut off by the end of its own grant may go on for as long as its claim lasts.
     fn written_until(&self, grant: &Grant, late: LateChanges) -> Timestamp {
+        let unanswered = grant.late_until.unwrap_or(grant.requested_at);
         match (&grant.state, late) {
-            (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) | (_, LateChanges::Impossible) => {
-                grant.requested_at
+            (_, LateChanges::Impossible) => grant.requested_at,
+            (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
+            (State::Undoing { .. }, LateChanges::Possible { within }) => {
+                unanswered.max(grant.requested_at.plus(self.settings.claim).plus(within))
             }
-            (State::Undoing { .. }, LateChanges::Possible) => grant.requested_at.plus(self.settings.claim),
             (
                 State::Denied { .. }
                 | State::Applying { .. }
@@ -169,9 +181,31 @@ impl Engine {
                 | State::Stuck(_)
                 | State::Expired(_)
                 | State::Revoked { .. },
-                LateChanges::Possible,
-            ) => grant.requested_at,
+                LateChanges::Possible { .. },
+            ) => unanswered,
         }
+    }
+
+    /// Takes away what kept an ended grant's sessions dead.
+    pub(crate) async fn sweep_up(&self, stored: Stored) -> Result<(), Refusal> {
+        let target = self.target(stored.grant.target)?;
+        let now = self.clock.now();
+        let mut texts = Vec::new();
+        let mut again_at = None;
+        for step in &stored.grant.steps {
+            match target.sweep(&stored.grant, step, now).await {
+                Ok(text) => texts.extend(text),
+                Err(error) => {
+                    tracing::warn!(grant = %stored.grant.id, %error, "what kept dead sessions dead stays");
+                    again_at = Some(now.plus(LONGEST_PAUSE));
+                }
+            }
+        }
+        let text = (!texts.is_empty()).then(|| texts.join(" · "));
+        if let Ok(moved) = stored.grant.clone().swept(now, again_at, text.as_deref()) {
+            self.store.save(&stored, &moved, Guard::Version).await?;
+        }
+        Ok(())
     }
 }
 

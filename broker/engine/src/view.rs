@@ -31,7 +31,7 @@ pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken]) -> agents::Ag
         description: agent.registration.description.clone(),
         use_case: agent.registration.use_case.as_str().to_owned(),
         max_session: agent.registration.max_session,
-        target: agent.registration.boundary.target.as_str().to_owned(),
+        target: agent.registration.boundary.target().as_str().to_owned(),
         status: match agent.status {
             domain::AgentStatus::Active => agents::AgentStatus::Active,
             domain::AgentStatus::Disabled => agents::AgentStatus::Disabled,

@@ -61,7 +61,8 @@ impl Engine {
             | State::Expired(_) => {
                 self.take_back(stored).await?;
             }
-            State::Denied { .. } | State::Failed { .. } | State::Revoked { .. } => {}
+            State::Failed { .. } | State::Revoked { .. } => self.sweep_up(stored).await?,
+            State::Denied { .. } => {}
         }
         Ok(())
     }

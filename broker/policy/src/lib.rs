@@ -4,7 +4,7 @@
 //! no target acts without one. Rules that narrow further, and approvals, will stand behind this check and can
 //! only say no: see `docs/roadmap.md`.
 
-use domain::{Agent, AgentStatus, TargetKind};
+use domain::{Agent, AgentStatus, Place, TargetKind};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
 
 /// What is asked for.
@@ -22,7 +22,7 @@ pub struct Asked<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     agent_id: AgentId,
-    target: TargetKind,
+    place: Place,
     policies: Vec<(PolicyName, String)>,
     ttl: Ttl,
 }
@@ -45,9 +45,14 @@ impl Permit {
         &self.agent_id
     }
 
-    /// Where.
+    /// The kind of target.
     pub fn target(&self) -> TargetKind {
-        self.target
+        self.place.target()
+    }
+
+    /// Where exactly.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Each policy with what the boundary says it means at the target.
@@ -64,7 +69,7 @@ impl Permit {
     pub fn checks(&self) -> Vec<String> {
         vec![
             format!("agent `{}` is active", self.agent_id),
-            format!("target `{}` is the boundary's", self.target),
+            format!("target `{}` is the boundary's", self.target()),
             format!("{} permitted", count(self.policies.len(), "policy is", "policies are")),
             format!("`{}` is within the longest session", self.ttl),
         ]
@@ -84,10 +89,10 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
             });
         }
     }
-    if let Some(target) = asked.target.filter(|target| *target != boundary.target.as_str()) {
+    if let Some(target) = asked.target.filter(|target| *target != boundary.target().as_str()) {
         return Err(Denied {
             code: ErrorCode::TargetNotPermitted,
-            detail: format!("target: expected `{}`, found `{target}`", boundary.target),
+            detail: format!("target: expected `{}`, found `{target}`", boundary.target()),
             hint: "leave `--target` out, or ask for the boundary's".to_owned(),
         });
     }
@@ -123,7 +128,7 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
             hint: "name one with `--policy`".to_owned(),
         });
     }
-    Ok(Permit { agent_id: agent.id.clone(), target: boundary.target, policies, ttl: asked.ttl })
+    Ok(Permit { agent_id: agent.id.clone(), place: boundary.place.clone(), policies, ttl: asked.ttl })
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {

@@ -1,11 +1,14 @@
 //! What can be configured? One TOML file, every key checked; see docs/configuration.md.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use domain::aws::{IamArn, IamKind, is_account};
 use protocol::Ttl;
 use serde::Deserialize;
+use targets::aws::{AccountSettings, AwsSettings};
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
@@ -35,6 +38,100 @@ pub struct Config {
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
+    /// The accounts of the `aws` target; without it the broker has none.
+    #[serde(default)]
+    pub aws: Option<Aws>,
+}
+
+/// The `aws` target. The broker's own credentials come from the SDK's standard chain.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    /// By their twelve digits.
+    pub accounts: BTreeMap<String, AwsAccount>,
+    /// How long after a change it is read back.
+    #[serde(default = "settle")]
+    pub settle: Ttl,
+    /// For how long a call that was not answered may still arrive.
+    #[serde(default = "late")]
+    pub late: Ttl,
+}
+
+/// One account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsAccount {
+    /// The role by which the broker acts there; without one it acts as itself.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// What the role's trust policy asks for.
+    #[serde(default)]
+    pub external_id: Option<String>,
+    /// How often the account may be called in a second.
+    #[serde(default = "calls_per_second")]
+    pub calls_per_second: u32,
+}
+
+fn secs(secs: u32) -> Ttl {
+    #[expect(clippy::expect_used, reason = "called with constants that are valid durations")]
+    Ttl::from_secs(secs).expect("a valid duration")
+}
+
+fn settle() -> Ttl {
+    secs(5)
+}
+
+/// What Vault's AWS engine waits before it believes that something is not there (hashicorp/vault #5202).
+fn late() -> Ttl {
+    secs(300)
+}
+
+fn calls_per_second() -> u32 {
+    15
+}
+
+impl Aws {
+    /// For the target.
+    pub fn settings(&self) -> AwsSettings {
+        let account = |(id, account): (&String, &AwsAccount)| {
+            let settings = AccountSettings {
+                role: account.role.clone(),
+                external_id: account.external_id.clone(),
+                calls_per_second: account.calls_per_second,
+            };
+            (id.clone(), settings)
+        };
+        AwsSettings {
+            accounts: self.accounts.iter().map(account).collect(),
+            settle: self.settle.into(),
+            late: self.late.into(),
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.accounts.is_empty(),
+            "`aws.accounts`: expected at least one account, found none"
+        );
+        for (id, account) in &self.accounts {
+            let key = format!("aws.accounts.{id}");
+            anyhow::ensure!(is_account(id), "`{key}`: expected an account's twelve digits, found `{id}`");
+            if let Some(role) = &account.role {
+                let arn = IamArn::parse(role, IamKind::Role)
+                    .map_err(|problem| anyhow::anyhow!("`{key}.role`: {problem}"))?;
+                anyhow::ensure!(arn.account() == id, "`{key}.role`: `{role}` is not in this account");
+            }
+            anyhow::ensure!(
+                account.external_id.is_none() || account.role.is_some(),
+                "`{key}.external_id` is for a role: expected `role` beside it"
+            );
+            anyhow::ensure!(
+                account.calls_per_second > 0,
+                "`{key}.calls_per_second`: expected at least 1, found 0"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// The broker's own certificate.
@@ -130,6 +227,9 @@ impl Config {
             "`url`: expected no slash at the end, found `{}`",
             config.url
         );
+        if let Some(aws) = &config.aws {
+            aws.check()?;
+        }
         Ok(config)
     }
 
@@ -170,6 +270,10 @@ mod tests {
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
             ("listen", "listne", "unknown field `listne`"),
+            ("listen", "aws.accounts = {}\nlisten", "expected at least one account"),
+            ("listen", "aws.accounts.1 = {}\nlisten", "twelve digits, found `1`"),
+            ("listen", "aws.accounts.123456789012.role = \"x\"\nlisten", "is not a role's ARN"),
+            ("listen", "aws.accounts.123456789012.external_id = \"x\"\nlisten", "expected `role` beside it"),
         ] {
             let error = format!("{:#}", Config::parse(&GOOD.replacen(from, to, 1)).unwrap_err());
             assert!(error.contains(reason), "expected {reason:?} in {error:?}");

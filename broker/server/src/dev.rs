@@ -61,6 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         },
         oidc_ca: None,
         settings: Settings::default(),
+        aws: None,
     })
     .await?;
     let issuer = DevIssuer::new(&url, SystemClock.now())?;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use engine::{Engine, OperatorTokens, Settings};
 use store::{ApplyMode, Place};
 
-use crate::config::Config;
+use crate::config::{Aws, Config};
 use crate::http;
 use crate::listen::{self, Certificate, Draining};
 use crate::wiring::{self, Plan};
@@ -38,6 +38,7 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
             signing_key_age: Duration::from_secs(u64::from(config.limits.signing_key_days) * 86_400),
             ..Settings::default()
         },
+        aws: config.aws.as_ref().map(Aws::settings),
     })
     .await?;
     if let Some(folder) = &config.agents {

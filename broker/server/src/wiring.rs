@@ -8,6 +8,8 @@ use engine::{Engine, OperatorTokens, Parts, Settings, SystemClock, SystemRandom}
 use identity::{Http, Options, Verifier};
 use signing::Issuer;
 use store::{Place, Sqlite};
+use targets::Target;
+use targets::aws::{AwsSettings, AwsTarget};
 use targets::token::TokenTarget;
 
 /// How often the store is asked for due work.
@@ -25,6 +27,8 @@ pub struct Plan {
     pub oidc_ca: Option<Vec<u8>>,
     /// Limits.
     pub settings: Settings,
+    /// The accounts of the `aws` target, if it has any.
+    pub aws: Option<AwsSettings>,
 }
 
 /// Opens the store and starts the engine.
@@ -32,10 +36,14 @@ pub async fn engine(plan: Plan) -> anyhow::Result<Arc<Engine>> {
     let store = Sqlite::open(plan.place).await.context("cannot open the database")?;
     let issuer = Arc::new(Issuer::new(&plan.url)?);
     let http = Http::new(plan.oidc_ca.as_deref()).context("cannot set up the client for OIDC issuers")?;
+    let mut targets: Vec<Arc<dyn Target>> = vec![Arc::new(TokenTarget::new(Arc::clone(&issuer)))];
+    if let Some(aws) = plan.aws {
+        targets.push(Arc::new(AwsTarget::new(aws).await));
+    }
     let engine = Engine::start(Parts {
         store: Arc::new(store),
         verifier: Verifier::new(http, Options::default()),
-        targets: vec![Arc::new(TokenTarget::new(Arc::clone(&issuer)))],
+        targets,
         issuer,
         operators: plan.operators,
         clock: Arc::new(SystemClock),

@@ -13,8 +13,10 @@ use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGua
 use protocol::agents::Outcome;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
+mod shared;
 mod sqlite;
 
+pub use shared::{Hold, Then, Whose};
 pub use sqlite::{OpenError, Place, Sqlite};
 
 /// The store could not do it. The caller's request failed; nothing was half done.
@@ -235,7 +237,8 @@ pub trait Store: Send + Sync {
     async fn grant_by_key(&self, agent: &AgentId, key: &IdempotencyKey)
     -> Result<Option<Stored>, StoreError>;
     /// Makes a change to the grant that was read as `before`, and writes its rows. Intents are closed with
-    /// the change that makes the grant active or failed. The claim on the work ends.
+    /// the change that makes the grant active or failed; steps that were added open theirs. The claim on the work
+    /// ends.
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError>;
     /// Writes rows that tell of no change.
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError>;
@@ -254,6 +257,19 @@ pub trait Store: Send + Sync {
         key: &IdempotencyKey,
         forget_after: Timestamp,
     ) -> Result<KeyGivenBack, StoreError>;
+    /// Takes a shared object for oneself; nothing if somebody else has it. Which grants need it was written with
+    /// the grants.
+    async fn hold_shared(
+        &self,
+        object: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Hold>, StoreError>;
+    /// Writes down whose it is. False, and nothing written, if somebody held it since.
+    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError>;
+    /// How many other grants, live or about to be, have a step on this object. Read after every change that was
+    /// answered before.
+    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
     /// Newest first.
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError>;
     /// Takes work that is due: grants whose time has come, or whose holder is silent for longer than its

@@ -14,8 +14,8 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::{
-    Applied, Beat, Created, Due, Guard, KeyGivenBack, Listing, Registering, Saved, Store, StoreError, Stored,
-    StoredKey, StoredToken,
+    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
+    Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 mod agents;
@@ -29,6 +29,7 @@ mod listing;
 mod open;
 mod same_file;
 mod saving;
+mod shared;
 mod signing_keys;
 mod timeline;
 mod writer;
@@ -229,6 +230,26 @@ impl Store for Sqlite {
         let (agent, key) = (agent.clone(), key.clone());
         self.write(move |connection| Box::pin(creating::give_key_back(connection, agent, key, forget_after)))
             .await
+    }
+
+    async fn hold_shared(
+        &self,
+        object: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Hold>, StoreError> {
+        let object = object.to_owned();
+        self.write(move |connection| Box::pin(shared::hold(connection, object, now, until))).await
+    }
+
+    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
+        let hold = hold.clone();
+        self.write(move |connection| Box::pin(shared::note(connection, hold, whose, then))).await
+    }
+
+    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let (object, grant) = (object.to_owned(), grant.clone());
+        self.read(move |connection| Box::pin(shared::needed_by_others(connection, object, grant))).await
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {

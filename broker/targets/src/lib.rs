@@ -3,11 +3,14 @@
 //! One folder per target; in it, what is done and how that is undone stand side by side. Doing and undoing a
 //! step twice is the same as once: after a crash nobody remembers how far the first try came.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use domain::{Grant, Step, TargetKind};
+use domain::{Boundary, Grant, Place, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 
+pub mod aws;
 pub mod token;
 
 /// A target could not be changed or read.
@@ -16,6 +19,43 @@ pub mod token;
 pub struct TargetError {
     /// What happened, for the timeline: names no secret.
     pub what: String,
+    /// What can be concluded from it.
+    pub fault: Fault,
+}
+
+/// What can be concluded from a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The target said no. Asking again would get the same answer.
+    Refused,
+    /// A quota is used up. It may be free again when another grant ends; another way may need none of it.
+    Full {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// The target said no for now: throttled, or somebody else's change is under way.
+    Busy {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// No answer came. What was asked may be done, or be done later.
+    Unknown,
+}
+
+impl TargetError {
+    /// The target said no.
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self { what: what.into(), fault: Fault::Refused }
+    }
+}
+
+/// What is to be done for a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In order, with all that undoing them needs.
+    pub steps: Vec<Step>,
+    /// Who ends the grant at its deadline.
+    pub enforced_by: EnforcedBy,
 }
 
 /// What became of an undo.
@@ -25,6 +65,8 @@ pub enum Undone {
     Gone {
         /// For the timeline.
         proof: String,
+        /// Something keeps sessions dead that cannot be called back; it can be taken away then.
+        sweep_at: Option<Timestamp>,
     },
     /// The target took it; whether nothing is left shows at `look_at`.
     Accepted {
@@ -35,13 +77,45 @@ pub enum Undone {
     },
 }
 
+impl Undone {
+    /// Nothing is left at all.
+    pub fn gone(proof: impl Into<String>) -> Self {
+        Self::Gone { proof: proof.into(), sweep_at: None }
+    }
+}
+
 /// Whether a change that was begun can arrive after its undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LateChanges {
     /// Nothing is changed outside the broker.
     Impossible,
-    /// A call that is under way is not stopped by undoing.
-    Possible,
+    /// A call that is under way is not stopped by undoing, and may arrive for so long.
+    Possible {
+        /// Counted from when its caller lost it.
+        within: Duration,
+    },
+}
+
+/// Something with our names on it that was found at the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The grant that it says it is of.
+    pub grant: GrantId,
+    /// As a step that can be undone.
+    pub step: Step,
+    /// When it was made, if the target knows.
+    pub made_at: Option<Timestamp>,
+    /// It keeps ended sessions dead until then: no orphan before.
+    pub needed_until: Option<Timestamp>,
+}
+
+/// Permission that was not given by a grant and will outlive it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// As a shared step would name it: another grant may have put it there after all.
+    pub object: String,
+    /// For the timeline.
+    pub what: String,
 }
 
 /// Where permission is given.
@@ -50,37 +124,63 @@ pub trait Target: Send + Sync {
     /// Which one.
     fn kind(&self) -> TargetKind;
 
-    /// Who ends a grant at its deadline.
-    fn enforced_by(&self) -> EnforcedBy;
-
-    /// Whether what never became active has to be undone once more when nobody can be at it any more.
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Possible
+    /// Whether grants can be given there; if not, what is missing.
+    fn serves(&self, _place: &Place) -> Result<(), String> {
+        Ok(())
     }
 
-    /// What would be done for a grant with this id, in order.
-    fn steps(&self, permit: &Permit, id: &GrantId) -> Vec<Step>;
+    /// Whether what never became active has to be undone once more when nothing can arrive any more.
+    fn late_changes(&self) -> LateChanges;
+
+    /// What would be done for a grant with this id that ends then. Changes nothing.
+    async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError>;
 
     /// Does one step, and says so in words for the timeline.
-    async fn apply(
-        &self,
-        permit: &Permit,
-        grant: &Grant,
-        step: &Step,
-        now: Timestamp,
-    ) -> Result<String, TargetError>;
+    async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError>;
 
     /// Undoes one step, whether it was done or not, from what the grant pins alone.
     async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError>;
 
-    /// Looks whether an undone step left anything.
+    /// Looks whether a step's object is there.
     async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError>;
 
-    /// What the step of the pipeline uses. Asked again when a retry joins the grant.
+    /// Takes away what kept a step's sessions dead. Says so in words if there was anything.
+    async fn sweep(
+        &self,
+        _grant: &Grant,
+        _step: &Step,
+        _now: Timestamp,
+    ) -> Result<Option<String>, TargetError> {
+        Ok(None)
+    }
+
+    /// What the step of the pipeline uses. Asked again when a retry joins the grant, and when a session ends
+    /// before the grant.
     async fn credentials(
         &self,
         permit: &Permit,
         grant: &Grant,
         now: Timestamp,
     ) -> Result<Credentials, TargetError>;
+
+    /// What can be done in the place of a step that failed; nothing if there is no other way.
+    async fn instead(
+        &self,
+        _permit: &Permit,
+        _grant: &Grant,
+        _step: &Step,
+        _error: &TargetError,
+    ) -> Option<Plan> {
+        None
+    }
+
+    /// Everything with our names on it within a boundary.
+    async fn survey(&self, _boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
+        Ok(Vec::new())
+    }
+
+    /// What somebody else gives beside this step.
+    async fn beside(&self, _step: &Step) -> Result<Option<Beside>, TargetError> {
+        Ok(None)
+    }
 }

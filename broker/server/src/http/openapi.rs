@@ -46,6 +46,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(grants::state::state, grants::revoke::by_id))
         .routes(routes!(grants::heartbeat::heartbeat))
         .routes(routes!(grants::actions::report))
+        .routes(routes!(grants::credentials::credentials))
         .routes(routes!(grants::timeline::timeline))
         .routes(routes!(agents::register::create, agents::list::list))
         .routes(routes!(agents::register::replace, agents::show::show))

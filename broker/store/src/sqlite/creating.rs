@@ -5,7 +5,7 @@ use domain::{AgentStatus, Grant, Lease, ReplayGuard, State};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{faults::corrupt, grants, saving, timeline};
+use super::{faults::corrupt, grants, saving, shared, timeline};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
 /// All that decides about a request, in one look.
@@ -130,6 +130,7 @@ fn push_grant(
     });
     query.push("; ");
     push_intents(query, grant);
+    shared::push_needs(query, grant);
     timeline::push(query, &grant.id, None, &moved.events)
 }
 
@@ -139,12 +140,13 @@ fn silent_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
     lease.filter(|_| active).map(|lease| lease.silent_at().as_millis())
 }
 
-fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
+/// One for each step; those that are there already stay as they are.
+pub(super) fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
     if grant.steps.is_empty() {
         return;
     }
     let closed_at = saving::intents_closed_at(&grant.state).map(Timestamp::as_millis);
-    query.push("INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at) ");
+    query.push("INSERT OR IGNORE INTO intents (grant_n, step, action, object, opened_at, closed_at) ");
     query.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
         row.push("(SELECT n FROM grants WHERE id = ")
             .push_bind_unseparated(grant.id.to_string())

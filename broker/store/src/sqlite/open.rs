@@ -63,8 +63,10 @@ impl From<sqlx::Error> for OpenError {
 }
 
 /// Forward only: what is released here is never edited, a change is another file.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../../migrations/sqlite/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+    (2, "shared", include_str!("../../migrations/sqlite/0002_shared.sql")),
+];
 
 /// How long to wait for a lock that another process holds.
 const BUSY: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use domain::{Lease, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{faults::corrupt, grants, timeline};
+use super::{creating, faults::corrupt, grants, shared, timeline};
 use crate::{Beat, Guard, Saved, StoreError, Stored};
 
 /// What must still be so for the change to be made.
@@ -55,6 +55,10 @@ pub(super) async fn save(
     let Some(row) = changed.first() else { return Ok(Saved::Conflict) };
     let mut query = QueryBuilder::<Sqlite>::new("");
     timeline::push(&mut query, &grant.id, timeline::last_of(row)?, &moved.events)?;
+    if let State::Applying { .. } = grant.state {
+        creating::push_intents(&mut query, &grant);
+        shared::push_needs(&mut query, &grant);
+    }
     if let Some(at) = intents_closed_at(&grant.state) {
         query.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
         query.push(" WHERE closed_at IS NULL AND grant_n = ").push_bind(row.try_get::<i64, _>("n")?);

@@ -12,7 +12,12 @@ use super::*;
 
 fn accepted(number: u64) -> Moved {
     let id = GrantId::from_random(number.to_be_bytes());
-    let step = Step { action: "issue-token".to_owned(), object: id.to_string(), facts: BTreeMap::default() };
+    let step = Step {
+        action: "issue-token".to_owned(),
+        object: id.to_string(),
+        facts: BTreeMap::default(),
+        shared: false,
+    };
     let request = Request {
         id,
         agent_id: "orders".parse().unwrap(),
@@ -192,7 +197,7 @@ async fn intents_are_open_until_the_grant_is_active_or_failed() {
         panic!("expected no conflict")
     };
     assert_eq!(open().await, 1);
-    let moved = second.grant.clone().gone(now, "nothing was there").unwrap();
+    let moved = second.grant.clone().gone(now, "nothing was there", None).unwrap();
     store.save(&second, &moved, Guard::Version).await.unwrap();
     assert_eq!(open().await, 0);
 }
@@ -203,7 +208,7 @@ async fn the_database_of_a_newer_program_is_left_alone() {
     run(&store, "INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, true, x'00', 0)".to_owned()).await;
     drop(store);
     let error = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap_err();
-    assert_eq!(error.to_string(), "the database has tables of version 7: expected 1 or less");
+    assert_eq!(error.to_string(), "the database has tables of version 7: expected 2 or less");
     assert!(error.hint().contains("newer broker"));
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn accepted(request: Request) -> Moved {
         action: action.to_owned(),
         object: request.id.to_string(),
         facts: BTreeMap::from([("scope".to_owned(), "orders:read".to_owned())]),
+        shared: false,
     });
     Grant::accepted(request, at(1000), EnforcedBy::Cloud, steps.to_vec(), at(1030))
 }
@@ -129,7 +130,7 @@ pub(crate) async fn ended(store: &dyn Store, agent: &str, number: u64) -> Stored
 
 pub(crate) async fn end(store: &dyn Store, before: &Stored) -> Stored {
     let before = done(store, before, &asked_back(before)).await;
-    let moved = before.grant.clone().gone(at(1003), "refused from now on").unwrap();
+    let moved = before.grant.clone().gone(at(1003), "refused from now on", None).unwrap();
     done(store, &before, &moved).await
 }
 

@@ -15,10 +15,13 @@ use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
-use crate::{LateChanges, Target, TargetError, Undone};
+use crate::{LateChanges, Plan, Target, TargetError, Undone};
 
 /// The claim that carries the grant's id.
 pub const GRANT_ID: &str = "grant_id";
+
+/// The fact that carries the token's scopes.
+const SCOPE: &str = "scope";
 
 /// Issues the tokens.
 pub struct TokenTarget {
@@ -38,35 +41,26 @@ impl Target for TokenTarget {
         TargetKind::Token
     }
 
-    fn enforced_by(&self) -> EnforcedBy {
-        EnforcedBy::Cloud
-    }
-
     fn late_changes(&self) -> LateChanges {
         LateChanges::Impossible
     }
 
-    fn steps(&self, permit: &Permit, id: &GrantId) -> Vec<Step> {
-        let scope = scope(permit);
-        vec![Step {
+    async fn plan(&self, permit: &Permit, id: &GrantId, _ends: Timestamp) -> Result<Plan, TargetError> {
+        let step = Step {
             action: "issue-token".to_owned(),
             object: id.to_string(),
-            facts: [("scope".to_owned(), scope)].into(),
-        }]
+            facts: [(SCOPE.to_owned(), scope(permit))].into(),
+            shared: false,
+        };
+        Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Cloud })
     }
 
-    async fn apply(
-        &self,
-        permit: &Permit,
-        grant: &Grant,
-        _step: &Step,
-        _now: Timestamp,
-    ) -> Result<String, TargetError> {
-        Ok(format!("token issued · {} · until {}", scope(permit), grant.expires_at.time_of_day()))
+    async fn apply(&self, grant: &Grant, step: &Step, _now: Timestamp) -> Result<String, TargetError> {
+        Ok(format!("token issued · {} · until {}", step.fact(SCOPE), grant.expires_at.time_of_day()))
     }
 
     async fn undo(&self, _grant: &Grant, _step: &Step, _now: Timestamp) -> Result<Undone, TargetError> {
-        Ok(Undone::Gone { proof: "token refused from now on".to_owned() })
+        Ok(Undone::gone("token refused from now on"))
     }
 
     async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
@@ -82,7 +76,7 @@ impl Target for TokenTarget {
         let token = self
             .issuer
             .sign(claims(permit, grant), now)
-            .map_err(|error| TargetError { what: error.to_string() })?;
+            .map_err(|error| TargetError::refused(error.to_string()))?;
         Ok(Credentials::Token { token })
     }
 }

@@ -9,8 +9,8 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, KeyGivenBack, Listing, Registering, Saved, Store, StoreError, Stored,
-    StoredKey, StoredToken,
+    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
+    Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 use super::Gate;
@@ -73,6 +73,29 @@ impl Store for GatedStore {
         let done = self.inner.revoke_token(id, token_id).await;
         self.gate.pass().await;
         done
+    }
+
+    async fn hold_shared(
+        &self,
+        object: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Hold>, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.hold_shared(object, now, until).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
+        self.gate.pass().await;
+        let done = self.inner.note_shared(hold, whose, then).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        self.inner.shared_with(object, grant).await
     }
 
     async fn create_grant(

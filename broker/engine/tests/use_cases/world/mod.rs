@@ -15,7 +15,7 @@ use protocol::{
 };
 use signing::Issuer;
 use store::{ApplyMode, Listing, Place, Sqlite, Store};
-use targets::{LateChanges, Target, TargetError, Undone};
+use targets::{LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::Notify;
 
 mod gated_store;
@@ -113,32 +113,32 @@ impl Target for CloudTarget {
         TargetKind::Token
     }
 
-    fn enforced_by(&self) -> EnforcedBy {
-        *self.cloud.enforced_by.lock().unwrap()
-    }
-
     fn late_changes(&self) -> LateChanges {
-        if *self.cloud.inside.lock().unwrap() { LateChanges::Impossible } else { LateChanges::Possible }
-    }
-
-    fn steps(&self, _permit: &Permit, id: &GrantId) -> Vec<Step> {
         if *self.cloud.inside.lock().unwrap() {
-            return Vec::new();
+            LateChanges::Impossible
+        } else {
+            LateChanges::Possible { within: std::time::Duration::ZERO }
         }
-        PARTS
-            .iter()
-            .map(|part| Step {
-                action: format!("make-{part}"),
-                object: format!("{id}/{part}"),
-                facts: std::collections::BTreeMap::new(),
-            })
-            .collect()
     }
 
-    async fn apply(&self, _: &Permit, _: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
+    async fn plan(&self, _: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
+        let enforced_by = *self.cloud.enforced_by.lock().unwrap();
+        if *self.cloud.inside.lock().unwrap() {
+            return Ok(Plan { steps: Vec::new(), enforced_by });
+        }
+        let step = |part: &&str| Step {
+            action: format!("make-{part}"),
+            object: format!("{id}/{part}"),
+            facts: std::collections::BTreeMap::new(),
+            shared: false,
+        };
+        Ok(Plan { steps: PARTS.iter().map(step).collect(), enforced_by })
+    }
+
+    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
         self.gate.pass().await;
         if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
-            return Err(TargetError { what: "quota exceeded".to_owned() });
+            return Err(TargetError::refused("quota exceeded"));
         }
         self.cloud.objects.lock().unwrap().insert(step.object.clone());
         self.gate.pass().await;
@@ -149,7 +149,7 @@ impl Target for CloudTarget {
         self.gate.pass().await;
         let left = &self.cloud.undo_failures_left;
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
-            return Err(TargetError { what: "throttled".to_owned() });
+            return Err(TargetError::refused("throttled"));
         }
         self.cloud.objects.lock().unwrap().remove(&step.object);
         self.gate.pass().await;
@@ -157,7 +157,7 @@ impl Target for CloudTarget {
             let look_at = now.plus(std::time::Duration::from_secs(5));
             Undone::Accepted { receipt: format!("{} accepted", step.object), look_at }
         } else {
-            Undone::Gone { proof: format!("{} gone", step.object) }
+            Undone::gone(format!("{} gone", step.object))
         })
     }
 
@@ -165,7 +165,7 @@ impl Target for CloudTarget {
         Ok(if self.cloud.objects.lock().unwrap().contains(&step.object) {
             Undone::Accepted { receipt: "still there".to_owned(), look_at: now }
         } else {
-            Undone::Gone { proof: format!("{} gone", step.object) }
+            Undone::gone(format!("{} gone", step.object))
         })
     }
 

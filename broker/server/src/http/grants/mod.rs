@@ -1,6 +1,7 @@
 //! One grant at a time: what can be asked of it.
 
 pub(super) mod actions;
+pub(crate) mod credentials;
 pub(super) mod elevate;
 pub(super) mod heartbeat;
 pub(super) mod list;

@@ -1,0 +1,155 @@
+//! How are the steps of a grant done? Each is written down before it is done; what the target refuses for now is
+//! tried again as long as the claim on the grant allows, with the reason on the timeline.
+
+use std::time::Duration;
+
+use domain::grant::Moved;
+use domain::{Grant, NewEvent, Step};
+use policy::Permit;
+use protocol::{EventKind, GrantId, Timestamp};
+use store::{Guard, Saved, Stored};
+use targets::{Fault, LateChanges, Plan, Target, TargetError};
+
+use crate::{Engine, Refusal};
+
+/// What became of the steps.
+pub(crate) enum Given {
+    /// All are done; the receipts in words.
+    Done { stored: Stored, receipts: String },
+    /// One could not be done.
+    Failed { stored: Stored, error: TargetError },
+    /// Somebody else changed the grant meanwhile.
+    Overtaken { id: GrantId },
+}
+
+impl Engine {
+    /// What is to be done, as the target says it; and the reasons why it had to be asked more than once.
+    pub(crate) async fn planned(
+        &self,
+        target: &dyn Target,
+        permit: &Permit,
+        id: &GrantId,
+        ends: Timestamp,
+    ) -> Result<(Plan, Vec<NewEvent>), TargetError> {
+        let mut patience = Patience::until(self.clock.now().plus(self.settings.claim / 3));
+        let mut reasons = Vec::new();
+        loop {
+            match target.plan(permit, id, ends).await {
+                Ok(plan) => return Ok((plan, reasons)),
+                Err(error) => {
+                    let pause = patience.pause(&error, self.clock.now()).ok_or_else(|| error.clone())?;
+                    reasons.extend(patience.reason(&error, self.clock.now()));
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Does every step in order. Doing one twice is doing it once.
+    pub(crate) async fn give(
+        &self,
+        mut stored: Stored,
+        permit: &Permit,
+        target: &dyn Target,
+    ) -> Result<Given, Refusal> {
+        let mut patience = Patience::until(self.clock.now().plus(self.settings.claim * 2 / 3));
+        let mut receipts = Vec::with_capacity(stored.grant.steps.len());
+        let mut next = 0;
+        while let Some(step) = stored.grant.steps.get(next).cloned() {
+            let error = match self.do_step(&stored.grant, &step, target).await {
+                Ok(receipt) => {
+                    receipts.push(receipt);
+                    next += 1;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            if let Some(plan) = target.instead(permit, &stored.grant, &step, &error).await {
+                next = stored.grant.steps.len();
+                match self.extend(stored, plan, &error).await? {
+                    Ok(extended) => stored = extended,
+                    Err(id) => return Ok(Given::Overtaken { id }),
+                }
+                continue;
+            }
+            if error.fault == Fault::Unknown {
+                stored.grant = self.unsure(stored.grant, target.late_changes());
+            }
+            let now = self.clock.now();
+            let Some(pause) = patience.pause(&error, now) else {
+                return Ok(Given::Failed { stored, error });
+            };
+            if let Some(reason) = patience.reason(&error, now) {
+                self.store.add_events(&stored.grant.id, &[reason]).await?;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        Ok(Given::Done { stored, receipts: receipts.join(" · ") })
+    }
+
+    async fn do_step(&self, grant: &Grant, step: &Step, target: &dyn Target) -> Result<String, TargetError> {
+        if step.shared {
+            self.give_shared(grant, step, target).await
+        } else {
+            target.apply(grant, step, self.clock.now()).await
+        }
+    }
+
+    async fn extend(
+        &self,
+        stored: Stored,
+        plan: Plan,
+        error: &TargetError,
+    ) -> Result<Result<Stored, GrantId>, Refusal> {
+        let id = stored.grant.id.clone();
+        let why = format!("{error} · another way is taken");
+        let moved: Moved =
+            match stored.grant.clone().extend(self.clock.now(), plan.steps, plan.enforced_by, &why) {
+                Ok(moved) => moved,
+                Err(_) => return Ok(Err(id)),
+            };
+        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
+            Saved::Done(stored) => Ok(stored),
+            Saved::Conflict => Err(id),
+        })
+    }
+
+    /// A change was asked for and not answered.
+    fn unsure(&self, grant: Grant, late: LateChanges) -> Grant {
+        match late {
+            LateChanges::Impossible => grant,
+            LateChanges::Possible { within } => grant.unsure(self.clock.now().plus(within)),
+        }
+    }
+}
+
+/// For how long what failed is tried again, and which reasons were written down already.
+struct Patience {
+    until: Timestamp,
+    last: Option<String>,
+}
+
+impl Patience {
+    fn until(until: Timestamp) -> Self {
+        Self { until, last: None }
+    }
+
+    /// How long to wait before it is tried again; nothing if it is not.
+    fn pause(&self, error: &TargetError, now: Timestamp) -> Option<Duration> {
+        let pause = match &error.fault {
+            Fault::Refused => return None,
+            Fault::Busy { retry_after } | Fault::Full { retry_after } => *retry_after,
+            Fault::Unknown => Duration::from_millis(200),
+        };
+        (now.plus(pause) < self.until).then_some(pause)
+    }
+
+    /// A row for the timeline, the first time that this is the reason.
+    fn reason(&mut self, error: &TargetError, now: Timestamp) -> Option<NewEvent> {
+        if self.last.as_deref() == Some(error.what.as_str()) {
+            return None;
+        }
+        self.last = Some(error.what.clone());
+        Some(NewEvent::new(now, EventKind::Target, format!("{error} · trying again")))
+    }
+}

@@ -1,0 +1,100 @@
+//! Who may change a shared object now, and who needs it?
+
+use domain::Grant;
+use protocol::{GrantId, GrantStatus, Timestamp};
+use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+
+use super::faults::corrupt;
+use crate::{Hold, StoreError, Then, Whose};
+
+/// Adds the statement that writes down which shared objects a grant needs; nothing if there are none.
+pub(super) fn push_needs(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
+    let objects: Vec<&str> =
+        grant.steps.iter().filter(|step| step.shared).map(|step| step.object.as_str()).collect();
+    if objects.is_empty() {
+        return;
+    }
+    query.push("INSERT OR IGNORE INTO needs (object, grant_n) ");
+    query.push_values(objects, |mut row, object| {
+        row.push_bind(object.to_owned())
+            .push("(SELECT n FROM grants WHERE id = ")
+            .push_bind_unseparated(grant.id.to_string())
+            .push_unseparated(")");
+    });
+    query.push("; ");
+}
+
+pub(super) async fn hold(
+    connection: &mut SqliteConnection,
+    object: String,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Hold>, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO shared (object, held_until, fence) VALUES (?1, ?3, 1)
+         ON CONFLICT DO UPDATE SET held_until = excluded.held_until, fence = fence + 1
+            WHERE held_until IS NULL OR held_until <= ?2
+         RETURNING fence, whose, ours_until",
+    )
+    .bind(&object)
+    .bind(now.as_millis())
+    .bind(until.as_millis())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let whose = match row.try_get("whose")? {
+        None => Whose::Unknown,
+        Some(FOREIGN) => Whose::Foreign,
+        Some(OURS) => {
+            Whose::Ours { until: row.try_get::<Option<i64>, _>("ours_until")?.map(Timestamp::from_millis) }
+        }
+        Some(found) => return Err(corrupt("whose a shared object is", format!("`{found}` is unknown"))),
+    };
+    Ok(Some(Hold { fence: row.try_get("fence")?, object, whose, until }))
+}
+
+const OURS: &str = "ours";
+const FOREIGN: &str = "foreign";
+
+pub(super) async fn note(
+    connection: &mut SqliteConnection,
+    hold: Hold,
+    whose: Whose,
+    then: Then,
+) -> Result<bool, StoreError> {
+    let (whose, ours_until) = match whose {
+        Whose::Unknown => (None, None),
+        Whose::Foreign => (Some(FOREIGN), None),
+        Whose::Ours { until } => (Some(OURS), until.map(Timestamp::as_millis)),
+    };
+    let changed = sqlx::query(
+        "UPDATE shared SET whose = ?3, ours_until = ?4, held_until = CASE WHEN ?5 THEN held_until END
+         WHERE object = ?1 AND fence = ?2",
+    )
+    .bind(hold.object)
+    .bind(hold.fence)
+    .bind(whose)
+    .bind(ours_until)
+    .bind(then == Then::Keep)
+    .execute(connection)
+    .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+pub(super) async fn needed_by_others(
+    connection: &mut SqliteConnection,
+    object: String,
+    grant: GrantId,
+) -> Result<u32, StoreError> {
+    let row = sqlx::query(
+        "SELECT count(*) AS others FROM needs JOIN grants ON n = grant_n
+         WHERE object = ?1 AND id <> ?2 AND status IN (?3, ?4)",
+    )
+    .bind(object)
+    .bind(grant.as_str())
+    .bind(GrantStatus::Applying.as_str())
+    .bind(GrantStatus::Active.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get("others")?)
+}

@@ -1,0 +1,127 @@
+//! A managed policy on a principal: attached, detached. It has no name of ours and no deadline, so it is shared by
+//! the grants that need it and ends when a broker ends it.
+
+use domain::aws::IamKind;
+use domain::{Grant, Step};
+use protocol::Timestamp;
+
+use super::accounts::Account;
+use super::call::{Failure, call};
+use super::gate::Urgency;
+use super::{AwsTarget, fact};
+use crate::{TargetError, Undone};
+
+/// Do.
+pub(super) async fn apply(account: &Account, step: &Step) -> Result<String, Failure> {
+    let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
+    let kind = fact::principal_kind(step);
+    match kind {
+        IamKind::Role => {
+            let sending = account.iam.attach_role_policy().role_name(principal).policy_arn(arn).send();
+            call(account, Urgency::Give, "iam:AttachRolePolicy", sending).await.map(drop)?;
+        }
+        IamKind::User | IamKind::Policy => {
+            let sending = account.iam.attach_user_policy().user_name(principal).policy_arn(arn).send();
+            call(account, Urgency::Give, "iam:AttachUserPolicy", sending).await.map(drop)?;
+        }
+    }
+    Ok(format!("policy attached · {} · {}/{principal}", step.fact(fact::GIVES), kind.as_str()))
+}
+
+/// Undo.
+pub(super) async fn undo(
+    target: &AwsTarget,
+    account: &Account,
+    grant: &Grant,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
+    match detach(account, fact::principal_kind(step), principal, arn).await {
+        Ok(()) => Ok(Undone::Accepted {
+            receipt: format!("policy detached · {}", step.fact(fact::GIVES)),
+            look_at: target.read_back_at(now),
+        }),
+        Err(failure) if failure.is("NoSuchEntity") => {
+            Ok(target.not_there(grant, now, &format!("{arn} is not attached")))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Whether it is there.
+pub(super) async fn look(
+    account: &Account,
+    step: &Step,
+    urgency: Urgency,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
+    let kind = fact::principal_kind(step);
+    let all = attached(account, urgency, kind, principal).await?;
+    Ok(if all.iter().any(|found| found == arn) {
+        Undone::Accepted { receipt: format!("{arn} is attached"), look_at: now }
+    } else {
+        Undone::gone(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
+    })
+}
+
+pub(super) async fn detach(
+    account: &Account,
+    kind: IamKind,
+    principal: &str,
+    arn: &str,
+) -> Result<(), Failure> {
+    match kind {
+        IamKind::Role => {
+            let sending = account.iam.detach_role_policy().role_name(principal).policy_arn(arn).send();
+            call(account, Urgency::TakeBack, "iam:DetachRolePolicy", sending).await.map(drop)
+        }
+        IamKind::User | IamKind::Policy => {
+            let sending = account.iam.detach_user_policy().user_name(principal).policy_arn(arn).send();
+            call(account, Urgency::TakeBack, "iam:DetachUserPolicy", sending).await.map(drop)
+        }
+    }
+}
+
+/// Every managed policy on a principal; none on one that is not there.
+pub(super) async fn attached(
+    account: &Account,
+    urgency: Urgency,
+    kind: IamKind,
+    principal: &str,
+) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = match kind {
+            IamKind::Role => {
+                let asking = account.iam.list_attached_role_policies().role_name(principal);
+                let asking = asking.set_marker(marker.take()).send();
+                let page = call(account, urgency, "iam:ListAttachedRolePolicies", asking).await;
+                page.map(|page| (arns(page.attached_policies()), page.marker().map(str::to_owned)))
+            }
+            IamKind::User | IamKind::Policy => {
+                let asking = account.iam.list_attached_user_policies().user_name(principal);
+                let asking = asking.set_marker(marker.take()).send();
+                let page = call(account, urgency, "iam:ListAttachedUserPolicies", asking).await;
+                page.map(|page| (arns(page.attached_policies()), page.marker().map(str::to_owned)))
+            }
+        };
+        match page {
+            Ok((arns, next)) => {
+                found.extend(arns);
+                marker = next;
+            }
+            Err(failure) if failure.is("NoSuchEntity") => return Ok(found),
+            Err(failure) => return Err(failure),
+        }
+        if marker.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+fn arns(policies: &[aws_sdk_iam::types::AttachedPolicy]) -> Vec<String> {
+    policies.iter().filter_map(|policy| policy.policy_arn().map(str::to_owned)).collect()
+}

@@ -1,0 +1,110 @@
+//! What became of a call to AWS, and what may be concluded from it?
+
+use std::time::Duration;
+
+use aws_sdk_iam::config::http::HttpResponse;
+use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use tokio::time::Instant;
+
+use super::accounts::Account;
+use super::gate::{Closed, Urgency};
+use crate::{Fault, TargetError};
+
+/// A call did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// AWS's own word for it: `NoSuchEntity`.
+    code: Option<String>,
+    what: String,
+    fault: Fault,
+}
+
+impl Failure {
+    /// Whether AWS said just this.
+    pub(super) fn is(&self, code: &str) -> bool {
+        self.code.as_deref().is_some_and(|found| found.trim_end_matches("Exception") == code)
+    }
+}
+
+impl From<Failure> for TargetError {
+    fn from(failure: Failure) -> Self {
+        Self { what: failure.what, fault: failure.fault }
+    }
+}
+
+/// Makes one call when the account's gate lets it. `name` is as in IAM policies: `iam:PutRolePolicy`.
+pub(super) async fn call<T, E>(
+    account: &Account,
+    urgency: Urgency,
+    name: &str,
+    sending: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, Failure>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let turn = account.gate.turn(urgency, Instant::now()).map_err(|closed| not_now(account, closed))?;
+    tokio::time::sleep_until(turn).await;
+    match sending.await {
+        Ok(answer) => {
+            account.gate.answered();
+            Ok(answer)
+        }
+        Err(error) => Err(understood(account, name, &error)),
+    }
+}
+
+fn not_now(account: &Account, closed: Closed) -> Failure {
+    let id = &account.id;
+    let (what, retry_after) = match closed {
+        Closed::TooMany(wait) => (format!("account {id} is called as often as is allowed"), wait),
+        Closed::Silent(wait) => (format!("account {id} does not answer"), wait),
+    };
+    Failure { code: None, what, fault: Fault::Busy { retry_after } }
+}
+
+fn understood<E>(account: &Account, name: &str, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    match error {
+        SdkError::ServiceError(answer) => {
+            account.gate.answered();
+            let status = answer.raw().status().as_u16();
+            let said = answer.err().message().unwrap_or("without a message");
+            let shown = code.clone().unwrap_or_else(|| format!("HTTP {status}"));
+            // AWS's messages name principals and resources, never secrets; long ones are cut for the timeline.
+            let said: String = said.chars().take(300).collect();
+            let fault = fault_of(code.as_deref().unwrap_or_default(), status);
+            Failure { what: format!("{name} · {shown} · {said}"), code, fault }
+        }
+        SdkError::ConstructionFailure(_) => {
+            let what = format!("{name} cannot be sent: {}", first_line(error));
+            // Among them: the broker's own credentials cannot be had. Nothing was sent.
+            Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } }
+        }
+        // The type says that there may be more kinds one day: whatever they are, nobody said no.
+        _ => {
+            account.gate.unanswered(Instant::now());
+            let what = format!("{name} was not answered: {}", first_line(error));
+            Failure { code, what, fault: Fault::Unknown }
+        }
+    }
+}
+
+fn first_line<E: std::error::Error>(error: &E) -> String {
+    let whole = DisplayErrorContext(error).to_string();
+    whole.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+fn fault_of(code: &str, status: u16) -> Fault {
+    let after = |millis| Fault::Busy { retry_after: Duration::from_millis(millis) };
+    match code.trim_end_matches("Exception") {
+        "Throttling" | "Throttled" | "RequestLimitExceeded" | "TooManyRequests" | "SlowDown" => after(1000),
+        "ConcurrentModification" | "ResourceInUse" | "EntityTemporarilyUnmodifiable" => after(300),
+        // A quota: others of our grants may end in a moment.
+        "LimitExceeded" | "ResourceLimitExceeded" => Fault::Full { retry_after: Duration::from_secs(2) },
+        _ if status >= 500 || status == 429 => after(1000),
+        _ => Fault::Refused,
+    }
+}

@@ -1,0 +1,192 @@
+//! A role that exists for one grant alone.
+
+use domain::aws::IamKind;
+use domain::{Grant, Step};
+use protocol::Timestamp;
+use serde_json::json;
+
+use super::accounts::Account;
+use super::bound_policy::Spot;
+use super::call::{Failure, call};
+use super::gate::Urgency;
+use super::{AwsTarget, attachment, bound_policy, document, fact, names, session};
+use crate::{TargetError, Undone};
+
+/// Do.
+pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
+    let role = step.fact(fact::PRINCIPAL);
+    let asking = account.sts.get_caller_identity().send();
+    let identity = call(account, Urgency::Give, "sts:GetCallerIdentity", asking).await?;
+    let us = principal_of(identity.arn().unwrap_or_default());
+    let mut making = account
+        .iam
+        .create_role()
+        .role_name(role)
+        .path(names::ROLE_PATH)
+        .description(format!("cloudanix-jit: for the time of {}", grant.id))
+        .assume_role_policy_document(trust(&us, grant))
+        .max_session_duration(3600);
+    for (key, value) in [(names::GRANT_TAG, grant.id.as_str()), (names::AGENT_TAG, grant.agent_id.as_str())] {
+        let tag = aws_sdk_iam::types::Tag::builder().key(key).value(session::tag_value(value)).build();
+        making = making.tags(tag.map_err(|error| TargetError::refused(error.to_string()))?);
+    }
+    if !step.fact(fact::BOUNDARY).is_empty() {
+        making = making.permissions_boundary(step.fact(fact::BOUNDARY));
+    }
+    match call(account, Urgency::Give, "iam:CreateRole", making.send()).await {
+        Ok(_) => {}
+        // Its name is this grant's: an earlier try made it.
+        Err(failure) if failure.is("EntityAlreadyExists") => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(format!("role made · {role}"))
+}
+
+/// Only we may assume it, only for this grant.
+fn trust(us: &str, grant: &Grant) -> String {
+    document::of(&[
+        json!({
+            "Effect": "Allow", "Principal": { "AWS": us },
+            "Action": ["sts:AssumeRole", "sts:SetSourceIdentity"],
+            "Condition": { "StringEquals": { "sts:ExternalId": grant.id, "sts:SourceIdentity": grant.id } },
+        }),
+        json!({ "Effect": "Allow", "Principal": { "AWS": us }, "Action": "sts:TagSession" }),
+    ])
+}
+
+/// The principal that can be named in a trust policy: of a session, its role.
+fn principal_of(arn: &str) -> String {
+    match arn.split_once(":assumed-role/") {
+        Some((start, rest)) => {
+            let role = rest.split('/').next().unwrap_or_default();
+            format!("{}:role/{role}", start.replacen(":sts:", ":iam:", 1))
+        }
+        None => arn.to_owned(),
+    }
+}
+
+/// Undo.
+pub(super) async fn undo(
+    target: &AwsTarget,
+    account: &Account,
+    grant: &Grant,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    let role = step.fact(fact::PRINCIPAL);
+    let mut deleted = delete(account, role).await;
+    if deleted.as_ref().is_err_and(|failure| failure.is("DeleteConflict")) {
+        // Somebody put something on our role, or a late policy of ours is still on it.
+        empty(account, role).await?;
+        deleted = delete(account, role).await;
+    }
+    match deleted {
+        Ok(()) => Ok(Undone::Accepted {
+            receipt: format!("role deleted · {role}"),
+            look_at: target.read_back_at(now),
+        }),
+        Err(failure) if failure.is("NoSuchEntity") => {
+            Ok(target.not_there(grant, now, &format!("no role {role}")))
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+async fn delete(account: &Account, role: &str) -> Result<(), Failure> {
+    let sending = account.iam.delete_role().role_name(role).send();
+    call(account, Urgency::TakeBack, "iam:DeleteRole", sending).await.map(drop)
+}
+
+/// Everything that keeps a role from being deleted.
+async fn empty(account: &Account, role: &str) -> Result<(), Failure> {
+    for policy in inline_policies(account, Urgency::TakeBack, IamKind::Role, role).await? {
+        let spot = Spot { kind: IamKind::Role, principal: role, policy: &policy };
+        unless_gone(bound_policy::delete(account, spot).await)?;
+    }
+    for arn in attachment::attached(account, Urgency::TakeBack, IamKind::Role, role).await? {
+        unless_gone(attachment::detach(account, IamKind::Role, role, &arn).await)?;
+    }
+    let asking = account.iam.list_instance_profiles_for_role().role_name(role).send();
+    let profiles = call(account, Urgency::TakeBack, "iam:ListInstanceProfilesForRole", asking).await?;
+    for profile in profiles.instance_profiles() {
+        let sending = account.iam.remove_role_from_instance_profile().role_name(role);
+        let sending = sending.instance_profile_name(profile.instance_profile_name()).send();
+        let name = "iam:RemoveRoleFromInstanceProfile";
+        unless_gone(call(account, Urgency::TakeBack, name, sending).await.map(drop))?;
+    }
+    Ok(())
+}
+
+fn unless_gone(result: Result<(), Failure>) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.is("NoSuchEntity") => Ok(()),
+        other => other,
+    }
+}
+
+/// The names of every inline policy on a principal; none on one that is not there.
+pub(super) async fn inline_policies(
+    account: &Account,
+    urgency: Urgency,
+    kind: IamKind,
+    principal: &str,
+) -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    let mut marker: Option<String> = None;
+    loop {
+        let page = match kind {
+            IamKind::Role => {
+                let asking = account.iam.list_role_policies().role_name(principal);
+                let asking = asking.set_marker(marker.take()).send();
+                let page = call(account, urgency, "iam:ListRolePolicies", asking).await;
+                page.map(|page| (page.policy_names().to_vec(), page.marker().map(str::to_owned)))
+            }
+            IamKind::User | IamKind::Policy => {
+                let asking = account.iam.list_user_policies().user_name(principal);
+                let asking = asking.set_marker(marker.take()).send();
+                let page = call(account, urgency, "iam:ListUserPolicies", asking).await;
+                page.map(|page| (page.policy_names().to_vec(), page.marker().map(str::to_owned)))
+            }
+        };
+        match page {
+            Ok((names, next)) => {
+                found.extend(names);
+                marker = next;
+            }
+            Err(failure) if failure.is("NoSuchEntity") => return Ok(found),
+            Err(failure) => return Err(failure),
+        }
+        if marker.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// Whether it is there.
+pub(super) async fn look(
+    account: &Account,
+    step: &Step,
+    urgency: Urgency,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    let role = step.fact(fact::PRINCIPAL);
+    let asking = account.iam.get_role().role_name(role).send();
+    match call(account, urgency, "iam:GetRole", asking).await {
+        Ok(_) => Ok(Undone::Accepted { receipt: format!("role {role} is there"), look_at: now }),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(Undone::gone(format!("no role {role}"))),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_named_by_its_role_in_a_trust_policy() {
+        let session = "arn:aws:sts::123456789012:assumed-role/CloudanixJitBroker/cloudanix-jit-broker";
+        assert_eq!(principal_of(session), "arn:aws:iam::123456789012:role/CloudanixJitBroker");
+        let user = "arn:aws:iam::123456789012:user/broker";
+        assert_eq!(principal_of(user), user);
+    }
+}

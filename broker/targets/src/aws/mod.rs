@@ -1,0 +1,220 @@
+//! Permission in AWS: five ways to give it, and for each the way in which it ends.
+//!
+//! Where it can be, the deadline is in what is given, so that AWS ends it when everything of ours is dead; sessions
+//! that were issued are refused at revoke. What each mode does, and its worst case, is in docs/aws.md.
+
+mod accounts;
+mod attachment;
+mod bound_policy;
+mod call;
+mod document;
+mod fact;
+mod gate;
+mod grant_role;
+mod names;
+mod plan;
+mod pod;
+mod policies;
+mod session;
+mod survey;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::aws::{AwsMode, AwsPlace};
+use domain::{Boundary, Grant, Place, State, Step, TargetKind};
+use policy::Permit;
+use protocol::{Credentials, GrantId, Timestamp};
+
+pub use self::accounts::{AccountSettings, AwsSettings};
+pub use self::names::Action;
+
+use self::accounts::{Account, Accounts};
+use self::gate::Urgency;
+use self::plan::Planning;
+use crate::{Beside, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
+
+/// Gives and takes back in AWS accounts.
+#[derive(Debug)]
+pub struct AwsTarget {
+    accounts: Accounts,
+    settings: AwsSettings,
+}
+
+impl AwsTarget {
+    /// With the SDK's standard chain of credentials; calls nobody yet.
+    pub async fn new(settings: AwsSettings) -> Self {
+        Self { accounts: Accounts::reach(&settings).await, settings }
+    }
+
+    fn account(&self, step: &Step) -> Result<&Arc<Account>, TargetError> {
+        self.accounts.get(step.fact(fact::ACCOUNT))
+    }
+
+    /// IAM is consistent in the end, not at once.
+    fn read_back_at(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.settings.settle)
+    }
+
+    /// "Not found" is not at once "gone": a write of ours may land late, or not have arrived everywhere yet.
+    fn not_there(&self, grant: &Grant, now: Timestamp, proof: &str) -> Undone {
+        let sure_from = grant.requested_at.plus(self.settings.late);
+        // What never became active is undone again by whoever undoes it, until nothing can land any more.
+        if now >= sure_from || matches!(grant.state, State::Undoing { .. }) {
+            return Undone::gone(proof);
+        }
+        let looked_for_again = sure_from.max(self.read_back_at(now));
+        Undone::Accepted { receipt: format!("{proof} · to be looked for again"), look_at: looked_for_again }
+    }
+}
+
+fn action(step: &Step) -> Result<Action, TargetError> {
+    Action::of(step)
+        .ok_or_else(|| TargetError::refused(format!("`{}` is not a step of this target", step.action)))
+}
+
+fn aws_place(permit: &Permit) -> Result<&AwsPlace, TargetError> {
+    match permit.place() {
+        Place::Aws(place) => Ok(place),
+        Place::Token => Err(TargetError::refused("the boundary is not in AWS")),
+    }
+}
+
+#[async_trait]
+impl Target for AwsTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Aws
+    }
+
+    fn serves(&self, place: &Place) -> Result<(), String> {
+        match place {
+            Place::Aws(place) => self.accounts.get(&place.account).map(drop).map_err(|error| error.what),
+            Place::Token => Ok(()),
+        }
+    }
+
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Possible { within: self.settings.late }
+    }
+
+    async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError> {
+        let place = aws_place(permit)?;
+        let account = self.accounts.get(&place.account)?;
+        Planning { account, place, permit, grant: id, ends }.plan().await
+    }
+
+    async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError> {
+        let account = self.account(step)?;
+        match action(step)? {
+            Action::PutPolicy => Ok(bound_policy::apply(account, step).await?),
+            Action::AttachPolicy => Ok(attachment::apply(account, step).await?),
+            Action::CreateRole => grant_role::apply(account, grant, step).await,
+            Action::IssueSession => session::apply(account, grant, step, now).await,
+            Action::AssociatePod => pod::apply(account, grant, step).await,
+        }
+    }
+
+    async fn instead(
+        &self,
+        permit: &Permit,
+        grant: &Grant,
+        step: &Step,
+        error: &TargetError,
+    ) -> Option<Plan> {
+        // Only what is inline can be too much while the registration leaves the choice to us.
+        let place = aws_place(permit).ok()?;
+        let (AwsMode::StaticPrincipal { role: principal, binding }
+        | AwsMode::StaticAccessKeys { user: principal, binding }) = &place.mode
+        else {
+            return None;
+        };
+        let full = matches!(error.fault, Fault::Full { .. });
+        if *binding != domain::aws::Binding::Auto || action(step).ok()? != Action::PutPolicy || !full {
+            return None;
+        }
+        let account = self.accounts.get(&place.account).ok()?;
+        let planning = Planning { account, place, permit, grant: &grant.id, ends: grant.expires_at };
+        planning.attach_all(principal).ok()
+    }
+
+    async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        let account = self.account(step)?;
+        match action(step)? {
+            Action::PutPolicy => bound_policy::undo(self, account, grant, step, now).await,
+            Action::AttachPolicy => attachment::undo(self, account, grant, step, now).await,
+            Action::CreateRole => grant_role::undo(self, account, grant, step, now).await,
+            Action::IssueSession => session::undo(self, account, grant, step, now).await,
+            Action::AssociatePod => pod::undo(self, account, grant, step, now).await,
+        }
+    }
+
+    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        let account = self.account(step)?;
+        let urgency = match &grant.state {
+            State::Applying { .. } | State::Active { .. } => Urgency::Give,
+            State::Denied { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. } => Urgency::TakeBack,
+        };
+        match action(step)? {
+            Action::PutPolicy => bound_policy::look(account, step, urgency, now).await,
+            Action::AttachPolicy => attachment::look(account, step, urgency, now).await,
+            Action::CreateRole => grant_role::look(account, step, urgency, now).await,
+            Action::IssueSession => session::look(account, grant, step, now).await,
+            Action::AssociatePod => pod::look(account, grant, step, urgency, now).await,
+        }
+    }
+
+    async fn sweep(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        _now: Timestamp,
+    ) -> Result<Option<String>, TargetError> {
+        let account = self.account(step)?;
+        match action(step)? {
+            Action::IssueSession => session::sweep(account, grant, step).await,
+            Action::AssociatePod => pod::sweep(account, grant, step).await,
+            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole => Ok(None),
+        }
+    }
+
+    async fn credentials(
+        &self,
+        _permit: &Permit,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Credentials, TargetError> {
+        let session = grant.steps.iter().find(|step| Action::of(step) == Some(Action::IssueSession));
+        match session {
+            Some(step) => session::credentials(self.account(step)?, grant, step, now).await,
+            None => Ok(Credentials::Held),
+        }
+    }
+
+    async fn survey(&self, boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
+        let Some(place) = survey::place(boundary) else { return Ok(Vec::new()) };
+        let account = self.accounts.get(&place.account)?;
+        Ok(survey::survey(account, place, boundary).await?)
+    }
+
+    async fn beside(&self, step: &Step) -> Result<Option<Beside>, TargetError> {
+        let (arn, principal) = (step.fact(fact::ARN), step.fact(fact::PRINCIPAL));
+        if action(step)? != Action::PutPolicy || arn.is_empty() {
+            return Ok(None);
+        }
+        let account = self.account(step)?;
+        let kind = fact::principal_kind(step);
+        let attached = attachment::attached(account, Urgency::Give, kind, principal).await?;
+        let kind = kind.as_str();
+        Ok(attached.iter().any(|found| found == arn).then(|| Beside {
+            object: format!("{}:{kind}/{principal}:{arn}", account.id),
+            what: format!("{arn} is attached to {kind}/{principal} as well, and stays after this grant"),
+        }))
+    }
+}

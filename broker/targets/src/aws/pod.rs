@@ -1,0 +1,181 @@
+//! A pod's service account gets a role, and loses it. What its pods were given before is refused.
+
+use aws_sdk_eks::types::PodIdentityAssociation;
+use domain::aws::IamKind;
+use domain::{Grant, State, Step};
+use protocol::Timestamp;
+
+use super::accounts::Account;
+use super::bound_policy::{self, Spot};
+use super::call::{Failure, call};
+use super::gate::Urgency;
+use super::{AwsTarget, document, fact, names};
+use crate::{TargetError, Undone};
+
+/// Do.
+pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
+    let eks = account.eks(step.fact(fact::REGION));
+    let making = eks
+        .create_pod_identity_association()
+        .cluster_name(step.fact(fact::CLUSTER))
+        .namespace(step.fact(fact::NAMESPACE))
+        .service_account(step.fact(fact::SERVICE_ACCOUNT))
+        .role_arn(step.fact(fact::ARN))
+        .client_request_token(grant.id.as_str())
+        .tags(names::GRANT_TAG, grant.id.as_str())
+        .tags(names::AGENT_TAG, grant.agent_id.as_str())
+        .send();
+    match call(account, Urgency::Give, "eks:CreatePodIdentityAssociation", making).await {
+        Ok(_) => {}
+        Err(failure) if failure.is("ResourceInUse") => {
+            // Another grant of this service account, or an earlier try of this one: good if it is the same role.
+            let there = association(account, step, Urgency::Give).await?;
+            if let Some(other) = there.filter(|there| there.role_arn() != Some(step.fact(fact::ARN))) {
+                return Err(TargetError::refused(format!(
+                    "the service account {}/{} has the role {} already: expected none, or {}",
+                    step.fact(fact::NAMESPACE),
+                    step.fact(fact::SERVICE_ACCOUNT),
+                    other.role_arn().unwrap_or("of nobody"),
+                    step.fact(fact::ARN),
+                )));
+            }
+        }
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(format!(
+        "pod identity · {}/{} · {}",
+        step.fact(fact::NAMESPACE),
+        step.fact(fact::SERVICE_ACCOUNT),
+        step.fact(fact::GIVES)
+    ))
+}
+
+/// Undo: the association goes, and with it a refusal of what the pods hold comes.
+pub(super) async fn undo(
+    target: &AwsTarget,
+    account: &Account,
+    grant: &Grant,
+    step: &Step,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    // Neither needs the other: the refusal counts for what was issued before, and is renewed at the last look.
+    let (removed, refused) = tokio::join!(remove(account, step), refuse(account, grant, step, now));
+    refused?;
+    if removed? {
+        return Ok(Undone::Accepted {
+            receipt: "pod identity removed · what pods hold is refused".to_owned(),
+            look_at: target.read_back_at(now),
+        });
+    }
+    Ok(match target.not_there(grant, now, "no association") {
+        Undone::Gone { proof, .. } => Undone::Gone { proof, sweep_at: Some(refused_until(now)) },
+        early @ Undone::Accepted { .. } => early,
+    })
+}
+
+/// True if there was one of ours.
+async fn remove(account: &Account, step: &Step) -> Result<bool, Failure> {
+    let Some(there) = association(account, step, Urgency::TakeBack).await? else { return Ok(false) };
+    let ours = there.tags().is_some_and(|tags| tags.contains_key(names::GRANT_TAG));
+    if !ours || there.role_arn() != Some(step.fact(fact::ARN)) {
+        return Ok(false);
+    }
+    let eks = account.eks(step.fact(fact::REGION));
+    let sending = eks
+        .delete_pod_identity_association()
+        .cluster_name(step.fact(fact::CLUSTER))
+        .association_id(there.association_id().unwrap_or_default())
+        .send();
+    match call(account, Urgency::TakeBack, "eks:DeletePodIdentityAssociation", sending).await {
+        Ok(_) => Ok(true),
+        Err(failure) if failure.is("ResourceNotFound") => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
+async fn refuse(account: &Account, grant: &Grant, step: &Step, now: Timestamp) -> Result<(), Failure> {
+    let [cluster, namespace, service_account] =
+        [fact::CLUSTER, fact::NAMESPACE, fact::SERVICE_ACCOUNT].map(|name| step.fact(name));
+    let deny = names::deny(&grant.id);
+    let dead = document::dead_pods(cluster, namespace, service_account, now);
+    match bound_policy::put(account, Urgency::TakeBack, spot(step, &deny), &dead).await {
+        // Without the role there is nothing that a pod could do.
+        Err(failure) if failure.is("NoSuchEntity") => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether it is there. At the end, what pods were given until now is refused as well: EKS goes on for some
+/// seconds after the association is gone.
+pub(super) async fn look(
+    account: &Account,
+    grant: &Grant,
+    step: &Step,
+    urgency: Urgency,
+    now: Timestamp,
+) -> Result<Undone, TargetError> {
+    let there = association(account, step, urgency).await?;
+    let same = there.filter(|there| there.role_arn() == Some(step.fact(fact::ARN)));
+    if same.is_some() {
+        return Ok(Undone::Accepted { receipt: "the association is there".to_owned(), look_at: now });
+    }
+    let mut sweep_at = None;
+    if matches!(grant.state, State::Settling(_)) {
+        refuse(account, grant, step, now).await?;
+        sweep_at = Some(refused_until(now));
+    }
+    Ok(Undone::Gone { proof: "no association · read back".to_owned(), sweep_at })
+}
+
+fn refused_until(now: Timestamp) -> Timestamp {
+    now.plus(document::POD_SESSION).plus(std::time::Duration::from_secs(60))
+}
+
+/// Takes the refusal away when it has nothing left to refuse.
+pub(super) async fn sweep(
+    account: &Account,
+    grant: &Grant,
+    step: &Step,
+) -> Result<Option<String>, TargetError> {
+    let deny = names::deny(&grant.id);
+    match bound_policy::delete(account, spot(step, &deny)).await {
+        Ok(()) => Ok(Some(format!("{deny} removed · what it refused has ended"))),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn spot<'a>(step: &'a Step, policy: &'a str) -> Spot<'a> {
+    let role = step.fact(fact::ARN).rsplit('/').next().unwrap_or_default();
+    Spot { kind: IamKind::Role, principal: role, policy }
+}
+
+/// The service account's association, whosever it is: EKS allows one.
+pub(super) async fn association(
+    account: &Account,
+    step: &Step,
+    urgency: Urgency,
+) -> Result<Option<PodIdentityAssociation>, Failure> {
+    let eks = account.eks(step.fact(fact::REGION));
+    let cluster = step.fact(fact::CLUSTER);
+    let asking = eks
+        .list_pod_identity_associations()
+        .cluster_name(cluster)
+        .namespace(step.fact(fact::NAMESPACE))
+        .service_account(step.fact(fact::SERVICE_ACCOUNT))
+        .send();
+    let list = match call(account, urgency, "eks:ListPodIdentityAssociations", asking).await {
+        Ok(list) => list,
+        Err(failure) if failure.is("ResourceNotFound") => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
+    let Some(id) = list.associations().first().and_then(|one| one.association_id()) else {
+        return Ok(None);
+    };
+    let asking = eks.describe_pod_identity_association().cluster_name(cluster).association_id(id).send();
+    match call(account, urgency, "eks:DescribePodIdentityAssociation", asking).await {
+        Ok(answer) => Ok(answer.association().cloned()),
+        Err(failure) if failure.is("ResourceNotFound") => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
