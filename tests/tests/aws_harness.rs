@@ -1,9 +1,11 @@
 //! Do the things that tests of the AWS target stand on hold: the emulator's enforcement, its clock, the faults?
 #![cfg(target_os = "linux")]
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use system_tests::aws::calls::{Calls, Keys};
 use system_tests::aws::cli::AwsCli;
 use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Meanwhile, Which};
 use system_tests::aws::ministack::Ministack;
+use system_tests::aws::moto::Moto;
 use system_tests::aws::outcome::Outcome;
 use system_tests::aws::policies::{FAR_AHEAD, LONG_AGO, allow, allow_until, trusts, trusts_if};
 use system_tests::http;
@@ -324,6 +327,38 @@ fn a_test_can_act_before_a_call_is_applied_and_before_its_caller_hears_of_it() {
 }
 
 #[test]
+fn whoever_made_a_call_can_be_killed_before_it_leaves_or_when_it_was_applied() {
+    let place = Place::new();
+    let document = allow(&["ecs:ListClusters"]).to_string();
+    let put = ["iam", "put-role-policy", "--role-name", "deploy", "--policy-name", "grant"];
+    let arguments = [put.as_slice(), &["--policy-document", &document]].concat();
+    for (instant, fault, applied) in
+        [(Instant::Before, Some(Fault::NotForwarded), false), (Instant::AfterApplied, None, true)]
+    {
+        let proxy = FaultProxy::before(&SHARED.url());
+        if let Some(fault) = fault {
+            proxy.order(Which::every(), fault);
+        }
+        let caller = Arc::new(Mutex::new(None::<Child>));
+        let victim = Arc::clone(&caller);
+        proxy.at(instant, Which::named("iam:PutRolePolicy"), move |_| {
+            victim.lock().unwrap().as_mut().unwrap().kill().unwrap();
+        });
+        let aws = AwsCli::at(&proxy.url());
+        {
+            // The hook waits until its victim is here.
+            let mut place_for_it = caller.lock().unwrap();
+            *place_for_it = Some(aws.command(&place.broker, &arguments).spawn().unwrap());
+        }
+        let end =
+            eventually("the end of the CLI", || caller.lock().unwrap().as_mut().unwrap().try_wait().unwrap());
+        assert_eq!(end.signal(), Some(9));
+        assert_eq!(place.has_policy(), applied);
+        assert_eq!(proxy.names(), ["iam:PutRolePolicy"]);
+    }
+}
+
+#[test]
 fn the_clock_of_an_emulator_can_be_moved_and_the_cli_goes_with_it() {
     let emulator = Ministack::with_faketime();
     let place = Place::in_account(emulator.account("300000000000"));
@@ -341,6 +376,47 @@ fn the_clock_of_an_emulator_can_be_moved_and_the_cli_goes_with_it() {
     let session_lives = emulator.calls().call(&place.session, "s3", "list_buckets", json!({}));
     assert!(session_lives.is_allowed(), "{session_lives:?}");
     assert!(emulator.calls().list_clusters(&place.session).is_refused(), "the policy's deadline has passed");
+}
+
+#[test]
+fn two_emulators_agree_on_the_errors_that_an_undo_meets_and_on_what_is_attached() {
+    let moto = Moto::start();
+    let place = Place::new();
+    let second = moto.account();
+    second.role("deploy", &trusts("*"));
+    let nothing = json!({"RoleName": "deploy", "PolicyArn": place.account.arn("policy/nothing")});
+    let policy = json!({"RoleName": "deploy", "PolicyName": "nothing"});
+    let nobody = json!({"RoleName": "nobody", "PolicyName": "nothing"});
+    let again = json!({"RoleName": "deploy", "AssumeRolePolicyDocument": trusts("*").to_string()});
+    let cases = [
+        ("delete_role_policy", policy.clone(), (404, "NoSuchEntity")),
+        ("delete_role_policy", nobody.clone(), (404, "NoSuchEntity")),
+        ("get_role_policy", policy, (404, "NoSuchEntity")),
+        ("detach_role_policy", nothing, (404, "NoSuchEntity")),
+        ("delete_role", json!({"RoleName": "nobody"}), (404, "NoSuchEntity")),
+        ("delete_user", json!({"UserName": "nobody"}), (404, "NoSuchEntity")),
+        ("create_role", again, (409, "EntityAlreadyExists")),
+    ];
+    for (operation, arguments, expected) in cases {
+        let first = place.account.try_call("iam", operation, arguments.clone());
+        let other = second.try_call("iam", operation, arguments);
+        assert_eq!(failed_with(&first), expected, "{operation}: {first:?}");
+        assert_eq!(failed_with(&other), expected, "{operation}: {other:?}");
+    }
+
+    let admin = second.user("admin", &allow(&["*"]));
+    let session = second.session(&admin, &second.arn("role/deploy"), json!({}));
+    let managed = second.managed_policy("iam-read", &allow(&["iam:ListUsers"]));
+    moto.enforce();
+    let which = json!({"RoleName": "deploy", "PolicyArn": managed});
+    let change =
+        |operation: &str| moto.calls().call(&admin, "iam", operation, which.clone()).expect_allowed();
+    let try_it = || moto.calls().call(&session, "iam", "list_users", json!({}));
+    assert_eq!(try_it(), Outcome::Refused("AccessDenied".into()));
+    change("attach_role_policy");
+    assert!(try_it().is_allowed());
+    change("detach_role_policy");
+    assert_eq!(try_it(), Outcome::Refused("AccessDenied".into()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `libfaketime` under processes that are linked dynamically: Python, the AWS CLI, our broker as tests build it.
 //! It cannot work on a static binary. Only the calendar is moved; timers run as always. Whoever signs requests
-//! needs the same clock as the emulator, which refuses a signature that is 15 minutes off, as AWS does.
+//! needs the same clock as the emulator, which refuses what was signed 15 minutes ago (for EKS and ECS: 5).
 
 #![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
 

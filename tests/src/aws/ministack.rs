@@ -3,41 +3,19 @@
 //! One ministack with permissions enforced, in a folder and on a loopback port of its own. It ends with the
 //! handle, and with the test's process however that ends.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
-use std::fs::{self, File};
-use std::net::TcpListener;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
-
-use reqwest::Method;
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
 
 use super::account::Account;
 use super::calls::Calls;
 use super::clock::Clock;
-use super::python;
-use crate::http;
-use crate::waiting::eventually_within;
+use super::lifeline::Server;
 
 /// The account that is the emulator's own.
 pub const ACCOUNT: &str = "111111111111";
 
-/// Starts the program and kills it when stdin ends, which is when the test lets go of it, or dies.
-const WITH_A_LIFELINE: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & program=$!
-    { cat <&3 >/dev/null; kill -9 $program; } & watcher=$!
-    exec 3<&-; wait $program; kill $watcher";
-
 /// A running emulator.
 pub struct Ministack {
-    folder: tempfile::TempDir,
-    port: u16,
-    process: Child,
-    lifeline: Option<ChildStdin>,
+    server: Server,
     clock: Option<Clock>,
     calls: Calls,
 }
@@ -54,23 +32,26 @@ impl Ministack {
     }
 
     fn by(clock: Option<Clock>) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        // Somebody else may take the port before the emulator does.
-        for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
-            let mut process = spawn(&folder, port, clock.as_ref());
-            let lifeline = process.stdin.take();
-            if is_ready(port, &mut process) {
-                let calls = Calls::started(&format!("http://127.0.0.1:{port}"), clock.as_ref());
-                return Self { folder, port, process, lifeline, clock, calls };
-            }
-        }
-        panic!("ministack does not start: {}", log(&folder));
+        let server = Server::start("ministack", "/_ministack/health", |command, port| {
+            command
+                .envs(clock.as_ref().map(Clock::environment).unwrap_or_default())
+                .env("AUTH", "true")
+                .env("BIND_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string())
+                .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+                .env("LOG_LEVEL", "WARNING")
+                // These two would listen on ports of their own, on every interface.
+                .env("IOT_MTLS_ENABLED", "0")
+                .env("SFTP_ENABLED", "0");
+        });
+        let server = server.unwrap_or_else(|said| panic!("ministack does not start: {said}"));
+        let calls = Calls::started(&server.url(), clock.as_ref());
+        Self { server, clock, calls }
     }
 
     /// Its endpoint, for every service.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.server.url()
     }
 
     /// A process that calls it, by its clock.
@@ -100,53 +81,6 @@ impl Ministack {
 
     /// All that it has written so far.
     pub fn log(&self) -> String {
-        log(&self.folder)
+        self.server.log()
     }
-}
-
-impl Drop for Ministack {
-    fn drop(&mut self) {
-        drop(self.lifeline.take());
-        // It may be gone already, and nobody is left to tell.
-        let _ = self.process.wait();
-    }
-}
-
-fn spawn(folder: &tempfile::TempDir, port: u16, clock: Option<&Clock>) -> Child {
-    let log = File::create(folder.path().join("log")).expect("a log");
-    let program = python::program("ministack");
-    python::scrubbed(Command::new("sh"))
-        .args(["-c", WITH_A_LIFELINE, "sh"])
-        .arg(program.get_program())
-        .envs(clock.map(Clock::environment).unwrap_or_default())
-        .env("HOME", folder.path())
-        .env("TMPDIR", folder.path())
-        .env("AUTH", "true")
-        .env("BIND_HOST", "127.0.0.1")
-        .env("GATEWAY_PORT", port.to_string())
-        .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
-        .env("LOG_LEVEL", "WARNING")
-        // These two would listen on ports of their own, on every interface.
-        .env("IOT_MTLS_ENABLED", "0")
-        .env("SFTP_ENABLED", "0")
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .expect("sh")
-}
-
-/// False if it ended instead.
-fn is_ready(port: u16, process: &mut Child) -> bool {
-    let health = format!("http://127.0.0.1:{port}/_ministack/health");
-    eventually_within(Duration::from_secs(60), "a ready ministack", || {
-        if http::try_send(http::request(Method::GET, &health)).is_ok_and(|answer| answer.status == 200) {
-            return Some(true);
-        }
-        process.try_wait().expect("a child of ours").map(|_| false)
-    })
-}
-
-fn log(folder: &tempfile::TempDir) -> String {
-    fs::read_to_string(folder.path().join("log")).unwrap_or_default()
 }

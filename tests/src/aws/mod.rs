@@ -34,13 +34,17 @@
 //! * The same caller in the same account needs `sts:AssumeRole` of its own, even if the trust policy names it.
 //! * The same `clientRequestToken` twice is ResourceInUseException (409), where AWS repeats its answer.
 //! * What was written can be read at once. Delay, loss and refusal come from [`fault_proxy::FaultProxy`].
+//!
+//! [`moto::Moto`] is a second opinion on what it can have one on.
 
 pub mod account;
 pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod fault_proxy;
+mod lifeline;
 pub mod ministack;
+pub mod moto;
 pub mod outcome;
 pub mod policies;
 pub mod python;

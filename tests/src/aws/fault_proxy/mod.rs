@@ -99,8 +99,9 @@ impl FaultProxy {
         script.hooks.clear();
     }
 
-    /// Calls back at this instant of these calls, which wait for it. At the instant after it was applied only if
-    /// it is. The hook may ask the proxy anything, and kill whoever made the call.
+    /// Calls back at this instant of these calls, which wait for it. The hook may ask the proxy anything, and kill
+    /// whoever made the call. A call that was to be applied still is, as one that had left the machine; with
+    /// [`Fault::NotForwarded`] it never left. Late calls have no instant after.
     pub fn at(&self, instant: Instant, which: Which, hook: impl Fn(&Call) + Send + Sync + 'static) {
         self.inside.locked().hooks.push((which, instant, Arc::new(hook)));
     }
