@@ -17,19 +17,23 @@ const OLDEST_PYTHON: u32 = 11;
 pub(crate) fn ready() -> Result<()> {
     let pinned = fs::read_to_string(root().join("tests/aws/requirements.txt"))?;
     let folder = root().join(".tools/aws-python");
-    // A copy, written last: what was interrupted does not count.
-    let installed = folder.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == pinned) {
+    // Written last: what was interrupted does not count. With the folder, because programs in it name it.
+    let note = folder.join("installed.txt");
+    let expected = format!("{}\n{pinned}", folder.display());
+    let installed = fs::read_to_string(&note).is_ok_and(|installed| installed == expected);
+    // A link to the machine's Python, which may be gone.
+    if installed && folder.join("bin/python").is_file() {
         println!("  installed already");
         return Ok(());
     }
     let minor = python()?;
     can_make_environments(minor)?;
     run(program("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    // Not compiled: Python does that by itself, to what is used.
     run(program(folder.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes"])
+        .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-compile"])
         .args(["-r", "tests/aws/requirements.txt"]))?;
-    fs::write(installed, pinned)?;
+    fs::write(note, expected)?;
     Ok(())
 }
 
@@ -75,7 +79,8 @@ fn python() -> Result<u32> {
 
 /// Debian keeps a part of Python's `venv` in a package of its own.
 fn can_make_environments(minor: u32) -> Result<()> {
-    if text(program("python3").args(["-c", "import ensurepip, venv"])).is_ok() {
+    let look = "import importlib.util as modules; exit(modules.find_spec('ensurepip') is None)";
+    if program("python3").args(["-c", look]).status().is_ok_and(|status| status.success()) {
         return Ok(());
     }
     debian_package(&format!("/usr/lib/python3.{minor}/ensurepip/__init__.py"), "python3-venv")

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::account::Account;
 use super::calls::Calls;
 use super::clock::Clock;
@@ -18,6 +20,7 @@ pub struct Ministack {
     server: Server,
     clock: Option<Clock>,
     calls: Calls,
+    next_account: AtomicU64,
 }
 
 impl Ministack {
@@ -46,7 +49,7 @@ impl Ministack {
         });
         let server = server.unwrap_or_else(|said| panic!("ministack does not start: {said}"));
         let calls = Calls::started(&server.url(), clock.as_ref());
-        Self { server, clock, calls }
+        Self { server, clock, calls, next_account: AtomicU64::new(200_000_000_000) }
     }
 
     /// Its endpoint, for every service.
@@ -67,6 +70,11 @@ impl Ministack {
     /// An account, by its twelve digits. All of them are there.
     pub fn account(&self, number: &str) -> Account<'_> {
         Account::new(&self.calls, number)
+    }
+
+    /// An account that nobody has used: tests that share an emulator do not meet.
+    pub fn new_account(&self) -> Account<'_> {
+        self.account(&self.next_account.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
     /// Its clock; fails the test if it was not started with one.

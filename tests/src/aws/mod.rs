@@ -46,6 +46,7 @@ mod lifeline;
 pub mod ministack;
 pub mod moto;
 pub mod outcome;
+pub mod place;
 pub mod policies;
 pub mod python;
 pub mod snapshot;

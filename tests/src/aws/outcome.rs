@@ -68,6 +68,15 @@ impl Outcome {
         }
     }
 
+    /// Status and code, which is what errors are compared by. Refusals have no status here: it differs between
+    /// services.
+    pub fn error(&self) -> (u16, &str) {
+        match self {
+            Self::Other(failure) => (failure.status, &failure.code),
+            Self::Allowed(_) | Self::Refused(_) => (0, self.code()),
+        }
+    }
+
     /// The answer; fails the test when it was not done.
     #[track_caller]
     pub fn expect_allowed(self) -> Value {
