@@ -1,5 +1,6 @@
 //! What do the whole-system tests need to run real processes?
 
+pub mod aws;
 pub mod broker;
 pub mod client;
 pub mod http;

@@ -1,5 +1,6 @@
 //! Which commands does someone who works on cloudanix-jit need?
 
+mod aws_python;
 mod client_gate;
 mod demo;
 mod documents;

@@ -5,13 +5,17 @@ use anyhow::Result;
 use crate::machine::{self, StaticTarget};
 use crate::process::{cargo, run};
 use crate::steps::Steps;
-use crate::{client_gate, documents};
+use crate::{aws_python, client_gate, documents};
 
 /// `cargo xtask test`.
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("test");
     steps.step("node and npm are there", machine::node)?;
     steps.step("an OIDC provider that we did not write", || machine::npm_ci("tests/oidc-provider"))?;
+    steps.step("an AWS emulator, the AWS CLI and boto3", aws_python::ready)?;
+    if cfg!(target_os = "linux") {
+        steps.step("a clock that tests can move", aws_python::faketime)?;
+    }
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;
     steps.step("all tests", || run(cargo().args(["test", "--locked", "--workspace"])))?;

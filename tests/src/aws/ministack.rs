@@ -1,0 +1,94 @@
+//! What does an AWS do that we did not write?
+//!
+//! One ministack with permissions enforced, in a folder and on a loopback port of its own. It ends with the
+//! handle, and with the test's process however that ends.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::account::Account;
+use super::calls::Calls;
+use super::clock::Clock;
+use super::lifeline::Server;
+
+/// The account that is the emulator's own.
+pub const ACCOUNT: &str = "111111111111";
+
+/// A running emulator.
+pub struct Ministack {
+    server: Server,
+    clock: Option<Clock>,
+    calls: Calls,
+    next_account: AtomicU64,
+}
+
+impl Ministack {
+    /// By the machine's clock.
+    pub fn start() -> Self {
+        Self::by(None)
+    }
+
+    /// By a clock of its own, which [`Ministack::clock`] moves.
+    pub fn with_faketime() -> Self {
+        Self::by(Some(Clock::new()))
+    }
+
+    fn by(clock: Option<Clock>) -> Self {
+        let server = Server::start("ministack", "/_ministack/health", |command, port| {
+            command
+                .envs(clock.as_ref().map(Clock::environment).unwrap_or_default())
+                .env("AUTH", "true")
+                .env("BIND_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string())
+                .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+                .env("LOG_LEVEL", "WARNING")
+                // These two would listen on ports of their own, on every interface.
+                .env("IOT_MTLS_ENABLED", "0")
+                .env("SFTP_ENABLED", "0");
+        });
+        let server = server.unwrap_or_else(|said| panic!("ministack does not start: {said}"));
+        let calls = Calls::started(&server.url(), clock.as_ref());
+        Self { server, clock, calls, next_account: AtomicU64::new(200_000_000_000) }
+    }
+
+    /// Its endpoint, for every service.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// A process that calls it, by its clock.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// One more, for where two calls have to be under way at once, or by way of something that stands before it.
+    pub fn more_calls(&self, endpoint: &str) -> Calls {
+        Calls::started(endpoint, self.clock.as_ref())
+    }
+
+    /// An account, by its twelve digits. All of them are there.
+    pub fn account(&self, number: &str) -> Account<'_> {
+        Account::new(&self.calls, number)
+    }
+
+    /// An account that nobody has used: tests that share an emulator do not meet.
+    pub fn new_account(&self) -> Account<'_> {
+        self.account(&self.next_account.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Its clock; fails the test if it was not started with one.
+    #[track_caller]
+    pub fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("an emulator that was started by `with_faketime`")
+    }
+
+    pub(super) fn own_clock(&self) -> Option<&Clock> {
+        self.clock.as_ref()
+    }
+
+    /// All that it has written so far.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+}

@@ -1,0 +1,59 @@
+//! What does a second AWS say, that others wrote than the first?
+//!
+//! moto, for the codes of errors, and whether what is attached allows. Not for more: it enforces no condition on
+//! the time, no session policy and no boundary, has no pod identity associations, and refuses calls of ECS and EKS
+//! in IAM's XML, which boto3 reads as the code `403`.
+
+#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
+
+use reqwest::Method;
+
+use super::account::Account;
+use super::calls::Calls;
+use super::lifeline::Server;
+use crate::http;
+
+/// The account whose root may set things up.
+pub const ACCOUNT: &str = "123456789012";
+
+/// A running moto. It enforces nothing until it is told to.
+pub struct Moto {
+    server: Server,
+    calls: Calls,
+}
+
+impl Moto {
+    /// Starts one. It has none of AWS's own managed policies: a test makes those that it needs.
+    pub fn start() -> Self {
+        let server = Server::start("moto_server", "/moto-api/data.json", |command, port| {
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        });
+        let server = server.unwrap_or_else(|said| panic!("moto does not start: {said}"));
+        let calls = Calls::to(&server.url());
+        Self { server, calls }
+    }
+
+    /// Its endpoint, for every service.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// A process that calls it.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Its account.
+    pub fn account(&self) -> Account<'_> {
+        Account::new(&self.calls, ACCOUNT)
+    }
+
+    /// From here on everybody needs permissions, and root's keys are nobody's.
+    #[track_caller]
+    pub fn enforce(&self) {
+        let url = format!("{}/moto-api/reset-auth", self.url());
+        // Without this type the body is taken for a form, and nothing is enforced.
+        let request = http::request(Method::POST, &url).header("content-type", "text/plain").body("0");
+        http::send(request).expect(200);
+    }
+}

@@ -1,0 +1,77 @@
+//! Is an account as it was before?
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// An account's roles, users with their keys, customer managed policies, and EKS pod identity associations: all
+/// that access could be left behind in. Two are equal when nothing but ids and dates differs.
+#[derive(Clone, PartialEq)]
+pub struct Snapshot(Value);
+
+impl Snapshot {
+    pub(super) fn new(seen: Value) -> Self {
+        Self(seen)
+    }
+
+    /// The whole, for looking at: `roles` and `users` and `policies` by ARN, `associations` by
+    /// `cluster/namespace/service account`.
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
+    /// What is different now, a line each; empty when all is as it was.
+    pub fn changes_until(&self, later: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        compare("", &self.0, &later.0, &mut changes);
+        changes
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:#}", self.0)
+    }
+}
+
+fn compare(path: &str, before: &Value, after: &Value, changes: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let (Some(before_map), Some(after_map)) = (before.as_object(), after.as_object()) else {
+        changes.push(format!("{path}: was {before}, is {after}"));
+        return;
+    };
+    let only_in = |one: &Map<String, Value>, other: &Map<String, Value>, what: &str| {
+        one.iter()
+            .filter(|(name, _)| !other.contains_key(*name))
+            .map(|(name, value)| format!("{path}/{name}: {what}: {value}"))
+            .collect::<Vec<_>>()
+    };
+    changes.extend(only_in(before_map, after_map, "is gone"));
+    changes.extend(only_in(after_map, before_map, "is new"));
+    for (name, before) in before_map {
+        if let Some(after) = after_map.get(name) {
+            compare(&format!("{path}/{name}"), before, after, changes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_came_went_and_changed_is_named_by_its_path() {
+        let before = Snapshot::new(json!({"roles": {"a": {"inline": {}}, "b": {}}}));
+        let after = Snapshot::new(json!({"roles": {"a": {"inline": {"x": 1}}, "c": {}}}));
+        let changes = before.changes_until(&after);
+        assert_eq!(
+            changes,
+            ["/roles/b: is gone: {}", "/roles/c: is new: {}", "/roles/a/inline/x: is new: 1"]
+        );
+        assert!(before.changes_until(&before.clone()).is_empty());
+    }
+}

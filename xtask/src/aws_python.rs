@@ -1,0 +1,87 @@
+//! Where do the tests of the AWS target get an emulator, the AWS CLI, boto3 and another clock from?
+//!
+//! All of it goes into `.tools/`, at the versions that `tests/aws/requirements.txt` pins. Nothing that the
+//! developer has installed is used but Python itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::machine::debian_package;
+use crate::process::{on_path, program, root, run, text};
+
+const OLDEST_PYTHON: u32 = 11;
+
+/// The pinned packages in `.tools/aws-python`, unless they are there.
+pub(crate) fn ready() -> Result<()> {
+    let pinned = fs::read_to_string(root().join("tests/aws/requirements.txt"))?;
+    let folder = root().join(".tools/aws-python");
+    // Written last: what was interrupted does not count. With the folder, because programs in it name it.
+    let note = folder.join("installed.txt");
+    let expected = format!("{}\n{pinned}", folder.display());
+    let installed = fs::read_to_string(&note).is_ok_and(|installed| installed == expected);
+    // A link to the machine's Python, which may be gone.
+    if installed && folder.join("bin/python").is_file() {
+        println!("  installed already");
+        return Ok(());
+    }
+    let minor = python()?;
+    can_make_environments(minor)?;
+    run(program("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    // Not compiled: Python does that by itself, to what is used.
+    run(program(folder.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-compile"])
+        .args(["-r", "tests/aws/requirements.txt"]))?;
+    fs::write(note, expected)?;
+    Ok(())
+}
+
+/// `.tools/libfaketime.so.1`: where the tests find the library that gives a process a clock of its own.
+pub(crate) fn faketime() -> Result<()> {
+    let debian = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    let elsewhere = ["/usr/lib64/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1"];
+    let library = match elsewhere.iter().find(|path| Path::new(path).is_file()) {
+        Some(library) => PathBuf::from(library),
+        None => {
+            debian_package(&debian, "libfaketime")?;
+            PathBuf::from(debian)
+        }
+    };
+    let link = root().join(".tools/libfaketime.so.1");
+    if fs::read_link(&link).is_ok_and(|there| there == library) {
+        println!("  there already");
+        return Ok(());
+    }
+    fs::create_dir_all(root().join(".tools"))?;
+    // There is none yet, or it leads elsewhere.
+    let _ = fs::remove_file(&link);
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&library, &link)
+        .with_context(|| format!("cannot link to `{}`", library.display()))?;
+    Ok(())
+}
+
+/// The second number of Python's version.
+fn python() -> Result<u32> {
+    if on_path("python3").is_none() {
+        debian_package("python3", "python3")?;
+    }
+    let version = text(program("python3").arg("--version"))?;
+    let minor = version.strip_prefix("Python 3.").and_then(|rest| rest.split('.').next()?.parse().ok());
+    match minor {
+        Some(minor) if minor >= OLDEST_PYTHON => Ok(minor),
+        Some(_) | None => {
+            bail!("python 3.{OLDEST_PYTHON} or newer is needed by the AWS tests, found `{version}`")
+        }
+    }
+}
+
+/// Debian keeps a part of Python's `venv` in a package of its own.
+fn can_make_environments(minor: u32) -> Result<()> {
+    let look = "import importlib.util as modules; exit(modules.find_spec('ensurepip') is None)";
+    if program("python3").args(["-c", look]).status().is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    debian_package(&format!("/usr/lib/python3.{minor}/ensurepip/__init__.py"), "python3-venv")
+}
