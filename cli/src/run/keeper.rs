@@ -83,9 +83,8 @@ impl Keeper {
         command.arg("keeper").env_clear().envs(link::needed_environment());
         let mut process = theirs.give_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
-        let link = ours.connect(&mut process)?;
+        let link = ours.connect(&mut process, &line(instructions)?).await?;
         let running = self.running.insert(Running { link, process });
-        running.say(instructions).await?;
         match timeout(READY_WITHIN, running.link.read_exact(&mut [0])).await {
             Ok(read) => read.map(|_| ()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -134,11 +133,15 @@ impl Keeper {
 
 impl Running {
     async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
-        let mut line = Zeroizing::new(serde_json::to_vec(what)?);
-        line.push(b'\n');
-        self.link.write_all(&line).await?;
+        self.link.write_all(&line(what)?).await?;
         self.link.flush().await
     }
+}
+
+fn line(what: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(serde_json::to_vec(what)?);
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// All of `cloudanix-jit keeper`: to be called before anything else is set up.
