@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use protocol::{IdempotencyKey, RevokeCause, Secret};
 
-use super::{Broker, Gate, Network, Notice, Patience, Revocable, Revoked, Settings, attempts::Attempts, settings};
+use super::{
+    Broker, Gate, Network, Notice, Patience, Revocable, Revoked, Settings, attempts::Attempts, settings,
+};
 use crate::environment::Env;
 
 fn settings_for(listener: &TcpListener) -> Settings {

@@ -15,8 +15,6 @@ use crate::redact::{RedactedStream, Redactor};
 
 /// How much is read at a time; as much as a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
-/// How much of the first piece is read before there is a thread.
-const FIRST: usize = 4 * 1024;
 /// A descendant of the step that keeps the output open and says nothing for so long is not waited for.
 const SILENCE: Duration = Duration::from_millis(200);
 /// The step's own last words are no more than what a pipe holds and one piece that is on its way; who writes
@@ -176,7 +174,7 @@ impl Pump {
 #[cfg(unix)]
 async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
     let from = tokio::net::unix::pipe::Receiver::from_owned_fd(from.into())?;
-    let mut piece = vec![0; FIRST];
+    let mut piece = vec![0; 4 * 1024];
     loop {
         from.readable().await?;
         match from.try_read(&mut piece) {
