@@ -1,7 +1,7 @@
 //! Who gives the grant back when we are killed?
 //!
 //! A second process, in a session of its own and with an empty environment, holds the other end of a socket
-//! that nobody but us has. It is ready before the first byte goes to the broker. When the socket closes
+//! that nobody but us has. It is ready before the first request goes to the broker. When the socket closes
 //! without a word of dismissal, we are dead, and it revokes by the idempotency key. Nothing secret is in its
 //! arguments or environment, where other processes could read it.
 
