@@ -44,7 +44,7 @@ pub(crate) fn new_key() -> Result<IdempotencyKey, CliError> {
 }
 
 impl Handle {
-    /// Writes the handle, before the first byte goes to the broker. At `state` if there is one, where nothing
+    /// Writes the handle, before the first request goes to the broker. At `state` if there is one, where nothing
     /// may be yet; else under a name of its own in the platform's folder for temporary files.
     pub(crate) fn create(
         state: Option<&Path>,

@@ -19,6 +19,7 @@ mod memory;
 mod output;
 mod redact;
 mod run;
+mod version;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ pub mod documents {
 /// The whole program.
 pub fn main() -> ExitCode {
     memory::keep_out_of_core_files();
+    if let Some(code) = version::answered() {
+        return code;
+    }
     // Not a command: `run` starts this program again to watch over it.
     if std::env::args_os().skip(1).eq(["keeper"]) {
         return run::keeper::main();

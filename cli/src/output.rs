@@ -63,12 +63,12 @@ impl Output {
             Colour::Never => mark.symbol().to_owned(),
             Colour::Always => format!("{}{}\u{1b}[0m", mark.colour(), mark.symbol()),
         };
-        let _ = writeln!(io::stderr(), "{symbol} {verb:<8} {}", printable(text));
+        say(&format!("{symbol} {verb:<8} {}\n", printable(text)));
     }
 
     /// A line that belongs to the one above it.
     pub(crate) fn hint(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "  hint: {}", printable(text));
+        say(&format!("  hint: {}\n", printable(text)));
     }
 
     /// What happened, what to do, and the name under which the broker logged it.
@@ -81,7 +81,7 @@ impl Output {
             let request = problem.request_id.as_deref();
             let request = request.map(|id| format!(" · request {id}")).unwrap_or_default();
             let code = &problem.code;
-            let _ = writeln!(io::stderr(), "  code: {}", printable(&format!("{code}{request}")));
+            say(&format!("  code: {}\n", printable(&format!("{code}{request}"))));
         }
     }
 
@@ -112,4 +112,9 @@ impl Output {
         text.push('\n');
         self.data(&text)
     }
+}
+
+/// In one piece: standard error keeps nothing back, and a line that others write does not fall into ours.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -8,7 +8,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, header};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::call::Call;
-use super::network::{Connections, causes};
+use super::network::causes;
 use super::{Broker, Notice};
 use crate::error::CliError;
 
@@ -105,7 +105,7 @@ impl<'a> Attempts<'a> {
             Err(Failure::TimedOut) => ("no answer in time".to_owned(), None, None),
         };
         if self.fresh.is_none() {
-            self.fresh = Some(self.broker.settings.network.client(Connections::Fresh)?);
+            self.fresh = Some(self.broker.fresh()?);
         }
         // The kept connection was closed while it lay idle: that says nothing of the broker's health.
         let at_once = self.dead_connections == 1 && last_answer.is_none();

@@ -3,6 +3,7 @@
 mod agents;
 mod attempts;
 mod call;
+mod gate;
 mod network;
 mod probe;
 mod settings;
@@ -21,6 +22,7 @@ pub(crate) use self::agents::Existing;
 use self::attempts::Attempts;
 pub(crate) use self::attempts::{Patience, http_date};
 use self::call::Call;
+pub(crate) use self::gate::Gate;
 pub(crate) use self::network::{Connections, Network};
 pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
 use crate::error::CliError;
@@ -30,6 +32,7 @@ pub(crate) struct Broker {
     settings: Settings,
     base: Url,
     kept: Client,
+    gate: Option<Gate>,
 }
 
 /// Which grant is given back.
@@ -89,10 +92,23 @@ impl Patience {
 
 impl Broker {
     pub(crate) fn new(settings: &Settings) -> Result<Self, CliError> {
+        Self::build(settings, None)
+    }
+
+    /// One that dials at the first call, and sends nothing before `gate` is open.
+    pub(crate) fn behind(gate: Gate, settings: &Settings) -> Result<Self, CliError> {
+        Self::build(settings, Some(gate))
+    }
+
+    fn build(settings: &Settings, gate: Option<Gate>) -> Result<Self, CliError> {
         let base = Url::parse(&settings.url)
             .map_err(|_| CliError::usage(format!("`{}` is not a URL", settings.url)))?;
-        let kept = settings.network.client(Connections::Kept)?;
-        Ok(Self { settings: settings.clone(), base, kept })
+        let kept = settings.network.client_behind(gate.as_ref(), Connections::Kept)?;
+        Ok(Self { settings: settings.clone(), base, kept, gate })
+    }
+
+    fn fresh(&self) -> Result<Client, CliError> {
+        self.settings.network.client_behind(self.gate.as_ref(), Connections::Fresh)
     }
 
     /// The client that keeps its connection; also good for an identity provider.

@@ -11,7 +11,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
+use tower::timeout::TimeoutLayer;
+use tower::util::MapFutureLayer;
 
+use super::Gate;
 use crate::environment::Env;
 use crate::error::CliError;
 
@@ -73,10 +76,18 @@ impl Network {
 
     /// A client that follows no redirects, speaks HTTP/1.1, and reads nothing from the process environment.
     pub(crate) fn client(&self, connections: Connections) -> Result<Client, CliError> {
+        self.client_behind(None, connections)
+    }
+
+    /// One that sends no request before the gate is open.
+    pub(super) fn client_behind(
+        &self,
+        gate: Option<&Gate>,
+        connections: Connections,
+    ) -> Result<Client, CliError> {
         let builder = Client::builder()
             .user_agent(concat!("cloudanix-jit/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
             .pool_max_idle_per_host(match connections {
                 Connections::Kept => 1,
                 Connections::Fresh => 0,
@@ -85,6 +96,13 @@ impl Network {
             .tcp_nodelay(true)
             .no_proxy()
             .tls_backend_preconfigured(self.tls()?);
+        let builder = match gate.cloned() {
+            None => builder.connect_timeout(CONNECT),
+            // Waiting at the gate is no part of connecting.
+            Some(gate) => builder
+                .connector_layer(TimeoutLayer::new(CONNECT))
+                .connector_layer(MapFutureLayer::new(move |connecting| gate.clone().hold(connecting))),
+        };
         let builder = match &self.proxy {
             None => builder,
             Some(proxy) => builder.proxy(self.proxy(proxy)?),

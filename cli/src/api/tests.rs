@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use protocol::{IdempotencyKey, RevokeCause, Secret};
 
-use super::{Broker, Network, Notice, Patience, Revocable, Revoked, Settings, attempts::Attempts, settings};
+use super::{
+    Broker, Gate, Network, Notice, Patience, Revocable, Revoked, Settings, attempts::Attempts, settings,
+};
 use crate::environment::Env;
 
-fn broker(listener: &TcpListener) -> Broker {
+fn settings_for(listener: &TcpListener) -> Settings {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let network = Network::from_env(&Env::from_pairs::<&str, &str>([]));
-    Broker::new(&Settings { url, bearer: Secret::new("bearer"), network }).unwrap()
+    Settings { url, bearer: Secret::new("bearer"), network }
+}
+
+fn broker(listener: &TcpListener) -> Broker {
+    Broker::new(&settings_for(listener)).unwrap()
 }
 
 /// Reads one request without a body and answers it; the connection stays open.
@@ -124,4 +130,50 @@ fn a_proxy_that_is_no_url_is_not_repeated() {
     let env = Env::from_pairs([("HTTPS_PROXY", "http://user:hunter2@[")]);
     let error = Network::from_env(&env).client(super::Connections::Kept).unwrap_err();
     assert!(format!("{error}").contains("`HTTPS_PROXY`") && !format!("{error:?}").contains("hunter2"));
+}
+
+/// Lets whoever is ready go on, many times over.
+async fn everybody_goes_on() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn behind_a_gate_the_connection_is_made_at_once_and_the_request_goes_out_when_it_opens() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::closed();
+    let broker = Broker::behind(gate.clone(), &settings_for(&listener)).unwrap();
+    let looking = async {
+        listener.set_nonblocking(true).unwrap();
+        let connected = tokio::net::TcpListener::from_std(listener).unwrap().accept().await.unwrap().0;
+        everybody_goes_on().await;
+        let early = connected.try_read(&mut [0; 1]).unwrap_err();
+        assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock, "nothing may have been sent yet");
+        gate.open();
+        let connected = connected.into_std().unwrap();
+        connected.set_nonblocking(false).unwrap();
+        tokio::task::spawn_blocking(move || answer(&connected, "200 OK", "")).await.unwrap();
+    };
+    let asking = broker.ready(Patience::within(Duration::from_secs(10)));
+    assert_eq!(tokio::join!(asking, looking).0.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_second_try_waits_at_the_gate_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::closed();
+    let broker = Broker::behind(gate, &settings_for(&listener)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    let looking = async {
+        let connected = listener.accept().await.unwrap().0;
+        everybody_goes_on().await;
+        assert!(connected.try_read(&mut [0; 1]).is_err(), "nothing may have been sent yet");
+    };
+    tokio::select! {
+        biased;
+        answer = broker.fresh().unwrap().get(broker.base.clone()).send() => panic!("answered: {answer:?}"),
+        () = looking => {}
+    }
 }

@@ -54,7 +54,7 @@ impl Finish {
 async fn whole(args: &RunArgs, env: &Env, output: &Output) -> Result<Finish, CliError> {
     let mut signals =
         Signals::take().map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
-    let pending = Pending::prepare(&args.ask, env).await?;
+    let mut pending = Pending::prepare(&args.ask, env)?;
     let granted = tokio::select! {
         biased;
         signal = signals.next_that_asks_to_end() => Err(signal),
@@ -86,8 +86,9 @@ async fn step(
 ) -> Result<Finish, CliError> {
     let since = Instant::now();
     pending.keeper.granted().await;
-    let held = Held { broker: &pending.broker, grant: &grant, key: &pending.key, since };
-    let mut step = match start(args, env, output, &grant, &pending.bearer) {
+    let Pending { broker, instructions, keeper, .. } = &mut pending;
+    let held = Held { broker, grant: &grant, key: &instructions.key, since };
+    let mut step = match start(args, env, output, &grant, &instructions.settings.bearer) {
         Ok(step) => step,
         Err(failed) => {
             let cause = RevokeCause::NotStarted;
@@ -96,7 +97,7 @@ async fn step(
             return without_step(failed, output);
         }
     };
-    match held.watch(&mut step, &mut pending.keeper, signals, output).await {
+    match held.watch(&mut step, keeper, signals, output).await {
         Ok(Over { ended: how, cause, revoked }) => {
             ended(pending, output, cause, revoked).await;
             let typed_interrupt = how == Ended::Killed(SIGINT) && signals.interrupt_was_typed();

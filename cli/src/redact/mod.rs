@@ -11,7 +11,7 @@ mod forms;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use protocol::Secret;
 use zeroize::Zeroizing;
@@ -22,8 +22,26 @@ pub(crate) const MASK: &[u8] = b"***";
 /// Bytes that are looked up together.
 const GROUP: usize = 4;
 
-/// Looks for a fixed set of secrets in any number of streams.
+/// Looks for a fixed set of secrets in any number of streams. What it takes is made when there is something to
+/// look at: a step does not wait for it, and a silent one never needs it.
 pub(crate) struct Redactor {
+    secrets: Vec<Secret>,
+    index: OnceLock<Index>,
+}
+
+impl Redactor {
+    /// Secrets shorter than six bytes are not looked for.
+    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+        Self { secrets: secrets.into_iter().cloned().collect(), index: OnceLock::new() }
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::of(&self.secrets))
+    }
+}
+
+/// Where in which shape every group of bytes stands.
+struct Index {
     forms: Vec<Zeroizing<Vec<u8>>>,
     longest: usize,
     stride: usize,
@@ -34,9 +52,8 @@ pub(crate) struct Redactor {
     first_bytes: Vec<bool>,
 }
 
-impl Redactor {
-    /// Secrets shorter than six bytes are not looked for.
-    pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
+impl Index {
+    fn of(secrets: &[Secret]) -> Self {
         let forms = forms::of(secrets);
         let shortest = forms.iter().map(|form| form.len()).min().unwrap_or(usize::MAX);
         let mut places: HashMap<_, Vec<_>> = HashMap::new();
@@ -133,13 +150,13 @@ impl RedactedStream {
     /// Takes the next piece in and writes everything that is decided by now.
     pub(crate) fn push(&mut self, chunk: &[u8], out: &mut impl Write) -> io::Result<()> {
         if self.held.is_empty() {
-            let decided = self.redactor.decided(chunk);
+            let decided = self.redactor.index().decided(chunk);
             self.pass(chunk, decided, out)?;
             self.held.extend_from_slice(chunk.get(decided..).unwrap_or_default());
         } else {
             let mut text = std::mem::take(&mut self.held);
             text.extend_from_slice(chunk);
-            let decided = self.redactor.decided(&text);
+            let decided = self.redactor.index().decided(&text);
             self.pass(&text, decided, out)?;
             text.drain(..decided);
             self.held = text;
@@ -150,13 +167,13 @@ impl RedactedStream {
     /// Nothing more will come: writes what was held back.
     pub(crate) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
         let text = std::mem::take(&mut self.held);
-        self.pass(&text, text.len(), out)
+        if text.is_empty() { Ok(()) } else { self.pass(&text, text.len(), out) }
     }
 
     /// Writes the first `decided` bytes of `text` with masks. Secrets that overlap share one mask.
     fn pass(&mut self, text: &[u8], decided: usize, out: &mut impl Write) -> io::Result<()> {
         let mut written = self.covered;
-        for (start, end) in self.redactor.matches(text, decided) {
+        for (start, end) in self.redactor.index().matches(text, decided) {
             if start >= written {
                 out.write_all(text.get(written..start).unwrap_or_default())?;
                 out.write_all(MASK)?;

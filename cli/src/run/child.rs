@@ -181,10 +181,9 @@ impl Step {
     pub(crate) async fn follow_stops(job: Job) {
         use super::terminal;
         use tokio::signal::unix::{SignalKind, signal};
+        let Some(step) = job.0 else { return std::future::pending().await };
         let continuations = signal(SignalKind::from_raw(signal_hook::consts::SIGCONT));
-        let (Some(step), Ok(mut changes), Ok(mut continued)) =
-            (job.0, signal(SignalKind::child()), continuations)
-        else {
+        let (Ok(mut changes), Ok(mut continued)) = (signal(SignalKind::child()), continuations) else {
             return std::future::pending().await;
         };
         loop {

@@ -1,7 +1,7 @@
 //! Who gives the grant back when we are killed?
 //!
 //! A second process, in a session of its own and with an empty environment, holds the other end of a socket
-//! that nobody but us has. It is ready before the first byte goes to the broker. When the socket closes
+//! that nobody but us has. It is ready before the first request goes to the broker. When the socket closes
 //! without a word of dismissal, we are dead, and it revokes by the idempotency key. Nothing secret is in its
 //! arguments or environment, where other processes could read it.
 
@@ -52,9 +52,13 @@ enum Word {
 
 /// Our end of the keeper.
 pub(crate) struct Keeper {
+    running: Option<Running>,
+    charge: Charge,
+}
+
+struct Running {
     link: link::OurEnd,
     process: Child,
-    charge: Charge,
 }
 
 /// Who gives the grant back.
@@ -65,23 +69,23 @@ enum Charge {
 }
 
 impl Keeper {
-    /// Starts the keeper with its instructions. Nothing may be asked for before it is [`Self::ready`].
-    pub(crate) async fn start(instructions: &Instructions) -> io::Result<Self> {
+    /// One that does not run yet.
+    pub(crate) fn to_be() -> Self {
+        Self { running: None, charge: Charge::Ours }
+    }
+
+    /// Starts the keeper, and returns when it has its instructions, and nothing that ends us ends it any more.
+    /// Nothing may be asked for before that.
+    pub(crate) async fn start(&mut self, instructions: &Instructions) -> io::Result<()> {
         let (ours, theirs) = link::pair()?;
         let mut command = Command::new(link::this_program()?);
         // It stays in our folder: the file of trusted roots may be named from here.
         command.arg("keeper").env_clear().envs(link::needed_environment());
         let mut process = theirs.give_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
-        let mut keeper = Self { link: ours.connect(&mut process)?, process, charge: Charge::Ours };
-        keeper.say(instructions).await?;
-        Ok(keeper)
-    }
-
-    /// Returns when the keeper has its instructions, and nothing that ends us ends it any more.
-    pub(crate) async fn ready(&mut self) -> io::Result<()> {
-        let mut ready = [0];
-        match timeout(READY_WITHIN, self.link.read_exact(&mut ready)).await {
+        let link = ours.connect(&mut process, &line(instructions)?).await?;
+        let running = self.running.insert(Running { link, process });
+        match timeout(READY_WITHIN, running.link.read_exact(&mut [0])).await {
             Ok(read) => read.map(|_| ()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -94,9 +98,15 @@ impl Keeper {
     }
 
     /// Nothing is left to be given back.
-    pub(crate) async fn dismiss(mut self) {
+    pub(crate) async fn dismiss(&mut self) {
         let _ = self.say(&Word::Done).await;
-        let _ = timeout(GONE_WITHIN, self.process.wait()).await;
+    }
+
+    /// Waits for the end of a keeper that was dismissed.
+    pub(crate) async fn gone(mut self) {
+        if let Some(running) = &mut self.running {
+            let _ = timeout(GONE_WITHIN, running.process.wait()).await;
+        }
     }
 
     /// We could not give back: the keeper tries from now on, whatever we do meanwhile. Told once.
@@ -109,15 +119,29 @@ impl Keeper {
     /// We end without having given back: the keeper goes on alone. Whether it does.
     pub(crate) async fn take_over(mut self, cause: RevokeCause) -> bool {
         self.hand_over(cause).await;
-        self.charge == Charge::Keepers && matches!(self.process.try_wait(), Ok(None))
+        let lives = |running: &mut Running| matches!(running.process.try_wait(), Ok(None));
+        self.charge == Charge::Keepers && self.running.as_mut().is_some_and(lives)
     }
 
     async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
-        let mut line = Zeroizing::new(serde_json::to_vec(what)?);
-        line.push(b'\n');
-        self.link.write_all(&line).await?;
+        match &mut self.running {
+            Some(running) => running.say(what).await,
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Running {
+    async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
+        self.link.write_all(&line(what)?).await?;
         self.link.flush().await
     }
+}
+
+fn line(what: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(serde_json::to_vec(what)?);
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// All of `cloudanix-jit keeper`: to be called before anything else is set up.

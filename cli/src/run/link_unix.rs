@@ -22,12 +22,15 @@ pub(super) struct Theirs(std::os::unix::net::UnixStream);
 /// Both ends; neither is inherited by a step.
 pub(super) fn pair() -> io::Result<(Ours, Theirs)> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
     Ok((Ours(ours), Theirs(theirs)))
 }
 
 impl Ours {
-    pub(super) fn connect(self, _keeper: &mut Child) -> io::Result<OurEnd> {
+    /// Says `first` at once, so that the keeper finds it when it has started. Waits for the keeper only when it
+    /// is more than a socket holds.
+    pub(super) async fn connect(self, _keeper: &mut Child, first: &[u8]) -> io::Result<OurEnd> {
+        (&self.0).write_all(first)?;
+        self.0.set_nonblocking(true)?;
         OurEnd::from_std(self.0)
     }
 }

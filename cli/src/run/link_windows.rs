@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// What we hold: closed by the system whenever and however we end.
@@ -26,11 +26,14 @@ pub(super) fn pair() -> io::Result<(Ours, Theirs)> {
 }
 
 impl Ours {
-    pub(super) fn connect(self, keeper: &mut Child) -> io::Result<OurEnd> {
-        match (keeper.stdin.take(), keeper.stdout.take()) {
-            (Some(to_keeper), Some(from_keeper)) => Ok(OurEnd { to_keeper, from_keeper }),
-            _ => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+    /// Says `first` at once.
+    pub(super) async fn connect(self, keeper: &mut Child, first: &[u8]) -> io::Result<OurEnd> {
+        let (Some(mut to_keeper), Some(from_keeper)) = (keeper.stdin.take(), keeper.stdout.take()) else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        to_keeper.write_all(first).await?;
+        to_keeper.flush().await?;
+        Ok(OurEnd { to_keeper, from_keeper })
     }
 }
 

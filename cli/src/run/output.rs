@@ -8,6 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::redact::{RedactedStream, Redactor};
 
@@ -62,7 +64,7 @@ impl StepOutput {
     }
 }
 
-/// The threads that pass the outputs on.
+/// The outputs that are passed on, each by a thread of its own once there is something to pass on.
 pub(super) struct Outputs {
     pumps: Vec<Arc<Pump>>,
 }
@@ -73,6 +75,7 @@ struct Pump {
     turns: AtomicU64,
     /// Bytes that were passed on.
     passed: AtomicU64,
+    ended: Notify,
 }
 
 /// So many turns are never taken: the stream has ended.
@@ -80,20 +83,14 @@ const ENDED: u64 = u64::MAX - 1;
 
 impl Outputs {
     pub(super) fn start(connected: Connected) -> Self {
-        let mut pumps = Vec::new();
-        for (from, to) in connected.pipes {
+        let start = |(from, to)| {
             let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&connected.redactor)), to)));
-            let pump = Arc::new(Pump { stream, turns: AtomicU64::new(0), passed: AtomicU64::new(0) });
-            let started = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024).spawn({
-                let pump = Arc::clone(&pump);
-                move || pump.pass_all(from)
-            });
-            // Without its thread the pipe's reader is closed, and the step is told so when it writes.
-            if started.is_ok() {
-                pumps.push(pump);
-            }
-        }
-        Self { pumps }
+            let (turns, passed) = (AtomicU64::new(0), AtomicU64::new(0));
+            let pump = Arc::new(Pump { stream, turns, passed, ended: Notify::new() });
+            tokio::spawn(Arc::clone(&pump).begin(from));
+            pump
+        };
+        Self { pumps: connected.pipes.into_iter().map(start).collect() }
     }
 
     /// Until every output has ended, or those that still hold one open have been silent for a while or said
@@ -104,7 +101,7 @@ impl Outputs {
             let mut seen = pump.turns.load(Ordering::Acquire);
             let enough = pump.passed.load(Ordering::Acquire) + LAST_WORDS;
             while seen != ENDED && silent < SILENCE && pump.passed.load(Ordering::Acquire) < enough {
-                tokio::time::sleep(LOOK).await;
+                let _ = timeout(LOOK, pump.ended.notified()).await;
                 let now = pump.turns.load(Ordering::Acquire);
                 // Odd: it is writing, and a slow reader of ours loses nothing.
                 silent = if now == seen && now % 2 == 0 { silent + LOOK } else { Duration::ZERO };
@@ -116,9 +113,25 @@ impl Outputs {
 }
 
 impl Pump {
-    fn pass_all(&self, mut from: PipeReader) {
+    /// Waits for the step to write, and leaves what follows to a thread, which reads faster than the runtime.
+    async fn begin(self: Arc<Self>, from: PipeReader) {
+        if let Ok(Some((piece, from))) = first_piece(from).await {
+            self.turns.fetch_add(1, Ordering::AcqRel);
+            let pump = Arc::clone(&self);
+            let thread = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024);
+            if thread.spawn(move || pump.pass_all(&piece, from)).is_ok() {
+                return;
+            }
+            // Without its thread the pipe's reader is closed, and the step is told so when it writes.
+        }
+        self.end();
+    }
+
+    fn pass_all(&self, first: &[u8], mut from: PipeReader) {
+        let mut passed = self.pass(first);
         let mut chunk = vec![0; CHUNK];
-        loop {
+        // An error means that nobody reads us any more: dropping our end tells the step the same.
+        while passed.is_ok() {
             let read = match from.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(read) => read,
@@ -126,24 +139,27 @@ impl Pump {
                 Err(_) => break,
             };
             self.turns.fetch_add(1, Ordering::AcqRel);
-            let passed = self.pass(chunk.get(..read).unwrap_or_default());
-            self.passed.fetch_add(read as u64, Ordering::AcqRel);
-            self.turns.fetch_add(1, Ordering::AcqRel);
-            // Nobody reads us any more: dropping our end tells the step the same.
-            if passed.is_err() {
-                break;
-            }
+            passed = self.pass(chunk.get(..read).unwrap_or_default());
         }
         drop(from);
-        self.finish();
-        self.turns.store(ENDED, Ordering::Release);
+        self.end();
     }
 
-    fn pass(&self, chunk: &[u8]) -> io::Result<()> {
-        match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some((stream, to)) => stream.push(chunk, to),
+    /// Passes a piece on, which ends a turn.
+    fn pass(&self, piece: &[u8]) -> io::Result<()> {
+        let passed = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some((stream, to)) => stream.push(piece, to),
             None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+        };
+        self.passed.fetch_add(piece.len() as u64, Ordering::AcqRel);
+        self.turns.fetch_add(1, Ordering::AcqRel);
+        passed
+    }
+
+    fn end(&self) {
+        self.finish();
+        self.turns.store(ENDED, Ordering::Release);
+        self.ended.notify_one();
     }
 
     fn finish(&self) {
@@ -152,6 +168,31 @@ impl Pump {
             let _ = stream.finish(&mut to).and_then(|()| to.flush());
         }
     }
+}
+
+/// What the step writes first, and the pipe to be read on from there; nothing when it ends without a word.
+#[cfg(unix)]
+async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
+    let from = tokio::net::unix::pipe::Receiver::from_owned_fd(from.into())?;
+    let mut piece = vec![0; 4 * 1024];
+    loop {
+        from.readable().await?;
+        match from.try_read(&mut piece) {
+            Ok(0) => return Ok(None),
+            Ok(read) => {
+                piece.truncate(read);
+                return Ok(Some((piece, from.into_blocking_fd()?.into())));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The thread waits for it.
+#[cfg(windows)]
+async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
+    Ok(Some((Vec::new(), from)))
 }
 
 /// Our own outputs as plain files: Rust's own handles gather lines, which costs a copy and delays a prompt.

@@ -1,13 +1,13 @@
 //! Which signals reach us, and did the terminal send them or a process?
 
-use std::io;
-use std::thread;
+use std::fs::File;
+use std::io::{self, Read as _};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::backend::{Pending, SignalDelivery};
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
-use tokio::sync::mpsc;
+use tokio::net::UnixStream;
 
 use super::terminal;
 
@@ -46,7 +46,8 @@ impl Received {
 
 /// The signals that arrive from the moment this exists.
 pub(crate) struct Signals {
-    received: mpsc::UnboundedReceiver<Received>,
+    delivery: SignalDelivery<UnixStream, WithOrigin>,
+    arrived: Pending<WithOrigin>,
     typed_interrupt: bool,
 }
 
@@ -56,35 +57,43 @@ impl Signals {
     pub(crate) fn take() -> io::Result<Self> {
         let ignored = ignored_by_parent();
         let taken = TAKEN.iter().filter(|signal| ignored & (1 << (**signal - 1)) == 0);
-        let mut signals = SignalsInfo::<WithOrigin>::new(taken)?;
-        let (send, received) = mpsc::unbounded_channel();
-        thread::Builder::new().name("signals".to_owned()).stack_size(64 * 1024).spawn(move || {
-            for origin in &mut signals {
-                if send.send(Received { signal: origin.signal, sender: sender(&origin) }).is_err() {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { received, typed_interrupt: false })
+        let (told, tell) = std::os::unix::net::UnixStream::pair()?;
+        told.set_nonblocking(true)?;
+        let mut delivery =
+            SignalDelivery::with_pipe(UnixStream::from_std(told)?, tell, WithOrigin::default(), taken)?;
+        let arrived = delivery.pending();
+        Ok(Self { delivery, arrived, typed_interrupt: false })
     }
 
     /// The next one. Safe to be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Received {
-        match self.received.recv().await {
-            Some(received) => self.noted(received),
-            None => std::future::pending().await,
+        loop {
+            if let Some(origin) = self.arrived.next() {
+                return self.noted(&origin);
+            }
+            let told = self.delivery.get_read();
+            if told.readable().await.is_err() {
+                return std::future::pending().await;
+            }
+            // Read to the end, or it counts as readable for ever.
+            while told.try_read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+            self.arrived = self.delivery.pending();
         }
     }
 
     /// Whether Ctrl-C was typed up to now.
     pub(crate) fn interrupt_was_typed(&mut self) -> bool {
-        while let Ok(received) = self.received.try_recv() {
-            self.noted(received);
+        while let Some(origin) = self.arrived.next() {
+            self.noted(&origin);
+        }
+        for origin in self.delivery.pending() {
+            self.noted(&origin);
         }
         self.typed_interrupt
     }
 
-    fn noted(&mut self, received: Received) -> Received {
+    fn noted(&mut self, origin: &Origin) -> Received {
+        let received = Received { signal: origin.signal, sender: sender(origin) };
         self.typed_interrupt |= received.is_typed() && received.signal == SIGINT;
         received
     }
@@ -108,8 +117,14 @@ pub(crate) fn die_of_interrupt() {
 
 /// The mask of ignored signals, where the system tells it without unsafe code.
 fn ignored_by_parent() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    parse_ignored(&status)
+    parse_ignored(&own_status().unwrap_or_default())
+}
+
+/// In one go: whoever does not know how long such a file is asks the kernel ten times.
+fn own_status() -> io::Result<String> {
+    let mut status = String::with_capacity(8 * 1024);
+    File::open("/proc/self/status")?.take(4 * 1024).read_to_string(&mut status)?;
+    Ok(status)
 }
 
 fn parse_ignored(status: &str) -> u64 {

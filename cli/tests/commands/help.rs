@@ -63,8 +63,15 @@ fn a_secret_is_never_taken_from_the_command_line() {
 
 #[test]
 fn the_version_is_the_package_s() {
-    let finished = Program::bare(&["--version"]).finish();
-    assert_eq!(finished.assert_code(0).stdout, concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n"));
+    for asked in ["--version", "-V"] {
+        let finished = Program::bare(&[asked]).finish();
+        assert_eq!(
+            finished.assert_code(0).stdout,
+            concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n")
+        );
+    }
+    Program::bare(&["--version", "--nonsense"]).finish().assert_code(0);
+    Program::bare(&["--nonsense", "--version"]).finish().assert_code(2);
 }
 
 #[test]
