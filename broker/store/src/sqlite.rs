@@ -9,17 +9,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
-use futures_util::future::BoxFuture;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqlitePool;
 
 use crate::{
     Applied, Beat, Created, Due, Guard, KeyGivenBack, Listing, Registering, Saved, Store, StoreError, Stored,
     StoredKey, StoredToken,
 };
 
+mod access;
 mod agents;
 mod auth_tokens;
+mod change;
 mod creating;
 mod due;
 mod faults;
@@ -37,6 +38,7 @@ mod writer;
 mod tests;
 
 pub use open::{OpenError, Place};
+pub(crate) use timeline::LastRow;
 
 use agents::Registrations;
 use same_file::SameFile;
@@ -61,33 +63,6 @@ impl Sqlite {
             registrations: Registrations::default(),
             file: opened.file,
         })
-    }
-
-    /// For what gives something: taking back goes on even in a file that nobody will find again.
-    fn still_there(&self) -> Result<(), StoreError> {
-        match &self.file {
-            Some(file) => file.check(),
-            None => Ok(()),
-        }
-    }
-
-    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        self.writer.write(work).await
-    }
-
-    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        match &self.readers {
-            Some(readers) => work(&mut *readers.acquire().await?).await,
-            None => self.writer.write(work).await,
-        }
     }
 }
 
@@ -115,7 +90,10 @@ impl Store for Sqlite {
         self.still_there()?;
         let Registering { registration, source, mode, token, now } = registering;
         let (id, source, token) = (registration.id.clone(), source.to_owned(), token.clone());
-        self.write(move |connection| Box::pin(agents::apply(connection, id, source, mode, token, now))).await
+        self.write(move |connection| {
+            Box::pin(agents::apply(connection, id, source, mode, token, now))
+        })
+        .await
     }
 
     async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
@@ -137,8 +115,9 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Option<Arc<Agent>>, StoreError> {
         let id = id.clone();
-        let row =
-            self.write(move |connection| Box::pin(agents::set_status(connection, id, status, now))).await?;
+        let row = self
+            .write(move |connection| Box::pin(agents::set_status(connection, id, status, now)))
+            .await?;
         row.map(|row| self.registrations.parsed(row)).transpose()
     }
 
@@ -157,12 +136,16 @@ impl Store for Sqlite {
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
         self.still_there()?;
         let new = new.clone();
-        self.write(move |connection| Box::pin(auth_tokens::rotate(connection, new, others_expire_at))).await
+        self.write(move |connection| {
+            Box::pin(auth_tokens::rotate(connection, new, others_expire_at))
+        })
+        .await
     }
 
     async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
         let (id, token_id) = (id.clone(), token_id.to_owned());
-        self.write(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id))).await
+        self.write(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id)))
+            .await
     }
 
     async fn create_grant(
@@ -173,12 +156,12 @@ impl Store for Sqlite {
     ) -> Result<Created, StoreError> {
         self.still_there()?;
         let (moved, replay) = (moved.clone(), replay.cloned());
-        self.write(move |connection| Box::pin(creating::create(connection, moved, lease, replay))).await
+        self.change(move |change| Box::pin(creating::create(change, moved, lease, replay))).await
     }
 
     async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
         let moved = moved.clone();
-        self.write(move |connection| Box::pin(creating::record(connection, moved))).await
+        self.change(move |change| Box::pin(creating::record(change, moved))).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -197,12 +180,12 @@ impl Store for Sqlite {
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
         let (seen, moved) = (saving::Seen::of(before, guard), moved.clone());
-        self.write(move |connection| Box::pin(saving::save(connection, seen, moved))).await
+        self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         let (id, events) = (id.clone(), events.to_vec());
-        self.write(move |connection| Box::pin(timeline::add(connection, id, events))).await
+        self.change(move |change| Box::pin(timeline::add(change, id, events))).await
     }
 
     async fn beat(
@@ -265,7 +248,9 @@ impl Store for Sqlite {
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
         // In small pieces, so that what is urgent gets in between.
         for what in forgetting::ALL {
-            while self.write(move |connection| Box::pin(forgetting::some(connection, what, now))).await?
+            while self
+                .write(move |connection| Box::pin(forgetting::some(connection, what, now)))
+                .await?
                 == forgetting::Left::Perhaps
             {}
         }
