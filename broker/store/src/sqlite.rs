@@ -22,6 +22,7 @@ mod agents;
 mod auth_tokens;
 mod change;
 mod creating;
+mod credentials;
 mod due;
 mod faults;
 mod forgetting;
@@ -41,6 +42,7 @@ pub use open::{OpenError, Place};
 pub(crate) use timeline::LastRow;
 
 use agents::Registrations;
+use credentials::Credentials;
 use same_file::SameFile;
 use writer::Writer;
 
@@ -50,6 +52,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Option<SqlitePool>,
     registrations: Registrations,
+    credentials: Credentials,
     file: Option<SameFile>,
 }
 
@@ -61,6 +64,7 @@ impl Sqlite {
             writer: Writer::start(opened.writer, opened.reopen),
             readers: opened.readers,
             registrations: Registrations::default(),
+            credentials: Credentials::default(),
             file: opened.file,
         })
     }
@@ -90,7 +94,7 @@ impl Store for Sqlite {
         self.still_there()?;
         let Registering { registration, source, mode, token, now } = registering;
         let (id, source, token) = (registration.id.clone(), source.to_owned(), token.clone());
-        self.write(move |connection| {
+        self.write_credentials(move |connection| {
             Box::pin(agents::apply(connection, id, source, mode, token, now))
         })
         .await
@@ -116,16 +120,23 @@ impl Store for Sqlite {
     ) -> Result<Option<Arc<Agent>>, StoreError> {
         let id = id.clone();
         let row = self
-            .write(move |connection| Box::pin(agents::set_status(connection, id, status, now)))
+            .write_credentials(move |connection| Box::pin(agents::set_status(connection, id, status, now)))
             .await?;
         row.map(|row| self.registrations.parsed(row)).transpose()
     }
 
     async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
+        let began = match self.credentials.known(token_id) {
+            Ok(known) => return Ok(Some(known)),
+            Err(began) => began,
+        };
         let token_id = token_id.to_owned();
         let found =
             self.read(move |connection| Box::pin(auth_tokens::with_agent(connection, token_id))).await?;
-        found.map(|(token, row)| Ok((token, self.registrations.parsed(row)?))).transpose()
+        let Some((token, row)) = found else { return Ok(None) };
+        let agent = self.registrations.parsed(row)?;
+        self.credentials.remember(began, &token, &agent);
+        Ok(Some((token, agent)))
     }
 
     async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
@@ -136,7 +147,7 @@ impl Store for Sqlite {
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
         self.still_there()?;
         let new = new.clone();
-        self.write(move |connection| {
+        self.write_credentials(move |connection| {
             Box::pin(auth_tokens::rotate(connection, new, others_expire_at))
         })
         .await
@@ -144,7 +155,7 @@ impl Store for Sqlite {
 
     async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
         let (id, token_id) = (id.clone(), token_id.to_owned());
-        self.write(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id)))
+        self.write_credentials(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id)))
             .await
     }
 
@@ -249,7 +260,7 @@ impl Store for Sqlite {
         // In small pieces, so that what is urgent gets in between.
         for what in forgetting::ALL {
             while self
-                .write(move |connection| Box::pin(forgetting::some(connection, what, now)))
+                .write_credentials(move |connection| Box::pin(forgetting::some(connection, what, now)))
                 .await?
                 == forgetting::Left::Perhaps
             {}

@@ -33,6 +33,22 @@ impl Sqlite {
         self.change(|change| Box::pin(async move { work(change.begin().await?).await })).await
     }
 
+    /// For a change of agents or tokens.
+    pub(super) async fn write_credentials<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+    {
+        let forget = self.credentials.forget_then();
+        let write = self.write(move |connection| {
+            Box::pin(async move {
+                let done = work(connection).await?;
+                Ok((done, forget))
+            })
+        });
+        write.await.map(|(done, _forget)| done)
+    }
+
     pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod alone;
+mod credentials;
 
 fn accepted(number: u64) -> Moved {
     let id = GrantId::from_random(number.to_be_bytes());
@@ -266,28 +267,4 @@ async fn a_million_grants_are_looked_through_by_index() {
         }
         assert!(!plan.iter().any(|line| line.contains("FOR ORDER BY")), "{query}: {plan:#?}");
     }
-}
-#[tokio::test]
-async fn a_registration_is_parsed_once() {
-    let (store, _folder) = in_file().await;
-    let source = "id = \"orders\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
-         [dangerous]\nallow_auth_token_only = true\n\
-         [boundary]\ntarget = \"token\"\npolicies = { \"orders-read\" = \"orders:read\" }\n";
-    let registration = domain::registration::parse(source).unwrap();
-    let (id, now) = (registration.id.clone(), Timestamp::from_secs(10));
-    let token = StoredToken {
-        id: "t1".to_owned(),
-        agent_id: id.clone(),
-        hash: "h".to_owned(),
-        created_at: now,
-        expires_at: None,
-    };
-    let mode = crate::ApplyMode::Replace;
-    let registering = Registering { registration: &registration, source, mode, token: &token, now };
-    store.apply_agent(registering).await.unwrap();
-    let (_, first) = store.credential("t1").await.unwrap().unwrap();
-    let (_, again) = store.credential("t1").await.unwrap().unwrap();
-    assert!(Arc::ptr_eq(&first, &again));
-    let off = store.set_agent_status(&id, AgentStatus::Disabled, now).await.unwrap().unwrap();
-    assert!(!Arc::ptr_eq(&first, &off));
 }
