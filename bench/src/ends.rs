@@ -22,16 +22,23 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
     wrapper_killed(scene, effort, report)
 }
 
-/// The broker's rows carry the time before they are committed. The wrapper ends when it has the broker's answer,
-/// which comes after the commit: its end is a bound for it.
+/// The broker's rows carry the time before they are committed. The wrapper says `✓ revoke` once it has the broker's
+/// answer that the grant is gone, and the broker answers after the commit: when that line is here, the commit is
+/// done. Beside the commit the bound has in it the answer's way to the wrapper, and the line's way to us.
 fn step_ends(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
     let this = std::env::current_exe()?.display().to_string();
     let runs = effort.pick(300, 3);
     let (mut decided, mut committed) = (Samples::default(), Samples::default());
     for run in 0..=runs {
-        let output = scene.run(&[&this, "step", "now"]).output()?;
-        let over = clock::wall();
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut wrapper = scene
+            .run(&[&this, "step", "now"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("the wrapper cannot be started")?;
+        let told = revoke_told(BufReader::new(wrapper.stderr.take().context("its errors")?))?;
+        let output = wrapper.wait_with_output()?;
+        ensure!(output.status.success(), "the wrapper has ended with {}", output.status);
         let said = String::from_utf8(output.stdout)?;
         let (grant, nanos) = said.trim().split_once(' ').context("a grant and a time")?;
         let exited = Duration::from_nanos(nanos.parse()?);
@@ -39,17 +46,31 @@ fn step_ends(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
         // The first one warms up.
         if run > 0 {
             decided.push(millis_between(exited, at(&timeline, EventKind::Revoke)?));
-            committed.push(millis_between(exited, over));
+            committed.push(millis_between(exited, told));
         }
     }
     figure(report, "step's last instruction to the REVOKE row's time, p99", 10.0, &decided);
     figure(
         report,
-        "the same to a bound for its commit (the wrapper has the answer and has ended), p99",
+        "the same to a bound for its commit (the wrapper has the answer and says so), p99",
         10.0,
         &committed,
     );
     Ok(())
+}
+
+/// When the wrapper has said that the grant is given back. Reads on to the end, so that nothing blocks it.
+fn revoke_told(lines: impl BufRead) -> Result<Duration> {
+    let (mut told, mut all) = (None, String::new());
+    for line in lines.lines() {
+        let (line, now) = (line?, clock::wall());
+        if told.is_none() && line.starts_with("✓ revoke") {
+            told = Some(now);
+        }
+        all.push_str(&line);
+        all.push('\n');
+    }
+    told.with_context(|| format!("expected a line `✓ revoke`, found {all}"))
 }
 
 fn wrapper_killed(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {

@@ -64,7 +64,7 @@ fn hash(row: &TimelineEvent) -> String {
         }
         fields.sort_keys();
     }
-    Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(value.to_string()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{Engine, Refusal};
 
 /// SHA-256 in hexadecimal: what is stored of a token.
 pub fn hash_of(token: &str) -> String {
-    Sha256::digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(token))
 }
 
 /// A new operator (or introspection) token: `cjop_` and 64 random hexadecimal digits.

@@ -7,8 +7,8 @@ use domain::grant::{Moved, Request, WrongState};
 use domain::{Agent, EndCause, Grant, Lease, NewEvent, Principal, State};
 use policy::{Asked, Permit};
 use protocol::{
-    Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret, Timestamp,
-    Trust,
+    Credentials, Decision, ElevateRequest, ErrorCode, EventKind, GrantId, IdempotencyKey, Provenance, Secret,
+    Timestamp, Trust,
 };
 use sha2::{Digest, Sha256};
 use store::{Created, Guard, Saved, Stored};
@@ -85,7 +85,9 @@ impl Engine {
         match self.store.create_grant(&given, lease, checked.principal.replay.as_ref()).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
-                self.answer(&stored, &permit, target.as_ref()).await
+                // Not looked at again: whatever took it back since has taken back its credentials as well.
+                let credentials = self.make_credentials(&stored, &permit, target.as_ref()).await?;
+                Ok(elevated(&stored, credentials))
             }
             Created::New(stored) => self.apply(stored, &permit, target.as_ref()).await,
             Created::Joined(stored) => self.join(stored, &permit, target.as_ref()).await,
@@ -315,19 +317,24 @@ impl Engine {
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
-        let credentials = target
-            .credentials(permit, &stored.grant, self.clock.now())
-            .await
-            .map_err(|error| target_failed(&error.what))?;
+        let credentials = self.make_credentials(stored, permit, target).await?;
         // Looked at after they were made: what takes the grant back from here on takes back these as well.
         let id = &stored.grant.id;
         let stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
         if !matches!(stored.grant.state, State::Active { .. }) {
             return Err(Refusal::grant_ended(stored.grant.end_reason()));
         }
-        let mut grant = view::grant(&stored);
-        grant.credentials = Some(credentials);
-        Ok(Elevated { grant })
+        Ok(elevated(&stored, credentials))
+    }
+
+    async fn make_credentials(
+        &self,
+        stored: &Stored,
+        permit: &Permit,
+        target: &dyn Target,
+    ) -> Result<Credentials, Refusal> {
+        let made = target.credentials(permit, &stored.grant, self.clock.now()).await;
+        made.map_err(|error| target_failed(&error.what))
     }
 
     async fn undo_failed_apply(&self, stored: Stored, what: &str) -> Refusal {
@@ -343,6 +350,12 @@ impl Engine {
 
 fn target_failed(what: &str) -> Refusal {
     Refusal::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
+}
+
+fn elevated(stored: &Stored, credentials: Credentials) -> Elevated {
+    let mut grant = view::grant(stored);
+    grant.credentials = Some(credentials);
+    Elevated { grant }
 }
 
 fn policy_of_disabled(agent: &Agent) -> Refusal {
@@ -382,5 +395,5 @@ fn request_hash(request: &ElevateRequest) -> String {
     for policy in &request.policies {
         part(policy.as_str());
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hasher.finalize())
 }

@@ -42,6 +42,9 @@ pub struct Stored {
     pub lease: Option<Lease>,
     /// Grows with every change; a change is made only to the version that was read (the fencing number).
     pub version: i64,
+    /// The last row of its timeline, if whoever read it has looked: a change writes behind it without a look of
+    /// its own.
+    pub(crate) last_row: Option<sqlite::LastRow>,
 }
 
 /// What became of a request to create a grant.

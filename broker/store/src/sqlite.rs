@@ -9,18 +9,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
-use futures_util::future::BoxFuture;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::SqlitePool;
 
 use crate::{
     Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
     Stored, StoredKey, StoredToken, Then, Whose,
 };
 
+mod access;
 mod agents;
 mod auth_tokens;
+mod change;
 mod creating;
+mod credentials;
 mod due;
 mod faults;
 mod forgetting;
@@ -38,8 +40,10 @@ mod writer;
 mod tests;
 
 pub use open::{OpenError, Place};
+pub(crate) use timeline::LastRow;
 
 use agents::Registrations;
+use credentials::Credentials;
 use same_file::SameFile;
 use writer::Writer;
 
@@ -49,6 +53,7 @@ pub struct Sqlite {
     writer: Writer,
     readers: Option<SqlitePool>,
     registrations: Registrations,
+    credentials: Credentials,
     file: Option<SameFile>,
 }
 
@@ -60,35 +65,9 @@ impl Sqlite {
             writer: Writer::start(opened.writer, opened.reopen),
             readers: opened.readers,
             registrations: Registrations::default(),
+            credentials: Credentials::default(),
             file: opened.file,
         })
-    }
-
-    /// For what gives something: taking back goes on even in a file that nobody will find again.
-    fn still_there(&self) -> Result<(), StoreError> {
-        match &self.file {
-            Some(file) => file.check(),
-            None => Ok(()),
-        }
-    }
-
-    async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        self.writer.write(work).await
-    }
-
-    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
-    {
-        match &self.readers {
-            Some(readers) => work(&mut *readers.acquire().await?).await,
-            None => self.writer.write(work).await,
-        }
     }
 }
 
@@ -116,7 +95,10 @@ impl Store for Sqlite {
         self.still_there()?;
         let Registering { registration, source, mode, token, now } = registering;
         let (id, source, token) = (registration.id.clone(), source.to_owned(), token.clone());
-        self.write(move |connection| Box::pin(agents::apply(connection, id, source, mode, token, now))).await
+        self.write_credentials(move |connection| {
+            Box::pin(agents::apply(connection, id, source, mode, token, now))
+        })
+        .await
     }
 
     async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
@@ -138,16 +120,24 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Option<Arc<Agent>>, StoreError> {
         let id = id.clone();
-        let row =
-            self.write(move |connection| Box::pin(agents::set_status(connection, id, status, now))).await?;
+        let row = self
+            .write_credentials(move |connection| Box::pin(agents::set_status(connection, id, status, now)))
+            .await?;
         row.map(|row| self.registrations.parsed(row)).transpose()
     }
 
     async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
+        let began = match self.credentials.known(token_id) {
+            Ok(known) => return Ok(Some(known)),
+            Err(began) => began,
+        };
         let token_id = token_id.to_owned();
         let found =
             self.read(move |connection| Box::pin(auth_tokens::with_agent(connection, token_id))).await?;
-        found.map(|(token, row)| Ok((token, self.registrations.parsed(row)?))).transpose()
+        let Some((token, row)) = found else { return Ok(None) };
+        let agent = self.registrations.parsed(row)?;
+        self.credentials.remember(began, &token, &agent);
+        Ok(Some((token, agent)))
     }
 
     async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
@@ -158,12 +148,16 @@ impl Store for Sqlite {
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
         self.still_there()?;
         let new = new.clone();
-        self.write(move |connection| Box::pin(auth_tokens::rotate(connection, new, others_expire_at))).await
+        self.write_credentials(move |connection| {
+            Box::pin(auth_tokens::rotate(connection, new, others_expire_at))
+        })
+        .await
     }
 
     async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
         let (id, token_id) = (id.clone(), token_id.to_owned());
-        self.write(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id))).await
+        self.write_credentials(move |connection| Box::pin(auth_tokens::remove(connection, id, token_id)))
+            .await
     }
 
     async fn create_grant(
@@ -174,12 +168,12 @@ impl Store for Sqlite {
     ) -> Result<Created, StoreError> {
         self.still_there()?;
         let (moved, replay) = (moved.clone(), replay.cloned());
-        self.write(move |connection| Box::pin(creating::create(connection, moved, lease, replay))).await
+        self.change(move |change| Box::pin(creating::create(change, moved, lease, replay))).await
     }
 
     async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
         let moved = moved.clone();
-        self.write(move |connection| Box::pin(creating::record(connection, moved))).await
+        self.change(move |change| Box::pin(creating::record(change, moved))).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -198,12 +192,12 @@ impl Store for Sqlite {
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
         let (seen, moved) = (saving::Seen::of(before, guard), moved.clone());
-        self.write(move |connection| Box::pin(saving::save(connection, seen, moved))).await
+        self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         let (id, events) = (id.clone(), events.to_vec());
-        self.write(move |connection| Box::pin(timeline::add(connection, id, events))).await
+        self.change(move |change| Box::pin(timeline::add(change, id, events))).await
     }
 
     async fn beat(
@@ -286,7 +280,9 @@ impl Store for Sqlite {
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
         // In small pieces, so that what is urgent gets in between.
         for what in forgetting::ALL {
-            while self.write(move |connection| Box::pin(forgetting::some(connection, what, now))).await?
+            while self
+                .write_credentials(move |connection| Box::pin(forgetting::some(connection, what, now)))
+                .await?
                 == forgetting::Left::Perhaps
             {}
         }

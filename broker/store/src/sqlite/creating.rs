@@ -5,30 +5,27 @@ use domain::{AgentStatus, Grant, Lease, ReplayGuard, State};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{faults::corrupt, grants, saving, shared, timeline};
+use super::change::{Change, IF_THE_LAST_DID};
+use super::timeline::{self, LastRow};
+use super::{faults::corrupt, grants, saving, shared};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
-/// All that decides about a request, in one look.
-pub(super) const KNOWN: &str =
-    "SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ?1 AND idem_key = ?2) AS given_back,
-                (SELECT bound_to FROM used_tokens WHERE token_hash = ?3) AS bound_to,
-                (SELECT status FROM agents WHERE id = ?1) AS agent_status,
-                body, version, beat_every, last_beat
-         FROM (SELECT 1) LEFT JOIN grants ON agent_id = ?1 AND idem_key = ?2";
+// A request is looked at and its grant is written in one text: whether it may have one is decided twice, by the
+// statements for what is written, and here for what is answered.
 
 pub(super) async fn create(
-    connection: &mut SqliteConnection,
+    mut change: Change<'_>,
     moved: Moved,
     lease: Option<Lease>,
     replay: Option<ReplayGuard>,
 ) -> Result<Created, StoreError> {
     let grant = &moved.grant;
-    let known = sqlx::query(KNOWN)
-        .bind(grant.agent_id.as_str())
-        .bind(grant.key.as_ref().map(IdempotencyKey::as_str))
-        .bind(replay.as_ref().map(|guard| &guard.token_hash))
-        .fetch_one(&mut *connection)
-        .await?;
+    let used = replay.map(|guard| Use { bound_to: binding(&guard, grant), guard });
+    let mut text = change.text();
+    push_known(&mut text, grant, used.as_ref());
+    let last_row = push_grant(&mut text, &moved, lease, used.as_ref())?;
+    let rows = change.run_last(text).await?;
+    let known = rows.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
         return Ok(Created::AgentDisabled);
     }
@@ -36,28 +33,21 @@ pub(super) async fn create(
         return Ok(Created::Cancelled);
     }
     if known.try_get::<Option<&str>, _>("body")?.is_some() {
-        let existing = grants::read(&known)?;
+        let existing = grants::read_with_last_row(known)?;
         let same = existing.grant.request_hash == grant.request_hash;
         return Ok(if same { Created::Joined(existing) } else { Created::KeyConflict });
     }
-    let mut query = QueryBuilder::new("");
-    if let Some(guard) = replay {
-        let binding = binding(&guard, grant);
-        match known.try_get::<Option<&str>, _>("bound_to")? {
-            Some(bound_to) if bound_to == binding => {}
-            Some(_) => return Ok(Created::Replayed),
-            None => push_use(&mut query, guard, binding),
-        }
+    let bound_to = known.try_get::<Option<&str>, _>("bound_to")?;
+    if bound_to.is_some_and(|bound_to| used.as_ref().is_some_and(|used| used.bound_to != bound_to)) {
+        return Ok(Created::Replayed);
     }
-    push_grant(&mut query, &moved, lease)?;
-    query.build().execute(connection).await?;
-    Ok(Created::New(Stored { grant: moved.grant, lease, version: 1 }))
+    Ok(Created::New(Stored { grant: moved.grant, lease, version: 1, last_row }))
 }
 
-pub(super) async fn record(connection: &mut SqliteConnection, moved: Moved) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::new("");
-    push_grant(&mut query, &moved, None)?;
-    query.build().execute(connection).await?;
+pub(super) async fn record(mut change: Change<'_>, moved: Moved) -> Result<(), StoreError> {
+    let mut text = change.text();
+    push_grant(&mut text, &moved, None, None)?;
+    change.run_last(text).await?;
     Ok(())
 }
 
@@ -93,45 +83,81 @@ fn binding(guard: &ReplayGuard, grant: &Grant) -> String {
     }
 }
 
-// All that is written for one request is one text of several statements: handing a text to the connection's
-// thread and waiting for it costs more than what the statements do.
-
-fn push_use(query: &mut QueryBuilder<Sqlite>, guard: ReplayGuard, binding: String) {
-    query.push("INSERT INTO used_tokens ");
-    query.push_values([guard], |mut row, guard| {
-        row.push_bind(guard.token_hash).push_bind(binding.clone()).push_bind(guard.forget_after.as_millis());
-    });
-    query.push("; ");
+/// The use of a token, and for what.
+pub(super) struct Use {
+    guard: ReplayGuard,
+    bound_to: String,
 }
 
+/// All that decides about a request, in one look.
+pub(super) fn push_known(text: &mut QueryBuilder<Sqlite>, grant: &Grant, used: Option<&Use>) {
+    let (agent, key) = (grant.agent_id.to_string(), grant.key.as_ref().map(ToString::to_string));
+    text.push("SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ").push_bind(agent.clone());
+    text.push(" AND idem_key = ").push_bind(key.clone());
+    text.push(") AS given_back, (SELECT bound_to FROM used_tokens WHERE token_hash = ");
+    text.push_bind(used.map(|used| used.guard.token_hash.clone()));
+    text.push(") AS bound_to, (SELECT status FROM agents WHERE id = ").push_bind(agent.clone());
+    text.push(
+        ") AS agent_status, body, version, beat_every, last_beat,
+             (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
+             (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
+         FROM (SELECT 1) LEFT JOIN grants ON agent_id = ",
+    );
+    text.push_bind(agent).push(" AND idem_key = ").push_bind(key).push("; ");
+}
+
+/// For a grant that was refused there is nothing to ask; it has no key.
 fn push_grant(
-    query: &mut QueryBuilder<Sqlite>,
+    text: &mut QueryBuilder<Sqlite>,
     moved: &Moved,
     lease: Option<Lease>,
-) -> Result<(), StoreError> {
+    used: Option<&Use>,
+) -> Result<Option<LastRow>, StoreError> {
     let grant = &moved.grant;
     let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
-    query.push(
+    text.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                             silent_at, version, body) ",
+                             silent_at, version, body) SELECT ",
     );
-    query.push_values([body], |mut row, body| {
-        row.push_bind(grant.id.to_string())
-            .push_bind(grant.agent_id.to_string())
-            .push_bind(grant.key.as_ref().map(ToString::to_string))
-            .push_bind(grant.status().as_str())
-            .push_bind(grant.requested_at.as_millis())
-            .push_bind(grant.due_at().map(Timestamp::as_millis))
-            .push_bind(lease.as_ref().map(grants::beat_every))
-            .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
-            .push_bind(silent_at(grant, lease))
-            .push_bind(1_i64)
-            .push_bind(body);
-    });
-    query.push("; ");
-    push_intents(query, grant);
-    shared::push_needs(query, grant);
-    timeline::push(query, &grant.id, None, &moved.events)
+    text.separated(", ")
+        .push_bind(grant.id.to_string())
+        .push_bind(grant.agent_id.to_string())
+        .push_bind(grant.key.as_ref().map(ToString::to_string))
+        .push_bind(grant.status().as_str())
+        .push_bind(grant.requested_at.as_millis())
+        .push_bind(grant.due_at().map(Timestamp::as_millis))
+        .push_bind(lease.as_ref().map(grants::beat_every))
+        .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
+        .push_bind(silent_at(grant, lease))
+        .push_bind(1_i64)
+        .push_bind(body);
+    text.push(" WHERE true");
+    if let Some(key) = &grant.key {
+        let (agent, key) = (grant.agent_id.to_string(), key.to_string());
+        text.push(" AND NOT EXISTS (SELECT 1 FROM agents WHERE id = ").push_bind(agent.clone());
+        text.push(" AND status = ").push_bind(AgentStatus::Disabled.as_str());
+        text.push(") AND NOT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ");
+        text.push_bind(agent.clone()).push(" AND idem_key = ").push_bind(key.clone());
+        text.push(") AND NOT EXISTS (SELECT 1 FROM grants WHERE agent_id = ").push_bind(agent);
+        text.push(" AND idem_key = ").push_bind(key).push(")");
+    }
+    if let Some(used) = used {
+        text.push(" AND NOT EXISTS (SELECT 1 FROM used_tokens WHERE token_hash = ");
+        text.push_bind(used.guard.token_hash.clone());
+        text.push(" AND bound_to <> ").push_bind(used.bound_to.clone()).push(")");
+    }
+    text.push("; ");
+    let last_row = timeline::push(text, &grant.id, IF_THE_LAST_DID, None, &moved.events)?;
+    push_intents(text, grant, IF_THE_LAST_DID);
+    shared::push_needs(text, grant, IF_THE_LAST_DID);
+    // At the end, because it may be there already.
+    if let Some(used) = used {
+        text.push("INSERT INTO used_tokens SELECT ").push_bind(used.guard.token_hash.clone());
+        text.push(", ").push_bind(used.bound_to.clone());
+        text.push(", ").push_bind(used.guard.forget_after.as_millis());
+        text.push(" WHERE true").push(IF_THE_LAST_DID).push(" ON CONFLICT DO NOTHING; ");
+    }
+    Ok(last_row)
 }
 
 /// Only an active grant needs its holder.
@@ -140,22 +166,19 @@ fn silent_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
     lease.filter(|_| active).map(|lease| lease.silent_at().as_millis())
 }
 
-/// One for each step; those that are there already stay as they are.
-pub(super) fn push_intents(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
+/// One for each step, if something more is so; those that are there already stay as they are.
+pub(super) fn push_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant, and: &str) {
     if grant.steps.is_empty() {
         return;
     }
     let closed_at = saving::intents_closed_at(&grant.state).map(Timestamp::as_millis);
-    query.push("INSERT OR IGNORE INTO intents (grant_n, step, action, object, opened_at, closed_at) ");
-    query.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
-        row.push("(SELECT n FROM grants WHERE id = ")
-            .push_bind_unseparated(grant.id.to_string())
-            .push_unseparated(")")
-            .push_bind(number)
+    text.push("INSERT OR IGNORE INTO intents (grant_n, step, action, object, opened_at, closed_at) SELECT n, new.* FROM grants, (");
+    text.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
+        row.push_bind(number)
             .push_bind(step.action.clone())
             .push_bind(step.object.clone())
             .push_bind(grant.requested_at.as_millis())
             .push_bind(closed_at);
     });
-    query.push("; ");
+    text.push(") AS new WHERE id = ").push_bind(grant.id.to_string()).push(and).push("; ");
 }

@@ -8,13 +8,31 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::faults::corrupt;
+use super::timeline::LastRow;
 use crate::{StoreError, Stored};
+
+// Who reads a grant is about to change it: with its last row at hand that is one text and not two.
+
+const BY_ID: &str = "SELECT body, version, beat_every, last_beat,
+            (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
+            (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
+     FROM grants WHERE id = ?1";
+
+pub(super) const BY_KEY: &str = "SELECT body, version, beat_every, last_beat,
+            (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
+            (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
+     FROM grants WHERE agent_id = ?1 AND idem_key = ?2";
 
 /// From a row with `body`, `version`, `beat_every` and `last_beat`.
 pub(super) fn read(row: &SqliteRow) -> Result<Stored, StoreError> {
     let body: &str = row.try_get("body")?;
     let grant: Grant = serde_json::from_str(body).map_err(|error| corrupt("a grant", error))?;
-    Ok(Stored { grant, lease: lease(row)?, version: row.try_get("version")? })
+    Ok(Stored { grant, lease: lease(row)?, version: row.try_get("version")?, last_row: None })
+}
+
+/// From a row that has `seq` and `hash` of the last row too.
+pub(super) fn read_with_last_row(row: &SqliteRow) -> Result<Stored, StoreError> {
+    Ok(Stored { last_row: LastRow::read(row)?, ..read(row)? })
 }
 
 pub(super) fn lease(row: &SqliteRow) -> Result<Option<Lease>, StoreError> {
@@ -35,15 +53,9 @@ pub(super) async fn find(
     connection: &mut SqliteConnection,
     id: GrantId,
 ) -> Result<Option<Stored>, StoreError> {
-    let row = sqlx::query("SELECT body, version, beat_every, last_beat FROM grants WHERE id = ?1")
-        .bind(id.as_str())
-        .fetch_optional(connection)
-        .await?;
-    row.as_ref().map(read).transpose()
+    let row = sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(connection).await?;
+    row.as_ref().map(read_with_last_row).transpose()
 }
-
-pub(super) const BY_KEY: &str =
-    "SELECT body, version, beat_every, last_beat FROM grants WHERE agent_id = ?1 AND idem_key = ?2";
 
 pub(super) async fn find_by_key(
     connection: &mut SqliteConnection,
@@ -51,5 +63,5 @@ pub(super) async fn find_by_key(
     key: IdempotencyKey,
 ) -> Result<Option<Stored>, StoreError> {
     let row = sqlx::query(BY_KEY).bind(agent.as_str()).bind(key.as_str()).fetch_optional(connection).await?;
-    row.as_ref().map(read).transpose()
+    row.as_ref().map(read_with_last_row).transpose()
 }

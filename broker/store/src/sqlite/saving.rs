@@ -1,11 +1,14 @@
 //! How does a grant change, and only from the state that was looked at?
 
 use domain::grant::Moved;
-use domain::{Lease, State};
+use domain::{Grant, Lease, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::{creating, faults::corrupt, grants, shared, timeline};
+use super::change::{Change, IF_THE_LAST_DID};
+use super::timeline::{self, LastRow};
+use super::{creating, faults::corrupt, grants, shared};
 use crate::{Beat, Guard, Saved, StoreError, Stored};
 
 /// What must still be so for the change to be made.
@@ -14,6 +17,7 @@ pub(super) struct Seen {
     id: GrantId,
     version: i64,
     last_beat: Option<Timestamp>,
+    last_row: Option<LastRow>,
 }
 
 impl Seen {
@@ -22,49 +26,81 @@ impl Seen {
             Guard::Version => None,
             Guard::VersionAndSilence => before.lease.map(|lease| lease.last_beat),
         };
-        Self { id: before.grant.id.clone(), version: before.version, last_beat }
+        Self {
+            id: before.grant.id.clone(),
+            version: before.version,
+            last_beat,
+            last_row: before.last_row.clone(),
+        }
     }
 }
 
-pub(super) async fn save(
-    connection: &mut SqliteConnection,
-    seen: Seen,
-    moved: Moved,
-) -> Result<Saved, StoreError> {
-    let grant = moved.grant;
-    let body = serde_json::to_string(&grant).map_err(|error| corrupt("a grant to be stored", error))?;
-    // The lease's columns are not the caller's to write: a beat may have come since it read them.
-    let changed = sqlx::query(
-        "UPDATE grants SET status = ?1, due_at = ?2, body = ?3, version = version + 1, claimed_until = NULL,
-                silent_at = CASE WHEN ?1 = ?4 THEN last_beat + beat_every * ?5 END
-         WHERE id = ?6 AND version = ?7 AND (?8 IS NULL OR last_beat = ?8)
-         RETURNING n, version, beat_every, last_beat,
-                (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
-                (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash",
-    )
-    .bind(grant.status().as_str())
-    .bind(grant.due_at().map(Timestamp::as_millis))
-    .bind(body)
-    .bind(GrantStatus::Active.as_str())
-    .bind(Lease::MISSED)
-    .bind(seen.id.as_str())
-    .bind(seen.version)
-    .bind(seen.last_beat.map(Timestamp::as_millis))
-    .fetch_all(&mut *connection)
-    .await?;
+pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Result<Saved, StoreError> {
+    let Moved { grant, events } = moved;
+    let may_have_more_steps = matches!(grant.state, State::Applying { .. });
+    if let Some(last) = seen.last_row.as_ref().filter(|_| !may_have_more_steps) {
+        // The usual case in one text: nobody has written to the timeline since it was read.
+        let mut text = change.text();
+        push_update(&mut text, &seen, &grant)?;
+        text.push(" AND (SELECT max(seq) FROM events WHERE grant_n = n) = ").push_bind(last.seq);
+        text.push(RETURNING);
+        let last_row = timeline::push(&mut text, &grant.id, IF_THE_LAST_DID, Some(last.clone()), &events)?;
+        push_closing_of_intents(&mut text, &grant);
+        if let Some(row) = change.run_last(text).await?.first() {
+            return Ok(Saved::Done(stored(row, grant, last_row)?));
+        }
+    }
+    let mut text = change.text();
+    push_update(&mut text, &seen, &grant)?;
+    text.push(RETURNING);
+    let changed = change.run(text).await?;
     let Some(row) = changed.first() else { return Ok(Saved::Conflict) };
-    let mut query = QueryBuilder::<Sqlite>::new("");
-    timeline::push(&mut query, &grant.id, timeline::last_of(row)?, &moved.events)?;
-    if let State::Applying { .. } = grant.state {
-        creating::push_intents(&mut query, &grant);
-        shared::push_needs(&mut query, &grant);
+    let mut text = change.text();
+    let last_row = timeline::push(&mut text, &grant.id, "", LastRow::read(row)?, &events)?;
+    if may_have_more_steps {
+        creating::push_intents(&mut text, &grant, "");
+        shared::push_needs(&mut text, &grant, "");
     }
+    push_closing_of_intents(&mut text, &grant);
+    let stored = stored(row, grant, last_row)?;
+    change.run_last(text).await?;
+    Ok(Saved::Done(stored))
+}
+
+/// With the last row as it was before this change.
+const RETURNING: &str = " RETURNING version, beat_every, last_beat,
+            (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
+            (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash; ";
+
+fn push_update(text: &mut QueryBuilder<Sqlite>, seen: &Seen, grant: &Grant) -> Result<(), StoreError> {
+    let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
+    text.push("UPDATE grants SET version = version + 1, claimed_until = NULL, status = ");
+    text.push_bind(grant.status().as_str());
+    text.push(", due_at = ").push_bind(grant.due_at().map(Timestamp::as_millis));
+    text.push(", body = ").push_bind(body);
+    // The lease's columns are not the caller's to write: a beat may have come since it read them.
+    match grant.status() == GrantStatus::Active {
+        true => text.push(", silent_at = last_beat + beat_every * ").push_bind(Lease::MISSED),
+        false => text.push(", silent_at = NULL"),
+    };
+    text.push(" WHERE id = ").push_bind(seen.id.to_string());
+    text.push(" AND version = ").push_bind(seen.version);
+    if let Some(last_beat) = seen.last_beat {
+        text.push(" AND last_beat = ").push_bind(last_beat.as_millis());
+    }
+    Ok(())
+}
+
+fn push_closing_of_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant) {
     if let Some(at) = intents_closed_at(&grant.state) {
-        query.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
-        query.push(" WHERE closed_at IS NULL AND grant_n = ").push_bind(row.try_get::<i64, _>("n")?);
+        text.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
+        text.push(" WHERE closed_at IS NULL AND grant_n = (SELECT n FROM grants WHERE id = ");
+        text.push_bind(grant.id.to_string()).push(")").push(IF_THE_LAST_DID).push("; ");
     }
-    query.build().execute(connection).await?;
-    Ok(Saved::Done(Stored { lease: grants::lease(row)?, version: row.try_get("version")?, grant }))
+}
+
+fn stored(row: &SqliteRow, grant: Grant, last_row: Option<LastRow>) -> Result<Stored, StoreError> {
+    Ok(Stored { lease: grants::lease(row)?, version: row.try_get("version")?, grant, last_row })
 }
 
 /// The change that is told of here is done, or undone.

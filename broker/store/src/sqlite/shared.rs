@@ -7,21 +7,19 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::faults::corrupt;
 use crate::{Hold, StoreError, Then, Whose};
 
-/// Adds the statement that writes down which shared objects a grant needs; nothing if there are none.
-pub(super) fn push_needs(query: &mut QueryBuilder<Sqlite>, grant: &Grant) {
+/// Adds the statement that writes down which shared objects a grant needs, if something more is so; nothing if there
+/// are none.
+pub(super) fn push_needs(text: &mut QueryBuilder<Sqlite>, grant: &Grant, and: &str) {
     let objects: Vec<&str> =
         grant.steps.iter().filter(|step| step.shared).map(|step| step.object.as_str()).collect();
     if objects.is_empty() {
         return;
     }
-    query.push("INSERT OR IGNORE INTO needs (object, grant_n) ");
-    query.push_values(objects, |mut row, object| {
-        row.push_bind(object.to_owned())
-            .push("(SELECT n FROM grants WHERE id = ")
-            .push_bind_unseparated(grant.id.to_string())
-            .push_unseparated(")");
+    text.push("INSERT OR IGNORE INTO needs (grant_n, object) SELECT n, new.* FROM grants, (");
+    text.push_values(objects, |mut row, object| {
+        row.push_bind(object.to_owned());
     });
-    query.push("; ");
+    text.push(") AS new WHERE id = ").push_bind(grant.id.to_string()).push(and).push("; ");
 }
 
 pub(super) async fn hold(

@@ -5,10 +5,13 @@ use domain::{EndCause, Grant, Step, TargetKind};
 use futures_util::future::join_all;
 use protocol::{EnforcedBy, Provenance};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, QueryBuilder, Row};
 use tempfile::TempDir;
 
 use super::*;
+
+mod alone;
+mod credentials;
 
 fn accepted(number: u64) -> Moved {
     let id = GrantId::from_random(number.to_be_bytes());
@@ -232,6 +235,8 @@ async fn a_million_grants_are_looked_through_by_index() {
         listing::query(&Listing { live, agent, after, limit: 10 }).into_string()
     };
     let some = || Some(accepted(1).grant.id);
+    let mut known = QueryBuilder::new("");
+    creating::push_known(&mut known, &accepted(1).grant, None);
     let by_row = "SEARCH grants USING INTEGER PRIMARY KEY (rowid<?)";
     let of_agent = "SEARCH grants USING INDEX grants_of_agent ";
     let of_life = "SEARCH grants USING INDEX grants_of_life ";
@@ -249,7 +254,7 @@ async fn a_million_grants_are_looked_through_by_index() {
             grants::BY_KEY.to_owned(),
             vec!["SEARCH grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"],
         ),
-        (creating::KNOWN.to_owned(), vec!["grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"]),
+        (known.into_string(), vec!["grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"]),
         (
             due::CLAIM.to_owned(),
             vec![
@@ -267,29 +272,4 @@ async fn a_million_grants_are_looked_through_by_index() {
         }
         assert!(!plan.iter().any(|line| line.contains("FOR ORDER BY")), "{query}: {plan:#?}");
     }
-}
-
-#[tokio::test]
-async fn a_registration_is_parsed_once() {
-    let (store, _folder) = in_file().await;
-    let source = "id = \"orders\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
-         [dangerous]\nallow_auth_token_only = true\n\
-         [boundary]\ntarget = \"token\"\npolicies = { \"orders-read\" = \"orders:read\" }\n";
-    let registration = domain::registration::parse(source).unwrap();
-    let (id, now) = (registration.id.clone(), Timestamp::from_secs(10));
-    let token = StoredToken {
-        id: "t1".to_owned(),
-        agent_id: id.clone(),
-        hash: "h".to_owned(),
-        created_at: now,
-        expires_at: None,
-    };
-    let mode = crate::ApplyMode::Replace;
-    let registering = Registering { registration: &registration, source, mode, token: &token, now };
-    store.apply_agent(registering).await.unwrap();
-    let (_, first) = store.credential("t1").await.unwrap().unwrap();
-    let (_, again) = store.credential("t1").await.unwrap().unwrap();
-    assert!(Arc::ptr_eq(&first, &again));
-    let off = store.set_agent_status(&id, AgentStatus::Disabled, now).await.unwrap().unwrap();
-    assert!(!Arc::ptr_eq(&first, &off));
 }

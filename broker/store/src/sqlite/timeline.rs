@@ -5,70 +5,82 @@ use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use super::change::Change;
 use super::faults::corrupt;
 use crate::StoreError;
 
-/// SQLite takes 32766 values in one statement, and a row has nine.
+/// SQLite takes 32766 values in one statement, and a row has eight.
 const ROWS: usize = 1000;
 
-/// Adds the statement that writes rows behind the last one; nothing if there are none.
+/// What the chain goes on from: the last row that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastRow {
+    pub(super) seq: u32,
+    pub(super) hash: String,
+}
+
+impl LastRow {
+    /// From a row with `seq` and `hash`. None for a grant without rows.
+    pub(super) fn read(row: &SqliteRow) -> Result<Option<Self>, StoreError> {
+        let seq: Option<u32> = row.try_get("seq")?;
+        let hash: Option<String> = row.try_get("hash")?;
+        Ok(seq.zip(hash).map(|(seq, hash)| Self { seq, hash }))
+    }
+}
+
+/// Adds the statement that writes rows behind the last one; nothing if there are none. They are written if the
+/// grant is there `and` something more is so. Gives the row that is the last one then.
 pub(super) fn push(
     query: &mut QueryBuilder<Sqlite>,
     grant: &GrantId,
-    last: Option<(u32, &str)>,
+    and: &str,
+    last: Option<LastRow>,
     events: &[NewEvent],
-) -> Result<(), StoreError> {
-    for rows in audit::chain(grant, last, events).chunks(ROWS) {
-        let data = rows
-            .iter()
-            .map(|row| {
-                serde_json::to_string(&row.data).map_err(|error| corrupt("an event to be stored", error))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        query.push("INSERT INTO events ");
-        query.push_values(rows.iter().zip(data), |mut values, (row, data)| {
+) -> Result<Option<LastRow>, StoreError> {
+    let before = last.as_ref().map(|last| (last.seq, last.hash.as_str()));
+    let rows = audit::chain(grant, before, events);
+    let now_last = rows.last().map(|row| LastRow { seq: row.seq, hash: row.hash.clone() });
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let piece = rows.by_ref().take(ROWS).map(|row| {
+            let data = serde_json::to_string(&row.data);
+            Ok((data.map_err(|error| corrupt("an event to be stored", error))?, row))
+        });
+        let piece = piece.collect::<Result<Vec<_>, StoreError>>()?;
+        query.push("INSERT INTO events SELECT n, new.* FROM grants, (");
+        query.push_values(piece, |mut values, (data, row)| {
             values
-                .push("(SELECT n FROM grants WHERE id = ")
-                .push_bind_unseparated(grant.to_string())
-                .push_unseparated(")")
                 .push_bind(row.seq)
                 .push_bind(row.at.as_millis())
                 .push_bind(row.kind.as_str())
                 .push_bind(row.source.as_str())
-                .push_bind(row.text.clone())
+                .push_bind(row.text)
                 .push_bind(data)
-                .push_bind(row.prev_hash.clone())
-                .push_bind(row.hash.clone());
+                .push_bind(row.prev_hash)
+                .push_bind(row.hash);
         });
-        query.push("; ");
+        query.push(") AS new WHERE id = ").push_bind(grant.to_string());
+        query.push(and).push("; ");
     }
-    Ok(())
+    Ok(now_last.or(last))
 }
 
 pub(super) async fn add(
-    connection: &mut SqliteConnection,
+    mut change: Change<'_>,
     grant: GrantId,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
-    let last = sqlx::query(
-        "SELECT seq, hash FROM grants LEFT JOIN events ON grant_n = n
-         WHERE id = ?1 ORDER BY seq DESC LIMIT 1",
-    )
-    .bind(grant.as_str())
-    .fetch_optional(&mut *connection)
-    .await?
-    .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
-    let mut query = QueryBuilder::new("");
-    push(&mut query, &grant, last_of(&last)?, &events)?;
-    query.build().execute(connection).await?;
+    let mut query = change.text();
+    query.push("SELECT seq, hash FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
+    let found = change.run(query).await?;
+    let row = found
+        .first()
+        .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
+    let mut query = change.text();
+    push(&mut query, &grant, "", LastRow::read(row)?, &events)?;
+    change.run_last(query).await?;
     Ok(())
-}
-
-/// Number and hash of the last row, from a row with `seq` and `hash`.
-pub(super) fn last_of(row: &SqliteRow) -> Result<Option<(u32, &str)>, StoreError> {
-    let seq: Option<u32> = row.try_get("seq")?;
-    let hash: Option<&str> = row.try_get("hash")?;
-    Ok(seq.zip(hash))
 }
 
 pub(super) async fn read(

@@ -1,8 +1,8 @@
 //! How do many small changes share one trip to the disk?
 //!
 //! One task owns the only connection that writes. It takes the jobs that are waiting, runs them in one
-//! transaction, each under a savepoint of its own, commits, and only then answers. A job that fails undoes
-//! itself and nothing else; if the commit fails, every job of the batch has failed.
+//! transaction, each under a savepoint of its own if there are several, commits, and only then answers. A job
+//! that fails undoes itself and nothing else; if the commit fails, every job of the batch has failed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::change::{Change, Frame, Stage};
 use crate::StoreError;
 
 /// More would not make a commit cheaper for each, and would let the first wait for the last.
@@ -60,7 +61,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
+        F: for<'c> FnOnce(Change<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
         let job = Task { work: Some(work), outcome: None, caller };
@@ -69,15 +70,13 @@ impl Writer {
     }
 }
 
-/// Whether a job's changes are to be kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Keep,
-    Undo,
-}
-
 trait Job: Send {
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Verdict>;
+    /// Makes the change and closes it, or undoes it. An error means that the whole transaction is lost.
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+        frame: Frame,
+    ) -> BoxFuture<'c, sqlx::Result<()>>;
     /// Called once, when it is known what became of the batch.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -91,17 +90,25 @@ struct Task<T, F> {
 impl<T, F> Job for Task<T, F>
 where
     T: Send,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send,
+    F: for<'c> FnOnce(Change<'c>) -> BoxFuture<'c, Result<T, StoreError>> + Send,
 {
-    fn run<'c>(&'c mut self, connection: &'c mut SqliteConnection) -> BoxFuture<'c, Verdict> {
+    fn run<'c>(
+        &'c mut self,
+        connection: &'c mut SqliteConnection,
+        frame: Frame,
+    ) -> BoxFuture<'c, sqlx::Result<()>> {
         Box::pin(async move {
-            let Some(work) = self.work.take() else { return Verdict::Undo };
+            let Some(work) = self.work.take() else { return Ok(()) };
+            let mut stage = Stage::Ahead;
+            let change = Change::new(&mut *connection, frame, &mut stage);
             // Without this a panic would take the writer, and with it every later change, down with it.
-            let outcome = AssertUnwindSafe(async move { work(connection).await }).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|_| Err(NotDone::Panicked.into()));
-            let verdict = if outcome.is_ok() { Verdict::Keep } else { Verdict::Undo };
-            self.outcome = Some(outcome);
-            verdict
+            let outcome = AssertUnwindSafe(async move { work(change).await }).catch_unwind().await;
+            let outcome = self.outcome.insert(outcome.unwrap_or_else(|_| Err(NotDone::Panicked.into())));
+            match (stage, outcome) {
+                (Stage::Ahead | Stage::Closed, _) => Ok(()),
+                (Stage::Open, Ok(_)) => execute(connection, frame.closing()).await,
+                (Stage::Open, Err(_)) => undo(connection, frame).await,
+            }
         })
     }
 
@@ -123,7 +130,11 @@ async fn work_off(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
-        let lost = commit_together(&mut connection, &mut batch).await.err().map(Arc::new);
+        let done = match batch.as_mut_slice() {
+            [job] => job.run(&mut connection, Frame::Transaction).await,
+            jobs => commit_together(&mut connection, jobs).await,
+        };
+        let lost = done.err().map(Arc::new);
         for job in batch.drain(..) {
             job.answer(match &lost {
                 None => Ok(()),
@@ -144,19 +155,20 @@ async fn work_off(
 }
 
 async fn commit_together(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
-    execute(connection, "BEGIN IMMEDIATE; SAVEPOINT job").await?;
-    let mut left = batch.len();
+    execute(connection, "BEGIN IMMEDIATE").await?;
     for job in batch {
-        left -= 1;
-        // After some errors SQLite rolls everything back by itself. The savepoint is gone then, and whichever
-        // statement comes next fails, which is how the jobs before are known to be lost too.
-        match job.run(connection).await {
-            Verdict::Undo => execute(connection, "ROLLBACK TO job").await?,
-            Verdict::Keep if left > 0 => execute(connection, "RELEASE job; SAVEPOINT job").await?,
-            Verdict::Keep => {}
-        }
+        job.run(connection, Frame::Savepoint).await?;
     }
     execute(connection, "COMMIT").await
+}
+
+async fn undo(connection: &mut SqliteConnection, frame: Frame) -> sqlx::Result<()> {
+    match (execute(connection, frame.undoing()).await, frame) {
+        // There is nothing to roll back if it did not begin, or if SQLite has rolled back by itself.
+        (Err(sqlx::Error::Database(_)), Frame::Transaction) => Ok(()),
+        // In a batch the savepoint is gone then, and with it what the jobs before had done.
+        (undone, Frame::Transaction | Frame::Savepoint) => undone,
+    }
 }
 
 async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> sqlx::Result<()> {

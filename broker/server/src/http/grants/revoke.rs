@@ -72,17 +72,18 @@ pub(crate) async fn by_key(
     revoke(app, bearer, Revocable::Key(query.idempotency_key), query.cause).await
 }
 
-/// On a task of its own: a client that hangs up does not stop what it asked for.
+/// On a task of its own: a client that hangs up does not stop what it asked for. Boxed, because what a task is made of
+/// is copied several times on its way there.
 async fn revoke(
     app: App,
     bearer: Option<Secret>,
     what: Revocable,
     cause: Option<RevokeCause>,
 ) -> Answer<Response> {
-    let revoking = tokio::spawn(async move {
+    let revoking = tokio::spawn(Box::pin(async move {
         let caller = app.engine.caller(bearer.as_ref()).await?;
         app.engine.revoke(&caller, &what, cause.unwrap_or(RevokeCause::Asked)).await
-    });
+    }));
     let grant = revoking.await.map_err(|error| {
         Refusal::new(ErrorCode::Internal, "the revoke broke off; the broker goes on with it").because(error)
     })??;
