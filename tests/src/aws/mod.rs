@@ -50,3 +50,4 @@ pub mod place;
 pub mod policies;
 pub mod python;
 pub mod snapshot;
+pub mod stage;

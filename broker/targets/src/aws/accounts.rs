@@ -72,17 +72,17 @@ impl Accounts {
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(ATTEMPT)
             .build();
-        let regions = aws_config::meta::region::RegionProviderChain::default_provider()
-            .or_else(Region::from_static(DEFAULT_REGION));
-        let own = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        let mut own = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(http)
             .timeout_config(timeouts)
-            .region(regions)
             // A call that was sent again by the library might arrive twice, and nobody would know: we retry, and
             // write it down.
             .retry_config(RetryConfig::disabled())
             .load()
             .await;
+        if own.region().is_none() {
+            own = own.into_builder().region(Region::from_static(DEFAULT_REGION)).build();
+        }
         let mut accounts = BTreeMap::new();
         for (id, settings) in &settings.accounts {
             let account = Account::reach(id, settings, &own).await;

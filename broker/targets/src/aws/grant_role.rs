@@ -46,11 +46,14 @@ pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Resu
 fn trust(us: &str, grant: &Grant) -> String {
     document::of(&[
         json!({
-            "Effect": "Allow", "Principal": { "AWS": us },
-            "Action": ["sts:AssumeRole", "sts:SetSourceIdentity"],
-            "Condition": { "StringEquals": { "sts:ExternalId": grant.id, "sts:SourceIdentity": grant.id } },
+            "Effect": "Allow", "Principal": { "AWS": us }, "Action": "sts:AssumeRole",
+            "Condition": { "StringEquals": { "sts:ExternalId": grant.id } },
         }),
-        json!({ "Effect": "Allow", "Principal": { "AWS": us }, "Action": "sts:TagSession" }),
+        // Neither does anything without the first.
+        json!({
+            "Effect": "Allow", "Principal": { "AWS": us },
+            "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
+        }),
     ])
 }
 

@@ -1,0 +1,304 @@
+//! What does a test of a grant in AWS need? Our broker before an emulator, as a user who may only what a broker
+//! needs, and agents of every mode.
+
+#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
+
+use serde_json::{Value, json};
+
+use super::account::Account;
+use super::calls::Keys;
+use super::cli::AwsCli;
+use super::ministack::Ministack;
+use super::policies::{allow, policy, trusts};
+use crate::broker::{Broker, HURRY};
+use crate::client::Client;
+use crate::http::{self, Answer};
+use crate::scene::{self, Agent, new_key};
+
+/// How a broker is set up for a test.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Where it finds AWS.
+    pub endpoint: String,
+    /// How long after a change it is read back.
+    pub settle: &'static str,
+    /// For how long a call that was not answered may still arrive.
+    pub late: &'static str,
+    /// What is started before it: a clock that the test moves.
+    pub launcher: Vec<String>,
+    /// More lines of `[limits]`.
+    pub limits: &'static str,
+}
+
+impl Setting {
+    /// In a hurry: whatever a person would wait minutes for takes a second.
+    pub fn before(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.to_owned(), settle: "1s", late: "1s", launcher: Vec::new(), limits: "" }
+    }
+}
+
+/// An account that nobody else uses, and a broker that gives grants in it.
+pub struct Stage<'a> {
+    /// The account.
+    pub account: Account<'a>,
+    /// The broker.
+    pub broker: Broker,
+    /// The real AWS CLI, straight to the emulator.
+    pub cli: AwsCli,
+    /// A user who may assume the role `deploy`: what a pipeline is before its grant.
+    pub pipeline: Keys,
+    /// The managed policy that grants are for: `ecs:ListClusters`.
+    pub ecs: String,
+    /// Another managed policy: `s3:ListAllMyBuckets`.
+    pub s3: String,
+    emulator: &'a Ministack,
+}
+
+/// One of the ways to give permission, as a test names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `static-principal`, inline.
+    StaticInline,
+    /// `static-principal`, attached.
+    StaticAttached,
+    /// `static-access-keys`, inline.
+    UserInline,
+    /// `static-access-keys`, attached.
+    UserAttached,
+    /// `dynamic-access-keys`.
+    Session,
+    /// `dynamic-role`.
+    Role,
+    /// `pod-identity`.
+    Pod,
+}
+
+impl Mode {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[
+        Self::StaticInline,
+        Self::StaticAttached,
+        Self::UserInline,
+        Self::UserAttached,
+        Self::Session,
+        Self::Role,
+        Self::Pod,
+    ];
+
+    /// The agent of this mode.
+    pub fn agent(self) -> &'static str {
+        match self {
+            Self::StaticInline => "static-inline",
+            Self::StaticAttached => "static-attached",
+            Self::UserInline => "user-inline",
+            Self::UserAttached => "user-attached",
+            Self::Session => "session",
+            Self::Role => "own-role",
+            Self::Pod => "pod",
+        }
+    }
+}
+
+/// The EKS cluster of every stage.
+pub const CLUSTER: &str = "main";
+/// The role that pods get.
+pub const POD_ROLE: &str = "pod-orders";
+
+/// What the broker may do: `examples/aws/broker-policy.json`, whose names are those of a stage. Where the emulator
+/// sees less than AWS (conditions on IAM's own actions, paths of roles), the document is made to say less too.
+pub fn broker_policy(account: &str) -> Value {
+    let document = include_str!("../../../examples/aws/broker-policy.json").replace("123456789012", account);
+    let mut document: Value = serde_json::from_str(&document).unwrap();
+    for statement in document.get_mut("Statement").and_then(Value::as_array_mut).unwrap() {
+        if let Some(operators) = statement.get_mut("Condition").and_then(Value::as_object_mut) {
+            for keys in operators.values_mut().filter_map(Value::as_object_mut) {
+                keys.retain(|key, _| !key.starts_with("iam:"));
+            }
+            operators.retain(|_, keys| keys.as_object().is_some_and(|keys| !keys.is_empty()));
+        }
+        let fields = statement.as_object_mut().unwrap();
+        if fields.get("Condition").is_some_and(|condition| condition == &json!({})) {
+            fields.remove("Condition");
+        }
+        let resources = fields.get("Resource").cloned().unwrap();
+        let mut resources = resources.as_array().cloned().unwrap_or_else(|| vec![resources]);
+        let without_path = |resource: &Value| {
+            let text = resource.as_str().unwrap();
+            text.contains("/cloudanix-jit/").then(|| json!(text.replace("/cloudanix-jit/", "/")))
+        };
+        let more: Vec<Value> = resources.iter().filter_map(without_path).collect();
+        // EKS's own resources are not seen when it is asked about one association.
+        if resources.iter().any(|resource| resource.as_str().is_some_and(|arn| arn.contains(":eks:"))) {
+            resources = vec![json!("*")];
+        }
+        resources.extend(more);
+        fields.insert("Resource".to_owned(), Value::Array(resources));
+    }
+    document
+}
+
+impl<'a> Stage<'a> {
+    /// With a broker in a hurry.
+    #[track_caller]
+    pub fn set(emulator: &'a Ministack) -> Self {
+        Self::with(emulator, &Setting::before(&emulator.url()))
+    }
+
+    /// With this broker.
+    #[track_caller]
+    pub fn with(emulator: &'a Ministack, setting: &Setting) -> Self {
+        let account = emulator.new_account();
+        let number = account.number().to_owned();
+        let keys = account.user("broker", &broker_policy(&number));
+        let pipeline = account.user("pipeline", &allow(&["sts:AssumeRole"]));
+        let ecs = account.managed_policy("EcsRead", &allow(&["ecs:ListClusters"]));
+        let s3 = account.managed_policy("S3Read", &allow(&["s3:ListAllMyBuckets"]));
+        account.role("deploy", &trusts(&account.arn("user/pipeline")));
+        account.user("deployer", &allow(&["sts:GetCallerIdentity"]));
+        let by_broker = json!({
+            "Effect": "Allow", "Principal": {"AWS": account.arn("user/broker")},
+            "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+        });
+        account.role("sessions", &policy(&[by_broker]));
+        // The most that sessions of it may have; each is narrowed to its grant.
+        account.put_role_policy("sessions", "most", &allow(&["ecs:*", "s3:*"]));
+        let pods = json!({
+            "Effect": "Allow", "Principal": {"AWS": account.arn("user/pipeline")},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+        });
+        account.role(POD_ROLE, &policy(&[pods]));
+        account.put_role_policy(POD_ROLE, "orders", &allow(&["ecs:ListClusters"]));
+        account.cluster(CLUSTER);
+        let mut launcher = setting.launcher.clone();
+        if launcher.is_empty() {
+            launcher.push("env".to_owned());
+        }
+        let environment = [
+            ("AWS_ACCESS_KEY_ID", keys.id.as_str()),
+            ("AWS_SECRET_ACCESS_KEY", keys.secret.as_str()),
+            ("AWS_ENDPOINT_URL", setting.endpoint.as_str()),
+            ("AWS_REGION", "us-east-1"),
+        ];
+        launcher.extend(environment.map(|(name, value)| format!("{name}={value}")));
+        let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+        let limits = format!(
+            "{HURRY}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n[aws.accounts.{number}]\ncalls_per_second = 1000",
+            setting.limits, setting.settle, setting.late
+        );
+        let broker = Broker::launched_by(&launcher, &limits);
+        Self { account, broker, cli: AwsCli::of(emulator), pipeline, ecs, s3, emulator }
+    }
+
+    /// The emulator.
+    pub fn emulator(&self) -> &'a Ministack {
+        self.emulator
+    }
+
+    /// The registration of a mode's agent.
+    pub fn registration(&self, mode: Mode) -> String {
+        let role = |name: &str| format!("principal = \"{}\"", self.account.arn(&format!("role/{name}")));
+        let user = || format!("principal = \"{}\"", self.account.arn("user/deployer"));
+        let managed = format!("{{ \"ecs-read\" = \"{}\", \"s3-read\" = \"{}\" }}", self.ecs, self.s3);
+        let (auth_mode, more, policies) = match mode {
+            Mode::StaticInline => ("static-principal", role("deploy"), managed),
+            Mode::StaticAttached => {
+                ("static-principal", format!("{}\nbinding = \"attach\"", role("deploy")), managed)
+            }
+            Mode::UserInline => ("static-access-keys", user(), managed),
+            Mode::UserAttached => {
+                ("static-access-keys", format!("{}\nbinding = \"attach\"", user()), managed)
+            }
+            Mode::Session => {
+                ("dynamic-access-keys", format!("{}\nregion = \"us-east-1\"", role("sessions")), managed)
+            }
+            Mode::Role => ("dynamic-role", "region = \"us-east-1\"".to_owned(), managed),
+            Mode::Pod => (
+                "pod-identity",
+                format!("cluster = \"{CLUSTER}\"\nnamespace = \"shop\"\nservice_account = \"web\""),
+                format!("{{ \"ecs-read\" = \"{}\" }}", self.account.arn(&format!("role/{POD_ROLE}"))),
+            ),
+        };
+        registration(mode.agent(), self.account.number(), auth_mode, &more, &policies)
+    }
+
+    /// Registers a mode's agent.
+    #[track_caller]
+    pub fn agent(&self, mode: Mode) -> Agent {
+        let auth_token = self.broker.register(&self.registration(mode));
+        Agent { id: mode.agent().to_owned(), auth_token }
+    }
+
+    /// Our client, as an agent's step runs it. The AWS variables are those of a runner that holds `keys`.
+    pub fn client(&self, agent: &Agent, keys: &Keys, arguments: &[&str]) -> Client {
+        let client = Client::new(arguments)
+            .env("CLOUDANIX_URL", self.broker.url())
+            .env("CLOUDANIX_AGENT_ID", &agent.id)
+            .env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
+        let ours = [
+            ("AWS_ACCESS_KEY_ID", Some(&keys.id)),
+            ("AWS_SECRET_ACCESS_KEY", Some(&keys.secret)),
+            ("AWS_SESSION_TOKEN", keys.token.as_ref()),
+        ];
+        let client =
+            self.cli.environment().iter().fold(client, |client, (name, value)| client.env(name, value));
+        ours.into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .fold(client, |client, (name, value)| client.env(name, value))
+    }
+
+    /// Asks for `ecs-read` by HTTP, with a key of its own.
+    #[track_caller]
+    pub fn elevate(&self, agent: &Agent, ttl: &str) -> Answer {
+        self.elevate_for(agent, &["ecs-read"], ttl)
+    }
+
+    /// Asks for these policies.
+    #[track_caller]
+    pub fn elevate_for(&self, agent: &Agent, policies: &[&str], ttl: &str) -> Answer {
+        let body = json!({ "agent_id": agent.id, "policies": policies, "ttl": ttl });
+        http::send(scene::elevation(&self.broker, agent, &new_key(), &body))
+    }
+
+    /// Gives a grant back; fails the test unless the permission is gone, whether or not it was read back already.
+    #[track_caller]
+    pub fn revoke(&self, agent: &Agent, grant: &str) -> Answer {
+        let path = format!("/v2/agentic/jit/{grant}");
+        let request = self.broker.request(reqwest::Method::DELETE, &path).bearer_auth(&agent.auth_token);
+        let answer = http::send(request);
+        let done = ["settling", "revoked"].contains(&answer.text_at("/status"));
+        assert!(done, "{} {}", answer.text, self.broker.timeline(grant));
+        answer
+    }
+
+    /// A session of the role `deploy`, as the pipeline gets it without us.
+    #[track_caller]
+    pub fn deploy_session(&self) -> Keys {
+        self.account.session(&self.pipeline, &self.account.arn("role/deploy"), json!({}))
+    }
+}
+
+/// A registration in an account, trusted by its auth token alone: who asks is not what these tests are about.
+pub fn registration(id: &str, account: &str, auth_mode: &str, more: &str, policies: &str) -> String {
+    format!(
+        r#"id = "{id}"
+use_case = "build-workflow"
+max_session = "2h"
+
+[dangerous]
+allow_auth_token_only = true
+
+[boundary]
+target = "aws"
+account = "{account}"
+auth_mode = "{auth_mode}"
+{more}
+policies = {policies}
+"#
+    )
+}
+
+/// The keys in an answer to elevate.
+pub fn keys_of(answer: &Answer) -> Keys {
+    let at = |name: &str| answer.text_at(&format!("/credentials/{name}")).to_owned();
+    Keys { id: at("access_key_id"), secret: at("secret_access_key"), token: Some(at("session_token")) }
+}

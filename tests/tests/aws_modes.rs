@@ -1,0 +1,188 @@
+//! Refused before the grant, allowed during, refused after; another policy refused throughout: each way to give
+//! permission in AWS, with the real AWS CLI on an IAM that refuses.
+#![cfg(target_os = "linux")]
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use system_tests::aws::account::Account;
+use system_tests::aws::calls::Keys;
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Stage, keys_of};
+use system_tests::waiting::eventually;
+
+static SHARED: LazyLock<Ministack> = LazyLock::new(Ministack::start);
+
+/// `aws ecs list-clusters`, which the grants are for.
+const WANTED: [&str; 2] = ["ecs", "list-clusters"];
+/// `aws s3api list-buckets`, which nobody asked for.
+const NEVER: [&str; 2] = ["s3api", "list-buckets"];
+
+fn live(stage: &Stage<'_>) -> Vec<Value> {
+    stage.broker.live()
+}
+
+/// Everything is as it was, when nothing is live any more.
+#[track_caller]
+fn as_before(stage: &Stage<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
+    eventually("the end of every grant", || live(stage).is_empty().then_some(()));
+    let mut changes = before.changes_until(&stage.account.snapshot());
+    changes.retain(|change| !but.iter().any(|text| change.contains(text)));
+    assert_eq!(changes, Vec::<String>::new());
+}
+
+fn pod_session(stage: &Stage<'_>) -> Keys {
+    let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
+    let tags = [
+        tag("eks-cluster-name", CLUSTER),
+        tag("kubernetes-namespace", "shop"),
+        tag("kubernetes-service-account", "web"),
+    ];
+    let role = stage.account.arn(&format!("role/{POD_ROLE}"));
+    stage.account.session(&stage.pipeline, &role, json!({ "Tags": tags }))
+}
+
+#[track_caller]
+fn allowed(stage: &Stage<'_>, keys: &Keys) -> bool {
+    assert!(stage.cli.run(keys, &NEVER).is_refused(), "another policy is refused throughout");
+    let outcome = stage.cli.run(keys, &WANTED);
+    assert!(outcome.is_allowed() || outcome.is_refused(), "{outcome:?}");
+    outcome.is_allowed()
+}
+
+fn static_principal(mode: Mode, keys: impl Fn(&Stage<'_>) -> Keys) {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(mode);
+    let before = stage.account.snapshot();
+    let held = keys(&stage);
+    assert!(!allowed(&stage, &held), "refused before");
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    assert_eq!(grant.text_at("/credentials/type"), "held");
+    let by = if matches!(mode, Mode::StaticInline | Mode::UserInline) { "cloud" } else { "broker" };
+    assert_eq!(grant.text_at("/enforced_by"), by);
+    assert!(allowed(&stage, &held), "allowed during: {}", stage.broker.log());
+    let taken_during = keys(&stage);
+    assert!(allowed(&stage, &taken_during));
+    let id = grant.text_at("/id");
+    let revoked = stage.revoke(&agent, id);
+    assert!(!allowed(&stage, &held), "refused after: {}", revoked.text);
+    assert!(!allowed(&stage, &taken_during), "a session that was taken during is refused after");
+    // The user's own keys are the test's doing.
+    as_before(&stage, &before, &["/keys/"]);
+    stage.broker.timeline(id);
+}
+
+#[test]
+fn a_role_gets_a_policy_of_the_grants_own() {
+    static_principal(Mode::StaticInline, |stage| stage.deploy_session());
+}
+
+#[test]
+fn a_role_gets_a_managed_policy_attached() {
+    static_principal(Mode::StaticAttached, |stage| stage.deploy_session());
+}
+
+#[test]
+fn a_user_gets_a_policy_of_the_grants_own() {
+    static_principal(Mode::UserInline, |stage| stage.account.access_key("deployer"));
+}
+
+#[test]
+fn a_user_gets_a_managed_policy_attached() {
+    static_principal(Mode::UserAttached, |stage| stage.account.access_key("deployer"));
+}
+
+#[test]
+fn a_session_is_narrowed_to_the_grant_and_dies_at_its_revoke_and_no_other_with_it() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Session);
+    let before = stage.account.snapshot();
+    let first = stage.elevate(&agent, "15m").expect(201);
+    let second = stage.elevate(&agent, "15m").expect(201);
+    let (one, other) = (keys_of(&first), keys_of(&second));
+    assert!(allowed(&stage, &one) && allowed(&stage, &other), "{}", stage.broker.log());
+    stage.revoke(&agent, first.text_at("/id"));
+    assert!(!allowed(&stage, &one), "its session is refused");
+    assert!(allowed(&stage, &other), "another session of the same role goes on");
+    stage.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&stage, &other));
+    as_before(&stage, &before, &["jit-deny-"]);
+    let denies: Vec<String> = stage.account.role_policies("sessions");
+    assert_eq!(denies.iter().filter(|name| name.starts_with("jit-deny-elev-")).count(), 2, "{denies:?}");
+}
+
+#[test]
+fn a_role_for_one_grant_comes_and_goes_with_it() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Role);
+    let before = stage.account.snapshot();
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let id = grant.text_at("/id");
+    assert_eq!(stage.account.roles_named("jit-"), [format!("jit-{id}")]);
+    let keys = keys_of(&grant);
+    assert!(allowed(&stage, &keys), "{}", stage.broker.log());
+    // Nobody but the broker, and it only for this grant.
+    let arn = stage.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
+    assert!(stage.account.assume(&stage.pipeline, &arn, json!({})).is_refused());
+    stage.revoke(&agent, id);
+    assert!(!allowed(&stage, &keys));
+    as_before(&stage, &before, &[]);
+}
+
+#[test]
+fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Pod);
+    let before = stage.account.snapshot();
+    assert!(stage.account.associations(CLUSTER).is_empty());
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let there = stage.account.associations(CLUSTER);
+    assert_eq!(there.len(), 1, "{there:?}");
+    let (cached, other_pod) = (pod_session(&stage), other_pods_session(&stage.account, &stage.pipeline));
+    assert!(allowed(&stage, &cached) && allowed(&stage, &other_pod));
+    stage.revoke(&agent, grant.text_at("/id"));
+    assert!(stage.account.associations(CLUSTER).is_empty());
+    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    assert!(!allowed(&stage, &cached), "what the pod has cached is refused");
+    assert!(allowed(&stage, &other_pod), "another service account's pods go on");
+    as_before(&stage, &before, &["jit-deny-"]);
+}
+
+fn other_pods_session(account: &Account<'_>, pipeline: &Keys) -> Keys {
+    let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
+    let tags = [
+        tag("eks-cluster-name", CLUSTER),
+        tag("kubernetes-namespace", "shop"),
+        tag("kubernetes-service-account", "worker"),
+    ];
+    account.session(pipeline, &account.arn(&format!("role/{POD_ROLE}")), json!({ "Tags": tags }))
+}
+
+#[test]
+fn what_was_attached_before_us_stays() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::StaticAttached);
+    stage.account.attach("deploy", &stage.ecs);
+    let before = stage.account.snapshot();
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let id = grant.text_at("/id");
+    stage.revoke(&agent, id);
+    as_before(&stage, &before, &[]);
+    let text = stage.broker.timeline(id).to_string();
+    assert!(text.contains("was there before"), "{text}");
+}
+
+#[test]
+fn two_grants_of_one_policy_never_cut_each_other_off() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::StaticAttached);
+    let before = stage.account.snapshot();
+    let held = stage.deploy_session();
+    let first = stage.elevate(&agent, "15m").expect(201);
+    let second = stage.elevate(&agent, "15m").expect(201);
+    stage.revoke(&agent, first.text_at("/id"));
+    assert!(allowed(&stage, &held), "the second grant lives");
+    stage.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&stage, &held));
+    as_before(&stage, &before, &[]);
+}
