@@ -12,7 +12,7 @@ use crate::output::{Mark, Output};
 use crate::run::child::Ended;
 use crate::run::pending::Pending;
 use crate::run::signals::{self, Signals};
-use crate::run::start::{Failed, start};
+use crate::run::start::{Failed, Started, start};
 use crate::run::watch::{Held, Over, or_cut_short};
 
 const SIGINT: i32 = 2;
@@ -87,8 +87,8 @@ async fn step(
     let since = Instant::now();
     pending.keeper.granted().await;
     let held = Held { broker: &pending.broker, grant: &grant, key: &pending.key, since };
-    let mut step = match start(args, env, output, &grant, &pending.bearer) {
-        Ok(step) => step,
+    let Started { mut step, beside } = match start(args, env, output, &grant, &pending) {
+        Ok(started) => started,
         Err(failed) => {
             let cause = RevokeCause::NotStarted;
             let revoked = or_cut_short(held.give_back(cause), signals).await;
@@ -96,7 +96,7 @@ async fn step(
             return without_step(failed, output);
         }
     };
-    match held.watch(&mut step, &mut pending.keeper, signals, output).await {
+    match held.watch(&mut step, beside, &mut pending.keeper, signals, output).await {
         Ok(Over { ended: how, cause, revoked }) => {
             ended(pending, output, cause, revoked).await;
             let typed_interrupt = how == Ended::Killed(SIGINT) && signals.interrupt_was_typed();

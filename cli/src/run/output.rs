@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::redact::{RedactedStream, Redactor};
+use super::redaction::Redaction;
+use crate::redact::RedactedStream;
 
 /// How much is read at a time; as much as a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -36,13 +37,13 @@ pub(crate) struct StepOutput {
     /// Its standard error.
     pub(crate) stderr: Passage,
     /// What is kept out of both.
-    pub(crate) redactor: Arc<Redactor>,
+    pub(crate) redaction: Arc<Redaction>,
 }
 
 /// The pipes of a step that is about to start.
 pub(super) struct Connected {
     pipes: Vec<(PipeReader, File)>,
-    redactor: Arc<Redactor>,
+    redaction: Arc<Redaction>,
 }
 
 impl StepOutput {
@@ -58,7 +59,7 @@ impl StepOutput {
             command.stderr(write);
             pipes.push((read, own_stderr()?));
         }
-        Ok(Connected { pipes, redactor: Arc::clone(&self.redactor) })
+        Ok(Connected { pipes, redaction: Arc::clone(&self.redaction) })
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) struct Outputs {
 
 struct Pump {
     stream: Mutex<Option<(RedactedStream, File)>>,
+    redaction: Arc<Redaction>,
     /// Even while it waits for the step to write, odd while it passes something on; counts up.
     turns: AtomicU64,
     /// Bytes that were passed on.
@@ -82,8 +84,10 @@ impl Outputs {
     pub(super) fn start(connected: Connected) -> Self {
         let mut pumps = Vec::new();
         for (from, to) in connected.pipes {
-            let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&connected.redactor)), to)));
-            let pump = Arc::new(Pump { stream, turns: AtomicU64::new(0), passed: AtomicU64::new(0) });
+            let redaction = Arc::clone(&connected.redaction);
+            let stream = Mutex::new(Some((RedactedStream::new(redaction.redactor()), to)));
+            let pump =
+                Arc::new(Pump { stream, redaction, turns: AtomicU64::new(0), passed: AtomicU64::new(0) });
             let started = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024).spawn({
                 let pump = Arc::clone(&pump);
                 move || pump.pass_all(from)
@@ -141,7 +145,10 @@ impl Pump {
 
     fn pass(&self, chunk: &[u8]) -> io::Result<()> {
         match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some((stream, to)) => stream.push(chunk, to),
+            Some((stream, to)) => {
+                stream.look_with(self.redaction.redactor());
+                stream.push(chunk, to)
+            }
             None => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
