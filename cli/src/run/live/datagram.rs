@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::services;
 
@@ -25,22 +25,6 @@ pub(super) struct Seen {
     pub(super) status: Option<String>,
 }
 
-/// What we read of it. There is more: the attempts carry the session's token, which is not even taken in here.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Datagram {
-    client_id: String,
-    r#type: String,
-    service: String,
-    api: String,
-    http_status_code: Option<u16>,
-    aws_exception: Option<String>,
-    sdk_exception: Option<String>,
-    final_http_status_code: Option<u16>,
-    final_aws_exception: Option<String>,
-    final_sdk_exception: Option<String>,
-}
-
 /// Understands the datagrams that belong to one grant.
 pub(super) struct Reader {
     grant: String,
@@ -53,27 +37,32 @@ impl Reader {
     }
 
     /// A call that is over. Nothing for an attempt, and for whatever is not meant for us.
+    ///
+    /// Read is what stands here and nothing else: an attempt carries the session's token too.
     pub(super) fn read(&mut self, datagram: &[u8]) -> Option<Seen> {
         if datagram.len() > LONGEST {
             return None;
         }
-        let datagram: Datagram = serde_json::from_slice(datagram).ok()?;
-        if datagram.client_id != self.grant {
+        let datagram: Value = serde_json::from_slice(datagram).ok()?;
+        let text = |field| datagram.get(field).and_then(Value::as_str);
+        if text("ClientId")? != self.grant {
             return None;
         }
-        let operation = plain(&datagram.api, LONGEST_OPERATION)?;
-        let name = format!("{}:{operation}", services::prefix(&datagram.service)?);
-        match datagram.r#type.as_str() {
+        let operation = plain(text("Api")?, LONGEST_OPERATION)?;
+        let name = format!("{}:{operation}", services::prefix(text("Service")?)?);
+        let status = |code, aws, sdk| {
+            status(datagram.get(code).and_then(Value::as_u64), text(aws).or_else(|| text(sdk)))
+        };
+        match text("Type")? {
             "ApiCallAttempt" => {
-                let exception = datagram.aws_exception.or(datagram.sdk_exception);
-                self.attempted(Seen { name, status: status(datagram.http_status_code, exception) });
+                let status = status("HttpStatusCode", "AwsException", "SdkException");
+                self.attempted(Seen { name, status });
                 None
             }
             "ApiCall" => {
-                let exception = datagram.final_aws_exception.or(datagram.final_sdk_exception);
+                let status = status("FinalHttpStatusCode", "FinalAwsException", "FinalSdkException");
                 let attempt = self.last_attempt(&name);
-                let status = status(datagram.final_http_status_code, exception).or(attempt);
-                Some(Seen { name, status })
+                Some(Seen { name, status: status.or(attempt) })
             }
             _ => None,
         }
@@ -94,12 +83,12 @@ impl Reader {
     }
 }
 
-fn status(code: Option<u16>, exception: Option<String>) -> Option<String> {
-    let exception = exception.and_then(|exception| plain(&exception, LONGEST_EXCEPTION));
+fn status(code: Option<u64>, exception: Option<&str>) -> Option<String> {
+    let code = code.filter(|code| *code < 1000).map(|code| code.to_string());
+    let exception = exception.and_then(|exception| plain(exception, LONGEST_EXCEPTION));
     match (code, exception) {
-        (Some(code), Some(exception)) if exception != code.to_string() => Some(format!("{code} {exception}")),
-        (Some(code), _) => Some(code.to_string()),
-        (None, exception) => exception,
+        (Some(code), Some(exception)) if exception != code => Some(format!("{code} {exception}")),
+        (code, exception) => code.or(exception),
     }
 }
 
