@@ -66,6 +66,12 @@ pub(crate) struct RunArgs {
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
+    /// How the command gets the keys of an AWS session
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = AwsCredentials::Auto)]
+    pub(crate) aws_credentials: AwsCredentials,
+    /// Do not watch which AWS calls the command makes, nor put them on the grant's timeline
+    #[arg(long)]
+    pub(crate) no_live_actions: bool,
     /// The command and its arguments, after `--`
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -79,6 +85,16 @@ pub(crate) enum Redact {
     Always,
     /// In no case; the command inherits the output untouched
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AwsCredentials {
+    /// `env` where they last until the grant's deadline, else `endpoint`
+    Auto,
+    /// In its environment, once
+    Env,
+    /// From an address on this machine, where AWS SDKs fetch new ones before the old end
+    Endpoint,
 }
 
 #[derive(Debug, Args)]

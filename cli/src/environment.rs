@@ -13,6 +13,7 @@ use protocol::Secret;
 
 pub(crate) use variables::{CHILD_VARIABLES, VARIABLES, Var};
 
+use crate::handed::IN_THE_WAY_OF_AWS;
 use crate::identity::{UnverifiedClaims, audience};
 
 /// A snapshot of the environment. A value that is not UTF-8 counts as unset.
@@ -134,6 +135,13 @@ pub(crate) fn document() -> String {
     for variable in CHILD_VARIABLES {
         row(&mut page, variable);
     }
+    let in_the_way: Vec<String> = IN_THE_WAY_OF_AWS.iter().map(|name| format!("`{name}`")).collect();
+    let _ = write!(
+        page,
+        "\nA grant that gives an AWS session takes away what an SDK would use in its place, before its own is \
+         given: {}.\n",
+        in_the_way.join(", ")
+    );
     page
 }
 

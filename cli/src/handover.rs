@@ -5,12 +5,13 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use protocol::{Credentials, Grant, Secret};
+use protocol::{Grant, Secret};
 use zeroize::Zeroizing;
 
 use crate::args::GrantOutput;
 use crate::environment::Env;
 use crate::error::CliError;
+use crate::handed::Handed;
 use crate::handle;
 use crate::mask::Masking;
 use crate::output::Output;
@@ -46,16 +47,18 @@ impl Handover {
     pub(crate) fn give(
         &self,
         grant: &Grant,
+        handed: &Handed,
         state: &Path,
         masking: Masking,
         output: &mut Output,
     ) -> Result<(), CliError> {
-        let secrets: Vec<&Secret> = secrets(grant).map(|(_, secret)| secret).collect();
+        let secrets: Vec<&Secret> = handed.secrets().collect();
         masking.register(&secrets, output)?;
         let state = state.display().to_string();
         let deadline = grant.expires_at.to_string();
-        let open = [("CLOUDANIX_GRANT_ID", grant.id.as_str()), ("CLOUDANIX_STATE", state.as_str())];
-        let closed = secrets_of(grant);
+        let mut open = vec![("CLOUDANIX_GRANT_ID", grant.id.as_str()), ("CLOUDANIX_STATE", state.as_str())];
+        open.extend(handed.open.iter().map(|(name, value)| (*name, value.as_str())));
+        let closed: Vec<_> = handed.secret.iter().map(|(name, secret)| (*name, secret.reveal())).collect();
         match self {
             Self::Json => output.json(&WithState { grant, state: &state }),
             Self::Env => output.data(&lines(&open, &closed, |name, value| {
@@ -84,21 +87,6 @@ struct WithState<'a> {
     #[serde(flatten)]
     grant: &'a Grant,
     state: &'a str,
-}
-
-/// The credentials of a grant, each with the variable in which a step finds it.
-pub(crate) fn secrets(grant: &Grant) -> impl Iterator<Item = (&'static str, &Secret)> {
-    grant.credentials.iter().flat_map(|credentials| match credentials {
-        Credentials::Token { token } => vec![("CLOUDANIX_GRANT_TOKEN", token)],
-        Credentials::Held => Vec::new(),
-        Credentials::Aws { secret_access_key, session_token, .. } => {
-            vec![("AWS_SECRET_ACCESS_KEY", secret_access_key), ("AWS_SESSION_TOKEN", session_token)]
-        }
-    })
-}
-
-fn secrets_of(grant: &Grant) -> Vec<(&'static str, &str)> {
-    secrets(grant).map(|(name, secret)| (name, secret.reveal())).collect()
 }
 
 fn lines(

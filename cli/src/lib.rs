@@ -10,6 +10,7 @@ mod commands;
 mod environment;
 mod error;
 mod exit;
+mod handed;
 mod handle;
 mod handover;
 mod identity;

@@ -8,6 +8,7 @@ use crate::environment::Env;
 use crate::error::CliError;
 
 /// The two streams. Nothing else in the program writes to them.
+#[derive(Clone)]
 pub(crate) struct Output {
     colour: Colour,
 }
@@ -23,6 +24,7 @@ enum Colour {
 pub(crate) enum Mark {
     Done,
     Waiting,
+    Seen,
     Warning,
     Failed,
     Skipped,
@@ -33,6 +35,7 @@ impl Mark {
         match self {
             Self::Done => "✓",
             Self::Waiting => "…",
+            Self::Seen => "→",
             Self::Warning => "!",
             Self::Failed => "✗",
             Self::Skipped => "-",
@@ -43,6 +46,7 @@ impl Mark {
         match self {
             Self::Done => "\u{1b}[32m",
             Self::Waiting => "\u{1b}[36m",
+            Self::Seen => "\u{1b}[34m",
             Self::Warning => "\u{1b}[33m",
             Self::Failed => "\u{1b}[31m",
             Self::Skipped => "\u{1b}[2m",

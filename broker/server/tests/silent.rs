@@ -18,6 +18,7 @@ async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
         operators: OperatorTokens::default(),
         oidc_ca: None,
         settings: Settings::default(),
+        aws: None,
     };
     let engine = wiring::engine(plan).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -89,7 +89,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn try_once(
         &mut self,
         call: &Call,
-        notice: &mut dyn FnMut(Notice<'_>),
+        notice: &mut (dyn FnMut(Notice<'_>) + Send),
     ) -> Result<Option<Answer>, CliError> {
         let client = self.fresh.as_ref().unwrap_or(&self.broker.kept);
         let request = call.request(client).bearer_auth(self.broker.settings.bearer.reveal());

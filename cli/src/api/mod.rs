@@ -7,6 +7,7 @@ mod gate;
 mod network;
 mod probe;
 mod settings;
+mod stepping;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use self::call::Call;
 pub(crate) use self::gate::Gate;
 pub(crate) use self::network::{Connections, Network};
 pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
+pub(crate) use self::stepping::{Beat, Renewed, Reported};
 use crate::error::CliError;
 
 /// The broker, as one agent or operator sees it.
@@ -52,14 +54,6 @@ pub(crate) enum Revoked {
     Accepted(Box<Grant>),
     /// The broker knows no such grant of this agent: nothing was given, or all of it is long gone.
     NothingThere,
-}
-
-/// What the broker said to a heartbeat.
-#[derive(Debug)]
-pub(crate) enum Beat {
-    Alive,
-    /// The grant has ended, and why.
-    Ended(String),
 }
 
 /// For how long to try to elevate.
@@ -111,6 +105,11 @@ impl Broker {
         self.settings.network.client_behind(self.gate.as_ref(), Connections::Fresh)
     }
 
+    /// The same broker by connections of its own, so that what is asked there keeps nothing waiting here.
+    pub(crate) fn beside(&self) -> Result<Self, CliError> {
+        Self::new(&self.settings)
+    }
+
     /// The client that keeps its connection; also good for an identity provider.
     pub(crate) fn http(&self) -> &Client {
         &self.kept
@@ -124,7 +123,7 @@ impl Broker {
         key: &IdempotencyKey,
         mut make_request: impl AsyncFnMut() -> Result<ElevateRequest, CliError>,
         limits: ElevateLimits,
-        mut notice: impl FnMut(Notice<'_>),
+        mut notice: impl FnMut(Notice<'_>) + Send,
     ) -> Result<Grant, CliError> {
         let approval_deadline = Instant::now() + Duration::from(limits.approval);
         loop {
@@ -213,19 +212,6 @@ impl Broker {
             Ok(grant) => Ok(Revoked::Accepted(Box::new(grant))),
             // Only a broker's own word counts: a 404 from a wrong address says nothing of the grant.
             Err(CliError::Problem(problem)) if is_gone(&problem) => Ok(Revoked::NothingThere),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// One beat, tried once (and once more at once if the kept connection was dead).
-    pub(crate) async fn heartbeat(&self, id: &GrantId, key: &IdempotencyKey) -> Result<Beat, CliError> {
-        let call = self.to(Method::POST, &format!("{}/{id}/heartbeat", routes::GRANTS))?.key(key);
-        let answer: Result<Grant, _> = self.answer(Patience::within(Patience::ATTEMPT), &call).await;
-        match answer {
-            Ok(_) => Ok(Beat::Alive),
-            Err(CliError::Problem(problem)) if matches!(problem.status, 404 | 409 | 410) => {
-                Ok(Beat::Ended(problem.detail.clone()))
-            }
             Err(error) => Err(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use protocol::{IdempotencyKey, RevokeCause};
+use protocol::{Credentials, Grant, IdempotencyKey, RevokeCause};
 use tokio::time::sleep;
 
 use super::block_on;
@@ -12,6 +12,7 @@ use crate::args::{ElevateArgs, GrantOutput};
 use crate::asking::{Asking, Lease};
 use crate::environment::Env;
 use crate::error::CliError;
+use crate::handed::Handed;
 use crate::handle::{self, Handle};
 use crate::handover::Handover;
 use crate::interrupt::Interrupt;
@@ -41,7 +42,10 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
         };
         let handed_over = elevated.and_then(|grant| {
             handle.granted(&grant)?;
-            handover.give(&grant, &absolute(handle.path()), Masking::of(env), output)
+            let handed = Handed::of(&grant, env);
+            handover.give(&grant, &handed, &absolute(handle.path()), Masking::of(env), output)?;
+            warn_of_aws(&grant, env, output);
+            Ok(())
         });
         match handed_over {
             Ok(()) => {
@@ -65,6 +69,23 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
             }
         }
     })
+}
+
+/// What the steps that follow may stumble over: nobody stands around them to change it.
+fn warn_of_aws(grant: &Grant, env: &Env, output: &Output) {
+    let Some(Credentials::Aws { expires_at, .. }) = &grant.credentials else { return };
+    if *expires_at < grant.expires_at {
+        let text = format!("the AWS keys last until {expires_at}, the grant until {}", grant.expires_at);
+        output.line(Mark::Warning, "elevate", &text);
+        output.hint("`cloudanix-jit run` gives a longer step new keys as it needs them");
+    }
+    // A profile, or a role to be assumed, that some SDKs would use first.
+    let theirs = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN"];
+    for name in env.names().filter(|name| theirs.contains(name)) {
+        let text = format!("`{name}` is set, and some AWS SDKs would use it in place of the grant's keys");
+        output.line(Mark::Warning, "elevate", &text);
+        output.hint("unset it for the steps that follow");
+    }
 }
 
 /// What is left at the broker of a request that failed.

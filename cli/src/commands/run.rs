@@ -12,7 +12,7 @@ use crate::output::{Mark, Output};
 use crate::run::child::Ended;
 use crate::run::pending::Pending;
 use crate::run::signals::{self, Signals};
-use crate::run::start::{Failed, start};
+use crate::run::start::{Failed, Started, start};
 use crate::run::watch::{Held, Over, or_cut_short};
 
 const SIGINT: i32 = 2;
@@ -88,8 +88,8 @@ async fn step(
     pending.keeper.granted().await;
     let Pending { broker, instructions, keeper, .. } = &mut pending;
     let held = Held { broker, grant: &grant, key: &instructions.key, since };
-    let mut step = match start(args, env, output, &grant, &instructions.settings.bearer) {
-        Ok(step) => step,
+    let Started { mut step, beside } = match start(args, env, output, &grant, broker, instructions) {
+        Ok(started) => started,
         Err(failed) => {
             let cause = RevokeCause::NotStarted;
             let revoked = or_cut_short(held.give_back(cause), signals).await;
@@ -97,7 +97,7 @@ async fn step(
             return without_step(failed, output);
         }
     };
-    match held.watch(&mut step, keeper, signals, output).await {
+    match held.watch(&mut step, beside, keeper, signals, output).await {
         Ok(Over { ended: how, cause, revoked }) => {
             ended(pending, output, cause, revoked).await;
             let typed_interrupt = how == Ended::Killed(SIGINT) && signals.interrupt_was_typed();

@@ -24,6 +24,7 @@ const CIRCLECI: &str = "Identity: CircleCI";
 const JENKINS: &str = "Identity: Jenkins";
 const BUILDKITE: &str = "Identity: Buildkite";
 const AZURE: &str = "Identity: Azure DevOps";
+const AWS: &str = "AWS";
 const KUBERNETES: &str = "Identity: Kubernetes, Argo Workflows";
 const CHILD: &str = "the command that `run` starts";
 
@@ -86,6 +87,12 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(NETWORK, "all_proxy", "The same as `ALL_PROXY`."),
     open(NETWORK, "NO_PROXY", "Hosts and networks that are reached without a proxy; also in lower case."),
     open(NETWORK, "no_proxy", "The same as `NO_PROXY`."),
+    open(AWS, "AWS_REGION", "When set, the region that a grant names is not handed out."),
+    open(AWS, "AWS_DEFAULT_REGION", "The same as `AWS_REGION`."),
+    open(AWS, "AWS_CSM_ENABLED", "When set, the step's AWS calls are somebody else's to watch."),
+    open(AWS, "AWS_CSM_HOST", "The same as `AWS_CSM_ENABLED`."),
+    open(AWS, "AWS_CSM_PORT", "The same as `AWS_CSM_ENABLED`."),
+    open(AWS, "AWS_CSM_CLIENT_ID", "The same as `AWS_CSM_ENABLED`."),
     open(OUTPUT, "TERM", "`dumb` switches colour off."),
     open(OUTPUT, "CI", "Set by most CI systems: output is a log, not a terminal."),
     open(OUTPUT, "NO_COLOR", "Any value switches colour off."),
@@ -233,4 +240,29 @@ pub(crate) const VARIABLES: &[Var] = &[
 pub(crate) const CHILD_VARIABLES: &[Var] = &[
     open(CHILD, "CLOUDANIX_GRANT_ID", "The grant, `elev-…`."),
     secret(CHILD, "CLOUDANIX_GRANT_TOKEN", "The credential of a grant for the `token` target: a signed JWT."),
+    open(CHILD, "AWS_ACCESS_KEY_ID", "With a grant that gives an AWS session: its key's id."),
+    secret(CHILD, "AWS_SECRET_ACCESS_KEY", "The secret key of that session."),
+    secret(CHILD, "AWS_SESSION_TOKEN", "The token of that session."),
+    open(
+        CHILD,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "In place of these three, when the session ends before the grant: where they are fetched.",
+    ),
+    secret(CHILD, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "With what they are fetched there."),
+    open(
+        CHILD,
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "An empty file when they are fetched, because a default profile would go first.",
+    ),
+    open(
+        CHILD,
+        "AWS_EC2_METADATA_DISABLED",
+        "`true`, so that nothing falls back to what the machine itself may do.",
+    ),
+    open(CHILD, "AWS_REGION", "The region of such a grant, where the registration names one."),
+    open(CHILD, "AWS_DEFAULT_REGION", "The same as `AWS_REGION`."),
+    open(CHILD, "AWS_CSM_ENABLED", "`true` with a grant for `aws`: its SDKs tell which calls they make."),
+    open(CHILD, "AWS_CSM_HOST", "Whom they tell: this machine, at its loopback address."),
+    open(CHILD, "AWS_CSM_PORT", "Whom they tell: the `run` that started them."),
+    open(CHILD, "AWS_CSM_CLIENT_ID", "For which grant they tell it: its id."),
 ];

@@ -147,6 +147,11 @@ impl RedactedStream {
         Self { redactor, held: Vec::new(), covered: 0 }
     }
 
+    /// From now on this one looks, which must know every secret of the one before.
+    pub(crate) fn look_with(&mut self, redactor: Arc<Redactor>) {
+        self.redactor = redactor;
+    }
+
     /// Takes the next piece in and writes everything that is decided by now.
     pub(crate) fn push(&mut self, chunk: &[u8], out: &mut impl Write) -> io::Result<()> {
         if self.held.is_empty() {

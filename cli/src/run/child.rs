@@ -4,11 +4,12 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::ExitStatus;
 
-use protocol::{RevokeCause, Secret};
+use protocol::RevokeCause;
 use tokio::process::{Child, Command};
 
 use super::output::{Outputs, StepOutput};
 use crate::exit::Exit;
+use crate::handed::Handed;
 
 /// After this long a stop is not one half of something that the terminal does to both of us.
 #[cfg(unix)]
@@ -18,10 +19,8 @@ const SETTLED: std::time::Duration = std::time::Duration::from_millis(20);
 pub(crate) struct Surroundings<'a> {
     /// The id of its grant.
     pub(crate) grant: &'a str,
-    /// What the grant gives, each with the variable in which the step finds it.
-    pub(crate) credentials: Vec<(&'static str, &'a Secret)>,
-    /// Variables that the step does not get.
-    pub(crate) removed: Vec<String>,
+    /// What the grant gives, and takes.
+    pub(crate) handed: &'a Handed,
     /// Where commands that are named without a folder are looked for.
     #[cfg(unix)]
     pub(crate) path: Option<&'a str>,
@@ -116,12 +115,16 @@ impl Step {
     }
 
     fn spawn(mut command: Command, surroundings: &Surroundings<'_>) -> io::Result<Self> {
-        command.env("CLOUDANIX_GRANT_ID", surroundings.grant);
-        for (name, secret) in &surroundings.credentials {
-            command.env(name, secret.reveal());
-        }
-        for name in &surroundings.removed {
+        let Handed { open, secret, removed } = surroundings.handed;
+        for name in removed {
             command.env_remove(name);
+        }
+        command.env("CLOUDANIX_GRANT_ID", surroundings.grant);
+        for (name, value) in open {
+            command.env(name, value);
+        }
+        for (name, secret) in secret {
+            command.env(name, secret.reveal());
         }
         #[cfg(unix)]
         let group = super::terminal::group_for_step();

@@ -1,13 +1,19 @@
-//! What happens around a step: its process, its terminal, its output, its grant's lease, and the keeper.
+//! What happens around a step: its process, its terminal, its output, its grant's lease, its AWS keys and calls,
+//! and the keeper.
 
+pub(crate) mod aside;
+pub(crate) mod beside;
 pub(crate) mod child;
 pub(crate) mod keeper;
+pub(crate) mod keys;
 pub(crate) mod lease;
 #[cfg_attr(unix, path = "link_unix.rs")]
 #[cfg_attr(windows, path = "link_windows.rs")]
 mod link;
+pub(crate) mod live;
 pub(crate) mod output;
 pub(crate) mod pending;
+pub(crate) mod redaction;
 #[cfg(unix)]
 mod shell;
 #[cfg_attr(unix, path = "signals.rs")]

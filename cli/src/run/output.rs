@@ -11,7 +11,8 @@ use tokio::process::Command;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::redact::{RedactedStream, Redactor};
+use super::redaction::Redaction;
+use crate::redact::RedactedStream;
 
 /// How much is read at a time; as much as a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -38,13 +39,13 @@ pub(crate) struct StepOutput {
     /// Its standard error.
     pub(crate) stderr: Passage,
     /// What is kept out of both.
-    pub(crate) redactor: Arc<Redactor>,
+    pub(crate) redaction: Arc<Redaction>,
 }
 
 /// The pipes of a step that is about to start.
 pub(super) struct Connected {
     pipes: Vec<(PipeReader, File)>,
-    redactor: Arc<Redactor>,
+    redaction: Arc<Redaction>,
 }
 
 impl StepOutput {
@@ -60,7 +61,7 @@ impl StepOutput {
             command.stderr(write);
             pipes.push((read, own_stderr()?));
         }
-        Ok(Connected { pipes, redactor: Arc::clone(&self.redactor) })
+        Ok(Connected { pipes, redaction: Arc::clone(&self.redaction) })
     }
 }
 
@@ -71,6 +72,7 @@ pub(super) struct Outputs {
 
 struct Pump {
     stream: Mutex<Option<(RedactedStream, File)>>,
+    redaction: Arc<Redaction>,
     /// Even while it waits for the step to write, odd while it passes something on; counts up.
     turns: AtomicU64,
     /// Bytes that were passed on.
@@ -84,9 +86,10 @@ const ENDED: u64 = u64::MAX - 1;
 impl Outputs {
     pub(super) fn start(connected: Connected) -> Self {
         let start = |(from, to)| {
-            let stream = Mutex::new(Some((RedactedStream::new(Arc::clone(&connected.redactor)), to)));
+            let redaction = Arc::clone(&connected.redaction);
+            let stream = Mutex::new(Some((RedactedStream::new(redaction.redactor()), to)));
             let (turns, passed) = (AtomicU64::new(0), AtomicU64::new(0));
-            let pump = Arc::new(Pump { stream, turns, passed, ended: Notify::new() });
+            let pump = Arc::new(Pump { stream, redaction, turns, passed, ended: Notify::new() });
             tokio::spawn(Arc::clone(&pump).begin(from));
             pump
         };
@@ -148,7 +151,10 @@ impl Pump {
     /// Passes a piece on, which ends a turn.
     fn pass(&self, piece: &[u8]) -> io::Result<()> {
         let passed = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            Some((stream, to)) => stream.push(piece, to),
+            Some((stream, to)) => {
+                stream.look_with(self.redaction.redactor());
+                stream.push(piece, to)
+            }
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
         self.passed.fetch_add(piece.len() as u64, Ordering::AcqRel);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{Grant, IdempotencyKey, RevokeCause};
 use tokio::time::{Instant, sleep_until};
 
+use super::beside::Beside;
 use super::child::{Ended, Step};
 use super::keeper::Keeper;
 use super::lease::{self, Lapse};
@@ -60,6 +61,7 @@ impl Held<'_> {
     pub(crate) async fn watch(
         &self,
         step: &mut Step,
+        beside: Beside,
         keeper: &mut Keeper,
         signals: &mut Signals,
         output: &Output,
@@ -101,11 +103,13 @@ impl Held<'_> {
                 }
                 lapsed = &mut lapse, if holding => {
                     holding = false;
+                    beside.lapsed(&lapsed);
                     warn_of(&lapsed, output);
                 }
                 () = &mut stops => {}
             }
         };
+        let ending = beside.step_ended();
         let cause = interrupted.unwrap_or(ended.cause());
         let revoked = match (revoked, under_way) {
             (Some(Ok(revoked)), _) => Ok(revoked),
@@ -114,7 +118,11 @@ impl Held<'_> {
             (Some(Err(_)), None) => self.give_back_within(GRACE, cause).await,
             (None, None) => or_cut_short(self.give_back(cause), signals).await,
         };
-        step.drain().await;
+        tokio::join!(step.drain(), async {
+            if let Some(ending) = ending {
+                ending.closed().await;
+            }
+        });
         Ok(Over { ended, cause, revoked })
     }
 }

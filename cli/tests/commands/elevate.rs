@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use protocol::{ErrorCode, GrantStatus};
+use protocol::{Credentials, ErrorCode, Grant, GrantStatus, Secret};
 
 use crate::program::{GRANT_TOKEN, Program, auth_token, grant, grant_id, grant_with_token};
 use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
@@ -70,6 +70,61 @@ fn the_output_forms_carry_the_grant() {
         "{}",
         finished.stdout
     );
+}
+
+/// A grant that gives an AWS session, by a clock of its own.
+fn in_aws(keys_end: &str) -> Reply {
+    let credentials = Credentials::Aws {
+        access_key_id: "ASIA1".to_owned(),
+        secret_access_key: Secret::new("a secret/key+"),
+        session_token: Secret::new("token=="),
+        expires_at: keys_end.parse().unwrap(),
+        region: Some("eu-west-1".to_owned()),
+    };
+    let expires_at = "2026-06-08T15:00:00Z".parse().unwrap();
+    let grant = Grant { expires_at, credentials: Some(credentials), ..grant_with_token() };
+    json(201, grant)
+}
+
+#[test]
+fn the_keys_of_an_aws_session_are_handed_on_in_every_form() {
+    let lasting = || in_aws("2026-06-08T15:00:00.000Z");
+    let broker = ScriptedBroker::start([lasting(), lasting(), lasting()]);
+    let with = |form| Program::new(&broker.url(), &[&ASK[..], &["--output", form]].concat());
+    let finished = with("env").finish();
+    for line in [
+        "export AWS_ACCESS_KEY_ID='ASIA1'\n",
+        "export AWS_SECRET_ACCESS_KEY='a secret/key+'\n",
+        "export AWS_SESSION_TOKEN='token=='\n",
+        "export AWS_REGION='eu-west-1'\nexport AWS_DEFAULT_REGION='eu-west-1'\n",
+    ] {
+        assert!(finished.stdout.contains(line), "{line} in {}", finished.stdout);
+    }
+    assert!(!finished.stderr.contains("! elevate"), "{}", finished.stderr);
+    let finished = with("dotenv").env("AWS_REGION", "us-east-1").finish();
+    assert!(finished.stdout.contains("AWS_SECRET_ACCESS_KEY=\"a secret/key+\"\n"), "{}", finished.stdout);
+    assert!(!finished.stdout.contains("REGION"), "{}", finished.stdout);
+    let program = with("github");
+    let (env, outputs) = (program.folder().join("env"), program.folder().join("outputs"));
+    let finished = program
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_ENV", env.display().to_string())
+        .env("GITHUB_OUTPUT", outputs.display().to_string())
+        .finish();
+    assert!(finished.stderr.contains("::add-mask::a secret/key+\n"), "{}", finished.stderr);
+    assert!(fs::read_to_string(&env).unwrap().contains("\na secret/key+\n"));
+    assert!(!fs::read_to_string(&outputs).unwrap().contains("secret"));
+}
+
+#[test]
+fn keys_that_end_early_and_a_profile_that_goes_first_are_told() {
+    let broker = ScriptedBroker::start([in_aws("2026-06-08T14:15:00.000Z")]);
+    let program = Program::new(&broker.url(), &ASK).env("AWS_PROFILE", "prod");
+    program
+        .finish()
+        .assert_code(0)
+        .assert_says("the AWS keys last until 2026-06-08T14:15:00.000Z")
+        .assert_says("`AWS_PROFILE` is set");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use protocol::actions::{Action, ActionsReport, MAX_ACTIONS};
 use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Grant, GrantStatus, Problem};
 use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
 
@@ -19,6 +20,32 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// The token of every grant.
 pub(crate) const GRANT_TOKEN: &str =
     "eyJhbGciOiJFZERTQSJ9.Z3JhbnQ/dG9rZW4+b2Y=.c2lnbmF0dXJlLW9mLXRoZS1icm9rZXI";
+
+/// The secret key and the session token of each AWS session, in order.
+pub(crate) const AWS_SECRETS: [(&str, &str); 3] = [
+    ("first+secret/key+of+the+session/40+chars", "IQoJfirst//////////session+token/of+many+characters=="),
+    ("other+secret/key+of+the+session/40+chars", "IQoJother//////////session+token/of+many+characters=="),
+    ("third+secret/key+of+the+session/40+chars", "IQoJthird//////////session+token/of+many+characters=="),
+];
+
+/// What grants give from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Gives {
+    #[default]
+    Token,
+    Held,
+    Aws(Session),
+}
+
+/// For how long an AWS session lasts from now on, by the machine's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Session(u64);
+
+impl Session {
+    pub(crate) fn lasting(seconds: u64) -> Self {
+        Self(seconds)
+    }
+}
 
 /// What the broker does instead of answering as it should. Each is used up by one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +68,8 @@ pub(crate) enum Call {
     Elevate,
     Revoke,
     Heartbeat,
+    Renew,
+    Actions,
 }
 
 /// What the broker has seen, in order.
@@ -49,6 +78,8 @@ pub(crate) enum Seen {
     Elevate,
     Revoke { cause: String },
     Heartbeat,
+    Renew,
+    Actions,
 }
 
 #[derive(Default)]
@@ -58,6 +89,11 @@ pub(crate) struct Books {
     faults: HashMap<Call, Vec<Fault>>,
     down: bool,
     heartbeat_seconds: Option<u32>,
+    gives: Gives,
+    renews: Option<Session>,
+    /// AWS sessions up to now.
+    sessions: usize,
+    actions: Vec<Action>,
 }
 
 impl Books {
@@ -71,7 +107,7 @@ impl Books {
             .iter()
             .filter_map(|seen| match seen {
                 Seen::Revoke { cause } => Some(cause.as_str()),
-                Seen::Elevate | Seen::Heartbeat => None,
+                Seen::Elevate | Seen::Heartbeat | Seen::Renew | Seen::Actions => None,
             })
             .collect()
     }
@@ -83,6 +119,33 @@ impl Books {
 
     pub(crate) fn heartbeats(&self) -> usize {
         self.seen.iter().filter(|seen| **seen == Seen::Heartbeat).count()
+    }
+
+    /// How often credentials were asked for once more.
+    pub(crate) fn renewals(&self) -> usize {
+        self.seen.iter().filter(|seen| **seen == Seen::Renew).count()
+    }
+
+    /// What the client said that its steps did, as on a timeline.
+    pub(crate) fn actions(&self) -> Vec<String> {
+        self.actions.iter().map(Action::in_words).collect()
+    }
+
+    fn credentials(&mut self) -> Credentials {
+        let session = match self.gives {
+            Gives::Token => return Credentials::Token { token: Secret::new(GRANT_TOKEN) },
+            Gives::Held => return Credentials::Held,
+            Gives::Aws(session) => self.renews.filter(|_| self.sessions > 0).unwrap_or(session),
+        };
+        let (key, token) = AWS_SECRETS[self.sessions];
+        self.sessions += 1;
+        Credentials::Aws {
+            access_key_id: format!("ASIAFAKE{}", self.sessions),
+            secret_access_key: Secret::new(key),
+            session_token: Secret::new(token),
+            expires_at: now().plus(Duration::from_secs(session.0)),
+            region: Some("eu-west-1".to_owned()),
+        }
     }
 }
 
@@ -104,6 +167,8 @@ impl FakeBroker {
             .route(routes::GRANTS, post(elevate).delete(revoke_by_key))
             .route(&one, get(state).delete(revoke_by_id))
             .route(&format!("{one}/heartbeat"), post(heartbeat))
+            .route(&format!("{one}/{}", routes::CREDENTIALS), post(renew))
+            .route(&format!("{one}/actions"), post(actions))
             .with_state(broker.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -144,6 +209,17 @@ impl FakeBroker {
     /// What grants from now on ask of their holders.
     pub(crate) fn set_heartbeat_seconds(&self, seconds: u32) {
         self.books().heartbeat_seconds = Some(seconds);
+    }
+
+    /// What grants give from now on.
+    pub(crate) fn gives(&self, gives: Gives) {
+        let mut books = self.books();
+        (books.gives, books.renews, books.sessions) = (gives, None, 0);
+    }
+
+    /// Every AWS session of a grant but the first.
+    pub(crate) fn renews(&self, session: Session) {
+        self.books().renews = Some(session);
     }
 
     /// An operator ends all grants.
@@ -229,14 +305,14 @@ async fn elevate(State(broker): State<FakeBroker>, headers: HeaderMap, body: Str
     broker.handle(Call::Elevate, Seen::Elevate, work).await
 }
 
-fn new_grant(number: u8, request: &ElevateRequest, books: &Books) -> Grant {
-    let now = Timestamp::from_secs(1_780_927_214);
+fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
+    let now = now();
     Grant {
         id: GrantId::from_random([0, 0, 0, 0, 0, 0, 0, number]),
         status: GrantStatus::Active,
         agent_id: AgentId::clone(&request.agent_id),
         policies: request.policies.clone(),
-        target: "token".to_owned(),
+        target: if books.gives == Gives::Token { "token" } else { "aws" }.to_owned(),
         ttl: request.ttl,
         requested_at: now,
         granted_at: Some(now),
@@ -247,8 +323,15 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &Books) -> Grant {
         heartbeat_seconds: request.heartbeat.then_some(books.heartbeat_seconds.unwrap_or(10)),
         provenance: Provenance::default(),
         reason: request.reason.clone(),
-        credentials: Some(Credentials::Token { token: Secret::new(GRANT_TOKEN) }),
+        credentials: Some(books.credentials()),
     }
+}
+
+/// Keys end by the machine's own clock, for SDKs as for the client.
+#[expect(clippy::disallowed_methods, reason = "the client holds the same clock against what it is sent")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
 }
 
 async fn state(State(broker): State<FakeBroker>, Path(id): Path<String>) -> Response {
@@ -299,4 +382,38 @@ async fn heartbeat(State(broker): State<FakeBroker>, Path(id): Path<String>, hea
         None => problem(ErrorCode::GrantNotFound),
     };
     broker.handle(Call::Heartbeat, Seen::Heartbeat, work).await
+}
+
+async fn renew(State(broker): State<FakeBroker>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let key = key_of(&headers);
+    let work = |books: &mut Books| {
+        let found = books.grants.iter().find(|(known, grant)| *known == key && grant.id.as_str() == id);
+        match found.map(|(_, grant)| grant.clone()) {
+            Some(grant) if grant.status == GrantStatus::Active => {
+                json(StatusCode::OK, &Grant { credentials: Some(books.credentials()), ..grant })
+            }
+            Some(_) => problem(ErrorCode::GrantEnded),
+            None => problem(ErrorCode::GrantNotFound),
+        }
+    };
+    broker.handle(Call::Renew, Seen::Renew, work).await
+}
+
+async fn actions(
+    State(broker): State<FakeBroker>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let key = key_of(&headers);
+    let report: ActionsReport = serde_json::from_str(&body).unwrap();
+    assert!(report.actions.len() <= MAX_ACTIONS);
+    let work = |books: &mut Books| {
+        if !books.grants.iter().any(|(known, grant)| *known == key && grant.id.as_str() == id) {
+            return problem(ErrorCode::GrantNotFound);
+        }
+        books.actions.extend(report.actions);
+        StatusCode::NO_CONTENT.into_response()
+    };
+    broker.handle(Call::Actions, Seen::Actions, work).await
 }

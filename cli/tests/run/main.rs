@@ -3,9 +3,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up has failed")]
 
+mod aws;
+mod endpoint;
 mod ends;
 mod fake_broker;
 mod keeper;
+mod live;
 mod memory;
 mod output;
 mod signals;

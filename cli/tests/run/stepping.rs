@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use protocol::AuthToken;
 
-use crate::fake_broker::{FakeBroker, SOON};
+use crate::fake_broker::{AWS_SECRETS, FakeBroker, SOON};
 
 /// The binary in an environment of its own, without a terminal.
 pub(crate) struct Wrapper {
@@ -130,6 +130,16 @@ impl Finished {
     pub(crate) fn assert_code(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{:?}: {}", self.status.signal(), self.stderr);
         self
+    }
+
+    /// Neither output holds a secret of any AWS session.
+    #[track_caller]
+    pub(crate) fn assert_holds_no_secret(&self) {
+        for (key, token) in AWS_SECRETS {
+            for secret in [key, token] {
+                assert!(!self.stdout.contains(secret) && !self.stderr.contains(secret), "{secret} came out");
+            }
+        }
     }
 }
 
