@@ -36,5 +36,8 @@ counters! {
     leases_lost = "Grants that ended because their holder fell silent";
     deadlines_reached = "Grants that ended at their deadline";
     undo_failures = "Tries to take a grant back that failed";
+    orphans_found = "Things of ended or unknown grants that were found at a target";
+    orphans_removed = "Such things that were removed";
+    drifts_found = "Live grants beside which somebody else changed the target";
     work_errors = "Pieces of due work that ended in an error";
 }

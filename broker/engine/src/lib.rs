@@ -28,6 +28,7 @@ mod introspect;
 mod keys;
 mod pace;
 mod read;
+mod reconcile;
 mod refusal;
 mod revoke;
 mod shared;
@@ -41,6 +42,7 @@ pub use counters::Counters;
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;
 pub use read::Page;
+pub use reconcile::{Orphans, Reconciled, Reconciling};
 pub use refusal::Refusal;
 pub use revoke::Revocable;
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub elevations_per_minute: u32,
     /// After how long a new signing key is made.
     pub signing_key_age: Duration,
+    /// How targets are compared with the store.
+    pub reconciling: Reconciling,
 }
 
 impl Default for Settings {
@@ -64,6 +68,11 @@ impl Default for Settings {
             claim: Duration::from_secs(30),
             elevations_per_minute: 600,
             signing_key_age: Duration::from_secs(30 * 24 * 60 * 60),
+            reconciling: Reconciling {
+                every: Duration::from_secs(300),
+                grace: Duration::from_secs(900),
+                orphans: Orphans::Remove,
+            },
         }
     }
 }
@@ -100,6 +109,7 @@ pub struct Engine {
     settings: Settings,
     pace: pace::Pace,
     counters: Counters,
+    first_seen: reconcile::FirstSeen,
     ready_since: Timestamp,
 }
 
@@ -118,6 +128,7 @@ impl Engine {
             random: parts.random,
             settings: parts.settings,
             counters: Counters::default(),
+            first_seen: reconcile::FirstSeen::default(),
         };
         engine.tend_signing_keys().await?;
         Ok(engine)

@@ -11,11 +11,24 @@ use crate::{Engine, Refusal};
 
 /// How many grants are claimed at once.
 const BATCH: u32 = 64;
+/// How many may be under way at once. Each account's own gate keeps those of a dead one short.
+const AT_ONCE: usize = 1024;
 
 impl Engine {
     /// Takes a batch of what is due and finishes it. Says how many grants that were: as many as fit into a
     /// batch means that more may be waiting.
     pub async fn sweep(self: &Arc<Self>) -> Result<usize, Refusal> {
+        let claimed = self.claim().await?;
+        let count = claimed.len();
+        let mut work = JoinSet::new();
+        for stored in claimed {
+            work.spawn(Arc::clone(self).finish_or_say_why(stored));
+        }
+        while work.join_next().await.is_some() {}
+        Ok(count)
+    }
+
+    async fn claim(&self) -> Result<Vec<Stored>, Refusal> {
         let now = self.clock.now();
         let due = Due {
             now,
@@ -23,23 +36,17 @@ impl Engine {
             claimed_until: now.plus(self.settings.claim),
             limit: BATCH,
         };
-        let claimed = self.store.claim_due(due).await?;
-        let count = claimed.len();
-        let mut work = JoinSet::new();
-        for stored in claimed {
-            let engine = Arc::clone(self);
-            work.spawn(async move {
-                let id = stored.grant.id.clone();
-                if let Err(error) = engine.finish(stored).await {
-                    engine.counters.work_errors();
-                    // The claim lapses, and then it is due again.
-                    let cause = error.cause.as_deref().unwrap_or_default();
-                    tracing::error!(grant = %id, %error, cause, "due work failed and will be tried again");
-                }
-            });
+        Ok(self.store.claim_due(due).await?)
+    }
+
+    async fn finish_or_say_why(self: Arc<Self>, stored: Stored) {
+        let id = stored.grant.id.clone();
+        if let Err(error) = self.finish(stored).await {
+            self.counters.work_errors();
+            // The claim lapses, and then it is due again.
+            let cause = error.cause.as_deref().unwrap_or_default();
+            tracing::error!(grant = %id, %error, cause, "due work failed and will be tried again");
         }
-        while work.join_next().await.is_some() {}
-        Ok(count)
     }
 
     async fn finish(&self, stored: Stored) -> Result<(), Refusal> {
@@ -74,14 +81,30 @@ impl Engine {
         Ok(self.store.forget(self.clock.now()).await?)
     }
 
-    /// Sweeps and keeps house for ever. Dropping the future stops it between two awaits; what was claimed is
-    /// due again when the claim lapses.
+    /// Sweeps, keeps house and compares for ever. Dropping the future stops it between two awaits; what was
+    /// claimed is due again when the claim lapses.
     pub async fn work(self: Arc<Self>, every: Duration) {
+        tokio::join!(Arc::clone(&self).sweep_for_ever(every), self.reconcile_now_and_then());
+    }
+
+    /// What one target does not answer keeps nothing else waiting: what is claimed is begun, and not waited for.
+    async fn sweep_for_ever(self: Arc<Self>, every: Duration) {
         let house_every = Duration::from_secs(30);
         let mut next_house = self.clock.now();
+        let mut under_way = JoinSet::new();
         loop {
-            let busy = match self.sweep().await {
-                Ok(count) => count >= BATCH as usize,
+            while under_way.try_join_next().is_some() {}
+            while under_way.len() >= AT_ONCE {
+                under_way.join_next().await;
+            }
+            let busy = match self.claim().await {
+                Ok(claimed) => {
+                    let busy = claimed.len() >= BATCH as usize;
+                    for stored in claimed {
+                        under_way.spawn(Arc::clone(&self).finish_or_say_why(stored));
+                    }
+                    busy
+                }
                 Err(error) => {
                     self.counters.work_errors();
                     tracing::error!(%error, cause = error.cause.as_deref(), "cannot look for due work");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use domain::aws::{IamArn, IamKind, is_account};
+use engine::{Orphans, Reconciling};
 use protocol::Ttl;
 use serde::Deserialize;
 use targets::aws::{AccountSettings, AwsSettings};
@@ -55,6 +56,26 @@ pub struct Aws {
     /// For how long a call that was not answered may still arrive.
     #[serde(default = "late")]
     pub late: Ttl,
+    /// How often the accounts are compared with the store.
+    #[serde(default = "late")]
+    pub reconcile_every: Ttl,
+    /// How long what belongs to no live grant is left alone.
+    #[serde(default = "orphan_grace")]
+    pub orphan_grace: Ttl,
+    /// What is done to it then.
+    #[serde(default)]
+    pub orphans: OrphanRule,
+}
+
+/// What is done to things of ours that belong to no live grant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrphanRule {
+    /// They are removed.
+    #[default]
+    Remove,
+    /// They are only reported.
+    Report,
 }
 
 /// One account.
@@ -86,6 +107,10 @@ fn late() -> Ttl {
     secs(300)
 }
 
+fn orphan_grace() -> Ttl {
+    secs(900)
+}
+
 fn calls_per_second() -> u32 {
     15
 }
@@ -105,6 +130,18 @@ impl Aws {
             accounts: self.accounts.iter().map(account).collect(),
             settle: self.settle.into(),
             late: self.late.into(),
+        }
+    }
+
+    /// For the reconciler.
+    pub fn reconciling(&self) -> Reconciling {
+        Reconciling {
+            every: self.reconcile_every.into(),
+            grace: self.orphan_grace.into(),
+            orphans: match self.orphans {
+                OrphanRule::Remove => Orphans::Remove,
+                OrphanRule::Report => Orphans::Report,
+            },
         }
     }
 

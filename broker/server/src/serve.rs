@@ -36,6 +36,10 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
             heartbeat: config.limits.heartbeat.into(),
             elevations_per_minute: config.limits.elevations_per_minute,
             signing_key_age: Duration::from_secs(u64::from(config.limits.signing_key_days) * 86_400),
+            reconciling: config
+                .aws
+                .as_ref()
+                .map_or_else(|| Settings::default().reconciling, Aws::reconciling),
             ..Settings::default()
         },
         aws: config.aws.as_ref().map(Aws::settings),

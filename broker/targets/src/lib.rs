@@ -109,11 +109,11 @@ pub struct Found {
     pub needed_until: Option<Timestamp>,
 }
 
-/// Permission that was not given by a grant and will outlive it.
+/// Somebody else changed what a live grant gave, or gives it too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Beside {
-    /// As a shared step would name it: another grant may have put it there after all.
-    pub object: String,
+pub struct Drift {
+    /// As a shared step would name what is there as well: another grant may have put it there after all.
+    pub object: Option<String>,
     /// For the timeline.
     pub what: String,
 }
@@ -179,8 +179,18 @@ pub trait Target: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// What somebody else gives beside this step.
-    async fn beside(&self, _step: &Step) -> Result<Option<Beside>, TargetError> {
+    /// Removes what was found and belongs to no live grant. Says so in words.
+    async fn remove(&self, found: &Found, _now: Timestamp) -> Result<String, TargetError> {
+        Err(TargetError::refused(format!("`{}` is not a step of this target", found.step.action)))
+    }
+
+    /// How what is there differs from what this step of a live grant did.
+    async fn drift(
+        &self,
+        _grant: &Grant,
+        _step: &Step,
+        _now: Timestamp,
+    ) -> Result<Option<Drift>, TargetError> {
         Ok(None)
     }
 }

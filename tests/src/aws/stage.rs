@@ -28,12 +28,21 @@ pub struct Setting {
     pub launcher: Vec<String>,
     /// More lines of `[limits]`.
     pub limits: &'static str,
+    /// More lines of `[aws]`.
+    pub aws: &'static str,
 }
 
 impl Setting {
     /// In a hurry: whatever a person would wait minutes for takes a second.
     pub fn before(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), settle: "1s", late: "1s", launcher: Vec::new(), limits: "" }
+        Self {
+            endpoint: endpoint.to_owned(),
+            settle: "1s",
+            late: "1s",
+            launcher: Vec::new(),
+            limits: "",
+            aws: "",
+        }
     }
 }
 
@@ -182,8 +191,8 @@ impl<'a> Stage<'a> {
         launcher.extend(environment.map(|(name, value)| format!("{name}={value}")));
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{HURRY}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n[aws.accounts.{number}]\ncalls_per_second = 1000",
-            setting.limits, setting.settle, setting.late
+            "{HURRY}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n{}\n[aws.accounts.{number}]\ncalls_per_second = 1000",
+            setting.limits, setting.settle, setting.late, setting.aws
         );
         let broker = Broker::launched_by(&launcher, &limits);
         Self { account, broker, cli: AwsCli::of(emulator), pipeline, ecs, s3, emulator }

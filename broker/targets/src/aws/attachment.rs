@@ -8,8 +8,9 @@ use protocol::Timestamp;
 use super::accounts::Account;
 use super::call::{Failure, call};
 use super::gate::Urgency;
+use super::names::Action;
 use super::{AwsTarget, fact};
-use crate::{TargetError, Undone};
+use crate::{Drift, TargetError, Undone};
 
 /// Do.
 pub(super) async fn apply(account: &Account, step: &Step) -> Result<String, Failure> {
@@ -64,6 +65,21 @@ pub(super) async fn look(
     } else {
         Undone::gone(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
     })
+}
+
+/// Whether what a policy of the grant's own gives is attached as well: it will be there after the grant.
+pub(super) async fn beside(account: &Account, step: &Step) -> Result<Option<Drift>, TargetError> {
+    let (arn, principal) = (step.fact(fact::ARN), step.fact(fact::PRINCIPAL));
+    if Action::of(step) != Some(Action::PutPolicy) || arn.is_empty() {
+        return Ok(None);
+    }
+    let kind = fact::principal_kind(step);
+    let attached = attached(account, Urgency::Give, kind, principal).await?;
+    let kind = kind.as_str();
+    Ok(attached.iter().any(|found| found == arn).then(|| Drift {
+        object: Some(format!("{}:{kind}/{principal}:{arn}", account.id)),
+        what: format!("{arn} is attached to {kind}/{principal} as well, and stays after this grant"),
+    }))
 }
 
 pub(super) async fn detach(

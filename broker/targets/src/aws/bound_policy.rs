@@ -73,6 +73,15 @@ pub(super) async fn look(
     })
 }
 
+/// Removes one that belongs to nobody.
+pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, TargetError> {
+    match delete(account, Spot::of(step)).await {
+        Ok(()) => Ok("removed".to_owned()),
+        Err(failure) if failure.is("NoSuchEntity") => Ok("was gone already".to_owned()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 pub(super) async fn put(
     account: &Account,
     urgency: Urgency,

@@ -84,7 +84,7 @@ where
             Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } }
         }
         // The type says that there may be more kinds one day: whatever they are, nobody said no.
-        _ => {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) | _ => {
             account.gate.unanswered(Instant::now());
             let what = format!("{name} was not answered: {}", first_line(error));
             Failure { code, what, fault: Fault::Unknown }

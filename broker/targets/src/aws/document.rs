@@ -30,7 +30,10 @@ pub(super) fn until(source: &str, ends: Timestamp) -> Result<String, Unfit> {
         .into_iter()
         .map(|statement| match statement {
             Value::Object(statement) => ending(statement, ends).map(Value::Object),
-            other => Err(shape("a statement", other.to_string().chars().take(80).collect())),
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                Err(shape("a statement", other.to_string().chars().take(80).collect()))
+            }
         })
         .collect::<Result<Vec<_>, _>>()?;
     document.insert("Statement".to_owned(), Value::Array(statements));

@@ -77,13 +77,7 @@ pub(super) async fn undo(
     now: Timestamp,
 ) -> Result<Undone, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
-    let mut deleted = delete(account, role).await;
-    if deleted.as_ref().is_err_and(|failure| failure.is("DeleteConflict")) {
-        // Somebody put something on our role, or a late policy of ours is still on it.
-        empty(account, role).await?;
-        deleted = delete(account, role).await;
-    }
-    match deleted {
+    match delete_whole(account, role).await {
         Ok(()) => Ok(Undone::Accepted {
             receipt: format!("role deleted · {role}"),
             look_at: target.read_back_at(now),
@@ -92,6 +86,26 @@ pub(super) async fn undo(
             Ok(target.not_there(grant, now, &format!("no role {role}")))
         }
         Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Removes one that belongs to nobody.
+pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, TargetError> {
+    match delete_whole(account, step.fact(fact::PRINCIPAL)).await {
+        Ok(()) => Ok("removed".to_owned()),
+        Err(failure) if failure.is("NoSuchEntity") => Ok("was gone already".to_owned()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Also if somebody put something on our role, or a late policy of ours is still on it.
+async fn delete_whole(account: &Account, role: &str) -> Result<(), Failure> {
+    match delete(account, role).await {
+        Err(failure) if failure.is("DeleteConflict") => {
+            empty(account, role).await?;
+            delete(account, role).await
+        }
+        other => other,
     }
 }
 

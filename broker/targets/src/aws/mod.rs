@@ -32,7 +32,7 @@ pub use self::names::Action;
 use self::accounts::{Account, Accounts};
 use self::gate::Urgency;
 use self::plan::Planning;
-use crate::{Beside, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
+use crate::{Drift, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
 
 /// Gives and takes back in AWS accounts.
 #[derive(Debug)]
@@ -203,18 +203,29 @@ impl Target for AwsTarget {
         Ok(survey::survey(account, place, boundary).await?)
     }
 
-    async fn beside(&self, step: &Step) -> Result<Option<Beside>, TargetError> {
-        let (arn, principal) = (step.fact(fact::ARN), step.fact(fact::PRINCIPAL));
-        if action(step)? != Action::PutPolicy || arn.is_empty() {
-            return Ok(None);
+    async fn remove(&self, found: &Found, now: Timestamp) -> Result<String, TargetError> {
+        let account = self.account(&found.step)?;
+        match action(&found.step)? {
+            Action::PutPolicy => bound_policy::remove(account, &found.step).await,
+            Action::CreateRole => grant_role::remove(account, &found.step).await,
+            Action::AssociatePod => pod::remove_orphan(account, &found.grant, &found.step, now).await,
+            // Neither has a name of ours to be found by.
+            Action::AttachPolicy | Action::IssueSession => {
+                Err(TargetError::refused(format!("`{}` is not found by a name", found.step.action)))
+            }
         }
+    }
+
+    async fn drift(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Option<Drift>, TargetError> {
         let account = self.account(step)?;
-        let kind = fact::principal_kind(step);
-        let attached = attachment::attached(account, Urgency::Give, kind, principal).await?;
-        let kind = kind.as_str();
-        Ok(attached.iter().any(|found| found == arn).then(|| Beside {
-            object: format!("{}:{kind}/{principal}:{arn}", account.id),
-            what: format!("{arn} is attached to {kind}/{principal} as well, and stays after this grant"),
-        }))
+        match action(step)? {
+            Action::IssueSession => return Ok(None),
+            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::AssociatePod => {}
+        }
+        if let Undone::Gone { proof, .. } = self.look(grant, step, now).await? {
+            let what = format!("taken away by somebody else · {proof}");
+            return Ok(Some(Drift { object: None, what }));
+        }
+        attachment::beside(account, step).await
     }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_eks::types::PodIdentityAssociation;
 use domain::aws::IamKind;
 use domain::{Grant, State, Step};
-use protocol::Timestamp;
+use protocol::{GrantId, Timestamp};
 
 use super::accounts::Account;
 use super::bound_policy::{self, Spot};
@@ -59,7 +59,7 @@ pub(super) async fn undo(
     now: Timestamp,
 ) -> Result<Undone, TargetError> {
     // Neither needs the other: the refusal counts for what was issued before, and is renewed at the last look.
-    let (removed, refused) = tokio::join!(remove(account, step), refuse(account, grant, step, now));
+    let (removed, refused) = tokio::join!(remove(account, step), refuse(account, &grant.id, step, now));
     refused?;
     if removed? {
         return Ok(Undone::Accepted {
@@ -71,6 +71,18 @@ pub(super) async fn undo(
         Undone::Gone { proof, .. } => Undone::Gone { proof, sweep_at: Some(refused_until(now)) },
         early @ Undone::Accepted { .. } => early,
     })
+}
+
+/// Removes one that belongs to nobody, and refuses what its pods hold.
+pub(super) async fn remove_orphan(
+    account: &Account,
+    grant: &GrantId,
+    step: &Step,
+    now: Timestamp,
+) -> Result<String, TargetError> {
+    let (removed, refused) = tokio::join!(remove(account, step), refuse(account, grant, step, now));
+    refused?;
+    Ok(if removed? { "removed" } else { "was gone already" }.to_owned())
 }
 
 /// True if there was one of ours.
@@ -93,10 +105,10 @@ async fn remove(account: &Account, step: &Step) -> Result<bool, Failure> {
     }
 }
 
-async fn refuse(account: &Account, grant: &Grant, step: &Step, now: Timestamp) -> Result<(), Failure> {
+async fn refuse(account: &Account, grant: &GrantId, step: &Step, now: Timestamp) -> Result<(), Failure> {
     let [cluster, namespace, service_account] =
         [fact::CLUSTER, fact::NAMESPACE, fact::SERVICE_ACCOUNT].map(|name| step.fact(name));
-    let deny = names::deny(&grant.id);
+    let deny = names::deny(grant);
     let dead = document::dead_pods(cluster, namespace, service_account, now);
     match bound_policy::put(account, Urgency::TakeBack, spot(step, &deny), &dead).await {
         // Without the role there is nothing that a pod could do.
@@ -121,7 +133,7 @@ pub(super) async fn look(
     }
     let mut sweep_at = None;
     if matches!(grant.state, State::Settling(_)) {
-        refuse(account, grant, step, now).await?;
+        refuse(account, &grant.id, step, now).await?;
         sweep_at = Some(refused_until(now));
     }
     Ok(Undone::Gone { proof: "no association · read back".to_owned(), sweep_at })
