@@ -1,6 +1,6 @@
 //! `run`: how does one command run with a grant that begins before it and ends with it?
 
-use protocol::{Grant, RevokeCause};
+use protocol::{Grant, GrantStatus, RevokeCause};
 use tokio::time::Instant;
 
 use super::block_on;
@@ -130,6 +130,10 @@ async fn ended(pending: Pending, output: &Output, cause: RevokeCause, revoked: R
         Ok(revoked) => {
             let (mark, text) = match revoked {
                 Revoked::Gone(_) => (Mark::Done, why),
+                // A cloud is read back some seconds later; what was taken away is away.
+                Revoked::Accepted(grant) if grant.status == GrantStatus::Settling => {
+                    (Mark::Done, format!("{why} · taken back, the broker reads it back"))
+                }
                 Revoked::Accepted(_) => {
                     (Mark::Waiting, format!("{why} · accepted, the broker is finishing it"))
                 }
