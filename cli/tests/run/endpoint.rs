@@ -129,7 +129,8 @@ fn without_a_broker_and_without_keys_that_last_the_answer_says_so() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
-    broker.plan(Call::Renew, &[Fault::Refuse(ErrorCode::InvalidRequest)]);
+    // As a broker that knows of no renewals answers: it does not say that the grant has ended.
+    broker.plan(Call::Renew, &[Fault::Refuse(ErrorCode::RouteNotFound)]);
     let (status, answer) = asking.keys();
     assert_eq!((status, &answer["code"]), (503, &"BrokerUnavailable".into()), "{answer}");
     asking.finish().assert_code(0);

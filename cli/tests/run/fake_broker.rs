@@ -126,9 +126,16 @@ impl Books {
         self.seen.iter().filter(|seen| **seen == Seen::Renew).count()
     }
 
-    /// What the client said that its steps did, as on a timeline.
+    /// What the client said that its steps did, however many reports it took.
     pub(crate) fn actions(&self) -> Vec<String> {
-        self.actions.iter().map(Action::in_words).collect()
+        let mut rows: Vec<Action> = Vec::new();
+        for action in &self.actions {
+            match rows.iter_mut().find(|row| (&row.name, &row.status) == (&action.name, &action.status)) {
+                Some(row) => row.count += action.count,
+                None => rows.push(action.clone()),
+            }
+        }
+        rows.iter().map(Action::in_words).collect()
     }
 
     fn credentials(&mut self) -> Credentials {

@@ -18,8 +18,7 @@ pub(super) struct Request {
     pub(super) authorization: Option<Secret>,
 }
 
-/// What they get.
-#[derive(Debug)]
+/// What they get. Not to be printed: most of it is keys.
 pub(super) struct Response {
     pub(super) status: Status,
     pub(super) json: Zeroizing<String>,
@@ -54,7 +53,7 @@ impl Status {
 /// The head of a request. Nothing when it is not one, or too long.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Request>> {
     let mut head = Zeroizing::new(Vec::with_capacity(LONGEST));
-    while !head.ends_with(b"\r\n\r\n") {
+    while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         let mut piece = Zeroizing::new([0; 1024]);
         let read = stream.read(piece.as_mut_slice()).await?;
         let piece = piece.get(..read).unwrap_or_default();
@@ -67,6 +66,7 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
 }
 
 fn parse(head: &str) -> Option<Request> {
+    let (head, _) = head.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");
     let mut first = lines.next()?.split(' ');
     let (method, path, version) = (first.next()?, first.next()?, first.next()?);
@@ -96,6 +96,8 @@ pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), response: Resp
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     async fn asked(bytes: &[u8]) -> Option<Request> {
@@ -109,7 +111,8 @@ mod tests {
         let request = request.unwrap();
         assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/path?x=1"));
         assert_eq!(request.authorization.unwrap().reveal(), "a token");
-        assert!(asked(b"GET / HTTP/1.0\r\n\r\n").await.unwrap().authorization.is_none());
+        let with_body = b"PUT / HTTP/1.0\r\n\r\nauthorization: no header\r\n\r\n";
+        assert!(asked(with_body).await.unwrap().authorization.is_none());
     }
 
     #[tokio::test]
@@ -137,5 +140,12 @@ mod tests {
         assert!(text.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{text}");
         assert!(text.contains("\r\ncontent-length: 2\r\n") && text.contains("\r\nconnection: close\r\n"));
         assert!(text.ends_with("\r\n\r\n{}"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_is_our_fault(head in "[ -~\r\n]{0,200}") {
+            let _ = parse(&head);
+        }
     }
 }

@@ -101,6 +101,8 @@ fn plain(text: &str, longest: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const GRANT: &str = "elev-0000000000000001";
@@ -202,5 +204,21 @@ mod tests {
         ]);
         assert_eq!(seen[0].0, "ecs:Up2JdateService..");
         assert!(seen[1].0.len() <= 128 && seen[1].1.as_ref().unwrap().len() <= 64);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_a_row_fits_into_a_report(service: String, api: String, error: String, code: i64) {
+            let datagram = serde_json::json!({
+                "ClientId": GRANT, "Type": "ApiCall", "Service": service, "Api": api,
+                "FinalHttpStatusCode": code, "FinalAwsException": error,
+            });
+            if let Some(seen) = Reader::of(GRANT).read(datagram.to_string().as_bytes()) {
+                let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ":._- ".contains(letter);
+                prop_assert!(seen.name.len() <= 128 && seen.name.chars().all(is_plain));
+                let status = seen.status.unwrap_or_default();
+                prop_assert!(status.len() <= 64 && status.chars().all(is_plain));
+            }
+        }
     }
 }
