@@ -28,6 +28,7 @@ mod faults;
 mod forgetting;
 mod grants;
 mod listing;
+mod lock;
 mod open;
 mod same_file;
 mod saving;
@@ -62,7 +63,7 @@ impl Sqlite {
     pub async fn open(place: Place) -> Result<Self, OpenError> {
         let opened = open::open(place).await?;
         Ok(Self {
-            writer: Writer::start(opened.writer, opened.reopen),
+            writer: Writer::start(opened.writer, opened.reopen, opened.locked),
             readers: opened.readers,
             registrations: Registrations::default(),
             credentials: Credentials::default(),

@@ -101,7 +101,7 @@ async fn only_its_owner_reads_the_files() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["jit.db", "jit.db-shm", "jit.db-wal"]);
+    assert_eq!(names, ["jit.db", "jit.db-shm", "jit.db-wal", "jit.db.lock"]);
 }
 
 #[tokio::test]
@@ -117,6 +117,40 @@ async fn a_missing_folder_and_a_file_that_is_no_database_are_said_to_be_that() {
     let error = Sqlite::open(Place::File(text.clone())).await.unwrap_err();
     assert!(matches!(error, OpenError::Database(_)), "{error}");
     assert!(fs::read_to_string(text).unwrap().starts_with("not a database"));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_broker_is_refused_whichever_way_it_comes_and_let_in_when_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jit.db");
+    let store = in_file(&path).await;
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for way in [&path, &link] {
+        let error = Sqlite::open(Place::File(way.clone())).await.unwrap_err();
+        assert!(matches!(&error, OpenError::InUse { path } if path == way), "{error}");
+        assert_eq!(
+            error.to_string(),
+            format!("the database `{}` is in use by another broker", way.display())
+        );
+        assert_eq!(error.hint(), "stop it first: one database file belongs to one broker");
+    }
+    store.ping().await.unwrap();
+    drop(store);
+    in_file(&path).await.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_overlaps_the_end_of_the_one_before_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jit.db");
+    let ending = in_file(&path).await;
+    let (starting, ()) = tokio::join!(in_file(&path), async {
+        tokio::task::yield_now().await;
+        drop(ending);
+    });
+    starting.ping().await.unwrap();
 }
 
 #[tokio::test]

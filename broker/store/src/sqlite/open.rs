@@ -8,6 +8,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use super::lock::{Locked, lock};
 use super::same_file::SameFile;
 
 /// Where the database is.
@@ -30,6 +31,12 @@ pub enum OpenError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Another process, or another store in this one, works with it.
+    #[error("the database `{}` is in use by another broker", path.display())]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
     /// A newer program has changed the tables, or something else has.
     #[error("the database has tables of version {found}: expected {expected} or less")]
     Newer {
@@ -48,6 +55,7 @@ impl OpenError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::File { .. } => "the folder has to exist, and the broker has to be allowed to write in it",
+            Self::InUse { .. } => "stop it first: one database file belongs to one broker",
             Self::Newer { .. } => {
                 "start the newer broker again, or restore the database from before the upgrade"
             }
@@ -82,6 +90,8 @@ pub(super) struct Opened {
     pub(super) readers: Option<SqlitePool>,
     /// None if there is no file.
     pub(super) file: Option<SameFile>,
+    /// Nobody else writes as long as this is kept. None if nobody else could.
+    pub(super) locked: Option<Locked>,
 }
 
 pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
@@ -91,10 +101,11 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
         Place::Memory => {
             let mut writer = options.in_memory(true).connect().await?;
             migrate(&mut writer).await?;
-            Ok(Opened { writer, reopen: None, readers: None, file: None })
+            Ok(Opened { writer, reopen: None, readers: None, file: None, locked: None })
         }
         Place::File(path) => {
             make_private(&path).await?;
+            let locked = lock(&path).await?;
             let file =
                 SameFile::at(&path).map_err(|source| OpenError::File { path: path.clone(), source })?;
             let options = options.filename(&path);
@@ -116,7 +127,13 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .acquire_timeout(BUSY)
                 .connect_with(options.read_only(true))
                 .await?;
-            Ok(Opened { writer, reopen: Some(reopen), readers: Some(readers), file: Some(file) })
+            Ok(Opened {
+                writer,
+                reopen: Some(reopen),
+                readers: Some(readers),
+                file: Some(file),
+                locked: Some(locked),
+            })
         }
     }
 }

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Change, Frame, Stage};
+use super::lock::Locked;
 use crate::StoreError;
 
 /// More would not make a commit cheaper for each, and would let the first wait for the last.
@@ -49,10 +50,17 @@ impl From<NotDone> for StoreError {
 
 impl Writer {
     /// Starts the task; it ends when the last `Writer` is dropped. With `reopen` it opens another connection
-    /// when it has lost its own.
-    pub(super) fn start(connection: SqliteConnection, reopen: Option<SqliteConnectOptions>) -> Self {
+    /// when it has lost its own. What was handed in may outlive every `Writer`, and the lock outlives that.
+    pub(super) fn start(
+        connection: SqliteConnection,
+        reopen: Option<SqliteConnectOptions>,
+        locked: Option<Locked>,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(work_off(connection, reopen, waiting));
+        tokio::spawn(async move {
+            work_off(connection, reopen, waiting).await;
+            drop(locked);
+        });
         Self { jobs }
     }
 

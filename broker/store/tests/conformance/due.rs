@@ -9,10 +9,10 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use protocol::{GrantId, GrantStatus, Timestamp};
-use store::{Due, Store, Stored};
+use store::{Due, Listing, Store, Stored};
 
 use super::given::{
-    accepted, active, agent_id, at, created, done, end, ended, grant_id, key, lease, request,
+    accepted, active, agent_id, asked_back, at, created, done, end, ended, grant_id, key, lease, request,
 };
 
 fn due(now: i64, limit: u32) -> Due {
@@ -116,6 +116,34 @@ pub(crate) async fn a_broker_that_has_just_come_back_waits(store: &dyn Store) {
     assert_eq!(ids(&store.claim_due(back(1515)).await.unwrap()), BTreeSet::from([grant_id(2)]));
     assert!(store.claim_due(back(1541)).await.unwrap().is_empty());
     assert_eq!(ids(&store.claim_due(back(1542)).await.unwrap()), BTreeSet::from([grant_id(1)]));
+}
+
+pub(crate) async fn what_keeps_dead_sessions_dead_is_due_when_they_have_ended(store: &dyn Store) {
+    let before = active(store, "orders", 1, None).await;
+    let ending = done(store, &before, &asked_back(&before)).await;
+    let gone = ending.grant.clone().gone(at(1003), "sessions refused", Some(at(5000))).unwrap();
+    let over = done(store, &ending, &gone).await;
+    let counted = store.count_by_status().await.unwrap();
+    assert_eq!(counted.get(&GrantStatus::Revoked), Some(&1));
+    for (live, expected) in [(None, 1), (Some(true), 0), (Some(false), 1)] {
+        let listing = Listing { live, limit: 10, ..Listing::default() };
+        assert_eq!(store.list(&listing).await.unwrap().len(), expected, "{live:?}");
+    }
+
+    assert!(store.claim_due(due(4999, 10)).await.unwrap().is_empty());
+    let claimed = store.claim_due(due(5000, 10)).await.unwrap();
+    assert_eq!((claimed.len(), &claimed[0].grant), (1, &over.grant));
+    assert!(store.claim_due(due(5001, 10)).await.unwrap().is_empty(), "somebody is at it");
+    let later = claimed[0].grant.clone().swept(at(5001), Some(at(6000)), None).unwrap();
+    let later = done(store, &claimed[0], &later).await;
+    assert!(store.claim_due(due(5999, 10)).await.unwrap().is_empty());
+    assert_eq!(store.claim_due(due(6000, 10)).await.unwrap().len(), 1);
+
+    let read = store.grant(&later.grant.id).await.unwrap().unwrap();
+    let swept = read.grant.clone().swept(at(6001), None, Some("taken away")).unwrap();
+    done(store, &read, &swept).await;
+    assert!(store.claim_due(due(99_000, 10)).await.unwrap().is_empty(), "nothing is left to do");
+    assert_eq!(store.count_by_status().await.unwrap(), counted);
 }
 
 /// Runs on a runtime of its own, because the property's cases are not async.
