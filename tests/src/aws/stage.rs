@@ -136,8 +136,9 @@ pub fn broker_policy(account: &str) -> Value {
             text.contains("/cloudanix-jit/").then(|| json!(text.replace("/cloudanix-jit/", "/")))
         };
         let more: Vec<Value> = resources.iter().filter_map(without_path).collect();
-        // EKS's own resources are not seen when it is asked about one association.
-        if resources.iter().any(|resource| resource.as_str().is_some_and(|arn| arn.contains(":eks:"))) {
+        // EKS's own resources are not seen when it is asked about one association, nor are instance profiles.
+        let unseen = |arn: &str| arn.contains(":eks:") || arn.contains(":instance-profile/");
+        if resources.iter().any(|resource| resource.as_str().is_some_and(unseen)) {
             resources = vec![json!("*")];
         }
         resources.extend(more);

@@ -1,0 +1,256 @@
+//! Which calls of AWS does a grant cost, mode by mode, and may the broker make these and no others?
+//!
+//! What is asserted here is what docs/aws.md says, and what examples/aws/broker-policy.json grants.
+#![cfg(target_os = "linux")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::policies::allow;
+use system_tests::aws::stage::{Mode, Setting, Stage, broker_policy};
+use system_tests::scene::Agent;
+use system_tests::waiting::eventually;
+
+/// What one grant of one policy costs, when the broker has given that policy before.
+struct Cost {
+    mode: Mode,
+    elevate: &'static [&'static str],
+    revoke: &'static [&'static str],
+    read_back: &'static [&'static str],
+    sweep: &'static [&'static str],
+}
+
+const COSTS: &[Cost] = &[
+    Cost {
+        mode: Mode::StaticInline,
+        elevate: &["iam:GetPolicy", "iam:PutRolePolicy"],
+        revoke: &["iam:DeleteRolePolicy"],
+        read_back: &["iam:GetRolePolicy"],
+        sweep: &[],
+    },
+    Cost {
+        mode: Mode::StaticAttached,
+        elevate: &["iam:ListAttachedRolePolicies", "iam:AttachRolePolicy"],
+        revoke: &["iam:DetachRolePolicy"],
+        read_back: &["iam:ListAttachedRolePolicies"],
+        sweep: &[],
+    },
+    Cost {
+        mode: Mode::UserInline,
+        elevate: &["iam:GetPolicy", "iam:PutUserPolicy"],
+        revoke: &["iam:DeleteUserPolicy"],
+        read_back: &["iam:GetUserPolicy"],
+        sweep: &[],
+    },
+    Cost {
+        mode: Mode::UserAttached,
+        elevate: &["iam:ListAttachedUserPolicies", "iam:AttachUserPolicy"],
+        revoke: &["iam:DetachUserPolicy"],
+        read_back: &["iam:ListAttachedUserPolicies"],
+        sweep: &[],
+    },
+    Cost {
+        mode: Mode::Session,
+        elevate: &["sts:AssumeRole"],
+        revoke: &["iam:PutRolePolicy"],
+        read_back: &["iam:GetRolePolicy"],
+        sweep: &["iam:DeleteRolePolicy"],
+    },
+    Cost {
+        mode: Mode::Role,
+        elevate: &[
+            "iam:GetPolicy",
+            "sts:GetCallerIdentity",
+            "iam:CreateRole",
+            "iam:PutRolePolicy",
+            "sts:AssumeRole",
+        ],
+        revoke: &["iam:DeleteRolePolicy", "iam:DeleteRole"],
+        read_back: &["iam:GetRolePolicy", "iam:GetRole"],
+        sweep: &[],
+    },
+    Cost {
+        mode: Mode::Pod,
+        elevate: &["eks:ListPodIdentityAssociations", "eks:CreatePodIdentityAssociation"],
+        revoke: &[
+            "eks:ListPodIdentityAssociations",
+            "eks:DescribePodIdentityAssociation",
+            "eks:DeletePodIdentityAssociation",
+            "iam:PutRolePolicy",
+        ],
+        read_back: &["eks:ListPodIdentityAssociations", "iam:PutRolePolicy"],
+        sweep: &["iam:DeleteRolePolicy"],
+    },
+];
+
+/// The first time, what is remembered afterwards is asked as well: what the policy says, and how much fits.
+const FIRST: &[(Mode, &[&str])] = &[
+    (Mode::StaticInline, &["iam:GetPolicyVersion", "iam:GetAccountSummary"]),
+    (Mode::Role, &["iam:GetPolicyVersion"]),
+];
+
+/// Before this has passed nothing is read back.
+const SETTLE: Duration = Duration::from_secs(3 * 60);
+/// Longer than anything that is swept away is kept: what EKS gives a pod is good for six hours.
+const EVERYTHING_HAS_ENDED: Duration = Duration::from_secs(7 * 60 * 60);
+
+/// The names of the calls since `before`. Of calls that are under way at once, the one that belongs to nothing
+/// else is put last.
+fn calls_since(proxy: &FaultProxy, before: usize, beside: &str) -> Vec<String> {
+    let mut names = proxy.names().split_off(before);
+    names.sort_by_key(|name| name == beside);
+    names
+}
+
+fn status(stage: &Stage<'_>, grant: &str) -> String {
+    let path = format!("/v2/agentic/jit/{grant}");
+    stage.broker.operator(reqwest::Method::GET, &path).expect(200).text_at("/status").to_owned()
+}
+
+/// One whole life, without the sweep. The calls of its three parts.
+#[track_caller]
+fn life(stage: &Stage<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<String>; 3] {
+    let start = proxy.names().len();
+    let grant = stage.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
+    let given = proxy.names().len();
+    let elevate = calls_since(proxy, start, "iam:GetAccountSummary");
+    stage.revoke(agent, &grant);
+    assert_eq!(status(stage, &grant), "settling", "it is read back when the clock says so");
+    let revoke = calls_since(proxy, given, "iam:PutRolePolicy");
+    let taken_back = given + revoke.len();
+    stage.emulator().clock().advance(SETTLE);
+    eventually("the end of the grant", || (status(stage, &grant) == "revoked").then_some(()));
+    [elevate, revoke, calls_since(proxy, taken_back, "iam:PutRolePolicy")]
+}
+
+#[test]
+fn a_grant_costs_these_calls_in_this_order_and_no_others() {
+    let emulator = Ministack::with_faketime();
+    let proxy = FaultProxy::before(&emulator.url());
+    let launcher = emulator.clock().launcher();
+    let setting = Setting { launcher, settle: "3m", ..Setting::before(&proxy.url()) };
+    let stage = Stage::with(&emulator, &setting);
+    for cost in COSTS {
+        let agent = stage.agent(cost.mode);
+        if let Some((_, more)) = FIRST.iter().find(|(mode, _)| *mode == cost.mode) {
+            // What a version of a policy says is asked once: here is one that nobody has asked about.
+            let version = json!({
+                "PolicyArn": stage.ecs, "SetAsDefault": true,
+                "PolicyDocument": allow(&["ecs:ListClusters"]).to_string(),
+            });
+            stage.account.call("iam", "create_policy_version", version);
+            let [elevate, ..] = life(&stage, &proxy, &agent);
+            let mut expected: Vec<&str> = cost.elevate.iter().chain(*more).copied().collect();
+            expected.sort_unstable();
+            let mut found = elevate;
+            found.sort_unstable();
+            assert_eq!(found, expected, "the first time, {:?}", cost.mode);
+        }
+        let found = life(&stage, &proxy, &agent);
+        assert_eq!(found, [cost.elevate, cost.revoke, cost.read_back], "{:?}", cost.mode);
+    }
+    // Once for each life, while everything else is at rest.
+    let before = proxy.names().len();
+    emulator.clock().advance(EVERYTHING_HAS_ENDED);
+    let kept = || stage.account.snapshot().json().to_string().matches("jit-deny-").count();
+    eventually("the end of every refusal", || (kept() == 0).then_some(()));
+    let swept = proxy.names().split_off(before);
+    let expected: Vec<&str> = COSTS.iter().flat_map(|cost| cost.sweep.iter().copied()).collect();
+    assert_eq!(swept, expected);
+}
+
+#[test]
+fn the_page_about_aws_says_the_same() {
+    let page = include_str!("../../docs/aws.md");
+    for cost in COSTS {
+        let row = format!(
+            "| {} | {} | {} | {} | {} |",
+            shown(cost.mode),
+            cost.elevate.len(),
+            cost.revoke.len(),
+            cost.read_back.len(),
+            cost.sweep.len()
+        );
+        assert!(page.contains(&row), "docs/aws.md has no row `{row}`");
+    }
+}
+
+#[test]
+fn every_registration_on_the_page_is_accepted() {
+    let emulator = Ministack::start();
+    let stage = Stage::set(&emulator);
+    let blocks = include_str!("../../docs/aws.md").split("```toml\n").skip(1);
+    let files = blocks.filter_map(|block| block.split("```").next()).filter(|file| file.starts_with("id "));
+    let tokens =
+        files.map(|file| stage.broker.register(&file.replace("123456789012", stage.account.number())));
+    assert_eq!(tokens.count(), 5);
+}
+
+fn shown(mode: Mode) -> &'static str {
+    match mode {
+        Mode::StaticInline => "`static-principal`, inline",
+        Mode::StaticAttached => "`static-principal`, attached",
+        Mode::UserInline => "`static-access-keys`, inline",
+        Mode::UserAttached => "`static-access-keys`, attached",
+        Mode::Session => "`dynamic-access-keys`",
+        Mode::Role => "`dynamic-role`",
+        Mode::Pod => "`pod-identity`",
+    }
+}
+
+/// Needed for what other calls carry (tags, a role for a service), and never calls of their own.
+const CARRIED: [&str; 5] =
+    ["eks:TagResource", "iam:PassRole", "iam:TagRole", "sts:SetSourceIdentity", "sts:TagSession"];
+/// AWS asks for no permission for this.
+const FREE: &str = "sts:GetCallerIdentity";
+
+#[test]
+fn the_broker_may_do_what_it_does_and_nothing_else() {
+    let emulator = Ministack::start();
+    let proxy = FaultProxy::before(&emulator.url());
+    let aws = "reconcile_every = \"1s\"\norphan_grace = \"1s\"";
+    let stage = Stage::with(&emulator, &Setting { aws, ..Setting::before(&proxy.url()) });
+    for mode in Mode::ALL {
+        let agent = stage.agent(*mode);
+        let grant = stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+        if *mode == Mode::Role {
+            keep_from_being_deleted(&stage, &format!("jit-{grant}"));
+            eventually("a look at the grant", || (proxy.count("iam:GetRole") > 0).then_some(()));
+        }
+        stage.revoke(&agent, &grant);
+        eventually("the end of the grant", || (status(&stage, &grant) == "revoked").then_some(()));
+    }
+    eventually("a look at every account", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
+    eventually("a look at every role of ours", || (proxy.count("iam:ListRoles") > 0).then_some(()));
+
+    let refused: Vec<_> = proxy.calls().into_iter().filter(|call| call.status == Some(403)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+    let mut done: BTreeSet<String> = proxy.names().into_iter().collect();
+    assert!(done.remove(FREE));
+    for carried in CARRIED {
+        assert!(done.insert(carried.to_owned()), "{carried} is a call after all");
+    }
+    assert_eq!(done, granted(&broker_policy(stage.account.number())));
+}
+
+/// Whatever a person could have put on a role of ours.
+fn keep_from_being_deleted(stage: &Stage<'_>, role: &str) {
+    stage.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));
+    stage.account.attach(role, &stage.s3);
+    stage.account.call("iam", "create_instance_profile", json!({"InstanceProfileName": "machine"}));
+    let profile = json!({"InstanceProfileName": "machine", "RoleName": role});
+    stage.account.call("iam", "add_role_to_instance_profile", profile);
+}
+
+/// Every action that a policy allows.
+fn granted(policy: &Value) -> BTreeSet<String> {
+    let statements = policy.get("Statement").and_then(Value::as_array).unwrap();
+    let actions = statements.iter().flat_map(|statement| match statement.get("Action") {
+        Some(Value::Array(actions)) => actions.clone(),
+        one => one.cloned().into_iter().collect(),
+    });
+    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
