@@ -164,7 +164,7 @@ impl Engine {
 
     /// Whoever has the claim is cut off by the end, and may go on for as long as the claim lasts. A retry has moved
     /// that on from where the request began.
-    fn with_its_claim(&self, grant: Grant, cause: &EndCause) -> Grant {
+    pub(crate) fn with_its_claim(&self, grant: Grant, cause: &EndCause) -> Grant {
         match (&grant.state, cause, self.late_changes(grant.target)) {
             (_, EndCause::TargetFailed(_), _) | (_, _, LateChanges::Impossible) => grant,
             (State::Applying { claimed_until }, _, LateChanges::Possible { within }) => {
