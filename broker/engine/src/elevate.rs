@@ -304,7 +304,9 @@ impl Engine {
     async fn claim_again(&self, stored: Stored) -> Result<Result<Stored, GrantId>, Refusal> {
         let id = stored.grant.id.clone();
         let claimed_until = self.clock.now().plus(self.settings.claim);
-        let Ok(moved) = stored.grant.clone().claimed(claimed_until) else { return Ok(Err(id)) };
+        // Whoever has the claim now may be only slow: what it has begun can land as long as its claim allows.
+        let before = self.with_its_claim(stored.grant.clone(), &EndCause::NeverAcknowledged);
+        let Ok(moved) = before.claimed(claimed_until) else { return Ok(Err(id)) };
         Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
             Saved::Done(stored) => Ok(stored),
             Saved::Conflict => Err(id),

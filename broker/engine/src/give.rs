@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use domain::grant::Moved;
-use domain::{Grant, NewEvent, Step};
+use domain::{Grant, NewEvent, State, Step};
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Saved, Stored};
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
 
+use crate::shared::CALL;
 use crate::{Engine, Refusal};
 
 /// What became of the steps.
@@ -91,7 +92,25 @@ impl Engine {
         if step.shared {
             self.give_shared(grant, step, target).await
         } else {
+            self.claim_lasts(grant)?;
             target.apply(grant, step, self.clock.now()).await
+        }
+    }
+
+    /// Whoever slept must not go on where somebody else may have undone already: what it did then would stay.
+    pub(crate) fn claim_lasts(&self, grant: &Grant) -> Result<(), TargetError> {
+        match &grant.state {
+            State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. } => Err(TargetError::refused("giving took too long")),
         }
     }
 

@@ -13,7 +13,7 @@ use targets::{Fault, LateChanges, Target, TargetError, Undone};
 use crate::Engine;
 
 /// No call takes longer: what is begun with less than this left of a hold might arrive after it.
-const CALL: Duration = Duration::from_secs(8);
+pub(crate) const CALL: Duration = Duration::from_secs(8);
 /// How long to wait for whoever holds the object.
 const PATIENCE: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -39,7 +39,7 @@ impl Engine {
             return Ok(format!("{} was there before · left as it is", step.object));
         }
         self.note(&hold, whose, Then::Keep).await?;
-        let applied = match self.in_time(&hold) {
+        let applied = match self.in_time(&hold).and_then(|()| self.claim_lasts(grant)) {
             Ok(()) => target.apply(grant, step, self.clock.now()).await,
             Err(error) => Err(error),
         };

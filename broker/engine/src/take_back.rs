@@ -25,7 +25,8 @@ impl Engine {
     ) -> Result<Stored, Refusal> {
         let mut current = stored;
         loop {
-            let moved = match current.grant.clone().end(self.clock.now(), cause.clone()) {
+            let ending = self.with_its_claim(current.grant.clone(), cause);
+            let moved = match ending.end(self.clock.now(), cause.clone()) {
                 Ok(moved) => moved,
                 Err(WrongState { .. }) => return Ok(current),
             };
@@ -159,6 +160,31 @@ impl Engine {
     fn late_changes(&self, kind: TargetKind) -> LateChanges {
         self.target(kind)
             .map_or(LateChanges::Possible { within: Duration::ZERO }, |target| target.late_changes())
+    }
+
+    /// Whoever has the claim is cut off by the end, and may go on for as long as the claim lasts. A retry has moved
+    /// that on from where the request began.
+    pub(crate) fn with_its_claim(&self, grant: Grant, cause: &EndCause) -> Grant {
+        match (&grant.state, cause, self.late_changes(grant.target)) {
+            (_, EndCause::TargetFailed(_), _) | (_, _, LateChanges::Impossible) => grant,
+            (State::Applying { claimed_until }, _, LateChanges::Possible { within }) => {
+                let until = claimed_until.plus(within);
+                grant.unsure(until)
+            }
+            (
+                State::Denied { .. }
+                | State::Undoing { .. }
+                | State::Failed { .. }
+                | State::Active { .. }
+                | State::Revoking(_)
+                | State::Settling(_)
+                | State::Stuck(_)
+                | State::Expired(_)
+                | State::Revoked { .. },
+                _,
+                LateChanges::Possible { .. },
+            ) => grant,
+        }
     }
 
     /// Until when something that was begun for this grant may still arrive at the target. Whoever failed there has

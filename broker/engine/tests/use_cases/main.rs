@@ -10,5 +10,6 @@
 mod crashes;
 mod endings;
 mod keys;
+mod overlap;
 mod slow;
 mod world;

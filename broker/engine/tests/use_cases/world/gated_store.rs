@@ -23,22 +23,22 @@ pub(crate) struct GatedStore {
 #[async_trait]
 impl Store for GatedStore {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.inner.ping().await
+        self.gate.working(self.inner.ping()).await
     }
 
     async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.apply_agent(registering).await;
+        let done = self.gate.working(self.inner.apply_agent(registering)).await;
         self.gate.pass().await;
         done
     }
 
     async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.inner.agent(id).await
+        self.gate.working(self.inner.agent(id)).await
     }
 
     async fn agents(&self, after: Option<&AgentId>, limit: u32) -> Result<Vec<Arc<Agent>>, StoreError> {
-        self.inner.agents(after, limit).await
+        self.gate.working(self.inner.agents(after, limit)).await
     }
 
     async fn set_agent_status(
@@ -48,29 +48,29 @@ impl Store for GatedStore {
         now: Timestamp,
     ) -> Result<Option<Arc<Agent>>, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.set_agent_status(id, status, now).await;
+        let done = self.gate.working(self.inner.set_agent_status(id, status, now)).await;
         self.gate.pass().await;
         done
     }
 
     async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
-        self.inner.credential(token_id).await
+        self.gate.working(self.inner.credential(token_id)).await
     }
 
     async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
-        self.inner.tokens(id, now).await
+        self.gate.working(self.inner.tokens(id, now)).await
     }
 
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.rotate_token(new, others_expire_at).await;
+        let done = self.gate.working(self.inner.rotate_token(new, others_expire_at)).await;
         self.gate.pass().await;
         done
     }
 
     async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.revoke_token(id, token_id).await;
+        let done = self.gate.working(self.inner.revoke_token(id, token_id)).await;
         self.gate.pass().await;
         done
     }
@@ -82,20 +82,22 @@ impl Store for GatedStore {
         until: Timestamp,
     ) -> Result<Option<Hold>, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.hold_shared(object, now, until).await;
+        let done = self.gate.working(self.inner.hold_shared(object, now, until)).await;
         self.gate.pass().await;
         done
     }
 
     async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.note_shared(hold, whose, then).await;
+        let done = self.gate.working(self.inner.note_shared(hold, whose, then)).await;
         self.gate.pass().await;
         done
     }
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        self.inner.shared_with(object, grant).await
+        let done = self.gate.working(self.inner.shared_with(object, grant)).await;
+        self.gate.pass().await;
+        done
     }
 
     async fn create_grant(
@@ -105,20 +107,20 @@ impl Store for GatedStore {
         replay: Option<&ReplayGuard>,
     ) -> Result<Created, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.create_grant(moved, lease, replay).await;
+        let done = self.gate.working(self.inner.create_grant(moved, lease, replay)).await;
         self.gate.pass().await;
         done
     }
 
     async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
         self.gate.pass().await;
-        let done = self.inner.record_denied(moved).await;
+        let done = self.gate.working(self.inner.record_denied(moved)).await;
         self.gate.pass().await;
         done
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
-        self.inner.grant(id).await
+        self.gate.working(self.inner.grant(id)).await
     }
 
     async fn grant_by_key(
@@ -126,19 +128,19 @@ impl Store for GatedStore {
         agent: &AgentId,
         key: &IdempotencyKey,
     ) -> Result<Option<Stored>, StoreError> {
-        self.inner.grant_by_key(agent, key).await
+        self.gate.working(self.inner.grant_by_key(agent, key)).await
     }
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.save(before, moved, guard).await;
+        let done = self.gate.working(self.inner.save(before, moved, guard)).await;
         self.gate.pass().await;
         done
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.gate.pass().await;
-        let done = self.inner.add_events(id, events).await;
+        let done = self.gate.working(self.inner.add_events(id, events)).await;
         self.gate.pass().await;
         done
     }
@@ -151,7 +153,7 @@ impl Store for GatedStore {
         now: Timestamp,
     ) -> Result<Beat, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.beat(id, agent, key, now).await;
+        let done = self.gate.working(self.inner.beat(id, agent, key, now)).await;
         self.gate.pass().await;
         done
     }
@@ -163,43 +165,43 @@ impl Store for GatedStore {
         forget_after: Timestamp,
     ) -> Result<KeyGivenBack, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.give_key_back(agent, key, forget_after).await;
+        let done = self.gate.working(self.inner.give_key_back(agent, key, forget_after)).await;
         self.gate.pass().await;
         done
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
-        self.inner.list(listing).await
+        self.gate.working(self.inner.list(listing)).await
     }
 
     async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
         self.gate.pass().await;
-        let done = self.inner.claim_due(due).await;
+        let done = self.gate.working(self.inner.claim_due(due)).await;
         self.gate.pass().await;
         done
     }
 
     async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
-        self.inner.count_by_status().await
+        self.gate.working(self.inner.count_by_status()).await
     }
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
-        self.inner.events(id).await
+        self.gate.working(self.inner.events(id)).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        self.inner.signing_keys().await
+        self.gate.working(self.inner.signing_keys()).await
     }
 
     async fn add_signing_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError> {
-        self.inner.add_signing_key(key, newest).await
+        self.gate.working(self.inner.add_signing_key(key, newest)).await
     }
 
     async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.inner.remove_signing_keys(before).await
+        self.gate.working(self.inner.remove_signing_keys(before)).await
     }
 
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.inner.forget(now).await
+        self.gate.working(self.inner.forget(now)).await
     }
 }

@@ -19,7 +19,9 @@ use targets::{LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::Notify;
 
 mod gated_store;
+mod turns;
 use gated_store::GatedStore;
+pub(crate) use turns::Turns;
 
 /// Where the process dies: at the n-th boundary that it comes to.
 #[derive(Default)]
@@ -29,6 +31,7 @@ pub(crate) struct Gate {
     died: Notify,
     stops_at: Option<usize>,
     goes_on: Notify,
+    turns: Option<(Arc<Turns>, usize)>,
 }
 
 impl Gate {
@@ -45,6 +48,17 @@ impl Gate {
         Arc::new(Self { stops_at: Some(boundary), ..Self::default() })
     }
 
+    /// Stands still at every boundary until it is this broker's turn.
+    pub(crate) fn taking_turns(turns: &Arc<Turns>, broker: usize) -> Arc<Self> {
+        Arc::new(Self { turns: Some((Arc::clone(turns), broker)), ..Self::default() })
+    }
+
+    /// A look or a change in the store, which is on another thread.
+    pub(crate) async fn working<T>(&self, work: impl Future<Output = T>) -> T {
+        let _working = self.turns.as_ref().map(|(turns, _)| turns.working());
+        work.await
+    }
+
     pub(crate) fn go_on(&self) {
         self.goes_on.notify_one();
     }
@@ -55,6 +69,9 @@ impl Gate {
     }
 
     pub(crate) async fn pass(&self) {
+        if let Some((turns, broker)) = &self.turns {
+            turns.wait(*broker).await;
+        }
         let n = self.passed.fetch_add(1, Ordering::SeqCst) + 1;
         if self.stops_at == Some(n) {
             self.goes_on.notified().await;
@@ -178,6 +195,12 @@ impl Target for CloudTarget {
 #[derive(Default)]
 pub(crate) struct TestClock(AtomicI64);
 
+impl TestClock {
+    pub(crate) fn pass_millis(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
@@ -201,7 +224,7 @@ pub(crate) const AGENT: &str = "orders-agent";
 
 /// What survives a crash.
 pub(crate) struct World {
-    store: Arc<Sqlite>,
+    pub(crate) store: Arc<Sqlite>,
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) clock: Arc<TestClock>,
     random: Arc<Counting>,
@@ -245,14 +268,25 @@ impl World {
     }
 
     pub(crate) async fn broker_with(&self, gate: Arc<Gate>, settings: Settings) -> Arc<Engine> {
+        let target = CloudTarget { cloud: Arc::clone(&self.cloud), gate: Arc::clone(&gate) };
+        self.broker_before(Arc::new(target), gate, settings).await
+    }
+
+    /// A broker that gives at this target.
+    pub(crate) async fn broker_before(
+        &self,
+        target: Arc<dyn Target>,
+        gate: Arc<Gate>,
+        settings: Settings,
+    ) -> Arc<Engine> {
         let inner: Arc<dyn Store> = Arc::clone(&self.store) as _;
         let parts = Parts {
-            store: Arc::new(GatedStore { inner, gate: Arc::clone(&gate) }),
+            store: Arc::new(GatedStore { inner, gate }),
             verifier: identity::Verifier::new(
                 identity::Http::new(None).unwrap(),
                 identity::Options::default(),
             ),
-            targets: vec![Arc::new(CloudTarget { cloud: Arc::clone(&self.cloud), gate })],
+            targets: vec![target],
             issuer: Arc::new(Issuer::new("https://broker.example").unwrap()),
             operators: OperatorTokens::default(),
             clock: Arc::clone(&self.clock) as _,
@@ -263,7 +297,7 @@ impl World {
     }
 
     pub(crate) fn pass_time(&self, secs: i64) {
-        self.clock.0.fetch_add(secs * 1000, Ordering::SeqCst);
+        self.clock.pass_millis(secs * 1000);
     }
 
     pub(crate) fn elevation(&self, key: u8) -> Elevation {

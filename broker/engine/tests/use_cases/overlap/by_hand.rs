@@ -1,0 +1,98 @@
+//! The interleavings that somebody thought of.
+
+use protocol::GrantStatus;
+
+use super::cloud::{Call, Fate};
+use super::runtime;
+use super::stage::Stage;
+
+async fn stage(foreign: bool) -> Stage {
+    let stage = Stage::build().await;
+    stage.begin(foreign, false);
+    stage
+}
+
+#[test]
+fn two_that_give_back_at_the_same_instant_leave_nothing() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        assert!(stage.cloud.is_there());
+        stage.revoke(0, 0);
+        stage.revoke(1, 1);
+        stage.run_out().await.unwrap();
+        assert!(!stage.cloud.is_there());
+        stage.end(2).await.unwrap();
+    });
+}
+
+#[test]
+fn a_grant_that_comes_while_the_last_one_is_taken_away_waits_and_gets_it() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.run_out().await.unwrap();
+        stage.revoke(0, 0);
+        stage.until_sent(Call::Detach).await.unwrap();
+        stage.elevate(1, 1);
+        stage.without_the_cloud(20).await.unwrap();
+        assert_eq!((stage.cloud.sent(), stage.status(1).await), (1, Some(GrantStatus::Applying)));
+        stage.befalls(0, Fate::Answered);
+        assert!(!stage.cloud.is_there());
+        stage.run_out().await.unwrap();
+        assert!(stage.cloud.is_there());
+        assert_eq!(stage.status(1).await, Some(GrantStatus::Active));
+        stage.end(2).await.unwrap();
+    });
+}
+
+#[test]
+fn a_holder_that_slept_past_its_hold_changes_nothing() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.until_sent(Call::Look).await.unwrap();
+        stage.befalls(0, Fate::Answered);
+        // It stands before it writes down what it saw.
+        stage.pass(31_000).await.unwrap();
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(1).await, Some(GrantStatus::Active));
+        assert_ne!(stage.status(0).await, Some(GrantStatus::Active));
+        assert!(stage.story(1).await.contains("was held for too long"), "{}", stage.story(1).await);
+        stage.end(2).await.unwrap();
+    });
+}
+
+#[test]
+fn a_foreign_object_that_its_owner_takes_away_is_ours_to_make_the_next_time() {
+    runtime().block_on(async {
+        let stage = stage(true).await;
+        stage.elevate(0, 0);
+        stage.run_out().await.unwrap();
+        stage.revoke(0, 0);
+        stage.run_out().await.unwrap();
+        assert!(stage.cloud.is_there(), "it was there before us");
+        stage.owner_takes_it_away();
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        assert!(stage.cloud.is_there());
+        stage.end(2).await.unwrap();
+    });
+}
+
+#[test]
+fn a_crash_between_writing_down_whose_it_is_and_making_it_leaves_nothing() {
+    for calls in [Fate::Lost, Fate::Unheard, Fate::Late(9_000)] {
+        runtime().block_on(async {
+            let stage = stage(false).await;
+            stage.elevate(0, 0);
+            stage.until_sent(Call::Attach).await.unwrap();
+            stage.crash(0, calls);
+            stage.end(1).await.unwrap();
+            assert_eq!(stage.status(0).await, Some(GrantStatus::Failed), "{calls:?}");
+        });
+    }
+}

@@ -1,0 +1,229 @@
+//! A cloud with one object that several grants need, whose calls may go unanswered and land late.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Grant, Step, TargetKind};
+use engine::Clock;
+use policy::Permit;
+use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use tokio::sync::oneshot;
+
+use crate::world::TestClock;
+
+/// Longer than that nobody waits for an answer.
+const CALL: Duration = Duration::from_secs(5);
+/// A call that was not answered lands so long after it was given up, or never.
+pub(crate) const LATE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Attach,
+    Detach,
+    Look,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Done, and answered.
+    Answered,
+    /// Not done, and said so.
+    Throttled,
+    /// Done, and the answer is lost.
+    Unheard,
+    /// Not answered, and done so many milliseconds later.
+    Late(i64),
+    /// Never arrives.
+    Lost,
+}
+
+struct Sent {
+    broker: usize,
+    call: Call,
+    given_up_at: Timestamp,
+    answer: oneshot::Sender<Result<bool, TargetError>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    object: String,
+    present: bool,
+    settles: bool,
+    sent: Vec<Sent>,
+    late: Vec<(Timestamp, Call)>,
+}
+
+pub(crate) struct SharedCloud {
+    clock: Arc<TestClock>,
+    inside: Mutex<Inside>,
+}
+
+impl SharedCloud {
+    pub(crate) fn new(clock: Arc<TestClock>) -> Arc<Self> {
+        Arc::new(Self { clock, inside: Mutex::default() })
+    }
+
+    /// Another object, with nothing on its way.
+    pub(crate) fn begin(&self, object: String, present: bool, settles: bool) {
+        *self.inside.lock().unwrap() = Inside { object, present, settles, ..Inside::default() };
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        self.inside.lock().unwrap().present
+    }
+
+    pub(crate) fn owner_takes_it_away(&self) {
+        self.inside.lock().unwrap().present = false;
+    }
+
+    /// The call that has waited longest for its answer.
+    pub(crate) fn sent_first(&self) -> Option<Call> {
+        self.inside.lock().unwrap().sent.first().map(|sent| sent.call)
+    }
+
+    /// How many calls wait for their answer.
+    pub(crate) fn sent(&self) -> usize {
+        self.inside.lock().unwrap().sent.len()
+    }
+
+    pub(crate) fn decide(&self, n: usize, fate: Fate) {
+        let sent = self.inside.lock().unwrap().sent.remove(n);
+        self.befalls(sent, fate);
+    }
+
+    fn befalls(&self, sent: Sent, fate: Fate) {
+        let unknown = Err(TargetError { what: "not answered".to_owned(), fault: Fault::Unknown });
+        let answer = match fate {
+            Fate::Answered => Ok(self.lands(sent.call)),
+            Fate::Throttled => Err(TargetError {
+                what: "throttled".to_owned(),
+                fault: Fault::Busy { retry_after: Duration::from_millis(500) },
+            }),
+            Fate::Unheard => {
+                self.lands(sent.call);
+                unknown
+            }
+            Fate::Late(millis) => {
+                let late = Duration::from_millis(millis.unsigned_abs()).min(LATE);
+                self.inside.lock().unwrap().late.push((self.clock.now().plus(late), sent.call));
+                unknown
+            }
+            Fate::Lost => unknown,
+        };
+        // Whoever asked may be dead.
+        let _ = sent.answer.send(answer);
+    }
+
+    /// Says whether it was there.
+    fn lands(&self, call: Call) -> bool {
+        let mut inside = self.inside.lock().unwrap();
+        let was_there = inside.present;
+        inside.present = match call {
+            Call::Attach => true,
+            Call::Detach => false,
+            Call::Look => was_there,
+        };
+        was_there
+    }
+
+    /// The caller died; nobody calls its calls back.
+    pub(crate) fn caller_died(&self, broker: usize, fate: Fate) {
+        let (dead, alive): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inside.lock().unwrap().sent)
+            .into_iter()
+            .partition(|sent| sent.broker == broker);
+        self.inside.lock().unwrap().sent = alive;
+        for sent in dead {
+            self.befalls(sent, fate);
+        }
+    }
+
+    /// When something happens here by itself.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        let inside = self.inside.lock().unwrap();
+        let given_up = inside.sent.iter().map(|sent| sent.given_up_at);
+        given_up.chain(inside.late.iter().map(|(at, _)| *at)).min()
+    }
+
+    /// What was due by now happens.
+    pub(crate) fn time_came(&self) {
+        let now = self.clock.now();
+        let (due, late): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.inside.lock().unwrap().late).into_iter().partition(|(at, _)| *at <= now);
+        self.inside.lock().unwrap().late = late;
+        for (_, call) in due {
+            self.lands(call);
+        }
+        while let Some(n) = self.given_up(now) {
+            self.decide(n, Fate::Late(5_000));
+        }
+    }
+
+    fn given_up(&self, now: Timestamp) -> Option<usize> {
+        self.inside.lock().unwrap().sent.iter().position(|sent| sent.given_up_at <= now)
+    }
+}
+
+/// The cloud as one broker sees it.
+pub(crate) struct SharedTarget {
+    pub(crate) cloud: Arc<SharedCloud>,
+    pub(crate) broker: usize,
+}
+
+impl SharedTarget {
+    async fn call(&self, call: Call) -> Result<bool, TargetError> {
+        let (answer, answered) = oneshot::channel();
+        let given_up_at = self.cloud.clock.now().plus(CALL);
+        let sent = Sent { broker: self.broker, call, given_up_at, answer };
+        self.cloud.inside.lock().unwrap().sent.push(sent);
+        answered.await.unwrap()
+    }
+}
+
+#[async_trait]
+impl Target for SharedTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Token
+    }
+
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Possible { within: LATE }
+    }
+
+    async fn plan(&self, _: &Permit, _: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
+        let step = Step {
+            action: "attach".to_owned(),
+            object: self.cloud.inside.lock().unwrap().object.clone(),
+            facts: std::collections::BTreeMap::new(),
+            shared: true,
+        };
+        Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
+    }
+
+    async fn apply(&self, _: &Grant, _: &Step, _: Timestamp) -> Result<String, TargetError> {
+        self.call(Call::Attach).await.map(|_| "attached".to_owned())
+    }
+
+    async fn undo(&self, _: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        let was_there = self.call(Call::Detach).await?;
+        Ok(if was_there && self.cloud.inside.lock().unwrap().settles {
+            Undone::Accepted { receipt: "detached".to_owned(), look_at: now.plus(Duration::from_secs(2)) }
+        } else {
+            Undone::gone("not attached")
+        })
+    }
+
+    async fn look(&self, _: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        Ok(if self.call(Call::Look).await? {
+            Undone::Accepted { receipt: "attached".to_owned(), look_at: now }
+        } else {
+            Undone::gone("not attached")
+        })
+    }
+
+    async fn credentials(&self, _: &Permit, grant: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {
+        Ok(Credentials::Token { token: Secret::new(grant.id.as_str()) })
+    }
+}

@@ -1,0 +1,118 @@
+//! Several grants need one object at the same time. Is it there as long as one of them lives, and gone with the last?
+
+mod by_hand;
+mod cloud;
+mod stage;
+
+use std::cell::RefCell;
+
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
+use tokio::runtime::Runtime;
+
+use cloud::Fate;
+use stage::Stage;
+
+/// What happens next.
+#[derive(Debug, Clone)]
+enum Next {
+    /// The first time it asks for a grant, then it is a retry.
+    Elevate {
+        broker: usize,
+        grant: u8,
+    },
+    Revoke {
+        broker: usize,
+        grant: u8,
+    },
+    Sweep {
+        broker: usize,
+    },
+    /// One of those who stand still goes on.
+    Advance(usize),
+    /// One of the calls does not end well.
+    Befalls(usize, Fate),
+    Crash {
+        broker: usize,
+        calls: Fate,
+    },
+    Pass {
+        millis: i64,
+    },
+}
+
+const GRANTS: u8 = 4;
+
+fn bad_fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        Just(Fate::Throttled),
+        Just(Fate::Unheard),
+        (0..10_000_i64).prop_map(Fate::Late),
+        Just(Fate::Lost),
+    ]
+}
+
+fn next() -> impl Strategy<Value = Next> {
+    let broker = || 0..2_usize;
+    prop_oneof![
+        40 => (0..8_usize).prop_map(Next::Advance),
+        6 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Elevate { broker, grant }),
+        5 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Revoke { broker, grant }),
+        2 => broker().prop_map(|broker| Next::Sweep { broker }),
+        2 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
+        1 => (broker(), bad_fate()).prop_map(|(broker, calls)| Next::Crash { broker, calls }),
+        4 => prop_oneof![Just(50), Just(500), Just(4_000), Just(15_000), Just(40_000)]
+            .prop_map(|millis| Next::Pass { millis }),
+    ]
+}
+
+async fn play(stage: &Stage, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
+    match play_through(stage, foreign, settles, script).await {
+        Ok(()) => Ok(()),
+        Err(what) => Err(format!("{what}\n{}", stage.story(GRANTS).await)),
+    }
+}
+
+async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
+    stage.begin(foreign, settles);
+    for next in script {
+        match *next {
+            Next::Elevate { broker, grant } => stage.elevate(broker, grant),
+            Next::Revoke { broker, grant } => stage.revoke(broker, grant),
+            Next::Sweep { broker } => stage.sweep(broker),
+            Next::Advance(n) => stage.advance(n),
+            Next::Befalls(n, fate) => stage.befalls(n, fate),
+            Next::Crash { broker, calls } => stage.crash(broker, calls),
+            Next::Pass { millis } => stage.pass(millis).await?,
+        }
+        stage.look().await?;
+    }
+    stage.end(GRANTS).await
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+#[test]
+fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
+    let stage = RefCell::new(None::<(Runtime, Stage)>);
+    // `PROPTEST_CASES` says how many plays; one costs some ten milliseconds.
+    let config =
+        ProptestConfig { failure_persistence: None, max_shrink_iters: 1500, ..ProptestConfig::default() };
+    let plays = (any::<bool>(), any::<bool>(), prop::collection::vec(next(), 10..100));
+    TestRunner::new(config)
+        .run(&plays, |(foreign, settles, script)| {
+            let (runtime, built) = stage.borrow_mut().take().unwrap_or_else(|| {
+                let runtime = runtime();
+                let built = runtime.block_on(Stage::build());
+                (runtime, built)
+            });
+            let played = runtime.block_on(play(&built, foreign, settles, &script));
+            played.map_err(TestCaseError::fail)?;
+            // After a failure another stage is built: nothing of a play that failed may be left on it.
+            *stage.borrow_mut() = Some((runtime, built));
+            Ok(())
+        })
+        .unwrap();
+}

@@ -1,0 +1,316 @@
+//! Two brokers on one store before one cloud, and one director who says what happens next.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Caller, Clock, Elevation, Engine, Revocable, Settings};
+use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
+use store::{Listing, Store, Stored};
+use tokio::task::JoinHandle;
+
+use super::cloud::{Call, Fate, SharedCloud, SharedTarget};
+use crate::world::{Gate, Turns, World};
+
+const BROKERS: usize = 2;
+
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) cloud: Arc<SharedCloud>,
+    turns: Arc<Turns>,
+    brokers: Vec<Arc<Engine>>,
+    tasks: RefCell<Vec<(usize, JoinHandle<()>)>>,
+    played: Cell<u64>,
+    foreign: Cell<bool>,
+    /// Since the last look.
+    committed: Cell<bool>,
+    was_there: Cell<bool>,
+}
+
+impl Stage {
+    pub(crate) async fn build() -> Self {
+        let world = World::new().await;
+        let turns = Arc::new(Turns::default());
+        let cloud = SharedCloud::new(Arc::clone(&world.clock));
+        let mut brokers = Vec::new();
+        for broker in 0..BROKERS {
+            let target = Arc::new(SharedTarget { cloud: Arc::clone(&cloud), broker });
+            let settings = Settings { elevations_per_minute: 1_000_000, ..Settings::default() };
+            brokers.push(world.broker_before(target, Gate::taking_turns(&turns, broker), settings).await);
+        }
+        // From here on the director alone lets time pass.
+        tokio::time::pause();
+        Self {
+            world,
+            cloud,
+            turns,
+            brokers,
+            tasks: RefCell::default(),
+            played: Cell::new(0),
+            foreign: Cell::new(false),
+            committed: Cell::new(false),
+            was_there: Cell::new(false),
+        }
+    }
+
+    /// Another play, with another object and other grants.
+    pub(crate) fn begin(&self, foreign: bool, settles: bool) {
+        self.played.set(self.played.get() + 1);
+        self.foreign.set(foreign);
+        self.cloud.begin(format!("object-{}", self.played.get()), foreign, settles);
+    }
+
+    fn key(&self, grant: u8) -> IdempotencyKey {
+        IdempotencyKey::from_random((u128::from(self.played.get()) << 8 | u128::from(grant)).to_be_bytes())
+    }
+
+    fn elevation(&self, grant: u8) -> Elevation {
+        let mut elevation = self.world.elevation(0);
+        elevation.key = self.key(grant);
+        elevation.request.ttl = "1m".parse().unwrap();
+        elevation.request.heartbeat = false;
+        elevation
+    }
+
+    fn runs(&self, broker: usize, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.borrow_mut().push((broker, tokio::spawn(work)));
+    }
+
+    pub(crate) fn elevate(&self, broker: usize, grant: u8) {
+        let (engine, elevation) = (Arc::clone(&self.brokers[broker]), self.elevation(grant));
+        self.runs(broker, async move { drop(engine.elevate(elevation).await) });
+    }
+
+    pub(crate) fn revoke(&self, broker: usize, grant: u8) {
+        let (engine, what) = (Arc::clone(&self.brokers[broker]), Revocable::Key(self.key(grant)));
+        let token = self.world.auth_token.clone();
+        self.runs(broker, async move {
+            let caller = engine.caller(Some(&token)).await.unwrap();
+            drop(engine.revoke(&caller, &what, RevokeCause::Asked).await);
+        });
+    }
+
+    pub(crate) fn sweep(&self, broker: usize) {
+        let engine = Arc::clone(&self.brokers[broker]);
+        self.runs(broker, async move { drop(engine.sweep().await) });
+    }
+
+    /// One who stands still goes on: a task at its boundary, or a call at the cloud.
+    pub(crate) fn advance(&self, n: usize) {
+        let (gates, calls) = (self.turns.waiting(), self.cloud.sent());
+        match n.checked_rem(gates + calls) {
+            None => {}
+            Some(n) if n < gates => {
+                self.committed.set(true);
+                self.turns.let_go_on(n);
+            }
+            Some(n) => {
+                self.committed.set(true);
+                self.cloud.decide(n - gates, Fate::Answered);
+            }
+        }
+    }
+
+    pub(crate) fn befalls(&self, n: usize, fate: Fate) {
+        if let Some(n) = n.checked_rem(self.cloud.sent()) {
+            self.cloud.decide(n, fate);
+        }
+    }
+
+    /// The process is gone, and another is there at once.
+    pub(crate) fn crash(&self, broker: usize, calls: Fate) {
+        self.tasks.borrow_mut().retain(|(whose, task)| {
+            if *whose == broker {
+                task.abort();
+            }
+            *whose != broker
+        });
+        self.turns.forget(broker);
+        self.cloud.caller_died(broker, calls);
+    }
+
+    /// Time passes, up to each moment at which the cloud does something by itself.
+    pub(crate) async fn pass(&self, millis: i64) -> Result<(), String> {
+        let end = self.world.clock.now().as_millis() + millis;
+        loop {
+            let now = self.world.clock.now().as_millis();
+            let next = self.cloud.next().map_or(end, |at| at.as_millis().clamp(now, end));
+            self.world.clock.pass_millis(next - now);
+            tokio::time::advance(Duration::from_millis((next - now).unsigned_abs())).await;
+            self.cloud.time_came();
+            self.look().await?;
+            if next == end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What must be so at every moment.
+    pub(crate) async fn look(&self) -> Result<(), String> {
+        self.turns.quiet().await;
+        let mut ended = Vec::new();
+        self.tasks.borrow_mut().retain_mut(|(_, task)| {
+            let over = task.is_finished();
+            if over {
+                ended.push(std::mem::replace(task, tokio::spawn(async {})));
+            }
+            !over
+        });
+        for task in ended {
+            task.await.map_err(|error| format!("a task ended badly: {error}"))?;
+        }
+        let is_there = self.cloud.is_there();
+        let was_there = self.was_there.replace(is_there);
+        if is_there {
+            return Ok(());
+        }
+        if self.foreign.get() {
+            return Err("what was there before us was taken away".to_owned());
+        }
+        if !self.committed.replace(false) && !was_there {
+            return Ok(());
+        }
+        let now = self.world.clock.now();
+        let live = self.live().await;
+        match live
+            .iter()
+            .find(|stored| stored.grant.status() == GrantStatus::Active && now < stored.grant.expires_at)
+        {
+            Some(stored) => Err(format!("{} is active, and the permission is not there", stored.grant.id)),
+            None => Ok(()),
+        }
+    }
+
+    async fn live(&self) -> Vec<Stored> {
+        self.world.store.list(&Listing { live: Some(true), limit: 100, ..Listing::default() }).await.unwrap()
+    }
+
+    /// Somebody else takes away what was there before us.
+    pub(crate) fn owner_takes_it_away(&self) {
+        self.foreign.set(false);
+        self.cloud.owner_takes_it_away();
+    }
+
+    /// Everybody goes on until a call waits at the cloud; calls before that are answered.
+    pub(crate) async fn until_sent(&self, call: Call) -> Result<(), String> {
+        for _ in 0..500 {
+            self.look().await?;
+            match self.cloud.sent_first() {
+                Some(sent) if sent == call => return Ok(()),
+                Some(_) => self.befalls(0, Fate::Answered),
+                None if self.turns.waiting() > 0 => self.advance(0),
+                None => self.pass(50).await?,
+            }
+        }
+        Err(format!("{call:?} is never sent"))
+    }
+
+    /// Everybody goes on but the cloud, for so many boundaries or pauses.
+    pub(crate) async fn without_the_cloud(&self, moves: usize) -> Result<(), String> {
+        for _ in 0..moves {
+            self.look().await?;
+            match self.turns.waiting() {
+                0 => self.pass(50).await?,
+                _ => self.advance(0),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn status(&self, grant: u8) -> Option<GrantStatus> {
+        let agent = crate::world::AGENT.parse().unwrap();
+        let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+        found.map(|stored| stored.grant.status())
+    }
+
+    /// Everybody goes on, with nothing in the way, until nobody is left.
+    pub(crate) async fn run_out(&self) -> Result<(), String> {
+        for _ in 0..50_000 {
+            self.look().await?;
+            if self.tasks.borrow().is_empty() {
+                return Ok(());
+            }
+            if self.turns.waiting() + self.cloud.sent() > 0 {
+                self.advance(0);
+            } else {
+                self.pass(1_000).await?;
+            }
+        }
+        Err("tasks never end".to_owned())
+    }
+
+    /// Nobody asks any more; every deadline, claim and late write is over. Then one sweep.
+    pub(crate) async fn end(&self, grants: u8) -> Result<(), String> {
+        self.run_out().await?;
+        self.pass(120_000).await?;
+        self.sweep(0);
+        self.run_out().await?;
+        if self.cloud.is_there() != self.foreign.get() {
+            return Err(format!(
+                "after one sweep: there {}, foreign {}",
+                self.cloud.is_there(),
+                self.foreign.get()
+            ));
+        }
+        for _ in 0..20 {
+            if self.live().await.is_empty() {
+                break;
+            }
+            self.pass(61_000).await?;
+            self.sweep(1);
+            self.run_out().await?;
+        }
+        if self.cloud.is_there() != self.foreign.get() {
+            return Err(format!(
+                "at the end: there {}, foreign {}",
+                self.cloud.is_there(),
+                self.foreign.get()
+            ));
+        }
+        self.stories_are_whole(grants).await
+    }
+
+    /// For whoever reads of a failure.
+    pub(crate) async fn story(&self, grants: u8) -> String {
+        let agent = crate::world::AGENT.parse().unwrap();
+        let mut story = Vec::new();
+        for grant in 0..grants {
+            let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+            let Some(stored) = found else { continue };
+            story.push((
+                stored.grant.requested_at,
+                format!("{} is {:?}", stored.grant.id, stored.grant.state),
+            ));
+            for event in self.world.store.events(&stored.grant.id).await.unwrap() {
+                story.push((event.at, format!("{} {:?} {}", stored.grant.id, event.kind, event.text)));
+            }
+        }
+        story.sort();
+        let lines = story.into_iter().map(|(at, line)| format!("{} {line}", at.as_millis()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    async fn stories_are_whole(&self, grants: u8) -> Result<(), String> {
+        let agent = crate::world::AGENT.parse().unwrap();
+        for grant in 0..grants {
+            let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+            let Some(stored) = found else { continue };
+            let id = &stored.grant.id;
+            if !stored.grant.status().is_final() {
+                return Err(format!("{id} stays {:?}", stored.grant.status()));
+            }
+            let told = self.brokers[0].timeline(&Caller::Operator, id).await.unwrap();
+            let ends = told
+                .events
+                .iter()
+                .filter(|event| {
+                    matches!(event.kind, protocol::EventKind::Revoked | protocol::EventKind::Failed)
+                })
+                .count();
+            if !told.intact || ends != 1 {
+                return Err(format!("{id}: intact {}, told of its end {ends} times", told.intact));
+            }
+        }
+        Ok(())
+    }
+}
