@@ -236,6 +236,19 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
     assert_eq!(done, granted(&broker_policy(stage.account.number())));
 }
 
+#[test]
+fn the_terraform_module_grants_the_same_actions() {
+    let module = include_str!("../../examples/aws/terraform/main.tf");
+    // Keys of conditions look like actions.
+    let conditions = ["iam:PolicyARN", "iam:PermissionsBoundary", "iam:PassedToService", "sts:ExternalId"];
+    let texts = module.split('"').skip(1).step_by(2);
+    let actions = texts.filter(|text| {
+        ["iam:", "sts:", "eks:"].iter().any(|service| text.starts_with(service)) && !conditions.contains(text)
+    });
+    let found: BTreeSet<String> = actions.map(str::to_owned).collect();
+    assert_eq!(found, granted(&broker_policy("123456789012")));
+}
+
 /// Whatever a person could have put on a role of ours.
 fn keep_from_being_deleted(stage: &Stage<'_>, role: &str) {
     stage.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));

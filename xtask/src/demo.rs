@@ -8,10 +8,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::client_gate::target_folder;
+use crate::demo_aws;
 use crate::process::{cargo, program, run};
 
+/// Which demonstration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Of grants in AWS, before an emulator
+    #[arg(long)]
+    aws: bool,
+}
+
 /// `cargo xtask demo`.
-pub(crate) fn run_command() -> Result<()> {
+pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
+    if arguments.aws { demo_aws::run_command() } else { of_tokens() }
+}
+
+fn of_tokens() -> Result<()> {
     heading("Building the client, the broker and a service that accepts grants");
     run(cargo().args([
         "build",
@@ -27,16 +40,16 @@ pub(crate) fn run_command() -> Result<()> {
     println!("  a broker, a sample agent and an orders service are running on this machine");
 
     heading("A step without a grant");
-    let refused = demo.show(demo.orders(&["list", "--at", &demo.address]))?;
+    let refused = show(demo.orders(&["list", "--at", &demo.address]))?;
     ensure!(!refused, "the orders service answered a step that holds no grant");
 
     heading("The same step with a grant for just as long as it runs");
     let mut step = demo.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "demo", "--"]);
     step.arg(demo.binary("orders-example")).args(["list", "--at", &demo.address]);
-    let grant = demo.show_and_find_grant(step)?;
+    let grant = show_and_find_grant(step)?;
 
     heading("What the broker wrote down");
-    ensure!(demo.show(demo.client(&["timeline", &grant]))?, "there is no timeline of {grant}");
+    ensure!(show(demo.client(&["timeline", &grant]))?, "there is no timeline of {grant}");
 
     heading("What the step held is worth nothing afterwards");
     // A step that hands its token on, against all advice, so that it can be tried when the step is over.
@@ -47,13 +60,13 @@ pub(crate) fn run_command() -> Result<()> {
     ensure!(leaked.split('.').count() == 3, "the step got no token");
     let mut late = demo.orders(&["list", "--at", &demo.address]);
     late.env("CLOUDANIX_GRANT_TOKEN", leaked);
-    ensure!(!demo.show(late)?, "the token was accepted after its grant had been given back");
+    ensure!(!show(late)?, "the token was accepted after its grant had been given back");
 
     println!("\nThe step held a permission while it ran, and nobody holds it now.");
     Ok(())
 }
 
-fn heading(text: &str) {
+pub(crate) fn heading(text: &str) {
     println!("\n── {text}");
 }
 
@@ -66,7 +79,8 @@ struct Demo {
     address: String,
 }
 
-struct Running(Child);
+/// A program that stops when it is dropped.
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -107,18 +121,7 @@ impl Demo {
 
     fn client(&self, words: &[&str]) -> Command {
         let mut command = program(self.binary("cloudanix-jit"));
-        // As on a machine that is no CI, whatever this one is.
-        for marker in [
-            "GITHUB_ACTIONS",
-            "GITLAB_CI",
-            "JENKINS_URL",
-            "CIRCLECI",
-            "BUILDKITE",
-            "TF_BUILD",
-            "BITBUCKET_BUILD_NUMBER",
-        ] {
-            command.env_remove(marker);
-        }
+        like_a_machine_that_is_no_ci(&mut command);
         command.args(words).envs(self.settings.iter().cloned());
         command
     }
@@ -128,28 +131,42 @@ impl Demo {
         command.args(words);
         command
     }
+}
 
-    /// Runs a command in the open. Whether it succeeded is for the caller to judge.
-    fn show(&self, mut command: Command) -> Result<bool> {
-        println!("{}", typed(&command));
-        Ok(command.stdin(Stdio::null()).status()?.success())
+/// Whatever this one is.
+pub(crate) fn like_a_machine_that_is_no_ci(command: &mut Command) {
+    for marker in [
+        "GITHUB_ACTIONS",
+        "GITLAB_CI",
+        "JENKINS_URL",
+        "CIRCLECI",
+        "BUILDKITE",
+        "TF_BUILD",
+        "BITBUCKET_BUILD_NUMBER",
+    ] {
+        command.env_remove(marker);
     }
+}
 
-    /// [`Self::show`] for a step that has to succeed. Returns the grant that the client names.
-    fn show_and_find_grant(&self, mut command: Command) -> Result<String> {
-        command.stderr(Stdio::piped());
-        println!("{}", typed(&command));
-        let mut child = command.stdin(Stdio::null()).spawn()?;
-        let mut grant = None;
-        for line in BufReader::new(child.stderr.take().context("the client has no stderr")?).lines() {
-            let line = line?;
-            println!("{line}");
-            grant =
-                grant.or_else(|| line.split(' ').find(|word| word.starts_with("elev-")).map(str::to_owned));
-        }
-        ensure!(child.wait()?.success(), "the step should have been served while its grant lived");
-        grant.context("the client did not name its grant")
+/// Runs a command in the open. Whether it succeeded is for the caller to judge.
+pub(crate) fn show(mut command: Command) -> Result<bool> {
+    println!("{}", typed(&command));
+    Ok(command.stdin(Stdio::null()).status()?.success())
+}
+
+/// [`show`] for a step that has to succeed. Returns the grant that the client names.
+pub(crate) fn show_and_find_grant(mut command: Command) -> Result<String> {
+    command.stderr(Stdio::piped());
+    println!("{}", typed(&command));
+    let mut child = command.stdin(Stdio::null()).spawn()?;
+    let mut grant = None;
+    for line in BufReader::new(child.stderr.take().context("the client has no stderr")?).lines() {
+        let line = line?;
+        println!("{line}");
+        grant = grant.or_else(|| line.split(' ').find(|word| word.starts_with("elev-")).map(str::to_owned));
     }
+    ensure!(child.wait()?.success(), "the step should have been served while its grant lived");
+    grant.context("the client did not name its grant")
 }
 
 /// The command as somebody would type it.

@@ -3,6 +3,8 @@
 mod aws_python;
 mod client_gate;
 mod demo;
+mod demo_account;
+mod demo_aws;
 mod documents;
 mod elf;
 mod fuzz;
@@ -22,7 +24,7 @@ use clap::Parser;
 #[command(name = "cargo xtask", about = "Commands for people who work on cloudanix-jit")]
 enum Command {
     /// See the product work: one broker, one step, one grant
-    Demo,
+    Demo(demo::Arguments),
     /// Everything that has to hold, from a fresh clone: set-up, builds, all tests, documents up to date
     Test,
     /// Formatting, clippy, and which dependency may be where
@@ -37,7 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Demo => demo::run_command(),
+        Command::Demo(arguments) => demo::run_command(&arguments),
         Command::Test => test::run_command(),
         Command::Lint => lint::run_command(),
         Command::Fuzz(arguments) => fuzz::run_command(&arguments),

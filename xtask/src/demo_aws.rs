@@ -1,0 +1,218 @@
+//! What does a grant in AWS do, in a minute, without an account?
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::aws_python;
+use crate::client_gate::target_folder;
+use crate::demo::{Running, heading, like_a_machine_that_is_no_ci, show, show_and_find_grant};
+use crate::demo_account::{ACCOUNT, Account, Keys, answers, arn, scrubbed, tool};
+use crate::process::{cargo, program, run, text};
+
+/// Long enough for the four calls that are shown before it, short enough to wait for.
+const SHORT: Duration = Duration::from_secs(15);
+
+/// `cargo xtask demo --aws`.
+pub(crate) fn run_command() -> Result<()> {
+    heading("An AWS emulator that enforces IAM, and the real AWS CLI");
+    aws_python::ready()?;
+    heading("Building the client and the broker");
+    run(cargo().args(["build", "--locked", "-p", "cloudanix-jit", "-p", "cloudanix-jit-broker"]))?;
+    let demo = Demo::start()?;
+    let (static_agent, session_agent) = (demo.agent(STATIC)?, demo.agent(SESSION)?);
+    println!("  account {ACCOUNT}, a broker with an IAM user of its own, and two agents are there");
+
+    heading("A pipeline's own role may do nothing");
+    ensure!(!show(demo.list_clusters(&demo.pipeline))?, "the role was allowed without a grant");
+
+    heading("The same step with a grant: the role has the policy for as long as the step runs");
+    let mut step = demo.client(&static_agent, &["run", "--policy", "ecs-read", "--ttl", "15m", "--"]);
+    step.arg(tool("aws")).args(LIST_CLUSTERS).envs(demo.pipeline.environment());
+    let grant = show_and_find_grant(step)?;
+
+    heading("Afterwards the role may do nothing again");
+    ensure!(!show(demo.list_clusters(&demo.pipeline))?, "the role was allowed after its grant");
+
+    heading("What the broker wrote down");
+    ensure!(show(demo.client(&static_agent, &["timeline", &grant]))?, "there is no timeline of {grant}");
+
+    heading("A pipeline that holds nothing in AWS gets the keys of a session");
+    let mut step = demo.client(&session_agent, &["run", "--policy", "ecs-read", "--ttl", "15m", "--"]);
+    step.arg(tool("aws")).args(LIST_CLUSTERS);
+    show_and_find_grant(step)?;
+
+    heading("AWS takes no session back, so a step's keys are refused after it");
+    let leaked = demo.keys_of_a_leaky_step(&session_agent)?;
+    ensure!(!show(demo.list_clusters(&leaked))?, "a session was allowed after its grant");
+
+    demo.without_a_broker(&static_agent, &session_agent)?;
+    println!("\nEvery permission ended: by a revoke, or by its own deadline with nobody left to revoke it.");
+    Ok(())
+}
+
+const LIST_CLUSTERS: [&str; 2] = ["ecs", "list-clusters"];
+const STATIC: (&str, &str) = ("static-principal", "role/deploy");
+const SESSION: (&str, &str) = ("dynamic-access-keys", "role/sessions");
+
+/// The programs that run, and what talks to them. Dropped, they stop and their files go.
+struct Demo {
+    broker: Running,
+    account: Account,
+    pipeline: Keys,
+    url: String,
+    operator_token: String,
+    programs: PathBuf,
+    folder: Folder,
+}
+
+struct Agent {
+    id: String,
+    auth_token: String,
+}
+
+impl Demo {
+    fn start() -> Result<Self> {
+        let programs = target_folder()?.join("debug");
+        let folder = Folder::new(&programs)?;
+        let account = Account::start(&folder.0)?;
+        let (broker_keys, pipeline) = account.furnish()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let url = format!("http://127.0.0.1:{port}");
+        let made = program(programs.join("cloudanix-jit-broker")).arg("operator-token").output()?;
+        let made = String::from_utf8(made.stdout)?;
+        let line = |name: &str| {
+            let found = made.lines().find_map(|line| line.strip_prefix(name));
+            found.map(|rest| rest.trim().to_owned()).context("`operator-token` says something else")
+        };
+        let (operator_token, hash) = (line("token ")?, line("hash ")?);
+        let config = folder.0.join("broker.toml");
+        let database = folder.0.join("broker.db");
+        let settings = format!(
+            "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"sqlite:{}\"\n\
+             operator_token_hashes = [\"{hash}\"]\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
+            database.display()
+        );
+        std::fs::write(&config, settings)?;
+        let log = std::fs::File::create(folder.0.join("broker.log"))?;
+        let mut broker = scrubbed(program(programs.join("cloudanix-jit-broker")));
+        broker.args(["serve", "--config"]).arg(config).envs(broker_keys.environment());
+        broker.envs(account.environment()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let broker = Running(broker.spawn().context("cannot start the broker")?);
+        let mut demo = Self { broker, account, pipeline, url, operator_token, programs, folder };
+        demo.wait_for_broker(port)?;
+        Ok(demo)
+    }
+
+    fn wait_for_broker(&mut self, port: u16) -> Result<()> {
+        let patience = Instant::now() + Duration::from_secs(30);
+        while !answers(port, "/readyz") {
+            if let Some(status) = self.broker.0.try_wait()? {
+                bail!("the broker ended with {status}");
+            }
+            ensure!(Instant::now() < patience, "the broker was not ready after 30 s");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Registers an agent that may have one policy, by this mode.
+    fn agent(&self, (auth_mode, principal): (&str, &str)) -> Result<Agent> {
+        let registration = format!(
+            "id = \"{auth_mode}\"\nuse_case = \"build-workflow\"\nmax_session = \"1h\"\n\
+             # There is no CI on this machine that could prove who asks.\n\
+             [dangerous]\nallow_auth_token_only = true\n\
+             [boundary]\ntarget = \"aws\"\naccount = \"{ACCOUNT}\"\nauth_mode = \"{auth_mode}\"\n\
+             principal = \"{}\"\npolicies = {{ \"ecs-read\" = \"{}\" }}\n",
+            arn(principal),
+            arn("policy/EcsRead"),
+        );
+        let file = self.folder.0.join(format!("{auth_mode}.toml"));
+        std::fs::write(&file, registration)?;
+        let mut apply = program(self.programs.join("cloudanix-jit"));
+        apply.args(["agent", "apply", "--output", "json", "-f"]).arg(file);
+        apply.env("CLOUDANIX_URL", &self.url).env("CLOUDANIX_OPERATOR_TOKEN", &self.operator_token);
+        let applied: serde_json::Value = serde_json::from_str(&text(&mut apply)?)?;
+        let auth_token = applied.get("auth_token").and_then(serde_json::Value::as_str);
+        let auth_token = auth_token.context("the agent got no auth token")?.to_owned();
+        Ok(Agent { id: auth_mode.to_owned(), auth_token })
+    }
+
+    fn client(&self, agent: &Agent, words: &[&str]) -> Command {
+        let mut command = scrubbed(program(self.programs.join("cloudanix-jit")));
+        like_a_machine_that_is_no_ci(&mut command);
+        command.args(words).envs(self.account.environment());
+        command.env("CLOUDANIX_URL", &self.url).env("CLOUDANIX_AGENT_ID", &agent.id);
+        command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
+        command
+    }
+
+    fn list_clusters(&self, keys: &Keys) -> Command {
+        let mut command = self.account.aws(&LIST_CLUSTERS);
+        command.envs(keys.environment());
+        command
+    }
+
+    /// A step that hands its keys on, against all advice, so that they can be tried when the step is over.
+    fn keys_of_a_leaky_step(&self, agent: &Agent) -> Result<Keys> {
+        let print = "printf '{\"credentials\":{\"access_key_id\":\"%s\",\"secret_access_key\":\"%s\",\
+                     \"session_token\":\"%s\"}}' \"$AWS_ACCESS_KEY_ID\" \"$AWS_SECRET_ACCESS_KEY\" \
+                     \"$AWS_SESSION_TOKEN\"";
+        let asking = ["run", "--redact", "never", "--policy", "ecs-read", "--ttl", "15m", "--"];
+        let mut leaky = self.client(agent, &asking);
+        leaky.args(["sh", "-c", print]).stderr(Stdio::null());
+        Keys::of(&serde_json::from_str(&text(&mut leaky)?)?)
+    }
+
+    /// Access that ends although nothing of ours is alive.
+    fn without_a_broker(mut self, static_agent: &Agent, session_agent: &Agent) -> Result<()> {
+        let seconds = format!("{}s", SHORT.as_secs());
+        heading(&format!("Two grants for {seconds}, and then the broker is killed for ever"));
+        self.elevate(static_agent, &seconds)?;
+        let keys = Keys::of(&self.elevate(session_agent, &seconds)?)?;
+        let given_at = Instant::now();
+        let holders = [("the pipeline's role", &self.pipeline), ("the session", &keys)];
+        for (who, held) in holders {
+            println!("  {who}:");
+            ensure!(show(self.list_clusters(held))?, "a grant gives nothing while it lives");
+        }
+        println!("$ kill -9 {}    # the broker", self.broker.0.id());
+        self.broker.0.kill()?;
+        self.broker.0.wait()?;
+        println!("  nobody is left who could revoke; waiting for the deadline that is in the policies");
+        std::thread::sleep((SHORT + Duration::from_secs(1)).saturating_sub(given_at.elapsed()));
+        for (who, held) in holders {
+            println!("  {who}:");
+            ensure!(!show(self.list_clusters(held))?, "a grant outlived its deadline");
+        }
+        Ok(())
+    }
+
+    fn elevate(&self, agent: &Agent, ttl: &str) -> Result<serde_json::Value> {
+        let mut asking =
+            self.client(agent, &["elevate", "--policy", "ecs-read", "--ttl", ttl, "--output", "json"]);
+        asking.arg("--state").arg(self.folder.0.join(format!("{}.handle", agent.id)));
+        println!("$ cloudanix-jit elevate --policy ecs-read --ttl {ttl}    # {}", agent.id);
+        Ok(serde_json::from_str(&text(&mut asking)?)?)
+    }
+}
+
+/// A folder that goes with its owner.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(beside: &Path) -> Result<Self> {
+        let path = beside.join(format!("demo-aws-{}", std::process::id()));
+        std::fs::create_dir(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
