@@ -13,6 +13,7 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("node and npm are there", machine::node)?;
     steps.step("an OIDC provider that we did not write", || machine::npm_ci("tests/oidc-provider"))?;
     steps.step("an AWS emulator, the AWS CLI and boto3", aws_python::ready)?;
+    steps.step("the AWS SDK for JavaScript", || machine::npm_ci("tests/aws/js"))?;
     if cfg!(target_os = "linux") {
         steps.step("a clock that tests can move", aws_python::faketime)?;
     }

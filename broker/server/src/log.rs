@@ -1,6 +1,10 @@
 //! What does the broker say while it runs? Ids and codes; never a token, a claim or a body.
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, registry};
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,11 +18,32 @@ pub enum Form {
 /// Writes to standard error from here on; `RUST_LOG` sets what is said.
 pub fn start(form: Form) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let said = filter.and(filter_fn(|line| may_be_said(line.target(), *line.level())));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     // A second start in one process (a test) keeps the first.
     let _ = match form {
-        Form::Text => lines.try_init(),
-        Form::Json => lines.json().try_init(),
+        Form::Text => registry().with(lines.with_filter(said)).try_init(),
+        Form::Json => registry().with(lines.json().with_filter(said)).try_init(),
     };
+}
+
+/// Whatever `RUST_LOG` says: below `info`, AWS's SDK prints requests and answers, and with
+/// `LOG_SENSITIVE_BODIES` in the environment the keys in them.
+fn may_be_said(target: &str, level: Level) -> bool {
+    level <= Level::INFO || !target.starts_with("aws_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_says_of_requests_and_answers_is_not_said() {
+        for level in [Level::TRACE, Level::DEBUG] {
+            assert!(!may_be_said("aws_smithy_runtime::client::orchestrator::http", level));
+            assert!(!may_be_said("aws_sigv4::http_request::sign", level));
+            assert!(may_be_said("cloudanix_jit_broker::serve", level));
+        }
+        assert!(may_be_said("aws_config::default_provider", Level::WARN));
+    }
 }

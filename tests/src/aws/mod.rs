@@ -51,3 +51,4 @@ pub mod policies;
 pub mod python;
 pub mod snapshot;
 pub mod stage;
+pub mod steps;
