@@ -156,3 +156,61 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
+    let step = Step {
+        action: "attach".to_owned(),
+        object: "policy".to_owned(),
+        facts: BTreeMap::new(),
+        shared: true,
+    };
+    let moved = applying(EnforcedBy::Cloud)
+        .extend(at(1001), vec![step.clone()], EnforcedBy::Broker, "full · another way is taken")
+        .unwrap();
+    assert_eq!((&moved.grant.steps, moved.grant.enforced_by), (&vec![step.clone()], EnforcedBy::Broker));
+    assert_eq!((moved.events[0].kind, moved.events.len()), (EventKind::Target, 1));
+    let moved = moved.grant.claimed(at(1090)).unwrap();
+    assert_eq!((moved.grant.due_at(), moved.events.len()), (Some(at(1090)), 0));
+
+    let active = active(EnforcedBy::Cloud);
+    let wrong = active.clone().extend(at(1002), vec![step], EnforcedBy::Broker, "late").unwrap_err();
+    assert_eq!(
+        (&*wrong.grant, wrong.to_string().as_str()),
+        (&active, "a grant that is active cannot be extended")
+    );
+    let wrong = active.clone().claimed(at(1090)).unwrap_err();
+    assert_eq!(
+        (&*wrong.grant, wrong.to_string().as_str()),
+        (&active, "a grant that is active cannot be claimed")
+    );
+}
+
+#[test]
+fn the_latest_change_that_was_not_answered_counts() {
+    let grant = applying(EnforcedBy::Cloud);
+    assert_eq!(grant.late_until, None);
+    let grant = grant.unsure(at(1050)).unsure(at(1040));
+    assert_eq!(grant.late_until, Some(at(1050)));
+    let active = grant.activate(at(1001), "given").unwrap().grant;
+    assert_eq!(active.late_until, Some(at(1050)), "it is remembered as long as the grant is");
+}
+
+#[test]
+fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
+    let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    assert!(ending.clone().swept(at(1101), None, None).is_err(), "nothing is swept before it is gone");
+    let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
+    assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));
+
+    let again = gone.swept(at(5000), Some(at(5060)), None).unwrap();
+    assert_eq!(
+        (again.grant.due_at(), again.events.len()),
+        (Some(at(5060)), 0),
+        "it did not work, and says nothing"
+    );
+    let swept = again.grant.swept(at(5060), None, Some("policy deleted")).unwrap();
+    assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::Sweep));
+    let wrong = swept.grant.swept(at(5061), None, None).unwrap_err();
+    assert_eq!(wrong.to_string(), "a grant that is revoked cannot be swept");
+}

@@ -105,4 +105,131 @@ proptest! {
     fn no_text_panics(text in ".{0,200}") {
         let _ = parse(&text);
     }
+
+    /// Values that are nearly right, in every key that is about AWS.
+    #[test]
+    fn no_aws_boundary_panics(
+        mode in "(static-principal|static-access-keys|dynamic-access-keys|dynamic-role|pod-identity|.{0,8})",
+        account in "(123456789012|[0-9]{0,13}|.{0,4})",
+        principal in "(arn:aws:iam::123456789012:(role|user)/.{0,6}|[:/a]{0,12}|.{0,20})",
+        policy in "(arn:aws:iam::aws:policy/.{0,6}|[{].{0,20}|.{0,20})",
+        other in "(prod|[*]|.{0,6})",
+        key in "(region|binding|permissions_boundary|cluster|namespace|service_account)",
+    ) {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let _ = parse(&aws(&format!(
+            "account = {}\nauth_mode = {}\nprincipal = {}\n{key} = {}\npolicies = {{ p = {} }}",
+            quoted(&account), quoted(&mode), quoted(&principal), quoted(&other), quoted(&policy)
+        )));
+    }
+}
+
+fn aws(keys: &str) -> String {
+    let start = GOOD.find("[boundary]").unwrap();
+    format!("{}[boundary]\ntarget = \"aws\"\n{keys}\n", &GOOD[..start])
+}
+
+const ACCOUNT: &str = "account = '123456789012'\n";
+const ROLE: &str = "principal = 'arn:aws:iam::123456789012:role/ci/deploy'\n";
+const USER: &str = "principal = 'arn:aws:iam::123456789012:user/deploy'\n";
+const MANAGED: &str = "policies = { p = 'arn:aws:iam::aws:policy/ReadOnlyAccess' }\n";
+const DOCUMENT: &str = r#"policies = { p = '{"Statement":{"Effect":"Allow","Action":"s3:Get*","Resource":"*"}}' }
+"#;
+const POD: &str = "cluster = 'prod'\nnamespace = 'jobs'\nservice_account = 'deploy'\n";
+const POD_ROLE: &str = "policies = { p = 'arn:aws:iam::123456789012:role/pod' }\n";
+
+#[test]
+fn every_way_into_aws_is_accepted_as_it_is_documented() {
+    for (mode, keys) in [
+        ("static-principal", format!("{ROLE}{MANAGED}")),
+        ("static-principal", format!("{ROLE}{DOCUMENT}")),
+        ("static-principal", format!("{ROLE}{MANAGED}binding = 'attach'")),
+        ("static-principal", format!("{ROLE}{DOCUMENT}binding = 'inline'\nregion = 'eu-west-1'")),
+        ("static-access-keys", format!("{USER}{MANAGED}")),
+        ("dynamic-access-keys", format!("{ROLE}{DOCUMENT}")),
+        ("dynamic-role", MANAGED.to_owned()),
+        ("dynamic-role", format!("{MANAGED}permissions_boundary = 'arn:aws:iam::123456789012:policy/most'")),
+        ("pod-identity", format!("{POD}{POD_ROLE}")),
+    ] {
+        let registration = parse(&aws(&format!("{ACCOUNT}auth_mode = '{mode}'\n{keys}"))).unwrap();
+        let Place::Aws(place) = registration.boundary.place else { panic!("{mode}: another place") };
+        assert_eq!((place.mode.as_str(), place.account.as_str()), (mode, "123456789012"));
+    }
+}
+
+#[test]
+fn what_an_aws_boundary_is_refused_for() {
+    let document = |text: &str| format!("policies = {{ p = '{text}' }}\n");
+    for (mode, keys, reason) in [
+        ("static-principal", format!("{USER}{MANAGED}"), "is not a role's ARN"),
+        ("static-principal", MANAGED.to_owned(), "`boundary.principal`: `` is not a role's ARN"),
+        ("static-access-keys", format!("{ROLE}{MANAGED}"), "is not a user's ARN"),
+        ("dynamic-access-keys", format!("{USER}{MANAGED}"), "is not a role's ARN"),
+        (
+            "static-principal",
+            format!("principal = 'arn:aws:iam::210987654321:role/r'\n{MANAGED}"),
+            "is not in the account `123456789012`",
+        ),
+        ("admin", format!("{ROLE}{MANAGED}"), "expected one of `static-principal`"),
+        ("", MANAGED.to_owned(), "found ``"),
+        ("dynamic-role", format!("{ROLE}{MANAGED}"), "`boundary.principal`: means nothing for"),
+        ("dynamic-role", format!("{MANAGED}binding = 'attach'"), "`boundary.binding`: means nothing for"),
+        (
+            "dynamic-access-keys",
+            format!("{ROLE}{MANAGED}binding = 'inline'"),
+            "`boundary.binding`: means nothing",
+        ),
+        (
+            "static-principal",
+            format!("{ROLE}{MANAGED}cluster = 'prod'"),
+            "`boundary.cluster`: means nothing for",
+        ),
+        (
+            "static-principal",
+            format!("{ROLE}{MANAGED}permissions_boundary = 'x'"),
+            "`boundary.permissions_boundary`: means nothing for",
+        ),
+        ("pod-identity", format!("{POD}{POD_ROLE}{ROLE}"), "`boundary.principal`: means nothing for"),
+        ("dynamic-role", format!("{MANAGED}permissions_boundary = 'most'"), "is not a policy's ARN"),
+        ("static-principal", format!("{ROLE}{MANAGED}region = 'eu west'"), "expected one like `eu-west-1`"),
+        ("static-principal", format!("{ROLE}{MANAGED}binding = 'glue'"), "unknown variant `glue`"),
+        ("static-principal", format!("{ROLE}{DOCUMENT}binding = 'attach'"), "a document cannot be attached"),
+        ("static-principal", format!("{ROLE}{}", document("{ not json")), "the document is not JSON"),
+        ("dynamic-role", document("{}"), "the document has no `Statement`"),
+        ("dynamic-role", document(r#"{"Statement":[]}"#), "the document has no `Statement`"),
+        (
+            "dynamic-role",
+            document(r#"{"Statement":{"Effect":"Maybe"}}"#),
+            "expected `Allow` or `Deny`, found `Maybe`",
+        ),
+        (
+            "dynamic-role",
+            document(r#"{"Statement":[{"Effect":"Allow","Principal":"*"}]}"#),
+            "Statement[0] names a principal",
+        ),
+        ("dynamic-role", document("ReadOnlyAccess"), "or a policy document (JSON)"),
+        ("pod-identity", format!("{POD}{MANAGED}"), "the role that the pod gets"),
+        (
+            "pod-identity",
+            format!("{POD}policies = {{ p = 'arn:aws:iam::210987654321:role/pod' }}"),
+            "is not in the account",
+        ),
+        (
+            "pod-identity",
+            format!("cluster = 'prod'\nnamespace = 'jobs'\nservice_account = '*'\n{POD_ROLE}"),
+            "`boundary.service_account`: expected one name",
+        ),
+        (
+            "pod-identity",
+            format!("cluster = 'prod'\nnamespace = 'jobs'\n{POD_ROLE}"),
+            "`boundary.service_account`",
+        ),
+    ] {
+        let error = parse(&aws(&format!("{ACCOUNT}auth_mode = '{mode}'\n{keys}"))).unwrap_err().to_string();
+        assert!(error.contains(reason), "{mode}: expected {reason:?} in {error:?}");
+    }
+    for account in ["", "account = '12345'", "account = '12345678901x'"] {
+        let error = parse(&aws(&format!("{account}\nauth_mode = 'dynamic-role'\n{MANAGED}"))).unwrap_err();
+        assert!(error.to_string().contains("expected an account's twelve digits"), "{error}");
+    }
 }

@@ -24,8 +24,9 @@ impl Engine {
         guard: Guard,
     ) -> Result<Stored, Refusal> {
         let mut current = stored;
+        let mut cuts_off = cause;
         loop {
-            let ending = self.with_its_claim(current.grant.clone(), cause);
+            let ending = self.with_its_claim(current.grant.clone(), cuts_off);
             let moved = match ending.end(self.clock.now(), cause.clone()) {
                 Ok(moved) => moved,
                 Err(WrongState { .. }) => return Ok(current),
@@ -60,6 +61,8 @@ impl Engine {
                         return Ok(read);
                     }
                     current = read;
+                    // Whoever failed has stopped, but the claim is somebody else's by now.
+                    cuts_off = &EndCause::NeverAcknowledged;
                 }
             }
         }
