@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::config::http::HttpResponse;
 use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
@@ -67,6 +68,12 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
+    // By itself the SDK says the same of this as of a machine that cannot be reached.
+    if let Some(why) = no_credentials(error) {
+        let what =
+            format!("{name} cannot be sent: no credentials of the broker for account {}: {why}", account.id);
+        return Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } };
+    }
     match error {
         SdkError::ServiceError(answer) => {
             account.gate.answered();
@@ -90,6 +97,15 @@ where
             Failure { code, what, fault: Fault::Unknown }
         }
     }
+}
+
+/// Why the broker's own credentials could not be had, if that is what happened: nothing was sent then.
+fn no_credentials(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let chain: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
+    let credentials = chain.iter().position(|error| error.is::<CredentialsError>())?;
+    // The last of them is what AWS said.
+    let why = chain.get(credentials..)?.last()?.to_string();
+    Some(why.lines().next().unwrap_or_default().chars().take(300).collect())
 }
 
 fn first_line<E: std::error::Error>(error: &E) -> String {
