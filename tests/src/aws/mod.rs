@@ -42,6 +42,7 @@ pub mod calls;
 pub mod cli;
 pub mod clock;
 pub mod fault_proxy;
+pub mod ledger;
 mod lifeline;
 pub mod ministack;
 pub mod moto;

@@ -120,7 +120,9 @@ fn fault_of(code: &str, status: u16) -> Fault {
         "ConcurrentModification" | "ResourceInUse" | "EntityTemporarilyUnmodifiable" => after(300),
         // A quota: others of our grants may end in a moment.
         "LimitExceeded" | "ResourceLimitExceeded" => Fault::Full { retry_after: Duration::from_secs(2) },
-        _ if status >= 500 || status == 429 => after(1000),
+        _ if status == 429 => after(1000),
+        // It may have been done, or be done later: an error of theirs says nothing about it.
+        _ if status >= 500 => Fault::Unknown,
         _ => Fault::Refused,
     }
 }

@@ -1,0 +1,118 @@
+//! What does a broker's database say, whether or not the broker is alive; and what if it cannot be written just now?
+
+#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::python;
+use crate::broker::Broker;
+
+/// A process beside the broker that has the same database open.
+pub struct Ledger {
+    process: Child,
+    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+/// Where one grant stands in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id.
+    pub id: String,
+    /// Its state.
+    pub status: String,
+    /// When something is to be done about it, in milliseconds; none when nothing ever is.
+    pub due_at: Option<i64>,
+    /// Until when somebody is at it.
+    pub claimed_until: Option<i64>,
+    /// Grows with each change.
+    pub version: i64,
+}
+
+impl Ledger {
+    /// Of this broker.
+    pub fn of(broker: &Broker) -> Self {
+        let mut process = python::program("python")
+            .arg("-I")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("aws/ledger.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python");
+        let mut orders = process.stdin.take().expect("a pipe");
+        let answers = BufReader::new(process.stdout.take().expect("a pipe"));
+        writeln!(orders, "{}", json!({"path": broker.database()})).expect("tests/aws/ledger.py is running");
+        Self { process, pipes: Mutex::new((orders, answers)) }
+    }
+
+    /// From now on nobody can write the database; who tries waits.
+    pub fn hold(&self) {
+        self.order(&json!({"do": "hold"}));
+    }
+
+    /// It can be written again.
+    pub fn release(&self) {
+        self.order(&json!({"do": "release"}));
+    }
+
+    /// The rows of a query.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+        let answer = self.order(&json!({"do": "query", "sql": sql}));
+        let rows = answer.as_array().cloned().unwrap_or_default();
+        rows.into_iter().map(|row| row.as_array().cloned().unwrap_or_default()).collect()
+    }
+
+    /// The grant of this key.
+    pub fn grant(&self, key: &str) -> Option<Entry> {
+        let columns = "id, status, due_at, claimed_until, version";
+        let rows = self.rows(&format!("SELECT {columns} FROM grants WHERE idem_key = '{key}'"));
+        let row = rows.into_iter().next()?;
+        let text = |at: usize| row.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = |at: usize| row.get(at).and_then(Value::as_i64);
+        Some(Entry {
+            id: text(0),
+            status: text(1),
+            due_at: number(2),
+            claimed_until: number(3),
+            version: number(4).unwrap_or_default(),
+        })
+    }
+
+    /// The latest end of a hold on an object that several grants share.
+    pub fn held_until(&self) -> Option<i64> {
+        let rows = self.rows("SELECT max(held_until) FROM shared");
+        rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
+    }
+
+    /// Until when what is seen of any shared object may be a late write of ours.
+    pub fn ours_until(&self) -> Option<i64> {
+        let rows = self.rows("SELECT max(ours_until) FROM shared");
+        rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
+    }
+
+    /// The kinds of steps that were ever written down.
+    pub fn actions(&self) -> Vec<String> {
+        let rows = self.rows("SELECT DISTINCT action FROM intents ORDER BY action");
+        rows.iter().filter_map(|row| row.first()?.as_str().map(str::to_owned)).collect()
+    }
+
+    fn order(&self, order: &Value) -> Value {
+        let mut line = String::new();
+        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(pipes.0, "{order}").expect("tests/aws/ledger.py is running");
+        pipes.1.read_line(&mut line).expect("tests/aws/ledger.py answers");
+        serde_json::from_str(&line).expect("an answer of tests/aws/ledger.py")
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // It may be gone already, and nobody is left to tell.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,206 @@
+//! Where does one point take place? An account with things in it that are not ours, a broker that can be killed, and
+//! a clock that is moved instead of waiting.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::ledger::{Entry, Ledger};
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::policies::allow;
+use system_tests::aws::snapshot::Snapshot;
+use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage};
+use system_tests::client;
+use system_tests::http::{self, Answer};
+use system_tests::scene::{self, Agent};
+use system_tests::waiting::eventually;
+
+/// How long every grant lives here.
+pub(crate) const TTL: &str = "15m";
+/// More moves of the clock than any grant needs to its end.
+const MOVES: usize = 40;
+
+pub(crate) struct Ground<'a> {
+    pub(crate) stage: Stage<'a>,
+    pub(crate) proxy: Arc<FaultProxy>,
+    pub(crate) ledger: Arc<Ledger>,
+    agents: Vec<Agent>,
+    before: Snapshot,
+    ahead: i64,
+}
+
+impl<'a> Ground<'a> {
+    pub(crate) fn new(emulator: &'a Ministack, ahead: i64) -> Self {
+        let proxy = FaultProxy::before(&emulator.url());
+        let setting = Setting {
+            settle: "5s",
+            late: "5m",
+            launcher: emulator.clock().launcher(),
+            ..Setting::before(&proxy.url())
+        };
+        let stage = Stage::with(emulator, &setting);
+        plant(&stage);
+        let agents = Mode::ALL.iter().map(|mode| stage.agent(*mode)).collect();
+        let (ledger, before) = (Arc::new(Ledger::of(&stage.broker)), stage.account.snapshot());
+        Self { stage, proxy: Arc::new(proxy), ledger, agents, before, ahead }
+    }
+
+    /// How far the emulator's clock is ahead of the machine's.
+    pub(crate) fn ahead(&self) -> i64 {
+        self.ahead
+    }
+
+    pub(crate) fn agent(&self, mode: Mode) -> &Agent {
+        self.agents.iter().find(|agent| agent.id == mode.agent()).unwrap()
+    }
+
+    fn now(&self) -> i64 {
+        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i64::try_from(real.as_millis()).unwrap() + self.ahead
+    }
+
+    /// Moves the clock to this moment, and a second more, unless that is over.
+    pub(crate) fn pass(&mut self, until: i64) {
+        let left = until - self.now();
+        if left > -1000 {
+            // The offset has whole seconds.
+            let seconds = left.max(0) / 1000 + 2;
+            self.stage.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
+            self.ahead += seconds * 1000;
+        }
+    }
+
+    pub(crate) fn elevation(&self, mode: Mode, key: &str) -> reqwest::RequestBuilder {
+        let agent = self.agent(mode);
+        let policies: &[&str] = if mode == Mode::Pod { &["ecs-read"] } else { &["ecs-read", "s3-read"] };
+        let body = json!({ "agent_id": agent.id, "policies": policies, "ttl": TTL });
+        scene::elevation(&self.stage.broker, agent, key, &body)
+    }
+
+    pub(crate) fn revocation(&self, mode: Mode, key: &str) -> reqwest::RequestBuilder {
+        let path = format!("/v2/agentic/jit?idempotency_key={key}");
+        let request = self.stage.broker.request(Method::DELETE, &path);
+        request.bearer_auth(&self.agent(mode).auth_token)
+    }
+
+    #[track_caller]
+    pub(crate) fn elevate(&self, mode: Mode, key: &str) -> Answer {
+        http::send(self.elevation(mode, key)).expect(201)
+    }
+
+    #[track_caller]
+    pub(crate) fn revoke(&self, mode: Mode, key: &str) -> Answer {
+        let answer = http::send(self.revocation(mode, key));
+        assert!([200, 202].contains(&answer.status), "{} {}", answer.text, self.timeline(key));
+        answer
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Entry {
+        self.ledger.grant(key).unwrap_or_else(|| panic!("no grant of the key {key}"))
+    }
+
+    /// Kills the broker from outside of it, and comes back when it is dead: nothing that it is told then is heard.
+    pub(crate) fn killer(&self) -> impl Fn() + Send + Sync + 'static {
+        let pid = self.stage.broker.pid().cast_signed();
+        move || {
+            client::kill(pid, "KILL");
+            eventually("the end of the broker", || (!client::is_alive(pid)).then_some(()));
+        }
+    }
+
+    /// Moves the clock from one thing that is due to the next, until nothing ever is.
+    pub(crate) fn pass_until_the_end(&mut self, key: &str) {
+        for _ in 0..MOVES {
+            let Some(entry) = self.ledger.grant(key) else { return };
+            if entry.due_at.is_none() {
+                return;
+            }
+            self.next_due(&entry);
+            eventually(&format!("work on {entry:?}"), || {
+                let now = self.entry(key);
+                let worked = now.version >= entry.version + 2 || now.status != entry.status;
+                (worked || now.due_at != entry.due_at).then_some(())
+            });
+        }
+        panic!("still due after {MOVES} moves: {:?} {}", self.entry(key), self.timeline(key));
+    }
+
+    /// Moves the clock to when something is to be done about the grant, and nobody is at it any more.
+    pub(crate) fn next_due(&mut self, entry: &Entry) {
+        let due = entry.due_at.max(entry.claimed_until);
+        self.pass(due.unwrap_or_default());
+        self.pass_holds();
+    }
+
+    /// Whether nothing is done about the grant for minutes, because something may still land.
+    pub(crate) fn waits_long(&self, key: &str) -> bool {
+        self.entry(key).due_at.is_some_and(|due| due > self.now() + 60_000)
+    }
+
+    /// Moves the clock to when whoever held a shared object, and died, does not hold it any more.
+    pub(crate) fn pass_holds(&mut self) {
+        if let Some(until) = self.ledger.held_until() {
+            self.pass(until);
+        }
+    }
+
+    /// Moves the clock to when nothing of any grant before can land, so that each begins alike.
+    pub(crate) fn pass_what_was(&mut self) {
+        if let Some(until) = self.ledger.ours_until() {
+            self.pass(until);
+        }
+    }
+
+    pub(crate) fn timeline(&self, key: &str) -> Value {
+        self.stage.broker.timeline(&self.entry(key).id)
+    }
+
+    /// Nothing leaked, nothing foreign removed, timeline complete.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self, key: &str) {
+        let timeline = self.ledger.grant(key).map(|_| self.timeline(key)).unwrap_or_default();
+        let changes = self.before.changes_until(&self.stage.account.snapshot());
+        assert_eq!(changes, Vec::<String>::new(), "{timeline:#}");
+        assert_eq!(self.stage.broker.live(), Vec::<Value>::new());
+        if timeline == Value::Null {
+            return;
+        }
+        let kinds: Vec<&str> = timeline["events"].as_array().unwrap().iter().map(kind).collect();
+        assert_eq!(kinds.first(), Some(&"elevate"), "{timeline:#}");
+        let ends = kinds.iter().filter(|kind| ["revoked", "failed"].contains(kind)).count();
+        assert_eq!(ends, 1, "one end: {timeline:#}");
+        let after = kinds.iter().skip_while(|kind| !["revoked", "failed"].contains(kind)).skip(1);
+        assert!(after.clone().all(|kind| ["sweep", "retry"].contains(kind)), "{timeline:#}");
+    }
+}
+
+fn kind(event: &Value) -> &str {
+    event["kind"].as_str().unwrap_or_default()
+}
+
+/// Things of other people's, where ours come and go: named like ours where that can be.
+fn plant(stage: &Stage<'_>) {
+    let account = &stage.account;
+    let other = account.managed_policy("Foreign", &allow(&["sqs:ListQueues"]));
+    for role in ["deploy", "sessions", POD_ROLE] {
+        account.put_role_policy(role, "jit-tools", &allow(&["sqs:ListQueues"]));
+        account.put_role_policy(role, "jit-deny-tools", &allow(&["sqs:ListQueues"]));
+        account.attach(role, &other);
+    }
+    let inline = json!({
+        "UserName": "deployer", "PolicyName": "jit-tools",
+        "PolicyDocument": allow(&["sqs:ListQueues"]).to_string(),
+    });
+    account.call("iam", "put_user_policy", inline);
+    account.call("iam", "attach_user_policy", json!({"UserName": "deployer", "PolicyArn": other}));
+    let trust = system_tests::aws::policies::trusts(&account.arn("user/pipeline")).to_string();
+    let role = json!({"RoleName": "jit-builders", "Path": "/builders/", "AssumeRolePolicyDocument": trust});
+    account.call("iam", "create_role", role);
+    let association = json!({
+        "clusterName": CLUSTER, "namespace": "shop", "serviceAccount": "worker",
+        "roleArn": account.arn(&format!("role/{POD_ROLE}")),
+    });
+    account.call("eks", "create_pod_identity_association", association);
+}
