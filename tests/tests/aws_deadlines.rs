@@ -1,6 +1,5 @@
 //! Who ends a grant at its deadline when every broker is dead, and what does a broker do when it lives?
 #![cfg(target_os = "linux")]
-#![expect(clippy::indexing_slicing, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::time::Duration;
 
