@@ -260,10 +260,10 @@ fn keep_from_being_deleted(stage: &Stage<'_>, role: &str) {
 
 /// Every action that a policy allows.
 fn granted(policy: &Value) -> BTreeSet<String> {
-    let statements = policy.get("Statement").and_then(Value::as_array).unwrap();
-    let actions = statements.iter().flat_map(|statement| match statement.get("Action") {
+    let statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
+    let actions = statements.flat_map(|statement| match statement.get("Action") {
         Some(Value::Array(actions)) => actions.clone(),
         one => one.cloned().into_iter().collect(),
     });
-    actions.map(|action| action.as_str().unwrap().to_owned()).collect()
+    actions.filter_map(|action| action.as_str().map(str::to_owned)).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::config::http::HttpResponse;
 use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
@@ -67,6 +68,10 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
+    if let Some(why) = without_credentials(error) {
+        let what = format!("{name} cannot be sent: no credentials in account {}: {why}", account.id);
+        return Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } };
+    }
     match error {
         SdkError::ServiceError(answer) => {
             account.gate.answered();
@@ -80,7 +85,7 @@ where
         }
         SdkError::ConstructionFailure(_) => {
             let what = format!("{name} cannot be sent: {}", first_line(error));
-            // Among them: the broker's own credentials cannot be had. Nothing was sent.
+            // Nothing was sent.
             Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } }
         }
         // The type says that there may be more kinds one day: whatever they are, nobody said no.
@@ -90,6 +95,16 @@ where
             Failure { code, what, fault: Fault::Unknown }
         }
     }
+}
+
+/// Why the broker could not sign. Nothing was sent then, and the account is not silent: a role that does not trust us
+/// must not look like an account that is down.
+fn without_credentials(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    causes().find(|cause| cause.is::<CredentialsError>())?;
+    let said: Vec<String> =
+        causes().skip_while(|cause| !cause.is::<CredentialsError>()).map(ToString::to_string).collect();
+    Some(said.join(": ").chars().take(300).collect())
 }
 
 fn first_line<E: std::error::Error>(error: &E) -> String {
