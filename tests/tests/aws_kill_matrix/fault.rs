@@ -215,5 +215,6 @@ fn read_stale(ground: &mut Ground<'_>, mode: Mode, step: &Step, key: &str) {
     ground.proxy.behave();
     ground.assert_nothing_left(key);
     let text = ground.timeline(key).to_string();
-    assert!(text.contains("still there"), "{text}");
+    // What a stale list of EKS's names is asked for one by one, and is not there.
+    assert!(text.contains("still there") || mode == Mode::Pod, "{text}");
 }
