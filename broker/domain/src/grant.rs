@@ -5,6 +5,7 @@
 //! unchanged in the error.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use protocol::{
     AgentId, EnforcedBy, EventKind, GrantId, GrantStatus, IdempotencyKey, PolicyName, Provenance,
@@ -256,6 +257,9 @@ pub struct WrongState {
 
 /// After how many failed tries to take back somebody is told.
 const STUCK_AFTER: u32 = 5;
+/// Whoever ends a grant takes back at once, and nobody else begins the same meanwhile. As long as one call may take:
+/// if it dies, somebody else takes over then.
+const UNDER_WAY: Duration = Duration::from_secs(5);
 
 impl Request {
     fn asked(&self, now: Timestamp) -> NewEvent {
@@ -397,14 +401,16 @@ impl Grant {
     /// Somebody or something ends it. What never became active is undone, what is active is taken back.
     pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Moved, WrongState> {
         let next = match &self.state {
-            State::Applying { .. } => State::Undoing { cause: cause.clone(), attempts: 0, retry_at: now },
+            State::Applying { .. } => {
+                State::Undoing { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
+            }
             State::Active { granted_at } => {
                 let ending = Ending {
                     granted_at: *granted_at,
                     cause: cause.clone(),
                     asked_at: now,
                     attempts: 0,
-                    retry_at: now,
+                    retry_at: now.plus(UNDER_WAY),
                 };
                 match (&cause, self.enforced_by) {
                     (EndCause::Deadline, EnforcedBy::Cloud) => State::Expired(ending),

@@ -78,7 +78,12 @@ impl Engine {
             Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
             Ok(Undone::Accepted { .. }) | Err(_) => Whose::Ours { until: None },
         };
-        self.note(&hold, whose, Then::Release).await?;
+        let then = match &undone {
+            // It may be taken away yet: nobody is to put it there before that can have happened. The hold lapses.
+            Err(TargetError { fault: Fault::Unknown, .. }) => Then::Keep,
+            Ok(_) | Err(_) => Then::Release,
+        };
+        self.note(&hold, whose, then).await?;
         undone
     }
 

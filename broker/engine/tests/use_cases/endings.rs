@@ -109,7 +109,7 @@ async fn a_broker_that_dies_while_switching_an_agent_off_has_it_finished_by_the_
         // The operator repeats what got no answer, or housekeeping comes by.
         broker.disable_agent(&AGENT.parse().unwrap()).await.unwrap();
         broker.housekeeping().await.unwrap();
-        world.pass_time(1);
+        world.pass_time(5);
         world.settle(&broker).await;
         world.assert_nothing_left(&format!("boundary {boundary}")).await;
         boundary += 1;

@@ -225,13 +225,14 @@ impl Stage {
 
     /// Everybody goes on, with nothing in the way, until nobody is left.
     pub(crate) async fn run_out(&self) -> Result<(), String> {
-        for _ in 0..50_000 {
+        for turn in 0..50_000 {
             self.look().await?;
             if self.tasks.borrow().is_empty() {
                 return Ok(());
             }
             if self.turns.waiting() + self.cloud.sent() > 0 {
-                self.advance(0);
+                // In turn: who only waits for another must not be the only one to go on.
+                self.advance(turn);
             } else {
                 self.pass(1_000).await?;
             }
