@@ -1,7 +1,6 @@
 //! Does a step that uses AWS work under `run`, and nobody else with its keys: the AWS CLI, boto3, JavaScript?
 //!
-//! Terraform was not tried: it could not be had from a package registry. Its AWS provider stands on the AWS SDK for
-//! Go 2, which reads the same variables, and the same address for container credentials.
+//! Terraform is not among them: no registry that this project installs from has a current binary and its provider.
 #![cfg(target_os = "linux")]
 #![expect(clippy::indexing_slicing, reason = "in a test, whatever is not as expected is a failure")]
 
