@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
+use system_tests::aws::fault_proxy::{Fault, FaultProxy, Which};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Stage, keys_of};
+use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
 use system_tests::waiting::eventually;
 
 static SHARED: LazyLock<Ministack> = LazyLock::new(Ministack::start);
@@ -183,6 +184,26 @@ fn two_grants_of_one_policy_never_cut_each_other_off() {
     stage.revoke(&agent, first.text_at("/id"));
     assert!(allowed(&stage, &held), "the second grant lives");
     stage.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&stage, &held));
+    as_before(&stage, &before, &[]);
+}
+
+#[test]
+fn what_does_not_fit_inline_is_attached_and_then_the_broker_ends_it() {
+    let proxy = FaultProxy::before(&SHARED.url());
+    proxy.order(Which::named("iam:PutRolePolicy"), Fault::LimitExceeded);
+    let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
+    let agent = stage.agent(Mode::StaticInline);
+    let before = stage.account.snapshot();
+    let held = stage.deploy_session();
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
+    assert_eq!(stage.account.attached_to_role("deploy"), [stage.ecs.as_str()]);
+    assert!(allowed(&stage, &held));
+    let id = grant.text_at("/id");
+    let told = stage.broker.timeline(id).to_string();
+    assert!(told.contains("LimitExceeded") && told.contains("another way is taken"), "{told}");
+    stage.revoke(&agent, id);
     assert!(!allowed(&stage, &held));
     as_before(&stage, &before, &[]);
 }
