@@ -8,13 +8,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::{
-    AgentId, EnforcedBy, EventKind, GrantId, GrantStatus, IdempotencyKey, PolicyName, Provenance,
-    RevokeCause, Source, Timestamp, Trust, Ttl,
+    AgentId, EnforcedBy, EventKind, GrantId, GrantStatus, IdempotencyKey, PolicyName, Provenance, Timestamp,
+    Ttl,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::TargetKind;
 use crate::event::NewEvent;
+
+mod request;
+mod state;
+
+pub use request::Request;
+pub use state::{EndCause, Ending, State};
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,152 +86,6 @@ impl Step {
     }
 }
 
-/// Where a grant stands, with the facts of just that state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "snake_case")]
-pub enum State {
-    /// Refused. Final.
-    Denied {
-        /// Why, in words.
-        why: String,
-    },
-    /// Intents are written; the target is being changed by whoever holds the claim.
-    Applying {
-        /// Until when. After that nobody is at it any more, and it is undone.
-        claimed_until: Timestamp,
-    },
-    /// It never became active.
-    Undoing {
-        /// Why.
-        cause: EndCause,
-        /// How often undoing was tried.
-        attempts: u32,
-        /// When it is tried (again).
-        retry_at: Timestamp,
-    },
-    /// It never became active and nothing is left. Final.
-    Failed {
-        /// Why.
-        cause: EndCause,
-        /// When nothing was left.
-        ended_at: Timestamp,
-    },
-    /// The permission is there.
-    Active {
-        /// Since when.
-        granted_at: Timestamp,
-    },
-    /// Being taken back.
-    Revoking(Ending),
-    /// Accepted by the target; to be read back.
-    Settling(Ending),
-    /// Taking back failed often; it goes on, and somebody is told.
-    Stuck(Ending),
-    /// Ended by the target itself; the rest is being removed.
-    Expired(Ending),
-    /// Gone, verified. Final.
-    Revoked {
-        /// Since when the permission had been there.
-        granted_at: Timestamp,
-        /// Why it ended.
-        cause: EndCause,
-        /// When nothing was left.
-        ended_at: Timestamp,
-    },
-}
-
-/// The way from active to gone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ending {
-    /// Since when the permission had been there.
-    pub granted_at: Timestamp,
-    /// Why it ends.
-    pub cause: EndCause,
-    /// When it began to end.
-    pub asked_at: Timestamp,
-    /// How often taking back was tried.
-    pub attempts: u32,
-    /// When it is tried (again).
-    pub retry_at: Timestamp,
-}
-
-/// Why a grant ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndCause {
-    /// The client gave it back.
-    Client(RevokeCause),
-    /// The deadline came.
-    Deadline,
-    /// The holder fell silent.
-    LeaseLost,
-    /// The agent was switched off.
-    AgentDisabled,
-    /// An operator ended it.
-    Operator,
-    /// The broker stopped, or lost the claim, before it became active.
-    NeverAcknowledged,
-    /// The target refused or failed.
-    TargetFailed(String),
-}
-
-impl EndCause {
-    /// For the timeline.
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::Client(cause) => cause.in_words(),
-            Self::Deadline => "deadline reached".to_owned(),
-            Self::LeaseLost => "holder fell silent".to_owned(),
-            Self::AgentDisabled => "agent disabled".to_owned(),
-            Self::Operator => "ended by an operator".to_owned(),
-            Self::NeverAcknowledged => "never acknowledged · undone".to_owned(),
-            Self::TargetFailed(why) => format!("target failed · {why}"),
-        }
-    }
-
-    fn source(&self) -> Source {
-        match self {
-            Self::Client(_) => Source::Client,
-            Self::AgentDisabled | Self::Operator => Source::Operator,
-            Self::Deadline | Self::LeaseLost | Self::NeverAcknowledged | Self::TargetFailed(_) => {
-                Source::Broker
-            }
-        }
-    }
-
-    fn kind(&self) -> EventKind {
-        match self {
-            Self::Deadline => EventKind::Expire,
-            Self::LeaseLost => EventKind::LeaseLost,
-            Self::NeverAcknowledged | Self::TargetFailed(_) => EventKind::Undo,
-            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
-        }
-    }
-}
-
-/// What a grant is made of, once it is permitted.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// The new grant's id.
-    pub id: GrantId,
-    /// Whose.
-    pub agent_id: AgentId,
-    /// The client's key.
-    pub key: IdempotencyKey,
-    /// SHA-256 of what was asked.
-    pub request_hash: String,
-    /// What.
-    pub policies: Vec<PolicyName>,
-    /// Where.
-    pub target: TargetKind,
-    /// For how long.
-    pub ttl: Ttl,
-    /// Why.
-    pub reason: Option<String>,
-    /// Where from.
-    pub provenance: Provenance,
-}
-
 /// A grant that was moved, and the rows that tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
@@ -260,72 +120,6 @@ const STUCK_AFTER: u32 = 5;
 /// Whoever ends a grant takes back at once, and nobody else begins the same meanwhile. As long as one call may take:
 /// if it dies, somebody else takes over then.
 const UNDER_WAY: Duration = Duration::from_secs(5);
-
-impl Request {
-    fn asked(&self, now: Timestamp) -> NewEvent {
-        let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
-        let mut event =
-            NewEvent::new(now, EventKind::Elevate, format!("{} · {policies} · {}", self.agent_id, self.ttl))
-                .with("policies", policies)
-                .with("ttl", self.ttl)
-                .with("target", self.target);
-        if let Some(reason) = &self.reason {
-            event = event.with("reason", reason);
-        }
-        for (name, fact) in self.provenance.signed.iter() {
-            event = event.with(&format!("signed.{name}"), fact);
-        }
-        for (name, fact) in self.provenance.claimed.iter() {
-            event = event.with(&format!("claimed.{name}"), fact);
-        }
-        if let Some(issuer) = &self.provenance.issuer {
-            event = event.with("issuer", issuer);
-        }
-        if let Some(subject) = &self.provenance.subject {
-            event = event.with("subject", subject);
-        }
-        event
-    }
-
-    fn trusted(&self, now: Timestamp) -> Option<NewEvent> {
-        match self.provenance.trust {
-            Trust::Oidc => None,
-            Trust::AuthTokenOnly => Some(NewEvent::new(
-                now,
-                EventKind::Danger,
-                "trusted by its auth token alone · nothing signed says which run this is",
-            )),
-        }
-    }
-
-    fn into_grant(
-        self,
-        now: Timestamp,
-        key: Option<IdempotencyKey>,
-        enforced_by: EnforcedBy,
-        steps: Vec<Step>,
-        state: State,
-    ) -> Grant {
-        Grant {
-            id: self.id,
-            agent_id: self.agent_id,
-            key,
-            request_hash: self.request_hash,
-            policies: self.policies,
-            target: self.target,
-            ttl: self.ttl,
-            reason: self.reason,
-            provenance: self.provenance,
-            requested_at: now,
-            expires_at: now.plus(self.ttl.into()),
-            enforced_by,
-            steps,
-            late_until: None,
-            sweep_at: None,
-            state,
-        }
-    }
-}
 
 impl Grant {
     /// Permitted: intents are written and the caller has the claim until `claimed_until`.

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use protocol::{RevokeCause, Source, Trust};
 
 use super::*;
 

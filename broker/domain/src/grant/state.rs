@@ -1,0 +1,127 @@
+//! Where can a grant stand, and what ends it?
+
+use protocol::{EventKind, RevokeCause, Source, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Where a grant stands, with the facts of just that state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum State {
+    /// Refused. Final.
+    Denied {
+        /// Why, in words.
+        why: String,
+    },
+    /// Intents are written; the target is being changed by whoever holds the claim.
+    Applying {
+        /// Until when. After that nobody is at it any more, and it is undone.
+        claimed_until: Timestamp,
+    },
+    /// It never became active.
+    Undoing {
+        /// Why.
+        cause: EndCause,
+        /// How often undoing was tried.
+        attempts: u32,
+        /// When it is tried (again).
+        retry_at: Timestamp,
+    },
+    /// It never became active and nothing is left. Final.
+    Failed {
+        /// Why.
+        cause: EndCause,
+        /// When nothing was left.
+        ended_at: Timestamp,
+    },
+    /// The permission is there.
+    Active {
+        /// Since when.
+        granted_at: Timestamp,
+    },
+    /// Being taken back.
+    Revoking(Ending),
+    /// Accepted by the target; to be read back.
+    Settling(Ending),
+    /// Taking back failed often; it goes on, and somebody is told.
+    Stuck(Ending),
+    /// Ended by the target itself; the rest is being removed.
+    Expired(Ending),
+    /// Gone, verified. Final.
+    Revoked {
+        /// Since when the permission had been there.
+        granted_at: Timestamp,
+        /// Why it ended.
+        cause: EndCause,
+        /// When nothing was left.
+        ended_at: Timestamp,
+    },
+}
+
+/// The way from active to gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// Since when the permission had been there.
+    pub granted_at: Timestamp,
+    /// Why it ends.
+    pub cause: EndCause,
+    /// When it began to end.
+    pub asked_at: Timestamp,
+    /// How often taking back was tried.
+    pub attempts: u32,
+    /// When it is tried (again).
+    pub retry_at: Timestamp,
+}
+
+/// Why a grant ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// The client gave it back.
+    Client(RevokeCause),
+    /// The deadline came.
+    Deadline,
+    /// The holder fell silent.
+    LeaseLost,
+    /// The agent was switched off.
+    AgentDisabled,
+    /// An operator ended it.
+    Operator,
+    /// The broker stopped, or lost the claim, before it became active.
+    NeverAcknowledged,
+    /// The target refused or failed.
+    TargetFailed(String),
+}
+
+impl EndCause {
+    /// For the timeline.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Client(cause) => cause.in_words(),
+            Self::Deadline => "deadline reached".to_owned(),
+            Self::LeaseLost => "holder fell silent".to_owned(),
+            Self::AgentDisabled => "agent disabled".to_owned(),
+            Self::Operator => "ended by an operator".to_owned(),
+            Self::NeverAcknowledged => "never acknowledged · undone".to_owned(),
+            Self::TargetFailed(why) => format!("target failed · {why}"),
+        }
+    }
+
+    pub(super) fn source(&self) -> Source {
+        match self {
+            Self::Client(_) => Source::Client,
+            Self::AgentDisabled | Self::Operator => Source::Operator,
+            Self::Deadline | Self::LeaseLost | Self::NeverAcknowledged | Self::TargetFailed(_) => {
+                Source::Broker
+            }
+        }
+    }
+
+    pub(super) fn kind(&self) -> EventKind {
+        match self {
+            Self::Deadline => EventKind::Expire,
+            Self::LeaseLost => EventKind::LeaseLost,
+            Self::NeverAcknowledged | Self::TargetFailed(_) => EventKind::Undo,
+            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
+        }
+    }
+}
