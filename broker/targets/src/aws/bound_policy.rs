@@ -73,6 +73,15 @@ pub(super) async fn look(
     })
 }
 
+/// Takes away what kept sessions dead that have ended by now. Says so in words if it was there.
+pub(super) async fn sweep(account: &Account, spot: Spot<'_>) -> Result<Option<String>, TargetError> {
+    match delete(account, spot).await {
+        Ok(()) => Ok(Some(format!("{} removed · what it refused has ended", spot.policy))),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(None),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
 /// Removes one that belongs to nobody.
 pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, TargetError> {
     match delete(account, Spot::of(step)).await {

@@ -149,12 +149,7 @@ pub(super) async fn sweep(
     grant: &Grant,
     step: &Step,
 ) -> Result<Option<String>, TargetError> {
-    let deny = names::deny(&grant.id);
-    match bound_policy::delete(account, spot(step, &deny)).await {
-        Ok(()) => Ok(Some(format!("{deny} removed · what it refused has ended"))),
-        Err(failure) if failure.is("NoSuchEntity") => Ok(None),
-        Err(failure) => Err(failure.into()),
-    }
+    bound_policy::sweep(account, spot(step, &names::deny(&grant.id))).await
 }
 
 fn spot<'a>(step: &'a Step, policy: &'a str) -> Spot<'a> {
