@@ -95,6 +95,9 @@ fn with_another_external_id_nothing_is_given() {
     let given = scene.broker.given();
     let id = given.first().and_then(|grant| grant.get("id")?.as_str()).unwrap_or_default();
     let why = scene.broker.timeline(id).to_string();
-    assert!(why.contains("no credentials in account") && why.contains("AccessDenied"), "{why}");
+    assert!(
+        why.contains("no credentials of the broker for account") && why.contains("AccessDenied"),
+        "{why}"
+    );
     assert!(!why.contains("does not answer"), "{why}");
 }
