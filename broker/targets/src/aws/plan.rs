@@ -46,9 +46,7 @@ impl Planning<'_> {
     /// The policies on a principal that the workload has already.
     async fn bind(&self, principal: &IamArn, binding: Binding) -> Result<Plan, TargetError> {
         if binding == Binding::Attach {
-            let attached: Result<Vec<Step>, _> =
-                self.permit.policies().iter().map(|(name, arn)| self.attach(principal, name, arn)).collect();
-            return Ok(Plan { steps: attached?, enforced_by: EnforcedBy::Broker });
+            return self.attach_all(principal);
         }
         let (quotas, sources) = tokio::join!(policies::quotas(self.account), self.sources());
         let sources = sources?;
