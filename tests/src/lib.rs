@@ -10,3 +10,4 @@ pub mod oidc_provider;
 pub mod programs;
 pub mod scene;
 pub mod waiting;
+pub mod wrappers;

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::aws_python;
 use crate::client_gate::target_folder;
 use crate::demo::{Running, heading, like_a_machine_that_is_no_ci, show, show_and_find_grant};
 use crate::demo_account::{ACCOUNT, Account, Keys, answers, arn, scrubbed, tool};
 use crate::process::{cargo, program, run, text};
+use crate::python::{self, Environment};
 
 /// Long enough for the four calls that are shown before it, short enough to wait for.
 const SHORT: Duration = Duration::from_secs(15);
@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_secs(15);
 /// `cargo xtask demo --aws`.
 pub(crate) fn run_command() -> Result<()> {
     heading("An AWS emulator that enforces IAM, and the real AWS CLI");
-    aws_python::ready()?;
+    python::ready(Environment::Aws)?;
     heading("Building the client and the broker");
     run(cargo().args(["build", "--locked", "-p", "cloudanix-jit", "-p", "cloudanix-jit-broker"]))?;
     let demo = Demo::start()?;

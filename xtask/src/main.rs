@@ -1,6 +1,5 @@
 //! Which commands does someone who works on cloudanix-jit need?
 
-mod aws_python;
 mod client_gate;
 mod demo;
 mod demo_account;
@@ -11,6 +10,7 @@ mod fuzz;
 mod lint;
 mod machine;
 mod process;
+mod python;
 mod release_check;
 mod steps;
 mod test;

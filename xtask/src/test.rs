@@ -4,18 +4,23 @@ use anyhow::Result;
 
 use crate::machine::{self, StaticTarget};
 use crate::process::{cargo, run};
+use crate::python::{self, Environment};
 use crate::steps::Steps;
-use crate::{aws_python, client_gate, documents};
+use crate::{client_gate, documents};
 
 /// `cargo xtask test`.
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("test");
     steps.step("node and npm are there", machine::node)?;
     steps.step("an OIDC provider that we did not write", || machine::npm_ci("tests/oidc-provider"))?;
-    steps.step("an AWS emulator, the AWS CLI and boto3", aws_python::ready)?;
+    steps.step("an AWS emulator, the AWS CLI and boto3", || python::ready(Environment::Aws))?;
     steps.step("the AWS SDK for JavaScript", || machine::npm_ci("tests/aws/js"))?;
+    steps.step("runners for the wrappers, from npm", || machine::npm_ci("tests/wrappers"))?;
+    steps.step("runners, schemas and linters for the wrappers, from PyPI", || {
+        python::ready(Environment::Wrappers)
+    })?;
     if cfg!(target_os = "linux") {
-        steps.step("a clock that tests can move", aws_python::faketime)?;
+        steps.step("a clock that tests can move", python::faketime)?;
     }
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;

@@ -1,7 +1,7 @@
-//! Where do the tests of the AWS target get an emulator, the AWS CLI, boto3 and another clock from?
+//! Where do the tests get the programs from that Python's registry has, and another clock?
 //!
-//! All of it goes into `.tools/`, at the versions that `tests/aws/requirements.txt` pins. Nothing that the
-//! developer has installed is used but Python itself.
+//! All of it goes into `.tools/`, at pinned versions. Nothing that the developer has installed is used but
+//! Python itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,24 @@ use crate::process::{on_path, program, root, run, text};
 
 const OLDEST_PYTHON: u32 = 11;
 
-/// The pinned packages in `.tools/aws-python`, unless they are there.
-pub(crate) fn ready() -> Result<()> {
-    let pinned = fs::read_to_string(root().join("tests/aws/requirements.txt"))?;
-    let folder = root().join(".tools/aws-python");
+/// An environment of its own, `.tools/<name>-python`, for what `tests/<name>/requirements.txt` pins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Environment {
+    /// An AWS emulator, a second one, the AWS CLI and boto3.
+    Aws,
+    /// Runners, schemas and linters for the wrappers.
+    Wrappers,
+}
+
+/// The pinned packages, unless they are there.
+pub(crate) fn ready(environment: Environment) -> Result<()> {
+    let name = match environment {
+        Environment::Aws => "aws",
+        Environment::Wrappers => "wrappers",
+    };
+    let requirements = format!("tests/{name}/requirements.txt");
+    let pinned = fs::read_to_string(root().join(&requirements))?;
+    let folder = root().join(format!(".tools/{name}-python"));
     // Written last: what was interrupted does not count. With the folder, because programs in it name it.
     let note = folder.join("installed.txt");
     let expected = format!("{}\n{pinned}", folder.display());
@@ -32,7 +46,7 @@ pub(crate) fn ready() -> Result<()> {
     // Not compiled: Python does that by itself, to what is used.
     run(program(folder.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-compile"])
-        .args(["-r", "tests/aws/requirements.txt"]))?;
+        .args(["-r", &requirements]))?;
     fs::write(note, expected)?;
     Ok(())
 }
@@ -72,7 +86,7 @@ fn python() -> Result<u32> {
     match minor {
         Some(minor) if minor >= OLDEST_PYTHON => Ok(minor),
         Some(_) | None => {
-            bail!("python 3.{OLDEST_PYTHON} or newer is needed by the AWS tests, found `{version}`")
+            bail!("python 3.{OLDEST_PYTHON} or newer is needed by the tests, found `{version}`")
         }
     }
 }

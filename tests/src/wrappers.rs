@@ -1,0 +1,39 @@
+//! Where are the runners and linters that the wrappers are held against, and the wrappers themselves?
+//!
+//! `cargo xtask test` installs them at pinned versions; nothing of the developer's own machine is used.
+
+#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
+
+use std::path::{Path, PathBuf};
+
+/// The folder that the workspace is in.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// A program from `tests/wrappers/requirements.txt`, like `act`.
+#[track_caller]
+pub fn python_program(name: &str) -> PathBuf {
+    there(root().join(".tools/wrappers-python/bin").join(name))
+}
+
+/// Node 24, which is what GitHub runs an action on.
+#[track_caller]
+pub fn node() -> PathBuf {
+    there(root().join("tests/wrappers/node_modules/node/bin/node"))
+}
+
+/// A file from `tests/wrappers/package.json`, like `bats/bin/bats`.
+#[track_caller]
+pub fn npm_file(path: &str) -> PathBuf {
+    there(root().join("tests/wrappers/node_modules").join(path))
+}
+
+#[track_caller]
+fn there(path: PathBuf) -> PathBuf {
+    if !path.is_file() {
+        panic!("`{}` is missing: run `cargo xtask test`, which installs it", path.display());
+    }
+    path
+}
