@@ -1,0 +1,137 @@
+//! How does a CI system stop a step: which signal, to whom, and when?
+//!
+//! A platform's own rhythm is a list of [`Blow`]s. It is played to the real process tree of a wrapper by a
+//! thread of its own, so that a test looks at the broker meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Whom a signal is sent to.
+#[derive(Debug, Clone)]
+pub enum Whom {
+    /// The process that the runner started, and nobody else.
+    Entry,
+    /// The process group of that process.
+    Group,
+    /// That process and all that descend from it, where they still do.
+    Tree,
+    /// Every process that has this in its environment, as `NAME=value`.
+    Marked(String),
+}
+
+/// One signal.
+#[derive(Debug, Clone)]
+pub struct Blow {
+    /// How long after the first.
+    pub after: Duration,
+    /// Its name, like `TERM`.
+    pub signal: &'static str,
+    /// To whom.
+    pub whom: Whom,
+}
+
+impl Blow {
+    /// At once.
+    pub fn first(signal: &'static str, whom: Whom) -> Self {
+        Self { after: Duration::ZERO, signal, whom }
+    }
+
+    /// After so many milliseconds.
+    pub fn then(after: u64, signal: &'static str, whom: Whom) -> Self {
+        Self { after: Duration::from_millis(after), signal, whom }
+    }
+}
+
+/// A rhythm that is being played.
+#[derive(Debug)]
+pub struct Cancel {
+    /// When it began.
+    pub began: Instant,
+    player: JoinHandle<()>,
+}
+
+/// Plays a rhythm to the step whose first process is `entry`; stops early when nobody is left to be hit.
+pub fn cancel(entry: i32, blows: Vec<Blow>) -> Cancel {
+    let began = Instant::now();
+    let player = std::thread::spawn(move || {
+        for blow in blows {
+            while began.elapsed() < blow.after {
+                let left = blow.after.saturating_sub(began.elapsed());
+                std::thread::sleep(left.min(Duration::from_millis(20)));
+                if hit_by(entry, &blow.whom).is_empty() {
+                    return;
+                }
+            }
+            for pid in hit_by(entry, &blow.whom) {
+                // Whoever has gone meanwhile is not missed.
+                let pid = pid.to_string();
+                let _ =
+                    Command::new("kill").args(["-s", blow.signal, "--", &pid]).stderr(Stdio::null()).status();
+            }
+        }
+    });
+    Cancel { began, player }
+}
+
+impl Cancel {
+    /// Waits until the last blow has fallen, or nobody was left.
+    pub fn finish(self) {
+        // It only sends signals; that it could not is seen by the test at the broker.
+        let _ = self.player.join();
+    }
+}
+
+/// The processes that a signal for them would reach now.
+pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
+    let alive = alive();
+    let is_there = |pid: &i32| alive.contains_key(pid);
+    match whom {
+        Whom::Entry => Some(entry).filter(is_there).into_iter().collect(),
+        Whom::Group => {
+            let members = alive.iter().filter(|(_, process)| process.group == entry);
+            members.map(|(pid, _)| *pid).collect()
+        }
+        Whom::Tree => {
+            let mut tree: Vec<i32> = Some(entry).filter(is_there).into_iter().collect();
+            let mut looked_at = 0;
+            while let Some(parent) = tree.get(looked_at).copied() {
+                tree.extend(
+                    alive.iter().filter(|(_, process)| process.parent == parent).map(|(pid, _)| *pid),
+                );
+                looked_at += 1;
+            }
+            tree
+        }
+        Whom::Marked(mark) => {
+            let marked = |pid: &&i32| {
+                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
+            };
+            alive.keys().filter(marked).copied().collect()
+        }
+    }
+}
+
+struct Process {
+    parent: i32,
+    group: i32,
+}
+
+/// All processes that are not only waiting to be collected.
+fn alive() -> BTreeMap<i32, Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    numbers.filter_map(|pid| Some((pid, process(pid)?))).collect()
+}
+
+fn process(pid: i32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    (state != "Z" && state != "X").then_some(Process { parent, group })
+}
