@@ -45,11 +45,14 @@ struct Index {
     forms: Vec<Zeroizing<Vec<u8>>>,
     longest: usize,
     stride: usize,
-    /// One bit for the hash of every group in `places`, so that most lookups end here.
-    maybe: Vec<u64>,
+    /// Every group in `places`, so that most lookups end here.
+    maybe: Groups,
+    /// Every group of every form, wherever in it.
+    anywhere: Groups,
     /// Group to (which form, at which offset in it).
     places: HashMap<[u8; GROUP], Vec<(usize, usize)>>,
-    first_bytes: Vec<bool>,
+    /// The first group of every form.
+    beginnings: Groups,
 }
 
 impl Index {
@@ -57,43 +60,38 @@ impl Index {
         let forms = forms::of(secrets);
         let shortest = forms.iter().map(|form| form.len()).min().unwrap_or(usize::MAX);
         let mut places: HashMap<_, Vec<_>> = HashMap::new();
-        let mut maybe = vec![0_u64; HASHES / 64];
-        let mut first_bytes = vec![false; 256];
+        let (mut maybe, mut anywhere, mut beginnings) = (Groups::none(), Groups::none(), Groups::none());
         for (form_number, form) in forms.iter().enumerate() {
-            for (offset, group) in form.windows(GROUP).enumerate().take(shortest - GROUP + 1) {
-                if let Ok(group) = <[u8; GROUP]>::try_from(group) {
-                    places.entry(group).or_default().push((form_number, offset));
-                    let (word, bit) = slot(group);
-                    if let Some(word) = maybe.get_mut(word) {
-                        *word |= bit;
-                    }
+            let groups = form.windows(GROUP).filter_map(|group| <[u8; GROUP]>::try_from(group).ok());
+            for (offset, group) in groups.enumerate() {
+                anywhere.add(group);
+                if offset == 0 {
+                    beginnings.add(group);
                 }
-            }
-            if let Some(known) = form.first().and_then(|first| first_bytes.get_mut(usize::from(*first))) {
-                *known = true;
+                if offset <= shortest - GROUP {
+                    places.entry(group).or_default().push((form_number, offset));
+                    maybe.add(group);
+                }
             }
         }
         let longest = forms.iter().map(|form| form.len()).max().unwrap_or(0);
         let stride = shortest.saturating_sub(GROUP - 1);
-        Self { forms, longest, stride, maybe, places, first_bytes }
+        Self { forms, longest, stride, maybe, anywhere, places, beginnings }
     }
 
     /// Everything before this position can be decided with what is there; what follows may be the beginning
     /// of a secret.
     fn decided(&self, text: &[u8]) -> usize {
-        let earliest = text.len().saturating_sub(self.longest.saturating_sub(1));
-        let tail = text.get(earliest..).unwrap_or_default();
+        // A beginning that is longer than a group ends in a group of its form, which most texts do not.
+        let may_be_long = text.last_chunk().is_none_or(|group| self.anywhere.may_have(*group));
+        let longest = if may_be_long { self.longest.saturating_sub(1) } else { GROUP - 1 };
+        let earliest = text.len().saturating_sub(longest);
         let begins_a_form = |at: &usize| {
-            let rest = tail.get(*at..).unwrap_or_default();
-            self.forms.iter().any(|form| form.len() > rest.len() && form.starts_with(rest))
+            let rest = text.get(*at..).unwrap_or_default();
+            rest.first_chunk().is_none_or(|group| self.beginnings.may_have(*group))
+                && self.forms.iter().any(|form| form.len() > rest.len() && form.starts_with(rest))
         };
-        let position = tail
-            .iter()
-            .enumerate()
-            .filter(|(_, byte)| self.first_bytes.get(usize::from(**byte)).copied().unwrap_or(false))
-            .map(|(at, _)| at)
-            .find(begins_a_form);
-        position.map_or(text.len(), |at| earliest + at)
+        (earliest..text.len()).find(begins_a_form).unwrap_or(text.len())
     }
 
     /// Every place where a form begins before `decided`, as (start, end), by start.
@@ -102,34 +100,70 @@ impl Index {
         if self.forms.is_empty() {
             return found;
         }
-        let mut at = self.stride - 1;
-        while let Some(group) = text.get(at..at + GROUP).and_then(|group| <[u8; GROUP]>::try_from(group).ok())
-        {
-            let (word, bit) = slot(group);
-            if self.maybe.get(word).is_some_and(|bits| bits & bit != 0) {
-                for (form, offset) in self.places.get(&group).into_iter().flatten() {
-                    let (Some(form), Some(start)) = (self.forms.get(*form), at.checked_sub(*offset)) else {
-                        continue;
-                    };
-                    let here = text.get(start..).is_some_and(|rest| rest.starts_with(form));
-                    if here && start < decided {
-                        found.push((start, start + form.len()));
-                    }
-                }
+        // Most groups of most texts are in no form: this loop is what a big output takes.
+        let mut rest = text.get(self.stride - 1..).unwrap_or_default();
+        while let Some(group) = rest.first_chunk() {
+            if self.maybe.may_have(*group) {
+                self.forms_around(text.len() - rest.len(), group, text, decided, &mut found);
             }
-            at += self.stride;
+            rest = rest.get(self.stride..).unwrap_or_default();
         }
         found.sort_unstable();
         found
     }
+
+    /// Adds the forms that have this group and stand where it says, to `found`.
+    fn forms_around(
+        &self,
+        at: usize,
+        group: &[u8; GROUP],
+        text: &[u8],
+        decided: usize,
+        found: &mut Vec<(usize, usize)>,
+    ) {
+        for (form, offset) in self.places.get(group).into_iter().flatten() {
+            let (Some(form), Some(start)) = (self.forms.get(*form), at.checked_sub(*offset)) else {
+                continue;
+            };
+            let here = text.get(start..).is_some_and(|rest| rest.starts_with(form));
+            if here && start < decided {
+                found.push((start, start + form.len()));
+            }
+        }
+    }
 }
+
+/// A set of groups that may say yes to one that is not in it: a bit for the hash of each.
+///
+/// Inlined by force, because the client is built for size, and a big output takes mostly this.
+struct Groups(Box<[u64; HASHES / 64]>);
 
 const HASHES: usize = 1 << 17;
 
-fn slot(group: [u8; GROUP]) -> (usize, u64) {
-    let hash = u32::from_le_bytes(group).wrapping_mul(0x9E37_79B1) >> (32 - HASHES.trailing_zeros());
-    let hash = usize::try_from(hash).unwrap_or_default();
-    (hash / 64, 1 << (hash % 64))
+impl Groups {
+    fn none() -> Self {
+        Self(Box::new([0; HASHES / 64]))
+    }
+
+    fn add(&mut self, group: [u8; GROUP]) {
+        let (word, bit) = Self::slot(group);
+        if let Some(word) = self.0.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    #[inline(always)]
+    fn may_have(&self, group: [u8; GROUP]) -> bool {
+        let (word, bit) = Self::slot(group);
+        self.0.get(word).is_some_and(|bits| bits & bit != 0)
+    }
+
+    #[inline(always)]
+    fn slot(group: [u8; GROUP]) -> (usize, u64) {
+        let hash = u32::from_le_bytes(group).wrapping_mul(0x9E37_79B1) >> (32 - HASHES.trailing_zeros());
+        let hash = usize::try_from(hash).unwrap_or_default();
+        (hash / 64, 1 << (hash % 64))
+    }
 }
 
 /// One stream on its way through a [`Redactor`].
@@ -150,6 +184,14 @@ impl RedactedStream {
     /// From now on this one looks, which must know every secret of the one before.
     pub(crate) fn look_with(&mut self, redactor: Arc<Redactor>) {
         self.redactor = redactor;
+    }
+
+    /// Whether the next piece could be written as it is: nothing is held back, and nothing in it would be.
+    pub(crate) fn is_clean(&self, chunk: &[u8]) -> bool {
+        let index = self.redactor.index();
+        self.held.is_empty()
+            && index.decided(chunk) == chunk.len()
+            && index.matches(chunk, chunk.len()).is_empty()
     }
 
     /// Takes the next piece in and writes everything that is decided by now.

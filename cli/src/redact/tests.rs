@@ -157,3 +157,25 @@ proptest! {
         prop_assert_eq!(redacted(&["correct-horse-battery-staple"], &[&text]), text);
     }
 }
+
+#[test]
+fn only_a_piece_without_any_of_a_secret_may_go_as_it_is() {
+    let secret = "s3cret-that-is-long-enough";
+    let fresh = || RedactedStream::new(Arc::new(Redactor::new(&[Secret::new(secret)])));
+    for clean in ["", "\n", "just text\n", "3cret-that-is-long-enough\n"] {
+        assert!(fresh().is_clean(clean.as_bytes()), "{clean}");
+    }
+    for (dirty, why) in [
+        ("a s3cret-that-is-long-enough b", "has it"),
+        ("a s3cret-that", "may be its beginning"),
+        ("a s", "may be its first letter"),
+        (secret, "is it"),
+    ] {
+        assert!(!fresh().is_clean(dirty.as_bytes()), "{why}");
+    }
+    let mut stream = fresh();
+    stream.push(b"a s3cret-", &mut Vec::new()).unwrap();
+    assert!(!stream.is_clean(b"\n"), "what is held back comes first");
+    stream.push(b"\n", &mut Vec::new()).unwrap();
+    assert!(stream.is_clean(b"\n"), "it was none");
+}

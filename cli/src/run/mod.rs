@@ -22,4 +22,7 @@ pub(crate) mod signals;
 pub(crate) mod start;
 #[cfg(unix)]
 mod terminal;
+#[cfg_attr(target_os = "linux", path = "twin.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "twin_elsewhere.rs")]
+mod twin;
 pub(crate) mod watch;

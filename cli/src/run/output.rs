@@ -12,10 +12,12 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::redaction::Redaction;
+use super::twin::Twin;
 use crate::redact::RedactedStream;
 
 /// How much is read at a time; as much as a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
+const PAGE: usize = 4 * 1024;
 /// A descendant of the step that keeps the output open and says nothing for so long is not waited for.
 const SILENCE: Duration = Duration::from_millis(200);
 /// The step's own last words are no more than what a pipe holds and one piece that is on its way; who writes
@@ -131,29 +133,37 @@ impl Pump {
     }
 
     fn pass_all(&self, first: &[u8], mut from: PipeReader) {
-        let mut passed = self.pass(first);
-        let mut chunk = vec![0; CHUNK];
+        let mut passed = self.pass(first, None);
+        let mut twin = self.twin();
+        // The kernel copies to the beginning of a page at twice the speed.
+        let mut buffer = vec![0; CHUNK + PAGE];
+        let aligned = buffer.as_ptr().align_offset(PAGE).min(PAGE);
+        let chunk = buffer.get_mut(aligned..aligned + CHUNK).unwrap_or_default();
         // An error means that nobody reads us any more: dropping our end tells the step the same.
         while passed.is_ok() {
-            let read = match from.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
+            let Ok(read @ 1..) = next_piece(&mut from, &mut twin, chunk) else { break };
             self.turns.fetch_add(1, Ordering::AcqRel);
-            passed = self.pass(chunk.get(..read).unwrap_or_default());
+            passed = self.pass(chunk.get(..read).unwrap_or_default(), twin.as_mut());
         }
         drop(from);
         self.end();
     }
 
-    /// Passes a piece on, which ends a turn.
-    fn pass(&self, piece: &[u8]) -> io::Result<()> {
+    fn twin(&self) -> Option<Twin> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.as_ref().and_then(|(_, to)| Twin::for_output(to))
+    }
+
+    /// Passes a piece on, which ends a turn; a twin has the same piece.
+    fn pass(&self, piece: &[u8], twin: Option<&mut Twin>) -> io::Result<()> {
         let passed = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, to)) => {
                 stream.look_with(self.redaction.redactor());
-                stream.push(piece, to)
+                match twin {
+                    Some(twin) if stream.is_clean(piece) => twin.pass(piece.len(), to),
+                    Some(twin) => twin.drop_taken(piece.len()).and_then(|()| stream.push(piece, to)),
+                    None => stream.push(piece, to),
+                }
             }
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
@@ -172,6 +182,20 @@ impl Pump {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((mut stream, mut to)) = stream {
             let _ = stream.finish(&mut to).and_then(|()| to.flush());
+        }
+    }
+}
+
+/// Reads what comes next, which the twin then has too; 0 at the end. A twin that fails is given up.
+fn next_piece(from: &mut PipeReader, twin: &mut Option<Twin>, chunk: &mut [u8]) -> io::Result<usize> {
+    if let Some(taken) = twin.as_ref().and_then(|twin| twin.take(from, chunk.len()).ok()) {
+        return from.read_exact(chunk.get_mut(..taken).unwrap_or_default()).map(|()| taken);
+    }
+    *twin = None;
+    loop {
+        match from.read(chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }

@@ -89,3 +89,34 @@ fn what_the_step_wrote_last_is_not_lost() {
     assert_eq!(finished.stdout.len(), 3_000_003);
     assert!(finished.stdout.ends_with("xend"));
 }
+
+#[test]
+fn of_a_long_output_only_the_secrets_are_changed_wherever_pieces_begin_and_end() {
+    // Clean stretches of every length around what is read at a time, and of a few bytes, between secrets.
+    let mut lengths: Vec<usize> = (0..40).map(|step| 65_536 - 20 + step).collect();
+    lengths.extend([0, 1, 2, 3, 300_000, 5, 131_072]);
+    // It ends in the beginning of a secret again and again.
+    let clean = |length: usize| -> String {
+        format!("{} e", GRANT_TOKEN.get(..7).unwrap()).chars().cycle().take(length).collect()
+    };
+    let text = |secret: &str| -> String {
+        let stretches: Vec<String> = lengths.iter().map(|length| clean(*length)).collect();
+        stretches.join(&format!(" {secret} "))
+    };
+    for redact_to in ["pipe", "file"] {
+        let broker = FakeBroker::start();
+        let mut wrapper = Wrapper::new(&broker, &["--redact", "always", "--", "cat", "log"]);
+        std::fs::write(wrapper.folder.path().join("log"), text(GRANT_TOKEN)).unwrap();
+        let file = wrapper.folder.path().join("output");
+        if redact_to == "file" {
+            wrapper.command.stdout(std::fs::File::create(&file).unwrap());
+        }
+        let finished = wrapper.finish();
+        finished.assert_code(0);
+        let output =
+            if redact_to == "file" { std::fs::read_to_string(&file).unwrap() } else { finished.stdout };
+        let expected = text("***");
+        let difference = output.bytes().zip(expected.bytes()).position(|(found, wanted)| found != wanted);
+        assert!(output == expected, "{redact_to}: {} bytes, differ at {difference:?}", output.len());
+    }
+}
