@@ -15,6 +15,7 @@ mod release_check;
 mod steps;
 mod test;
 mod tools;
+mod wrappers;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,8 @@ enum Command {
     Docs,
     /// Build the client for Windows and arm64, and run it there under emulation
     ReleaseCheck,
+    /// Write the wrappers as they are published: with the version and the checksums of a release in them
+    Wrappers(wrappers::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::run_command(&arguments),
         Command::Docs => documents::write(),
         Command::ReleaseCheck => release_check::run_command(),
+        Command::Wrappers(arguments) => wrappers::run_command(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
