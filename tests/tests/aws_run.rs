@@ -1,6 +1,6 @@
 //! Does a step that uses AWS work under `run`, and nobody else with its keys: the AWS CLI, boto3, JavaScript?
 //!
-//! Terraform is not among them: no registry that this project installs from has a current binary and its provider.
+//! Terraform has a test of its own, `aws_terraform.rs`, which runs where Terraform is.
 #![cfg(target_os = "linux")]
 #![expect(clippy::indexing_slicing, reason = "in a test, whatever is not as expected is a failure")]
 
