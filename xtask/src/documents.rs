@@ -8,13 +8,17 @@ use anyhow::{Context, Result, bail};
 use crate::process::{cargo, root, run};
 
 /// The tests that write documents when they are told to, and compare them otherwise.
-const WRITERS: [&str; 2] = ["cloudanix-jit", "cloudanix-jit-broker"];
+const WRITERS: [(&str, &str); 3] = [
+    ("cloudanix-jit", "documents"),
+    ("cloudanix-jit-broker", "documents"),
+    ("system-tests", "wrapper_inputs"),
+];
 
 /// Writes them all.
 pub(crate) fn write() -> Result<()> {
-    for package in WRITERS {
+    for (package, test) in WRITERS {
         run(cargo()
-            .args(["test", "--quiet", "-p", package, "--test", "documents"])
+            .args(["test", "--quiet", "-p", package, "--test", test])
             .env("CLOUDANIX_WRITE_DOCS", "1"))?;
     }
     Ok(())
