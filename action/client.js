@@ -6,7 +6,7 @@ const { once } = require('node:events')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { Failure, input, mask, state, saveState, variableOf } = require('./github.js')
+const { Failure, annotate, input, mask, saveState, state, variableOf } = require('./github.js')
 const { find } = require('./fetch.js')
 
 // What an input becomes for the client. The others are flags of `run` and `elevate`.
@@ -82,15 +82,16 @@ async function call(client, args, { cwd, onGrant = () => {} } = {}) {
   }
   const result = { interrupted: false, said: '', grant: '' }
   const decoder = new TextDecoder()
-  const child = spawn(client.program, args, { cwd, env: client.env, stdio: ['inherit', 'inherit', 'pipe'] })
+  let child
   // The runner tells this process alone. On Windows everybody on the console is told, the client as well, and
-  // a signal that Node sends there would be a kill.
+  // a signal that Node sends there would be a kill. Handlers run when this function waits: by then there is a child.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']) {
     process.on(signal, () => {
       result.interrupted = true
       if (process.platform !== 'win32') child.kill(signal)
     })
   }
+  child = spawn(client.program, args, { cwd, env: client.env, stdio: ['inherit', 'inherit', 'pipe'] })
   child.stderr.pipe(process.stderr)
   child.stderr.on('data', (chunk) => {
     if (result.grant || result.said.length > REMEMBERED) return
@@ -98,8 +99,13 @@ async function call(client, args, { cwd, onGrant = () => {} } = {}) {
     const found = GRANTED.exec(result.said)
     if (!found) return
     result.grant = found[1]
-    fs.writeFileSync(grantFile(client), result.grant, { mode: 0o600 })
-    onGrant(result.grant)
+    try {
+      fs.writeFileSync(grantFile(client), result.grant, { mode: 0o600 })
+      onGrant(result.grant)
+    } catch (error) {
+      // The command runs: it is worth more than what is told of it.
+      annotate('warning', error.message)
+    }
   })
   const closed = once(child.stderr, 'close')
   const [code, signal] = await once(child, 'exit').catch((error) => {

@@ -25,25 +25,36 @@ async function forOneCommand(client, flags) {
   if (!isOn('live-actions')) more.push('--no-live-actions')
   const command = shellCommand(client.folder, input('shell') || 'bash', process.env[variableOf('run')])
   for (const name of OWN) delete client.env[variableOf(name)]
+  // What is saved there is for our own post half, which calls what it finds named there.
+  delete client.env.GITHUB_STATE
   const result = await call(client, ['run', ...flags, ...more, '--', ...command], {
     cwd: path.resolve(input('working-directory') || '.'),
     onGrant: (grant) => setOutput('grant-id', grant),
   })
-  const { grant, interrupted, code } = result
+  const { grant, code } = result
   if (!grant && code !== 0) throw failureOf(result)
-  if (!grant) return code
+  try {
+    if (grant) tell(client, result)
+  } catch (error) {
+    annotate('warning', error.message)
+  }
+  return code
+}
+
+/** Tells the job how the grant of a command that is over stands. */
+function tell(client, { grant, interrupted, code }) {
+  if (code !== 0) annotate('error', `the command ended with exit code ${code}`)
   // Whoever cancels leaves us ten seconds, of which the client may have used six.
   const { ended, expiresAt } = standing(client, grant, interrupted ? 1500 : 10_000)
   setOutput('expires-at', expiresAt)
   setOutput('revoked', String(ended))
-  if (code !== 0) annotate('error', `the command ended with exit code ${code}`)
-  if (ended) {
-    if (!interrupted) showTimeline(client, grant)
-    fs.rmSync(client.folder, { recursive: true, force: true })
-  } else {
-    annotate('warning', `it is not confirmed that ${grant} has ended; it is tried again when the job ends`)
+  if (!ended) {
+    return annotate('warning', `it is not confirmed that ${grant} has ended; it is tried again when the job ends`)
   }
-  return code
+  const timeline = interrupted ? '' : ask(client, ['timeline', grant], 10_000)
+  if (timeline) summarise(`Grant \`${grant}\``, timeline)
+  // `post` has nothing to try again.
+  fs.rmSync(client.folder, { recursive: true, force: true })
 }
 
 /** The grant is there for the steps that follow, until `post` or the deadline. */
@@ -67,11 +78,6 @@ function isOn(name) {
     throw new Failure(`the input \`${name}\` is \`${value}\``, 'expected `true` or `false`')
   }
   return value.toLowerCase() === 'true'
-}
-
-function showTimeline(client, grant) {
-  const timeline = ask(client, ['timeline', grant], 10_000)
-  if (timeline) summarise(`Grant \`${grant}\``, timeline)
 }
 
 main().then(

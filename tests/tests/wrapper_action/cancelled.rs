@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use system_tests::broker::Broker;
 use system_tests::client::{is_alive, kill};
+use system_tests::lossy_proxy::LossyProxy;
 use system_tests::runner::{Blow, Whom, cancel, hit_by};
-use system_tests::waiting::eventually_within;
+use system_tests::waiting::{eventually, eventually_within};
 
 use crate::hub::Hub;
 use crate::step::{Running, Step, line_in};
@@ -70,6 +71,48 @@ fn a_command_that_is_deaf_goes_on_without_a_grant() {
     hub.assert_ended(1, "interrupted · SIGINT");
     // GitHub finds it by RUNNER_TRACKING_ID when the job has ended.
     kill(shell, "KILL");
+}
+
+#[test]
+fn a_broker_that_is_away_is_told_when_it_returns() {
+    let mut hub = Hub::set();
+    let (step, main, shell) = under_way(&hub, WAITS);
+    hub.broker.kill();
+    let cancelled = cancel(main.pid(), rhythm());
+    let ended = main.finish();
+    assert!(cancelled.began.elapsed() < Duration::from_secs(10), "before it is killed");
+    let warnings = ended.assert_code(130).annotations("warning");
+    let grant = step.output("grant-id");
+    assert_eq!(
+        warnings,
+        [format!("it is not confirmed that {grant} has ended; it is tried again when the job ends")]
+    );
+    assert_eq!(step.output("revoked"), "false");
+    assert!(!is_alive(shell));
+    cancelled.finish();
+    hub.broker.restart();
+    assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
+    assert!(hub.broker.live().is_empty());
+}
+
+#[test]
+fn a_step_that_still_asks_gets_nothing() {
+    let hub = Hub::set();
+    for run in ["", "touch ran"] {
+        let proxy = LossyProxy::before(hub.broker.url());
+        proxy.lose("POST /v2/agentic/jit ", 1000);
+        let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
+        let main = step.start("main.js");
+        eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
+        let cancelled = cancel(main.pid(), rhythm());
+        main.finish().assert_code(130);
+        tell("INT, still asking", BUDGET, cancelled.began);
+        assert!(cancelled.began.elapsed() < BUDGET);
+        cancelled.finish();
+        assert!(hub.broker.live().is_empty() && !step.in_workspace("ran").exists());
+        step.run("post.js").assert_code(0);
+    }
+    assert_eq!(hub.broker.given().len(), 2);
 }
 
 #[test]

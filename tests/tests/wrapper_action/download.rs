@@ -65,6 +65,7 @@ fn it_is_fetched_when_its_checksum_is_right() {
     step.run("main.js").assert_code(0);
     assert!(step.in_workspace("ran").exists());
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(step.file("GITHUB_STEP_SUMMARY").contains("elevation timeline"));
     hub.assert_ended(1, "step finished · exit 0");
     assert_eq!(step.left_behind(), Vec::<std::path::PathBuf>::new());
     // For the whole job: `post` finds it where main has put it.

@@ -55,9 +55,14 @@ fn the_command_sees_neither_the_auth_token_nor_the_jobs_identity_nor_our_inputs(
         .input("run", "env > seen");
     step.run("main.js").assert_code(0);
     let seen = fs::read_to_string(step.in_workspace("seen")).unwrap();
-    for hidden in
-        [hub.auth_token.as_str(), REQUEST_TOKEN, "runtime-token-0123456789", "INPUT_POLICY", "INPUT_RUN="]
-    {
+    for hidden in [
+        hub.auth_token.as_str(),
+        REQUEST_TOKEN,
+        "runtime-token-0123456789",
+        "INPUT_POLICY",
+        "INPUT_RUN=",
+        "GITHUB_STATE=",
+    ] {
         assert!(!seen.contains(hidden), "{hidden} in {seen}");
     }
     assert!(seen.contains("CLOUDANIX_GRANT_TOKEN=") && seen.contains("INPUT_OF_THE_USER=stays"), "{seen}");
@@ -131,6 +136,21 @@ fn what_is_said_to_the_runner_cannot_be_broken_out_of() {
         ["the input `shell` is `x%0A::set-env name=A::100%25` — expected `bash`, `sh` or `pwsh`"]
     );
     assert!(main.stdout.lines().all(|line| !line.starts_with("::set-env")), "{}", main.stdout);
+}
+
+#[test]
+fn a_job_that_cannot_be_told_keeps_the_commands_own_end() {
+    let hub = Hub::set();
+    let nowhere = tempfile::tempdir().unwrap();
+    for code in [0, 3] {
+        let step = Step::of(&hub).variable("GITHUB_OUTPUT", &nowhere.path().display().to_string());
+        let step = step.input("run", &format!("echo ran > ran; exit {code}"));
+        let main = step.run("main.js");
+        assert!(!main.assert_code(code).annotations("warning").is_empty());
+        assert_eq!(line_in(&step.in_workspace("ran")), "ran");
+        step.run("post.js").assert_code(0);
+    }
+    hub.assert_ended(2, "step finished · exit 3");
 }
 
 #[test]
