@@ -107,7 +107,7 @@ async function call(client, args, { cwd, onGrant = () => {} } = {}) {
       annotate('warning', error.message)
     }
   })
-  const closed = once(child.stderr, 'close')
+  const closed = once(child.stderr, 'close').catch(() => {})
   const [code, signal] = await once(child, 'exit').catch((error) => {
     throw new Failure(`\`${client.program}\` cannot be started: ${error.message}`)
   })
