@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use system_tests::programs;
@@ -108,7 +108,9 @@ impl<'a> Job<'a> {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.shell);
+        let mut words = self.shell.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command
             .env("TMPDIR", self.around.path())
@@ -142,7 +144,7 @@ impl Working {
     }
 
     #[track_caller]
-    pub(crate) fn wait(&mut self) {
-        eventually("the end of the script", || self.process.try_wait().unwrap());
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the end of the script", || self.process.try_wait().unwrap())
     }
 }
