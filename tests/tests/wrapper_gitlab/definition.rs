@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Map, Value};
+use system_tests::broker::Broker;
 use system_tests::wrappers::{python_program, root};
 
 use crate::project::{PATIENCE, Project, yaml};
@@ -193,4 +194,22 @@ fn the_folders_own_pipeline_passes() {
     }
     let given_back = |job: &str| finished.printed_by(job).contains("self-test: given back");
     assert!(given_back("whole-script") && given_back("whole-script-left-open"), "{}", finished.text);
+}
+
+#[test]
+fn the_readmes_registration_is_one_that_a_broker_takes() {
+    let readme = text("gitlab/README.md");
+    let registration = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+    // An account in AWS has to be set up at the broker first.
+    let (trust, _) = registration.split_once("[boundary]").unwrap();
+    let boundary = "[boundary]\ntarget = \"token\"\npolicies = { \"ecs-deploy\" = \"orders:deploy\" }\n";
+    assert!(Broker::start().register(&format!("{trust}{boundary}")).starts_with("cjat_"));
+}
+
+#[test]
+fn the_readme_names_every_variable_of_the_table() {
+    let readme = text("gitlab/README.md");
+    for input in table().iter().filter(|input| !input.contains_key("only") && of(input, "name") != "run") {
+        assert!(readme.contains(&format!("`{}`", variable(input))), "{}", variable(input));
+    }
 }

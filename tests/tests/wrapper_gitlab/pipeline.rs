@@ -38,6 +38,7 @@ without-token:
   extends: .run
   before_script: [unset CLOUDANIX_ID_TOKEN, !reference [.cloudanix-elevate, before_script]]
   script: [cloudanix_run echo never]
+other-audience: { extends: .run, variables: { CLOUDANIX_AUDIENCE: other }, script: [cloudanix_run echo never] }
 whole-script:
   extends: .script
   script:
@@ -85,6 +86,11 @@ fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
         ("denied-script", 3, "`admin`"),
         ("without-policy", 125, "set `CLOUDANIX_POLICY` under the job's `variables:`"),
         ("without-token", 125, "add to the job `id_tokens: { CLOUDANIX_ID_TOKEN: { aud: cloudanix-jit } }`"),
+        (
+            "other-audience",
+            125,
+            "set `aud:` of the variable under the job's `id_tokens:` to the expected audience",
+        ),
         ("traced", 125, "switch CI_DEBUG_TRACE off"),
     ] {
         let printed = finished.printed_by(job);
