@@ -74,10 +74,8 @@ fn the_component_takes_the_inputs_of_the_table_with_its_defaults_and_words() {
         let name = of(input, "name");
         let found = &defined[name];
         assert_eq!(found["description"], input["help"], "{name}");
-        let default = found.get("default").map(|default| match default {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
+        let words = |default: &Value| default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        let default = found.get("default").map(words);
         assert_eq!(default.is_none(), is_required(input), "{name}");
         assert_eq!(default.unwrap_or_default(), of(input, "default"), "{name}");
         if found.get("type").is_none() {
