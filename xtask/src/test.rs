@@ -20,6 +20,10 @@ pub(crate) fn run_command() -> Result<()> {
         python::ready(Environment::Wrappers)
     })?;
     if cfg!(target_os = "linux") {
+        steps.step("rsync, for a runner of GitLab's pipelines", || {
+            machine::debian_package("rsync", "rsync")
+        })?;
+        steps.step("the shell of Alpine's images", || machine::debian_package("busybox", "busybox"))?;
         steps.step("a clock that tests can move", python::faketime)?;
     }
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;

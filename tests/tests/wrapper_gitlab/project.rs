@@ -1,0 +1,155 @@
+//! How does a pipeline run without GitLab? A repository of its own, and `gitlab-ci-local`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use system_tests::programs;
+use system_tests::scene::{Agent, Scene};
+use system_tests::waiting::eventually_within;
+use system_tests::wrappers::{node, npm_file, python_program, root};
+use tempfile::TempDir;
+
+/// It reads a schema of half a megabyte first, on a machine that runs other tests too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Our folder as the repository that it is published as, with a pipeline.
+pub(crate) struct Project {
+    around: TempDir,
+}
+
+/// `gitlab-ci-local` at work.
+pub(crate) struct Running {
+    process: Child,
+    around: PathBuf,
+}
+
+/// All that it printed.
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
+}
+
+impl Project {
+    /// With this pipeline; with the folder's own when there is none.
+    pub(crate) fn with(pipeline: Option<&str>) -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let project = Self { around };
+        let there = |command: &mut Command| {
+            let done = command.current_dir(project.around.path()).env("HOME", project.around.path());
+            let output = done.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        there(Command::new("cp").arg("-r").arg(root().join("gitlab")).arg("project"));
+        if let Some(pipeline) = pipeline {
+            fs::write(project.checkout().join(".gitlab-ci.yml"), pipeline).unwrap();
+        }
+        fs::create_dir(project.around.path().join("tmp")).unwrap();
+        let remote = "https://gitlab.example.com/octo/my-app.git";
+        for line in [
+            &["init", "-q", "-b", "main"][..],
+            &["config", "user.name", "Octo Cat"],
+            &["config", "user.email", "octocat@example.com"],
+            &["remote", "add", "origin", remote],
+            &["add", "-A"],
+            &["commit", "-q", "-m", "A pipeline"],
+        ] {
+            there(Command::new("git").arg("-C").arg(project.checkout()).args(line));
+        }
+        project
+    }
+
+    /// The repository.
+    pub(crate) fn checkout(&self) -> PathBuf {
+        self.around.path().join("project")
+    }
+
+    /// The repository and all beside it: outputs, temporary files, what the jobs write.
+    pub(crate) fn around(&self) -> &Path {
+        self.around.path()
+    }
+
+    /// Runs the whole pipeline as jobs of this agent.
+    pub(crate) fn start(&self, scene: &Scene, agent: &Agent, token: &str) -> Running {
+        self.start_with(&[
+            ("CLOUDANIX_URL", scene.broker.url()),
+            ("CLOUDANIX_AGENT_ID", &agent.id),
+            ("CLOUDANIX_AUTH_TOKEN", &agent.auth_token),
+            ("CLOUDANIX_ID_TOKEN", token),
+            ("CLOUDANIX_JIT_BINARY", &programs::client().display().to_string()),
+        ])
+    }
+
+    /// Runs it with these CI/CD variables.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Running {
+        let mut command = self.gitlab_ci_local(&["--ignore-predefined-vars", "GITLAB_CI,CI_PROJECT_DIR"]);
+        let checkout = self.checkout().display().to_string();
+        // What a real job has and this runner does not say, or says for containers.
+        for (name, value) in [("GITLAB_CI", "true"), ("CI_PROJECT_DIR", &checkout)].iter().chain(variables) {
+            command.env(format!("GCL_VARIABLE_{name}"), value);
+        }
+        let output = |name: &str| File::create(self.around().join(name)).unwrap();
+        command.stdout(output("stdout")).stderr(output("stderr"));
+        Running { process: command.spawn().unwrap(), around: self.around().to_owned() }
+    }
+
+    /// The pipeline after `include`, `extends` and inputs.
+    pub(crate) fn preview(&self) -> Value {
+        let output = self.gitlab_ci_local(&["--preview"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        yaml(&String::from_utf8(output.stdout).unwrap()).remove(0)
+    }
+
+    fn gitlab_ci_local(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(node());
+        command.arg(npm_file("gitlab-ci-local/dist/index.js")).arg("--force-shell-executor").args(arguments);
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.env("HOME", self.around()).env("TMPDIR", self.around().join("tmp"));
+        command.current_dir(self.checkout()).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Running {
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Finished {
+        let look = || self.process.try_wait().expect("a child of ours");
+        let status = eventually_within(PATIENCE, "the end of the pipeline", look);
+        let text = |name: &str| fs::read_to_string(self.around.join(name)).unwrap();
+        Finished { code: status.code(), text: text("stdout") + &text("stderr") }
+    }
+}
+
+impl Finished {
+    /// The code that a job's script ended with.
+    #[track_caller]
+    pub(crate) fn code_of(&self, job: &str) -> i32 {
+        let finished = |line: &&str| line.split(' ').next() == Some(job) && line.contains("finished in");
+        let line = self.text.lines().find(finished).unwrap_or_else(|| panic!("no `{job}`: {}", self.text));
+        match line.split_once("FAIL") {
+            Some((_, code)) => code.trim().parse().unwrap(),
+            None => 0,
+        }
+    }
+
+    /// All that a job printed, without the commands themselves.
+    pub(crate) fn printed_by(&self, job: &str) -> String {
+        let lines = self.text.lines().filter(|line| line.split(' ').next() == Some(job));
+        lines.filter_map(|line| Some(line.split_once("> ")?.1.to_owned() + "\n")).collect()
+    }
+}
+
+/// The documents of a YAML file.
+#[track_caller]
+pub(crate) fn yaml(text: &str) -> Vec<Value> {
+    let to_json =
+        "import json, sys, yaml\njson.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let output =
+        Command::new(python_program("python")).args(["-c", to_json]).arg(file.path()).output().unwrap();
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}

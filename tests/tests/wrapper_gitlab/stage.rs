@@ -1,0 +1,150 @@
+//! How does a real runner start a job's script, and what is left for `after_script`?
+//!
+//! It writes one script for `before_script` and `script` and one for `after_script`, each evaluated at the end of
+//! a pipe by a shell in a process group of its own (`shells/bash.go` and `executors/shell` of GitLab Runner).
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use serde_json::Value;
+use system_tests::programs;
+use system_tests::scene::Scene;
+use system_tests::waiting::eventually;
+use tempfile::TempDir;
+
+/// A job that a runner has taken.
+pub(crate) struct Job<'a> {
+    definition: &'a Value,
+    shell: &'static str,
+    around: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// Its script at work.
+pub(crate) struct Working {
+    process: Child,
+    log: PathBuf,
+}
+
+impl<'a> Job<'a> {
+    pub(crate) fn taken(
+        definition: &'a Value,
+        shell: &'static str,
+        scene: &Scene,
+        more: &[(&str, &str)],
+    ) -> Self {
+        let around = tempfile::tempdir().unwrap();
+        let project = around.path().join("project");
+        fs::create_dir(&project).unwrap();
+        let project = project.display().to_string();
+        let mut variables: Vec<(String, String)> = [
+            ("CI", "true"),
+            ("GITLAB_CI", "true"),
+            ("CI_JOB_ID", "4711"),
+            ("CI_PROJECT_DIR", &project),
+            ("CLOUDANIX_URL", scene.broker.url()),
+            ("CLOUDANIX_AGENT_ID", &scene.agent.id),
+            ("CLOUDANIX_AUTH_TOKEN", &scene.agent.auth_token),
+            ("CLOUDANIX_ID_TOKEN", &scene.oidc_token()),
+            ("CLOUDANIX_JIT_BINARY", &programs::client().display().to_string()),
+        ]
+        .iter()
+        .chain(more)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+        let of_job = definition["variables"].as_object().into_iter().flatten();
+        for (name, value) in of_job {
+            let value =
+                value.as_str().unwrap().replace("$CI_PROJECT_DIR", &project).replace("$CI_JOB_ID", "4711");
+            // A variable of the project goes before the job's own.
+            if !variables.iter().any(|(known, _)| known == name) {
+                variables.push((name.clone(), value));
+            }
+        }
+        Self { definition, shell, around, variables }
+    }
+
+    /// Changes a variable for what is started from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts `before_script` and `script`.
+    pub(crate) fn start(&self) -> Working {
+        let script = self.written(&["before_script", "script"]);
+        let log = self.around.path().join("log");
+        let mut command = self.command();
+        let output = File::create(&log).unwrap();
+        command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        process.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        Working { process, log }
+    }
+
+    /// Runs `after_script` as after a job that ended like this.
+    pub(crate) fn after_script(&self, status: &str) -> Output {
+        let mut command = self.command();
+        command
+            .env("CI_JOB_STATUS", status)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        process.stdin.take().unwrap().write_all(self.written(&["after_script"]).as_bytes()).unwrap();
+        process.wait_with_output().unwrap()
+    }
+
+    /// A file in the checkout, once it is a whole line.
+    #[track_caller]
+    pub(crate) fn line_in(&self, file: &str, working: &Working) -> String {
+        let path = self.around.path().join("project").join(file);
+        eventually(&format!("a line in `{file}`: {}", working.printed()), || {
+            Some(fs::read_to_string(&path).ok()?.strip_suffix('\n')?.to_owned())
+        })
+    }
+
+    fn command(&self) -> Command {
+        let mut words = self.shell.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command
+            .env("TMPDIR", self.around.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.around.path().join("project")).process_group(0);
+        command
+    }
+
+    fn written(&self, parts: &[&str]) -> String {
+        let items = parts.iter().filter_map(|part| self.definition[part].as_array()).flatten();
+        let script: String = items.map(|item| item.as_str().unwrap().to_owned() + "\n").collect();
+        format!(
+            "trap exit 1 TERM\n\n\
+             if set -o | grep pipefail > /dev/null; then set -o pipefail; fi; set -o errexit\n\
+             set +o noclobber\n\
+             : | eval '{}'\n\
+             exit 0\n",
+            script.replace('\'', r"'\''")
+        )
+    }
+}
+
+impl Working {
+    /// The shell, which is the leader of its group.
+    pub(crate) fn entry(&self) -> i32 {
+        self.process.id().cast_signed()
+    }
+
+    pub(crate) fn printed(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually("the end of the script", || self.process.try_wait().unwrap())
+    }
+}
