@@ -3,9 +3,11 @@
 //! `cargo run -p bench --release -- all` measures ours and the other's turn by turn, in one run, and prints
 //! ratios first: times drift with the machine, ratios much less. See docs/measurements.md.
 
+mod aws;
 mod broker;
 mod client;
 mod clock;
+mod connection;
 mod ends;
 mod figures;
 mod machine;
@@ -40,7 +42,11 @@ enum What {
     Broker(How),
     /// How soon a grant is gone when its step ends or its wrapper is killed.
     Ends(How),
-    /// All of them.
+    /// What a grant in AWS costs on top of AWS, and how soon it is gone; on the emulator of the tests.
+    Aws(How),
+    /// How soon a grant in AWS is gone, in an account of yours and by a broker of yours.
+    AwsRefused(aws::Real),
+    /// Client, broker and ends.
     All(How),
     /// A step to be measured (used by the benchmarks themselves).
     #[command(hide = true, subcommand)]
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         What::Client(how) => measure(how, &[client::measure]),
         What::Broker(how) => measure(how, &[broker::measure]),
         What::Ends(how) => measure(how, &[ends::measure]),
+        What::Aws(how) => measure_aws(how),
+        What::AwsRefused(real) => real.measure(),
         What::All(how) => measure(how, &[client::measure, broker::measure, ends::measure]),
     };
     match result {
@@ -98,13 +106,28 @@ fn main() -> ExitCode {
 
 type Measurement = fn(&Scene, Effort, &mut Report) -> Result<()>;
 
+impl How {
+    fn effort_and_programs(self) -> Result<(Effort, Programs)> {
+        let effort = if self.quick { Effort::Quick } else { Effort::Full };
+        let programs = match (self.client, self.broker) {
+            (Some(client), Some(broker)) => Programs::given(client, broker)?,
+            _ => Programs::build()?,
+        };
+        println!("{}", machine::describe());
+        Ok((effort, programs))
+    }
+}
+
+fn measure_aws(how: How) -> Result<()> {
+    let (effort, programs) = how.effort_and_programs()?;
+    let mut report = Report::default();
+    aws::measure(programs, effort, &mut report)?;
+    println!("\ntargets missed: {} · {}", report.missed(), machine::load());
+    Ok(())
+}
+
 fn measure(how: How, all: &[Measurement]) -> Result<()> {
-    let effort = if how.quick { Effort::Quick } else { Effort::Full };
-    let programs = match (how.client, how.broker) {
-        (Some(client), Some(broker)) => Programs::given(client, broker)?,
-        _ => Programs::build()?,
-    };
-    println!("{}", machine::describe());
+    let (effort, programs) = how.effort_and_programs()?;
     let scene = Scene::set(programs)?;
     let mut report = Report::default();
     for measurement in all {

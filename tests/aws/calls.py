@@ -21,7 +21,8 @@ def client(endpoint, service, key_id, secret, token):
     return SESSION.create_client(
         service,
         region_name="us-east-1",
-        endpoint_url=endpoint,
+        # None: AWS itself.
+        endpoint_url=endpoint or None,
         aws_access_key_id=key_id,
         aws_secret_access_key=secret,
         aws_session_token=token,

@@ -3,15 +3,25 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
+
+/// Others than those beside the tests.
+static OTHERS: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+
+/// From now on these two, for benchmarks, which measure what is released.
+pub fn use_these(client: PathBuf, broker: PathBuf) {
+    // Whoever comes first decides, and nobody comes twice.
+    let _ = OTHERS.set((client, broker));
+}
 
 /// The client.
 pub fn client() -> PathBuf {
-    beside_the_tests("cloudanix-jit")
+    OTHERS.get().map_or_else(|| beside_the_tests("cloudanix-jit"), |(client, _)| client.clone())
 }
 
 /// The broker.
 pub fn broker() -> PathBuf {
-    beside_the_tests("cloudanix-jit-broker")
+    OTHERS.get().map_or_else(|| beside_the_tests("cloudanix-jit-broker"), |(_, broker)| broker.clone())
 }
 
 /// Tests are in `target/debug/deps`, programs in `target/debug`.

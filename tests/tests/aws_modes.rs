@@ -32,17 +32,6 @@ fn as_before(stage: &Stage<'_>, before: &system_tests::aws::snapshot::Snapshot, 
     assert_eq!(changes, Vec::<String>::new());
 }
 
-fn pod_session(stage: &Stage<'_>) -> Keys {
-    let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
-    let tags = [
-        tag("eks-cluster-name", CLUSTER),
-        tag("kubernetes-namespace", "shop"),
-        tag("kubernetes-service-account", "web"),
-    ];
-    let role = stage.account.arn(&format!("role/{POD_ROLE}"));
-    stage.account.session(&stage.pipeline, &role, json!({ "Tags": tags }))
-}
-
 #[track_caller]
 fn allowed(stage: &Stage<'_>, keys: &Keys) -> bool {
     assert!(stage.cli.run(keys, &NEVER).is_refused(), "another policy is refused throughout");
@@ -139,7 +128,7 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
     let grant = stage.elevate(&agent, "15m").expect(201);
     let there = stage.account.associations(CLUSTER);
     assert_eq!(there.len(), 1, "{there:?}");
-    let (cached, other_pod) = (pod_session(&stage), other_pods_session(&stage.account, &stage.pipeline));
+    let (cached, other_pod) = (stage.pod_session(), other_pods_session(&stage.account, &stage.pipeline));
     assert!(allowed(&stage, &cached) && allowed(&stage, &other_pod));
     stage.revoke(&agent, grant.text_at("/id"));
     assert!(stage.account.associations(CLUSTER).is_empty());

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::http::Connection;
 use crate::clock;
+use crate::connection::Connection;
 use crate::figures::{Samples, millis};
 use crate::scene::{Broker, Scene};
 

@@ -1,7 +1,6 @@
 //! How many elevations and revokes does a broker do in a second, held against bare SQLite?
 
 mod bare;
-mod http;
 mod load;
 
 use anyhow::Result;

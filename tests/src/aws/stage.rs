@@ -285,6 +285,19 @@ impl<'a> Stage<'a> {
     pub fn deploy_session(&self) -> Keys {
         self.account.session(&self.pipeline, &self.account.arn("role/deploy"), json!({}))
     }
+
+    /// A session of the pods' role, with the tags that EKS sets for a pod of this stage.
+    #[track_caller]
+    pub fn pod_session(&self) -> Keys {
+        let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
+        let tags = [
+            tag("eks-cluster-name", CLUSTER),
+            tag("kubernetes-namespace", "shop"),
+            tag("kubernetes-service-account", "web"),
+        ];
+        let role = self.account.arn(&format!("role/{POD_ROLE}"));
+        self.account.session(&self.pipeline, &role, json!({ "Tags": tags }))
+    }
 }
 
 /// A registration in an account, trusted by its auth token alone: who asks is not what these tests are about.

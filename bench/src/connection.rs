@@ -6,13 +6,13 @@ use std::net::TcpStream;
 use anyhow::{Context, Result, bail};
 
 /// One connection to a broker.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn open(port: u16) -> Result<Self> {
+    pub(crate) fn open(port: u16) -> Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(16 * 1024) })
@@ -20,7 +20,7 @@ impl Connection {
 
     /// Sends a request with this head (its last, empty line left out) and body. The answer's body if its
     /// status is this one.
-    pub(super) fn ask(&mut self, head: &str, body: &str, expected: &str) -> Result<&str> {
+    pub(crate) fn ask(&mut self, head: &str, body: &str, expected: &str) -> Result<&str> {
         let request = format!("{head}Host: 127.0.0.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         self.stream.write_all(request.as_bytes())?;
         self.received.clear();

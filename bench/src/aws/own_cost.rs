@@ -1,0 +1,117 @@
+//! How long does the broker keep a request, while AWS does nothing for it?
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::stage::Mode;
+use system_tests::scene::Agent;
+
+use super::proxy::Proxy;
+use super::{key, name, stage};
+use crate::Effort;
+use crate::connection::Connection;
+use crate::figures::{Figure, Report, Samples, Target, millis};
+
+/// What the broker itself may take, in milliseconds.
+const LIMIT: f64 = 2.0;
+/// A session role has room for some twenty of our refusals, until one can be swept.
+const PAIRS_OF_A_STAGE: usize = 12;
+
+/// One request: how long the user waited, and how much of that was the cloud's.
+#[derive(Default)]
+struct Cost {
+    own: Samples,
+    cloud: Samples,
+    calls: Samples,
+}
+
+impl Cost {
+    fn add(&mut self, proxy: &Proxy, from: Instant, to: Instant) {
+        let cloud = proxy.at_work(from, to);
+        self.own.push(millis(to.saturating_duration_since(from).saturating_sub(cloud)));
+        self.cloud.push(millis(cloud));
+        self.calls.push(proxy.calls(from, to) as f64);
+    }
+}
+
+pub(super) fn measure(
+    emulator: &Ministack,
+    proxy: &Proxy,
+    effort: Effort,
+    report: &mut Report,
+) -> Result<()> {
+    for mode in Mode::ALL.iter().copied() {
+        let (mut elevate, mut revoke) = (Cost::default(), Cost::default());
+        for _ in 0..effort.pick(8, 1) {
+            pairs(emulator, proxy, mode, effort.pick(PAIRS_OF_A_STAGE, 1), &mut elevate, &mut revoke)?;
+        }
+        for (what, cost) in [("elevate", elevate), ("revoke", revoke)] {
+            report.figure(&Figure {
+                claim: &format!("{}: {what}, the broker's own time against {LIMIT} ms (p50)", name(mode)),
+                ratio: cost.own.median() / LIMIT,
+                target: Target::AtMost(1.0),
+                ours: format!("p50 {:.2} ms, p99 {:.2} ms", cost.own.median(), cost.own.percentile(99)),
+                other: format!(
+                    "AWS at work for {:.1} ms, {} calls (p50)",
+                    cost.cloud.median(),
+                    cost.calls.median()
+                ),
+                runs: cost.own.len(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// In an account of its own, by a broker of its own.
+fn pairs(
+    emulator: &Ministack,
+    proxy: &Proxy,
+    mode: Mode,
+    count: usize,
+    elevate: &mut Cost,
+    revoke: &mut Cost,
+) -> Result<()> {
+    let stage = stage(emulator, proxy);
+    let agent = stage.agent(mode);
+    let port = stage.broker.url().rsplit(':').next().context("a port")?.parse()?;
+    let mut connection = Connection::open(port)?;
+    // The first one finds nothing cached, and is not counted: a broker lives for more than one grant.
+    for turn in 0..=count {
+        let begin = Instant::now();
+        let grant = ask_for_it(&mut connection, &agent)?;
+        let given = Instant::now();
+        give_it_back(&mut connection, &agent, &grant)?;
+        let taken_back = Instant::now();
+        if turn > 0 {
+            elevate.add(proxy, begin, given);
+            revoke.add(proxy, given, taken_back);
+        }
+    }
+    Ok(())
+}
+
+/// The grant's id.
+pub(super) fn ask_for_it(connection: &mut Connection, agent: &Agent) -> Result<String> {
+    let head = format!(
+        "POST /v2/agentic/jit HTTP/1.1\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
+         Content-Type: application/json\r\n",
+        agent.auth_token,
+        key()
+    );
+    let body = format!("{{\"agent_id\":\"{}\",\"policies\":[\"ecs-read\"],\"ttl\":\"15m\"}}", agent.id);
+    let answer = connection.ask(&head, &body, "201")?;
+    let id = answer.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
+    Ok(id.context("an id in the answer to elevate")?.to_owned())
+}
+
+pub(super) fn give_it_back(connection: &mut Connection, agent: &Agent, grant: &str) -> Result<()> {
+    let head = format!(
+        "DELETE /v2/agentic/jit/{grant}?cause=exit:0 HTTP/1.1\r\nAuthorization: Bearer {}\r\n",
+        agent.auth_token
+    );
+    // It is gone; that it stays gone is read back later.
+    connection.ask(&head, "", "202")?;
+    Ok(())
+}
