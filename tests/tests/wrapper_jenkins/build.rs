@@ -17,7 +17,13 @@ use system_tests::waiting::{eventually, eventually_within};
 use system_tests::wrappers;
 
 /// A multibranch job, as the plugin names it in a token.
-const JOB: &str = "https://ci.example/job/team/job/my-app/job/main/";
+pub(crate) const JOB: &str = "https://ci.example/job/team/job/my-app/job/main/";
+
+/// What the plugin says of a build.
+pub(crate) fn token_of(provider: &OidcProvider, number: u32) -> String {
+    let claims = json!({"sub": JOB, "build_number": number, "commit": "a7c1f24", "branch": "main"});
+    provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap()
+}
 
 /// A broker, and an agent that trusts the job.
 pub(crate) struct Ground {
@@ -38,36 +44,15 @@ impl Ground {
 
     /// Starts a build with this number and this Jenkinsfile.
     pub(crate) fn build(&self, number: u32, pipeline: &str) -> Build {
-        let claims = json!({"sub": JOB, "build_number": number, "commit": "a7c1f24", "branch": "main"});
-        let oidc_token = self.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("Jenkinsfile"), pipeline).unwrap();
-        let output = File::create(home.path().join("engine.log")).unwrap();
-        let process = Command::new("java")
-            .args(["-XX:TieredStopAtLevel=1", "-cp"])
-            .arg(engine())
-            .arg(format!("-Dlibrary.root={}", library().display()))
-            .arg("io.cloudanix.jit.engine.Main")
-            .args([home.path().join("Jenkinsfile"), home.path().to_owned()])
-            .env_clear()
-            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .envs(std::env::var_os("PATH").map(|path| ("AGENT_PATH", path)))
-            .env("AGENT_JENKINS_URL", "https://ci.example/")
-            .env("AGENT_BUILD_TAG", format!("jenkins-team-my-app-main-{number}"))
-            .env("AGENT_JOB_NAME", "team/my-app/main")
-            .env("AGENT_BUILD_NUMBER", number.to_string())
-            .env("AGENT_GIT_COMMIT", "a7c1f24")
-            .env("AGENT_CLOUDANIX_URL", self.broker.url())
-            .env("AGENT_CLOUDANIX_AGENT_ID", &self.agent.id)
-            .env("AGENT_CLOUDANIX_JIT_BINARY", programs::client())
-            .env("SECRET_cloudanix_auth_token", &self.agent.auth_token)
-            .env("SECRET_cloudanix_oidc", &oidc_token)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        Build { home, process, oidc_token }
+        let oidc_token = token_of(&self.provider, number);
+        let agent = vec![
+            ("JENKINS_URL", "https://ci.example/".to_owned()),
+            ("BUILD_TAG", format!("jenkins-team-my-app-main-{number}")),
+            ("JOB_NAME", "team/my-app/main".to_owned()),
+            ("BUILD_NUMBER", number.to_string()),
+            ("GIT_COMMIT", "a7c1f24".to_owned()),
+        ];
+        Build::start(&self.broker, &self.agent, oidc_token, agent, pipeline)
     }
 
     /// Everything that a build and the broker have written has none of the secrets in it.
@@ -96,6 +81,39 @@ pub(crate) struct Build {
 }
 
 impl Build {
+    /// On an agent of Jenkins' with these variables.
+    pub(crate) fn start(
+        broker: &Broker,
+        agent: &Agent,
+        oidc_token: String,
+        variables: Vec<(&str, String)>,
+        pipeline: &str,
+    ) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("Jenkinsfile"), pipeline).unwrap();
+        let output = File::create(home.path().join("engine.log")).unwrap();
+        let process = Command::new("java")
+            .args(["-XX:TieredStopAtLevel=1", "-cp", engine()])
+            .arg(format!("-Dlibrary.root={}", library().display()))
+            .arg("io.cloudanix.jit.engine.Main")
+            .args([home.path().join("Jenkinsfile"), home.path().to_owned()])
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(std::env::var_os("PATH").map(|path| ("AGENT_PATH", path)))
+            .envs(variables.into_iter().map(|(name, value)| (format!("AGENT_{name}"), value)))
+            .env("AGENT_CLOUDANIX_URL", broker.url())
+            .env("AGENT_CLOUDANIX_AGENT_ID", &agent.id)
+            .env("AGENT_CLOUDANIX_JIT_BINARY", programs::client())
+            .env("SECRET_cloudanix_auth_token", &agent.auth_token)
+            .env("SECRET_cloudanix_oidc", &oidc_token)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { home, process, oidc_token }
+    }
+
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.home.path().join(file)
     }

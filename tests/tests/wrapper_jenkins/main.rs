@@ -8,6 +8,7 @@
     reason = "in a test, whatever is not as expected is a failure"
 )]
 
+mod aws;
 mod build;
 mod cancel;
 mod inputs;

@@ -71,6 +71,15 @@ public class EndTest {
     }
 
     @Test
+    public void an_abort_during_the_revoke_does_not_hide_why_the_block_failed() throws Exception {
+        try (Build build = new Build("stuck")) {
+            build.start("cloudanixElevate(policy: 'p') { error('boom') }", 1).whenRecorded("step");
+            build.engine().abort();
+            assertEquals("boom", build.failure().getMessage());
+        }
+    }
+
+    @Test
     public void an_agent_that_is_lost_is_what_the_block_failed_of() throws Exception {
         try (Build build = new Build("token")) {
             build.start("cloudanixElevate(policy: 'p') { sh 'touch running; sleep 2' }", 1).when("running");
