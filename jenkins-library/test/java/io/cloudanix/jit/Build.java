@@ -170,8 +170,14 @@ final class Build implements AutoCloseable {
     public void close() throws IOException {
         // A stand-in that is stuck ends with its record.
         Files.delete(record);
-        try (Stream<Path> files = Files.walk(home)) {
-            files.sorted((one, other) -> other.compareTo(one)).forEach(path -> path.toFile().delete());
+        // Somebody who is only just ending may still write.
+        long deadline = System.currentTimeMillis() + 10_000;
+        while (Files.exists(home) && System.currentTimeMillis() < deadline) {
+            try (Stream<Path> files = Files.walk(home)) {
+                files.sorted((one, other) -> other.compareTo(one)).forEach(path -> path.toFile().delete());
+            } catch (java.io.UncheckedIOException gone) {
+                continue;
+            }
         }
     }
 }
