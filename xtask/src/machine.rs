@@ -45,6 +45,13 @@ pub(crate) fn npm_ci(folder: &str) -> Result<()> {
     run(program("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
 }
 
+/// Tests the Jenkins library by itself, with what Maven fetches for it; later tests find that there, and do not ask.
+pub(crate) fn jenkins_library() -> Result<()> {
+    debian_package("javac", "default-jdk-headless")?;
+    debian_package("mvn", "maven")?;
+    run(program("mvn").args(["--quiet", "--batch-mode", "--file", "jenkins-library/pom.xml", "verify"]))
+}
+
 /// The musl target for this processor, with the compiler it needs; static glibc where that cannot be had.
 pub(crate) fn static_target() -> StaticTarget {
     let arch = std::env::consts::ARCH;

@@ -19,6 +19,7 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("runners, schemas and linters for the wrappers, from PyPI", || {
         python::ready(Environment::Wrappers)
     })?;
+    steps.step("the Jenkins library, on Jenkins' own engine", machine::jenkins_library)?;
     if cfg!(target_os = "linux") {
         steps.step("rsync, for a runner of GitLab's pipelines", || {
             machine::debian_package("rsync", "rsync")

@@ -1,0 +1,61 @@
+# Elevates for a block of steps, and leaves behind who holds the grant until `revoke.sh`.
+#
+# The holder is `cloudanix-jit run`, which beats while the block's steps run, with `hold.sh` as its command. It
+# keeps the environment of this step, and with it the cookie by which Jenkins finds the processes of this
+# workspace: an abort ends the grant at once, whatever becomes of the build.
+#
+# Standard output is for the library: `NAME=value` lines, none of them secret. The rest is for people.
+
+folder="$CLOUDANIX_JIT_FOLDER"
+
+# The record of calls that an outer block keeps is not this one's.
+case "${AWS_CSM_CLIENT_ID:-}" in
+  elev-*) unset AWS_CSM_ENABLED AWS_CSM_HOST AWS_CSM_PORT AWS_CSM_CLIENT_ID ;;
+esac
+
+# What is downloaded goes with the folder.
+client="$(WORKSPACE_TMP="$folder" sh "$folder/fetch.sh")"
+
+# By these `hold.sh` tells what the grant gives from what was here before.
+CLOUDANIX_JIT_KEY_BEFORE="${AWS_ACCESS_KEY_ID:-}"
+CLOUDANIX_JIT_ENDPOINT_BEFORE="${AWS_CONTAINER_CREDENTIALS_FULL_URI:-}"
+export CLOUDANIX_JIT_KEY_BEFORE CLOUDANIX_JIT_ENDPOINT_BEFORE
+
+set -- run "--policy=$CLOUDANIX_JIT_POLICY" "--ttl=$CLOUDANIX_JIT_TTL" "--timeout=$CLOUDANIX_JIT_TIMEOUT" \
+  "--wait=$CLOUDANIX_JIT_WAIT" "--aws-credentials=$CLOUDANIX_JIT_AWS_CREDENTIALS"
+[ -z "${CLOUDANIX_JIT_TARGET:-}" ] || set -- "$@" "--target=$CLOUDANIX_JIT_TARGET"
+[ -z "${CLOUDANIX_JIT_REASON:-}" ] || set -- "$@" "--reason=$CLOUDANIX_JIT_REASON"
+[ "$CLOUDANIX_JIT_LIVE_ACTIONS" = true ] || set -- "$@" --no-live-actions
+
+: >"$folder/log"
+(
+  # The end of this step is not the end of the grant.
+  trap '' HUP
+  # An abort reaches everybody here: this one stays for the program's last word.
+  trap : TERM INT
+  code=0
+  "$client" "$@" -- sh "$folder/hold.sh" "$folder" || code=$?
+  echo "$code" >"$folder/code.new" && mv "$folder/code.new" "$folder/code"
+) </dev/null >>"$folder/log" 2>&1 &
+holder=$!
+echo "$holder" >"$folder/holder"
+
+# Whole lines only, each once: what is left is shown by `revoke.sh`.
+shown=0
+show() {
+  lines="$(wc -l <"$folder/log")"
+  [ "$lines" -le "$shown" ] || sed -n "$((shown + 1)),$((lines))p" "$folder/log" >&2
+  shown=$((lines))
+  echo "$shown" >"$folder/shown"
+}
+
+# The program itself gives up in time.
+until [ -e "$folder/given" ] || [ -e "$folder/code" ] || ! kill -0 "$holder" 2>/dev/null; do
+  show
+  sleep 0.1 2>/dev/null || sleep 1
+done
+show
+if [ ! -e "$folder/given" ]; then
+  exit "$(cat "$folder/code" 2>/dev/null || echo 1)"
+fi
+cat "$folder/given"
