@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::stage::{Mode, Stage};
+
 /// Programs that are not optimised do: times do not matter here.
 fn program(name: &str) -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name(name);
@@ -54,6 +57,38 @@ fn the_brokers_figures_are_measured() {
     let text = quick("broker");
     assert_ratios(&text, 4);
     assert!(text.contains("processor time of a pair"), "{text}");
+}
+
+#[test]
+fn grants_in_aws_are_measured() {
+    let text = quick("aws");
+    // The broker's own time to give and to take back in each mode, and one whole run.
+    assert_ratios(&text, 2 * Mode::ALL.len() + 1);
+    assert_eq!(text.matches(": p50 ").count(), Mode::ALL.len(), "when each is refused: {text}");
+}
+
+#[test]
+fn how_soon_a_grant_is_refused_is_measured_by_whatever_broker_the_environment_names() {
+    system_tests::programs::use_these(program("cloudanix-jit"), program("cloudanix-jit-broker"));
+    let emulator = Ministack::start();
+    let stage = Stage::set(&emulator);
+    for (mode, held) in [(Mode::Session, None), (Mode::StaticInline, Some(stage.deploy_session()))] {
+        let agent = stage.agent(mode);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+        command.args(["aws-refused", "--policy", "ecs-read", "--runs", "2", "--client"]);
+        command.arg(program("cloudanix-jit")).env_clear().env("AWS_ENDPOINT_URL", emulator.url());
+        command.env("CLOUDANIX_URL", stage.broker.url()).env("CLOUDANIX_AGENT_ID", &agent.id);
+        command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
+        if let Some(keys) = held {
+            command.env("AWS_ACCESS_KEY_ID", keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret);
+            command.env("AWS_SESSION_TOKEN", keys.token.unwrap());
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("given back to refused: p50 ") && text.contains("2 runs"), "{text}");
+        stage.broker.wait_until_nothing_is_live();
+    }
 }
 
 #[test]

@@ -13,9 +13,9 @@ use crate::process::{cargo, program, root, text};
 /// Every wrapper's folder.
 const FOLDERS: [&str; 5] = ["action", "gitlab", "jenkins-library", "bitbucket-pipe", "circleci-orb"];
 
-/// Where a version and checksums are written; the lines are the same in shell and in JavaScript.
-const VERSION: [&str; 2] = ["pinned_version=''", "const pinnedVersion = ''"];
-const SUMS: [&str; 2] = ["pinned_sums=''", "const pinnedSums = ''"];
+/// Where a version and checksums are written: the lines in shell, in JavaScript and in PowerShell.
+const VERSION: [&str; 3] = ["pinned_version=''", "const pinnedVersion = ''", "$pinnedVersion = ''"];
+const SUMS: [&str; 3] = ["pinned_sums=''", "const pinnedSums = ''", "$pinnedSums = ''"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -114,7 +114,7 @@ impl Pins {
             };
             let (name, rest) = (bare.trim_end_matches("''"), content.trim_end().strip_prefix(bare));
             let in_javascript = name.starts_with("const");
-            // A text of several lines: in quotes in a shell, in backticks in JavaScript. In YAML the lines have
+            // A text of several lines: in quotes in both shells, in backticks in JavaScript. In YAML the lines have
             // to stand as deep as the first.
             let value = value.replace('\n', &format!("\n{before}"));
             let quote = if in_javascript { '`' } else { '\'' };
