@@ -1,0 +1,18 @@
+//! Do the wrappers without a runner of their own here (the CircleCI orb, the Bitbucket pipe, the examples) hold
+//! against a live broker, played as their platforms play them?
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, whatever is not as expected is a failure"
+)]
+
+mod circleci;
+mod machine;
+mod orb;
+mod orb_review;
+mod platform;
+mod scripts;
+mod yaml;

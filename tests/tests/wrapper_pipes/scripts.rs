@@ -1,0 +1,34 @@
+//! Are all shell scripts of these wrappers well written, in the eyes of linters that are not ours?
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use system_tests::wrappers::{python_program, root};
+
+use crate::yaml;
+
+/// Every script that is a file.
+fn scripts() -> Vec<PathBuf> {
+    yaml::files(&root().join("circleci-orb/src/scripts"), "sh")
+}
+
+#[track_caller]
+fn assert_clean(script: &Path, what: &str) {
+    let shown = script.display();
+    for (program, arguments) in
+        [("shellcheck", &["--shell=sh"][..]), ("shfmt", &["-ln=posix", "-i=2", "-ci", "-d"])]
+    {
+        let output = Command::new(python_program(program)).args(arguments).arg(script).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{what} {shown}: {program}\n{said}");
+    }
+}
+
+#[test]
+fn every_script_is_clean() {
+    let scripts = scripts();
+    assert!(scripts.len() > 10);
+    for script in scripts {
+        assert_clean(&script, "");
+    }
+}
