@@ -9,10 +9,13 @@
     reason = "in a test, whatever is not as expected is a failure"
 )]
 
+mod bitbucket;
 mod circleci;
+mod inputs;
 mod machine;
 mod orb;
 mod orb_review;
 mod platform;
+mod readme;
 mod scripts;
 mod yaml;

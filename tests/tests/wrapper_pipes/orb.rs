@@ -67,10 +67,8 @@ pub(crate) struct Step {
 pub(crate) fn expand(orb: &Value, invocation: &Value) -> Vec<Value> {
     let (name, given) = invocation.as_object().unwrap().iter().next().unwrap();
     let definition = &orb["commands"][name];
-    if !definition.is_object()
-        || given.get("command").is_some() && name == "run" && given.get("policy").is_none()
-    {
-        // A step of CircleCI's own.
+    // Within the orb, `run` is CircleCI's own step, and so is what the orb does not define.
+    if !definition.is_object() || name == "run" && given.get("policy").is_none() {
         return vec![invocation.clone()];
     }
     expand_steps(orb, definition, given)

@@ -1,12 +1,11 @@
 //! Would the orb pass the review that CircleCI's `orb-tools` makes, and its schema? The rules' numbers are theirs.
 
 use std::collections::BTreeSet;
-use std::fs;
 
 use serde_json::{Value, json};
-use system_tests::wrappers::root;
 
-use crate::{orb, yaml};
+use crate::platform::{CIRCLECI, Stage};
+use crate::{inputs, orb, readme, yaml};
 
 const COMPONENTS: [&str; 4] = ["commands", "jobs", "executors", "examples"];
 
@@ -134,30 +133,12 @@ fn the_job_runs_the_very_step_that_the_command_runs() {
     assert_eq!(run(&packed["jobs"]["run"]), run(&packed["commands"]["run"]));
 }
 
-/// The table of inputs, read from `wrappers/inputs.toml` by a library that is not ours.
-fn inputs() -> Vec<Value> {
-    let script = "import json, sys, tomllib; json.dump(tomllib.load(open(sys.argv[1], 'rb')), sys.stdout)";
-    let output = std::process::Command::new(system_tests::wrappers::python_program("python"))
-        .args(["-c", script])
-        .arg(root().join("wrappers/inputs.toml"))
-        .output()
-        .unwrap();
-    let table: Value = serde_json::from_slice(&output.stdout).unwrap();
-    table["input"].as_array().unwrap().clone()
-}
-
 #[test]
 fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
     let packed = orb::packed();
     let mut expected = BTreeSet::new();
-    for input in inputs() {
-        let on = &input["on"]["circleci"];
-        if on.get("none").is_some() {
-            continue;
-        }
-        let name = on["name"]
-            .as_str()
-            .map_or_else(|| input["name"].as_str().unwrap().replace('-', "_"), str::to_owned);
+    for input in inputs::all() {
+        let Some(name) = inputs::name_on(&input, "circleci", |name| name.replace('-', "_")) else { continue };
         let parameter = &packed["commands"]["run"]["parameters"][&name];
         assert!(parameter.is_object(), "`run` does not take `{name}`");
         let default = parameter.get("default").map(|default| default.to_string().replace('"', ""));
@@ -199,10 +180,18 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
 }
 
 #[test]
-fn the_fetching_script_is_the_one_of_all_wrappers() {
-    for copy in ["circleci-orb/src/scripts/fetch.sh"] {
-        let same =
-            fs::read(root().join(copy)).unwrap() == fs::read(root().join("wrappers/fetch.sh")).unwrap();
-        assert!(same, "{copy} differs from wrappers/fetch.sh");
-    }
+fn the_page_tells_what_the_broker_and_circleci_accept() {
+    let page = orb::source().with_file_name("README.md");
+    readme::assert_registers(&Stage::set(&CIRCLECI), &page);
+    let blocks = readme::blocks(&page, "yaml");
+    let packed = orb::packed();
+    let whole = readme::value(&blocks[0]);
+    yaml::assert_follows("vendor.circle-ci", "the page's configuration", &whole);
+    yaml::assert_follows(
+        "vendor.circle-ci",
+        "the page's configuration, expanded",
+        &expanded(&packed, &whole),
+    );
+    let elevate = readme::value(&blocks[1])[0]["cloudanix/elevate"].clone();
+    assert!(orb::expand_steps(&packed, &packed["commands"]["elevate"], &elevate).len() > 5);
 }

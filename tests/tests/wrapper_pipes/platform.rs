@@ -19,6 +19,9 @@ pub(crate) const CIRCLECI: Trust = Trust {
     claims: r#"{ "oidc.circleci.com/project-id" = "p-1", "oidc.circleci.com/vcs-origin" = "github.com/octo/my-app" }"#,
 };
 
+pub(crate) const BITBUCKET: Trust =
+    Trust { platform: "bitbucket", claims: r#"{ repositoryUuid = "{repository}", branchName = "main" }"# };
+
 /// A broker, and an agent that trusts one project of the platform.
 pub(crate) struct Stage {
     pub(crate) scene: Scene,
@@ -102,5 +105,13 @@ pub(crate) fn circleci_claims(job: &str) -> Value {
         "oidc.circleci.com/vcs-ref": "refs/heads/main", "oidc.circleci.com/pipeline-id": "pl-1",
         "oidc.circleci.com/workflow-id": "w-1", "oidc.circleci.com/job-id": job,
         "oidc.circleci.com/ssh-rerun": false,
+    })
+}
+
+/// What Bitbucket says of this step.
+pub(crate) fn bitbucket_claims(step: &str) -> Value {
+    json!({
+        "sub": format!("{{repository}}:{step}"), "repositoryUuid": "{repository}", "branchName": "main",
+        "pipelineUuid": "{pipeline}", "stepUuid": step, "workspaceUuid": "{workspace}",
     })
 }

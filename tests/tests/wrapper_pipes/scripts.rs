@@ -1,5 +1,6 @@
 //! Are all shell scripts of these wrappers well written, in the eyes of linters that are not ours?
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,7 +10,8 @@ use crate::yaml;
 
 /// Every script that is a file.
 fn scripts() -> Vec<PathBuf> {
-    yaml::files(&root().join("circleci-orb/src/scripts"), "sh")
+    let folders = ["circleci-orb/src/scripts", "bitbucket-pipe", "bitbucket-pipe/pipe"];
+    folders.iter().flat_map(|folder| yaml::files(&root().join(folder), "sh")).collect()
 }
 
 #[track_caller]
@@ -30,5 +32,15 @@ fn every_script_is_clean() {
     assert!(scripts.len() > 10);
     for script in scripts {
         assert_clean(&script, "");
+    }
+}
+
+#[test]
+fn the_fetching_script_is_the_one_of_all_wrappers() {
+    let original = fs::read(root().join("wrappers/fetch.sh")).unwrap();
+    let copies: Vec<PathBuf> = scripts().into_iter().filter(|path| path.ends_with("fetch.sh")).collect();
+    assert_eq!(copies.len(), 2);
+    for copy in copies {
+        assert!(fs::read(&copy).unwrap() == original, "{} differs from wrappers/fetch.sh", copy.display());
     }
 }
