@@ -61,11 +61,11 @@ fn script(machine: &Machine, name: &str, lines: &Value) -> Step {
     machine.start(name, &["bash", "-e", "-c", &lines.join("\n")], &BTreeMap::new())
 }
 
-/// The page's own line, for a policy that the agent here has, and with this command.
+/// The page's own line, with this command.
 fn line(step: &Value, command: &str) -> Value {
     let line = step["script"][0].as_str().unwrap();
     let (before, _) = line.split_once(" -- ").unwrap();
-    json!([format!("{} -- {command}", before.replace("ecs-deploy", "orders-read")), "echo went on >went-on"])
+    json!([format!("{} -- {command}", before), "echo went on >went-on"])
 }
 
 fn pipe(machine: &Machine, variables: &[(&str, &str)]) -> Step {
@@ -244,8 +244,8 @@ fn a_pipe_that_is_not_set_up_says_what_to_add() {
     let mut stage = Stage::set(&BITBUCKET);
     let mut machine = machine_of(&mut stage, "{step-1}");
     let complete = [("POLICY", "orders-read"), ("COMMAND", "touch ran")];
-    for missing in 0..complete.len() {
-        assert_eq!(pipe(&machine, &[complete[missing]]).finish(), Some(125));
+    for one in complete {
+        assert_eq!(pipe(&machine, &[one]).finish(), Some(125));
     }
     assert_eq!(pipe(&machine, &[complete[0], complete[1], ("LIVE_ACTIONS", "yes")]).finish(), Some(125));
     machine.set("BITBUCKET_STEP_OIDC_TOKEN", "");
@@ -341,7 +341,7 @@ fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_t
             );
             assert_eq!(fs::read_dir(machine.path("tmp")).unwrap().count(), 0);
         }
-        let _ = eventually("the end of the command", || {
+        eventually("the end of the command", || {
             tree.iter().all(|pid| !system_tests::client::is_alive(*pid)).then_some(())
         });
     }

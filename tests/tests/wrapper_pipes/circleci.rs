@@ -23,15 +23,13 @@ fn machine_of(stage: &mut Stage, job: &str) -> Machine {
 
 fn as_job(stage: &mut Stage, machine: &mut Machine, job: &str) {
     let token = stage.mint(&circleci_claims(job), "cloudanix-jit");
-    // Its token stays out of the machine's folder, where a leak is looked for.
-    let kept = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let kept = machine.aside("oidc-token");
     fs::write(&kept, token).unwrap();
-    let kept = kept.keep().unwrap();
     machine.program(
         "circleci",
         &format!(
             "#!/bin/sh\n[ \"$*\" = 'run oidc get --claims {{\"aud\":\"cloudanix-jit\"}}' ] && cat {}\n",
-            kept.display()
+            kept
         ),
     );
     for (name, value) in [
@@ -144,8 +142,10 @@ fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity()
     let mut stage = Stage::set(&CIRCLECI);
     let machine = machine_of(&mut stage, "job-1");
     let command = "aws ecs update-service --cluster prod\naws ecs wait services-stable | cat\n\
-                   env >seen; printf %s $CLOUDANIX_GRANT_TOKEN >../../$(basename $(dirname $PWD)).token; env";
-    let codes = Job::of(&machine, &[run(command)]).finish();
+                   env >seen; printf %s $CLOUDANIX_GRANT_TOKEN >KEPT; env";
+    let kept = machine.aside("grant-token");
+    let command = command.replace("KEPT", &kept);
+    let codes = Job::of(&machine, &[run(&command)]).finish();
     assert_eq!(codes["Run with a grant"], Some(0), "{}", machine.logs());
     let timeline = stage.assert_ended("step finished · exit 0").to_string();
     for fact in ["github.com/octo/my-app", "job-1", "octo/my-app", "a7c1f24", "142", "deploys main"] {
@@ -159,9 +159,7 @@ fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity()
     for gone in ["CLOUDANIX_AUTH_TOKEN", "CIRCLE_OIDC_TOKEN_V2", "CLOUDANIX_ORB_"] {
         assert!(!seen.contains(gone), "the command sees {gone}");
     }
-    let kept = machine.path("workspace").parent().unwrap().with_extension("token");
     stage.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
-    fs::remove_file(kept).unwrap();
     stage.assert_no_leak(&machine);
 }
 
@@ -199,8 +197,9 @@ fn what_is_denied_is_not_run_and_the_log_says_why() {
 fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_last() {
     let mut stage = Stage::with(Broker::with_heartbeat("1s"), &CIRCLECI);
     let machine = machine_of(&mut stage, "job-1");
-    let token = "printf %s \"$CLOUDANIX_GRANT_TOKEN\" >../../$(basename $(dirname $PWD)).token";
-    let token = format!("cloudanix-with-grant sh -c '{token}; env >seen'");
+    let kept = machine.aside("grant-token");
+    let token =
+        format!("cloudanix-with-grant sh -c 'printf %s \"$CLOUDANIX_GRANT_TOKEN\" >{kept}; env >seen'");
     let mut job = Job::of(
         &machine,
         &[elevate(&[
@@ -239,9 +238,7 @@ fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_l
     for file in ["seen", "plain"] {
         fs::remove_file(machine.path("workspace").join(file)).unwrap();
     }
-    let kept = machine.path("workspace").parent().unwrap().with_extension("token");
     stage.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
-    fs::remove_file(kept).unwrap();
     stage.assert_no_leak(&machine);
 }
 

@@ -11,6 +11,8 @@
 
 mod bitbucket;
 mod circleci;
+mod examples;
+mod examples_cancelled;
 mod inputs;
 mod machine;
 mod orb;
@@ -18,4 +20,5 @@ mod orb_review;
 mod platform;
 mod readme;
 mod scripts;
+mod token_endpoint;
 mod yaml;

@@ -22,6 +22,23 @@ pub(crate) const CIRCLECI: Trust = Trust {
 pub(crate) const BITBUCKET: Trust =
     Trust { platform: "bitbucket", claims: r#"{ repositoryUuid = "{repository}", branchName = "main" }"# };
 
+pub(crate) const BUILDKITE: Trust = Trust {
+    platform: "buildkite",
+    claims: r#"{ organization_id = "o-1", pipeline_id = "p-1", build_branch = "main" }"#,
+};
+
+pub(crate) const AZURE_DEVOPS: Trust = Trust {
+    platform: "azure-devops",
+    claims: r#"{ sub = "p://octo/orders/deploy", rpo_ref = "refs/heads/main" }"#,
+};
+
+pub(crate) const KUBERNETES: Trust =
+    Trust { platform: "kubernetes", claims: r#"{ sub = "system:serviceaccount:prod:orders-deploy" }"# };
+
+/// A role of AWS, and whatever else has no platform of its own.
+pub(crate) const ANY: Trust =
+    Trust { platform: "oidc", claims: r#"{ sub = "arn:aws:iam::123456789012:role/codebuild-orders" }"# };
+
 /// A broker, and an agent that trusts one project of the platform.
 pub(crate) struct Stage {
     pub(crate) scene: Scene,
@@ -47,6 +64,9 @@ impl Stage {
         let registration = registration_of(trust.platform, &id, scene.provider.issuer(), trust.claims, "");
         let wanted = format!("audience = \"{audience}\"");
         let registration = registration.replace(&format!("audience = \"{AUDIENCE}\""), &wanted);
+        // What the examples ask for.
+        let more = "policies = { \"ecs-deploy\" = \"ecs:deploy\", \"orders-migrate\" = \"orders:migrate\", ";
+        let registration = registration.replace("policies = { ", more);
         let auth_token = scene.broker.register(&registration);
         let mut scan = LeakScan::default();
         scan.secret("auth token", &auth_token);

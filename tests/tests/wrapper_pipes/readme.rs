@@ -39,5 +39,8 @@ pub(crate) fn assert_registers(stage: &Stage, page: &Path) {
     assert_eq!(registrations.len(), 1, "{}", page.display());
     let (trust, _) = registrations[0].split_once("[boundary]").expect("a boundary");
     let boundary = "[boundary]\ntarget = \"token\"\npolicies = { \"ecs-deploy\" = \"ecs:deploy\" }\n";
+    // All pages call their agent the same.
+    let folder = page.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let trust = trust.replace("\"orders-deploy\"\n", &format!("\"agent-of-{folder}\"\n"));
     stage.scene.broker.register(&format!("{trust}{boundary}"));
 }

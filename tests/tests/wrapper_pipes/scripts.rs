@@ -10,7 +10,13 @@ use crate::yaml;
 
 /// Every script that is a file.
 fn scripts() -> Vec<PathBuf> {
-    let folders = ["circleci-orb/src/scripts", "bitbucket-pipe", "bitbucket-pipe/pipe"];
+    let folders = [
+        "circleci-orb/src/scripts",
+        "bitbucket-pipe",
+        "bitbucket-pipe/pipe",
+        "examples/aws-codebuild",
+        "examples/shell",
+    ];
     folders.iter().flat_map(|folder| yaml::files(&root().join(folder), "sh")).collect()
 }
 
@@ -42,5 +48,22 @@ fn the_fetching_script_is_the_one_of_all_wrappers() {
     assert_eq!(copies.len(), 2);
     for copy in copies {
         assert!(fs::read(&copy).unwrap() == original, "{} differs from wrappers/fetch.sh", copy.display());
+    }
+}
+
+#[test]
+fn the_image_of_the_pipe_is_well_described() {
+    let dockerfile = root().join("bitbucket-pipe/Dockerfile");
+    let output = Command::new(python_program("hadolint")).arg(&dockerfile).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = fs::read_to_string(dockerfile).unwrap();
+    let mut bases = text.lines().filter_map(|line| line.strip_prefix("FROM "));
+    assert!(bases.all(|base| base.contains("@sha256:")), "a base that is not pinned");
+    for line in text.lines().filter_map(|line| line.strip_prefix("COPY ")) {
+        let files = line.split(' ').filter(|word| !word.starts_with("--"));
+        let files: Vec<&str> = files.collect();
+        for file in &files[..files.len() - 1] {
+            assert!(root().join("bitbucket-pipe").join(file).is_file(), "`{file}` is copied, and not there");
+        }
     }
 }
