@@ -1,80 +1,16 @@
 //! Do both forms for Bitbucket give and take back, run as Bitbucket runs a step and a pipe?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
-use std::time::Instant;
 
 use serde_json::{Value, json};
-use system_tests::broker::Broker;
-use system_tests::programs;
-use system_tests::runner::{Blow, Whom, cancel, hit_by};
-use system_tests::waiting::eventually;
 use system_tests::wrappers::root;
 
-use crate::machine::{self, Machine, Step};
-use crate::platform::{BITBUCKET, Stage, bitbucket_claims};
+use crate::bitbucket_step::{WAITS, line, machine_of, page, pipe, script, steps};
+use crate::platform::{BITBUCKET, Stage};
 use crate::{inputs, readme, yaml};
 
 const SCHEMA: &str = "vendor.bitbucket-pipelines";
-
-fn page() -> PathBuf {
-    root().join("bitbucket-pipe/README.md")
-}
-
-/// The steps of the page's whole pipelines: the one with a script, the one with the pipe.
-fn steps() -> (Value, Value) {
-    let pipelines =
-        readme::blocks(&page(), "yaml").into_iter().filter(|block| block.starts_with("pipelines:"));
-    let mut steps =
-        pipelines.map(|block| readme::value(&block)["pipelines"]["branches"]["main"][0]["step"].clone());
-    (steps.next().unwrap(), steps.next().unwrap())
-}
-
-/// A step's container, with the two scripts in the repository, and the client as the pipe's image has it.
-fn machine_of(stage: &mut Stage, step: &str) -> Machine {
-    let mut machine = stage.machine();
-    // Bitbucket writes an audience that is chosen as a list.
-    let token = stage.mint(&bitbucket_claims(step), json!(["cloudanix-jit"]));
-    for (name, value) in [
-        ("BITBUCKET_BUILD_NUMBER", "142"),
-        ("BITBUCKET_STEP_OIDC_TOKEN", &token),
-        ("BITBUCKET_REPO_FULL_NAME", "octo/my-app"),
-        ("BITBUCKET_STEP_UUID", step),
-        ("BITBUCKET_COMMIT", "a7c1f24"),
-        ("BITBUCKET_BRANCH", "main"),
-    ] {
-        machine.set(name, value);
-    }
-    fs::create_dir(machine.path("workspace/ci")).unwrap();
-    for script in ["fetch.sh", "cloudanix-jit.sh"] {
-        fs::copy(root().join("bitbucket-pipe").join(script), machine.path("workspace/ci").join(script))
-            .unwrap();
-    }
-    std::os::unix::fs::symlink(programs::client(), machine.path("bin/cloudanix-jit")).unwrap();
-    machine
-}
-
-/// The lines of a step, in one shell that ends with the first line that fails.
-fn script(machine: &Machine, name: &str, lines: &Value) -> Step {
-    let lines: Vec<&str> = lines.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    machine.start(name, &["bash", "-e", "-c", &lines.join("\n")], &BTreeMap::new())
-}
-
-/// The page's own line, with this command.
-fn line(step: &Value, command: &str) -> Value {
-    let line = step["script"][0].as_str().unwrap();
-    let (before, _) = line.split_once(" -- ").unwrap();
-    json!([format!("{} -- {command}", before), "echo went on >went-on"])
-}
-
-fn pipe(machine: &Machine, variables: &[(&str, &str)]) -> Step {
-    let entry = root().join("bitbucket-pipe/pipe/pipe.sh").display().to_string();
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    machine.start("pipe", &[&entry], &variables)
-}
-
-const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done";
 
 #[test]
 fn what_the_page_says_is_what_the_schema_and_the_broker_accept() {
@@ -284,79 +220,4 @@ fn the_give_back_of_one_step_leaves_the_step_beside_it_alone() {
     fs::write(other.path("workspace/go"), "").unwrap();
     assert_eq!(second.finish(), Some(0));
     stage.scene.broker.wait_until_nothing_is_live();
-}
-
-/// Bitbucket stops a step by SIGKILL, to all of it, and runs no `after-script`.
-#[test]
-fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
-    let (step, _) = steps();
-    for form in ["script", "pipe"] {
-        let mut stage = Stage::with(Broker::with_heartbeat("1s"), &BITBUCKET);
-        let machine = machine_of(&mut stage, "{step-1}");
-        let step = match form {
-            "script" => script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'"))),
-            _ => pipe(&machine, &[("POLICY", "orders-read"), ("COMMAND", WAITS)]),
-        };
-        machine.line_in("grant");
-        let began = Instant::now();
-        machine::end_of_container([&step]);
-        stage.assert_ended("holder fell silent");
-        println!(
-            "cancel · bitbucket {form} · KILL to all · 0 ms · {} ms, by heartbeats of 1 s",
-            began.elapsed().as_millis()
-        );
-        step.finish();
-    }
-}
-
-#[test]
-fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_the_handle() {
-    let (step, _) = steps();
-    for form in ["script", "pipe"] {
-        let mut stage = Stage::set(&BITBUCKET);
-        let machine = machine_of(&mut stage, "{step-1}");
-        let started = match form {
-            "script" => script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'"))),
-            _ => pipe(&machine, &[("POLICY", "orders-read"), ("COMMAND", WAITS)]),
-        };
-        machine.line_in("grant");
-        // The pipe's first process is the client; below the step's shell it is the first child.
-        let tree = hit_by(started.pid, &Whom::Tree);
-        let client = if form == "pipe" { started.pid } else { tree[1] };
-        let blow = cancel(client, vec![Blow::first("KILL", Whom::Entry)]);
-        stage.assert_ended("wrapper killed · keeper gave the grant back");
-        println!(
-            "cancel · bitbucket {form} · KILL to the client alone · – · {} ms",
-            blow.began.elapsed().as_millis()
-        );
-        blow.finish();
-        fs::write(machine.path("workspace/go"), "").unwrap();
-        assert_ne!(started.finish(), Some(0));
-        if form == "script" {
-            assert_eq!(script(&machine, "after", &step["after-script"]).finish(), Some(0));
-            assert!(
-                machine.logs().contains("✓ revoke"),
-                "what is gone already is a success: {}",
-                machine.logs()
-            );
-            assert_eq!(fs::read_dir(machine.path("tmp")).unwrap().count(), 0);
-        }
-        eventually("the end of the command", || {
-            tree.iter().all(|pid| !system_tests::client::is_alive(*pid)).then_some(())
-        });
-    }
-}
-
-#[test]
-fn a_give_back_that_is_not_confirmed_is_a_warning() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let mut machine = machine_of(&mut stage, "{step-1}");
-    let (step, _) = steps();
-    let started = script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'")));
-    machine.line_in("grant");
-    machine::end_of_container([&started]);
-    machine.set("CLOUDANIX_AUTH_TOKEN", "not a token");
-    assert_eq!(script(&machine, "after", &step["after-script"]).finish(), Some(0));
-    assert!(machine.logs().contains("that is a warning"), "{}", machine.logs());
-    assert_eq!(stage.scene.broker.live().len(), 1, "the machine is lost, and 30 s are not over");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use system_tests::broker::Broker;
 use system_tests::runner::{Blow, Whom, cancel};
 
-use crate::examples::{Set, argo_workflow, azure_devops, buildkite, kubernetes_job, shell};
+use crate::example::{Set, argo_workflow, azure_devops, buildkite, kubernetes_job, shell};
 
 const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done";
 

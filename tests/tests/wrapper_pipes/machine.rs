@@ -155,14 +155,15 @@ impl Step {
     }
 }
 
-/// Kills all processes of these steps by one stroke: none has time to notice that another is gone, the keeper
+/// Kills all processes of these steps as by one stroke: none has time to notice that another is gone, the keeper
 /// included, which would give back.
 pub(crate) fn end_of_container<'a>(steps: impl IntoIterator<Item = &'a Step>) {
-    let steps = steps.into_iter();
-    let all: Vec<String> =
-        steps.flat_map(|step| hit_by(step.pid, &Whom::Tree)).map(|pid| pid.to_string()).collect();
+    let mut all: Vec<i32> = steps.into_iter().flat_map(|step| hit_by(step.pid, &Whom::Tree)).collect();
+    // Children first: a group that is stopped and loses its leader is woken up.
+    all.reverse();
     for signal in ["STOP", "KILL"] {
-        assert!(Command::new("kill").args(["-s", signal, "--"]).args(&all).status().unwrap().success());
+        let pids = all.iter().map(i32::to_string);
+        assert!(Command::new("kill").args(["-s", signal, "--"]).args(pids).status().unwrap().success());
     }
 }
 

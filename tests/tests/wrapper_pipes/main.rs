@@ -10,7 +10,12 @@
 )]
 
 mod bitbucket;
+mod bitbucket_step;
+mod bitbucket_stopped;
 mod circleci;
+mod circleci_cancelled;
+mod circleci_job;
+mod example;
 mod examples;
 mod examples_cancelled;
 mod inputs;
