@@ -52,7 +52,9 @@ pub(crate) fn machine_of(stage: &mut Stage, step: &str) -> Machine {
 /// The lines of a step, in one shell that ends with the first line that fails.
 pub(crate) fn script(machine: &Machine, name: &str, lines: &Value) -> Step {
     let lines: Vec<&str> = lines.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    machine.start(name, &["bash", "-e", "-c", &lines.join("\n")], &BTreeMap::new())
+    let file = machine.aside("script.sh");
+    fs::write(&file, lines.join("\n")).unwrap();
+    machine.start(name, &["bash", "-e", &file], &BTreeMap::new())
 }
 
 /// The page's own line, with this command.

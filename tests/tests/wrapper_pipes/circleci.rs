@@ -203,6 +203,19 @@ fn an_auth_token_under_another_name_is_used_and_stays_with_nobody() {
 }
 
 #[test]
+fn giving_back_before_anything_was_asked_for_is_no_failure() {
+    let mut stage = Stage::set(&CIRCLECI);
+    let machine = machine_of(&mut stage, "job-1");
+    let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);
+    let begun = job.until("Begin a grant");
+    job.ended("Begin a grant".to_owned(), begun);
+    let back = job.steps.by_ref().last().unwrap();
+    assert_eq!(start(&machine, 9, &back).finish(), Some(0), "{}", machine.logs());
+    assert_eq!(start(&machine, 9, &back).finish(), Some(0), "{}", machine.logs());
+    assert!(machine.logs().contains("nothing to give back") && stage.scene.broker.given().is_empty());
+}
+
+#[test]
 fn a_revoke_that_nobody_confirms_is_a_warning() {
     let mut stage = Stage::set(&CIRCLECI);
     let machine = machine_of(&mut stage, "job-1");

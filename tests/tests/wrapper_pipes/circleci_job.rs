@@ -47,9 +47,11 @@ pub(crate) fn as_job(stage: &mut Stage, machine: &mut Machine, job: &str) {
     machine.set("BASH_ENV", bash_env.display().to_string());
 }
 
-/// Starts one step, as CircleCI does: a shell of its own, with `-eo pipefail`.
+/// Starts one step, as CircleCI does: its script in a shell of its own, with `-eo pipefail`.
 pub(crate) fn start(machine: &Machine, number: usize, step: &Step) -> Started {
-    let line = ["bash", "-eo", "pipefail", "-c", &step.command];
+    let script = machine.aside(&format!("{number}.sh"));
+    fs::write(&script, &step.command).unwrap();
+    let line = ["bash", "-eo", "pipefail", &script];
     machine.start(&format!("{number:02} {}", step.name), &line, &step.environment)
 }
 

@@ -19,6 +19,10 @@ pub(crate) fn example(path: &str) -> PathBuf {
     root().join("examples").join(path)
 }
 
+/// Stands for a file in which the platform puts the script that comes after it: a shell that reads a file does not
+/// become its last command by itself.
+const FROM_FILE: &str = "script.sh";
+
 /// A platform that is set: its broker and agent, a machine that is one of its own, and what the job runs there.
 pub(crate) struct Set {
     pub(crate) stage: Stage,
@@ -53,7 +57,12 @@ impl Set {
     }
 
     pub(crate) fn start_line(&self, line: &[String]) -> Step {
-        let line: Vec<&str> = line.iter().map(String::as_str).collect();
+        let mut line: Vec<&str> = line.iter().map(String::as_str).collect();
+        let file = self.machine.aside("script.sh");
+        if let Some(at) = line.iter().position(|word| *word == FROM_FILE) {
+            fs::write(&file, line.pop().unwrap()).unwrap();
+            line[at] = &file;
+        }
         self.machine.start("step", &line, &BTreeMap::new())
     }
 }
@@ -123,7 +132,8 @@ pub(crate) fn azure_devops(broker: Broker) -> Set {
     }
     let step = &yaml::document(&example("azure-devops/azure-pipelines.yml"))["steps"][0];
     assert_eq!(step["env"]["SYSTEM_ACCESSTOKEN"], "$(System.AccessToken)");
-    let line = words(&["bash", "--noprofile", "--norc", "-c", step["script"].as_str().unwrap().trim_end()]);
+    let line =
+        words(&["bash", "--noprofile", "--norc", FROM_FILE, step["script"].as_str().unwrap().trim_end()]);
     Set { stage, machine, line, endpoint: Some(endpoint) }
 }
 
