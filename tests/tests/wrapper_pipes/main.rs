@@ -18,6 +18,7 @@ mod circleci_job;
 mod example;
 mod examples;
 mod examples_cancelled;
+mod handed_over;
 mod inputs;
 mod machine;
 mod orb;
