@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
 use system_tests::programs;
-use system_tests::wrappers::root;
+use system_tests::wrappers::{node, root};
 
 use crate::machine::{Machine, Step};
 use crate::platform::{ANY, AZURE_DEVOPS, BUILDKITE, KUBERNETES, Stage};
@@ -22,6 +22,14 @@ pub(crate) fn example(path: &str) -> PathBuf {
 /// Stands for a file in which the platform puts the script that comes after it: a shell that reads a file does not
 /// become its last command by itself.
 const FROM_FILE: &str = "script.sh";
+
+/// What Azure's agent starts is not the script: it is a task, which starts bash with it, and ends bash when it gets
+/// SIGINT itself (azure-pipelines-tasks, `CmdLineV2` and `BashV3`).
+const TASK: &str = "const { spawn } = require('node:child_process');
+const bash = spawn('bash', ['--noprofile', '--norc', process.argv[2]], { stdio: 'inherit' });
+process.on('SIGINT', () => bash.kill());
+bash.on('exit', (code) => process.exit(code ?? 1));
+";
 
 /// A platform that is set: its broker and agent, a machine that is one of its own, and what the job runs there.
 pub(crate) struct Set {
@@ -132,8 +140,10 @@ pub(crate) fn azure_devops(broker: Broker) -> Set {
     }
     let step = &yaml::document(&example("azure-devops/azure-pipelines.yml"))["steps"][0];
     assert_eq!(step["env"]["SYSTEM_ACCESSTOKEN"], "$(System.AccessToken)");
-    let line =
-        words(&["bash", "--noprofile", "--norc", FROM_FILE, step["script"].as_str().unwrap().trim_end()]);
+    let task = machine.aside("task.js");
+    fs::write(&task, TASK).unwrap();
+    let node = node().display().to_string();
+    let line = words(&[&node, &task, FROM_FILE, step["script"].as_str().unwrap().trim_end()]);
     Set { stage, machine, line, endpoint: Some(endpoint) }
 }
 

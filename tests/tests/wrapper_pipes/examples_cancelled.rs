@@ -26,8 +26,8 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
         (
             "azure-devops",
             azure_devops,
-            "INT to the entry, TERM after 7.5 s, KILL after 10 s",
-            "SIGINT",
+            "INT to the task, which ends bash by TERM; TERM after 7.5 s, KILL after 10 s",
+            "SIGTERM",
             10_000,
             vec![
                 Blow::first("INT", Whom::Entry),
