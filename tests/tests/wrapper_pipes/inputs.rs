@@ -17,7 +17,8 @@ pub(crate) fn all() -> Vec<Value> {
 /// Its name on a platform that writes names so, unless the table says another; none where it has none.
 pub(crate) fn name_on(input: &Value, platform: &str, written: impl Fn(&str) -> String) -> Option<String> {
     let on = &input["on"][platform];
-    if on.get("none").is_some() {
+    let elsewhere = input["only"].as_str().is_some_and(|only| only != platform);
+    if elsewhere || on.get("none").is_some() {
         return None;
     }
     Some(on["name"].as_str().map_or_else(|| written(input["name"].as_str().unwrap()), str::to_owned))
