@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 use system_tests::leak_scan::LeakScan;
@@ -152,6 +152,17 @@ impl Step {
     pub(crate) fn finish(self) -> Option<i32> {
         let ended = self.ended.recv_timeout(Duration::from_secs(60));
         ended.unwrap_or_else(|_| panic!("the step does not end: {}", text_of(&self.output))).code()
+    }
+}
+
+/// A test that fails leaves nobody running: not the step, and not what it started.
+impl Drop for Step {
+    fn drop(&mut self) {
+        if matches!(self.ended.try_recv(), Err(TryRecvError::Empty)) {
+            for pid in hit_by(self.pid, &Whom::Tree) {
+                let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
+            }
+        }
     }
 }
 
