@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use system_tests::leak_scan::LeakScan;
@@ -155,13 +155,11 @@ impl Step {
     }
 }
 
-/// A test that fails leaves nobody running: not the step, and not what it started.
-impl Drop for Step {
+/// A test that fails leaves nobody running, whoever started them; a keeper ends by itself without its client.
+impl Drop for Machine {
     fn drop(&mut self) {
-        if matches!(self.ended.try_recv(), Err(TryRecvError::Empty)) {
-            for pid in hit_by(self.pid, &Whom::Tree) {
-                let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
-            }
+        for pid in hit_by(0, &Whom::Marked(format!("HOME={}", self.variable("HOME")))) {
+            let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
         }
     }
 }
