@@ -24,7 +24,7 @@ pub fn node() -> PathBuf {
     there(root().join("tests/wrappers/node_modules/node/bin/node"))
 }
 
-/// A file from `tests/wrappers/package.json`, like `bats/bin/bats`.
+/// A file from `tests/wrappers/package.json`, like `gitlab-ci-local/dist/index.js`.
 #[track_caller]
 pub fn npm_file(path: &str) -> PathBuf {
     there(root().join("tests/wrappers/node_modules").join(path))
