@@ -62,6 +62,7 @@ pub(crate) struct Special {
     pub(crate) is: Option<String>,
     pub(crate) none: Option<String>,
     pub(crate) required: Option<bool>,
+    pub(crate) default: Option<String>,
 }
 
 /// An input as a platform has it.
@@ -99,7 +100,7 @@ impl Input {
         Some(Wanted {
             name: special.name.unwrap_or_else(|| platform.writes(&self.name)),
             required: special.required.unwrap_or(self.required),
-            default: self.default.clone().unwrap_or_default(),
+            default: special.default.or_else(|| self.default.clone()).unwrap_or_default(),
             help: special.is.is_none().then(|| self.help.clone()),
         })
     }

@@ -20,7 +20,8 @@ pub(crate) struct Taken {
 pub(crate) struct Found {
     pub(crate) required: bool,
     pub(crate) default: String,
-    pub(crate) description: String,
+    /// Nothing where the definition has no place for one.
+    pub(crate) description: Option<String>,
 }
 
 impl Taken {
@@ -114,12 +115,16 @@ fn jenkins(file: &str) -> Taken {
         };
         lines.map(pair).collect()
     };
-    let defaults: BTreeMap<String, String> = block("DEFAULTS", "]").into_iter().collect();
+    let mut defaults: BTreeMap<String, String> = block("DEFAULTS", "]").into_iter().collect();
+    for (constant, name) in [("AUTH_TOKEN", "authTokenCredentialsId"), ("OIDC", "oidcCredentialsId")] {
+        let (_, rest) = source.split_once(&format!("String {constant} = '")).unwrap();
+        defaults.insert(name.to_owned(), rest.split('\'').next().unwrap().to_owned());
+    }
     let names = [block("VARIABLES", "]"), block("CREDENTIALS", "]")].concat();
     let inputs = names.into_iter().map(|(name, _)| {
         assert!(help.contains(&name), "`{name}` is not in the help of cloudanixElevate");
         let default = defaults.get(&name).cloned().unwrap_or_default();
-        (name.clone(), Found { required: name == "policy", default, description: String::new() })
+        (name.clone(), Found { required: name == "policy", default, description: None })
     });
     Taken::of(file, inputs)
 }
@@ -141,7 +146,7 @@ fn found(definition: &Value) -> Found {
     Found {
         required: definition["required"] == true,
         default: text(&definition["default"]),
-        description: text(&definition["description"]),
+        description: Some(text(&definition["description"])),
     }
 }
 
