@@ -3,7 +3,7 @@
 //! A platform's own rhythm is a list of [`Blow`]s. It is played to the real process tree of a wrapper by a
 //! thread of its own, so that a test looks at the broker meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -66,10 +66,7 @@ pub fn cancel(entry: i32, blows: Vec<Blow>) -> Cancel {
                 }
             }
             for pid in hit_by(entry, &blow.whom) {
-                // Whoever has gone meanwhile is not missed.
-                let pid = pid.to_string();
-                let _ =
-                    Command::new("kill").args(["-s", blow.signal, "--", &pid]).stderr(Stdio::null()).status();
+                send(pid, blow.signal);
             }
         }
     });
@@ -113,6 +110,31 @@ pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
             alive.keys().filter(marked).copied().collect()
         }
     }
+}
+
+/// The machine is lost: everybody who descends from these is stopped before anybody is killed, so that none has
+/// time to notice that another is gone, and to give back.
+pub fn lose_the_machine(entries: &[i32]) {
+    let everybody =
+        || -> BTreeSet<i32> { entries.iter().flat_map(|entry| hit_by(*entry, &Whom::Tree)).collect() };
+    let mut stopped = BTreeSet::new();
+    // Whoever was about to start somebody may have done it.
+    loop {
+        let more: Vec<i32> = everybody().difference(&stopped).copied().collect();
+        if more.is_empty() {
+            break;
+        }
+        // Children first: a group that is stopped and loses its leader is woken up.
+        more.iter().rev().for_each(|pid| send(*pid, "STOP"));
+        stopped.extend(more);
+    }
+    stopped.iter().rev().for_each(|pid| send(*pid, "KILL"));
+}
+
+/// Whoever has gone meanwhile is not missed.
+fn send(pid: i32, signal: &str) {
+    let pid = pid.to_string();
+    let _ = Command::new("kill").args(["-s", signal, "--", &pid]).stderr(Stdio::null()).status();
 }
 
 struct Process {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use system_tests::broker::Broker;
 use system_tests::client::{is_alive, kill};
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::runner::{Blow, Whom, cancel, hit_by};
+use system_tests::runner::{Blow, Whom, cancel, hit_by, lose_the_machine};
 use system_tests::waiting::{eventually, eventually_within};
 
 use crate::hub::Hub;
@@ -132,12 +132,10 @@ fn a_grant_for_the_job_is_given_back_by_post() {
 fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     let hub = Hub::with(Broker::with_heartbeat("1s"));
     let (_step, main, _) = under_way(&hub, DEAF);
-    // Stopped first, and killed from the leaves on: on a machine that is gone nobody sees another die.
     let began = Instant::now();
     let all = hit_by(main.pid(), &Whom::Tree);
     assert!(all.len() >= 4, "main, client, keeper, command: {all:?}");
-    all.iter().for_each(|pid| kill(*pid, "STOP"));
-    all.iter().rev().for_each(|pid| kill(*pid, "KILL"));
+    lose_the_machine(&[main.pid()]);
     eventually_within(Duration::from_secs(30), "the end of every grant", || {
         hub.broker.live().is_empty().then_some(())
     });

@@ -221,7 +221,8 @@ fn engine() -> &'static str {
 #[track_caller]
 fn compile() {
     let pom = library().join("pom.xml");
-    let output = Command::new("mvn").args(["-o", "-q", "-B", "-f"]).arg(pom).arg("test-compile").output();
+    let output =
+        Command::new("mvn").args(["-o", "-q", "-B", "-f"]).arg(pom).arg("process-test-classes").output();
     let output = output.expect("`mvn`: `cargo xtask test` installs it");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "`cargo xtask test` fetches what is needed: {text}");

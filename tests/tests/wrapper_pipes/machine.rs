@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use system_tests::leak_scan::LeakScan;
 use system_tests::programs;
-use system_tests::runner::{Whom, hit_by};
+use system_tests::runner::{Whom, hit_by, lose_the_machine};
 use system_tests::waiting::eventually;
 
 /// One job's machine.
@@ -164,16 +164,10 @@ impl Drop for Machine {
     }
 }
 
-/// Kills all processes of these steps as by one stroke: none has time to notice that another is gone, the keeper
-/// included, which would give back.
+/// Kills all processes of these steps as by one stroke.
 pub(crate) fn end_of_container<'a>(steps: impl IntoIterator<Item = &'a Step>) {
-    let mut all: Vec<i32> = steps.into_iter().flat_map(|step| hit_by(step.pid, &Whom::Tree)).collect();
-    // Children first: a group that is stopped and loses its leader is woken up.
-    all.reverse();
-    for signal in ["STOP", "KILL"] {
-        let pids = all.iter().map(i32::to_string);
-        assert!(Command::new("kill").args(["-s", signal, "--"]).args(pids).status().unwrap().success());
-    }
+    let entries: Vec<i32> = steps.into_iter().map(|step| step.pid).collect();
+    lose_the_machine(&entries);
 }
 
 /// They lead to the client, whose megabytes hold no secret of this run.
