@@ -43,14 +43,22 @@ pub(super) async fn call<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let turn = account.gate.turn(urgency, Instant::now()).map_err(|closed| not_now(account, closed))?;
-    tokio::time::sleep_until(turn).await;
+    let now = Instant::now();
+    let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(account, closed))?;
+    wait_until(turn, now).await;
     match sending.await {
         Ok(answer) => {
             account.gate.answered();
             Ok(answer)
         }
         Err(error) => Err(understood(account, name, &error)),
+    }
+}
+
+/// A timer takes a millisecond or two even for a moment that has come, and most turns have.
+async fn wait_until(turn: Instant, now: Instant) {
+    if turn > now {
+        tokio::time::sleep_until(turn).await;
     }
 }
 
@@ -124,5 +132,21 @@ fn fault_of(code: &str, status: u16) -> Fault {
         // It may have been done, or be done later: an error of theirs says nothing about it.
         _ if status >= 500 => Fault::Unknown,
         _ => Fault::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_that_has_come_is_taken_without_a_timer() {
+        let now = Instant::now();
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(wait_until(now, now)).poll(&mut context).is_ready());
+        assert!(pin!(wait_until(now + Duration::from_secs(60), now)).poll(&mut context).is_pending());
     }
 }
