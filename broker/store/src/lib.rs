@@ -2,7 +2,7 @@
 //!
 //! One trait, [`Store`], and its SQLite form, [`Sqlite`]. Every method is one transaction: when it returns, what
 //! it says is on disk. Timeline rows are written in the transaction of the change that they describe, each
-//! with the hash of the row before it.
+//! with the hash of the row before it. [`Memory`] promises the same for as long as nobody needs it to survive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,12 @@ use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGua
 use protocol::agents::Outcome;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
+mod memory;
+mod replay;
 mod shared;
 mod sqlite;
 
+pub use memory::Memory;
 pub use shared::{Hold, Then, Whose};
 pub use sqlite::{OpenError, Place, Sqlite};
 
