@@ -95,21 +95,30 @@ fn runtime() -> Runtime {
 }
 
 const SEED: u64 = 20_261_124;
+/// So many plays are made, but for `PROPTEST_CASES`.
+const PLAYS: u32 = 4096;
+/// Each of the parts has a stage of its own. As many wherever it runs: the plays must not depend on the machine.
+const PARTS: u32 = 4;
 
-#[test]
-fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
-    let stage = RefCell::new(None::<(Runtime, Stage)>);
-    // `PROPTEST_CASES` says how many plays, one costs some ten milliseconds, and `PROPTEST_RNG_SEED` which ones. The
-    // same ones each time unless it is set: what fails for somebody fails for everybody.
-    let config = ProptestConfig {
+/// The same plays each time, unless `PROPTEST_RNG_SEED` says which: what fails for somebody fails for everybody.
+fn part(n: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let seed = match (std::env::var_os("PROPTEST_RNG_SEED"), asked.rng_seed) {
+        (Some(_), RngSeed::Fixed(seed)) => seed,
+        (_, RngSeed::Fixed(_) | RngSeed::Random) => SEED,
+    };
+    let plays = std::env::var_os("PROPTEST_CASES").map_or(PLAYS, |_| asked.cases);
+    ProptestConfig {
+        cases: plays.div_ceil(PARTS),
         failure_persistence: None,
         max_shrink_iters: 1500,
-        rng_seed: match std::env::var_os("PROPTEST_RNG_SEED") {
-            None => RngSeed::Fixed(SEED),
-            Some(_) => ProptestConfig::default().rng_seed,
-        },
-        ..ProptestConfig::default()
-    };
+        rng_seed: RngSeed::Fixed(seed.wrapping_mul(u64::from(PARTS)).wrapping_add(n.into())),
+        ..asked
+    }
+}
+
+fn plays_of(config: ProptestConfig) {
+    let stage = RefCell::new(None::<(Runtime, Stage)>);
     let plays = (any::<bool>(), any::<bool>(), prop::collection::vec(next(), 10..100));
     TestRunner::new(config)
         .run(&plays, |(foreign, settles, script)| {
@@ -125,4 +134,16 @@ fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..PARTS).map(|n| scope.spawn(move || plays_of(part(n)))).collect();
+        for part in parts {
+            if let Err(failed) = part.join() {
+                std::panic::resume_unwind(failed);
+            }
+        }
+    });
 }

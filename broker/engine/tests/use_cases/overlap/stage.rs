@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::{Caller, Clock, Elevation, Engine, Revocable, Settings};
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
-use store::{Listing, Store, Stored};
+use store::{Listing, Memory, Stored};
 use tokio::task::JoinHandle;
 
 use super::cloud::{Call, Fate, SharedCloud, SharedTarget};
@@ -29,7 +29,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn build() -> Self {
-        let world = World::new().await;
+        let world = World::on(Arc::new(Memory::default())).await;
         let turns = Arc::new(Turns::default());
         let cloud = SharedCloud::new(Arc::clone(&world.clock));
         let mut brokers = Vec::new();
