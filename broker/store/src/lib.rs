@@ -271,8 +271,14 @@ pub trait Store: Send + Sync {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Hold>, StoreError>;
-    /// Writes down whose it is. False, and nothing written, if somebody held it since.
-    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError>;
+    /// Writes down whose it is, and until when it may go. False, and nothing written, if somebody held it since.
+    async fn note_shared(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<bool, StoreError>;
     /// How many other grants, live or about to be, have a step on this object. Read after every change that was
     /// answered before.
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;

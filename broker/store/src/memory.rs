@@ -165,8 +165,14 @@ impl Store for Memory {
         Ok(self.kept().objects.hold(object, now, until))
     }
 
-    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
-        Ok(self.kept().objects.note(hold, whose, then))
+    async fn note_shared(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<bool, StoreError> {
+        Ok(self.kept().objects.note(hold, whose, may_go_until, then))
     }
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {

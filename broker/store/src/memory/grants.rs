@@ -96,7 +96,9 @@ impl Grants {
     pub(super) fn record(&mut self, moved: &Moved, lease: Option<Lease>) -> Result<(), StoreError> {
         let grant = moved.grant.clone();
         if self.by_id.contains_key(&grant.id) {
-            return Err(StoreError::Corrupt { what: format!("a new grant: `{}` is there already", grant.id) });
+            return Err(StoreError::Corrupt {
+                what: format!("a new grant: `{}` is there already", grant.id),
+            });
         }
         let n = self.rows.len();
         self.by_id.insert(grant.id.clone(), n);
@@ -148,7 +150,8 @@ impl Grants {
     }
 
     pub(super) fn tell(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
-        let unknown = || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
+        let unknown =
+            || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
         self.row_mut(id).ok_or_else(unknown)?.tell(events);
         Ok(())
     }

@@ -12,6 +12,7 @@ pub(super) struct Objects(BTreeMap<String, Object>);
 
 struct Object {
     whose: Whose,
+    may_go_until: Option<Timestamp>,
     held_until: Option<Timestamp>,
     fence: i64,
     needed_by: BTreeSet<GrantId>,
@@ -21,6 +22,7 @@ impl Objects {
     fn object(&mut self, name: &str) -> &mut Object {
         self.0.entry(name.to_owned()).or_insert_with(|| Object {
             whose: Whose::Unknown,
+            may_go_until: None,
             held_until: None,
             fence: 0,
             needed_by: BTreeSet::new(),
@@ -45,15 +47,22 @@ impl Objects {
         }
         object.held_until = Some(until);
         object.fence += 1;
-        Some(Hold { object: name.to_owned(), fence: object.fence, whose: object.whose, until })
+        let (fence, whose, may_go_until) = (object.fence, object.whose, object.may_go_until);
+        Some(Hold { object: name.to_owned(), fence, whose, may_go_until, until })
     }
 
-    pub(super) fn note(&mut self, hold: &Hold, whose: Whose, then: Then) -> bool {
+    pub(super) fn note(
+        &mut self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> bool {
         let object = self.object(&hold.object);
         if object.fence != hold.fence {
             return false;
         }
-        object.whose = whose;
+        (object.whose, object.may_go_until) = (whose, may_go_until);
         match then {
             Then::Keep => {}
             Then::Release => object.held_until = None,

@@ -16,7 +16,7 @@ use crate::world::TestClock;
 /// Longer than that nobody waits for an answer.
 const CALL: Duration = Duration::from_secs(5);
 /// A call that was not answered lands so long after it was given up, or never.
-pub(crate) const LATE: Duration = Duration::from_secs(10);
+pub(crate) const LATE: Duration = Duration::from_secs(45);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -73,6 +73,10 @@ impl SharedCloud {
 
     pub(crate) fn is_there(&self) -> bool {
         self.inside.lock().unwrap().present
+    }
+
+    pub(crate) fn owner_puts_it_there(&self) {
+        self.inside.lock().unwrap().present = true;
     }
 
     pub(crate) fn owner_takes_it_away(&self) {

@@ -39,6 +39,10 @@ enum Next {
     Pass {
         millis: i64,
     },
+    /// Everybody comes to an end, and calls are answered.
+    RunOut,
+    /// Somebody else puts the object there, if nothing of ours is left that would account for it.
+    OwnerPuts,
 }
 
 const GRANTS: u8 = 4;
@@ -47,7 +51,7 @@ fn bad_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         Just(Fate::Throttled),
         Just(Fate::Unheard),
-        (0..10_000_i64).prop_map(Fate::Late),
+        (0..45_000_i64).prop_map(Fate::Late),
         Just(Fate::Lost),
     ]
 }
@@ -59,10 +63,12 @@ fn next() -> impl Strategy<Value = Next> {
         6 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Elevate { broker, grant }),
         5 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Revoke { broker, grant }),
         2 => broker().prop_map(|broker| Next::Sweep { broker }),
-        2 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
+        4 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
         1 => (broker(), bad_fate()).prop_map(|(broker, calls)| Next::Crash { broker, calls }),
         4 => prop_oneof![Just(50), Just(500), Just(4_000), Just(15_000), Just(40_000)]
             .prop_map(|millis| Next::Pass { millis }),
+        2 => Just(Next::RunOut),
+        1 => Just(Next::OwnerPuts),
     ]
 }
 
@@ -84,6 +90,8 @@ async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Nex
             Next::Befalls(n, fate) => stage.befalls(n, fate),
             Next::Crash { broker, calls } => stage.crash(broker, calls),
             Next::Pass { millis } => stage.pass(millis).await?,
+            Next::RunOut => stage.run_out().await?,
+            Next::OwnerPuts => stage.owner_puts_it_there().await?,
         }
         stage.look().await?;
     }

@@ -9,7 +9,7 @@ use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
 use store::{Listing, Memory, Stored};
 use tokio::task::JoinHandle;
 
-use super::cloud::{Call, Fate, SharedCloud, SharedTarget};
+use super::cloud::{Call, Fate, LATE, SharedCloud, SharedTarget};
 use crate::world::{Gate, Turns, World};
 
 const BROKERS: usize = 2;
@@ -189,6 +189,18 @@ impl Stage {
     pub(crate) fn owner_takes_it_away(&self) {
         self.foreign.set(false);
         self.cloud.owner_takes_it_away();
+    }
+
+    /// Somebody else puts it there: when nobody of ours needs it, and long after what we did last.
+    pub(crate) async fn owner_puts_it_there(&self) -> Result<(), String> {
+        let is_ours = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
+        if is_ours || self.cloud.is_there() {
+            return Ok(());
+        }
+        self.pass(i64::try_from(2 * LATE.as_millis()).unwrap_or(i64::MAX)).await?;
+        self.foreign.set(true);
+        self.cloud.owner_puts_it_there();
+        Ok(())
     }
 
     /// Everybody goes on until a call waits at the cloud; calls before that are answered.
