@@ -147,13 +147,8 @@ impl Engine {
         match hold.whose {
             Whose::Ours { until: None } => return Ok(Whose::Ours { until: None }),
             Whose::Ours { until: Some(until) } if now < until => return Ok(Whose::Ours { until: None }),
-            Whose::Foreign => {
-                // What others rely on is there; whether it still is when nobody does has to be looked at.
-                if self.store.shared_with(&step.object, &grant.id).await.map_err(unavailable)? > 0 {
-                    return Ok(Whose::Foreign);
-                }
-            }
-            Whose::Ours { until: Some(_) } | Whose::Unknown => {}
+            // Its owner may have taken it away since, and who else is about to need it may not have looked either.
+            Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }
         Ok(match target.look(grant, step, now).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },

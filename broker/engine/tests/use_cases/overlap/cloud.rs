@@ -93,6 +93,13 @@ impl SharedCloud {
         self.inside.lock().unwrap().sent.len()
     }
 
+    /// Which of them change something.
+    pub(crate) fn changes(&self) -> Vec<usize> {
+        let inside = self.inside.lock().unwrap();
+        let changes = inside.sent.iter().enumerate().filter(|(_, sent)| sent.call != Call::Look);
+        changes.map(|(n, _)| n).collect()
+    }
+
     pub(crate) fn decide(&self, n: usize, fate: Fate) {
         let sent = self.inside.lock().unwrap().sent.remove(n);
         self.befalls(sent, fate);

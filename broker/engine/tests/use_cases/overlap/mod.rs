@@ -41,8 +41,11 @@ enum Next {
     },
     /// Everybody comes to an end, and calls are answered.
     RunOut,
-    /// Somebody else puts the object there, if nothing of ours is left that would account for it.
-    OwnerPuts,
+    /// Everybody goes on until a change is on its way, and that does not end well.
+    ChangeBefalls(Fate),
+    /// Somebody else puts the object there, if nothing of ours is left that would account for it; or takes away what
+    /// is theirs, if nobody of ours needs it.
+    OwnerActs,
 }
 
 const GRANTS: u8 = 4;
@@ -63,12 +66,13 @@ fn next() -> impl Strategy<Value = Next> {
         6 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Elevate { broker, grant }),
         5 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Revoke { broker, grant }),
         2 => broker().prop_map(|broker| Next::Sweep { broker }),
-        4 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
+        2 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
         1 => (broker(), bad_fate()).prop_map(|(broker, calls)| Next::Crash { broker, calls }),
         4 => prop_oneof![Just(50), Just(500), Just(4_000), Just(15_000), Just(40_000)]
             .prop_map(|millis| Next::Pass { millis }),
         2 => Just(Next::RunOut),
-        1 => Just(Next::OwnerPuts),
+        2 => bad_fate().prop_map(Next::ChangeBefalls),
+        2 => Just(Next::OwnerActs),
     ]
 }
 
@@ -91,7 +95,8 @@ async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Nex
             Next::Crash { broker, calls } => stage.crash(broker, calls),
             Next::Pass { millis } => stage.pass(millis).await?,
             Next::RunOut => stage.run_out().await?,
-            Next::OwnerPuts => stage.owner_puts_it_there().await?,
+            Next::ChangeBefalls(fate) => stage.change_befalls(fate).await?,
+            Next::OwnerActs => stage.owner_acts().await?,
         }
         stage.look().await?;
     }

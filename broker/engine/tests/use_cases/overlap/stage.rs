@@ -159,6 +159,10 @@ impl Stage {
         for task in ended {
             task.await.map_err(|error| format!("a task ended badly: {error}"))?;
         }
+        let changes = self.cloud.changes().len();
+        if changes > 1 {
+            return Err(format!("{changes} changes of one object are on their way at once"));
+        }
         let is_there = self.cloud.is_there();
         let was_there = self.was_there.replace(is_there);
         if is_there {
@@ -191,15 +195,34 @@ impl Stage {
         self.cloud.owner_takes_it_away();
     }
 
-    /// Somebody else puts it there: when nobody of ours needs it, and long after what we did last.
-    pub(crate) async fn owner_puts_it_there(&self) -> Result<(), String> {
-        let is_ours = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
-        if is_ours || self.cloud.is_there() {
-            return Ok(());
+    /// Somebody else puts it there or takes it away: when nobody of ours needs it, and long after what we did last.
+    pub(crate) async fn owner_acts(&self) -> Result<(), String> {
+        let needed = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
+        match (needed, self.foreign.get(), self.cloud.is_there()) {
+            (true, _, _) | (false, false, true) => Ok(()),
+            (false, true, _) => {
+                self.owner_takes_it_away();
+                Ok(())
+            }
+            (false, false, false) => {
+                self.pass(i64::try_from(2 * LATE.as_millis()).unwrap_or(i64::MAX)).await?;
+                self.foreign.set(true);
+                self.cloud.owner_puts_it_there();
+                Ok(())
+            }
         }
-        self.pass(i64::try_from(2 * LATE.as_millis()).unwrap_or(i64::MAX)).await?;
-        self.foreign.set(true);
-        self.cloud.owner_puts_it_there();
+    }
+
+    /// Everybody goes on until a change is on its way; then this becomes of it.
+    pub(crate) async fn change_befalls(&self, fate: Fate) -> Result<(), String> {
+        for turn in 0..200 {
+            self.look().await?;
+            if let Some(n) = self.cloud.changes().first() {
+                self.cloud.decide(*n, fate);
+                return Ok(());
+            }
+            self.advance(turn);
+        }
         Ok(())
     }
 
