@@ -343,6 +343,9 @@ impl Engine {
         let refusal = target_failed(what).hint("what had been done is being undone; try again");
         let cause = EndCause::TargetFailed(what.to_owned());
         match self.end(stored, &cause, Guard::Version).await {
+            Ok(there) if matches!(there.grant.state, State::Applying { .. } | State::Active { .. }) => {
+                target_failed(what).hint("another try of the same request goes on: ask again with its key")
+            }
             Ok(_) => refusal,
             // The claim on the grant lapses, and the worker undoes it then.
             Err(error) => refusal.because(error),

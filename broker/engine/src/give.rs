@@ -10,7 +10,7 @@ use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Saved, Stored};
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
 
-use crate::shared::CALL;
+use crate::shared::{CALL, unavailable};
 use crate::{Engine, Refusal};
 
 /// What became of the steps.
@@ -57,7 +57,7 @@ impl Engine {
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
         let mut next = 0;
         while let Some(step) = stored.grant.steps.get(next).cloned() {
-            let error = match self.do_step(&stored.grant, &step, target).await {
+            let error = match self.do_step(&stored, &step, target).await {
                 Ok(receipt) => {
                     receipts.push(receipt);
                     next += 1;
@@ -88,18 +88,28 @@ impl Engine {
         Ok(Given::Done { stored, receipts: receipts.join(" · ") })
     }
 
-    async fn do_step(&self, grant: &Grant, step: &Step, target: &dyn Target) -> Result<String, TargetError> {
+    async fn do_step(
+        &self,
+        stored: &Stored,
+        step: &Step,
+        target: &dyn Target,
+    ) -> Result<String, TargetError> {
         if step.shared {
-            self.give_shared(grant, step, target).await
+            self.give_shared(stored, step, target).await
         } else {
-            self.claim_lasts(grant)?;
-            target.apply(grant, step, self.clock.now()).await
+            self.claim_lasts(stored).await?;
+            target.apply(&stored.grant, step, self.clock.now()).await
         }
     }
 
-    /// Whoever slept must not go on where somebody else may have undone already: what it did then would stay.
-    pub(crate) fn claim_lasts(&self, grant: &Grant) -> Result<(), TargetError> {
-        match &grant.state {
+    /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
+    /// then would stay.
+    pub(crate) async fn claim_lasts(&self, stored: &Stored) -> Result<(), TargetError> {
+        let there = self.store.grant(&stored.grant.id).await.map_err(unavailable)?;
+        if there.is_none_or(|there| there.version != stored.version) {
+            return Err(TargetError::refused("somebody else goes on with this grant, or has ended it"));
+        }
+        match &stored.grant.state {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
             | State::Applying { .. }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{Grant, Step};
 use protocol::Timestamp;
-use store::{Hold, StoreError, Then, Whose};
+use store::{Hold, StoreError, Stored, Then, Whose};
 use targets::{Fault, LateChanges, Target, TargetError, Undone};
 
 use crate::Engine;
@@ -22,10 +22,11 @@ impl Engine {
     /// Makes sure that the object is there.
     pub(crate) async fn give_shared(
         &self,
-        grant: &Grant,
+        stored: &Stored,
         step: &Step,
         target: &dyn Target,
     ) -> Result<String, TargetError> {
+        let grant = &stored.grant;
         let hold = self.hold(step).await?;
         let whose = match self.whose(&hold, grant, step, target).await {
             Ok(whose) => whose,
@@ -39,7 +40,12 @@ impl Engine {
             return Ok(format!("{} was there before · left as it is", step.object));
         }
         self.note(&hold, whose, Then::Keep).await?;
-        let applied = match self.in_time(&hold).and_then(|()| self.claim_lasts(grant)) {
+        // Looked at while the object is held: whoever ends the grant from here on takes it back after this.
+        let may = match self.in_time(&hold) {
+            Ok(()) => self.claim_lasts(stored).await,
+            Err(error) => Err(error),
+        };
+        let applied = match may {
             Ok(()) => target.apply(grant, step, self.clock.now()).await,
             Err(error) => Err(error),
         };
@@ -68,23 +74,40 @@ impl Engine {
             self.note(&hold, hold.whose, Then::Release).await?;
             return Ok(Undone::gone(proof));
         }
-        let now = self.clock.now();
-        let undone = match (self.in_time(&hold), what) {
-            (Err(error), _) => Err(error),
-            (Ok(()), TakingBack::Undo) => target.undo(grant, step, now).await,
-            (Ok(()), TakingBack::Look) => target.look(grant, step, now).await,
+        let (undone, may_go_until) = match (self.in_time(&hold), what) {
+            (Err(error), _) => (Err(error), hold.may_go_until),
+            (Ok(()), TakingBack::Look) => {
+                (target.look(grant, step, self.clock.now()).await, hold.may_go_until)
+            }
+            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target).await?,
         };
         let whose = match &undone {
             Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
             Ok(Undone::Accepted { .. }) | Err(_) => Whose::Ours { until: None },
         };
-        let then = match &undone {
-            // It may be taken away yet: nobody is to put it there before that can have happened. The hold lapses.
-            Err(TargetError { fault: Fault::Unknown, .. }) => Then::Keep,
-            Ok(_) | Err(_) => Then::Release,
-        };
-        self.note(&hold, whose, then).await?;
+        self.note_going(&hold, whose, may_go_until, Then::Release).await?;
         undone
+    }
+
+    /// Until its answer is there, a call may take the object away at any moment, and that is in the store: this broker
+    /// can die, and its call land all the same. Nobody puts the object there meanwhile. Says as well until when it may
+    /// go now.
+    async fn undo_held(
+        &self,
+        hold: &Hold,
+        grant: &Grant,
+        step: &Step,
+        target: &dyn Target,
+    ) -> Result<(Result<Undone, TargetError>, Option<Timestamp>), TargetError> {
+        let now = self.clock.now();
+        let may_go_until = match target.late_changes() {
+            LateChanges::Possible { within } => hold.may_go_until.max(Some(now.plus(CALL + within))),
+            LateChanges::Impossible => hold.may_go_until,
+        };
+        self.note_going(hold, hold.whose, may_go_until, Then::Keep).await?;
+        let undone = target.undo(grant, step, now).await;
+        let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
+        Ok((undone, if unanswered { may_go_until } else { hold.may_go_until }))
     }
 
     async fn hold(&self, step: &Step) -> Result<Hold, TargetError> {
@@ -114,16 +137,18 @@ impl Engine {
         target: &dyn Target,
     ) -> Result<Whose, TargetError> {
         let now = self.clock.now();
+        if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
+            let what = format!(
+                "{} was to be taken away, and no answer came: it may still go until {until}",
+                step.object
+            );
+            return Err(TargetError { what, fault: Fault::Busy { retry_after: until.since(now) } });
+        }
         match hold.whose {
             Whose::Ours { until: None } => return Ok(Whose::Ours { until: None }),
             Whose::Ours { until: Some(until) } if now < until => return Ok(Whose::Ours { until: None }),
-            Whose::Foreign => {
-                // What others rely on is there; whether it still is when nobody does has to be looked at.
-                if self.store.shared_with(&step.object, &grant.id).await.map_err(unavailable)? > 0 {
-                    return Ok(Whose::Foreign);
-                }
-            }
-            Whose::Ours { until: Some(_) } | Whose::Unknown => {}
+            // Its owner may have taken it away since, and who else is about to need it may not have looked either.
+            Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }
         Ok(match target.look(grant, step, now).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },
@@ -143,7 +168,17 @@ impl Engine {
     }
 
     async fn note(&self, hold: &Hold, whose: Whose, then: Then) -> Result<(), TargetError> {
-        if self.store.note_shared(hold, whose, then).await.map_err(unavailable)? {
+        self.note_going(hold, whose, hold.may_go_until, then).await
+    }
+
+    async fn note_going(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<(), TargetError> {
+        if self.store.note_shared(hold, whose, may_go_until, then).await.map_err(unavailable)? {
             return Ok(());
         }
         Err(TargetError {
@@ -173,8 +208,8 @@ pub(crate) enum TakingBack {
     Look,
 }
 
-fn unavailable(error: StoreError) -> TargetError {
-    tracing::error!(%error, "a shared object cannot be held");
+pub(crate) fn unavailable(error: StoreError) -> TargetError {
+    tracing::error!(%error, "the store cannot be asked before a step is done");
     TargetError {
         what: "the broker's database is not available".to_owned(),
         fault: Fault::Busy { retry_after: Duration::from_secs(1) },

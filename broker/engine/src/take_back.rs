@@ -24,9 +24,8 @@ impl Engine {
         guard: Guard,
     ) -> Result<Stored, Refusal> {
         let mut current = stored;
-        let mut cuts_off = cause;
         loop {
-            let ending = self.with_its_claim(current.grant.clone(), cuts_off);
+            let ending = self.with_its_claim(current.grant.clone(), cause);
             let moved = match ending.end(self.clock.now(), cause.clone()) {
                 Ok(moved) => moved,
                 Err(WrongState { .. }) => return Ok(current),
@@ -60,9 +59,12 @@ impl Engine {
                     if guard == Guard::VersionAndSilence {
                         return Ok(read);
                     }
+                    // A try that failed ends nothing that another one goes on with, or has given. If it was ended
+                    // meanwhile, what the try has done since has to go as well.
+                    if matches!(cause, EndCause::TargetFailed(_)) {
+                        return self.take_back(read).await;
+                    }
                     current = read;
-                    // Whoever failed has stopped, but the claim is somebody else's by now.
-                    cuts_off = &EndCause::NeverAcknowledged;
                 }
             }
         }
@@ -129,8 +131,14 @@ impl Engine {
                 self.counters.undo_failures();
                 grant.undo_failed(now, what, now.plus(pause(tried)))
             }
-            // Looked at again and still not gone: as good as a failed try, so that it is undone once more.
-            (None, Some(look_at)) if looking => grant.undo_failed(now, "still there", look_at),
+            // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
+            (None, Some(look_at)) if looking => {
+                let Ok(failed) = grant.undo_failed(now, "still there", look_at) else { return Ok(None) };
+                return Ok(match Box::pin(self.undo(&failed.grant)).await? {
+                    Some(undone) => Some(failed.then(undone)),
+                    None => Some(failed),
+                });
+            }
             (None, Some(look_at)) if !never_active => {
                 grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
             }

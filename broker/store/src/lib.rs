@@ -2,7 +2,7 @@
 //!
 //! One trait, [`Store`], and its SQLite form, [`Sqlite`]. Every method is one transaction: when it returns, what
 //! it says is on disk. Timeline rows are written in the transaction of the change that they describe, each
-//! with the hash of the row before it.
+//! with the hash of the row before it. [`Memory`] promises the same for as long as nobody needs it to survive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +13,12 @@ use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGua
 use protocol::agents::Outcome;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
+mod memory;
+mod replay;
 mod shared;
 mod sqlite;
 
+pub use memory::Memory;
 pub use shared::{Hold, Then, Whose};
 pub use sqlite::{OpenError, Place, Sqlite};
 
@@ -268,8 +271,14 @@ pub trait Store: Send + Sync {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Hold>, StoreError>;
-    /// Writes down whose it is. False, and nothing written, if somebody held it since.
-    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError>;
+    /// Writes down whose it is, and until when it may go. False, and nothing written, if somebody held it since.
+    async fn note_shared(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<bool, StoreError>;
     /// How many other grants, live or about to be, have a step on this object. Read after every change that was
     /// answered before.
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;

@@ -25,6 +25,8 @@ pub struct Hold {
     pub fence: i64,
     /// As it was when it was taken.
     pub whose: Whose,
+    /// Somebody asked for it to be taken away, and nobody knows whether that was done: until then it may go.
+    pub may_go_until: Option<Timestamp>,
     /// Until when nobody else gets it.
     pub until: Timestamp,
 }

@@ -237,9 +237,16 @@ impl Store for Sqlite {
         self.write(move |connection| Box::pin(shared::hold(connection, object, now, until))).await
     }
 
-    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
+    async fn note_shared(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<bool, StoreError> {
         let hold = hold.clone();
-        self.write(move |connection| Box::pin(shared::note(connection, hold, whose, then))).await
+        self.write(move |connection| Box::pin(shared::note(connection, hold, whose, may_go_until, then)))
+            .await
     }
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use super::change::{Change, IF_THE_LAST_DID};
 use super::timeline::{self, LastRow};
 use super::{faults::corrupt, grants, saving, shared};
+use crate::replay::bound_to;
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
 // A request is looked at and its grant is written in one text: whether it may have one is decided twice, by the
@@ -20,7 +21,7 @@ pub(super) async fn create(
     replay: Option<ReplayGuard>,
 ) -> Result<Created, StoreError> {
     let grant = &moved.grant;
-    let used = replay.map(|guard| Use { bound_to: binding(&guard, grant), guard });
+    let used = replay.map(|guard| Use { bound_to: bound_to(&guard, grant), guard });
     let mut text = change.text();
     push_known(&mut text, grant, used.as_ref());
     let last_row = push_grant(&mut text, &moved, lease, used.as_ref())?;
@@ -70,17 +71,6 @@ pub(super) async fn give_key_back(
     .execute(connection)
     .await?;
     Ok(KeyGivenBack::Noted)
-}
-
-/// The beginning keeps the two apart: no job can be named like another agent's key.
-fn binding(guard: &ReplayGuard, grant: &Grant) -> String {
-    match &guard.bound_to {
-        Some(job) => format!("job {job}"),
-        None => {
-            let key = grant.key.as_ref().map_or("", IdempotencyKey::as_str);
-            format!("once {} {key}", grant.agent_id)
-        }
-    }
 }
 
 /// The use of a token, and for what.

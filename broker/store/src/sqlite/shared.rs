@@ -32,7 +32,7 @@ pub(super) async fn hold(
         "INSERT INTO shared (object, held_until, fence) VALUES (?1, ?3, 1)
          ON CONFLICT DO UPDATE SET held_until = excluded.held_until, fence = fence + 1
             WHERE held_until IS NULL OR held_until <= ?2
-         RETURNING fence, whose, ours_until",
+         RETURNING fence, whose, ours_until, may_go_until",
     )
     .bind(&object)
     .bind(now.as_millis())
@@ -48,7 +48,8 @@ pub(super) async fn hold(
         }
         Some(found) => return Err(corrupt("whose a shared object is", format!("`{found}` is unknown"))),
     };
-    Ok(Some(Hold { fence: row.try_get("fence")?, object, whose, until }))
+    let may_go_until = row.try_get::<Option<i64>, _>("may_go_until")?.map(Timestamp::from_millis);
+    Ok(Some(Hold { fence: row.try_get("fence")?, object, whose, may_go_until, until }))
 }
 
 const OURS: &str = "ours";
@@ -58,6 +59,7 @@ pub(super) async fn note(
     connection: &mut SqliteConnection,
     hold: Hold,
     whose: Whose,
+    may_go_until: Option<Timestamp>,
     then: Then,
 ) -> Result<bool, StoreError> {
     let (whose, ours_until) = match whose {
@@ -66,13 +68,14 @@ pub(super) async fn note(
         Whose::Ours { until } => (Some(OURS), until.map(Timestamp::as_millis)),
     };
     let changed = sqlx::query(
-        "UPDATE shared SET whose = ?3, ours_until = ?4, held_until = CASE WHEN ?5 THEN held_until END
+        "UPDATE shared SET whose = ?3, ours_until = ?4, may_go_until = ?5, held_until = CASE WHEN ?6 THEN held_until END
          WHERE object = ?1 AND fence = ?2",
     )
     .bind(hold.object)
     .bind(hold.fence)
     .bind(whose)
     .bind(ours_until)
+    .bind(may_go_until.map(Timestamp::as_millis))
     .bind(then == Then::Keep)
     .execute(connection)
     .await?;

@@ -49,7 +49,7 @@ macro_rules! conformance {
                 only_an_active_grant_is_lost_by_silence, a_broker_that_has_just_come_back_waits,
                 what_keeps_dead_sessions_dead_is_due_when_they_have_ended;
             sharing: an_object_is_held_by_one_until_it_is_let_go, one_of_many_that_hold_at_once_gets_it,
-                who_held_it_for_too_long_changes_nothing, whose_it_is_is_read_back,
+                who_held_it_for_too_long_changes_nothing, whose_it_is_is_read_back, until_when_it_may_go_is_read_back,
                 who_lives_or_is_about_to_needs_it, a_refused_request_and_a_step_of_ones_own_need_nothing,
                 steps_that_were_added_need_it_too, a_need_is_seen_as_soon_as_its_grant_is_there;
             listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;

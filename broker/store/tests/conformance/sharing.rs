@@ -57,9 +57,9 @@ pub(crate) async fn an_object_is_held_by_one_until_it_is_let_go(store: &dyn Stor
     assert!(other.is_some(), "another object is another's to hold");
 
     let ours = Whose::Ours { until: None };
-    assert!(store.note_shared(&hold, ours, Then::Keep).await.unwrap());
+    assert!(store.note_shared(&hold, ours, None, Then::Keep).await.unwrap());
     assert!(is_held(store, 1029).await, "written down, and more to do");
-    assert!(store.note_shared(&hold, ours, Then::Release).await.unwrap());
+    assert!(store.note_shared(&hold, ours, None, Then::Release).await.unwrap());
     assert_eq!(held(store, 1002).await.whose, ours);
 }
 
@@ -82,9 +82,9 @@ pub(crate) async fn who_held_it_for_too_long_changes_nothing(store: &dyn Store) 
         assert!(!store.note_shared(&slept, Whose::Foreign, then).await.unwrap());
     }
     assert!(is_held(store, 1031).await, "the one that was overtaken lets nothing go");
-    assert!(store.note_shared(&awake, Whose::Ours { until: None }, Then::Release).await.unwrap());
+    assert!(store.note_shared(&awake, Whose::Ours { until: None }, None, Then::Release).await.unwrap());
     assert!(
-        !store.note_shared(&slept, Whose::Foreign, Then::Release).await.unwrap(),
+        !store.note_shared(&slept, Whose::Foreign, None, Then::Release).await.unwrap(),
         "free, and still not its own"
     );
     assert_eq!(held(store, 1032).await.whose, Whose::Ours { until: None });
@@ -98,10 +98,21 @@ pub(crate) async fn whose_it_is_is_read_back(store: &dyn Store) {
         (1003, Whose::Unknown),
     ] {
         let hold = held(store, now).await;
-        assert!(store.note_shared(&hold, whose, Then::Release).await.unwrap());
+        assert!(store.note_shared(&hold, whose, None, Then::Release).await.unwrap());
         let again = held(store, now).await;
         assert_eq!(again.whose, whose);
-        assert!(store.note_shared(&again, whose, Then::Release).await.unwrap());
+        assert!(store.note_shared(&again, whose, None, Then::Release).await.unwrap());
+    }
+}
+
+pub(crate) async fn until_when_it_may_go_is_read_back(store: &dyn Store) {
+    let ours = Whose::Ours { until: None };
+    for (now, may_go_until) in [(1000, None), (1001, Some(at(1400))), (1002, Some(at(1500))), (1003, None)] {
+        let hold = held(store, now).await;
+        assert!(store.note_shared(&hold, ours, may_go_until, Then::Release).await.unwrap());
+        let again = held(store, now).await;
+        assert_eq!((again.whose, again.may_go_until), (ours, may_go_until));
+        assert!(store.note_shared(&again, ours, may_go_until, Then::Release).await.unwrap());
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_iam::config::http::HttpResponse;
 use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use tokio::time::Instant;
 
 use super::accounts::Account;
@@ -77,10 +78,10 @@ where
 {
     let code = error.code().map(str::to_owned);
     // By itself the SDK says the same of this as of a machine that cannot be reached.
-    if let Some(why) = no_credentials(error) {
+    if let Some((why, fault)) = no_credentials(error) {
         let what =
             format!("{name} cannot be sent: no credentials of the broker for account {}: {why}", account.id);
-        return Failure { code, what, fault: Fault::Busy { retry_after: Duration::from_secs(1) } };
+        return Failure { code, what, fault };
     }
     match error {
         SdkError::ServiceError(answer) => {
@@ -108,12 +109,21 @@ where
 }
 
 /// Why the broker's own credentials could not be had, if that is what happened: nothing was sent then.
-fn no_credentials(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+fn no_credentials(error: &(dyn std::error::Error + 'static)) -> Option<(String, Fault)> {
     let chain: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
     let credentials = chain.iter().position(|error| error.is::<CredentialsError>())?;
+    let chain = chain.get(credentials..)?;
     // The last of them is what AWS said.
-    let why = chain.get(credentials..)?.last()?.to_string();
-    Some(why.lines().next().unwrap_or_default().chars().take(300).collect())
+    let why = chain.last()?.to_string();
+    let why = why.lines().next().unwrap_or_default().chars().take(300).collect();
+    // An account's role is there before the broker is told of it. If it, or its trust, was made a moment ago, whoever
+    // set it up tries again; who does not know of it need not wait to hear of a wrong external id.
+    let refusal = chain.iter().find_map(|error| error.downcast_ref::<AssumeRoleError>());
+    let fault = match refusal.and_then(ProvideErrorMetadata::code) {
+        Some("AccessDenied") => Fault::Refused,
+        Some(_) | None => Fault::Busy { retry_after: Duration::from_secs(1) },
+    };
+    Some((why, fault))
 }
 
 fn first_line<E: std::error::Error>(error: &E) -> String {

@@ -96,3 +96,61 @@ fn a_crash_between_writing_down_whose_it_is_and_making_it_leaves_nothing() {
         });
     }
 }
+
+/// Until when the n-th refusal says that the object may go.
+fn may_go(story: &str, n: usize) -> String {
+    let told = story.split("Undo target failed").nth(n + 1).unwrap();
+    told.split("it may still go until ").nth(1).unwrap().lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_detach_without_an_answer_keeps_others_from_attaching_until_it_can_have_landed_and_nobody_from_detaching()
+{
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.run_out().await.unwrap();
+        stage.revoke(0, 0);
+        stage.until_sent(Call::Detach).await.unwrap();
+        // Longer on its way than anybody holds the object; and nobody is left who knows of it.
+        stage.crash(0, Fate::Late(44_000));
+        stage.pass(31_000).await.unwrap();
+        assert!(stage.cloud.is_there());
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        assert!(!stage.cloud.is_there(), "whoever was not given it takes it away");
+        stage.elevate(1, 2);
+        stage.run_out().await.unwrap();
+        assert!(!stage.cloud.is_there(), "the first detach may still land");
+        let story = stage.story(3).await;
+        assert_eq!(story.matches("Undo target failed").count(), 2, "{story}");
+        let (first, second) = (may_go(&story, 0), may_go(&story, 1));
+        assert_eq!(first, second, "who is refused makes nobody wait longer: {story}");
+        stage.pass(60_000).await.unwrap();
+        stage.elevate(1, 3);
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(3).await, Some(GrantStatus::Active));
+        stage.end(4).await.unwrap();
+    });
+}
+
+#[test]
+fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.until_sent(Call::Look).await.unwrap();
+        stage.befalls(0, Fate::Answered);
+        stage.pass(31_000).await.unwrap();
+        stage.elevate(1, 0);
+        // It finds the grant, and claims it.
+        for _ in 0..4 {
+            stage.look().await.unwrap();
+            stage.advance(1);
+        }
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Active), "{}", stage.story(1).await);
+        assert!(stage.cloud.is_there());
+        stage.end(1).await.unwrap();
+    });
+}

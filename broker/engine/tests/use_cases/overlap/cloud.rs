@@ -16,7 +16,7 @@ use crate::world::TestClock;
 /// Longer than that nobody waits for an answer.
 const CALL: Duration = Duration::from_secs(5);
 /// A call that was not answered lands so long after it was given up, or never.
-pub(crate) const LATE: Duration = Duration::from_secs(10);
+pub(crate) const LATE: Duration = Duration::from_secs(45);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
@@ -75,6 +75,10 @@ impl SharedCloud {
         self.inside.lock().unwrap().present
     }
 
+    pub(crate) fn owner_puts_it_there(&self) {
+        self.inside.lock().unwrap().present = true;
+    }
+
     pub(crate) fn owner_takes_it_away(&self) {
         self.inside.lock().unwrap().present = false;
     }
@@ -87,6 +91,13 @@ impl SharedCloud {
     /// How many calls wait for their answer.
     pub(crate) fn sent(&self) -> usize {
         self.inside.lock().unwrap().sent.len()
+    }
+
+    /// Which of them change something.
+    pub(crate) fn changes(&self) -> Vec<usize> {
+        let inside = self.inside.lock().unwrap();
+        let changes = inside.sent.iter().enumerate().filter(|(_, sent)| sent.call != Call::Look);
+        changes.map(|(n, _)| n).collect()
     }
 
     pub(crate) fn decide(&self, n: usize, fate: Fate) {

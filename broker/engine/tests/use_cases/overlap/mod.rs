@@ -39,6 +39,13 @@ enum Next {
     Pass {
         millis: i64,
     },
+    /// Everybody comes to an end, and calls are answered.
+    RunOut,
+    /// Everybody goes on until a change is on its way, and that does not end well.
+    ChangeBefalls(Fate),
+    /// Somebody else puts the object there, if nothing of ours is left that would account for it; or takes away what
+    /// is theirs, if nobody of ours needs it.
+    OwnerActs,
 }
 
 const GRANTS: u8 = 4;
@@ -47,7 +54,7 @@ fn bad_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         Just(Fate::Throttled),
         Just(Fate::Unheard),
-        (0..10_000_i64).prop_map(Fate::Late),
+        (0..45_000_i64).prop_map(Fate::Late),
         Just(Fate::Lost),
     ]
 }
@@ -63,6 +70,9 @@ fn next() -> impl Strategy<Value = Next> {
         1 => (broker(), bad_fate()).prop_map(|(broker, calls)| Next::Crash { broker, calls }),
         4 => prop_oneof![Just(50), Just(500), Just(4_000), Just(15_000), Just(40_000)]
             .prop_map(|millis| Next::Pass { millis }),
+        2 => Just(Next::RunOut),
+        2 => bad_fate().prop_map(Next::ChangeBefalls),
+        2 => Just(Next::OwnerActs),
     ]
 }
 
@@ -84,6 +94,9 @@ async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Nex
             Next::Befalls(n, fate) => stage.befalls(n, fate),
             Next::Crash { broker, calls } => stage.crash(broker, calls),
             Next::Pass { millis } => stage.pass(millis).await?,
+            Next::RunOut => stage.run_out().await?,
+            Next::ChangeBefalls(fate) => stage.change_befalls(fate).await?,
+            Next::OwnerActs => stage.owner_acts().await?,
         }
         stage.look().await?;
     }
@@ -95,21 +108,30 @@ fn runtime() -> Runtime {
 }
 
 const SEED: u64 = 20_261_124;
+/// So many plays are made, but for `PROPTEST_CASES`.
+const PLAYS: u32 = 4096;
+/// Each of the parts has a stage of its own. As many wherever it runs: the plays must not depend on the machine.
+const PARTS: u32 = 4;
 
-#[test]
-fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
-    let stage = RefCell::new(None::<(Runtime, Stage)>);
-    // `PROPTEST_CASES` says how many plays, one costs some ten milliseconds, and `PROPTEST_RNG_SEED` which ones. The
-    // same ones each time unless it is set: what fails for somebody fails for everybody.
-    let config = ProptestConfig {
+/// The same plays each time, unless `PROPTEST_RNG_SEED` says which: what fails for somebody fails for everybody.
+fn part(n: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let seed = match (std::env::var_os("PROPTEST_RNG_SEED"), asked.rng_seed) {
+        (Some(_), RngSeed::Fixed(seed)) => seed,
+        (_, RngSeed::Fixed(_) | RngSeed::Random) => SEED,
+    };
+    let plays = std::env::var_os("PROPTEST_CASES").map_or(PLAYS, |_| asked.cases);
+    ProptestConfig {
+        cases: plays.div_ceil(PARTS),
         failure_persistence: None,
         max_shrink_iters: 1500,
-        rng_seed: match std::env::var_os("PROPTEST_RNG_SEED") {
-            None => RngSeed::Fixed(SEED),
-            Some(_) => ProptestConfig::default().rng_seed,
-        },
-        ..ProptestConfig::default()
-    };
+        rng_seed: RngSeed::Fixed(seed.wrapping_mul(u64::from(PARTS)).wrapping_add(n.into())),
+        ..asked
+    }
+}
+
+fn plays_of(config: ProptestConfig) {
+    let stage = RefCell::new(None::<(Runtime, Stage)>);
     let plays = (any::<bool>(), any::<bool>(), prop::collection::vec(next(), 10..100));
     TestRunner::new(config)
         .run(&plays, |(foreign, settles, script)| {
@@ -125,4 +147,16 @@ fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..PARTS).map(|n| scope.spawn(move || plays_of(part(n)))).collect();
+        for part in parts {
+            if let Err(failed) = part.join() {
+                std::panic::resume_unwind(failed);
+            }
+        }
+    });
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use engine::{Caller, Clock, Elevation, Engine, Revocable, Settings};
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
-use store::{Listing, Store, Stored};
+use store::{Listing, Memory, Stored};
 use tokio::task::JoinHandle;
 
-use super::cloud::{Call, Fate, SharedCloud, SharedTarget};
+use super::cloud::{Call, Fate, LATE, SharedCloud, SharedTarget};
 use crate::world::{Gate, Turns, World};
 
 const BROKERS: usize = 2;
@@ -29,7 +29,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn build() -> Self {
-        let world = World::new().await;
+        let world = World::on(Arc::new(Memory::default())).await;
         let turns = Arc::new(Turns::default());
         let cloud = SharedCloud::new(Arc::clone(&world.clock));
         let mut brokers = Vec::new();
@@ -159,6 +159,10 @@ impl Stage {
         for task in ended {
             task.await.map_err(|error| format!("a task ended badly: {error}"))?;
         }
+        let changes = self.cloud.changes().len();
+        if changes > 1 {
+            return Err(format!("{changes} changes of one object are on their way at once"));
+        }
         let is_there = self.cloud.is_there();
         let was_there = self.was_there.replace(is_there);
         if is_there {
@@ -189,6 +193,37 @@ impl Stage {
     pub(crate) fn owner_takes_it_away(&self) {
         self.foreign.set(false);
         self.cloud.owner_takes_it_away();
+    }
+
+    /// Somebody else puts it there or takes it away: when nobody of ours needs it, and long after what we did last.
+    pub(crate) async fn owner_acts(&self) -> Result<(), String> {
+        let needed = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
+        match (needed, self.foreign.get(), self.cloud.is_there()) {
+            (true, _, _) | (false, false, true) => Ok(()),
+            (false, true, _) => {
+                self.owner_takes_it_away();
+                Ok(())
+            }
+            (false, false, false) => {
+                self.pass(i64::try_from(2 * LATE.as_millis()).unwrap_or(i64::MAX)).await?;
+                self.foreign.set(true);
+                self.cloud.owner_puts_it_there();
+                Ok(())
+            }
+        }
+    }
+
+    /// Everybody goes on until a change is on its way; then this becomes of it.
+    pub(crate) async fn change_befalls(&self, fate: Fate) -> Result<(), String> {
+        for turn in 0..200 {
+            self.look().await?;
+            if let Some(n) = self.cloud.changes().first() {
+                self.cloud.decide(*n, fate);
+                return Ok(());
+            }
+            self.advance(turn);
+        }
+        Ok(())
     }
 
     /// Everybody goes on until a call waits at the cloud; calls before that are answered.

@@ -87,9 +87,15 @@ impl Store for GatedStore {
         done
     }
 
-    async fn note_shared(&self, hold: &Hold, whose: Whose, then: Then) -> Result<bool, StoreError> {
+    async fn note_shared(
+        &self,
+        hold: &Hold,
+        whose: Whose,
+        may_go_until: Option<Timestamp>,
+        then: Then,
+    ) -> Result<bool, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.note_shared(hold, whose, then)).await;
+        let done = self.gate.working(self.inner.note_shared(hold, whose, may_go_until, then)).await;
         self.gate.pass().await;
         done
     }

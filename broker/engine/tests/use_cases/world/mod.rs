@@ -224,7 +224,7 @@ pub(crate) const AGENT: &str = "orders-agent";
 
 /// What survives a crash.
 pub(crate) struct World {
-    pub(crate) store: Arc<Sqlite>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) cloud: Arc<Cloud>,
     pub(crate) clock: Arc<TestClock>,
     random: Arc<Counting>,
@@ -233,8 +233,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::on(Arc::new(Sqlite::open(Place::Memory).await.unwrap())).await
+    }
+
+    /// With this store, which is empty.
+    pub(crate) async fn on(store: Arc<dyn Store>) -> Self {
         let mut world = Self {
-            store: Arc::new(Sqlite::open(Place::Memory).await.unwrap()),
+            store,
             cloud: Arc::default(),
             clock: Arc::new(TestClock(AtomicI64::new(1_000_000_000))),
             random: Arc::default(),
@@ -279,7 +284,7 @@ impl World {
         gate: Arc<Gate>,
         settings: Settings,
     ) -> Arc<Engine> {
-        let inner: Arc<dyn Store> = Arc::clone(&self.store) as _;
+        let inner = Arc::clone(&self.store);
         let parts = Parts {
             store: Arc::new(GatedStore { inner, gate }),
             verifier: identity::Verifier::new(

@@ -1,0 +1,238 @@
+//! Which grants are there, who may have a new one, and how does one change?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::grant::Moved;
+use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+
+use crate::replay::bound_to;
+use crate::{Beat, Created, Due, Guard, KeyGivenBack, Listing, Saved, StoreError, Stored};
+
+#[derive(Default)]
+pub(super) struct Grants {
+    /// In the order in which they came.
+    rows: Vec<Row>,
+    by_id: BTreeMap<GrantId, usize>,
+    by_key: BTreeMap<(AgentId, IdempotencyKey), usize>,
+    /// Those that something is to be done about some time.
+    unfinished: BTreeSet<usize>,
+    used_tokens: BTreeMap<String, Used>,
+    given_back: BTreeMap<(AgentId, IdempotencyKey), Timestamp>,
+}
+
+struct Row {
+    grant: Grant,
+    lease: Option<Lease>,
+    version: i64,
+    claimed_until: Option<Timestamp>,
+    events: Vec<TimelineEvent>,
+}
+
+struct Used {
+    bound_to: String,
+    forget_after: Timestamp,
+}
+
+impl Row {
+    fn stored(&self) -> Stored {
+        Stored { grant: self.grant.clone(), lease: self.lease, version: self.version, last_row: None }
+    }
+
+    fn tell(&mut self, events: &[NewEvent]) {
+        let last = self.events.last().map(|last| (last.seq, last.hash.as_str()));
+        let more = audit::chain(&self.grant.id, last, events);
+        self.events.extend(more);
+    }
+
+    fn is_due(&self, due: &Due) -> bool {
+        let is_free = self.claimed_until.is_none_or(|claimed_until| claimed_until <= due.now);
+        let is_overdue = self.grant.due_at().is_some_and(|at| at <= due.now);
+        let is_silent = matches!(self.grant.state, State::Active { .. })
+            && self.lease.is_some_and(|lease| lease.lost_at(due.ready_since) <= due.now);
+        is_free && (is_overdue || is_silent)
+    }
+}
+
+impl Grants {
+    fn row(&self, id: &GrantId) -> Option<&Row> {
+        self.by_id.get(id).and_then(|n| self.rows.get(*n))
+    }
+
+    fn row_mut(&mut self, id: &GrantId) -> Option<&mut Row> {
+        self.by_id.get(id).and_then(|n| self.rows.get_mut(*n))
+    }
+
+    pub(super) fn create(
+        &mut self,
+        moved: &Moved,
+        lease: Option<Lease>,
+        replay: Option<&ReplayGuard>,
+    ) -> Result<Created, StoreError> {
+        let grant = &moved.grant;
+        if let Some(key) = &grant.key {
+            if self.given_back.contains_key(&(grant.agent_id.clone(), key.clone())) {
+                return Ok(Created::Cancelled);
+            }
+            if let Some(existing) = self.find_by_key(&grant.agent_id, key) {
+                let same = existing.grant.request_hash == grant.request_hash;
+                return Ok(if same { Created::Joined(existing) } else { Created::KeyConflict });
+            }
+        }
+        let used = replay.map(|guard| (guard, bound_to(guard, grant)));
+        if let Some((guard, bound_to)) = &used
+            && self.used_tokens.get(&guard.token_hash).is_some_and(|before| before.bound_to != *bound_to)
+        {
+            return Ok(Created::Replayed);
+        }
+        self.record(moved, lease)?;
+        if let Some((guard, bound_to)) = used {
+            let used = Used { bound_to, forget_after: guard.forget_after };
+            self.used_tokens.entry(guard.token_hash.clone()).or_insert(used);
+        }
+        Ok(Created::New(Stored { grant: grant.clone(), lease, version: 1, last_row: None }))
+    }
+
+    pub(super) fn record(&mut self, moved: &Moved, lease: Option<Lease>) -> Result<(), StoreError> {
+        let grant = moved.grant.clone();
+        if self.by_id.contains_key(&grant.id) {
+            return Err(StoreError::Corrupt {
+                what: format!("a new grant: `{}` is there already", grant.id),
+            });
+        }
+        let n = self.rows.len();
+        self.by_id.insert(grant.id.clone(), n);
+        if let Some(key) = &grant.key {
+            self.by_key.insert((grant.agent_id.clone(), key.clone()), n);
+        }
+        if grant.due_at().is_some() {
+            self.unfinished.insert(n);
+        }
+        let mut row = Row { grant, lease, version: 1, claimed_until: None, events: Vec::new() };
+        row.tell(&moved.events);
+        self.rows.push(row);
+        Ok(())
+    }
+
+    pub(super) fn find(&self, id: &GrantId) -> Option<Stored> {
+        self.row(id).map(Row::stored)
+    }
+
+    pub(super) fn find_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Option<Stored> {
+        let n = self.by_key.get(&(agent.clone(), key.clone()))?;
+        self.rows.get(*n).map(Row::stored)
+    }
+
+    pub(super) fn lives_or_is_about_to(&self, id: &GrantId) -> bool {
+        let status = self.row(id).map(|row| row.grant.status());
+        matches!(status, Some(GrantStatus::Applying | GrantStatus::Active))
+    }
+
+    pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
+        let Some(&n) = self.by_id.get(&before.grant.id) else { return Saved::Conflict };
+        let Some(row) = self.rows.get_mut(n) else { return Saved::Conflict };
+        let heard_since = match guard {
+            Guard::Version => false,
+            Guard::VersionAndSilence => before.lease.is_some() && before.lease != row.lease,
+        };
+        if row.version != before.version || heard_since {
+            return Saved::Conflict;
+        }
+        row.grant = moved.grant.clone();
+        row.version += 1;
+        row.claimed_until = None;
+        row.tell(&moved.events);
+        match row.grant.due_at() {
+            Some(_) => self.unfinished.insert(n),
+            None => self.unfinished.remove(&n),
+        };
+        Saved::Done(row.stored())
+    }
+
+    pub(super) fn tell(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
+        let unknown =
+            || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
+        self.row_mut(id).ok_or_else(unknown)?.tell(events);
+        Ok(())
+    }
+
+    pub(super) fn events(&self, id: &GrantId) -> Vec<TimelineEvent> {
+        self.row(id).map(|row| row.events.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn beat(
+        &mut self,
+        id: &GrantId,
+        agent: &AgentId,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Beat {
+        let Some(row) = self.row_mut(id) else { return Beat::Unknown };
+        if row.grant.agent_id != *agent || row.grant.key.as_ref() != Some(key) {
+            return Beat::Unknown;
+        }
+        if !matches!(row.grant.state, State::Active { .. }) {
+            return Beat::Ended(row.stored());
+        }
+        if let Some(lease) = &mut row.lease {
+            lease.last_beat = lease.last_beat.max(now);
+        }
+        Beat::Heard(row.stored())
+    }
+
+    pub(super) fn give_key_back(
+        &mut self,
+        agent: &AgentId,
+        key: &IdempotencyKey,
+        forget_after: Timestamp,
+    ) -> KeyGivenBack {
+        if let Some(stored) = self.find_by_key(agent, key) {
+            return KeyGivenBack::Grant(stored);
+        }
+        let until = self.given_back.entry((agent.clone(), key.clone())).or_insert(forget_after);
+        *until = forget_after.max(*until);
+        KeyGivenBack::Noted
+    }
+
+    pub(super) fn list(&self, listing: &Listing) -> Vec<Stored> {
+        let before = match &listing.after {
+            None => self.rows.len(),
+            Some(id) => self.by_id.get(id).copied().unwrap_or_default(),
+        };
+        let rows = self.rows.iter().take(before).rev();
+        let wanted = rows.filter(|row| {
+            listing.agent.as_ref().is_none_or(|agent| row.grant.agent_id == *agent)
+                && listing.live.is_none_or(|live| live != row.grant.status().is_final())
+        });
+        wanted.take(listing.limit as usize).map(Row::stored).collect()
+    }
+
+    pub(super) fn claim(&mut self, due: Due) -> Vec<Stored> {
+        let is_due = |n: &&usize| self.rows.get(**n).is_some_and(|row| row.is_due(&due));
+        let mut claimed: Vec<usize> = self.unfinished.iter().filter(is_due).copied().collect();
+        claimed.sort_by_key(|n| self.rows.get(*n).and_then(|row| row.grant.due_at()));
+        claimed.truncate(due.limit as usize);
+        let mut taken = Vec::with_capacity(claimed.len());
+        for n in claimed {
+            if let Some(row) = self.rows.get_mut(n) {
+                row.claimed_until = Some(due.claimed_until);
+                row.version += 1;
+                taken.push(row.stored());
+            }
+        }
+        taken
+    }
+
+    pub(super) fn count_by_status(&self) -> BTreeMap<GrantStatus, u64> {
+        let mut counts = BTreeMap::new();
+        for row in &self.rows {
+            *counts.entry(row.grant.status()).or_default() += 1;
+        }
+        counts
+    }
+
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        self.used_tokens.retain(|_, used| now < used.forget_after);
+        self.given_back.retain(|_, forget_after| now < *forget_after);
+    }
+}
