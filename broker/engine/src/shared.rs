@@ -83,7 +83,9 @@ impl Engine {
         };
         let whose = match &undone {
             Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
-            Ok(Undone::Accepted { .. }) | Err(_) => Whose::Ours { until: None },
+            Ok(Undone::Accepted { .. }) => Whose::Ours { until: None },
+            // Nothing was learnt: what was gone before is not there again.
+            Err(_) => hold.whose,
         };
         self.note_going(&hold, whose, may_go_until, Then::Release).await?;
         undone

@@ -135,6 +135,29 @@ fn a_detach_without_an_answer_keeps_others_from_attaching_until_it_can_have_land
 }
 
 #[test]
+fn an_attach_that_lands_late_is_ours_for_whoever_comes_next() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.until_sent(Call::Attach).await.unwrap();
+        stage.befalls(0, Fate::Late(40_000));
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Active), "tried again");
+        stage.revoke(0, 0);
+        stage.run_out().await.unwrap();
+        assert!(!stage.cloud.is_there());
+        stage.pass(41_000).await.unwrap();
+        assert!(stage.cloud.is_there(), "landed");
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        stage.revoke(1, 1);
+        stage.run_out().await.unwrap();
+        assert!(!stage.cloud.is_there());
+        stage.end(2).await.unwrap();
+    });
+}
+
+#[test]
 fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
     runtime().block_on(async {
         let stage = stage(false).await;

@@ -39,6 +39,12 @@ enum Next {
     Pass {
         millis: i64,
     },
+    /// A grant comes and goes; one of its changes may not end well.
+    Episode {
+        broker: usize,
+        grant: u8,
+        fate: Option<Fate>,
+    },
     /// Everybody comes to an end, and calls are answered.
     RunOut,
     /// Everybody goes on until a change is on its way, and that does not end well.
@@ -72,6 +78,8 @@ fn next() -> impl Strategy<Value = Next> {
             .prop_map(|millis| Next::Pass { millis }),
         2 => Just(Next::RunOut),
         2 => bad_fate().prop_map(Next::ChangeBefalls),
+        2 => (broker(), 0..GRANTS, prop::option::of(bad_fate()))
+            .prop_map(|(broker, grant, fate)| Next::Episode { broker, grant, fate }),
         2 => Just(Next::OwnerActs),
     ]
 }
@@ -94,6 +102,7 @@ async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Nex
             Next::Befalls(n, fate) => stage.befalls(n, fate),
             Next::Crash { broker, calls } => stage.crash(broker, calls),
             Next::Pass { millis } => stage.pass(millis).await?,
+            Next::Episode { broker, grant, fate } => stage.episode(broker, grant, fate).await?,
             Next::RunOut => stage.run_out().await?,
             Next::ChangeBefalls(fate) => stage.change_befalls(fate).await?,
             Next::OwnerActs => stage.owner_acts().await?,

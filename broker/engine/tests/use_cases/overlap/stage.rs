@@ -213,6 +213,17 @@ impl Stage {
         }
     }
 
+    /// A grant comes, and goes.
+    pub(crate) async fn episode(&self, broker: usize, grant: u8, fate: Option<Fate>) -> Result<(), String> {
+        self.elevate(broker, grant);
+        if let Some(fate) = fate {
+            self.change_befalls(fate).await?;
+        }
+        self.run_out().await?;
+        self.revoke(broker, grant);
+        self.run_out().await
+    }
+
     /// Everybody goes on until a change is on its way; then this becomes of it.
     pub(crate) async fn change_befalls(&self, fate: Fate) -> Result<(), String> {
         for turn in 0..200 {
