@@ -79,7 +79,7 @@ pub(crate) async fn who_held_it_for_too_long_changes_nothing(store: &dyn Store) 
     assert!(awake.fence > slept.fence);
 
     for then in [Then::Keep, Then::Release] {
-        assert!(!store.note_shared(&slept, Whose::Foreign, then).await.unwrap());
+        assert!(!store.note_shared(&slept, Whose::Foreign, None, then).await.unwrap());
     }
     assert!(is_held(store, 1031).await, "the one that was overtaken lets nothing go");
     assert!(store.note_shared(&awake, Whose::Ours { until: None }, None, Then::Release).await.unwrap());
