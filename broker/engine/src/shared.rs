@@ -69,7 +69,7 @@ impl Engine {
             // Whoever was to put it there did not come to that.
             Whose::Unknown => Some(format!("{} was not touched", step.object)),
             // Taken away before this grant was asked for, and whoever puts it there writes that down first.
-            Whose::Ours { until: Some(until) } if until <= grant.requested_at => {
+            Whose::Ours { until: Some(until) } if until < grant.requested_at => {
                 Some(format!("{} was not touched", step.object))
             }
             Whose::Ours { .. } => None,
