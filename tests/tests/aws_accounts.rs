@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
-use system_tests::aws::fault_proxy::{FaultProxy, Instant, Which};
+use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::{allow, policy, trusts};
 use system_tests::aws::stage::{Mode, Setting, Stage, broker_policy, registration};
@@ -97,11 +97,14 @@ fn in_another_account_the_broker_acts_by_a_role() {
 
 #[test]
 fn with_a_wrong_external_id_nothing_is_given_and_the_reason_is_told() {
-    let two = Two::set(&SHARED.url(), "customer-0815");
+    let proxy = FaultProxy::before(&SHARED.url());
+    let two = Two::set(&proxy.url(), "customer-0815");
     let agent = two.agent();
     let before = two.other.snapshot();
     let refused = two.stage.elevate(&agent, "15m");
     assert!(refused.status >= 400, "{}", refused.text);
+    // Two reads ask for credentials at the same time; nobody asks again.
+    assert!(proxy.count("sts:AssumeRole") <= 2, "{:?}", proxy.names());
     two.stage.broker.wait_until_nothing_is_live();
     assert!(!two.may());
     assert_eq!(before.changes_until(&two.other.snapshot()), Vec::<String>::new());
@@ -174,4 +177,110 @@ fn an_account_that_hangs_holds_up_no_other() {
     });
     eventually("the end of the grant that hung", || (status(&two.stage, &stuck) == "revoked").then_some(()));
     assert!(!two.may());
+}
+
+/// A grant near by comes and goes from its beginning to its end.
+#[track_caller]
+fn near_goes_on(two: &Two<'_>, near: &Agent) {
+    let grant = two.stage.elevate(near, "15m").expect(201);
+    two.stage.revoke(near, grant.text_at("/id"));
+    eventually("the end of a grant elsewhere", || {
+        (status(&two.stage, grant.text_at("/id")) == "revoked").then_some(())
+    });
+}
+
+#[test]
+fn an_account_that_throttles_holds_up_no_other_and_its_grant_says_why_it_waits() {
+    let proxy = FaultProxy::before(&SHARED.url());
+    let two = Two::set(&proxy.url(), EXTERNAL_ID);
+    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
+    let throttled = |call: &'static str| {
+        let before = proxy.count(call);
+        proxy.order(Which::named(call).with("RoleName", "far"), Fault::Throttled);
+        move |proxy: &FaultProxy| {
+            eventually("a throttled call", || (proxy.count(call) > before).then_some(()));
+        }
+    };
+    let is_throttled = throttled("iam:PutRolePolicy");
+    let id = thread::scope(|scope| {
+        let elevating = scope.spawn(|| two.stage.elevate(&far, "15m"));
+        is_throttled(&proxy);
+        let grant = two.stage.elevate(&near, "15m").expect(201);
+        two.stage.revoke(&near, grant.text_at("/id"));
+        let live = two.stage.broker.live();
+        assert!(live.iter().any(|grant| grant["status"] == "applying"), "{live:?}");
+        assert!(!two.may(), "all of this while the other account throttles");
+        proxy.behave();
+        elevating.join().unwrap().expect(201).text_at("/id").to_owned()
+    });
+    assert!(two.may());
+    let told = two.stage.broker.timeline(&id).to_string();
+    assert!(told.contains("iam:PutRolePolicy · Throttling"), "{told}");
+    assert!(told.contains("Rate exceeded · trying again"), "{told}");
+
+    let is_throttled = throttled("iam:DeleteRolePolicy");
+    let request = two.stage.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
+    drop(http::send(request.bearer_auth(&far.auth_token)));
+    is_throttled(&proxy);
+    near_goes_on(&two, &near);
+    assert!(two.may(), "all of this while the other account throttles");
+    let told = two.stage.broker.timeline(&id).to_string();
+    assert!(told.contains("iam:DeleteRolePolicy · Throttling"), "{told}");
+    assert!(told.contains("trying on"), "{told}");
+    proxy.behave();
+    eventually("the end of the throttled grant", || (status(&two.stage, &id) == "revoked").then_some(()));
+    assert!(!two.may());
+}
+
+#[test]
+fn an_account_that_is_dead_at_any_call_holds_up_no_other() {
+    type Where = fn(&Two<'_>) -> String;
+    let role: Where = |two| two.other.arn("role/cloudanix-jit-broker");
+    let policy: Where = |two| two.ecs.clone();
+    let principal: Where = |_| "far".to_owned();
+    let cases = [
+        ("sts:AssumeRole", "RoleArn", role),
+        ("iam:GetPolicy", "PolicyArn", policy),
+        ("iam:PutRolePolicy", "RoleName", principal),
+    ];
+    thread::scope(|scope| {
+        for (name, parameter, value) in cases {
+            scope.spawn(move || dead_at(name, parameter, value));
+        }
+    });
+}
+
+fn dead_at(name: &'static str, parameter: &'static str, value: fn(&Two<'_>) -> String) {
+    let proxy = FaultProxy::before(&SHARED.url());
+    let two = Two::set(&proxy.url(), EXTERNAL_ID);
+    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
+    let value = value(&two);
+    let (hangs, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (still, count) = (Arc::clone(&hangs), Arc::clone(&held));
+    proxy.at(Instant::Before, Which::named(name).with(parameter, &value), move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        eventually("the end of the outage", || (!still.load(Ordering::SeqCst)).then_some(()));
+    });
+    thread::scope(|scope| {
+        // Again and again: whatever becomes of one, there is always another one.
+        let elevating = scope.spawn(|| {
+            loop {
+                let answer = two.stage.elevate(&far, "15m");
+                if answer.status == 201 {
+                    return answer.text_at("/id").to_owned();
+                }
+            }
+        });
+        eventually("a call that hangs", || (held.load(Ordering::SeqCst) > 0).then_some(()));
+        for _ in 0..3 {
+            near_goes_on(&two, &near);
+        }
+        assert!(!elevating.is_finished() && !two.may(), "{name}: all of this while the other account hangs");
+        hangs.store(false, Ordering::SeqCst);
+        let id = elevating.join().unwrap();
+        assert!(two.may(), "{name}");
+        two.stage.revoke(&far, &id);
+    });
+    two.stage.broker.wait_until_nothing_is_live();
+    assert!(!two.may(), "{name}");
 }

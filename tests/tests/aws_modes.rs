@@ -179,20 +179,32 @@ fn two_grants_of_one_policy_never_cut_each_other_off() {
 
 #[test]
 fn what_does_not_fit_inline_is_attached_and_then_the_broker_ends_it() {
-    let proxy = FaultProxy::before(&SHARED.url());
-    proxy.order(Which::named("iam:PutRolePolicy"), Fault::LimitExceeded);
-    let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
-    let agent = stage.agent(Mode::StaticInline);
-    let before = stage.account.snapshot();
-    let held = stage.deploy_session();
-    let grant = stage.elevate(&agent, "15m").expect(201);
-    assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
-    assert_eq!(stage.account.attached_to_role("deploy"), [stage.ecs.as_str()]);
-    assert!(allowed(&stage, &held));
-    let id = grant.text_at("/id");
-    let told = stage.broker.timeline(id).to_string();
-    assert!(told.contains("LimitExceeded") && told.contains("another way is taken"), "{told}");
-    stage.revoke(&agent, id);
-    assert!(!allowed(&stage, &held));
-    as_before(&stage, &before, &[]);
+    let on_role: fn(&Stage<'_>) -> (Keys, Vec<String>) =
+        |stage| (stage.deploy_session(), stage.account.attached_to_role("deploy"));
+    let on_user: fn(&Stage<'_>) -> (Keys, Vec<String>) =
+        |stage| (stage.account.access_key("deployer"), stage.account.attached_to_user("deployer"));
+    let cases = [
+        (Mode::StaticInline, "iam:PutRolePolicy", on_role),
+        (Mode::UserInline, "iam:PutUserPolicy", on_user),
+    ];
+    for (mode, put, principal) in cases {
+        let proxy = FaultProxy::before(&SHARED.url());
+        proxy.order(Which::named(put), Fault::LimitExceeded);
+        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
+        let agent = stage.agent(mode);
+        let before = stage.account.snapshot();
+        let (held, attached) = principal(&stage);
+        assert!(attached.is_empty() && !allowed(&stage, &held), "{mode:?}");
+        let grant = stage.elevate(&agent, "15m").expect(201);
+        assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
+        assert_eq!(principal(&stage).1, [stage.ecs.as_str()], "{mode:?}");
+        assert!(allowed(&stage, &held), "{mode:?}");
+        let id = grant.text_at("/id");
+        let told = stage.broker.timeline(id).to_string();
+        assert!(told.contains(put) && told.contains("LimitExceeded"), "{told}");
+        assert!(told.contains("another way is taken"), "{told}");
+        stage.revoke(&agent, id);
+        assert!(!allowed(&stage, &held), "{mode:?}");
+        as_before(&stage, &before, &["/keys/"]);
+    }
 }

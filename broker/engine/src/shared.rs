@@ -68,6 +68,10 @@ impl Engine {
             Whose::Foreign => Some(format!("{} was there before · it stays", step.object)),
             // Whoever was to put it there did not come to that.
             Whose::Unknown => Some(format!("{} was not touched", step.object)),
+            // Taken away before this grant was asked for, and whoever puts it there writes that down first.
+            Whose::Ours { until: Some(until) } if until < grant.requested_at => {
+                Some(format!("{} was not touched", step.object))
+            }
             Whose::Ours { .. } => None,
         };
         if let Some(proof) = stays {
@@ -149,6 +153,12 @@ impl Engine {
         match hold.whose {
             Whose::Ours { until: None } => return Ok(Whose::Ours { until: None }),
             Whose::Ours { until: Some(until) } if now < until => return Ok(Whose::Ours { until: None }),
+            // What landed late stays there until somebody looks: those who are to look have not all done so.
+            Whose::Ours { until: Some(_) }
+                if self.store.being_taken_back(&step.object, &grant.id).await.map_err(unavailable)? > 0 =>
+            {
+                return Ok(Whose::Ours { until: None });
+            }
             // Its owner may have taken it away since, and who else is about to need it may not have looked either.
             Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }

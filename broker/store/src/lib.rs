@@ -282,6 +282,8 @@ pub trait Store: Send + Sync {
     /// How many other grants, live or about to be, have a step on this object. Read after every change that was
     /// answered before.
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
+    /// How many other grants with a step on this object are being taken back: a write of theirs may land yet.
+    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
     /// Newest first.
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError>;
     /// Takes work that is due: grants whose time has come, or whose holder is silent for longer than its

@@ -182,6 +182,13 @@ impl Store for Memory {
         Ok(u32::try_from(living.count()).unwrap_or(u32::MAX))
     }
 
+    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let kept = self.kept();
+        let others = kept.objects.needed_by(object).filter(|id| *id != grant);
+        let ending = others.filter(|id| kept.grants.is_being_taken_back(id));
+        Ok(u32::try_from(ending.count()).unwrap_or(u32::MAX))
+    }
+
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
         Ok(self.kept().grants.list(listing))
     }

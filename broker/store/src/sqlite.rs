@@ -254,6 +254,11 @@ impl Store for Sqlite {
         self.read(move |connection| Box::pin(shared::needed_by_others(connection, object, grant))).await
     }
 
+    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let (object, grant) = (object.to_owned(), grant.clone());
+        self.read(move |connection| Box::pin(shared::being_taken_back(connection, object, grant))).await
+    }
+
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
         let listing = listing.clone();
         self.read(move |connection| Box::pin(listing::page(connection, listing))).await

@@ -88,9 +88,10 @@ impl Ledger {
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
-    /// Until when what is seen of any shared object may be a late write of ours.
-    pub fn ours_until(&self) -> Option<i64> {
-        let rows = self.rows("SELECT max(ours_until) FROM shared");
+    /// Until when a late write of ours may be seen of any shared object, or take it away.
+    pub fn lands_until(&self) -> Option<i64> {
+        let rows =
+            self.rows("SELECT max(max(coalesce(ours_until, 0), coalesce(may_go_until, 0))) FROM shared");
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 

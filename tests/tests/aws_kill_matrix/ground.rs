@@ -149,7 +149,7 @@ impl<'a> Ground<'a> {
 
     /// Moves the clock to when nothing of any grant before can land, so that each begins alike.
     pub(crate) fn pass_what_was(&mut self) {
-        if let Some(until) = self.ledger.ours_until() {
+        if let Some(until) = self.ledger.lands_until() {
             self.pass(until);
         }
     }

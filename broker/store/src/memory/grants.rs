@@ -128,6 +128,10 @@ impl Grants {
         matches!(status, Some(GrantStatus::Applying | GrantStatus::Active))
     }
 
+    pub(super) fn is_being_taken_back(&self, id: &GrantId) -> bool {
+        self.row(id).is_some_and(|row| !row.grant.status().is_final()) && !self.lives_or_is_about_to(id)
+    }
+
     pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
         let Some(&n) = self.by_id.get(&before.grant.id) else { return Saved::Conflict };
         let Some(row) = self.rows.get_mut(n) else { return Saved::Conflict };

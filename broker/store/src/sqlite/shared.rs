@@ -99,3 +99,21 @@ pub(super) async fn needed_by_others(
     .await?;
     Ok(row.try_get("others")?)
 }
+
+pub(super) async fn being_taken_back(
+    connection: &mut SqliteConnection,
+    object: String,
+    grant: GrantId,
+) -> Result<u32, StoreError> {
+    let row = sqlx::query(
+        "SELECT count(*) AS others FROM needs JOIN grants ON n = grant_n
+         WHERE object = ?1 AND id <> ?2 AND NOT final AND status NOT IN (?3, ?4)",
+    )
+    .bind(object)
+    .bind(grant.as_str())
+    .bind(GrantStatus::Applying.as_str())
+    .bind(GrantStatus::Active.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(row.try_get("others")?)
+}

@@ -126,6 +126,8 @@ pub(crate) async fn who_lives_or_is_about_to_needs_it(store: &dyn Store) {
     assert_eq!((others(store, 1).await, others(store, 2).await, others(store, 3).await), (1, 1, 2));
 
     let ending = done(store, &first, &asked_back(&first)).await;
+    let being_taken_back = async |number| store.being_taken_back(OBJECT, &grant_id(number)).await.unwrap();
+    assert_eq!((being_taken_back(1).await, being_taken_back(2).await), (0, 1));
     assert_eq!(others(store, 2).await, 0, "what is being taken back needs nothing");
     let gone = ending.grant.clone().gone(at(1003), "detached", None).unwrap();
     done(store, &ending, &gone).await;

@@ -43,6 +43,7 @@ pub enum Meanwhile {
 #[derive(Debug, Clone)]
 pub struct Which {
     name: Option<&'static str>,
+    parameter: Option<(&'static str, String)>,
     skip: usize,
     times: usize,
 }
@@ -50,7 +51,7 @@ pub struct Which {
 impl Which {
     /// Every call.
     pub fn every() -> Self {
-        Self { name: None, skip: 0, times: usize::MAX }
+        Self { name: None, parameter: None, skip: 0, times: usize::MAX }
     }
 
     /// Every call of this name.
@@ -61,6 +62,11 @@ impl Which {
     /// The n-th call, the next being the first.
     pub fn nth(n: usize) -> Self {
         Self { skip: n.saturating_sub(1), times: 1, ..Self::every() }
+    }
+
+    /// But only those that were given this.
+    pub fn with(self, parameter: &'static str, value: &str) -> Self {
+        Self { parameter: Some((parameter, value.to_owned())), ..self }
     }
 
     /// But not the first so many of them.
@@ -76,6 +82,9 @@ impl Which {
     /// Whether this call is one of them; it counts.
     pub(super) fn takes(&mut self, call: &Call) -> bool {
         if self.name.is_some_and(|name| name != call.name) {
+            return false;
+        }
+        if self.parameter.as_ref().is_some_and(|(name, value)| call.parameter(name) != value) {
             return false;
         }
         if self.skip > 0 {

@@ -106,6 +106,12 @@ impl Store for GatedStore {
         done
     }
 
+    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let done = self.gate.working(self.inner.being_taken_back(object, grant)).await;
+        self.gate.pass().await;
+        done
+    }
+
     async fn create_grant(
         &self,
         moved: &Moved,
