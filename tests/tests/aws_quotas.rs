@@ -1,6 +1,5 @@
 //! A quota of the account is full. Is that said, with the quota's own words, and is nothing left?
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::sync::LazyLock;
 use std::thread;
