@@ -75,7 +75,12 @@ impl Engine {
             Whose::Ours { .. } => None,
         };
         if let Some(proof) = stays {
-            self.note(&hold, hold.whose, Then::Release).await?;
+            // Whoever needs it answers from here on for what of ours may have landed.
+            let whose = match hold.whose {
+                Whose::Ours { .. } if others > 0 => Whose::Ours { until: None },
+                Whose::Ours { .. } | Whose::Unknown | Whose::Foreign => hold.whose,
+            };
+            self.note(&hold, whose, Then::Release).await?;
             return Ok(Undone::gone(proof));
         }
         let (undone, may_go_until) = match (self.in_time(&hold), what) {
