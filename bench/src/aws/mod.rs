@@ -10,7 +10,6 @@ mod whole_run;
 use anyhow::Result;
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::stage::{Mode, Setting, Stage};
-use system_tests::scene;
 
 use crate::Effort;
 use crate::figures::Report;
@@ -47,9 +46,4 @@ fn name(mode: Mode) -> &'static str {
         Mode::Role => "dynamic-role",
         Mode::Pod => "pod-identity",
     }
-}
-
-/// An idempotency key of its own.
-fn key() -> String {
-    scene::new_key()
 }

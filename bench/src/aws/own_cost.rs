@@ -5,10 +5,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::stage::Mode;
-use system_tests::scene::Agent;
+use system_tests::scene::{Agent, new_key};
 
 use super::proxy::Proxy;
-use super::{key, name, stage};
+use super::{name, stage};
 use crate::Effort;
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, millis};
@@ -98,7 +98,7 @@ pub(super) fn ask_for_it(connection: &mut Connection, agent: &Agent) -> Result<S
         "POST /v2/agentic/jit HTTP/1.1\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
          Content-Type: application/json\r\n",
         agent.auth_token,
-        key()
+        new_key()
     );
     let body = format!("{{\"agent_id\":\"{}\",\"policies\":[\"ecs-read\"],\"ttl\":\"15m\"}}", agent.id);
     let answer = connection.ask(&head, &body, "201")?;

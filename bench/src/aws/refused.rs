@@ -175,7 +175,7 @@ pub(crate) struct Real {
 
 impl Real {
     pub(crate) fn measure(&self) -> Result<()> {
-        // The region is that of the emulator's tests unless the service has none of its own.
+        // Without an endpoint it is AWS itself, in `us-east-1`, the region of the probe.
         let calls = Calls::to(&std::env::var("AWS_ENDPOINT_URL").unwrap_or_default());
         let (mut allowed, mut refused) = (Samples::default(), Samples::default());
         let folder = tempfile::tempdir()?;
