@@ -13,13 +13,18 @@ use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGua
 use protocol::agents::Outcome;
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
+mod chain;
+mod columns;
+mod faults;
+mod holds;
 mod memory;
+mod registrations;
 mod replay;
-mod shared;
+mod rows;
 mod sqlite;
 
+pub use holds::{Hold, Then, Whose};
 pub use memory::Memory;
-pub use shared::{Hold, Then, Whose};
 pub use sqlite::{OpenError, Place, Sqlite};
 
 /// The store could not do it. The caller's request failed; nothing was half done.
@@ -47,7 +52,7 @@ pub struct Stored {
     pub version: i64,
     /// The last row of its timeline, if whoever read it has looked: a change writes behind it without a look of
     /// its own.
-    pub(crate) last_row: Option<sqlite::LastRow>,
+    pub(crate) last_row: Option<chain::LastRow>,
 }
 
 /// What became of a request to create a grant.

@@ -12,6 +12,8 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use sqlx::SqlitePool;
 
+use crate::registrations::Registrations;
+use crate::rows::Seen;
 use crate::{
     Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
     Stored, StoredKey, StoredToken, Then, Whose,
@@ -24,7 +26,6 @@ mod change;
 mod creating;
 mod credentials;
 mod due;
-mod faults;
 mod forgetting;
 mod grants;
 mod listing;
@@ -41,9 +42,7 @@ mod writer;
 mod tests;
 
 pub use open::{OpenError, Place};
-pub(crate) use timeline::LastRow;
 
-use agents::Registrations;
 use credentials::Credentials;
 use same_file::SameFile;
 use writer::Writer;
@@ -192,7 +191,7 @@ impl Store for Sqlite {
     }
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let (seen, moved) = (saving::Seen::of(before, guard), moved.clone());
+        let (seen, moved) = (Seen::of(before, guard), moved.clone());
         self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
     }
 

@@ -1,75 +1,13 @@
-//! Who is registered, and how is a registration not parsed again for every request?
+//! Who is registered?
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use domain::{Agent, AgentStatus, registration};
+use domain::AgentStatus;
 use protocol::agents::Outcome;
 use protocol::{AgentId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::auth_tokens;
-use super::faults::corrupt;
+use crate::registrations::AgentRow;
 use crate::{Applied, ApplyMode, StoreError, StoredToken};
-
-/// An agent as it is stored, its registration still in TOML.
-#[derive(Debug)]
-pub(super) struct AgentRow {
-    id: AgentId,
-    source: String,
-    status: AgentStatus,
-    revision: i64,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl AgentRow {
-    /// From a row with the columns of `agents`, `id` under the name that is given.
-    pub(super) fn read(row: &SqliteRow, id: &str) -> Result<Self, StoreError> {
-        let status: &str = row.try_get("status")?;
-        Ok(Self {
-            id: row.try_get::<&str, _>(id)?.parse().map_err(|error| corrupt("an agent", error))?,
-            source: row.try_get("source")?,
-            status: AgentStatus::from_stored(status)
-                .ok_or_else(|| corrupt("an agent's status", format!("`{status}` is unknown")))?,
-            revision: row.try_get("revision")?,
-            created_at: Timestamp::from_millis(row.try_get("created_at")?),
-            updated_at: Timestamp::from_millis(row.try_get("updated_at")?),
-        })
-    }
-}
-
-/// The agents that were read, each in its latest revision.
-#[derive(Debug, Default)]
-pub(super) struct Registrations {
-    latest: Mutex<HashMap<AgentId, (i64, Arc<Agent>)>>,
-}
-
-impl Registrations {
-    /// The agent of a row: the one from before if the row has not changed since.
-    pub(super) fn parsed(&self, row: AgentRow) -> Result<Arc<Agent>, StoreError> {
-        if let Some((revision, agent)) =
-            self.latest.lock().unwrap_or_else(PoisonError::into_inner).get(&row.id)
-            && *revision == row.revision
-        {
-            return Ok(Arc::clone(agent));
-        }
-        let registration = registration::parse(&row.source)
-            .map_err(|error| corrupt(&format!("the registration of `{}`", row.id), error))?;
-        let agent = Arc::new(Agent {
-            id: row.id.clone(),
-            registration,
-            source: row.source,
-            status: row.status,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        });
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.insert(row.id, (row.revision, Arc::clone(&agent)));
-        Ok(agent)
-    }
-}
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,

@@ -1,25 +1,10 @@
 //! Which auth tokens does an agent have?
 
 use protocol::{AgentId, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::agents::AgentRow;
-use super::faults::corrupt;
-use crate::{StoreError, StoredToken};
-
-fn read(row: &SqliteRow) -> Result<StoredToken, StoreError> {
-    Ok(StoredToken {
-        id: row.try_get("token_id")?,
-        agent_id: row
-            .try_get::<&str, _>("agent_id")?
-            .parse()
-            .map_err(|error| corrupt("an auth token's agent", error))?,
-        hash: row.try_get("hash")?,
-        created_at: Timestamp::from_millis(row.try_get("token_created_at")?),
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp::from_millis),
-    })
-}
+use crate::registrations::AgentRow;
+use crate::{StoreError, StoredToken, rows};
 
 pub(super) async fn with_agent(
     connection: &mut SqliteConnection,
@@ -33,7 +18,7 @@ pub(super) async fn with_agent(
     .bind(token_id)
     .fetch_optional(connection)
     .await?;
-    row.map(|row| Ok((read(&row)?, AgentRow::read(&row, "agent_id")?))).transpose()
+    row.map(|row| Ok((rows::token(&row)?, AgentRow::read(&row, "agent_id")?))).transpose()
 }
 
 pub(super) async fn accepted(
@@ -41,7 +26,7 @@ pub(super) async fn accepted(
     agent: AgentId,
     now: Timestamp,
 ) -> Result<Vec<StoredToken>, StoreError> {
-    let rows = sqlx::query(
+    let found = sqlx::query(
         "SELECT id AS token_id, agent_id, hash, created_at AS token_created_at, expires_at
          FROM auth_tokens WHERE agent_id = ?1 AND (expires_at IS NULL OR expires_at > ?2)
          ORDER BY created_at, rowid",
@@ -50,7 +35,7 @@ pub(super) async fn accepted(
     .bind(now.as_millis())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(read).collect()
+    found.iter().map(rows::token).collect()
 }
 
 pub(super) async fn insert(connection: &mut SqliteConnection, token: &StoredToken) -> Result<(), StoreError> {

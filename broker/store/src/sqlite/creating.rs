@@ -1,14 +1,15 @@
 //! May this request have a new grant, and what is written for it before anything is done?
 
 use domain::grant::Moved;
-use domain::{AgentStatus, Grant, Lease, ReplayGuard, State};
+use domain::{AgentStatus, Grant, Lease, ReplayGuard};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::change::{Change, IF_THE_LAST_DID};
-use super::timeline::{self, LastRow};
-use super::{faults::corrupt, grants, saving, shared};
-use crate::replay::bound_to;
+use super::{grants, shared, timeline};
+use crate::chain::LastRow;
+use crate::faults::corrupt;
+use crate::rows::{self, Use};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
 // A request is looked at and its grant is written in one text: whether it may have one is decided twice, by the
@@ -21,12 +22,12 @@ pub(super) async fn create(
     replay: Option<ReplayGuard>,
 ) -> Result<Created, StoreError> {
     let grant = &moved.grant;
-    let used = replay.map(|guard| Use { bound_to: bound_to(&guard, grant), guard });
+    let used = replay.map(|guard| Use::of(guard, grant));
     let mut text = change.text();
     push_known(&mut text, grant, used.as_ref());
     let last_row = push_grant(&mut text, &moved, lease, used.as_ref())?;
-    let rows = change.run_last(text).await?;
-    let known = rows.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
+    let found = change.run_last(text).await?;
+    let known = found.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
         return Ok(Created::AgentDisabled);
     }
@@ -34,7 +35,7 @@ pub(super) async fn create(
         return Ok(Created::Cancelled);
     }
     if known.try_get::<Option<&str>, _>("body")?.is_some() {
-        let existing = grants::read_with_last_row(known)?;
+        let existing = rows::grant_with_last_row(known)?;
         let same = existing.grant.request_hash == grant.request_hash;
         return Ok(if same { Created::Joined(existing) } else { Created::KeyConflict });
     }
@@ -73,12 +74,6 @@ pub(super) async fn give_key_back(
     Ok(KeyGivenBack::Noted)
 }
 
-/// The use of a token, and for what.
-pub(super) struct Use {
-    guard: ReplayGuard,
-    bound_to: String,
-}
-
 /// All that decides about a request, in one look.
 pub(super) fn push_known(text: &mut QueryBuilder<Sqlite>, grant: &Grant, used: Option<&Use>) {
     let (agent, key) = (grant.agent_id.to_string(), grant.key.as_ref().map(ToString::to_string));
@@ -104,7 +99,6 @@ fn push_grant(
     used: Option<&Use>,
 ) -> Result<Option<LastRow>, StoreError> {
     let grant = &moved.grant;
-    let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
     text.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
                              silent_at, version, body) SELECT ",
@@ -116,11 +110,11 @@ fn push_grant(
         .push_bind(grant.status().as_str())
         .push_bind(grant.requested_at.as_millis())
         .push_bind(grant.due_at().map(Timestamp::as_millis))
-        .push_bind(lease.as_ref().map(grants::beat_every))
+        .push_bind(lease.as_ref().map(rows::beat_every))
         .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
-        .push_bind(silent_at(grant, lease))
+        .push_bind(rows::silent_at(grant, lease))
         .push_bind(1_i64)
-        .push_bind(body);
+        .push_bind(rows::body(grant)?);
     text.push(" WHERE true");
     if let Some(key) = &grant.key {
         let (agent, key) = (grant.agent_id.to_string(), key.to_string());
@@ -150,18 +144,12 @@ fn push_grant(
     Ok(last_row)
 }
 
-/// Only an active grant needs its holder.
-fn silent_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
-    let active = matches!(grant.state, State::Active { .. });
-    lease.filter(|_| active).map(|lease| lease.silent_at().as_millis())
-}
-
 /// One for each step, if something more is so; those that are there already stay as they are.
 pub(super) fn push_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant, and: &str) {
     if grant.steps.is_empty() {
         return;
     }
-    let closed_at = saving::intents_closed_at(&grant.state).map(Timestamp::as_millis);
+    let closed_at = rows::intents_closed_at(&grant.state).map(Timestamp::as_millis);
     text.push("INSERT OR IGNORE INTO intents (grant_n, step, action, object, opened_at, closed_at) SELECT n, new.* FROM grants, (");
     text.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
         row.push_bind(number)

@@ -3,8 +3,7 @@
 use domain::Lease;
 use sqlx::SqliteConnection;
 
-use super::grants;
-use crate::{Due, StoreError, Stored};
+use crate::{Due, StoreError, Stored, rows};
 
 /// The arithmetic of [`Lease::lost_at`] in two conditions, `silent_at` having come and this broker having
 /// listened for as long as the lease allows. Leases differ in little but their beginning: `rhythms` jumps
@@ -33,7 +32,7 @@ pub(super) const CLAIM: &str = "
     RETURNING body, version, beat_every, last_beat";
 
 pub(super) async fn claim(connection: &mut SqliteConnection, due: Due) -> Result<Vec<Stored>, StoreError> {
-    let rows = sqlx::query(CLAIM)
+    let found = sqlx::query(CLAIM)
         .bind(due.now.as_millis())
         .bind(due.limit)
         .bind(Lease::MISSED)
@@ -41,13 +40,5 @@ pub(super) async fn claim(connection: &mut SqliteConnection, due: Due) -> Result
         .bind(due.claimed_until.as_millis())
         .fetch_all(connection)
         .await?;
-    // One damaged row must not keep every other grant from ending.
-    let readable = rows.iter().filter_map(|row| match grants::read(row) {
-        Ok(stored) => Some(stored),
-        Err(error) => {
-            tracing::error!(%error, "a grant that is due cannot be read");
-            None
-        }
-    });
-    Ok(readable.collect())
+    Ok(rows::readable(found.iter().map(rows::grant)))
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::GrantStatus;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{faults::corrupt, grants};
-use crate::{Listing, StoreError, Stored};
+use crate::{Listing, StoreError, Stored, rows};
 
 /// One of twelve texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
@@ -28,23 +27,14 @@ pub(super) async fn page(
     connection: &mut SqliteConnection,
     listing: Listing,
 ) -> Result<Vec<Stored>, StoreError> {
-    let rows = query(&listing).build().fetch_all(connection).await?;
-    rows.iter().map(grants::read).collect()
+    let found = query(&listing).build().fetch_all(connection).await?;
+    found.iter().map(rows::grant).collect()
 }
 
 pub(super) async fn count(
     connection: &mut SqliteConnection,
 ) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
-    let rows =
+    let counted =
         sqlx::query("SELECT status, grants FROM grant_counts WHERE grants > 0").fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| {
-            let found: &str = row.try_get("status")?;
-            let status = GrantStatus::ALL.iter().copied().find(|status| status.as_str() == found);
-            let status =
-                status.ok_or_else(|| corrupt("a grant's status", format!("`{found}` is unknown")))?;
-            let grants: i64 = row.try_get("grants")?;
-            Ok((status, grants.unsigned_abs()))
-        })
-        .collect()
+    rows::counts(&counted)
 }

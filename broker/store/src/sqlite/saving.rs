@@ -3,37 +3,13 @@
 use domain::grant::Moved;
 use domain::{Grant, Lease, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::change::{Change, IF_THE_LAST_DID};
-use super::timeline::{self, LastRow};
-use super::{creating, faults::corrupt, grants, shared};
-use crate::{Beat, Guard, Saved, StoreError, Stored};
-
-/// What must still be so for the change to be made.
-#[derive(Debug)]
-pub(super) struct Seen {
-    id: GrantId,
-    version: i64,
-    last_beat: Option<Timestamp>,
-    last_row: Option<LastRow>,
-}
-
-impl Seen {
-    pub(super) fn of(before: &Stored, guard: Guard) -> Self {
-        let last_beat = match guard {
-            Guard::Version => None,
-            Guard::VersionAndSilence => before.lease.map(|lease| lease.last_beat),
-        };
-        Self {
-            id: before.grant.id.clone(),
-            version: before.version,
-            last_beat,
-            last_row: before.last_row.clone(),
-        }
-    }
-}
+use super::{creating, grants, shared, timeline};
+use crate::chain::LastRow;
+use crate::rows::{self, Seen};
+use crate::{Beat, Saved, StoreError};
 
 pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Result<Saved, StoreError> {
     let Moved { grant, events } = moved;
@@ -47,7 +23,7 @@ pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Re
         let last_row = timeline::push(&mut text, &grant.id, IF_THE_LAST_DID, Some(last.clone()), &events)?;
         push_closing_of_intents(&mut text, &grant);
         if let Some(row) = change.run_last(text).await?.first() {
-            return Ok(Saved::Done(stored(row, grant, last_row)?));
+            return Ok(Saved::Done(rows::saved(row, grant, last_row)?));
         }
     }
     let mut text = change.text();
@@ -62,7 +38,7 @@ pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Re
         shared::push_needs(&mut text, &grant, "");
     }
     push_closing_of_intents(&mut text, &grant);
-    let stored = stored(row, grant, last_row)?;
+    let stored = rows::saved(row, grant, last_row)?;
     change.run_last(text).await?;
     Ok(Saved::Done(stored))
 }
@@ -73,11 +49,10 @@ const RETURNING: &str = " RETURNING version, beat_every, last_beat,
             (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash; ";
 
 fn push_update(text: &mut QueryBuilder<Sqlite>, seen: &Seen, grant: &Grant) -> Result<(), StoreError> {
-    let body = serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))?;
     text.push("UPDATE grants SET version = version + 1, claimed_until = NULL, status = ");
     text.push_bind(grant.status().as_str());
     text.push(", due_at = ").push_bind(grant.due_at().map(Timestamp::as_millis));
-    text.push(", body = ").push_bind(body);
+    text.push(", body = ").push_bind(rows::body(grant)?);
     // The lease's columns are not the caller's to write: a beat may have come since it read them.
     match grant.status() == GrantStatus::Active {
         true => text.push(", silent_at = last_beat + beat_every * ").push_bind(Lease::MISSED),
@@ -92,30 +67,10 @@ fn push_update(text: &mut QueryBuilder<Sqlite>, seen: &Seen, grant: &Grant) -> R
 }
 
 fn push_closing_of_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant) {
-    if let Some(at) = intents_closed_at(&grant.state) {
+    if let Some(at) = rows::intents_closed_at(&grant.state) {
         text.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
         text.push(" WHERE closed_at IS NULL AND grant_n = (SELECT n FROM grants WHERE id = ");
         text.push_bind(grant.id.to_string()).push(")").push(IF_THE_LAST_DID).push("; ");
-    }
-}
-
-fn stored(row: &SqliteRow, grant: Grant, last_row: Option<LastRow>) -> Result<Stored, StoreError> {
-    Ok(Stored { lease: grants::lease(row)?, version: row.try_get("version")?, grant, last_row })
-}
-
-/// The change that is told of here is done, or undone.
-pub(super) fn intents_closed_at(state: &State) -> Option<Timestamp> {
-    match state {
-        State::Active { granted_at } => Some(*granted_at),
-        State::Failed { ended_at, .. } => Some(*ended_at),
-        State::Denied { .. }
-        | State::Applying { .. }
-        | State::Undoing { .. }
-        | State::Revoking(_)
-        | State::Settling(_)
-        | State::Stuck(_)
-        | State::Expired(_)
-        | State::Revoked { .. } => None,
     }
 }
 
@@ -140,7 +95,7 @@ pub(super) async fn beat(
     .fetch_all(&mut *connection)
     .await?;
     if let Some(row) = heard.first() {
-        return Ok(Beat::Heard(grants::read(row)?));
+        return Ok(Beat::Heard(rows::grant(row)?));
     }
     let ended = grants::find(connection, id)
         .await?

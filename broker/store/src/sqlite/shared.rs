@@ -4,8 +4,7 @@ use domain::Grant;
 use protocol::{GrantId, GrantStatus, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::faults::corrupt;
-use crate::{Hold, StoreError, Then, Whose};
+use crate::{Hold, StoreError, Then, Whose, rows};
 
 /// Adds the statement that writes down which shared objects a grant needs, if something more is so; nothing if there
 /// are none.
@@ -40,20 +39,8 @@ pub(super) async fn hold(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let whose = match row.try_get("whose")? {
-        None => Whose::Unknown,
-        Some(FOREIGN) => Whose::Foreign,
-        Some(OURS) => {
-            Whose::Ours { until: row.try_get::<Option<i64>, _>("ours_until")?.map(Timestamp::from_millis) }
-        }
-        Some(found) => return Err(corrupt("whose a shared object is", format!("`{found}` is unknown"))),
-    };
-    let may_go_until = row.try_get::<Option<i64>, _>("may_go_until")?.map(Timestamp::from_millis);
-    Ok(Some(Hold { fence: row.try_get("fence")?, object, whose, may_go_until, until }))
+    Ok(Some(rows::hold(&row, object, until)?))
 }
-
-const OURS: &str = "ours";
-const FOREIGN: &str = "foreign";
 
 pub(super) async fn note(
     connection: &mut SqliteConnection,
@@ -62,11 +49,7 @@ pub(super) async fn note(
     may_go_until: Option<Timestamp>,
     then: Then,
 ) -> Result<bool, StoreError> {
-    let (whose, ours_until) = match whose {
-        Whose::Unknown => (None, None),
-        Whose::Foreign => (Some(FOREIGN), None),
-        Whose::Ours { until } => (Some(OURS), until.map(Timestamp::as_millis)),
-    };
+    let (whose, ours_until) = rows::whose_columns(whose);
     let changed = sqlx::query(
         "UPDATE shared SET whose = ?3, ours_until = ?4, may_go_until = ?5, held_until = CASE WHEN ?6 THEN held_until END
          WHERE object = ?1 AND fence = ?2",

@@ -1,23 +1,15 @@
 //! Which keys sign, and which are only known still?
 
-use protocol::{Secret, Timestamp};
-use sqlx::{Row, SqliteConnection};
+use protocol::Timestamp;
+use sqlx::SqliteConnection;
 
-use crate::{StoreError, StoredKey};
+use crate::{StoreError, StoredKey, rows};
 
 pub(super) async fn all(connection: &mut SqliteConnection) -> Result<Vec<StoredKey>, StoreError> {
-    let rows = sqlx::query("SELECT kid, private_pem, created_at FROM signing_keys ORDER BY created_at, n")
+    let found = sqlx::query("SELECT kid, private_pem, created_at FROM signing_keys ORDER BY created_at, n")
         .fetch_all(connection)
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(StoredKey {
-                kid: row.try_get("kid")?,
-                private_pem: Secret::new(row.try_get::<String, _>("private_pem")?),
-                created_at: Timestamp::from_millis(row.try_get("created_at")?),
-            })
-        })
-        .collect()
+    found.iter().map(rows::signing_key).collect()
 }
 
 pub(super) async fn add(

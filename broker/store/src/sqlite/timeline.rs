@@ -1,32 +1,17 @@
 //! How does a timeline grow, and how is it read back?
 
 use domain::NewEvent;
-use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use protocol::{GrantId, TimelineEvent};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::change::Change;
-use super::faults::corrupt;
 use crate::StoreError;
+use crate::chain::{self, Chained, LastRow};
+use crate::columns::Columns;
+use crate::faults::corrupt;
 
 /// SQLite takes 32766 values in one statement, and a row has eight.
 const ROWS: usize = 1000;
-
-/// What the chain goes on from: the last row that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LastRow {
-    pub(super) seq: u32,
-    pub(super) hash: String,
-}
-
-impl LastRow {
-    /// From a row with `seq` and `hash`. None for a grant without rows.
-    pub(super) fn read(row: &SqliteRow) -> Result<Option<Self>, StoreError> {
-        let seq: Option<u32> = row.try_get("seq")?;
-        let hash: Option<String> = row.try_get("hash")?;
-        Ok(seq.zip(hash).map(|(seq, hash)| Self { seq, hash }))
-    }
-}
 
 /// Adds the statement that writes rows behind the last one; nothing if there are none. They are written if the
 /// grant is there `and` something more is so. Gives the row that is the last one then.
@@ -37,18 +22,12 @@ pub(super) fn push(
     last: Option<LastRow>,
     events: &[NewEvent],
 ) -> Result<Option<LastRow>, StoreError> {
-    let before = last.as_ref().map(|last| (last.seq, last.hash.as_str()));
-    let rows = audit::chain(grant, before, events);
-    let now_last = rows.last().map(|row| LastRow { seq: row.seq, hash: row.hash.clone() });
+    let rows = chain::chain(grant, last.as_ref(), events)?;
+    let now_last = chain::last_of(&rows, last);
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
-        let piece = rows.by_ref().take(ROWS).map(|row| {
-            let data = serde_json::to_string(&row.data);
-            Ok((data.map_err(|error| corrupt("an event to be stored", error))?, row))
-        });
-        let piece = piece.collect::<Result<Vec<_>, StoreError>>()?;
         query.push("INSERT INTO events SELECT n, new.* FROM grants, (");
-        query.push_values(piece, |mut values, (data, row)| {
+        query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, data }| {
             values
                 .push_bind(row.seq)
                 .push_bind(row.at.as_millis())
@@ -62,7 +41,7 @@ pub(super) fn push(
         query.push(") AS new WHERE id = ").push_bind(grant.to_string());
         query.push(and).push("; ");
     }
-    Ok(now_last.or(last))
+    Ok(now_last)
 }
 
 pub(super) async fn add(
@@ -94,29 +73,5 @@ pub(super) async fn read(
     .bind(grant.as_str())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| event(row, &grant)).collect()
-}
-
-fn event(row: &SqliteRow, grant: &GrantId) -> Result<TimelineEvent, StoreError> {
-    let (kind, source): (&str, &str) = (row.try_get("kind")?, row.try_get("source")?);
-    let unknown = |what: &str, found: &str| corrupt(what, format!("`{found}` is unknown"));
-    Ok(TimelineEvent {
-        grant_id: grant.clone(),
-        seq: row.try_get("seq")?,
-        at: Timestamp::from_millis(row.try_get("at")?),
-        kind: EventKind::ALL
-            .iter()
-            .copied()
-            .find(|one| one.as_str() == kind)
-            .ok_or_else(|| unknown("an event's kind", kind))?,
-        source: [Source::Broker, Source::Client, Source::Operator]
-            .into_iter()
-            .find(|one| one.as_str() == source)
-            .ok_or_else(|| unknown("an event's source", source))?,
-        text: row.try_get("text")?,
-        data: serde_json::from_str(row.try_get("data")?)
-            .map_err(|error| corrupt("an event's data", error))?,
-        prev_hash: row.try_get("prev_hash")?,
-        hash: row.try_get("hash")?,
-    })
+    rows.iter().map(|row| chain::event(row, &grant, row.text("text")?.to_owned())).collect()
 }

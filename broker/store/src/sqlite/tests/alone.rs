@@ -15,7 +15,7 @@ async fn what_fails_or_panics_is_undone_and_the_next_change_is_made() {
     let failing = store.write::<(), _>(|connection| {
         Box::pin(async move {
             sqlx::query("UPDATE pulse SET beats = 1000").execute(connection).await?;
-            Err(faults::corrupt("a row", "unreadable"))
+            Err(crate::faults::corrupt("a row", "unreadable"))
         })
     });
     assert!(matches!(failing.await, Err(StoreError::Corrupt { .. })));

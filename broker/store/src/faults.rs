@@ -18,7 +18,8 @@ impl From<sqlx::Error> for StoreError {
 /// a damaged file.
 fn is_our_mistake(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = error {
-        let damaged = matches!(refusal.code().as_deref(), Some("11" | "26"));
+        // SQLite's numbers, and PostgreSQL's codes.
+        let damaged = matches!(refusal.code().as_deref(), Some("11" | "26" | "XX001" | "XX002"));
         return damaged || !matches!(refusal.kind(), ErrorKind::Other);
     }
     matches!(
@@ -32,6 +33,6 @@ fn is_our_mistake(error: &sqlx::Error) -> bool {
 }
 
 /// Turns what cannot be parsed into the error that says which thing it was.
-pub(super) fn corrupt(thing: &str, problem: impl std::fmt::Display) -> StoreError {
+pub(crate) fn corrupt(thing: &str, problem: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { what: format!("{thing}: {problem}") }
 }

@@ -1,0 +1,77 @@
+//! How does a timeline go on from its last row, whichever database it is in?
+
+use domain::NewEvent;
+use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
+
+use crate::StoreError;
+use crate::columns::Columns;
+use crate::faults::corrupt;
+
+/// What the chain goes on from: the last row that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LastRow {
+    pub(crate) seq: u32,
+    pub(crate) hash: String,
+}
+
+impl LastRow {
+    /// From a row with `seq` and `hash`. None for a grant without rows.
+    pub(crate) fn read(row: &impl Columns) -> Result<Option<Self>, StoreError> {
+        let seq = row.maybe_number("seq")?.map(place).transpose()?;
+        let hash = row.maybe_text("hash")?.map(str::to_owned);
+        Ok(seq.zip(hash).map(|(seq, hash)| Self { seq, hash }))
+    }
+}
+
+/// A row to be written, with its data as they are stored.
+pub(crate) struct Chained {
+    pub(crate) row: TimelineEvent,
+    pub(crate) data: String,
+}
+
+/// The rows that tell of these events, behind the last one.
+pub(crate) fn chain(
+    grant: &GrantId,
+    last: Option<&LastRow>,
+    events: &[NewEvent],
+) -> Result<Vec<Chained>, StoreError> {
+    let before = last.map(|last| (last.seq, last.hash.as_str()));
+    let rows = audit::chain(grant, before, events).into_iter().map(|row| {
+        let data = serde_json::to_string(&row.data);
+        Ok(Chained { data: data.map_err(|error| corrupt("an event to be stored", error))?, row })
+    });
+    rows.collect()
+}
+
+/// The row that is the last one once these are written.
+pub(crate) fn last_of(rows: &[Chained], before: Option<LastRow>) -> Option<LastRow> {
+    rows.last().map(|last| LastRow { seq: last.row.seq, hash: last.row.hash.clone() }).or(before)
+}
+
+/// From a row with the columns of `events`; the text is the caller's to read.
+pub(crate) fn event(row: &impl Columns, grant: &GrantId, text: String) -> Result<TimelineEvent, StoreError> {
+    let (kind, source) = (row.text("kind")?, row.text("source")?);
+    let unknown = |what: &str, found: &str| corrupt(what, format!("`{found}` is unknown"));
+    Ok(TimelineEvent {
+        grant_id: grant.clone(),
+        seq: place(row.number("seq")?)?,
+        at: Timestamp::from_millis(row.number("at")?),
+        kind: EventKind::ALL
+            .iter()
+            .copied()
+            .find(|one| one.as_str() == kind)
+            .ok_or_else(|| unknown("an event's kind", kind))?,
+        source: [Source::Broker, Source::Client, Source::Operator]
+            .into_iter()
+            .find(|one| one.as_str() == source)
+            .ok_or_else(|| unknown("an event's source", source))?,
+        text,
+        data: serde_json::from_str(row.text("data")?).map_err(|error| corrupt("an event's data", error))?,
+        prev_hash: row.text("prev_hash")?.to_owned(),
+        hash: row.text("hash")?.to_owned(),
+    })
+}
+
+fn place(seq: i64) -> Result<u32, StoreError> {
+    u32::try_from(seq).map_err(|_| corrupt("an event's place in its timeline", seq))
+}
