@@ -19,6 +19,19 @@ use crate::http::{self, Answer};
 use crate::programs;
 use crate::waiting::eventually;
 
+/// What several brokers have in common.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The database on a server.
+    pub database: String,
+    /// The password for it.
+    pub password: String,
+    /// How the world reaches them all.
+    pub url: String,
+    /// Lines for `[postgres]`.
+    pub more: String,
+}
+
 /// A token, and the hash under which the configuration knows it.
 struct OperatorToken {
     token: String,
@@ -33,6 +46,7 @@ pub struct Broker {
     folder: tempfile::TempDir,
     launcher: Vec<String>,
     url: String,
+    shared: Option<Shared>,
     process: Option<Child>,
     operator: OperatorToken,
     introspection: OperatorToken,
@@ -57,30 +71,51 @@ impl Broker {
     /// Started through another program, whose name and arguments stand before the broker's (`{data}` in them is
     /// the folder of the database), with these lines under `[limits]`.
     pub fn launched_by(launcher: &[&str], limits: &str) -> Self {
+        let mut broker = Self::not_yet_started(launcher, None);
+        broker.start_first(limits);
+        broker
+    }
+
+    /// One of several on this database.
+    pub fn sharing(shared: &Shared, limits: &str) -> Self {
+        let mut broker = Self::not_yet_started(&[], Some(shared.clone()));
+        broker.start_first(limits);
+        broker
+    }
+
+    fn not_yet_started(launcher: &[&str], shared: Option<Shared>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("a folder for the database");
         let launcher = launcher
             .iter()
             .map(|part| part.replace("{data}", &folder.path().join("data").display().to_string()))
             .collect();
-        let mut broker = Self {
+        if let Some(shared) = &shared {
+            fs::write(folder.path().join("password"), &shared.password).expect("a file for the password");
+        }
+        Self {
             folder,
             launcher,
             url: String::new(),
+            shared,
             process: None,
             operator: operator_token(),
             introspection: operator_token(),
-        };
+        }
+    }
+
+    #[track_caller]
+    fn start_first(&mut self, limits: &str) {
         // Somebody else may take the port before the broker does.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
-            broker.url = format!("http://127.0.0.1:{port}");
-            fs::write(broker.config(), broker.configuration(port, limits)).unwrap();
-            if broker.try_to_start() {
-                return broker;
+            self.url = format!("http://127.0.0.1:{port}");
+            fs::write(self.config(), self.configuration(port, limits)).unwrap();
+            if self.try_to_start() {
+                return;
             }
         }
-        panic!("the broker does not start: {}", broker.log());
+        panic!("the broker does not start: {}", self.log());
     }
 
     /// Where it is.
@@ -231,14 +266,20 @@ impl Broker {
     }
 
     fn configuration(&self, port: u16, limits: &str) -> String {
+        let (url, database, postgres) = match &self.shared {
+            None => (&self.url, format!("sqlite:{}", self.database().display()), String::new()),
+            Some(shared) => {
+                let file = self.folder.path().join("password");
+                let more = &shared.more;
+                let postgres = format!("[postgres]\npassword_file = \"{}\"\n{more}\n", file.display());
+                (&shared.url, shared.database.clone(), postgres)
+            }
+        };
         format!(
-            "listen = \"127.0.0.1:{port}\"\nurl = \"{}\"\ndatabase = \"sqlite:{}\"\n\
+            "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"{database}\"\n\
              operator_token_hashes = [\"{}\"]\nintrospection_token_hashes = [\"{}\"]\n\
-             [limits]\n{limits}\n",
-            self.url,
-            self.database().display(),
-            self.operator.hash,
-            self.introspection.hash,
+             {postgres}[limits]\n{limits}\n",
+            self.operator.hash, self.introspection.hash,
         )
     }
 

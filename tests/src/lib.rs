@@ -8,6 +8,7 @@ pub mod leak_scan;
 pub mod lossy_proxy;
 pub mod oidc_provider;
 pub mod programs;
+pub mod replicas;
 pub mod runner;
 pub mod scene;
 pub mod waiting;

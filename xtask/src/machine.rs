@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use postgres_for_tests::Programs;
 
 use crate::process::{on_path, program, root, run, text};
 
@@ -78,13 +79,25 @@ pub(crate) fn rust_target(triple: &str) -> Result<()> {
 
 /// Installs a package when the program from it is missing and we may. The program may also be a path.
 pub(crate) fn debian_package(wanted: &str, package: &str) -> Result<()> {
-    let there = || on_path(wanted).is_some() || std::path::Path::new(wanted).is_file();
+    package_unless(
+        || on_path(wanted).is_some() || std::path::Path::new(wanted).is_file(),
+        &format!("`{wanted}`"),
+        package,
+    )
+}
+
+/// The programs of a PostgreSQL server; each test that needs one makes and runs its own.
+pub(crate) fn postgres() -> Result<()> {
+    package_unless(|| Programs::find().is_ok(), "PostgreSQL 14 or newer", "postgresql")
+}
+
+fn package_unless(there: impl Fn() -> bool, wanted: &str, package: &str) -> Result<()> {
     if there() {
         return Ok(());
     }
     let root_user = text(program("id").arg("-u")).is_ok_and(|uid| uid == "0");
     if !root_user || on_path("apt-get").is_none() {
-        bail!("`{wanted}` is missing: install the package `{package}`");
+        bail!("{wanted} is missing: install the package `{package}`");
     }
     println!("  installing {package}");
     if !quiet_apt(&["install", package]) {
@@ -92,7 +105,7 @@ pub(crate) fn debian_package(wanted: &str, package: &str) -> Result<()> {
         quiet_apt(&["install", package]);
     }
     if !there() {
-        bail!("`{wanted}` is missing, and `apt-get install {package}` did not bring it");
+        bail!("{wanted} is missing, and `apt-get install {package}` did not bring it");
     }
     Ok(())
 }

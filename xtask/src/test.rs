@@ -20,6 +20,7 @@ pub(crate) fn run_command() -> Result<()> {
         python::ready(Environment::Wrappers)
     })?;
     steps.step("the Jenkins library, on Jenkins' own engine", machine::jenkins_library)?;
+    steps.step("PostgreSQL", machine::postgres)?;
     if cfg!(target_os = "linux") {
         steps.step("rsync, for a runner of GitLab's pipelines", || {
             machine::debian_package("rsync", "rsync")

@@ -23,6 +23,7 @@ mod counters;
 mod credentials;
 mod elevate;
 mod give;
+mod hearing;
 mod heartbeat;
 mod introspect;
 mod keys;
@@ -110,14 +111,14 @@ pub struct Engine {
     pace: pace::Pace,
     counters: Counters,
     first_seen: reconcile::FirstSeen,
-    ready_since: Timestamp,
+    hearing: hearing::Hearing,
 }
 
 impl Engine {
     /// Makes sure that there is a signing key, and is ready from now on.
     pub async fn start(parts: Parts) -> Result<Self, Refusal> {
         let engine = Self {
-            ready_since: parts.clock.now(),
+            hearing: hearing::Hearing::since(parts.clock.now()),
             pace: pace::Pace::new(parts.settings.elevations_per_minute),
             store: parts.store,
             verifier: parts.verifier,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{EndCause, State};
-use store::{Due, Guard, Stored};
+use store::{Due, Guard, StoreError, Stored};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::{Engine, Refusal};
 
@@ -13,6 +14,8 @@ use crate::{Engine, Refusal};
 const BATCH: u32 = 64;
 /// How many may be under way at once. Each account's own gate keeps those of a dead one short.
 const AT_ONCE: usize = 1024;
+/// Nobody was heard while the database took this long to answer, or this broker to wake up.
+const LONG: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Takes a batch of what is due and finishes it. Says how many grants that were: as many as fit into a
@@ -32,11 +35,17 @@ impl Engine {
         let now = self.clock.now();
         let due = Due {
             now,
-            ready_since: self.ready_since,
+            ready_since: self.hearing.began(),
             claimed_until: now.plus(self.settings.claim),
             limit: BATCH,
         };
-        Ok(self.store.claim_due(due).await?)
+        let asked = Instant::now();
+        let claimed = self.store.claim_due(due).await;
+        let away = matches!(&claimed, Err(StoreError::Unavailable(_)));
+        if away || asked.elapsed() > LONG {
+            self.hearing.was_deaf(self.clock.now());
+        }
+        Ok(claimed?)
     }
 
     async fn finish_or_say_why(self: Arc<Self>, stored: Stored) {
@@ -58,6 +67,8 @@ impl Engine {
             State::Active { .. } if now >= stored.grant.expires_at => {
                 self.end(stored, &EndCause::Deadline, Guard::Version).await?;
             }
+            // It was claimed before it was known that its holder could not be heard; the claim lapses.
+            State::Active { .. } if !self.is_lost(&stored) => {}
             State::Active { .. } => {
                 self.end(stored, &EndCause::LeaseLost, Guard::VersionAndSilence).await?;
             }
@@ -72,6 +83,11 @@ impl Engine {
             State::Denied { .. } => {}
         }
         Ok(())
+    }
+
+    fn is_lost(&self, stored: &Stored) -> bool {
+        let ready_since = self.hearing.began();
+        stored.lease.is_none_or(|lease| lease.lost_at(ready_since) <= self.clock.now())
     }
 
     /// What has to be done now and then: keys, what can be forgotten, grants of agents that were switched off.
@@ -118,7 +134,12 @@ impl Engine {
                 }
             }
             if !busy {
+                let asleep = Instant::now();
                 tokio::time::sleep(every).await;
+                // This process was stopped, or its machine.
+                if asleep.elapsed() > every + LONG {
+                    self.hearing.was_deaf(self.clock.now());
+                }
             }
         }
     }

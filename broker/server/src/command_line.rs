@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{dev, log, serve};
+use crate::{dev, log, migrate, serve};
 
 /// The broker: checks who asks and what they may have, gives it, takes it back, and keeps the timeline.
 #[derive(Parser)]
@@ -45,6 +45,12 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Bring the database's tables up to date, before a new release is started or while the old one runs.
+    Migrate {
+        /// The configuration file, see docs/configuration.md.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Make an operator or introspection token: prints the token and the hash for the configuration.
     OperatorToken,
     /// Print the API's description (OpenAPI 3.1).
@@ -66,6 +72,7 @@ pub fn run() -> ExitCode {
             with_runtime(dev::run(dev::Options { listen, data, env_file }))
         }
         Command::Serve { config } => with_runtime(serve::run(config)),
+        Command::Migrate { config } => with_runtime(migrate::run(config)),
         Command::OperatorToken => operator_token(),
         Command::Openapi => {
             println!("{}", crate::openapi());

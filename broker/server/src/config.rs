@@ -1,15 +1,16 @@
 //! What can be configured? One TOML file, every key checked; see docs/configuration.md.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use domain::aws::{IamArn, IamKind, is_account};
-use engine::{Orphans, Reconciling};
 use protocol::Ttl;
 use serde::Deserialize;
-use targets::aws::{AccountSettings, AwsSettings};
+use store::postgres::Place;
+
+mod aws;
+
+pub use self::aws::{Aws, AwsAccount, OrphanRule};
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
@@ -19,8 +20,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How the world reaches this broker; the issuer of `token` grants.
     pub url: String,
-    /// `sqlite:` and the database file.
+    /// `sqlite:` and the database file, or `postgres://` and where it is.
     pub database: String,
+    /// How a PostgreSQL database is used.
+    #[serde(default)]
+    pub postgres: Option<Postgres>,
     /// Registration files (`*.toml`) that are applied at every start.
     #[serde(default)]
     pub agents: Option<PathBuf>,
@@ -44,131 +48,31 @@ pub struct Config {
     pub aws: Option<Aws>,
 }
 
-/// The `aws` target. The broker's own credentials come from the SDK's standard chain.
+/// How a PostgreSQL database is used.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Aws {
-    /// By their twelve digits.
-    pub accounts: BTreeMap<String, AwsAccount>,
-    /// How long after a change it is read back.
-    #[serde(default = "settle")]
-    pub settle: Ttl,
-    /// For how long a call that was not answered may still arrive.
-    #[serde(default = "late")]
-    pub late: Ttl,
-    /// How often the accounts are compared with the store.
-    #[serde(default = "late")]
-    pub reconcile_every: Ttl,
-    /// How long what belongs to no live grant is left alone.
-    #[serde(default = "orphan_grace")]
-    pub orphan_grace: Ttl,
-    /// What is done to it then.
-    #[serde(default)]
-    pub orphans: OrphanRule,
+#[serde(deny_unknown_fields, default)]
+pub struct Postgres {
+    /// The password, alone in a file.
+    pub password_file: Option<PathBuf>,
+    /// At most so many connections.
+    pub connections: u32,
+    /// Whether a start brings the tables up to date.
+    pub auto_migrate: bool,
 }
 
-/// What is done to things of ours that belong to no live grant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OrphanRule {
-    /// They are removed.
-    #[default]
-    Remove,
-    /// They are only reported.
-    Report,
-}
-
-/// One account.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AwsAccount {
-    /// The role by which the broker acts there; without one it acts as itself.
-    #[serde(default)]
-    pub role: Option<String>,
-    /// What the role's trust policy asks for.
-    #[serde(default)]
-    pub external_id: Option<String>,
-    /// How often the account may be called in a second.
-    #[serde(default = "calls_per_second")]
-    pub calls_per_second: u32,
-}
-
-fn secs(secs: u32) -> Ttl {
-    #[expect(clippy::expect_used, reason = "called with constants that are valid durations")]
-    Ttl::from_secs(secs).expect("a valid duration")
-}
-
-fn settle() -> Ttl {
-    secs(5)
-}
-
-/// What Vault's AWS engine waits before it believes that something is not there (hashicorp/vault #5202).
-fn late() -> Ttl {
-    secs(300)
-}
-
-fn orphan_grace() -> Ttl {
-    secs(900)
-}
-
-fn calls_per_second() -> u32 {
-    15
-}
-
-impl Aws {
-    /// For the target.
-    pub fn settings(&self) -> AwsSettings {
-        let account = |(id, account): (&String, &AwsAccount)| {
-            let settings = AccountSettings {
-                role: account.role.clone(),
-                external_id: account.external_id.clone(),
-                calls_per_second: account.calls_per_second,
-            };
-            (id.clone(), settings)
-        };
-        AwsSettings {
-            accounts: self.accounts.iter().map(account).collect(),
-            settle: self.settle.into(),
-            late: self.late.into(),
-        }
+impl Default for Postgres {
+    fn default() -> Self {
+        Self { password_file: None, connections: 16, auto_migrate: false }
     }
+}
 
-    /// For the reconciler.
-    pub fn reconciling(&self) -> Reconciling {
-        Reconciling {
-            every: self.reconcile_every.into(),
-            grace: self.orphan_grace.into(),
-            orphans: match self.orphans {
-                OrphanRule::Remove => Orphans::Remove,
-                OrphanRule::Report => Orphans::Report,
-            },
-        }
-    }
-
-    fn check(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            !self.accounts.is_empty(),
-            "`aws.accounts`: expected at least one account, found none"
-        );
-        for (id, account) in &self.accounts {
-            let key = format!("aws.accounts.{id}");
-            anyhow::ensure!(is_account(id), "`{key}`: expected an account's twelve digits, found `{id}`");
-            if let Some(role) = &account.role {
-                let arn = IamArn::parse(role, IamKind::Role)
-                    .map_err(|problem| anyhow::anyhow!("`{key}.role`: {problem}"))?;
-                anyhow::ensure!(arn.account() == id, "`{key}.role`: `{role}` is not in this account");
-            }
-            anyhow::ensure!(
-                account.external_id.is_none() || account.role.is_some(),
-                "`{key}.external_id` is for a role: expected `role` beside it"
-            );
-            anyhow::ensure!(
-                account.calls_per_second > 0,
-                "`{key}.calls_per_second`: expected at least 1, found 0"
-            );
-        }
-        Ok(())
-    }
+/// The database, understood.
+#[derive(Debug)]
+pub enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres(Place),
 }
 
 /// The broker's own certificate.
@@ -217,11 +121,14 @@ impl Config {
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let config: Self = toml::from_str(text)?;
-        anyhow::ensure!(
-            config.database_file().is_some(),
-            "`database`: expected `sqlite:` and a path, found `{}`",
-            config.database
-        );
+        let database = config.database()?;
+        if let Some(postgres) = &config.postgres {
+            anyhow::ensure!(
+                matches!(database, Database::Postgres(_)),
+                "`postgres` is for a PostgreSQL database: expected `postgres://…` in `database`"
+            );
+            anyhow::ensure!(postgres.connections > 0, "`postgres.connections`: expected at least 1, found 0");
+        }
         let is_hash = |hash: &String| {
             hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         };
@@ -270,11 +177,16 @@ impl Config {
         Ok(config)
     }
 
-    /// The database file, if the URL names one.
-    pub fn database_file(&self) -> Option<PathBuf> {
-        let path = self.database.strip_prefix("sqlite:")?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        (!path.is_empty() && !path.contains('?')).then(|| PathBuf::from(path))
+    /// The database that the URL names. Its password, if it has one, is not looked for yet.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        if self.database.starts_with("postgres") {
+            return Ok(Database::Postgres(Place::parse(&self.database).context("`database`")?));
+        }
+        let path = self.database.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        let path = path.filter(|path| !path.is_empty() && !path.contains('?'));
+        path.map(|path| Database::Sqlite(PathBuf::from(path))).with_context(|| {
+            format!("`database`: expected `sqlite:` and a path, or `postgres://…`, found `{}`", self.database)
+        })
     }
 }
 
@@ -282,6 +194,7 @@ impl Config {
 mod tests {
     use super::*;
 
+    const SQLITE: &str = "sqlite:///var/lib/cloudanix-jit/broker.db";
     const GOOD: &str = r#"
         listen = "127.0.0.1:8700"
         url = "https://jit.example.com"
@@ -292,8 +205,20 @@ mod tests {
     #[test]
     fn a_good_file() {
         let config = Config::parse(GOOD).unwrap();
-        assert_eq!(config.database_file(), Some(PathBuf::from("/var/lib/cloudanix-jit/broker.db")));
+        let Database::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
+        assert_eq!(path, PathBuf::from("/var/lib/cloudanix-jit/broker.db"));
         assert_eq!(config.limits.heartbeat.as_secs(), 10);
+    }
+
+    #[test]
+    fn a_database_on_a_server() {
+        let text =
+            GOOD.replacen(SQLITE, "postgres://jit@db.example.com/jit", 1) + "postgres.connections = 4\n";
+        let config = Config::parse(&text).unwrap();
+        let Database::Postgres(place) = config.database().unwrap() else { panic!("expected a server") };
+        assert_eq!(place.to_string(), "jit at db.example.com:5432 as jit");
+        let postgres = config.postgres.unwrap();
+        assert_eq!((postgres.connections, postgres.auto_migrate), (4, false));
     }
 
     #[test]
@@ -302,7 +227,10 @@ mod tests {
             ("127.0.0.1:8700", "0.0.0.0:8700", "is not a loopback address"),
             ("https://jit.example.com", "http://jit.example.com", "expected https"),
             ("https://jit.example.com", "https://jit.example.com/", "no slash at the end"),
-            ("sqlite:///var/lib/cloudanix-jit/broker.db", "mysql://x", "expected `sqlite:` and a path"),
+            (SQLITE, "mysql://x", "expected `sqlite:` and a path, or `postgres://"),
+            (SQLITE, "postgres://jit:secret@localhost/jit", "the password does not belong into the URL"),
+            (SQLITE, "postgres://jit@db.example.com/jit?sslmode=prefer", "for this machine only"),
+            ("listen", "postgres.connections = 4\nlisten", "is for a PostgreSQL database"),
             ("\"0123", "\"sha:", "expected SHA-256"),
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),

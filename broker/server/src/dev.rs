@@ -14,7 +14,7 @@ use store::{ApplyMode, Place};
 use crate::dev_issuer::DevIssuer;
 use crate::http;
 use crate::listen::{self, Draining};
-use crate::wiring::{self, Plan};
+use crate::wiring::{self, Database, Plan};
 
 /// The command line of `dev`.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let operator_token = new_operator_token(&SystemRandom)?;
     let introspection_token = new_operator_token(&SystemRandom)?;
     let engine = wiring::engine(Plan {
-        place: Place::File(data.join("broker.db")),
+        database: Database::Sqlite(Place::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
             operators: vec![hash_of(operator_token.reveal())],

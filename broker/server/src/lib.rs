@@ -5,12 +5,14 @@
 
 pub mod command_line;
 pub mod config;
+mod database;
 pub mod dev;
 mod dev_issuer;
 pub mod http;
 pub mod listen;
 pub mod log;
 mod metrics;
+pub mod migrate;
 pub mod serve;
 pub mod wiring;
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use engine::{Engine, OperatorTokens, Settings};
-use store::{ApplyMode, Place};
+use store::ApplyMode;
 
 use crate::config::{Aws, Config};
+use crate::database;
 use crate::http;
 use crate::listen::{self, Certificate, Draining};
 use crate::wiring::{self, Plan};
@@ -18,14 +19,14 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
     let config = Config::read(&path)?;
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("cannot listen on `{}`", config.listen))?;
-    let database = config.database_file().context("`database`: expected `sqlite:` and a path")?;
+    let database = database::of(&config)?;
     let oidc_ca = config
         .oidc_ca_file
         .as_ref()
         .map(|path| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display())))
         .transpose()?;
     let engine = wiring::engine(Plan {
-        place: Place::File(database),
+        database,
         url: config.url.clone(),
         operators: OperatorTokens {
             operators: config.operator_token_hashes,

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 use server::listen::{self, Draining};
-use server::wiring::{self, Plan};
+use server::wiring::{self, Database, Plan};
 use store::Place;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
     let plan = Plan {
-        place: Place::Memory,
+        database: Database::Sqlite(Place::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens::default(),
         oidc_ca: None,

@@ -1,8 +1,9 @@
 //! What survives a restart?
 //!
-//! One trait, [`Store`], and its SQLite form, [`Sqlite`]. Every method is one transaction: when it returns, what
-//! it says is on disk. Timeline rows are written in the transaction of the change that they describe, each
-//! with the hash of the row before it. [`Memory`] promises the same for as long as nobody needs it to survive.
+//! One trait, [`Store`], and its two forms: [`Sqlite`] for one machine, [`Postgres`] for several brokers that share a
+//! database. Every method is one transaction: when it returns, what it says is on disk. Timeline rows are written in
+//! the transaction of the change that they describe, each with the hash of the row before it. [`Memory`] promises the
+//! same for as long as nobody needs it to survive.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ mod columns;
 mod faults;
 mod holds;
 mod memory;
+pub mod postgres;
 mod registrations;
 mod replay;
 mod rows;
@@ -25,6 +27,7 @@ mod sqlite;
 
 pub use holds::{Hold, Then, Whose};
 pub use memory::Memory;
+pub use postgres::Postgres;
 pub use sqlite::{OpenError, Place, Sqlite};
 
 /// The store could not do it. The caller's request failed; nothing was half done.

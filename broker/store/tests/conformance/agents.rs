@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use domain::AgentStatus;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use protocol::agents::Outcome;
-use store::{Applied, ApplyMode, Store};
+use store::{Applied, ApplyMode, Created, Listing, Store};
 
-use super::given::{agent_id, apply, at, registered, token, toml};
+use super::given::{accepted, agent_id, apply, at, registered, request, token, toml};
 
 pub(crate) async fn registering_makes_changes_or_leaves(store: &dyn Store) {
     let id = agent_id("orders");
@@ -95,5 +95,26 @@ pub(crate) async fn two_changes_in_one_millisecond_are_both_seen(store: &dyn Sto
         assert_eq!(agent.registration.description, description);
         let (_, agent) = store.credential("t1").await.unwrap().unwrap();
         assert_eq!(agent.registration.description, description);
+    }
+}
+
+/// Whoever looks for the agent's grants once it is switched off finds all that it will ever have.
+pub(crate) async fn who_is_switched_off_at_once_gets_nothing_after_it(store: &dyn Store) {
+    registered(store, "orders", "t1", 10).await;
+    let orders = agent_id("orders");
+    let listing = Listing { agent: Some(orders.clone()), limit: 1000, ..Listing::default() };
+    for round in 0..20 {
+        let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
+        let create = join_all(wanted.iter().map(|moved| store.create_grant(moved, None, None)));
+        let off = async {
+            store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
+            store.list(&listing).await.unwrap().len()
+        };
+        let (created, seen) = join(create, off).await;
+        for created in created {
+            assert!(matches!(created.unwrap(), Created::New(_) | Created::AgentDisabled), "{round}");
+        }
+        assert_eq!(store.list(&listing).await.unwrap().len(), seen, "{round}");
+        store.set_agent_status(&orders, AgentStatus::Active, at(30)).await.unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! Are auth tokens kept, and let go?
 
 use domain::AgentStatus;
+use futures_util::future::join;
 use store::{Store, StoredToken};
 
 use super::given::{agent_id, at, registered, token};
@@ -41,4 +42,17 @@ pub(crate) async fn a_removed_token_leads_nowhere(store: &dyn Store) {
     assert!(!store.revoke_token(&agent_id("orders"), "t1").await.unwrap());
     assert!(store.credential("t1").await.unwrap().is_none());
     assert!(store.credential("t2").await.unwrap().is_some());
+}
+
+pub(crate) async fn of_two_rotations_at_once_one_lets_the_other_end(store: &dyn Store) {
+    registered(store, "orders", "t0", 10).await;
+    for round in 0..10 {
+        let new = |name: &str| token("orders", &format!("{name}-{round}"), 20);
+        let (one, other) = (new("one"), new("other"));
+        let (first, second) =
+            join(store.rotate_token(&one, at(100)), store.rotate_token(&other, at(100))).await;
+        assert!(first.unwrap() && second.unwrap());
+        let left = store.tokens(&agent_id("orders"), at(100)).await.unwrap();
+        assert_eq!(left.len(), 1, "round {round}: {left:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use domain::AgentStatus;
 use domain::grant::Request;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use protocol::GrantStatus;
 use store::{Created, KeyGivenBack, Store, StoreError};
 
@@ -165,4 +165,45 @@ pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
     }
     let unused = store.create_grant(&accepted(request("orders", 3)), None, Some(&once("3"))).await.unwrap();
     assert!(matches!(unused, Created::New(_)), "what was noted for the failed one is undone");
+}
+
+pub(crate) async fn a_key_goes_to_its_request_or_back_and_never_both(store: &dyn Store) {
+    let orders = agent_id("orders");
+    for number in 0..30 {
+        let accepted = accepted(request("orders", number));
+        let (key, end) = (key(number), at(2000));
+        let (created, back) =
+            join(store.create_grant(&accepted, None, None), store.give_key_back(&orders, &key, end)).await;
+        match (created.unwrap(), back.unwrap()) {
+            (Created::New(_), KeyGivenBack::Grant(found)) => assert_eq!(found.grant, accepted.grant),
+            (Created::Cancelled, KeyGivenBack::Noted) => {
+                assert!(store.grant(&accepted.grant.id).await.unwrap().is_none());
+            }
+            both => panic!("{number}: {both:?}"),
+        }
+    }
+}
+
+pub(crate) async fn two_jobs_that_use_one_token_at_once_get_one_grant(store: &dyn Store) {
+    for round in 0..20 {
+        let token = format!("token-{round}");
+        let create = async |number: u64, job: &str| {
+            let guard = for_job(&token, job);
+            store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+        };
+        match join(create(2 * round, "one"), create(2 * round + 1, "other")).await {
+            (Created::New(_), Created::Replayed) | (Created::Replayed, Created::New(_)) => {}
+            both => panic!("{round}: {both:?}"),
+        }
+    }
+}
+
+pub(crate) async fn any_character_is_good_for_a_job(store: &dyn Store) {
+    let create = async |number, job| {
+        let guard = for_job("t", job);
+        store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+    };
+    assert!(matches!(create(1, "a\0b").await, Created::New(_)));
+    assert!(matches!(create(2, "a\0b").await, Created::New(_)));
+    assert!(matches!(create(3, "a\\0b").await, Created::Replayed));
 }

@@ -31,15 +31,17 @@ macro_rules! conformance {
         crate::conformance::conformance! { $fresh;
             agents: registering_makes_changes_or_leaves, only_a_new_agent_is_made_if_only_that_is_wanted,
                 switching_off_and_on, agents_are_paged_by_id, one_of_many_first_registrations_makes_the_agent,
-                two_changes_in_one_millisecond_are_both_seen;
+                two_changes_in_one_millisecond_are_both_seen,
+                who_is_switched_off_at_once_gets_nothing_after_it;
             auth_tokens: a_token_leads_to_its_agent, rotating_lets_the_others_end_but_never_later,
-                a_removed_token_leads_nowhere;
+                a_removed_token_leads_nowhere, of_two_rotations_at_once_one_lets_the_other_end;
             creating: a_new_grant_is_read_back, the_same_key_joins_or_conflicts,
                 a_key_that_was_given_back_gets_no_grant, a_key_with_a_grant_is_not_given_back_unheard,
                 a_token_for_one_use_is_bound_to_its_key, a_token_for_one_job_is_bound_to_it,
                 a_refused_request_leaves_its_token_unused, a_denial_is_on_record_and_holds_no_key,
                 an_agent_that_is_switched_off_gets_nothing, one_of_many_requests_with_one_key_makes_the_grant,
-                a_failing_change_takes_no_other_with_it;
+                a_failing_change_takes_no_other_with_it, a_key_goes_to_its_request_or_back_and_never_both,
+                two_jobs_that_use_one_token_at_once_get_one_grant, any_character_is_good_for_a_job;
             moving: a_change_is_read_back, an_older_version_is_not_changed, one_of_two_changes_wins,
                 silence_is_checked_with_the_version;
             beating: a_beat_counts_and_leaves_the_version, a_beat_never_goes_back_in_time,
@@ -54,7 +56,7 @@ macro_rules! conformance {
                 steps_that_were_added_need_it_too, a_need_is_seen_as_soon_as_its_grant_is_there;
             listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;
             timelines: rows_follow_each_other_through_every_change, an_unknown_grant_has_no_timeline,
-                many_rows_at_once;
+                many_rows_at_once, any_character_is_read_back;
             signing_keys: keys_are_read_back_oldest_first, two_that_rotate_at_once_make_one_key,
                 the_newest_key_is_never_removed;
             forgetting: what_is_over_is_forgotten_and_nothing_else, much_is_forgotten_in_pieces;

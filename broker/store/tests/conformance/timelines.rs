@@ -49,3 +49,15 @@ pub(crate) async fn many_rows_at_once(store: &dyn Store) {
     assert!(audit::is_intact(&id, &found));
     assert_eq!((found.len(), found[2501].text.as_str()), (2502, "step 2499"));
 }
+
+pub(crate) async fn any_character_is_read_back(store: &dyn Store) {
+    let id = created(store, "orders", 1, None).await.grant.id;
+    let said = ["a\0b", "\\0", "\\\\\0", "\u{fffd}\u{10ffff}"]
+        .map(|text| NewEvent::new(at(1000), EventKind::Action, text).with("name", text));
+    store.add_events(&id, &said).await.unwrap();
+    let found = store.events(&id).await.unwrap();
+    assert!(audit::is_intact(&id, &found));
+    for (row, said) in found[2..].iter().zip(&said) {
+        assert_eq!((&row.text, &row.data), (&said.text, &said.data));
+    }
+}

@@ -1,0 +1,33 @@
+//! How is a grant read?
+
+use protocol::{AgentId, GrantId, IdempotencyKey};
+use sqlx::PgConnection;
+
+use crate::{StoreError, Stored, rows};
+
+pub(super) async fn find(connection: &mut PgConnection, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    let row = sqlx::query(
+        "SELECT body, version, beat_every, last_beat, last_seq AS seq, last_hash AS hash
+         FROM grants WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::grant_with_last_row).transpose()
+}
+
+pub(super) async fn find_by_key(
+    connection: &mut PgConnection,
+    agent: &AgentId,
+    key: &IdempotencyKey,
+) -> Result<Option<Stored>, StoreError> {
+    let row = sqlx::query(
+        "SELECT body, version, beat_every, last_beat, last_seq AS seq, last_hash AS hash
+         FROM grants WHERE id = (SELECT grant_id FROM keys WHERE agent_id = $1 AND idem_key = $2)",
+    )
+    .bind(agent.as_str())
+    .bind(key.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(rows::grant_with_last_row).transpose()
+}

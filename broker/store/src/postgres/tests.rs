@@ -1,0 +1,120 @@
+//! What only the inside knows: what is tried again, and that nothing looks through a million grants.
+
+use std::sync::LazyLock;
+
+use postgres_for_tests::{PASSWORD, Server};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::*;
+
+async fn fresh() -> Postgres {
+    static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+    let place = Place::parse(&SERVER.database()).unwrap().with_password(PASSWORD);
+    Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap()
+}
+
+async fn run(store: &Postgres, statement: String) -> Result<(), StoreError> {
+    let run = store.run(statement, |connection, statement| {
+        Box::pin(async move {
+            sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(connection).await?;
+            Ok(())
+        })
+    });
+    run.await
+}
+
+/// Fails so often with this code, and counts.
+fn failing(times: u32, code: &str) -> String {
+    format!(
+        "DO $$ BEGIN IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; END $$"
+    )
+}
+
+#[tokio::test]
+async fn who_stood_in_the_way_of_another_tries_again_a_few_times() {
+    for (times, code, done, tries) in [
+        (3, "40001", true, 4),
+        (5, "40P01", true, 6),
+        (100, "40001", false, 6),
+        (100, "23505", false, 1),
+        (100, "57014", false, 1),
+    ] {
+        let store = fresh().await;
+        run(&store, "CREATE SEQUENCE tries".to_owned()).await.unwrap();
+        let outcome = run(&store, failing(times, code)).await;
+        assert_eq!(outcome.is_ok(), done, "{code}: {outcome:?}");
+        let asked = store.run((), |connection, ()| {
+            Box::pin(async move {
+                let row = sqlx::query("SELECT last_value FROM tries").fetch_one(connection).await?;
+                Ok(row.try_get::<i64, _>(0)?)
+            })
+        });
+        assert_eq!(asked.await.unwrap(), tries, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_gives_up_before_we_do() {
+    let store = fresh().await;
+    for (name, expected) in [
+        ("lock_timeout", "5s"),
+        ("statement_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("transaction_isolation", "read committed"),
+    ] {
+        let found = store.run(name, |connection, name| {
+            Box::pin(async move {
+                let show = AssertSqlSafe(format!("SHOW {name}"));
+                Ok(sqlx::query(show).fetch_one(connection).await?.try_get::<String, _>(0)?)
+            })
+        });
+        assert_eq!(found.await.unwrap(), expected, "{name}");
+    }
+}
+
+/// On tables that are as good as empty, PostgreSQL has to be told that it may not read them whole.
+async fn plan(store: &Postgres, query: &str) -> String {
+    let plan = store.run(format!("EXPLAIN {query}"), |connection, query| {
+        Box::pin(async move {
+            sqlx::raw_sql("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
+                .execute(&mut *connection)
+                .await?;
+            let rows = sqlx::raw_sql(AssertSqlSafe(query.clone())).fetch_all(connection).await?;
+            let lines: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+            Ok(lines?.join("\n"))
+        })
+    });
+    plan.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_million_grants_are_looked_through_by_index() {
+    let store = fresh().await;
+    let with = |mut query: String, values: &[&str]| {
+        for (number, value) in values.iter().enumerate().rev() {
+            query = query.replace(&format!("${}", number + 1), value);
+        }
+        query
+    };
+    let listing = |live, agent: Option<&str>| {
+        let limits = if agent.is_some() { &["'a'", "10"][..] } else { &["10"] };
+        let agent = agent.map(|agent| agent.parse().unwrap());
+        with(listing::query(&Listing { live, agent, after: None, limit: 10 }).into_string(), limits)
+    };
+    for (query, expected) in [
+        (listing(None, None), vec!["grants_pkey on grants"]),
+        (listing(Some(true), None), vec!["using grants_live on grants"]),
+        (listing(None, Some("a")), vec!["using grants_of_agent on grants"]),
+        (listing(Some(true), Some("a")), vec!["using grants_live_of_agent on grants"]),
+        (
+            with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
+            vec!["using grants_due on grants", "using grants_silent on grants"],
+        ),
+    ] {
+        let plan = plan(&store, &query).await;
+        for step in expected {
+            assert!(plan.contains(step), "expected {step:?} for {query}:\n{plan}");
+        }
+        assert!(!plan.contains("Seq Scan on grants"), "{query}:\n{plan}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Where do the tests' databases come from?
+
+use std::sync::LazyLock;
+
+use postgres_for_tests::{PASSWORD, Server};
+use store::Postgres;
+use store::postgres::{IfPending, OpenError, Opening, Place};
+
+use crate::conformance::Fresh;
+use crate::replicas::Replicas;
+
+/// One for all tests of this process; it ends with the process.
+pub(crate) fn server() -> &'static Server {
+    static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
+    &SERVER
+}
+
+/// The name of a new database, and how to get there.
+pub(crate) fn database() -> (String, Place) {
+    let url = server().database();
+    let name = url.rsplit('/').next().unwrap().to_owned();
+    (name, Place::parse(&url).unwrap().with_password(PASSWORD))
+}
+
+pub(crate) async fn try_open(place: &Place, pending: IfPending) -> Result<Postgres, OpenError> {
+    Postgres::open(Opening { place, connections: 6, pending }).await
+}
+
+pub(crate) async fn open(place: &Place) -> Postgres {
+    try_open(place, IfPending::Run).await.unwrap()
+}
+
+pub(crate) async fn one_broker() -> Fresh {
+    let (_, place) = database();
+    Fresh { store: Box::new(open(&place).await), keeps: Box::new(()) }
+}
+
+pub(crate) async fn two_brokers() -> Fresh {
+    let (_, place) = database();
+    let both = Replicas::new(open(&place).await, open(&place).await);
+    Fresh { store: Box::new(both), keeps: Box::new(()) }
+}
