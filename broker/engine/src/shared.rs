@@ -39,7 +39,9 @@ impl Engine {
             self.note(&hold, whose, Then::Release).await?;
             return Ok(format!("{} was there before · left as it is", step.object));
         }
-        self.note(&hold, whose, Then::Keep).await?;
+        if whose != hold.whose {
+            self.note(&hold, whose, Then::Keep).await?;
+        }
         // Looked at while the object is held: whoever ends the grant from here on takes it back after this.
         let may = match self.in_time(&hold) {
             Ok(()) => self.claim_lasts(stored).await,

@@ -17,7 +17,8 @@ use crate::faults::corrupt;
 use crate::rows::{self, Use};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
-/// A grant that was refused has no key and no use of a token, and nothing is asked for it.
+/// A grant that was refused has no key and no use of a token, and nothing is asked for it. A token that this job has
+/// used already is only looked at: whoever changed its row would wait for every other grant of the job.
 const CREATE: &str = "
     WITH agent AS MATERIALIZED (
         SELECT status FROM agents WHERE id = $2 AND $3 IS NOT NULL FOR SHARE
@@ -27,15 +28,19 @@ const CREATE: &str = "
             NOT EXISTS (SELECT 1 FROM agent WHERE status = $13)
             AND NOT EXISTS (SELECT 1 FROM keys WHERE agent_id = $2 AND idem_key = $3))
     ),
+    known AS MATERIALIZED (
+        SELECT 1 FROM used_tokens WHERE token_hash = $14 AND bound_to = $15
+    ),
     token AS (
-        INSERT INTO used_tokens AS used (token_hash, bound_to, forget_after)
-        SELECT $14, $15, $16 FROM free WHERE $14 IS NOT NULL
-        ON CONFLICT (token_hash) DO UPDATE SET bound_to = used.bound_to WHERE used.bound_to = excluded.bound_to
-        RETURNING 1
+        INSERT INTO used_tokens (token_hash, bound_to, forget_after)
+        SELECT $14, $15, $16 FROM free WHERE $14 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known)
+        ON CONFLICT DO NOTHING RETURNING 1
     ),
     key AS (
         INSERT INTO keys (agent_id, idem_key, grant_id)
-        SELECT $2, $3, $1 FROM free WHERE $3 IS NOT NULL AND ($14 IS NULL OR EXISTS (SELECT 1 FROM token))
+        SELECT $2, $3, $1 FROM free
+        WHERE $3 IS NOT NULL
+          AND ($14 IS NULL OR EXISTS (SELECT 1 FROM known) OR EXISTS (SELECT 1 FROM token))
         ON CONFLICT DO NOTHING RETURNING 1
     ),
     made AS (
