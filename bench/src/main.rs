@@ -13,6 +13,7 @@ mod figures;
 mod machine;
 mod proc_files;
 mod programs;
+mod scale;
 mod scene;
 mod step;
 
@@ -40,13 +41,23 @@ enum What {
     Client(How),
     /// Elevations and revokes a second against bare SQLite transactions.
     Broker(How),
+    /// The same on PostgreSQL, against pgbench with the same statements.
+    Postgres(How),
+    /// Start, memory and time as grants grow from one to a million.
+    Scale {
+        #[command(flatten)]
+        how: How,
+        /// Where to draw them, as SVG.
+        #[arg(long)]
+        picture: Option<PathBuf>,
+    },
     /// How soon a grant is gone when its step ends or its wrapper is killed.
     Ends(How),
     /// What a grant in AWS costs on top of AWS, and how soon it is gone; on the emulator of the tests.
     Aws(How),
     /// How soon a grant in AWS is gone, in an account of yours and by a broker of yours.
     AwsRefused(aws::Real),
-    /// Client, broker and ends.
+    /// Client, broker (on both databases) and ends.
     All(How),
     /// A step to be measured (used by the benchmarks themselves).
     #[command(hide = true, subcommand)]
@@ -88,12 +99,21 @@ impl Effort {
 fn main() -> ExitCode {
     let result = match Arguments::parse().what {
         What::Step(step) => step.take(),
-        What::Client(how) => measure(how, &[client::measure]),
-        What::Broker(how) => measure(how, &[broker::measure]),
-        What::Ends(how) => measure(how, &[ends::measure]),
+        What::Client(how) => measure(how, &[&client::measure]),
+        What::Broker(how) => measure(how, &[&broker::measure]),
+        What::Postgres(how) => measure(how, &[&broker::postgres::measure]),
+        What::Scale { how, picture } => measure(
+            how,
+            &[&|scene: &Scene, effort, report: &mut Report| {
+                scale::measure(scene, effort, report, picture.as_deref())
+            }],
+        ),
+        What::Ends(how) => measure(how, &[&ends::measure]),
         What::Aws(how) => measure_aws(how),
         What::AwsRefused(real) => real.measure(),
-        What::All(how) => measure(how, &[client::measure, broker::measure, ends::measure]),
+        What::All(how) => {
+            measure(how, &[&client::measure, &broker::measure, &broker::postgres::measure, &ends::measure])
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -104,7 +124,7 @@ fn main() -> ExitCode {
     }
 }
 
-type Measurement = fn(&Scene, Effort, &mut Report) -> Result<()>;
+type Measurement<'a> = &'a dyn Fn(&Scene, Effort, &mut Report) -> Result<()>;
 
 impl How {
     fn effort_and_programs(self) -> Result<(Effort, Programs)> {
@@ -126,7 +146,7 @@ fn measure_aws(how: How) -> Result<()> {
     Ok(())
 }
 
-fn measure(how: How, all: &[Measurement]) -> Result<()> {
+fn measure(how: How, all: &[Measurement<'_>]) -> Result<()> {
     let (effort, programs) = how.effort_and_programs()?;
     let scene = Scene::set(programs)?;
     let mut report = Report::default();

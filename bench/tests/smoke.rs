@@ -55,8 +55,22 @@ fn the_clients_figures_are_measured() {
 #[test]
 fn the_brokers_figures_are_measured() {
     let text = quick("broker");
-    assert_ratios(&text, 4);
+    assert_ratios(&text, 5);
     assert!(text.contains("processor time of a pair"), "{text}");
+}
+
+#[test]
+fn the_same_is_measured_on_postgresql() {
+    let text = quick("postgres");
+    assert_ratios(&text, 2);
+    assert!(text.contains("pgbench"), "{text}");
+}
+
+#[test]
+fn it_is_measured_what_many_grants_cost() {
+    let text = quick("scale");
+    assert_ratios(&text, 12);
+    assert!(text.contains("50 grants: peak memory"), "{text}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::scene::Scene;
+use crate::scene::{Database, Scene};
 
 const SCRIPT: &str = include_str!("bare.py");
 
@@ -28,9 +28,12 @@ pub(super) enum Rows {
 impl Bare {
     /// The broker has to have revoked a grant before: it is the pattern.
     pub(super) fn beside(scene: &Scene) -> Result<Self> {
+        let Database::File(theirs) = &scene.in_the_clear.database else {
+            bail!("expected a broker on SQLite");
+        };
         let mut process = Command::new("python3")
             .args(["-c", SCRIPT])
-            .arg(&scene.in_the_clear.database)
+            .arg(theirs)
             .arg(scene.folder.path().join("bare.db"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

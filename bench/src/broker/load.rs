@@ -8,35 +8,42 @@ use anyhow::{Context, Result, anyhow};
 use crate::clock;
 use crate::connection::Connection;
 use crate::figures::{Samples, millis};
-use crate::scene::{Broker, Scene};
+use crate::scene::Broker;
 
 /// So many clients for so long.
 pub(super) struct Load {
     pub(super) clients: u32,
     pub(super) seconds: f64,
+    /// All of them together; without it each begins again at once.
+    pub(super) pairs_per_second: Option<f64>,
 }
 
 /// What came of it.
 pub(super) struct Put {
     /// Elevate and revoke, in a second.
     pub(super) rate: f64,
-    /// Milliseconds of each such pair.
+    /// Milliseconds of each such pair, from when it was to begin.
     pub(super) millis: Samples,
 }
 
 impl Load {
-    pub(super) fn put_on(&self, scene: &Scene) -> Result<Put> {
-        let elevation = scene.elevation();
+    /// The same, not to be measured.
+    pub(super) fn for_a_moment(&self) -> Self {
+        Self { seconds: 0.2, ..*self }
+    }
+
+    pub(super) fn put_on(&self, broker: &Broker, elevation: &str) -> Result<Put> {
         let begin = clock::wall().as_nanos();
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(self.seconds);
+        let every = self.pairs_per_second.map(|all| Duration::from_secs_f64(f64::from(self.clients) / all));
         let done = thread::scope(|threads| {
             let clients: Vec<_> = (0..self.clients)
                 .map(|client| {
-                    let broker = &scene.in_the_clear;
-                    let elevation = elevation.as_str();
-                    threads
-                        .spawn(move || one_client(broker, elevation, begin + (u128::from(client) << 80), end))
+                    let keys = begin + (u128::from(client) << 80);
+                    // Not all at the same moment.
+                    let first = start + every.map_or(Duration::ZERO, |every| every * client / self.clients);
+                    threads.spawn(move || one_client(broker, elevation, keys, (first, every), end))
                 })
                 .collect();
             let ended = clients.into_iter().map(|client| client.join());
@@ -52,25 +59,49 @@ impl Load {
     }
 }
 
-fn one_client(broker: &Broker, elevation: &str, first_key: u128, end: Instant) -> Result<Samples> {
+fn one_client(
+    broker: &Broker,
+    elevation: &str,
+    first_key: u128,
+    (mut next, every): (Instant, Option<Duration>),
+    end: Instant,
+) -> Result<Samples> {
     let mut connection = Connection::open(broker.port)?;
-    let bearer = format!("Authorization: Bearer {}\r\n", broker.auth_token);
     let mut samples = Samples::default();
     let mut key = first_key;
     loop {
-        let start = Instant::now();
-        if start >= end {
+        match every {
+            Some(every) => {
+                thread::sleep(next.saturating_duration_since(Instant::now()));
+                next += every;
+            }
+            None => next = Instant::now(),
+        }
+        let start = every.map_or(next, |every| next - every);
+        if Instant::now() >= end {
             return Ok(samples);
         }
         key += 1;
-        let head = format!(
-            "POST /v2/agentic/jit HTTP/1.1\r\n{bearer}Idempotency-Key: {key:032x}\r\nContent-Type: application/json\r\n"
-        );
-        let grant = connection.ask(&head, elevation, "201")?;
-        let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-        let id = id.context("an id in the answer to elevate")?;
-        let head = format!("DELETE /v2/agentic/jit/{id}?cause=exit:0 HTTP/1.1\r\n{bearer}");
-        connection.ask(&head, "", "200")?;
+        pair(&mut connection, broker, elevation, &format!("{key:032x}"))?;
         samples.push(millis(start.elapsed()));
     }
+}
+
+/// Elevate and revoke. The grant's id.
+pub(crate) fn pair(
+    connection: &mut Connection,
+    broker: &Broker,
+    elevation: &str,
+    key: &str,
+) -> Result<String> {
+    let bearer = format!("Authorization: Bearer {}\r\n", broker.auth_token);
+    let head = format!(
+        "POST /v2/agentic/jit HTTP/1.1\r\n{bearer}Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
+    );
+    let grant = connection.ask(&head, elevation, "201")?;
+    let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
+    let id = id.context("an id in the answer to elevate")?.to_owned();
+    let head = format!("DELETE /v2/agentic/jit/{id}?cause=exit:0 HTTP/1.1\r\n{bearer}");
+    connection.ask(&head, "", "200")?;
+    Ok(id)
 }

@@ -1,7 +1,9 @@
-//! How many elevations and revokes does a broker do in a second, held against bare SQLite?
+//! How many elevations and revokes does a broker do in a second, held against its database alone?
 
 mod bare;
-mod load;
+pub(crate) mod load;
+pub(crate) mod postgres;
+mod statements;
 
 use anyhow::Result;
 
@@ -10,7 +12,7 @@ use crate::broker::bare::{Bare, Rows};
 use crate::broker::load::Load;
 use crate::figures::{Figure, Report, Samples, Target};
 use crate::proc_files;
-use crate::scene::Scene;
+use crate::scene::{Broker, Scene};
 
 /// The life of a `token` grant, as far as the store is concerned: given, and taken back.
 const TRANSACTIONS: f64 = 2.0;
@@ -19,19 +21,21 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
     report.section("broker on SQLite, target `token`: OIDC token verified, every state committed to disk");
     let (rounds, seconds) = effort.pick((7, 3.0), (1, 0.3));
     // Fetches the issuer's keys, and leaves the rows that the bare loop writes again.
-    Load { clients: 1, seconds: 0.2 }.put_on(scene)?;
+    let (broker, elevation) = (&scene.in_the_clear, scene.elevation());
+    Load { clients: 1, seconds: 0.2, pairs_per_second: None }.put_on(broker, &elevation)?;
+    let mut most = 0.0_f64;
     let mut bare = Bare::beside(scene)?;
     bare.rate(Rows::TheSame, 0.2)?;
     for clients in effort.pick(&[1, 8, 32][..], &[1, 2]) {
-        let load = Load { clients: *clients, seconds };
+        let load = Load { clients: *clients, seconds, pairs_per_second: None };
         let (mut rates, mut latencies) = (Samples::default(), Samples::default());
         let (mut same_rows, mut one_row) = (Samples::default(), Samples::default());
         let (mut ours, mut in_kernel, mut generator) =
             (Samples::default(), Samples::default(), Samples::default());
         for _ in 0..rounds {
-            let before = times(scene);
-            let put = load.put_on(scene)?;
-            let after = times(scene);
+            let before = times(broker)?;
+            let put = load.put_on(broker, &elevation)?;
+            let after = times(broker)?;
             let pairs = put.rate * seconds;
             ours.push((after.0.0 - before.0.0) / pairs * 1e6);
             in_kernel.push((after.0.1 - before.0.1) / pairs * 1e6);
@@ -41,6 +45,7 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
             same_rows.push(bare.rate(Rows::TheSame, seconds)?);
             one_row.push(bare.rate(Rows::One, seconds)?);
         }
+        most = most.max(rates.median());
         let own = format!(
             "{:.0} pairs/s (p50 {:.1} ms, p99 {:.1} ms)",
             rates.median(),
@@ -75,10 +80,31 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
             generator.median()
         ));
     }
+    half_load(broker, &elevation, most, effort, report)
+}
+
+/// How long a pair takes when half as many come as can be done, each at its own time whatever became of the others.
+fn half_load(broker: &Broker, elevation: &str, most: f64, effort: Effort, report: &mut Report) -> Result<()> {
+    const LIMIT: f64 = 15.0;
+    let half = most / 2.0;
+    let seconds = effort.pick(20.0, 0.5);
+    let put = Load { clients: 32, seconds, pairs_per_second: Some(half) }.put_on(broker, elevation)?;
+    report.figure(&Figure {
+        claim: &format!("half of the top load: p99 of a pair against {LIMIT} ms"),
+        ratio: put.millis.percentile(99) / LIMIT,
+        target: Target::AtMost(1.0),
+        ours: format!(
+            "{half:.0} pairs/s, p50 {:.1} ms, p99 {:.1} ms",
+            put.millis.median(),
+            put.millis.percentile(99)
+        ),
+        other: "from when each was to begin".to_owned(),
+        runs: put.millis.len(),
+    });
     Ok(())
 }
 
 /// Processor time so far: the broker's, and ours as the load generator.
-fn times(scene: &Scene) -> ((f64, f64), (f64, f64)) {
-    (proc_files::processor_time(scene.in_the_clear.pid()), proc_files::processor_time(std::process::id()))
+fn times(broker: &Broker) -> Result<((f64, f64), (f64, f64))> {
+    Ok((proc_files::processor_time(broker.pid()?), proc_files::processor_time(std::process::id())))
 }

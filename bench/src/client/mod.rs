@@ -25,7 +25,7 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
 }
 
 /// Runs it to its end, silently; an error unless it succeeds.
-fn succeed(command: &mut Command) -> Result<()> {
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     ensure!(status.success(), "`{}`: {status}", command.get_program().to_string_lossy());
     Ok(())

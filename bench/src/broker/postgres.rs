@@ -1,0 +1,111 @@
+//! How many elevations and revokes does a broker on PostgreSQL do in a second, held against PostgreSQL alone with the
+//! same statements?
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use postgres_for_tests::{PASSWORD, Server, USER};
+
+use super::load::Load;
+use super::statements::Script;
+use crate::Effort;
+use crate::figures::{Figure, Report, Samples, Target};
+use crate::scene::{Broker, Database, Scene};
+
+pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+    report
+        .section("broker on PostgreSQL, target `token`: OIDC token verified, every state committed to disk");
+    let server = Server::start();
+    let bare = Bare::beside(scene, &server)?;
+    let url = server.database();
+    let broker = scene.another("postgres", Database::Server { url, password: PASSWORD.to_owned() })?;
+    let elevation = scene.elevation();
+    let (rounds, seconds) = effort.pick((7, 3), (1, 1));
+    let mut most = 0.0_f64;
+    for clients in effort.pick(&[1, 8, 32][..], &[1]) {
+        let load = Load { clients: *clients, seconds: f64::from(seconds), pairs_per_second: None };
+        load.for_a_moment().put_on(&broker, &elevation)?;
+        let (mut rates, mut latencies, mut alone) =
+            (Samples::default(), Samples::default(), Samples::default());
+        for _ in 0..rounds {
+            let put = load.put_on(&broker, &elevation)?;
+            rates.push(put.rate);
+            latencies.extend(put.millis);
+            alone.push(bare.rate(*clients, seconds)?);
+        }
+        most = most.max(rates.median());
+        report.figure(&Figure {
+            claim: &format!("{clients} at a time, against pgbench with the same statements"),
+            ratio: rates.median() / alone.median(),
+            target: Target::AtLeast(0.5),
+            ours: format!(
+                "{:.0} pairs/s (p50 {:.1} ms, p99 {:.1} ms)",
+                rates.median(),
+                latencies.median(),
+                latencies.percentile(99)
+            ),
+            other: format!("pgbench {:.0} pairs/s", alone.median()),
+            runs: rounds,
+        });
+    }
+    super::half_load(&broker, &elevation, most, effort, report)
+}
+
+/// `pgbench` on a database of its own, which is a copy of the one in which a grant's life was logged.
+struct Bare<'a> {
+    server: &'a Server,
+    database: String,
+    script: PathBuf,
+    values: Vec<(String, String)>,
+}
+
+impl<'a> Bare<'a> {
+    fn beside(scene: &Scene, server: &'a Server) -> Result<Self> {
+        let url = server.database();
+        let name = url.rsplit('/').next().context("a name")?.to_owned();
+        server.query("postgres", &format!("ALTER DATABASE {name} SET log_min_duration_statement = 0"));
+        let mut broker = scene.another("logged", Database::Server { url, password: PASSWORD.to_owned() })?;
+        // The first one fetches the issuer's keys and prepares statements.
+        one_pair(&broker, scene)?;
+        let before = server.log().len();
+        let (id, key) = one_pair(&broker, scene)?;
+        let log = server.log();
+        let script = Script::of(log.get(before..).unwrap_or_default(), &id, &key)?;
+        broker.stop();
+        server.query("postgres", &format!("ALTER DATABASE {name} RESET ALL"));
+        let path = scene.folder.path().join("pair.sql");
+        fs::write(&path, &script.text)?;
+        Ok(Self { server, database: name, script: path, values: script.values })
+    }
+
+    /// Pairs in a second.
+    fn rate(&self, clients: u32, seconds: u32) -> Result<f64> {
+        let mut pgbench = Command::new("pgbench");
+        pgbench.env("PGPASSWORD", PASSWORD).stdin(Stdio::null());
+        pgbench.args(["--no-vacuum", "--protocol=prepared", "--host=127.0.0.1", "--username", USER]);
+        pgbench.args([format!("--port={}", self.server.port()), format!("--client={clients}")]);
+        pgbench.args([format!("--time={seconds}"), "--file".to_owned()]).arg(&self.script);
+        for (name, value) in &self.values {
+            pgbench.arg("--define").arg(format!("{name}={value}"));
+        }
+        let output = pgbench.arg(&self.database).output().context("cannot start `pgbench`")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "pgbench: {text}{}", String::from_utf8_lossy(&output.stderr));
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
+        Ok(rate.context("a rate from `pgbench`")?.parse()?)
+    }
+}
+
+/// Elevate and revoke: the grant's id and key.
+fn one_pair(broker: &Broker, scene: &Scene) -> Result<(String, String)> {
+    let key = crate::scene::new_key();
+    let id = super::load::pair(
+        &mut crate::connection::Connection::open(broker.port)?,
+        broker,
+        &scene.elevation(),
+        &key,
+    )?;
+    Ok((id, key))
+}

@@ -1,0 +1,82 @@
+//! How does a database get a million live grants in a minute? As copies of one that a broker has given.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use postgres_for_tests::Server;
+use protocol::Timestamp;
+
+use crate::scene::Database;
+
+const SCRIPT: &str = include_str!("fill.py");
+
+/// Copies of a grant. Its broker is stopped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Copies<'a> {
+    pub(super) of: &'a str,
+    pub(super) count: u64,
+    /// No two copies have the same number.
+    pub(super) first: u64,
+    /// Another than the grant's own.
+    pub(super) deadline: Option<Timestamp>,
+}
+
+impl Copies<'_> {
+    pub(super) fn make(&self, database: &Database, server: Option<&Server>) -> Result<()> {
+        match (database, server) {
+            _ if self.count == 0 => Ok(()),
+            (Database::File(path), _) => self.in_sqlite(path.to_str().context("a path in UTF-8")?),
+            (Database::Server { url, .. }, Some(server)) => {
+                self.in_postgres(server, url.rsplit('/').next().context("a database's name")?);
+                Ok(())
+            }
+            (Database::Server { .. }, None) => bail!("expected the server of the database"),
+        }
+    }
+
+    fn in_sqlite(&self, path: &str) -> Result<()> {
+        let mut python = Command::new("python3");
+        python.args(["-c", SCRIPT, path, self.of, &self.count.to_string(), &self.first.to_string()]);
+        if let Some(deadline) = self.deadline {
+            python.args([deadline.as_millis().to_string(), deadline.to_string()]);
+        }
+        let output = python.output().context("cannot start `python3`")?;
+        ensure!(output.status.success(), "no copies: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+
+    fn in_postgres(&self, server: &Server, database: &str) {
+        let Self { of, count, first, deadline } = *self;
+        let id = format!("'elev-' || lpad(to_hex({first}::bigint + i), 16, '0')");
+        let key = format!("lpad(to_hex({first}::bigint + i), 32, '0')");
+        let body = format!("replace(replace(body, id, {id}), idem_key, {key})");
+        let (due_at, body) = match deadline {
+            None => ("due_at".to_owned(), body),
+            Some(deadline) => {
+                let old = "'\"expires_at\":\"' || (body::json ->> 'expires_at') || '\"'";
+                let new = format!("'\"expires_at\":\"{deadline}\"'");
+                (deadline.as_millis().to_string(), format!("replace({body}, {old}, {new})"))
+            }
+        };
+        let made = format!(
+            "CREATE TEMPORARY TABLE pattern AS SELECT * FROM grants WHERE id = '{of}';
+             CREATE TEMPORARY TABLE before AS SELECT max(n) AS n FROM grants;
+             INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
+                                 silent_at, version, last_seq, last_hash, body)
+             SELECT {id}, agent_id, {key}, status, requested_at, {due_at}, beat_every, last_beat, silent_at, version,
+                    last_seq, last_hash, {body}
+             FROM pattern, generate_series(1, {count}) AS i;
+             INSERT INTO keys (agent_id, idem_key, grant_id)
+             SELECT agent_id, idem_key, id FROM grants WHERE n > (SELECT n FROM before);
+             INSERT INTO grant_counts SELECT status, {count} FROM pattern;
+             INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at)
+             SELECT g.n, step, action, object, opened_at, closed_at FROM grants g, intents
+             WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);
+             INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
+             SELECT g.n, seq, at, kind, source, text, data, prev_hash, hash FROM grants g, events
+             WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);"
+        );
+        server.query(database, &made);
+        server.query(database, "VACUUM (ANALYZE)");
+    }
+}

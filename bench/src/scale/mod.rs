@@ -1,0 +1,195 @@
+//! What does a broker feel of the grants that it has? From one to a million, on SQLite and on PostgreSQL.
+
+mod fill;
+mod picture;
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use postgres_for_tests::{PASSWORD, Server};
+use protocol::Timestamp;
+
+use self::fill::Copies;
+use self::picture::Row;
+use crate::broker::load::pair;
+use crate::connection::Connection;
+use crate::figures::{Figure, Report, Samples, Target, interleaved, millis, timed};
+use crate::scene::{AGENT, Broker, Database, POLICY, Scene, new_key};
+use crate::{Effort, clock, proc_files};
+
+const READY_WITHIN: f64 = 1000.0;
+const MEMORY: f64 = 150.0;
+/// So many end at the same moment, and are to be gone within this time.
+const AT_ONCE: u64 = 10_000;
+const GONE_WITHIN: f64 = 10_000.0;
+
+pub(crate) fn measure(
+    scene: &Scene,
+    effort: Effort,
+    report: &mut Report,
+    picture: Option<&Path>,
+) -> Result<()> {
+    let server = Server::start();
+    let mut all = Vec::new();
+    for (name, server) in [("SQLite", None), ("PostgreSQL", Some(&server))] {
+        report.section(&format!("{name}: live grants, from one to a million"));
+        let mut rows = Vec::new();
+        for size in effort.pick(&[1, 1_000, 100_000, 1_000_000][..], &[1, 50]) {
+            let stand = Stand::with(scene, name, *size, server)?;
+            rows.push(stand.row(effort, report)?);
+            if rows.len() == effort.pick(4, 2) {
+                stand.the_clients_view(scene, effort, report)?;
+                stand.many_at_once(effort, report)?;
+            }
+        }
+        all.push((name, rows));
+    }
+    if let Some(path) = picture {
+        std::fs::write(path, picture::draw(&all))?;
+    }
+    Ok(())
+}
+
+/// A broker with so many live grants.
+struct Stand<'a> {
+    broker: std::cell::RefCell<Broker>,
+    server: Option<&'a Server>,
+    size: u64,
+    pattern: String,
+    elevation: String,
+}
+
+impl<'a> Stand<'a> {
+    fn with(scene: &Scene, name: &str, size: u64, server: Option<&'a Server>) -> Result<Self> {
+        let name = format!("{name}-{size}");
+        let database = match server {
+            None => Database::File(scene.folder.path().join(format!("{name}.db"))),
+            Some(server) => Database::Server { url: server.database(), password: PASSWORD.to_owned() },
+        };
+        let mut broker = scene.another(&name, database)?;
+        let elevation = |ttl: &str, heartbeat: bool| {
+            serde_json::json!({
+                "agent_id": AGENT, "oidc_token": scene.oidc_token, "policies": [POLICY], "ttl": ttl,
+                "heartbeat": heartbeat,
+            })
+            .to_string()
+        };
+        let head = format!(
+            "POST /v2/agentic/jit HTTP/1.1\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
+             Content-Type: application/json\r\n",
+            broker.auth_token,
+            new_key()
+        );
+        let mut connection = Connection::open(broker.port)?;
+        let grant = connection.ask(&head, &elevation("1h", false), "201")?;
+        let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
+        let pattern = id.context("an id in the answer to elevate")?.to_owned();
+        broker.stop();
+        Copies { of: &pattern, count: size - 1, first: 1, deadline: None }.make(&broker.database, server)?;
+        let elevation = elevation("15m", true);
+        Ok(Self { broker: broker.into(), server, size, pattern, elevation })
+    }
+
+    fn row(&self, effort: Effort, report: &mut Report) -> Result<Row> {
+        let mut broker = self.broker.borrow_mut();
+        let (mut starts, mut memory) = (Samples::default(), Samples::default());
+        for _ in 0..effort.pick(5, 1) {
+            starts.push(millis(broker.start_again()?));
+            memory.push(proc_files::peak_memory(broker.pid()?).context("a running broker")? / 1000.0);
+        }
+        let mut connection = Connection::open(broker.port)?;
+        let mut pairs = Samples::default();
+        for _ in 0..effort.pick(500, 3) {
+            let begin = Instant::now();
+            pair(&mut connection, &broker, &self.elevation, &new_key())?;
+            pairs.push(millis(begin.elapsed()));
+        }
+        let peak = proc_files::peak_memory(broker.pid()?).context("a running broker")? / 1000.0;
+        let row = Row { size: self.size, start: starts.median(), memory: peak, pair: pairs.median() };
+        report.figure(&Figure {
+            claim: &format!("{} grants: from the start of the process to ready, against a second", self.size),
+            ratio: row.start / READY_WITHIN,
+            target: Target::AtMost(1.0),
+            ours: format!("{:.0} ms", row.start),
+            other: format!("elevate and revoke then take {:.2} ms (p50)", row.pair),
+            runs: starts.len(),
+        });
+        report.figure(&Figure {
+            claim: &format!("{} grants: peak memory, against {MEMORY} MB", self.size),
+            ratio: row.memory / MEMORY,
+            target: Target::AtMost(1.0),
+            ours: format!("{:.1} MB when ready, {:.1} MB after the pairs", memory.median(), row.memory),
+            other: "resident".to_owned(),
+            runs: 1,
+        });
+        Ok(row)
+    }
+
+    /// A run of the client, against one with a broker that has nothing.
+    fn the_clients_view(&self, scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+        let broker = self.broker.borrow();
+        let name = if self.server.is_some() { "empty-postgres" } else { "empty-sqlite" };
+        let empty = match self.server {
+            None => Database::File(scene.folder.path().join("empty.db")),
+            Some(server) => Database::Server { url: server.database(), password: PASSWORD.to_owned() },
+        };
+        let empty = scene.another(name, empty)?;
+        let run = |broker: &Broker| {
+            let step = ["run", "--policy", POLICY, "--ttl", "15m", "--", "true"];
+            crate::client::succeed(&mut scene.client_of(broker, &step))
+        };
+        let runs = effort.pick(200, 2);
+        let both = interleaved(runs, || timed(|| run(&broker)), || timed(|| run(&empty)))?;
+        report.figure(&Figure {
+            claim: &format!("`run -- true` against a broker with {} grants and one with none", self.size),
+            ratio: both.ratio(),
+            target: Target::AtMost(1.1),
+            ours: format!("{:.1} ms", both.ours.median()),
+            other: format!("{:.1} ms", both.other.median()),
+            runs,
+        });
+        Ok(())
+    }
+
+    /// Beside all others, so many reach their deadline at the same moment.
+    fn many_at_once(&self, effort: Effort, report: &mut Report) -> Result<()> {
+        let mut broker = self.broker.borrow_mut();
+        let count = effort.pick(AT_ONCE, 20);
+        broker.stop();
+        // Time enough to make them, and to start.
+        let ahead = effort.pick(Duration::from_secs(30), Duration::from_secs(6));
+        let deadline = Timestamp::from_millis(i64::try_from((clock::wall() + ahead).as_millis())?);
+        Copies { of: &self.pattern, count, first: 1 << 40, deadline: Some(deadline) }
+            .make(&broker.database, self.server)?;
+        broker.start_again()?;
+        let mut connection = Connection::open(broker.port)?;
+        let before = active(&mut connection)?;
+        let due = Duration::from_millis(u64::try_from(deadline.as_millis())?);
+        thread::sleep(due.saturating_sub(clock::wall()));
+        while active(&mut connection)? + count > before {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let took = millis(clock::wall().saturating_sub(due));
+        report.figure(&Figure {
+            claim: &format!(
+                "{count} grants due at the same moment: until the last is taken back, against 10 s"
+            ),
+            ratio: took / GONE_WITHIN,
+            target: Target::AtMost(1.0),
+            ours: format!("{took:.0} ms, {:.0} a second", count as f64 / took * 1000.0),
+            other: "target `token`, which takes no time of its own".to_owned(),
+            runs: 1,
+        });
+        Ok(())
+    }
+}
+
+/// How many grants are active, as the broker says.
+fn active(connection: &mut Connection) -> Result<u64> {
+    let metrics = connection.ask("GET /metrics HTTP/1.1\r\n", "", "200")?;
+    let count =
+        metrics.lines().find_map(|line| line.strip_prefix("cloudanix_jit_grants{status=\"active\"} "));
+    Ok(count.context("a count of active grants")?.parse()?)
+}
