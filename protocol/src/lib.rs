@@ -12,6 +12,7 @@ pub mod grant;
 pub mod ids;
 pub mod problem;
 pub mod provenance;
+pub mod reconcile;
 pub mod revoke;
 pub mod routes;
 pub mod secret;

@@ -6,6 +6,8 @@ pub const GRANTS: &str = "/v2/agentic/jit";
 pub const CREDENTIALS: &str = "credentials";
 /// Register, list.
 pub const AGENTS: &str = "/v2/agents";
+/// Compare the target with the database.
+pub const RECONCILE: &str = "/v2/reconcile";
 /// RFC 7662 token introspection for grants of the `token` target.
 pub const INTROSPECT: &str = "/v2/introspect";
 /// The header that makes retries join.

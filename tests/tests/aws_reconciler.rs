@@ -1,12 +1,16 @@
 //! Does an account come to be as the broker's store says, and is nobody else's touched?
 #![cfg(target_os = "linux")]
 
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::{allow, trusts};
 use system_tests::aws::stage::{Mode, Setting, Stage};
+use system_tests::http;
+use system_tests::scene::Agent;
 use system_tests::waiting::eventually;
 
 static SHARED: LazyLock<Ministack> = LazyLock::new(Ministack::start);
@@ -38,23 +42,73 @@ fn plant(stage: &Stage<'_>) {
     stage.account.put_role_policy(UNKNOWN, "added", &document);
 }
 
-fn agents(stage: &Stage<'_>) {
-    for mode in [Mode::StaticInline, Mode::Role] {
-        stage.agent(mode);
-    }
+/// Who may be given something on the role, and who gets roles; the first of them.
+fn agents(stage: &Stage<'_>) -> Agent {
+    stage.agent(Mode::Role);
+    stage.agent(Mode::StaticInline)
+}
+
+/// What a grant that has ended would have left if its undo had not come through.
+fn leave_behind(stage: &Stage<'_>, agent: &Agent) -> String {
+    let grant = stage.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
+    stage.revoke(agent, &grant);
+    stage.broker.wait_until_nothing_is_live();
+    let name = format!("jit-{grant}");
+    stage.account.put_role_policy("deploy", &name, &allow(&["s3:ListAllMyBuckets"]));
+    name
+}
+
+fn reconcile(stage: &Stage<'_>, request: &Value) -> Value {
+    let asked =
+        stage.broker.request(Method::POST, "/v2/reconcile").bearer_auth(stage.broker.operator_token());
+    http::send(asked.json(request)).expect(200).json
+}
+
+/// The objects of the orphans, each with what became of it.
+fn outcomes(found: &Value, known: bool) -> Vec<(&str, &str)> {
+    let orphans = found.get("orphans").and_then(Value::as_array).into_iter().flatten();
+    let of_these = orphans.filter(|orphan| orphan.get("known") == Some(&json!(known)));
+    let mut found: Vec<_> = of_these
+        .filter_map(|orphan| Some((orphan.get("object")?.as_str()?, orphan.get("outcome")?.as_str()?)))
+        .collect();
+    found.sort_unstable();
+    found
 }
 
 #[test]
-fn orphans_are_removed_and_nothing_else() {
+fn what_an_ended_grant_left_is_removed_after_its_grace() {
+    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
+    let left = leave_behind(&stage, &stage.agent(Mode::StaticInline));
+    eventually("the end of the orphan", || {
+        (!stage.account.role_policies("deploy").contains(&left)).then_some(())
+    });
+    let grant = left.trim_start_matches("jit-");
+    let text = eventually("a row", || told(&stage, grant, "orphan"));
+    assert!(text.contains(&left), "{text}");
+}
+
+#[test]
+fn what_the_database_does_not_know_is_found_in_one_sweep_and_removed_only_when_an_operator_says_so() {
     let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
     let before = stage.account.snapshot();
     plant(&stage);
-    agents(&stage);
-    eventually("the end of every orphan", || {
-        let policies = stage.account.role_policies("deploy");
-        let roles = stage.account.roles_named("jit-");
-        (policies.len() == 3 && roles == ["jit-elev-00000000000000bb"]).then_some(())
+    let planted = stage.account.snapshot();
+    let agent = agents(&stage);
+    let found = reconcile(&stage, &json!({}));
+    let reported = outcomes(&found, false);
+    assert_eq!(reported.len(), 3, "{found}");
+    assert!(reported.iter().all(|(_, outcome)| *outcome == "reported"), "{found}");
+    // In its own time the broker does not remove them either: what it knows is gone before.
+    let known = leave_behind(&stage, &agent);
+    eventually("the end of what is known", || {
+        (!stage.account.role_policies("deploy").contains(&known)).then_some(())
     });
+    assert_eq!(planted.changes_until(&stage.account.snapshot()), Vec::<String>::new());
+
+    let found = reconcile(&stage, &json!({"remove_unknown": true}));
+    let removed: Vec<_> = reported.iter().map(|(object, _)| (*object, "removed")).collect();
+    assert_eq!(outcomes(&found, false), removed, "{found}");
+    assert_eq!(stage.account.roles_named("jit-"), ["jit-elev-00000000000000bb"]);
     let left = before.changes_until(&stage.account.snapshot()).join("\n");
     assert!(!left.contains("00000000000000aa"), "{left}");
     for foreign in ["jit-tools", "jit-elev-and-more", "nightly"] {
@@ -68,11 +122,8 @@ fn a_live_grant_is_no_orphan() {
     let agent = stage.agent(Mode::StaticInline);
     let grant = stage.elevate(&agent, "15m").expect(201);
     let name = format!("jit-{}", grant.text_at("/id"));
-    // When the orphan beside it is gone, it has been looked at as well.
     stage.account.put_role_policy("deploy", UNKNOWN, &allow(&["s3:ListAllMyBuckets"]));
-    eventually("the end of the orphan", || {
-        (!stage.account.role_policies("deploy").contains(&UNKNOWN.to_owned())).then_some(())
-    });
+    reconcile(&stage, &json!({"remove_unknown": true}));
     assert_eq!(stage.account.role_policies("deploy"), [name]);
 }
 
@@ -80,10 +131,51 @@ fn a_live_grant_is_no_orphan() {
 fn orphans_are_only_reported_when_the_operator_wants_it_so() {
     let stage = Stage::with(&SHARED, &compared_every_second(REPORTING));
     plant(&stage);
+    leave_behind(&stage, &agents(&stage));
     let before = stage.account.snapshot();
-    agents(&stage);
     eventually("a report", || stage.broker.log().contains("only reported").then_some(()));
     assert_eq!(before.changes_until(&stage.account.snapshot()), Vec::<String>::new());
+}
+
+/// A database is put back to what it was before some grants were given and others were taken back.
+#[test]
+fn after_an_older_database_was_restored_no_live_grant_is_cut_and_all_that_it_forgot_is_found() {
+    let mut stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
+    let agent = stage.agent(Mode::StaticInline);
+    let elevate = |stage: &Stage<'_>| stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+    let [over, kept] = [elevate(&stage), elevate(&stage)];
+    stage.broker.stop();
+    let files = ["", "-wal", "-shm"].map(|end| {
+        let path = PathBuf::from(format!("{}{end}", stage.broker.database().display()));
+        let held = std::fs::read(&path).ok();
+        (path, held)
+    });
+    stage.broker.restart();
+    stage.revoke(&agent, &over);
+    let forgotten = elevate(&stage);
+    stage.broker.stop();
+    for (path, held) in files {
+        match held {
+            Some(held) => std::fs::write(path, held).unwrap(),
+            None => drop(std::fs::remove_file(path)),
+        }
+    }
+    stage.broker.restart();
+
+    let found = reconcile(&stage, &json!({}));
+    assert_eq!(outcomes(&found, false).len(), 1, "{found}");
+    assert!(found.to_string().contains(&forgotten), "{found}");
+    let live = |grant: &String| stage.account.role_policies("deploy").contains(&format!("jit-{grant}"));
+    // It compares again by itself, and takes back what it knows; both are left to whoever holds them.
+    let text = eventually("a row", || told(&stage, &over, "drift"));
+    assert!(text.contains("taken away by somebody else"), "{text}");
+    assert!(live(&kept) && live(&forgotten));
+    stage.revoke(&agent, &kept);
+    stage.revoke(&agent, &over);
+    stage.broker.wait_until_nothing_is_live();
+    assert!(!live(&kept) && live(&forgotten));
+    reconcile(&stage, &json!({"remove_unknown": true}));
+    assert_eq!(stage.account.role_policies("deploy"), Vec::<String>::new());
 }
 
 fn told(stage: &Stage<'_>, grant: &str, kind: &str) -> Option<String> {

@@ -77,6 +77,7 @@ impl Operation {
             }
             (_, "/v2/agents/{id}/tokens") => "{}".to_owned(),
             (_, "/v2/introspect") => "token=abc".to_owned(),
+            (_, "/v2/reconcile") => "{}".to_owned(),
             _ => panic!("{}: say here what its body looks like", self.name()),
         }
     }

@@ -43,7 +43,7 @@ pub use counters::Counters;
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;
 pub use read::Page;
-pub use reconcile::{Orphans, Reconciled, Reconciling};
+pub use reconcile::{Orphans, Reconciling, Unknown};
 pub use refusal::Refusal;
 pub use revoke::Revocable;
 

@@ -1,11 +1,12 @@
 //! Is the target as the store says? What has our names on it and belongs to no live grant is an orphan, and goes
-//! after a grace period; what a live grant gave and is not there any more, or is there twice, is drift, and is told.
+//! after a grace period if the store knows the grant; what a live grant gave and is not there any more, or is there twice, is drift, and is told.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Boundary, Grant, NewEvent, State};
+use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Listing, Stored};
 use targets::{Found, LateChanges, Target, TargetError};
@@ -27,25 +28,20 @@ pub struct Reconciling {
 /// What is done to orphans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orphans {
-    /// They are removed.
+    /// They are removed, if the store knows their grants.
     Remove,
-    /// They are only reported: for the time after a database was restored.
+    /// They are only reported.
     Report,
 }
 
-/// What one comparison found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reconciled {
-    /// Things with our names on them.
-    pub found: usize,
-    /// Orphans whose grace is over.
-    pub orphans: usize,
-    /// Those that were removed.
-    pub removed: usize,
-    /// Live grants beside which something was changed, and that were not told of it before.
-    pub drifted: usize,
-    /// Places that could not be looked at, or orphans that could not be removed.
-    pub failed: usize,
+/// What is done to orphans of grants that the store does not know. It forgets none: either it was restored from a backup
+/// that is older than they are, or they are somebody else's, and some may be live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are reported.
+    Report,
+    /// They are removed: an operator has said so.
+    Remove,
 }
 
 /// When an orphan was seen first, for those whose target does not say when it was made.
@@ -72,13 +68,13 @@ const PAGE: u32 = 200;
 
 impl Engine {
     /// Compares once.
-    pub async fn reconcile(self: &Arc<Self>) -> Result<Reconciled, Refusal> {
-        let mut done = Reconciled::default();
+    pub async fn reconcile(self: &Arc<Self>, unknown: Unknown) -> Result<Reconciliation, Refusal> {
+        let mut done = Reconciliation::default();
         let mut surveys = JoinSet::new();
         for boundary in self.boundaries().await? {
             let target = Arc::clone(self.target(boundary.target())?);
             if surveys.len() >= AT_ONCE {
-                self.judge_next(&mut surveys, &mut done).await?;
+                self.judge_next(&mut surveys, unknown, &mut done).await?;
             }
             surveys.spawn(async move {
                 let found = target.survey(&boundary).await;
@@ -86,11 +82,13 @@ impl Engine {
             });
         }
         while !surveys.is_empty() {
-            self.judge_next(&mut surveys, &mut done).await?;
+            self.judge_next(&mut surveys, unknown, &mut done).await?;
         }
         self.look_for_drift(&mut done).await?;
-        if done != (Reconciled { found: done.found, ..Reconciled::default() }) {
-            tracing::warn!(?done, "the target was not as the store says");
+        let Reconciliation { found, orphans, drifted, not_looked_at } = &done;
+        if !orphans.is_empty() || *drifted > 0 || *not_looked_at > 0 {
+            let orphans = orphans.len();
+            tracing::warn!(found, orphans, drifted, not_looked_at, "the target was not as the store says");
         }
         Ok(done)
     }
@@ -118,67 +116,84 @@ impl Engine {
     async fn judge_next(
         &self,
         surveys: &mut JoinSet<Surveyed>,
-        done: &mut Reconciled,
+        unknown: Unknown,
+        done: &mut Reconciliation,
     ) -> Result<(), Refusal> {
         let Some(Ok((target, found))) = surveys.join_next().await else { return Ok(()) };
         match found {
             Ok(found) => {
                 for one in found {
-                    self.judge(target.as_ref(), &one, done).await?;
+                    done.found += 1;
+                    done.orphans.extend(self.judge(target.as_ref(), &one, unknown).await?);
                 }
             }
             Err(error) => {
-                done.failed += 1;
+                done.not_looked_at += 1;
                 tracing::warn!(%error, "a place cannot be looked at for orphans");
             }
         }
         Ok(())
     }
 
-    async fn judge(&self, target: &dyn Target, found: &Found, done: &mut Reconciled) -> Result<(), Refusal> {
-        done.found += 1;
+    async fn judge(
+        &self,
+        target: &dyn Target,
+        found: &Found,
+        unknown: Unknown,
+    ) -> Result<Option<Orphan>, Refusal> {
         let now = self.clock.now();
         let owner = self.store.grant(&found.grant).await?;
         let object = &found.step.object;
         if belongs(owner.as_ref(), found, now) {
             self.first_seen.forget(object);
-            return Ok(());
+            return Ok(None);
         }
+        let Reconciling { grace, orphans, .. } = self.settings.reconciling;
         let ended_at = owner.as_ref().and_then(|stored| stored.grant.ended_at());
         let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
-        if now < since.plus(self.settings.reconciling.grace) {
-            return Ok(());
-        }
-        done.orphans += 1;
-        self.counters.orphans_found();
-        let outcome = match self.settings.reconciling.orphans {
-            Orphans::Report => Ok(format!("orphan · {object} · left as it is, only reported")),
-            Orphans::Remove => {
-                let removed = target.remove(found, now).await;
-                removed.map(|text| format!("orphan · {object} · {text}"))
+        let (outcome, detail) = match (&owner, unknown, orphans) {
+            (None, Unknown::Report, _) => {
+                let why = "the database does not know its grant · left until an operator has it removed";
+                (OrphanOutcome::Reported, why.to_owned())
+            }
+            (Some(_), ..) if now < since.plus(grace) => {
+                (OrphanOutcome::Waiting, format!("left alone until {}", since.plus(grace)))
+            }
+            (Some(_), _, Orphans::Report) => {
+                (OrphanOutcome::Reported, "left as it is, only reported".to_owned())
+            }
+            (None, Unknown::Remove, _) | (Some(_), _, Orphans::Remove) => {
+                match target.remove(found, now).await {
+                    Ok(text) => (OrphanOutcome::Removed, text),
+                    Err(error) => (OrphanOutcome::Failed, error.to_string()),
+                }
             }
         };
+        let known = owner.is_some();
+        let text = format!("orphan · {object} · {detail}");
         match outcome {
-            Ok(text) => {
-                tracing::warn!(grant = %found.grant, known = owner.is_some(), "{text}");
-                if self.settings.reconciling.orphans == Orphans::Remove {
-                    done.removed += 1;
-                    self.counters.orphans_removed();
-                    self.first_seen.forget(object);
-                }
-                if owner.is_some() {
+            OrphanOutcome::Waiting => {}
+            OrphanOutcome::Reported | OrphanOutcome::Removed => {
+                self.counters.orphans_found();
+                tracing::warn!(grant = %found.grant, known, "{text}");
+                if known {
                     self.tell_once(&found.grant, EventKind::Orphan, &text).await?;
                 }
             }
-            Err(error) => {
-                done.failed += 1;
-                tracing::error!(grant = %found.grant, %error, object, "an orphan cannot be removed");
+            OrphanOutcome::Failed => {
+                self.counters.orphans_found();
+                tracing::error!(grant = %found.grant, known, object, "an orphan cannot be removed: {detail}");
             }
         }
-        Ok(())
+        if outcome == OrphanOutcome::Removed {
+            self.counters.orphans_removed();
+            self.first_seen.forget(object);
+        }
+        let (grant_id, object) = (found.grant.clone(), object.clone());
+        Ok(Some(Orphan { grant_id, object, known, outcome, detail }))
     }
 
-    async fn look_for_drift(&self, done: &mut Reconciled) -> Result<(), Refusal> {
+    async fn look_for_drift(&self, done: &mut Reconciliation) -> Result<(), Refusal> {
         let mut after = None;
         loop {
             let listing = Listing { live: Some(true), agent: None, after, limit: PAGE };
@@ -193,7 +208,7 @@ impl Engine {
         }
     }
 
-    async fn drift_of(&self, grant: &Grant, done: &mut Reconciled) -> Result<(), Refusal> {
+    async fn drift_of(&self, grant: &Grant, done: &mut Reconciliation) -> Result<(), Refusal> {
         let target = self.target(grant.target)?;
         if target.late_changes() == LateChanges::Impossible {
             return Ok(());
@@ -203,7 +218,7 @@ impl Engine {
                 Ok(Some(drift)) => drift,
                 Ok(None) => continue,
                 Err(error) => {
-                    done.failed += 1;
+                    done.not_looked_at += 1;
                     tracing::warn!(grant = %grant.id, %error, "a live grant cannot be looked at");
                     continue;
                 }
@@ -240,7 +255,7 @@ impl Engine {
     pub(crate) async fn reconcile_now_and_then(self: Arc<Self>) {
         loop {
             tokio::time::sleep(self.settings.reconciling.every).await;
-            if let Err(error) = self.reconcile().await {
+            if let Err(error) = self.reconcile(Unknown::Report).await {
                 self.counters.work_errors();
                 tracing::error!(%error, cause = error.cause.as_deref(), "cannot compare the target with the store");
             }

@@ -21,6 +21,7 @@ mod grants;
 mod health;
 mod introspect;
 pub mod openapi;
+mod reconcile;
 mod well_known;
 
 /// What every handler can reach.

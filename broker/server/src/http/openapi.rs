@@ -7,7 +7,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, agents, grants, health, introspect, well_known};
+use super::{App, agents, grants, health, introspect, reconcile, well_known};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,7 +23,7 @@ use super::{App, agents, grants, health, introspect, well_known};
         (name = "grants", description = "Elevate, look, beat, give back"),
         (name = "agents", description = "Register and switch off; for operators"),
         (name = "verifying", description = "For whoever serves what a `token` grant permits"),
-        (name = "operations", description = "Health and metrics"),
+        (name = "operations", description = "Health, metrics, and whether the target is as the database says"),
     ),
 )]
 struct Api;
@@ -55,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(agents::tokens::rotate))
         .routes(routes!(agents::tokens::revoke))
         .routes(routes!(introspect::introspect))
+        .routes(routes!(reconcile::reconcile))
         .routes(routes!(well_known::discovery))
         .routes(routes!(well_known::keys))
         .routes(routes!(health::live))
