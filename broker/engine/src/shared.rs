@@ -110,13 +110,17 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
     ) -> Result<(Result<Undone, TargetError>, Option<Timestamp>), TargetError> {
-        let now = self.clock.now();
         let may_go_until = match target.late_changes() {
-            LateChanges::Possible { within } => hold.may_go_until.max(Some(now.plus(CALL + within))),
+            // What is begun in time is lost by the end of the hold at the latest.
+            LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
             LateChanges::Impossible => hold.may_go_until,
         };
         self.note_going(hold, hold.whose, may_go_until, Then::Keep).await?;
-        let undone = target.undo(grant, step, now).await;
+        // Looked at again: who slept while it wrote that down may find the object given to somebody else.
+        if let Err(error) = self.in_time(hold) {
+            return Ok((Err(error), hold.may_go_until));
+        }
+        let undone = target.undo(grant, step, self.clock.now()).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
         Ok((undone, if unanswered { may_go_until } else { hold.may_go_until }))
     }

@@ -177,3 +177,24 @@ fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
         stage.end(1).await.unwrap();
     });
 }
+
+#[test]
+fn whoever_sleeps_while_it_takes_back_cuts_off_nobody_who_came_meanwhile() {
+    for boundary in 0..14 {
+        runtime().block_on(async {
+            let stage = stage(false).await;
+            stage.elevate(0, 0);
+            stage.run_out().await.unwrap();
+            stage.revoke(0, 0);
+            for _ in 0..boundary {
+                stage.look().await.unwrap();
+                stage.advance(0);
+            }
+            // Past its hold, and past what it wrote down of when the object may go.
+            stage.pass(120_000).await.unwrap();
+            stage.elevate(1, 1);
+            stage.without_the_first(400).await.unwrap();
+            stage.end(2).await.unwrap_or_else(|what| panic!("asleep at boundary {boundary}: {what}"));
+        });
+    }
+}
