@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::{Grant, State};
-use protocol::{AgentId, EventKind, GrantId, GrantStatus, IdempotencyKey, Timestamp};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
 use store::{Hold, Then, Whose};
 
 use crate::trace::Trace;
@@ -128,9 +128,11 @@ impl Ledger {
     /// Whoever changes a shared object holds it.
     pub(crate) fn changes_shared(&self, who: usize, object: &str) {
         let now = self.trace.now();
-        let may = self.book().holds.get(object).is_some_and(|held| {
-            held.who == who && !held.released && now < held.until.plus(SKEW)
-        });
+        let may = self
+            .book()
+            .holds
+            .get(object)
+            .is_some_and(|held| held.who == who && !held.released && now < held.until.plus(SKEW));
         if !may {
             self.trace.wrong(&format!("replica {who} changes {object}, which it does not hold"));
         }
@@ -218,10 +220,9 @@ impl Ledger {
     }
 
     /// Whether somebody wanted this end.
-    pub(crate) fn was_asked_for(&self, kind: EventKind, entry: &Entry) -> bool {
+    pub(crate) fn was_asked_for(&self, entry: &Entry) -> bool {
         let book = self.book();
-        kind != EventKind::Revoke
-            || entry.grant.key.as_ref().is_some_and(|key| book.revoked_keys.contains(key))
+        entry.grant.key.as_ref().is_some_and(|key| book.revoked_keys.contains(key))
             || book.disabled.contains(&entry.grant.agent_id)
     }
 

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use crate::clients::Job;
 use crate::cloud::CALL;
 use crate::stories;
-use crate::world::{REPLICAS, SWEEP_EVERY, World};
 use crate::troubles;
+use crate::world::{REPLICAS, SWEEP_EVERY, World};
 
 /// So long faults go on, and jobs come for the first half of it.
 const TROUBLE: Duration = Duration::from_secs(400);

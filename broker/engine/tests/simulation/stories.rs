@@ -58,13 +58,14 @@ fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), 
 /// A holder that beats, has time left and wants to go on keeps what it has.
 fn has_a_reason(world: &World, entry: &Entry, reason: &TimelineEvent) -> Result<(), String> {
     let patience = domain::Lease::EVERY * domain::Lease::MISSED;
-    let early = match reason.kind {
-        EventKind::Expire => reason.at.plus(SKEW) < entry.grant.expires_at,
-        EventKind::LeaseLost => {
-            entry.heard.is_some_and(|heard| reason.at.plus(SKEW) < heard.plus(patience))
-        }
-        EventKind::Revoke => !world.ledger.was_asked_for(reason.kind, entry),
-        _ => entry.told,
+    let kept = match entry.heard {
+        Some(heard) => heard.plus(patience),
+        None => entry.grant.requested_at,
     };
+    let at = reason.at.plus(SKEW);
+    let early = (reason.kind == EventKind::Expire && at < entry.grant.expires_at)
+        || (reason.kind == EventKind::LeaseLost && at < kept)
+        || (reason.kind == EventKind::Revoke && !world.ledger.was_asked_for(entry))
+        || (reason.kind == EventKind::Undo && entry.told);
     if early { Err(format!("it ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
 }

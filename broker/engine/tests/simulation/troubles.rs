@@ -1,7 +1,7 @@
 //! Somebody kills replicas, lets machines stand still, cuts them off, and switches agents off.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::world::{AGENTS, REPLICAS, World};
