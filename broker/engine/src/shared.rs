@@ -28,7 +28,7 @@ impl Engine {
     ) -> Result<String, TargetError> {
         let grant = &stored.grant;
         let hold = self.hold(step).await?;
-        let whose = match self.whose(&hold, grant, step, target).await {
+        let whose = match self.whose(&hold, stored, step, target).await {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -147,10 +147,11 @@ impl Engine {
     async fn whose(
         &self,
         hold: &Hold,
-        grant: &Grant,
+        stored: &Stored,
         step: &Step,
         target: &dyn Target,
     ) -> Result<Whose, TargetError> {
+        let grant = &stored.grant;
         let now = self.clock.now();
         if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
             let what = format!(
@@ -171,7 +172,11 @@ impl Engine {
             // Its owner may have taken it away since, and who else is about to need it may not have looked either.
             Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }
-        Ok(match target.look(grant, step, now).await? {
+        // A try whose grant has ended meanwhile would take what it made itself, and what landed late, for foreign.
+        if grant.late_until.is_some() {
+            self.claim_lasts(stored).await?;
+        }
+        Ok(match target.look(grant, step, self.clock.now()).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },
             Undone::Accepted { .. } => Whose::Foreign,
         })
