@@ -17,6 +17,8 @@ pub(crate) async fn make(world: Arc<World>) {
         tokio::time::sleep(world.dice.millis(500, most)).await;
         let n = world.dice.below(REPLICAS);
         match world.dice.below(8) {
+            // Who stands still is mostly let go on.
+            0 | 1 if world.link(n).is_frozen() => {}
             0 | 1 => die(&world, n),
             2 | 3 => freeze(&world, n),
             4 => cut_off(&world, n, Wire::Store),
@@ -66,6 +68,9 @@ pub(crate) async fn come_back(world: &Arc<World>, n: usize) {
 }
 
 fn freeze(world: &Arc<World>, n: usize) {
+    if world.link(n).is_frozen() {
+        return;
+    }
     let frozen = world.dice.millis(2_000, FROZEN);
     world.trace.say(&format!("trouble · slot {n} stands still for {frozen:?}"));
     world.link(n).freeze();

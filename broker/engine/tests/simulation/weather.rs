@@ -86,6 +86,10 @@ impl Link {
         self.frozen.store(true, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn thaw(&self) {
         self.frozen.store(false, Ordering::SeqCst);
         self.thawed.notify_waiters();
@@ -99,7 +103,7 @@ impl Link {
 
     /// Goes on as soon as the machine does.
     pub(crate) async fn awake(&self) {
-        while self.frozen.load(Ordering::SeqCst) {
+        while self.is_frozen() {
             self.thawed.notified().await;
         }
     }
