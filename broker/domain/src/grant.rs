@@ -308,13 +308,14 @@ impl Grant {
     }
 
     /// Taking back failed; it is tried again at `retry_at`, for ever. A row is written for the first failure and
-    /// when it becomes stuck, not for each try.
+    /// whenever it becomes stuck, not for each try.
     pub fn undo_failed(
         mut self,
         now: Timestamp,
         error: &str,
         retry_at: Timestamp,
     ) -> Result<Moved, WrongState> {
+        let is_stuck_already = matches!(self.state, State::Stuck(_));
         let (state, attempts) = match self.state {
             State::Undoing { cause, attempts, .. } => {
                 (State::Undoing { cause, attempts: attempts + 1, retry_at }, attempts + 1)
@@ -339,7 +340,9 @@ impl Grant {
             }
         };
         self.state = state;
-        let events = if attempts == STUCK_AFTER {
+        // What was stuck, went on and is still there is stuck again.
+        let becomes_stuck = matches!(self.state, State::Stuck(_)) && !is_stuck_already;
+        let events = if attempts == STUCK_AFTER || becomes_stuck {
             let text = format!("not taken back after {attempts} tries · {error} · trying on");
             vec![NewEvent::new(now, EventKind::Stuck, text)]
         } else if attempts == 1 {

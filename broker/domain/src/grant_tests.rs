@@ -89,6 +89,18 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 }
 
 #[test]
+fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    for n in 1..=7 {
+        grant = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
+    }
+    let settling = grant.settle(at(1200), at(1205), "detached").unwrap().grant;
+    let again = settling.undo_failed(at(1205), "still there", at(1206)).unwrap();
+    assert_eq!(again.grant.status(), GrantStatus::Stuck);
+    assert_eq!(again.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Stuck]);
+}
+
+#[test]
 fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
     let dangers = |moved: &Moved| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
     let accepted =

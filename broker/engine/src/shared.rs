@@ -28,7 +28,7 @@ impl Engine {
     ) -> Result<String, TargetError> {
         let grant = &stored.grant;
         let hold = self.hold(step).await?;
-        let whose = match self.whose(&hold, grant, step, target).await {
+        let whose = match self.whose(&hold, stored, step, target).await {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -112,13 +112,17 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
     ) -> Result<(Result<Undone, TargetError>, Option<Timestamp>), TargetError> {
-        let now = self.clock.now();
         let may_go_until = match target.late_changes() {
-            LateChanges::Possible { within } => hold.may_go_until.max(Some(now.plus(CALL + within))),
+            // What is begun in time is lost by the end of the hold at the latest.
+            LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
             LateChanges::Impossible => hold.may_go_until,
         };
         self.note_going(hold, hold.whose, may_go_until, Then::Keep).await?;
-        let undone = target.undo(grant, step, now).await;
+        // Looked at again: who slept while it wrote that down may find the object given to somebody else.
+        if let Err(error) = self.in_time(hold) {
+            return Ok((Err(error), hold.may_go_until));
+        }
+        let undone = target.undo(grant, step, self.clock.now()).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
         Ok((undone, if unanswered { may_go_until } else { hold.may_go_until }))
     }
@@ -145,10 +149,11 @@ impl Engine {
     async fn whose(
         &self,
         hold: &Hold,
-        grant: &Grant,
+        stored: &Stored,
         step: &Step,
         target: &dyn Target,
     ) -> Result<Whose, TargetError> {
+        let grant = &stored.grant;
         let now = self.clock.now();
         if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
             let what = format!(
@@ -169,7 +174,11 @@ impl Engine {
             // Its owner may have taken it away since, and who else is about to need it may not have looked either.
             Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }
-        Ok(match target.look(grant, step, now).await? {
+        // A try whose grant has ended meanwhile would take what it made itself, and what landed late, for foreign.
+        if grant.late_until.is_some() {
+            self.claim_lasts(stored).await?;
+        }
+        Ok(match target.look(grant, step, self.clock.now()).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },
             Undone::Accepted { .. } => Whose::Foreign,
         })

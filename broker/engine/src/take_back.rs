@@ -97,6 +97,8 @@ impl Engine {
             | State::Revoked { .. } => return Ok(None),
         };
         let target = self.target(grant.target)?;
+        // What landed after a step was undone, while another was or while this broker slept, is not gone.
+        let began = self.clock.now();
         let mut proofs = Vec::new();
         let mut look_again = None;
         let mut sweep_at = None;
@@ -143,8 +145,8 @@ impl Engine {
                 grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
             }
             (None, Some(look_at)) => grant.undo_again(look_at.max(lands_until)),
-            (None, None) if now < lands_until && never_active => grant.undo_again(lands_until),
-            (None, None) if now < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
+            (None, None) if began < lands_until && never_active => grant.undo_again(lands_until),
+            (None, None) if began < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
             (None, None) => grant.gone(now, &proofs.join(" · "), sweep_at),
         };
         // The state was looked at above: it allows whichever of these was chosen.

@@ -177,3 +177,66 @@ fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
         stage.end(1).await.unwrap();
     });
 }
+
+#[test]
+fn whoever_sleeps_while_it_takes_back_cuts_off_nobody_who_came_meanwhile() {
+    for boundary in 0..14 {
+        runtime().block_on(async {
+            let stage = stage(false).await;
+            stage.elevate(0, 0);
+            stage.run_out().await.unwrap();
+            stage.revoke(0, 0);
+            for _ in 0..boundary {
+                stage.look().await.unwrap();
+                stage.advance(0);
+            }
+            // Past its hold, and past what it wrote down of when the object may go.
+            stage.pass(120_000).await.unwrap();
+            stage.elevate(1, 1);
+            stage.without_the_first(400).await.unwrap();
+            stage.end(2).await.unwrap_or_else(|what| panic!("asleep at boundary {boundary}: {what}"));
+        });
+    }
+}
+
+#[test]
+fn what_lands_after_it_was_undone_and_before_that_is_written_down_is_undone_again() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.until_sent(Call::Attach).await.unwrap();
+        stage.befalls(0, Fate::Late(40_000));
+        stage.run_out().await.unwrap();
+        stage.revoke(0, 0);
+        stage.until_sent(Call::Detach).await.unwrap();
+        stage.befalls(0, Fate::Answered);
+        // It stands before it writes down that the object is gone, until nothing can land any more.
+        stage.pass(60_000).await.unwrap();
+        assert!(stage.cloud.is_there(), "landed");
+        stage.end(1).await.unwrap();
+    });
+}
+
+#[test]
+fn a_try_that_wakes_after_its_grant_ended_does_not_take_what_it_made_for_foreign() {
+    runtime().block_on(async {
+        let stage = stage(false).await;
+        stage.elevate(0, 0);
+        stage.until_sent(Call::Attach).await.unwrap();
+        stage.befalls(0, Fate::Late(40_000));
+        // It writes down why it tries again, and stands before it holds the object again.
+        for _ in 0..4 {
+            stage.look().await.unwrap();
+            stage.advance(0);
+        }
+        stage.look().await.unwrap();
+        stage.pass(1_000).await.unwrap();
+        stage.revoke(1, 0);
+        stage.without_the_first(400).await.unwrap();
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Undoing));
+        stage.pass(80_000).await.unwrap();
+        assert!(stage.cloud.is_there(), "landed");
+        stage.run_out().await.unwrap();
+        stage.end(1).await.unwrap();
+    });
+}

@@ -263,6 +263,19 @@ impl Stage {
         Ok(())
     }
 
+    /// Everybody goes on but whoever has stood still for longest, for so many moves.
+    pub(crate) async fn without_the_first(&self, moves: usize) -> Result<(), String> {
+        for _ in 0..moves {
+            self.look().await?;
+            match (self.cloud.sent(), self.turns.waiting()) {
+                (0, 0 | 1) => self.pass(50).await?,
+                (0, _) => self.advance(1),
+                (_, _) => self.befalls(0, Fate::Answered),
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) async fn status(&self, grant: u8) -> Option<GrantStatus> {
         let agent = crate::world::AGENT.parse().unwrap();
         let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();

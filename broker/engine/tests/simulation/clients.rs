@@ -1,0 +1,218 @@
+//! Jobs that ask for permission, beat, give back or vanish, over a network that loses what they say and hear.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Caller, Elevation, Engine, Refusal, Revocable};
+use protocol::{
+    AgentId, ElevateRequest, ErrorCode, Facts, GrantId, IdempotencyKey, RevokeCause, Secret, Timestamp,
+};
+use tokio::sync::oneshot;
+
+use crate::ledger::SKEW;
+use crate::world::{AGENTS, REPLICAS, World};
+
+/// For how long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+const BEAT: Duration = Duration::from_secs(10);
+const POLICIES: [&[&str]; 6] =
+    [&["own"], &["shared-a"], &["shared-a"], &["own", "shared-a"], &["shared-a", "shared-b"], &["foreign"]];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    GivesBack,
+    Vanishes,
+    WaitsForTheDeadline,
+}
+
+/// One run of a step in somebody's pipeline.
+pub(crate) struct Job {
+    world: Arc<World>,
+    agent: AgentId,
+    token: Secret,
+    key: IdempotencyKey,
+    policies: &'static [&'static str],
+    seconds: u64,
+    beats: bool,
+    ending: Ending,
+    key_goes_first: bool,
+}
+
+impl Job {
+    pub(crate) fn of(world: &Arc<World>, n: u64) -> Self {
+        let dice = &world.dice;
+        let (agent, token) = world.agent(dice.below(AGENTS));
+        Self {
+            agent,
+            token,
+            key: IdempotencyKey::from_random(u128::from(n).to_be_bytes()),
+            policies: POLICIES[dice.below(POLICIES.len())],
+            seconds: 60 + dice.roll() % 120,
+            beats: dice.chance(500),
+            ending: *dice.pick(&[
+                Ending::GivesBack,
+                Ending::GivesBack,
+                Ending::Vanishes,
+                Ending::WaitsForTheDeadline,
+            ]),
+            key_goes_first: dice.chance(40),
+            world: Arc::clone(world),
+        }
+    }
+
+    pub(crate) async fn run(self) {
+        let dice = &self.world.dice;
+        let never = self.key_goes_first && self.gives_key_back_unused().await;
+        let Some(id) = self.elevate().await else {
+            if dice.chance(700) {
+                self.give_back().await;
+            }
+            return;
+        };
+        if never {
+            self.world.trace.wrong(&format!("{id} was given for a key that was given back before"));
+        }
+        self.world.ledger.told(&id);
+        let works_for = match self.ending {
+            Ending::GivesBack | Ending::Vanishes => dice.millis(100, self.seconds * 1_000),
+            Ending::WaitsForTheDeadline => Duration::from_secs(self.seconds),
+        };
+        self.work(&id, works_for).await;
+        match self.ending {
+            Ending::GivesBack => self.give_back().await,
+            Ending::Vanishes | Ending::WaitsForTheDeadline => {}
+        }
+    }
+
+    async fn work(&self, id: &GrantId, works_for: Duration) {
+        let until = tokio::time::Instant::now() + works_for;
+        while self.beats && tokio::time::Instant::now() + BEAT < until {
+            tokio::time::sleep(BEAT).await;
+            if !self.beat(id).await {
+                return;
+            }
+        }
+        tokio::time::sleep_until(until).await;
+    }
+
+    /// False once the grant has ended.
+    async fn beat(&self, id: &GrantId) -> bool {
+        let sent = self.world.trace.now();
+        let (token, id, key) = (self.token.clone(), id.clone(), self.key.clone());
+        let grant = id.clone();
+        match self.call(async move |engine| engine.heartbeat(Some(&token), &id, &key).await).await {
+            Some(Ok(_)) => self.world.ledger.heard(&grant, sent),
+            Some(Err(refusal)) => return refusal.code != ErrorCode::GrantEnded,
+            None => {}
+        }
+        true
+    }
+
+    fn elevation(&self) -> Elevation {
+        Elevation {
+            bearer: Some(self.token.clone()),
+            key: self.key.clone(),
+            request: ElevateRequest {
+                agent_id: self.agent.clone(),
+                oidc_token: None,
+                policies: self.policies.iter().map(|name| name.parse().unwrap()).collect(),
+                ttl: format!("{}s", self.seconds).parse().unwrap(),
+                target: None,
+                reason: None,
+                heartbeat: self.beats,
+                claimed: Facts::default(),
+            },
+        }
+    }
+
+    /// The same request, to whichever replica, until one says what became of it.
+    async fn elevate(&self) -> Option<GrantId> {
+        for _ in 0..6 {
+            let elevation = self.elevation();
+            let asked = self.world.trace.now();
+            match self.call(async move |engine| engine.elevate(elevation).await).await {
+                Some(Ok(elevated)) => {
+                    let grant = elevated.grant;
+                    self.begins_in_time(&grant.id, asked, grant.expires_at);
+                    return Some(grant.id);
+                }
+                Some(Err(refusal)) if is_final(&refusal) => return None,
+                Some(Err(_)) | None => {}
+            }
+            tokio::time::sleep(self.world.dice.millis(100, 5_000)).await;
+        }
+        None
+    }
+
+    fn begins_in_time(&self, id: &GrantId, asked: Timestamp, expires_at: Timestamp) {
+        let latest = asked.plus(Duration::from_secs(self.seconds)).plus(PATIENCE).plus(SKEW);
+        if latest < expires_at {
+            self.world.trace.wrong(&format!("{id} has more time than it was asked for"));
+        }
+    }
+
+    /// True if it was said that the key will get nothing.
+    async fn gives_key_back_unused(&self) -> bool {
+        matches!(self.revoke().await, Some(Err(refusal)) if refusal.code == ErrorCode::GrantNotFound)
+    }
+
+    async fn give_back(&self) {
+        for _ in 0..5 {
+            match self.revoke().await {
+                Some(Ok(_)) => return,
+                Some(Err(refusal)) if refusal.code == ErrorCode::GrantNotFound => return,
+                Some(Err(_)) | None => tokio::time::sleep(self.world.dice.millis(100, 3_000)).await,
+            }
+        }
+    }
+
+    async fn revoke(&self) -> Option<Result<protocol::Grant, Refusal>> {
+        self.world.ledger.gives_back(&self.key);
+        let (token, what) = (self.token.clone(), Revocable::Key(self.key.clone()));
+        self.call(async move |engine| {
+            let agent = engine.agent_of(Some(&token)).await?;
+            engine.revoke(&Caller::Agent(agent), &what, RevokeCause::Asked).await
+        })
+        .await
+    }
+
+    /// Nothing if no answer came: nobody knows then whether it was done.
+    async fn call<T, W>(&self, work: impl FnOnce(Arc<Engine>) -> W + Send + 'static) -> Option<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let World { dice, weather, .. } = &*self.world;
+        tokio::time::sleep(dice.millis(1, 60)).await;
+        if weather.strikes(dice, weather.message_lost) {
+            tokio::time::sleep(PATIENCE).await;
+            return None;
+        }
+        let n = dice.below(REPLICAS);
+        let engine = self.world.replica(n)?;
+        let (answer, answered) = oneshot::channel();
+        let done = async move {
+            // Whoever asked may have given up.
+            let _ = answer.send(work(engine).await);
+        };
+        if dice.chance(500) {
+            // It is stopped as soon as nobody waits for it.
+            self.world.runs(n, async move {
+                drop(tokio::time::timeout(PATIENCE, done).await);
+            });
+        } else {
+            self.world.runs(n, done);
+        }
+        let answer = tokio::time::timeout(PATIENCE, answered).await;
+        if weather.strikes(dice, weather.message_lost) {
+            tokio::time::sleep(PATIENCE).await;
+            return None;
+        }
+        answer.ok()?.ok()
+    }
+}
+
+/// Asking again would get the same answer.
+fn is_final(refusal: &Refusal) -> bool {
+    matches!(refusal.code, ErrorCode::GrantEnded | ErrorCode::AgentDisabled | ErrorCode::IdempotencyConflict)
+}

@@ -1,0 +1,204 @@
+//! A cloud whose calls are slow, refused, done and not heard of, or done late.
+//!
+//! A call is on its way by itself: whoever sent it may die meanwhile. Nothing lands later than [`LateChanges`] allows
+//! after its caller lost it, which is after [`CALL`] at most: what a machine that stood still sends after that, the
+//! cloud refuses as too old.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Grant, Step, TargetKind};
+use policy::Permit;
+use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::ledger::Call;
+use crate::troubles;
+use crate::weather::Link;
+use crate::world::World;
+
+/// Longer than that nobody waits for an answer.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+/// As the engine has it: no call takes longer.
+pub(crate) const CALL: Duration = Duration::from_secs(8);
+
+/// How many calls are on their way.
+#[derive(Default)]
+pub(crate) struct UnderWay(AtomicUsize);
+
+impl UnderWay {
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// What becomes of a call.
+enum Fate {
+    /// Done after so long, and answered after so long again.
+    Answered(Duration, Duration),
+    Throttled,
+    Refused,
+    /// Done after so long, and no answer; whoever asked knows that after so long.
+    Unheard(Duration, Duration),
+    Lost,
+}
+
+/// The cloud as one replica sees it.
+pub(crate) struct FaultyTarget {
+    pub(crate) world: Arc<World>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) who: usize,
+    /// Where it runs.
+    pub(crate) slot: usize,
+}
+
+impl FaultyTarget {
+    fn fate(&self) -> Fate {
+        let World { dice, weather, late, .. } = &*self.world;
+        let strikes = |permille| weather.strikes(dice, permille);
+        if strikes(weather.throttled) {
+            Fate::Throttled
+        } else if strikes(weather.refused) {
+            Fate::Refused
+        } else if strikes(weather.lost) {
+            Fate::Lost
+        } else if strikes(weather.late) {
+            let lost = dice.millis(1, 5_000);
+            Fate::Unheard(dice.millis(0, u64::try_from((lost + *late).as_millis()).unwrap()), lost)
+        } else if strikes(weather.unheard) {
+            Fate::Unheard(dice.millis(1, 400), dice.millis(1, 5_000))
+        } else if strikes(weather.slow) {
+            Fate::Answered(dice.millis(100, 4_000), dice.millis(10, 3_000))
+        } else {
+            Fate::Answered(dice.millis(5, 150), dice.millis(5, 150))
+        }
+    }
+
+    async fn call(&self, call: Call, grant: &Grant, step: &Step) -> Result<bool, TargetError> {
+        let world = &self.world;
+        if step.shared && call != Call::Look {
+            world.ledger.changes_shared(self.who, &step.object);
+        }
+        let lands_by = Instant::now() + CALL + world.late;
+        troubles::may_strike(world, self.slot).await;
+        let unanswered = || TargetError { what: "not answered".to_owned(), fault: Fault::Unknown };
+        let last = lands_by.saturating_duration_since(Instant::now());
+        let cut = self.link.cloud_cut.load(Ordering::SeqCst);
+        let fate = if cut || last.is_zero() { Fate::Lost } else { self.fate() };
+        let said = match fate {
+            Fate::Throttled => Err((world.dice.millis(5, 200), busy())),
+            Fate::Refused => Err((world.dice.millis(5, 200), TargetError::refused("refused"))),
+            Fate::Lost => Err((GIVEN_UP, unanswered())),
+            Fate::Unheard(lands, lost) => {
+                drop(self.send(call, grant, step, lands.min(last), Duration::ZERO));
+                Err((lost, unanswered()))
+            }
+            Fate::Answered(lands, answered) => Ok(self.send(call, grant, step, lands.min(last), answered)),
+        };
+        let said = match said {
+            Ok(answer) => match tokio::time::timeout(GIVEN_UP, answer).await {
+                Ok(Ok(was_there)) => Ok(was_there),
+                Ok(Err(_)) | Err(_) => Err(unanswered()),
+            },
+            Err((after, error)) => {
+                tokio::time::sleep(after).await;
+                Err(error)
+            }
+        };
+        troubles::may_strike(world, self.slot).await;
+        if let Err(error) = &said {
+            let Self { who, .. } = self;
+            world.trace.say(&format!("replica {who} · {call:?} {}: {error}", step.object));
+        }
+        said
+    }
+
+    /// From here on nobody can call it back.
+    fn send(
+        &self,
+        call: Call,
+        grant: &Grant,
+        step: &Step,
+        lands: Duration,
+        answered: Duration,
+    ) -> oneshot::Receiver<bool> {
+        let (answer, heard) = oneshot::channel();
+        let (world, grant, object) = (Arc::clone(&self.world), grant.id.clone(), step.object.clone());
+        world.under_way.0.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            tokio::time::sleep(lands).await;
+            let was_there = world.ledger.lands(call, &object, &grant);
+            world.under_way.0.fetch_sub(1, Ordering::SeqCst);
+            tokio::time::sleep(answered).await;
+            // Whoever asked may be dead.
+            let _ = answer.send(was_there);
+        });
+        heard
+    }
+}
+
+fn busy() -> TargetError {
+    let retry_after = Duration::from_millis(500);
+    TargetError { what: "throttled".to_owned(), fault: Fault::Busy { retry_after } }
+}
+
+#[async_trait]
+impl Target for FaultyTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Token
+    }
+
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Possible { within: self.world.late }
+    }
+
+    /// A policy that is called `own` is made for the grant alone, and the cloud ends it at the deadline; each other
+    /// one is an object that all grants with it share.
+    async fn plan(&self, permit: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
+        self.link.awake().await;
+        let steps: Vec<Step> = permit
+            .policies()
+            .iter()
+            .map(|(_, name)| Step {
+                action: "attach".to_owned(),
+                object: if name == "own" { format!("own-{id}") } else { name.clone() },
+                facts: std::collections::BTreeMap::new(),
+                shared: name != "own",
+            })
+            .collect();
+        let by_the_cloud = steps.iter().all(|step| !step.shared);
+        let enforced_by = if by_the_cloud { EnforcedBy::Cloud } else { EnforcedBy::Broker };
+        Ok(Plan { steps, enforced_by })
+    }
+
+    async fn apply(&self, grant: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
+        self.call(Call::Attach, grant, step).await.map(|_| format!("{} attached", step.object))
+    }
+
+    async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        let was_there = self.call(Call::Detach, grant, step).await?;
+        Ok(if was_there && self.world.settles {
+            let look_at = now.plus(Duration::from_secs(2));
+            Undone::Accepted { receipt: format!("{} detached", step.object), look_at }
+        } else {
+            Undone::gone(format!("{} not attached", step.object))
+        })
+    }
+
+    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        Ok(if self.call(Call::Look, grant, step).await? {
+            Undone::Accepted { receipt: format!("{} attached", step.object), look_at: now }
+        } else {
+            Undone::gone(format!("{} not attached", step.object))
+        })
+    }
+
+    async fn credentials(&self, _: &Permit, grant: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {
+        self.link.awake().await;
+        Ok(Credentials::Token { token: Secret::new(grant.id.as_str()) })
+    }
+}

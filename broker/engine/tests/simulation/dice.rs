@@ -1,0 +1,53 @@
+//! What happens next, by chance and yet always the same? The seed decides.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::{NoRandomness, Random};
+
+/// Numbers from a seed (splitmix64).
+pub(crate) struct Dice(Mutex<u64>);
+
+impl Dice {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+
+    pub(crate) fn roll(&self) -> u64 {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = *state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to `sides`, without `sides`.
+    pub(crate) fn below(&self, sides: usize) -> usize {
+        usize::try_from(self.roll() % sides as u64).unwrap()
+    }
+
+    /// True so often in a thousand times.
+    pub(crate) fn chance(&self, permille: u64) -> bool {
+        self.roll() % 1000 < permille
+    }
+
+    /// So many milliseconds; what is short is likelier.
+    pub(crate) fn millis(&self, least: u64, most: u64) -> Duration {
+        let part = self.roll() % 1000;
+        Duration::from_millis(least + (most - least) * part * part / 1_000_000)
+    }
+
+    pub(crate) fn pick<'a, T>(&self, among: &'a [T]) -> &'a T {
+        &among[self.below(among.len())]
+    }
+}
+
+impl Random for Dice {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        for byte in buffer.iter_mut() {
+            *byte = self.roll().to_be_bytes()[0];
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! What is really so, in the store and in the cloud, and may it be so?
+//!
+//! Told of every change at the moment at which it is made, whoever made it and whether or not anybody hears of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::{Grant, State};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
+use store::{Hold, Then, Whose};
+
+use crate::trace::Trace;
+
+mod entry;
+
+pub(crate) use entry::Entry;
+
+/// No two clocks differ by more.
+pub(crate) const SKEW: Duration = Duration::from_millis(50);
+
+/// A change at the cloud, or a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Attach,
+    Detach,
+    Look,
+}
+
+struct Held {
+    who: usize,
+    fence: i64,
+    until: Timestamp,
+    released: bool,
+}
+
+#[derive(Default)]
+struct Book {
+    there: BTreeSet<String>,
+    foreign: BTreeSet<String>,
+    grants: BTreeMap<GrantId, Entry>,
+    claims: BTreeMap<GrantId, (usize, Timestamp)>,
+    holds: BTreeMap<String, Held>,
+    revoked_keys: BTreeSet<IdempotencyKey>,
+    disabled: BTreeSet<AgentId>,
+}
+
+pub(crate) struct Ledger {
+    trace: Arc<Trace>,
+    book: Mutex<Book>,
+}
+
+impl Ledger {
+    pub(crate) fn of(trace: &Arc<Trace>, foreign: &[&str]) -> Self {
+        let foreign: BTreeSet<String> = foreign.iter().map(|name| (*name).to_owned()).collect();
+        let book = Book { there: foreign.clone(), foreign, ..Book::default() };
+        Self { trace: Arc::clone(trace), book: Mutex::new(book) }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn created(&self, who: usize, grant: &Grant) {
+        let objects: Vec<&str> = grant.steps.iter().map(|step| step.object.as_str()).collect();
+        self.trace.say(&format!("replica {who} · {} is asked for: {objects:?}", grant.id));
+        self.book().grants.insert(grant.id.clone(), Entry::of(grant));
+    }
+
+    /// The one change of a version, and what has to be true at that moment.
+    pub(crate) fn saved(&self, who: usize, grant: &Grant, was: Option<i64>, read: i64) {
+        if was != Some(read) {
+            self.trace.wrong(&format!("{} was changed from version {read}, and was at {was:?}", grant.id));
+        }
+        let now = self.trace.now();
+        let mut book = self.book();
+        book.claims.remove(&grant.id);
+        let Some(entry) = book.grants.get_mut(&grant.id) else {
+            return self.trace.wrong(&format!("{} was changed and never created", grant.id));
+        };
+        let before = entry.grant.status();
+        let after = grant.status();
+        entry.moves_to(grant);
+        if before != after {
+            self.trace.say(&format!("replica {who} · {} is {after:?}", grant.id));
+        }
+        for step in &grant.steps {
+            let there = book.there.contains(&step.object);
+            if after == GrantStatus::Active && !there && now.plus(SKEW) < grant.expires_at {
+                self.trace.wrong(&format!("{} is active without {}", grant.id, step.object));
+            }
+            let ours = there && !book.foreign.contains(&step.object);
+            if after.is_final() && ours && !book.is_wanted(&step.object) {
+                self.trace.wrong(&format!("leak: {} is {after:?}, and {} is there", grant.id, step.object));
+            }
+        }
+    }
+
+    /// A change arrives at the cloud. Says whether the object was there.
+    pub(crate) fn lands(&self, call: Call, object: &str, grant: &GrantId) -> bool {
+        let mut book = self.book();
+        let was_there = book.there.contains(object);
+        match call {
+            Call::Look => {}
+            Call::Attach => {
+                self.trace.say(&format!("cloud · {object} is there for {grant}"));
+                book.there.insert(object.to_owned());
+                if !book.foreign.contains(object) && !book.is_wanted(object) {
+                    self.trace.wrong(&format!("leak: {object} arrives for {grant}, and no grant is live"));
+                }
+            }
+            Call::Detach if was_there => {
+                self.trace.say(&format!("cloud · {object} is gone, for {grant}"));
+                book.there.remove(object);
+                if book.foreign.contains(object) {
+                    self.trace.wrong(&format!("{object} was there before us, and is taken away"));
+                }
+                let now = self.trace.now();
+                if let Some(cut) = book.active_with(object, now) {
+                    self.trace.wrong(&format!("early cut: {cut} is active, and {object} is taken away"));
+                }
+            }
+            Call::Detach => {}
+        }
+        was_there
+    }
+
+    /// Whoever changes a shared object holds it.
+    pub(crate) fn changes_shared(&self, who: usize, object: &str) {
+        let now = self.trace.now();
+        let may = self
+            .book()
+            .holds
+            .get(object)
+            .is_some_and(|held| held.who == who && !held.released && now < held.until.plus(SKEW));
+        if !may {
+            self.trace.wrong(&format!("replica {who} changes {object}, which it does not hold"));
+        }
+    }
+
+    pub(crate) fn claimed(&self, who: usize, grant: &GrantId, until: Timestamp) {
+        self.trace.say(&format!("replica {who} · claims {grant}"));
+        let now = self.trace.now();
+        let before = self.book().claims.insert(grant.clone(), (who, until));
+        if let Some((other, theirs)) = before
+            && now.plus(SKEW) < theirs
+        {
+            self.trace.wrong(&format!("replica {who} claims {grant}, which replica {other} has"));
+        }
+    }
+
+    pub(crate) fn held(&self, who: usize, hold: &Hold) {
+        let now = self.trace.now();
+        self.trace.say(&format!("replica {who} · holds {}, {:?}", hold.object, hold.whose));
+        let held = Held { who, fence: hold.fence, until: hold.until, released: false };
+        let Some(before) = self.book().holds.insert(hold.object.clone(), held) else { return };
+        if !before.released && now.plus(SKEW) < before.until {
+            let other = before.who;
+            self.trace.wrong(&format!("replica {who} holds {}, which replica {other} has", hold.object));
+        }
+        if hold.fence <= before.fence {
+            self.trace.wrong(&format!("the fence of {} does not grow", hold.object));
+        }
+    }
+
+    pub(crate) fn noted(&self, who: usize, hold: &Hold, whose: Whose, then: Then) {
+        self.trace.say(&format!("replica {who} · {} is {whose:?}, {then:?}", hold.object));
+        let mut book = self.book();
+        match book.holds.get_mut(&hold.object) {
+            Some(held) if held.fence == hold.fence => held.released = then == Then::Release,
+            Some(_) | None => {
+                self.trace.wrong(&format!("replica {who} notes {} by a fence of the past", hold.object));
+            }
+        }
+    }
+
+    /// The client has its credentials in hand.
+    pub(crate) fn told(&self, id: &GrantId) {
+        self.trace.say(&format!("client · has {id}"));
+        let mut book = self.book();
+        match book.grants.get_mut(id) {
+            Some(entry) if entry.grant.granted_at().is_some() => entry.told = true,
+            Some(_) | None => self.trace.wrong(&format!("credentials of {id}, which never was active")),
+        }
+    }
+
+    /// A beat that was sent then was heard.
+    pub(crate) fn heard(&self, id: &GrantId, sent: Timestamp) {
+        if let Some(entry) = self.book().grants.get_mut(id) {
+            entry.heard = entry.heard.max(Some(sent));
+        }
+    }
+
+    pub(crate) fn gives_back(&self, key: &IdempotencyKey) {
+        self.book().revoked_keys.insert(key.clone());
+    }
+
+    pub(crate) fn disables(&self, agent: &AgentId) {
+        self.book().disabled.insert(agent.clone());
+    }
+
+    /// What is left although it was to be gone by then; and whether nothing is left at all.
+    pub(crate) fn overdue(&self, since: impl Fn(&Grant) -> Timestamp) -> bool {
+        let now = self.trace.now();
+        let book = self.book();
+        let mut nothing_left = true;
+        for entry in book.grants.values().filter(|entry| !entry.grant.status().is_final()) {
+            nothing_left = false;
+            if since(&entry.grant) < now {
+                let Grant { id, state, .. } = &entry.grant;
+                self.trace.wrong(&format!("{id} was to be gone by now, and is {state:?}"));
+            }
+        }
+        nothing_left
+    }
+
+    /// Every grant, for the end of the run.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.book().grants.values().cloned().collect()
+    }
+
+    /// Whether somebody wanted this end.
+    pub(crate) fn was_asked_for(&self, entry: &Entry) -> bool {
+        let book = self.book();
+        entry.grant.key.as_ref().is_some_and(|key| book.revoked_keys.contains(key))
+            || book.disabled.contains(&entry.grant.agent_id)
+    }
+
+    pub(crate) fn left_over(&self) -> Vec<String> {
+        let book = self.book();
+        book.there.symmetric_difference(&book.foreign).cloned().collect()
+    }
+}
+
+impl Book {
+    /// Whether a grant that has not come to its end has a step on it.
+    fn is_wanted(&self, object: &str) -> bool {
+        let live = self.grants.values().filter(|entry| !entry.grant.status().is_final());
+        live.flat_map(|entry| &entry.grant.steps).any(|step| step.object == object)
+    }
+
+    fn active_with(&self, object: &str, now: Timestamp) -> Option<&GrantId> {
+        let active = self.grants.values().map(|entry| &entry.grant).find(|grant| {
+            matches!(grant.state, State::Active { .. })
+                && now.plus(SKEW) < grant.expires_at
+                && grant.steps.iter().any(|step| step.object == object)
+        });
+        active.map(|grant| &grant.id)
+    }
+}

@@ -1,0 +1,71 @@
+//! In the end: is every timeline complete, and does each tell of an end for which there was a reason?
+
+use protocol::{EventKind, GrantStatus, TimelineEvent};
+use store::Store;
+
+use crate::ledger::{Entry, SKEW};
+use crate::world::World;
+
+pub(crate) async fn are_whole(world: &World) {
+    for left in world.ledger.left_over() {
+        world.trace.wrong(&format!("in the end {left} is not as it was before us"));
+    }
+    for entry in world.ledger.entries() {
+        let id = &entry.grant.id;
+        let rows = world.store.events(id).await.unwrap();
+        for row in &rows {
+            let at = row.at.as_millis() % 10_000_000;
+            world.trace.say(&format!("timeline of {id} · {at} {:?} {}", row.kind, row.text));
+        }
+        if let Err(what) = is_whole(world, &entry, &rows) {
+            world.trace.wrong(&format!("the timeline of {id}: {what}"));
+        }
+    }
+}
+
+fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), String> {
+    let grant = &entry.grant;
+    if !audit::is_intact(&grant.id, rows) {
+        return Err("a broken chain".to_owned());
+    }
+    let mut left = rows.iter();
+    for expected in entry.rows() {
+        if !left.any(|row| expected.contains(&row.kind)) {
+            return Err(format!("no row {expected:?} in its place, after {:?}", entry.stood));
+        }
+    }
+    let told = |kinds: &[EventKind]| rows.iter().filter(|row| kinds.contains(&row.kind)).count();
+    if told(&[EventKind::Elevate]) != 1 {
+        return Err("asked for more than once".to_owned());
+    }
+    if !grant.status().is_final() {
+        return Err(format!("no end, but {:?}", grant.status()));
+    }
+    if told(&[EventKind::Revoked, EventKind::Failed]) != 1 {
+        return Err("it does not end once".to_owned());
+    }
+    if (grant.status() == GrantStatus::Revoked) != entry.stood.contains(&GrantStatus::Active) {
+        return Err(format!("{:?}, after {:?}", grant.status(), entry.stood));
+    }
+    let reasons = [EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire, EventKind::Undo];
+    let mut ends = rows.iter().filter(|row| reasons.contains(&row.kind));
+    match (ends.next(), ends.next()) {
+        (Some(reason), None) => has_a_reason(world, entry, reason),
+        (_, _) => Err("there is not one reason for its end".to_owned()),
+    }
+}
+
+/// A holder that beats, has time left and wants to go on keeps what it has.
+fn has_a_reason(world: &World, entry: &Entry, reason: &TimelineEvent) -> Result<(), String> {
+    let patience = domain::Lease::EVERY * domain::Lease::MISSED;
+    let kept = match entry.heard {
+        Some(heard) => heard.plus(patience),
+        None => entry.grant.requested_at,
+    };
+    let at = reason.at.plus(SKEW);
+    let early = (reason.kind == EventKind::Expire && at < entry.grant.expires_at)
+        || (reason.kind == EventKind::LeaseLost && at < kept)
+        || (reason.kind == EventKind::Revoke && !world.ledger.was_asked_for(entry))
+        || (reason.kind == EventKind::Undo && entry.told);
+    if early { Err(format!("it ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
+}

@@ -1,0 +1,110 @@
+//! How bad are the networks of this run, and which replica is cut off or asleep?
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::dice::Dice;
+
+/// How often things go wrong, in a thousand times. A seed has its own mixture: what never meets the one fault meets
+/// more of another.
+#[derive(Debug)]
+pub(crate) struct Weather {
+    calm: AtomicBool,
+    pub(crate) store_delayed: u64,
+    pub(crate) store_fails: u64,
+    pub(crate) store_unheard: u64,
+    pub(crate) throttled: u64,
+    pub(crate) refused: u64,
+    pub(crate) unheard: u64,
+    pub(crate) late: u64,
+    pub(crate) lost: u64,
+    pub(crate) slow: u64,
+    pub(crate) message_lost: u64,
+    /// How often the process dies, or the machine stands still, just before or after a call.
+    pub(crate) struck: u64,
+    /// How often somebody kills, freezes or cuts off: nobody, if never.
+    pub(crate) trouble_every: Option<Duration>,
+}
+
+impl Weather {
+    pub(crate) fn of(dice: &Dice) -> Self {
+        let some = |most: u64| match dice.below(3) {
+            0 => 0,
+            1 => most / 4,
+            _ => most,
+        };
+        Self {
+            calm: AtomicBool::new(true),
+            store_delayed: some(400),
+            store_fails: some(40),
+            store_unheard: some(40),
+            throttled: some(80),
+            refused: some(30),
+            unheard: some(150),
+            late: some(200),
+            lost: some(80),
+            slow: some(150),
+            message_lost: some(150),
+            struck: some(12),
+            trouble_every: match dice.below(5) {
+                0 => None,
+                1 | 2 => Some(Duration::from_secs(30)),
+                _ => Some(Duration::from_secs(12)),
+            },
+        }
+    }
+
+    pub(crate) fn begins(&self) {
+        self.calm.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn ends(&self) {
+        self.calm.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether that happens now.
+    pub(crate) fn strikes(&self, dice: &Dice, permille: u64) -> bool {
+        !self.calm.load(Ordering::SeqCst) && dice.chance(permille)
+    }
+}
+
+/// What lies between one replica and the rest of the world.
+#[derive(Default)]
+pub(crate) struct Link {
+    frozen: AtomicBool,
+    // Wakes in the order in which they came: tokio's `watch` does not, and no two runs of a seed would be the same.
+    thawed: Notify,
+    pub(crate) store_cut: AtomicBool,
+    pub(crate) cloud_cut: AtomicBool,
+}
+
+impl Link {
+    /// The machine stands still, and nobody there knows.
+    pub(crate) fn freeze(&self) {
+        self.frozen.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+        self.thawed.notify_waiters();
+    }
+
+    pub(crate) fn heal(&self) {
+        self.thaw();
+        self.store_cut.store(false, Ordering::SeqCst);
+        self.cloud_cut.store(false, Ordering::SeqCst);
+    }
+
+    /// Goes on as soon as the machine does.
+    pub(crate) async fn awake(&self) {
+        while self.is_frozen() {
+            self.thawed.notified().await;
+        }
+    }
+}

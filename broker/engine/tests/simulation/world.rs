@@ -1,0 +1,174 @@
+//! One store, one cloud, and three replicas between them that may die and come back.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::AgentStatus;
+use engine::{Engine, OperatorTokens, Parts, Refusal, Settings};
+use protocol::{AgentId, Secret};
+use signing::Issuer;
+use store::{ApplyMode, Memory, Store};
+use tokio::task::JoinHandle;
+
+use crate::cloud::{FaultyTarget, UnderWay};
+use crate::dice::Dice;
+use crate::faulty_store::FaultyStore;
+use crate::ledger::Ledger;
+use crate::trace::{Time, Trace};
+use crate::weather::{Link, Weather};
+
+pub(crate) const REPLICAS: usize = 3;
+pub(crate) const AGENTS: usize = 3;
+/// As in `dev` and `serve`.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Was in the cloud before us.
+pub(crate) const FOREIGN: &str = "foreign";
+
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    random: Arc<Dice>,
+    time: Time,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) ledger: Ledger,
+    pub(crate) weather: Weather,
+    pub(crate) store: Memory,
+    pub(crate) under_way: UnderWay,
+    /// For how long a call that was not answered may land.
+    pub(crate) late: Duration,
+    /// What is taken away is looked for again before it counts as gone.
+    pub(crate) settles: bool,
+    slots: Vec<Mutex<Slot>>,
+    agents: Mutex<Vec<(AgentId, Secret)>>,
+}
+
+/// Where a replica runs.
+struct Slot {
+    link: Arc<Link>,
+    ahead: Duration,
+    behind: Duration,
+    running: Option<Arc<Engine>>,
+    starts: usize,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl World {
+    pub(crate) fn of(seed: u64) -> Arc<Self> {
+        let dice = Dice::of(seed);
+        let time = Time::begin();
+        let trace = Arc::new(Trace::begin(time));
+        let slots = (0..REPLICAS).map(|_| {
+            Mutex::new(Slot {
+                link: Arc::default(),
+                ahead: dice.millis(0, 20),
+                behind: dice.millis(0, 20),
+                running: None,
+                starts: 0,
+                tasks: Vec::new(),
+            })
+        });
+        Arc::new(Self {
+            slots: slots.collect(),
+            random: Arc::new(Dice::of(!seed)),
+            time,
+            ledger: Ledger::of(&trace, &[FOREIGN]),
+            weather: Weather::of(&dice),
+            late: Duration::from_secs(*dice.pick(&[20, 60, 180])),
+            settles: dice.chance(500),
+            trace,
+            store: Memory::default(),
+            under_way: UnderWay::default(),
+            agents: Mutex::default(),
+            dice,
+        })
+    }
+
+    fn slot(&self, n: usize) -> MutexGuard<'_, Slot> {
+        self.slots[n].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn link(&self, n: usize) -> Arc<Link> {
+        Arc::clone(&self.slot(n).link)
+    }
+
+    pub(crate) fn replica(&self, n: usize) -> Option<Arc<Engine>> {
+        self.slot(n).running.clone()
+    }
+
+    pub(crate) fn agent(&self, n: usize) -> (AgentId, Secret) {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)[n].clone()
+    }
+
+    /// A process starts on what the store has. It may not come to that.
+    pub(crate) async fn start(self: &Arc<Self>, n: usize) -> Result<(), Refusal> {
+        let (link, clock, who) = {
+            let mut slot = self.slot(n);
+            slot.starts += 1;
+            let clock = self.time.off_by(slot.ahead, slot.behind);
+            (Arc::clone(&slot.link), clock, n + slot.starts * 10)
+        };
+        let store = FaultyStore { world: Arc::clone(self), link: Arc::clone(&link), who, slot: n };
+        let target = FaultyTarget { world: Arc::clone(self), link, who, slot: n };
+        let parts = Parts {
+            store: Arc::new(store),
+            verifier: identity::Verifier::new(
+                identity::Http::new(None).unwrap(),
+                identity::Options::default(),
+            ),
+            targets: vec![Arc::new(target)],
+            issuer: Arc::new(Issuer::new("https://broker.example").unwrap()),
+            operators: OperatorTokens::default(),
+            clock: Arc::new(clock),
+            random: Arc::clone(&self.random) as _,
+            settings: Settings::default(),
+        };
+        let engine = Arc::new(Engine::start(parts).await?);
+        self.trace.say(&format!("replica {who} · runs"));
+        let worker = tokio::spawn(Arc::clone(&engine).work(SWEEP_EVERY));
+        let mut slot = self.slot(n);
+        slot.running = Some(engine);
+        slot.tasks.push(worker);
+        Ok(())
+    }
+
+    /// Nothing of the process ever runs again; what it sent is on its way.
+    pub(crate) fn kill(&self, n: usize) {
+        let mut slot = self.slot(n);
+        slot.running = None;
+        for task in slot.tasks.drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Something that a replica does for as long as its process lives.
+    pub(crate) fn runs(&self, n: usize, work: impl Future<Output = ()> + Send + 'static) {
+        let mut slot = self.slot(n);
+        slot.tasks.retain(|task| !task.is_finished());
+        slot.tasks.push(tokio::spawn(work));
+    }
+
+    pub(crate) async fn register_agents(&self) {
+        let replica = self.replica(0).unwrap();
+        for n in 0..AGENTS {
+            let source = format!(
+                r#"
+                id = "agent-{n}"
+                use_case = "other"
+                max_session = "1h"
+                [boundary]
+                target = "token"
+                policies = {{ "own" = "own", "shared-a" = "shared-a", "shared-b" = "shared-b", "foreign" = "{FOREIGN}" }}
+                [dangerous]
+                allow_auth_token_only = true
+                "#
+            );
+            let applied = replica.apply_agent(&source, ApplyMode::CreateOnly).await.unwrap();
+            let agent = (applied.agent_id, applied.auth_token.unwrap());
+            self.agents.lock().unwrap_or_else(PoisonError::into_inner).push(agent);
+        }
+    }
+
+    pub(crate) async fn is_enabled(&self, agent: &AgentId) -> bool {
+        let agent = self.store.agent(agent).await.unwrap();
+        agent.is_some_and(|agent| agent.status == AgentStatus::Active)
+    }
+}
