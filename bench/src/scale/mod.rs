@@ -164,11 +164,10 @@ impl<'a> Stand<'a> {
         Copies { of: &self.pattern, count, first: 1 << 40, deadline: Some(deadline) }
             .make(&broker.database, self.server)?;
         broker.start_again()?;
-        let mut connection = Connection::open(broker.port)?;
-        let before = active(&mut connection)?;
+        let before = active(&broker)?;
         let due = Duration::from_millis(u64::try_from(deadline.as_millis())?);
         thread::sleep(due.saturating_sub(clock::wall()));
-        while active(&mut connection)? + count > before {
+        while active(&broker)? + count > before {
             thread::sleep(Duration::from_millis(10));
         }
         let took = millis(clock::wall().saturating_sub(due));
@@ -187,7 +186,8 @@ impl<'a> Stand<'a> {
 }
 
 /// How many grants are active, as the broker says.
-fn active(connection: &mut Connection) -> Result<u64> {
+fn active(broker: &Broker) -> Result<u64> {
+    let mut connection = Connection::open(broker.port)?;
     let metrics = connection.ask("GET /metrics HTTP/1.1\r\n", "", "200")?;
     let count =
         metrics.lines().find_map(|line| line.strip_prefix("cloudanix_jit_grants{status=\"active\"} "));
