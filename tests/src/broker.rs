@@ -38,8 +38,8 @@ struct OperatorToken {
     hash: String,
 }
 
-/// So many elevations a minute that no test has to wait.
-pub const HURRY: &str = "elevations_per_minute = 1000000";
+/// So many elevations and requests a minute that no test has to wait.
+pub const HURRY: &str = "elevations_per_minute = 1000000\nrequests_per_minute_per_address = 1000000";
 
 /// A broker with its own folder. Dropping it kills it and removes the folder.
 pub struct Broker {

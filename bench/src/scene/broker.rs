@@ -78,7 +78,7 @@ impl Start<'_> {
             format!(
                 "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"{at}\"\n\
                  operator_token_hashes = [\"{hash}\"]\n{tls}{postgres}[limits]\n\
-                 elevations_per_minute = 100000000\n"
+                 elevations_per_minute = 100000000\nrequests_per_minute_per_address = 100000000\n"
             ),
         )?;
         let (log, program) = (file(".log"), programs.broker.clone());

@@ -143,7 +143,7 @@ impl Engine {
             )
             .hint("CLOUDANIX_AUTH_TOKEN and CLOUDANIX_AGENT_ID have to be of one registration"));
         }
-        if let Err(wait) = self.pace.take(&agent.id, self.clock.now()) {
+        if let Err(wait) = self.pace.take(agent.id.clone(), self.clock.now()) {
             return Err(Refusal::new(
                 ErrorCode::RateLimited,
                 format!(

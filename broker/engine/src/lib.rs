@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::TargetKind;
 use identity::Verifier;
-use protocol::Timestamp;
+use protocol::{AgentId, Timestamp};
 use signing::Issuer;
 use store::Store;
 use targets::Target;
@@ -42,6 +42,7 @@ pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;
+pub use pace::Pace;
 pub use read::Page;
 pub use reconcile::{Orphans, Reconciling, Unknown};
 pub use refusal::Refusal;
@@ -108,7 +109,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Settings,
-    pace: pace::Pace,
+    pace: Pace<AgentId>,
     counters: Counters,
     first_seen: reconcile::FirstSeen,
     hearing: hearing::Hearing,
@@ -119,7 +120,7 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, Refusal> {
         let engine = Self {
             hearing: hearing::Hearing::since(parts.clock.now()),
-            pace: pace::Pace::new(parts.settings.elevations_per_minute),
+            pace: Pace::new(parts.settings.elevations_per_minute),
             store: parts.store,
             verifier: parts.verifier,
             targets: parts.targets,

@@ -1,15 +1,21 @@
-//! Does one agent ask too often?
+//! Does somebody ask too often?
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use protocol::{AgentId, Timestamp};
+use protocol::Timestamp;
 
-/// A bucket for each agent: holds a minute's worth, refills evenly.
-pub(crate) struct Pace {
+/// A bucket for each of those who ask: holds a minute's worth, refills evenly.
+pub struct Pace<Who> {
+    buckets: Mutex<Buckets<Who>>,
+}
+
+struct Buckets<Who> {
     per_minute: u32,
-    buckets: Mutex<HashMap<AgentId, Bucket>>,
+    by: HashMap<Who, Bucket>,
+    sweep_above: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -17,36 +23,56 @@ struct Bucket {
     full_at: Timestamp,
 }
 
-/// How many agents are remembered before full buckets are thrown away.
-const SWEEP_AT: usize = 10_000;
+/// How many are remembered before full buckets are thrown away.
+const SWEEP_ABOVE: usize = 10_000;
+/// What a bucket holds.
+const ROOM: Duration = Duration::from_secs(60);
 
-impl Pace {
-    pub(crate) fn new(per_minute: u32) -> Self {
-        Self { per_minute: per_minute.max(1), buckets: Mutex::default() }
+impl<Who: Eq + Hash> Pace<Who> {
+    /// So many a minute for each, at least one.
+    pub fn new(per_minute: u32) -> Self {
+        let buckets = Buckets { per_minute: per_minute.max(1), by: HashMap::new(), sweep_above: SWEEP_ABOVE };
+        Self { buckets: Mutex::new(buckets) }
+    }
+
+    /// Another number from now on. What is in the buckets stays as it is.
+    pub fn set(&self, per_minute: u32) {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).per_minute = per_minute.max(1);
     }
 
     /// Takes one, or says how long to wait for it.
-    pub(crate) fn take(&self, agent: &AgentId, now: Timestamp) -> Result<(), Duration> {
+    pub fn take(&self, who: Who, now: Timestamp) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() > SWEEP_AT {
-            buckets.retain(|_, bucket| bucket.full_at > now);
-        }
-        let bucket = buckets.entry(agent.clone()).or_insert(Bucket { full_at: now });
-        let one = Duration::from_secs(60) / self.per_minute;
-        let room = Duration::from_secs(60);
-        // A bucket is never emptier than empty, unless the clock was set back: that is not the agent's doing.
-        bucket.full_at = bucket.full_at.min(now.plus(room));
+        buckets.sweep(now);
+        let one = ROOM / buckets.per_minute;
+        let bucket = buckets.by.entry(who).or_insert(Bucket { full_at: now });
+        // A bucket is never emptier than empty, unless the clock was set back: that is not the caller's doing.
+        bucket.full_at = bucket.full_at.min(now.plus(ROOM));
         let full_at = bucket.full_at.max(now).plus(one);
-        if full_at.since(now) > room {
-            return Err(full_at.since(now) - room);
+        if full_at.since(now) > ROOM {
+            return Err(full_at.since(now) - ROOM);
         }
         bucket.full_at = full_at;
         Ok(())
     }
 }
 
+impl<Who: Eq + Hash> Buckets<Who> {
+    /// A full bucket says no more than none. Those that are left over are those of the last minute's callers; when
+    /// they are many, the next sweep waits until they have doubled: looking at all of them for each caller would
+    /// be what a flood is after.
+    fn sweep(&mut self, now: Timestamp) {
+        if self.by.len() > self.sweep_above {
+            self.by.retain(|_, bucket| bucket.full_at > now);
+            self.sweep_above = SWEEP_ABOVE.max(self.by.len() * 2);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use protocol::AgentId;
+
     use super::*;
 
     #[test]
@@ -56,12 +82,12 @@ mod tests {
         let other: AgentId = "other-agent".parse().unwrap();
         let at = Timestamp::from_secs;
         for _ in 0..60 {
-            assert!(pace.take(&agent, at(1000)).is_ok());
+            assert!(pace.take(agent.clone(), at(1000)).is_ok());
         }
-        assert_eq!(pace.take(&agent, at(1000)), Err(Duration::from_secs(1)));
-        assert!(pace.take(&other, at(1000)).is_ok());
-        assert!(pace.take(&agent, at(1001)).is_ok());
-        assert!(pace.take(&agent, at(1001)).is_err());
+        assert_eq!(pace.take(agent.clone(), at(1000)), Err(Duration::from_secs(1)));
+        assert!(pace.take(other.clone(), at(1000)).is_ok());
+        assert!(pace.take(agent.clone(), at(1001)).is_ok());
+        assert!(pace.take(agent.clone(), at(1001)).is_err());
     }
 
     #[test]
@@ -69,8 +95,33 @@ mod tests {
         let pace = Pace::new(60);
         let agent: AgentId = "orders-agent".parse().unwrap();
         let at = Timestamp::from_secs;
-        assert!(pace.take(&agent, at(100_000)).is_ok());
-        assert_eq!(pace.take(&agent, at(1000)), Err(Duration::from_secs(1)));
-        assert!(pace.take(&agent, at(1001)).is_ok());
+        assert!(pace.take(agent.clone(), at(100_000)).is_ok());
+        assert_eq!(pace.take(agent.clone(), at(1000)), Err(Duration::from_secs(1)));
+        assert!(pace.take(agent.clone(), at(1001)).is_ok());
+    }
+
+    #[test]
+    fn another_pace_holds_for_those_who_asked_before() {
+        let pace = Pace::new(60);
+        let at = Timestamp::from_secs;
+        assert!(pace.take("agent", at(1000)).is_ok());
+        pace.set(1);
+        assert_eq!(pace.take("agent", at(1000)), Err(Duration::from_secs(1)));
+        pace.set(0);
+        assert!(pace.take("another", at(1000)).is_ok(), "0 is taken for 1");
+    }
+
+    #[test]
+    fn a_crowd_is_forgotten_when_its_buckets_are_full_again() {
+        let pace = Pace::new(60);
+        let at = Timestamp::from_secs;
+        for who in 0..50_000 {
+            assert!(pace.take(who, at(1000)).is_ok());
+        }
+        for who in 50_000..150_000 {
+            assert!(pace.take(who, at(1002)).is_ok());
+        }
+        let buckets = pace.buckets.lock().unwrap();
+        assert!(buckets.by.len() <= 110_000, "{} are remembered", buckets.by.len());
     }
 }

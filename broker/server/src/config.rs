@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use protocol::Ttl;
 use serde::Deserialize;
 use store::postgres::Place;
 
 mod aws;
+mod limits;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
+pub use self::limits::Limits;
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
@@ -85,32 +86,6 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// What is too much.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// How many elevations one agent may ask for in a minute.
-    pub elevations_per_minute: u32,
-    /// How often a holder beats.
-    pub heartbeat: Ttl,
-    /// After how many days a new signing key is made.
-    pub signing_key_days: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let engine = engine::Settings::default();
-        let heartbeat =
-            u32::try_from(engine.heartbeat.as_secs()).ok().and_then(|secs| Ttl::from_secs(secs).ok());
-        Self {
-            elevations_per_minute: engine.elevations_per_minute,
-            #[expect(clippy::expect_used, reason = "the default is ten seconds")]
-            heartbeat: heartbeat.expect("the default heartbeat is a valid duration"),
-            signing_key_days: 30,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks the file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -146,12 +121,7 @@ impl Config {
             "`operator_token_hashes` is empty: nobody could register an agent. Make a token with \
              `cloudanix-jit-broker operator-token`"
         );
-        for (key, found) in [
-            ("elevations_per_minute", config.limits.elevations_per_minute),
-            ("signing_key_days", config.limits.signing_key_days),
-        ] {
-            anyhow::ensure!(found > 0, "`limits.{key}`: expected at least 1, found 0");
-        }
+        config.limits.check()?;
         anyhow::ensure!(
             config.tls.is_some() || config.listen.ip().is_loopback(),
             "`listen`: `{}` is not a loopback address, and there is no `[tls]`: tokens would cross the network in the \
@@ -234,6 +204,12 @@ mod tests {
             ("\"0123", "\"sha:", "expected SHA-256"),
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
+            ("listen", "limits.requests_per_minute_per_address = 0\nlisten", "expected at least 1"),
+            (
+                "listen",
+                "limits.trusted_proxies = [\"10.0.0.0/33\"]\nlisten",
+                "expected a network like `10.0.0.0/8`",
+            ),
             ("listen", "listne", "unknown field `listne`"),
             ("listen", "aws.accounts = {}\nlisten", "expected at least one account"),
             ("listen", "aws.accounts.1 = {}\nlisten", "twelve digits, found `1`"),

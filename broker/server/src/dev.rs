@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     write_private(&token_file, oidc_token.reveal())?;
 
     let draining = Draining::default();
-    let router = http::router(Arc::clone(&engine), draining.clone()).merge(issuer.routes());
+    let router = http::router(Arc::clone(&engine), draining.clone(), None).merge(issuer.routes());
     let lines = [
         ("CLOUDANIX_URL", url.as_str()),
         ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),

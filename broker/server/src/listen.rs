@@ -58,7 +58,7 @@ pub async fn until_stopped(
     let worker = tokio::spawn(engine.work(SWEEP_EVERY));
     let handle = Handle::new();
     tokio::spawn(drain_on_signal(handle.clone(), draining)?);
-    let app = router.into_make_service();
+    let app = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
     match certificate {
         Some(Certificate { chain, key }) => {
             let tls = RustlsConfig::from_pem_file(chain, key).await.with_context(|| {

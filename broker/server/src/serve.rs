@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,7 +11,10 @@ use store::ApplyMode;
 
 use crate::config::{Aws, Config};
 use crate::database;
-use crate::http;
+use crate::http::{
+    self,
+    address::{Addresses, Terms},
+};
 use crate::listen::{self, Certificate, Draining};
 use crate::wiring::{self, Plan};
 
@@ -50,7 +54,11 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
         register_from(folder, &engine).await?;
     }
     let draining = Draining::default();
-    let router = http::router(std::sync::Arc::clone(&engine), draining.clone());
+    let addresses = Arc::new(Addresses::new(Terms {
+        per_minute: config.limits.requests_per_minute_per_address,
+        trusted_proxies: config.limits.trusted_proxies(),
+    }));
+    let router = http::router(Arc::clone(&engine), draining.clone(), Some(addresses));
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
     let certificate = config.tls.as_ref().map(|tls| Certificate { chain: &tls.certificate, key: &tls.key });
     listen::until_stopped(listener, certificate, router, engine, draining).await

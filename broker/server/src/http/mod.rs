@@ -11,9 +11,11 @@ use engine::{Engine, Refusal};
 use protocol::ErrorCode;
 use protocol::elevate::MAX_BODY;
 
+use self::address::Addresses;
 use crate::listen::Draining;
 use crate::metrics::HttpMetrics;
 
+pub mod address;
 mod agents;
 mod answer;
 mod ask;
@@ -30,20 +32,23 @@ pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) draining: Draining,
     pub(crate) metrics: Arc<HttpMetrics>,
+    /// How often one address may ask; where there is none, as often as it likes.
+    pub(crate) addresses: Option<Arc<Addresses>>,
 }
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every endpoint.
-pub fn router(engine: Arc<Engine>, draining: Draining) -> Router {
-    let app = App { engine, draining, metrics: Arc::new(HttpMetrics::new()) };
+pub fn router(engine: Arc<Engine>, draining: Draining, addresses: Option<Arc<Addresses>>) -> Router {
+    let app = App { engine, draining, metrics: Arc::new(HttpMetrics::new()), addresses };
     let (documented, _) = openapi::routes().split_for_parts();
     documented
         .route("/openapi.json", axum::routing::get(openapi::serve))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), address::not_too_often))
         .layer(middleware::from_fn_with_state(app.clone(), around_every_request))
         .with_state(app)
 }

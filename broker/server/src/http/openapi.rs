@@ -14,7 +14,8 @@ use super::{App, agents, grants, health, introspect, reconcile, well_known};
     info(
         title = "cloudanix-jit broker",
         description = "Gives a workload one policy for one step, and takes it back. Bodies are at most 64 KiB; a request names at most \
-                       10 policies; an agent may ask for 600 elevations a minute (configurable), then gets 429 with `Retry-After`. \
+                       10 policies; an agent may ask for 600 elevations a minute (configurable), and an address send \
+                       6000 requests (configurable; giving back, beats and probes are never refused), then they get 429 with `Retry-After`. \
                        Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
