@@ -50,6 +50,8 @@ pub struct Broker {
     process: Option<Child>,
     operator: OperatorToken,
     introspection: OperatorToken,
+    /// Where the broker speaks TLS, one who trusts it.
+    client: Option<reqwest::Client>,
 }
 
 impl Broker {
@@ -83,6 +85,14 @@ impl Broker {
         broker
     }
 
+    /// Behind TLS, spoken to by this client: with these lines under `[limits]` and after it, `[tls]` among them.
+    pub fn behind_tls(client: reqwest::Client, limits: &str) -> Self {
+        let mut broker = Self::not_yet_started(&[], None);
+        broker.client = Some(client);
+        broker.start_first(limits);
+        broker
+    }
+
     fn not_yet_started(launcher: &[&str], shared: Option<Shared>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("data")).expect("a folder for the database");
@@ -101,6 +111,7 @@ impl Broker {
             process: None,
             operator: operator_token(),
             introspection: operator_token(),
+            client: None,
         }
     }
 
@@ -109,7 +120,8 @@ impl Broker {
         // Somebody else may take the port before the broker does.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
-            self.url = format!("http://127.0.0.1:{port}");
+            let scheme = if self.client.is_some() { "https" } else { "http" };
+            self.url = format!("{scheme}://127.0.0.1:{port}");
             fs::write(self.config(), self.configuration(port, limits)).unwrap();
             if self.try_to_start() {
                 return;
@@ -168,6 +180,11 @@ impl Broker {
         eventually("the end of the broker", || process.try_wait().expect("a child of ours")).code()
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        crate::client::kill(self.pid().cast_signed(), "HUP");
+    }
+
     /// Starts again, on the same data and port.
     #[track_caller]
     pub fn restart(&mut self) {
@@ -185,7 +202,11 @@ impl Broker {
 
     /// A request to a path of the broker, to be finished.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        http::request(method, &format!("{}{path}", self.url))
+        let url = format!("{}{path}", self.url);
+        match &self.client {
+            Some(client) => client.request(method, url),
+            None => http::request(method, &url),
+        }
     }
 
     /// Registers an agent and gives back its auth token.
@@ -257,7 +278,8 @@ impl Broker {
         answer.expect(200).json
     }
 
-    fn config(&self) -> PathBuf {
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
         self.folder.path().join("broker.toml")
     }
 

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -15,17 +15,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 });
 
-static CLIENT: LazyLock<Client> = LazyLock::new(|| {
-    // Whoever comes first installs it; for the others there is nothing left to do.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(30))
-        // Brokers come and go under these tests: no connection outlives its answer.
-        .pool_max_idle_per_host(0)
-        .build()
-        .expect("a client")
-});
+static CLIENT: LazyLock<Client> = LazyLock::new(|| client(|builder| builder));
 
 /// A whole answer.
 #[derive(Debug, Clone)]
@@ -38,6 +28,8 @@ pub struct Answer {
     pub text: String,
     /// The body as JSON; null where it is none.
     pub json: Value,
+    /// The certificate of whoever answered, if the client was built to keep it.
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl Answer {
@@ -66,6 +58,18 @@ impl Answer {
     }
 }
 
+/// A client of one's own.
+pub fn client(with: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
+    // Whoever comes first installs it; for the others there is nothing left to do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(30))
+        // Brokers come and go under these tests: no connection outlives its answer.
+        .pool_max_idle_per_host(0);
+    with(builder).build().expect("a client")
+}
+
 /// A request to be finished and sent.
 pub fn request(method: Method, url: &str) -> RequestBuilder {
     CLIENT.request(method, url)
@@ -81,9 +85,11 @@ pub fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
+        let tls = response.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = tls.and_then(|tls| tls.peer_certificate()).map(<[u8]>::to_vec);
         let text = response.text().await?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Ok(Answer { status, headers, text, json })
+        Ok(Answer { status, headers, text, json, certificate })
     })
 }
 

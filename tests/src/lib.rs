@@ -2,6 +2,7 @@
 
 pub mod aws;
 pub mod broker;
+pub mod certificates;
 pub mod client;
 pub mod http;
 pub mod leak_scan;

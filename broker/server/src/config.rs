@@ -9,9 +9,11 @@ use store::postgres::Place;
 
 mod aws;
 mod limits;
+mod tls;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
 pub use self::limits::Limits;
+pub use self::tls::{ClientCertificates, Tls};
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
@@ -76,16 +78,6 @@ pub enum Database {
     Postgres(Place),
 }
 
-/// The broker's own certificate.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tls {
-    /// The certificate chain in PEM.
-    pub certificate: PathBuf,
-    /// Its private key in PEM.
-    pub key: PathBuf,
-}
-
 impl Config {
     /// Reads and checks the file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -141,6 +133,9 @@ impl Config {
             "`url`: expected no slash at the end, found `{}`",
             config.url
         );
+        if let Some(tls) = &config.tls {
+            tls.check()?;
+        }
         if let Some(aws) = &config.aws {
             aws.check()?;
         }
@@ -209,6 +204,11 @@ mod tests {
                 "listen",
                 "limits.trusted_proxies = [\"10.0.0.0/33\"]\nlisten",
                 "expected a network like `10.0.0.0/8`",
+            ),
+            (
+                "listen",
+                "tls = { certificate = \"c\", key = \"k\", client_certificates = \"optional\" }\nlisten",
+                "expected `client_ca` beside it",
             ),
             ("listen", "listne", "unknown field `listne`"),
             ("listen", "aws.accounts = {}\nlisten", "expected at least one account"),

@@ -12,7 +12,7 @@ use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of
 use store::{ApplyMode, Place};
 
 use crate::dev_issuer::DevIssuer;
-use crate::http;
+use crate::http::{self, Front};
 use crate::listen::{self, Draining};
 use crate::wiring::{self, Database, Plan};
 
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     write_private(&token_file, oidc_token.reveal())?;
 
     let draining = Draining::default();
-    let router = http::router(Arc::clone(&engine), draining.clone(), None).merge(issuer.routes());
+    let router = http::router(Front::plain(Arc::clone(&engine), draining.clone())).merge(issuer.routes());
     let lines = [
         ("CLOUDANIX_URL", url.as_str()),
         ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),

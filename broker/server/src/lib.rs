@@ -13,7 +13,9 @@ pub mod listen;
 pub mod log;
 mod metrics;
 pub mod migrate;
+mod reload;
 pub mod serve;
+pub mod tls;
 pub mod wiring;
 
 pub use http::openapi::document as openapi;

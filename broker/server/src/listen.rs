@@ -1,21 +1,20 @@
 //! Listening, and stopping without cutting anybody off.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::tls_rustls::RustlsAcceptor;
 use engine::Engine;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::tls::Certificate;
 use crate::wiring::SWEEP_EVERY;
 
 /// How long requests that are under way get to finish after a SIGTERM.
@@ -38,18 +37,10 @@ impl Draining {
     }
 }
 
-/// Certificate and key.
-pub struct Certificate<'a> {
-    /// The chain in PEM.
-    pub chain: &'a Path,
-    /// The private key in PEM.
-    pub key: &'a Path,
-}
-
 /// Serves until SIGTERM or SIGINT, with the worker beside it.
 pub async fn until_stopped(
     listener: TcpListener,
-    certificate: Option<Certificate<'_>>,
+    certificate: Option<&Certificate>,
     router: Router,
     engine: Arc<Engine>,
     draining: Draining,
@@ -60,10 +51,8 @@ pub async fn until_stopped(
     tokio::spawn(drain_on_signal(handle.clone(), draining)?);
     let app = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
     match certificate {
-        Some(Certificate { chain, key }) => {
-            let tls = RustlsConfig::from_pem_file(chain, key).await.with_context(|| {
-                format!("cannot use the certificate `{}` with the key `{}`", chain.display(), key.display())
-            })?;
+        Some(certificate) => {
+            let tls = certificate.current();
             let mut server = axum_server::from_tcp(listener)?
                 .acceptor(RustlsAcceptor::new(tls).acceptor(AT_ONCE))
                 .handle(handle)

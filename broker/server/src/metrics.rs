@@ -4,12 +4,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::Method;
-use engine::Engine;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::http::Front;
+
+const NOT_AFTER: &str = "cloudanix_jit_tls_certificate_not_after_seconds";
+const RELOAD_FAILURES: &str =
+    "Times that a certificate, the configuration or the agents could not be read again";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
@@ -45,9 +50,10 @@ impl HttpMetrics {
     }
 
     /// Everything in OpenMetrics' text form.
-    pub(crate) fn render(&self, engine: &Engine, grants: &[(&str, u64)]) -> String {
+    pub(crate) fn render(&self, front: &Front, grants: &[(&str, u64)]) -> String {
         let mut text = String::new();
-        for (name, help, value) in engine.counters().read() {
+        let reloads = ("reload_failures", RELOAD_FAILURES, front.reload_failures.count());
+        for (name, help, value) in front.engine.counters().read().into_iter().chain([reloads]) {
             let _ = write!(
                 text,
                 "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} counter\ncloudanix_jit_{name}_total {value}\n"
@@ -56,6 +62,13 @@ impl HttpMetrics {
         text.push_str("# HELP cloudanix_jit_grants Grants by status.\n# TYPE cloudanix_jit_grants gauge\n");
         for (status, count) in grants {
             let _ = writeln!(text, "cloudanix_jit_grants{{status=\"{status}\"}} {count}");
+        }
+        if let Some(certificate) = &front.certificate {
+            let seconds = certificate.not_after().as_millis() / 1000;
+            let _ = write!(
+                text,
+                "# HELP {NOT_AFTER} Until when the broker's certificate is good, in seconds since 1970.\n# TYPE {NOT_AFTER} gauge\n{NOT_AFTER} {seconds}\n"
+            );
         }
         // Ends with the format's end mark, so it comes last.
         let _ = encode(&mut text, &self.registry);

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{Engine, OperatorTokens, Settings};
+use engine::{Clock, Engine, OperatorTokens, Settings, SystemClock};
 use store::ApplyMode;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Aws, Config};
 use crate::database;
-use crate::http::{
-    self,
-    address::{Addresses, Terms},
-};
-use crate::listen::{self, Certificate, Draining};
+use crate::http::address::{Addresses, Terms};
+use crate::http::{self, Front};
+use crate::listen::{self, Draining};
+use crate::reload::{self, Reload};
+use crate::tls::Certificate;
 use crate::wiring::{self, Plan};
 
 /// Runs until it is told to stop.
@@ -23,6 +24,8 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
     let config = Config::read(&path)?;
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("cannot listen on `{}`", config.listen))?;
+    let certificate =
+        config.tls.as_ref().map(|files| Certificate::read(files, SystemClock.now())).transpose()?;
     let database = database::of(&config)?;
     let oidc_ca = config
         .oidc_ca_file
@@ -58,10 +61,18 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
         per_minute: config.limits.requests_per_minute_per_address,
         trusted_proxies: config.limits.trusted_proxies(),
     }));
-    let router = http::router(Arc::clone(&engine), draining.clone(), Some(addresses));
+    let failures = reload::Failures::default();
+    let router = http::router(Front {
+        engine: Arc::clone(&engine),
+        draining: draining.clone(),
+        addresses: Some(addresses),
+        certificate: certificate.clone(),
+        reload_failures: failures.clone(),
+    });
+    let reload = Reload::new(config.tls, certificate.clone(), failures);
+    tokio::spawn(reload.for_ever(signal(SignalKind::hangup())?));
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
-    let certificate = config.tls.as_ref().map(|tls| Certificate { chain: &tls.certificate, key: &tls.key });
-    listen::until_stopped(listener, certificate, router, engine, draining).await
+    listen::until_stopped(listener, certificate.as_ref(), router, engine, draining).await
 }
 
 /// Applies every `*.toml` in the folder, by name. One bad file stops the start: half a set of agents would be

@@ -3,9 +3,11 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
+use server::http::Front;
 use server::listen::{self, Draining};
 use server::wiring::{self, Database, Plan};
 use store::Place;
@@ -23,7 +25,7 @@ async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
     let engine = wiring::engine(plan).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let router = server::http::router(std::sync::Arc::clone(&engine), Draining::default(), None);
+    let router = server::http::router(Front::plain(Arc::clone(&engine), Draining::default()));
     let serving = tokio::spawn(listen::until_stopped(listener, None, router, engine, Draining::default()));
     let waiting: Vec<_> = [&b""[..], b"G", b"GET /healthz HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
         .map(|said| {

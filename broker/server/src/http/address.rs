@@ -51,7 +51,7 @@ impl Addresses {
 /// Refuses what comes too often.
 pub(super) async fn not_too_often(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let (Some(addresses), Some(peer)) = (&app.addresses, peer) else { return next.run(request).await };
+    let (Some(addresses), Some(peer)) = (&app.front.addresses, peer) else { return next.run(request).await };
     if is_never_refused(&request) {
         return next.run(request).await;
     }

@@ -21,7 +21,7 @@ pub(crate) async fn live() -> &'static str {
     (status = 503, description = "The store cannot be reached, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn ready(State(app): State<App>) -> Answer<&'static str> {
-    if app.draining.is_on() {
+    if app.front.draining.is_on() {
         return Err(Refusal::new(ErrorCode::StoreUnavailable, "the broker is stopping").into());
     }
     app.engine.ready().await?;
@@ -32,7 +32,7 @@ pub(crate) async fn ready(State(app): State<App>) -> Answer<&'static str> {
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text")))]
 pub(crate) async fn metrics(State(app): State<App>) -> Answer<Response> {
     let grants = app.engine.grants_by_status().await?;
-    let text = app.metrics.render(&app.engine, &grants);
+    let text = app.metrics.render(&app.front, &grants);
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
 }

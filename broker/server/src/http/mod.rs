@@ -14,6 +14,8 @@ use protocol::elevate::MAX_BODY;
 use self::address::Addresses;
 use crate::listen::Draining;
 use crate::metrics::HttpMetrics;
+use crate::reload::Failures;
+use crate::tls::Certificate;
 
 pub mod address;
 mod agents;
@@ -26,22 +28,43 @@ pub mod openapi;
 mod reconcile;
 mod well_known;
 
+/// What stands behind the endpoints.
+#[derive(Clone)]
+pub struct Front {
+    /// The use cases.
+    pub engine: Arc<Engine>,
+    /// Whether the broker is about to stop.
+    pub draining: Draining,
+    /// How often one address may ask; where there is none, as often as it likes.
+    pub addresses: Option<Arc<Addresses>>,
+    /// The broker's certificate, if it has one.
+    pub certificate: Option<Certificate>,
+    /// What could not be read again.
+    pub reload_failures: Failures,
+}
+
+impl Front {
+    /// Without TLS, and as often as anybody likes.
+    pub fn plain(engine: Arc<Engine>, draining: Draining) -> Self {
+        let reload_failures = Failures::default();
+        Self { engine, draining, addresses: None, certificate: None, reload_failures }
+    }
+}
+
 /// What every handler can reach.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) draining: Draining,
     pub(crate) metrics: Arc<HttpMetrics>,
-    /// How often one address may ask; where there is none, as often as it likes.
-    pub(crate) addresses: Option<Arc<Addresses>>,
+    pub(crate) front: Front,
 }
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Every endpoint.
-pub fn router(engine: Arc<Engine>, draining: Draining, addresses: Option<Arc<Addresses>>) -> Router {
-    let app = App { engine, draining, metrics: Arc::new(HttpMetrics::new()), addresses };
+pub fn router(front: Front) -> Router {
+    let app = App { engine: Arc::clone(&front.engine), metrics: Arc::new(HttpMetrics::new()), front };
     let (documented, _) = openapi::routes().split_for_parts();
     documented
         .route("/openapi.json", axum::routing::get(openapi::serve))

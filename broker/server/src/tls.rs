@@ -1,0 +1,156 @@
+//! The broker's own certificate: how is it read, and exchanged while connections come in?
+//!
+//! Whoever connects gets the newest pair that was good; a connection keeps the one that it began with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use anyhow::Context;
+use axum_server::tls_rustls::RustlsConfig;
+use protocol::Timestamp;
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, ServerConfig, WebPkiClientVerifier};
+use x509_cert::der::Decode;
+
+use crate::config::{ClientCertificates, Tls};
+
+/// What is spoken behind TLS, in the order in which we like it.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// What new connections are given.
+#[derive(Clone)]
+pub struct Certificate {
+    current: RustlsConfig,
+    not_after: Arc<AtomicI64>,
+}
+
+/// A pair that goes together, and who signs clients.
+struct Pair {
+    config: Arc<ServerConfig>,
+    facts: Facts,
+}
+
+/// What can be said of a certificate.
+struct Facts {
+    serial: String,
+    not_after: Timestamp,
+}
+
+impl Certificate {
+    /// Reads the files for the first time. One that has expired is better than no broker: it still takes back what
+    /// was given.
+    pub fn read(files: &Tls, now: Timestamp) -> anyhow::Result<Self> {
+        let pair = Pair::read(files)?;
+        if pair.facts.not_after <= now {
+            tracing::error!(
+                certificate = %files.certificate.display(),
+                serial = pair.facts.serial,
+                "the certificate has expired: clients will refuse it until there is a new one"
+            );
+        }
+        let not_after = Arc::new(AtomicI64::new(pair.facts.not_after.as_millis()));
+        Ok(Self { current: RustlsConfig::from_config(pair.config), not_after })
+    }
+
+    /// Reads the files again. An error changes nothing.
+    pub fn exchange(&self, files: &Tls, now: Timestamp) -> anyhow::Result<()> {
+        let pair = Pair::read(files)?;
+        anyhow::ensure!(
+            pair.facts.not_after > now,
+            "`tls.certificate`: expected one that has not expired in `{}`, found serial {}",
+            files.certificate.display(),
+            pair.facts.serial
+        );
+        self.current.reload_from_config(pair.config);
+        self.not_after.store(pair.facts.not_after.as_millis(), Ordering::Relaxed);
+        tracing::info!(serial = pair.facts.serial, "new connections get the certificate that was read");
+        Ok(())
+    }
+
+    /// Until when the certificate is good.
+    pub(crate) fn not_after(&self) -> Timestamp {
+        Timestamp::from_millis(self.not_after.load(Ordering::Relaxed))
+    }
+
+    /// For the listener.
+    pub(crate) fn current(&self) -> RustlsConfig {
+        self.current.clone()
+    }
+}
+
+impl Pair {
+    fn read(files: &Tls) -> anyhow::Result<Self> {
+        let chain = certificates("tls.certificate", &files.certificate)?;
+        let shown = files.key.display();
+        // What is wrong with a key is not said in its own words: they may quote it.
+        let key = PrivateKeyDer::from_pem_slice(&read("tls.key", &files.key)?).map_err(|_| {
+            anyhow::anyhow!("`tls.key`: expected a private key (PEM) in `{shown}`, found none")
+        })?;
+        let facts = Facts::of(chain.first()).with_context(|| {
+            format!("`tls.certificate`: cannot understand the first in `{}`", files.certificate.display())
+        })?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier(files)?)
+            .with_single_cert(chain, key)
+            .with_context(|| {
+                format!(
+                    "`tls`: cannot use the certificate `{}` with the key `{shown}`",
+                    files.certificate.display()
+                )
+            })?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        Ok(Self { config: Arc::new(config), facts })
+    }
+}
+
+impl Facts {
+    fn of(certificate: Option<&CertificateDer<'_>>) -> anyhow::Result<Self> {
+        let certificate = certificate.context("there is none")?;
+        let tbs = x509_cert::Certificate::from_der(certificate)?.tbs_certificate;
+        let serial: String = tbs.serial_number.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let not_after = i64::try_from(tbs.validity.not_after.to_unix_duration().as_secs())?;
+        Ok(Self { serial, not_after: Timestamp::from_secs(not_after) })
+    }
+}
+
+/// Who may connect.
+fn verifier(files: &Tls) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
+    let Some(path) = &files.client_ca else { return Ok(Arc::new(NoClientAuth)) };
+    let shown = path.display();
+    let mut authorities = RootCertStore::empty();
+    for authority in certificates("tls.client_ca", path)? {
+        authorities
+            .add(authority)
+            .with_context(|| format!("`tls.client_ca`: cannot use a certificate in `{shown}`"))?;
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(
+        Arc::new(authorities),
+        Arc::new(ring::default_provider()),
+    );
+    let builder = match files.client_certificates.unwrap_or(ClientCertificates::Required) {
+        ClientCertificates::Required => builder,
+        ClientCertificates::Optional => builder.allow_unauthenticated(),
+    };
+    builder.build().with_context(|| format!("`tls.client_ca`: cannot use `{shown}`"))
+}
+
+/// At least one.
+fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let shown = path.display();
+    let found: Vec<_> =
+        CertificateDer::pem_slice_iter(&read(key, path)?).collect::<Result<_, _>>().map_err(|_| {
+            anyhow::anyhow!("`{key}`: expected certificates (PEM) in `{shown}`, found something broken")
+        })?;
+    anyhow::ensure!(!found.is_empty(), "`{key}`: expected certificates (PEM) in `{shown}`, found none");
+    Ok(found)
+}
+
+fn read(key: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("`{key}`: cannot read `{}`", path.display()))
+}
