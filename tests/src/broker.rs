@@ -185,6 +185,14 @@ impl Broker {
         crate::client::kill(self.pid().cast_signed(), "HUP");
     }
 
+    /// Another configuration, made of the one that is there. The broker is not told.
+    pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let old = fs::read_to_string(self.config()).unwrap();
+        let new = change(old.clone());
+        assert_ne!(old, new, "nothing was changed");
+        crate::certificates::put(&self.config(), &new);
+    }
+
     /// Starts again, on the same data and port.
     #[track_caller]
     pub fn restart(&mut self) {

@@ -1,5 +1,7 @@
 //! What happens to an address from which too much comes? Whoever sits behind it can still give back.
 
+#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
+
 use reqwest::Method;
 use system_tests::broker::Broker;
 use system_tests::http::{self, Answer};

@@ -1,5 +1,7 @@
 //! Does the broker get a new certificate without a gap, and know its clients by theirs?
 
+#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
+
 use std::path::Path;
 
 use reqwest::{Certificate, Client, Identity, Method};

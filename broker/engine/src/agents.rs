@@ -53,6 +53,31 @@ impl Engine {
         }
     }
 
+    /// Whether all of these can be applied, beside each other too. Says which cannot, and why.
+    pub async fn check_agents(&self, sources: &[&str]) -> Result<(), (usize, Refusal)> {
+        let mut checked: Vec<Registration> = Vec::with_capacity(sources.len());
+        for (which, source) in sources.iter().enumerate() {
+            let refused = |detail: String| (which, Refusal::new(ErrorCode::InvalidRegistration, detail));
+            let registration =
+                domain::registration::parse(source).map_err(|error| refused(error.to_string()))?;
+            self.can_serve(&registration).await.map_err(|refusal| (which, refusal))?;
+            let pod = pod_of(&registration);
+            for before in &checked {
+                if before.id == registration.id {
+                    return Err(refused(format!("`id`: another file is of agent `{}` too", before.id)));
+                }
+                if pod.is_some() && pod_of(before) == pod {
+                    return Err(refused(format!(
+                        "`boundary.service_account`: agent `{}` has it already: expected one service account for each",
+                        before.id
+                    )));
+                }
+            }
+            checked.push(registration);
+        }
+        Ok(())
+    }
+
     /// A boundary that this broker could never give anything in is refused, and a service account that another
     /// agent has: whose pod it was could not be told.
     async fn can_serve(&self, registration: &Registration) -> Result<(), Refusal> {

@@ -89,7 +89,7 @@ impl Engine {
     /// Refuses everybody but operators.
     pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        if is_among(&self.operators.operators, bearer.reveal()) {
+        if is_among(&self.operators.get().operators, bearer.reveal()) {
             return Ok(());
         }
         Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
@@ -99,7 +99,7 @@ impl Engine {
     /// An operator, or an agent.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         if let Some(token) = bearer
-            && is_among(&self.operators.operators, token.reveal())
+            && is_among(&self.operators.get().operators, token.reveal())
         {
             return Ok(Caller::Operator);
         }
@@ -110,7 +110,9 @@ impl Engine {
     pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
         let token = bearer.reveal();
-        if is_among(&self.operators.introspectors, token) || is_among(&self.operators.operators, token) {
+        if is_among(&self.operators.get().introspectors, token)
+            || is_among(&self.operators.get().operators, token)
+        {
             return Ok(());
         }
         Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token"))

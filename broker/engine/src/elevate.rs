@@ -73,7 +73,7 @@ impl Engine {
         };
         let target = self.target(permit.target())?;
         let (plan, reasons) = self.plan_unless_joining(&terms, &permit, target.as_ref(), now).await?;
-        let claimed_until = self.clock.now().plus(self.settings.claim);
+        let claimed_until = self.clock.now().plus(self.settings.get().claim);
         let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
         accepted.events.extend(reasons);
         let given = match target.late_changes() {
@@ -81,7 +81,7 @@ impl Engine {
             // Nothing is changed outside the broker: to be accepted and to be active are one change.
             LateChanges::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
         };
-        let lease = request.heartbeat.then(|| Lease::new(self.settings.heartbeat, now));
+        let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
         match self.store.create_grant(&given, lease, checked.principal.replay.as_ref()).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
@@ -148,7 +148,8 @@ impl Engine {
                 ErrorCode::RateLimited,
                 format!(
                     "agent `{}` asks too often: expected at most {} elevations a minute",
-                    agent.id, self.settings.elevations_per_minute
+                    agent.id,
+                    self.settings.get().elevations_per_minute
                 ),
             )
             .hint(format!("try again in {} s", wait.as_secs() + 1))
@@ -303,7 +304,7 @@ impl Engine {
 
     async fn claim_again(&self, stored: Stored) -> Result<Result<Stored, GrantId>, Refusal> {
         let id = stored.grant.id.clone();
-        let claimed_until = self.clock.now().plus(self.settings.claim);
+        let claimed_until = self.clock.now().plus(self.settings.get().claim);
         // Whoever has the claim now may be only slow: what it has begun can land as long as its claim allows.
         let before = self.with_its_claim(stored.grant.clone(), &EndCause::NeverAcknowledged);
         let Ok(moved) = before.claimed(claimed_until) else { return Ok(Err(id)) };

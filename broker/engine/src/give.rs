@@ -32,7 +32,7 @@ impl Engine {
         id: &GrantId,
         ends: Timestamp,
     ) -> Result<(Plan, Vec<NewEvent>), TargetError> {
-        let mut patience = Patience::until(self.clock.now().plus(self.settings.claim / 3));
+        let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim / 3));
         let mut reasons = Vec::new();
         loop {
             match target.plan(permit, id, ends).await {
@@ -53,7 +53,7 @@ impl Engine {
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Given, Refusal> {
-        let mut patience = Patience::until(self.clock.now().plus(self.settings.claim * 2 / 3));
+        let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
         let mut next = 0;
         // Whoever calls this has written the grant a moment ago.

@@ -18,6 +18,7 @@ use targets::Target;
 mod actions;
 mod agents;
 mod authenticate;
+mod changing;
 mod clock;
 mod counters;
 mod credentials;
@@ -38,6 +39,7 @@ mod view;
 mod worker;
 
 pub use authenticate::{Caller, OperatorTokens, hash_of, new_operator_token};
+pub use changing::Changing;
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
 pub use elevate::{Elevated, Elevation};
@@ -105,10 +107,10 @@ pub struct Engine {
     verifier: Verifier,
     targets: Vec<Arc<dyn Target>>,
     issuer: Arc<Issuer>,
-    operators: OperatorTokens,
+    operators: Changing<OperatorTokens>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    settings: Settings,
+    settings: Changing<Settings>,
     pace: Pace<AgentId>,
     counters: Counters,
     first_seen: reconcile::FirstSeen,
@@ -125,15 +127,22 @@ impl Engine {
             verifier: parts.verifier,
             targets: parts.targets,
             issuer: parts.issuer,
-            operators: parts.operators,
+            operators: Changing::new(parts.operators),
             clock: parts.clock,
             random: parts.random,
-            settings: parts.settings,
+            settings: Changing::new(parts.settings),
             counters: Counters::default(),
             first_seen: reconcile::FirstSeen::default(),
         };
         engine.tend_signing_keys().await?;
         Ok(engine)
+    }
+
+    /// From now on these. Grants that are there keep how often they beat.
+    pub fn change(&self, settings: Settings, operators: OperatorTokens) {
+        self.pace.set(settings.elevations_per_minute);
+        self.settings.set(settings);
+        self.operators.set(operators);
     }
 
     /// What was counted since the start.

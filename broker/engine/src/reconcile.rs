@@ -148,7 +148,7 @@ impl Engine {
             self.first_seen.forget(object);
             return Ok(None);
         }
-        let Reconciling { grace, orphans, .. } = self.settings.reconciling;
+        let Reconciling { grace, orphans, .. } = self.settings.get().reconciling;
         let ended_at = owner.as_ref().and_then(|stored| stored.grant.ended_at());
         let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
         let (outcome, detail) = match (&owner, unknown, orphans) {
@@ -254,7 +254,7 @@ impl Engine {
     /// Compares for ever.
     pub(crate) async fn reconcile_now_and_then(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(self.settings.reconciling.every).await;
+            tokio::time::sleep(self.settings.get().reconciling.every).await;
             if let Err(error) = self.reconcile(Unknown::Report).await {
                 self.counters.work_errors();
                 tracing::error!(%error, cause = error.cause.as_deref(), "cannot compare the target with the store");

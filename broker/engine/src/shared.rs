@@ -131,7 +131,7 @@ impl Engine {
         let give_up_at = tokio::time::Instant::now() + PATIENCE;
         loop {
             let now = self.clock.now();
-            let until = now.plus(self.settings.claim);
+            let until = now.plus(self.settings.get().claim);
             let held = self.store.hold_shared(&step.object, now, until).await.map_err(unavailable)?;
             if let Some(hold) = held {
                 return Ok(hold);

@@ -208,7 +208,7 @@ impl Engine {
             (_, LateChanges::Impossible) => grant.requested_at,
             (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
             (State::Undoing { .. }, LateChanges::Possible { within }) => {
-                unanswered.max(grant.requested_at.plus(self.settings.claim).plus(within))
+                unanswered.max(grant.requested_at.plus(self.settings.get().claim).plus(within))
             }
             (
                 State::Denied { .. }

@@ -36,7 +36,7 @@ impl Engine {
         let due = Due {
             now,
             ready_since: self.hearing.began(),
-            claimed_until: now.plus(self.settings.claim),
+            claimed_until: now.plus(self.settings.get().claim),
             limit: BATCH,
         };
         let asked = Instant::now();

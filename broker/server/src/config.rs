@@ -9,6 +9,7 @@ use store::postgres::Place;
 
 mod aws;
 mod limits;
+mod running;
 mod tls;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
@@ -52,7 +53,7 @@ pub struct Config {
 }
 
 /// How a PostgreSQL database is used.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
     /// The password, alone in a file.

@@ -3,6 +3,7 @@
 //! The only crate that knows the others: HTTP in front, the engine behind, and the two ways to run it,
 //! [`dev`] and [`serve`].
 
+mod agents;
 pub mod command_line;
 pub mod config;
 mod database;

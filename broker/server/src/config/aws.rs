@@ -9,7 +9,7 @@ use serde::Deserialize;
 use targets::aws::{AccountSettings, AwsSettings};
 
 /// The `aws` target. The broker's own credentials come from the SDK's standard chain.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aws {
     /// By their twelve digits.
@@ -43,7 +43,7 @@ pub enum OrphanRule {
 }
 
 /// One account.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwsAccount {
     /// The role by which the broker acts there; without one it acts as itself.

@@ -4,14 +4,13 @@
 //! address is behind which a runner sits, it can give back.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::{Pace, Refusal};
+use engine::{Changing, Pace, Refusal};
 use ipnet::IpNet;
 use protocol::{ErrorCode, Timestamp};
 
@@ -21,7 +20,7 @@ use super::answer::Problem;
 /// How often an address may ask.
 pub struct Addresses {
     pace: Pace<IpAddr>,
-    terms: RwLock<Arc<Terms>>,
+    terms: Changing<Terms>,
 }
 
 /// What an operator may set.
@@ -36,11 +35,13 @@ pub struct Terms {
 impl Addresses {
     /// With these terms.
     pub fn new(terms: Terms) -> Self {
-        Self { pace: Pace::new(terms.per_minute), terms: RwLock::new(Arc::new(terms)) }
+        Self { pace: Pace::new(terms.per_minute), terms: Changing::new(terms) }
     }
 
-    fn terms(&self) -> Arc<Terms> {
-        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    /// These from now on.
+    pub fn set(&self, terms: Terms) {
+        self.pace.set(terms.per_minute);
+        self.terms.set(terms);
     }
 
     fn take(&self, terms: &Terms, peer: IpAddr, headers: &HeaderMap, now: Timestamp) -> Result<(), Duration> {
@@ -55,7 +56,7 @@ pub(super) async fn not_too_often(State(app): State<App>, request: Request, next
     if is_never_refused(&request) {
         return next.run(request).await;
     }
-    let terms = addresses.terms();
+    let terms = addresses.terms.get();
     match addresses.take(&terms, peer, request.headers(), app.engine.now()) {
         Ok(()) => next.run(request).await,
         Err(wait) => Problem::from(too_often(&terms, wait)).into_response(),

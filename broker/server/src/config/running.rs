@@ -1,0 +1,64 @@
+//! What of the configuration is for the running broker, and what can be changed in it?
+
+use std::time::Duration;
+
+use engine::{OperatorTokens, Settings};
+
+use super::{Aws, Config};
+use crate::http::address::Terms;
+
+impl Config {
+    /// For the engine.
+    pub(crate) fn settings(&self) -> Settings {
+        let reconciling = self.aws.as_ref().map(Aws::reconciling);
+        Settings {
+            heartbeat: self.limits.heartbeat.into(),
+            elevations_per_minute: self.limits.elevations_per_minute,
+            signing_key_age: Duration::from_secs(u64::from(self.limits.signing_key_days) * 86_400),
+            reconciling: reconciling.unwrap_or_else(|| Settings::default().reconciling),
+            ..Settings::default()
+        }
+    }
+
+    /// Whose tokens are accepted.
+    pub(crate) fn operators(&self) -> OperatorTokens {
+        OperatorTokens {
+            operators: self.operator_token_hashes.clone(),
+            introspectors: self.introspection_token_hashes.clone(),
+        }
+    }
+
+    /// For whoever asks.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            per_minute: self.limits.requests_per_minute_per_address,
+            trusted_proxies: self.limits.trusted_proxies(),
+        }
+    }
+
+    /// The keys in which a new configuration differs so that only a new process can follow.
+    pub(crate) fn needs_a_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("listen", self.listen != new.listen),
+            ("url", self.url != new.url),
+            ("database", self.database != new.database),
+            ("postgres", self.postgres != new.postgres),
+            ("oidc_ca_file", self.oidc_ca_file != new.oidc_ca_file),
+            ("tls", self.tls.is_some() != new.tls.is_some()),
+            ("aws", self.aws != new.aws),
+        ];
+        differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    }
+
+    /// All but that.
+    pub(crate) fn take_what_can_change(&mut self, new: Self) {
+        self.agents = new.agents;
+        self.operator_token_hashes = new.operator_token_hashes;
+        self.introspection_token_hashes = new.introspection_token_hashes;
+        self.limits = new.limits;
+        // Between TLS and none there is no way while it runs.
+        if self.tls.is_some() && new.tls.is_some() {
+            self.tls = new.tls;
+        }
+    }
+}
