@@ -14,6 +14,7 @@ use protocol::{AgentId, Timestamp};
 use signing::Issuer;
 use store::Store;
 use targets::Target;
+use tokio::sync::watch;
 
 mod actions;
 mod agents;
@@ -29,6 +30,7 @@ mod heartbeat;
 mod introspect;
 mod keys;
 mod pace;
+mod pulse;
 mod read;
 mod reconcile;
 mod refusal;
@@ -49,6 +51,9 @@ pub use read::Page;
 pub use reconcile::{Orphans, Reconciling, Unknown};
 pub use refusal::Refusal;
 pub use revoke::Revocable;
+
+/// A store that takes longer to answer than this is not there for those who ask.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -115,6 +120,8 @@ pub struct Engine {
     counters: Counters,
     first_seen: reconcile::FirstSeen,
     hearing: hearing::Hearing,
+    pulse: pulse::Pulse,
+    stopping: watch::Sender<bool>,
 }
 
 impl Engine {
@@ -133,6 +140,8 @@ impl Engine {
             settings: Changing::new(parts.settings),
             counters: Counters::default(),
             first_seen: reconcile::FirstSeen::default(),
+            pulse: pulse::Pulse::none_yet(),
+            stopping: watch::Sender::new(false),
         };
         engine.tend_signing_keys().await?;
         Ok(engine)
@@ -160,9 +169,16 @@ impl Engine {
         &self.issuer
     }
 
-    /// Whether the store can be read and written.
+    /// Whether the store can be read and written, and the worker works.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        Ok(self.store.ping().await?)
+        self.pulse.check()?;
+        match tokio::time::timeout(READY_WITHIN, self.store.ping()).await {
+            Ok(answered) => Ok(answered?),
+            Err(_) => Err(Refusal::new(
+                protocol::ErrorCode::StoreUnavailable,
+                format!("the broker's database did not answer within {} s", READY_WITHIN.as_secs()),
+            )),
+        }
     }
 
     fn target(&self, kind: TargetKind) -> Result<&Arc<dyn Target>, Refusal> {

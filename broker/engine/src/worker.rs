@@ -97,18 +97,29 @@ impl Engine {
         Ok(self.store.forget(self.clock.now()).await?)
     }
 
-    /// Sweeps, keeps house and compares for ever. Dropping the future stops it between two awaits; what was
-    /// claimed is due again when the claim lapses.
+    /// Sweeps, keeps house and compares until it is told to [stop](Self::stop_working). Dropping the future stops it
+    /// between two awaits; what was claimed is due again when the claim lapses.
     pub async fn work(self: Arc<Self>, every: Duration) {
-        tokio::join!(Arc::clone(&self).sweep_for_ever(every), self.reconcile_now_and_then());
+        tokio::select! {
+            () = Arc::clone(&self).sweep_until_stopped(every) => {}
+            () = self.reconcile_now_and_then() => {}
+        }
+    }
+
+    /// Nothing more is claimed from now on. What was is finished, and then [`Self::work`] is over.
+    pub fn stop_working(&self) {
+        self.stopping.send_replace(true);
     }
 
     /// What one target does not answer keeps nothing else waiting: what is claimed is begun, and not waited for.
-    async fn sweep_for_ever(self: Arc<Self>, every: Duration) {
+    async fn sweep_until_stopped(self: Arc<Self>, every: Duration) {
+        let going = self.pulse.begin();
+        let mut stopping = self.stopping.subscribe();
         let house_every = Duration::from_secs(30);
         let mut next_house = self.clock.now();
         let mut under_way = JoinSet::new();
-        loop {
+        while !*stopping.borrow_and_update() {
+            going.round();
             while under_way.try_join_next().is_some() {}
             while under_way.len() >= AT_ONCE {
                 under_way.join_next().await;
@@ -135,12 +146,16 @@ impl Engine {
             }
             if !busy {
                 let asleep = Instant::now();
-                tokio::time::sleep(every).await;
+                tokio::select! {
+                    () = tokio::time::sleep(every) => {}
+                    _ = stopping.changed() => {}
+                }
                 // This process was stopped, or its machine.
                 if asleep.elapsed() > every + LONG {
                     self.hearing.was_deaf(self.clock.now());
                 }
             }
         }
+        while under_way.join_next().await.is_some() {}
     }
 }

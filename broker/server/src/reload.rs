@@ -15,6 +15,7 @@ use tokio::signal::unix::Signal;
 use crate::agents;
 use crate::config::{Config, Tls};
 use crate::http::address::Addresses;
+use crate::listen::Draining;
 use crate::tls::Certificate;
 
 /// How often the files are looked at.
@@ -41,6 +42,7 @@ pub(crate) struct Reload {
     pub(crate) config: Config,
     pub(crate) engine: Arc<Engine>,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) draining: Draining,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) failures: Failures,
     /// Looked at before anything was read for the first time.
@@ -103,6 +105,7 @@ impl Reload {
         self.config.take_what_can_change(new);
         self.engine.change(self.config.settings(), self.config.operators());
         self.addresses.set(self.config.terms());
+        self.draining.set_grace(self.config.limits.shutdown_grace());
         tracing::info!(config = %self.path.display(), "configuration read again");
         Which::All
     }

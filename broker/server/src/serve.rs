@@ -47,6 +47,7 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
         agents::apply(folder, &engine).await?;
     }
     let draining = Draining::default();
+    draining.set_grace(config.limits.shutdown_grace());
     let addresses = Arc::new(Addresses::new(config.terms()));
     let failures = Failures::default();
     let router = http::router(Front {
@@ -62,6 +63,7 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
         config,
         engine: Arc::clone(&engine),
         addresses,
+        draining: draining.clone(),
         certificate: certificate.clone(),
         failures,
         seen,

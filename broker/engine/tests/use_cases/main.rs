@@ -12,4 +12,5 @@ mod endings;
 mod keys;
 mod overlap;
 mod slow;
+mod worker;
 mod world;

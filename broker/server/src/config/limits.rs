@@ -1,6 +1,7 @@
 //! `[limits]`: what is too much, and too often?
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use protocol::Ttl;
@@ -20,6 +21,8 @@ pub struct Limits {
     pub heartbeat: Ttl,
     /// After how many days a new signing key is made.
     pub signing_key_days: u32,
+    /// How long the broker goes on listening after a SIGTERM, when it is not ready any more.
+    pub shutdown_grace: Option<Ttl>,
 }
 
 impl Default for Limits {
@@ -34,6 +37,7 @@ impl Default for Limits {
             #[expect(clippy::expect_used, reason = "the default is ten seconds")]
             heartbeat: heartbeat.expect("the default heartbeat is a valid duration"),
             signing_key_days: 30,
+            shutdown_grace: None,
         }
     }
 }
@@ -48,6 +52,11 @@ impl Limits {
             anyhow::ensure!(found > 0, "`limits.{key}`: expected at least 1, found 0");
         }
         Ok(())
+    }
+
+    /// How long the broker goes on listening after a SIGTERM.
+    pub(crate) fn shutdown_grace(&self) -> Duration {
+        self.shutdown_grace.map_or(Duration::ZERO, Duration::from)
     }
 
     /// Whose `X-Forwarded-For` is believed.

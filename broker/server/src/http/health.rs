@@ -15,10 +15,10 @@ pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The store can be read and written, and the broker is not about to stop.
+/// The store can be read and written, what is due is taken back, and the broker is not about to stop.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, description = "Ready for requests"),
-    (status = 503, description = "The store cannot be reached, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The store cannot be reached, the worker does not work, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn ready(State(app): State<App>) -> Answer<&'static str> {
     if app.front.draining.is_on() {

@@ -1,0 +1,57 @@
+//! Is a broker ready whose worker is not, and is work that has begun left half done when it stops?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::world::{Gate, World};
+
+const OFTEN: Duration = Duration::from_millis(1);
+/// Far more than it takes: it only keeps a failing test from hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let refused = broker.ready().await.unwrap_err();
+    assert!(refused.to_string().contains("has not begun"), "{refused}");
+    let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
+    while broker.ready().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    worker.abort();
+    assert!(worker.await.unwrap_err().is_cancelled());
+    let refused = broker.ready().await.unwrap_err();
+    assert!(refused.to_string().contains("has ended"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_a_worker_has_begun_it_finishes_before_it_stops() {
+    let mut boundary = 1;
+    loop {
+        let world = World::new().await;
+        let giving = world.broker(Gate::open()).await;
+        giving.elevate(world.elevation(1)).await.unwrap();
+        assert!(world.objects() > 0);
+        world.pass_time(60 * 60 * 24);
+        let gate = Gate::stopping_at(boundary);
+        let broker = world.broker(gate.clone()).await;
+        let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
+        while !gate.was_reached() && world.objects() > 0 {
+            tokio::task::yield_now().await;
+        }
+        broker.stop_working();
+        if !gate.was_reached() {
+            // Beyond the last boundary: it is all gone.
+            tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+            break;
+        }
+        gate.go_on();
+        tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+        let left = world.objects();
+        let claimed = boundary > 1;
+        assert!(left == 0 || !claimed, "boundary {boundary}: {left} objects are left to the next claim");
+        boundary += 1;
+    }
+    assert!(boundary > 3, "only {boundary} boundaries were found in taking back");
+}
