@@ -161,7 +161,8 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidRequest
         | ErrorCode::InvalidRegistration => Exit::Usage,
         ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded => Exit::Unexpected,
-        ErrorCode::RateLimited
+        ErrorCode::RequestTimeout
+        | ErrorCode::RateLimited
         | ErrorCode::Internal
         | ErrorCode::TargetFailed
         | ErrorCode::IssuerUnavailable

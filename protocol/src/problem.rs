@@ -79,6 +79,8 @@ codes! {
     RouteNotFound = "route_not_found", 404, "no such path";
     /// The path exists, with other methods.
     MethodNotAllowed = "method_not_allowed", 405, "method not allowed";
+    /// The body did not come in time.
+    RequestTimeout = "request_timeout", 408, "the request came too slowly";
     /// An idempotency key came again with another request.
     IdempotencyConflict = "idempotency_conflict", 409, "idempotency key used for another request";
     /// The grant has ended, or is ending.

@@ -2,7 +2,7 @@
 //! those who give back too.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +11,16 @@ use server::http::Front;
 use server::listen::{self, Draining};
 use server::wiring::{self, Database, Plan};
 use store::Place;
+use tokio::task::JoinHandle;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
+const OPERATOR: &str = "cjop_of-this-test";
+
+/// A broker in this process, and where it is.
+async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
     let plan = Plan {
         database: Database::Sqlite(Place::Memory),
         url: "http://127.0.0.1:1".to_owned(),
-        operators: OperatorTokens::default(),
+        operators: OperatorTokens { operators: vec![engine::hash_of(OPERATOR)], ..OperatorTokens::default() },
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,
@@ -26,7 +29,33 @@ async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let router = server::http::router(Front::plain(Arc::clone(&engine), Draining::default()));
-    let serving = tokio::spawn(listen::until_stopped(listener, None, router, engine, Draining::default()));
+    (tokio::spawn(listen::until_stopped(listener, None, router, engine, Draining::default())), address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_finish_a_request_s_body_is_told_so() {
+    let (serving, address) = serving().await;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        let head = "POST /v2/agents HTTP/1.1\r\nHost: broker\r\nContent-Type: application/toml\r\n";
+        write!(stream, "{head}Authorization: Bearer {OPERATOR}\r\nContent-Length: 9\r\n\r\nid = ").unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("\"request_timeout\""),
+        "{answer}"
+    );
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
+    let (serving, address) = serving().await;
     let waiting: Vec<_> = [&b""[..], b"G", b"GET /healthz HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
         .map(|said| {
             std::thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! How is a request read? Every part of it is checked here, and refused in the same form.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path as AxumPath, Query as AxumQuery, Request};
@@ -11,6 +12,7 @@ use protocol::elevate::MAX_BODY;
 use protocol::routes::IDEMPOTENCY_KEY;
 use protocol::{ErrorCode, IdempotencyKey, Secret};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::answer::Problem;
 
@@ -179,13 +181,23 @@ fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
 }
 
 async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
-    to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-        Refusal::new(
+    match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(Refusal::new(
             ErrorCode::BodyTooLarge,
             format!("body: expected at most {MAX_BYTES_SHOWN}, found more (or it broke off)"),
         )
-        .into()
-    })
+        .into()),
+        Err(_) => Err(Refusal::new(
+            ErrorCode::RequestTimeout,
+            format!("body: expected all of it within {} s, found less", BODY_TIMEOUT.as_secs()),
+        )
+        .hint("send it again; a proxy in between may hold it back")
+        .into()),
+    }
 }
 
+/// How long a client may take to send its request's body. Far less than the whole request may take: a slow one is the
+/// client's doing, and is told from a fault of ours.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BYTES_SHOWN: &str = "64 KiB";
