@@ -1,11 +1,5 @@
 //! Does a broker that is told to stop say so first, and finish what it has begun?
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 

@@ -45,6 +45,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws-sdk-sts", &["cloudanix-jit-targets"]),
     ("aws-sdk-eks", &["cloudanix-jit-targets"]),
     ("axum", &["cloudanix-jit-broker", "orders-example"]),
+    // Whoever else wants a span says so with `tracing`.
+    ("opentelemetry-otlp", &["cloudanix-jit-broker"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
     ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "orders-example", "xtask"]),
     // Makes the hostile tokens that verification has to refuse: for tests only, wherever they are.

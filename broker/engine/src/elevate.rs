@@ -13,10 +13,11 @@ use protocol::{
 use sha2::{Digest, Sha256};
 use store::{Created, Guard, Saved, Stored};
 use targets::{LateChanges, Plan, Target};
+use tracing::Instrument;
 
 use crate::clock::random;
 use crate::give::Given;
-use crate::{Engine, Refusal, view};
+use crate::{Engine, Refusal, spans, view};
 
 /// Between two looks at what somebody else makes of the same grant.
 const OVERTAKEN_PAUSE: Duration = Duration::from_millis(100);
@@ -82,7 +83,8 @@ impl Engine {
             LateChanges::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
-        match self.store.create_grant(&given, lease, checked.principal.replay.as_ref()).await? {
+        let creating = self.store.create_grant(&given, lease, checked.principal.replay.as_ref());
+        match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 // Not looked at again: whatever took it back since has taken back its credentials as well.
@@ -156,7 +158,8 @@ impl Engine {
             .retry_after(wait.as_secs() + 1));
         }
         well_formed(request)?;
-        let principal = match self.identify(&agent, request.oidc_token.as_ref()).await {
+        let identified = self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity());
+        let principal = match identified.await {
             Ok(principal) => principal,
             Err(refusal) => {
                 self.counters.identities_refused();
@@ -215,7 +218,8 @@ impl Engine {
     async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
         for step in &accepted.grant.steps {
-            let receipt = target.apply(&accepted.grant, step, self.clock.now()).await;
+            let applying = target.apply(&accepted.grant, step, self.clock.now());
+            let receipt = applying.instrument(spans::target("target: give", target.kind())).await;
             receipts.push(receipt.map_err(|error| target_failed(&error.what))?);
         }
         let active = accepted.grant.clone().activate(self.clock.now(), &receipts.join(" · "));
@@ -241,7 +245,8 @@ impl Engine {
             }
             Err(WrongState { grant, .. }) => return Err(Refusal::grant_ended(grant.end_reason())),
         };
-        match self.store.save(&stored, &active, Guard::Version).await? {
+        let saving = self.store.save(&stored, &active, Guard::Version);
+        match saving.instrument(spans::store("store: activate grant")).await? {
             Saved::Done(stored) => {
                 self.counters.grants_activated();
                 self.answer(&stored, permit, target).await

@@ -9,9 +9,10 @@ use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Saved, Stored};
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
+use tracing::Instrument;
 
 use crate::shared::{CALL, unavailable};
-use crate::{Engine, Refusal};
+use crate::{Engine, Refusal, spans};
 
 /// What became of the steps.
 pub(crate) enum Given {
@@ -104,7 +105,8 @@ impl Engine {
             Seen::JustNow => self.claim_has_time(stored)?,
             Seen::Before => self.claim_lasts(stored).await?,
         }
-        target.apply(&stored.grant, step, self.clock.now()).await
+        let applying = target.apply(&stored.grant, step, self.clock.now());
+        applying.instrument(spans::target("target: give", target.kind())).await
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did

@@ -36,6 +36,7 @@ mod reconcile;
 mod refusal;
 mod revoke;
 mod shared;
+mod spans;
 mod take_back;
 mod view;
 mod worker;
@@ -51,6 +52,7 @@ pub use read::Page;
 pub use reconcile::{Orphans, Reconciling, Unknown};
 pub use refusal::Refusal;
 pub use revoke::Revocable;
+pub use spans::TRACES;
 
 /// A store that takes longer to answer than this is not there for those who ask.
 const READY_WITHIN: Duration = Duration::from_secs(5);

@@ -9,8 +9,9 @@ use domain::{Grant, Step};
 use protocol::Timestamp;
 use store::{Hold, StoreError, Stored, Then, Whose};
 use targets::{Fault, LateChanges, Target, TargetError, Undone};
+use tracing::Instrument;
 
-use crate::Engine;
+use crate::{Engine, spans};
 
 /// No call takes longer: what is begun with less than this left of a hold might arrive after it.
 pub(crate) const CALL: Duration = Duration::from_secs(8);
@@ -48,7 +49,10 @@ impl Engine {
             Err(error) => Err(error),
         };
         let applied = match may {
-            Ok(()) => target.apply(grant, step, self.clock.now()).await,
+            Ok(()) => {
+                let applying = target.apply(grant, step, self.clock.now());
+                applying.instrument(spans::target("target: give", target.kind())).await
+            }
             Err(error) => Err(error),
         };
         self.note(&hold, whose, Then::Release).await?;
@@ -122,7 +126,8 @@ impl Engine {
         if let Err(error) = self.in_time(hold) {
             return Ok((Err(error), hold.may_go_until));
         }
-        let undone = target.undo(grant, step, self.clock.now()).await;
+        let undoing = target.undo(grant, step, self.clock.now());
+        let undone = undoing.instrument(spans::target("target: take back", target.kind())).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
         Ok((undone, if unanswered { may_go_until } else { hold.may_go_until }))
     }

@@ -7,9 +7,10 @@ use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
 use store::{Guard, Saved, Stored};
 use targets::{LateChanges, Undone};
+use tracing::Instrument;
 
 use crate::shared::TakingBack;
-use crate::{Engine, Refusal};
+use crate::{Engine, Refusal, spans};
 
 /// The longest pause between two tries to take back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -109,7 +110,10 @@ impl Engine {
             let undone = match what {
                 _ if step.shared => self.take_shared_back(grant, step, target.as_ref(), what).await,
                 TakingBack::Look => target.look(grant, step, now).await,
-                TakingBack::Undo => target.undo(grant, step, now).await,
+                TakingBack::Undo => {
+                    let undoing = target.undo(grant, step, now);
+                    undoing.instrument(spans::target("target: take back", target.kind())).await
+                }
             };
             match undone {
                 Ok(Undone::Gone { proof, sweep_at: swept_at }) => {

@@ -63,15 +63,19 @@ pub fn run() -> ExitCode {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let arguments = Arguments::parse();
-    log::start(match arguments.log {
+    let form = match arguments.log {
         LogForm::Text => log::Form::Text,
         LogForm::Json => log::Form::Json,
-    });
+    };
+    // Where traces go stands in the configuration: `serve` reads that first.
+    if !matches!(arguments.command, Command::Serve { .. }) {
+        log::start(form, None);
+    }
     let result = match arguments.command {
         Command::Dev { listen, data, env_file } => {
             with_runtime(dev::run(dev::Options { listen, data, env_file }))
         }
-        Command::Serve { config } => with_runtime(serve::run(config)),
+        Command::Serve { config } => with_runtime(serve::run(config, form)),
         Command::Migrate { config } => with_runtime(migrate::run(config)),
         Command::OperatorToken => operator_token(),
         Command::Openapi => {

@@ -10,10 +10,12 @@ use store::postgres::Place;
 mod aws;
 mod limits;
 mod running;
+mod telemetry;
 mod tls;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
 pub use self::limits::Limits;
+pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
 
 /// `serve --config FILE`.
@@ -47,6 +49,9 @@ pub struct Config {
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Where traces go; without it there are none.
+    #[serde(default)]
+    pub telemetry: Option<Telemetry>,
     /// The accounts of the `aws` target; without it the broker has none.
     #[serde(default)]
     pub aws: Option<Aws>,
@@ -137,6 +142,9 @@ impl Config {
         if let Some(tls) = &config.tls {
             tls.check()?;
         }
+        if let Some(telemetry) = &config.telemetry {
+            telemetry.check()?;
+        }
         if let Some(aws) = &config.aws {
             aws.check()?;
         }
@@ -210,6 +218,12 @@ mod tests {
                 "listen",
                 "tls = { certificate = \"c\", key = \"k\", client_certificates = \"optional\" }\nlisten",
                 "expected `client_ca` beside it",
+            ),
+            ("listen", "telemetry.otlp_endpoint = \"127.0.0.1:4318\"\nlisten", "expected a URL like"),
+            (
+                "listen",
+                "telemetry.otlp_endpoint = \"http://u:p@x\"\nlisten",
+                "OTEL_EXPORTER_OTLP_HEADERS), found `x`",
             ),
             ("listen", "listne", "unknown field `listne`"),
             ("listen", "aws.accounts = {}\nlisten", "expected at least one account"),

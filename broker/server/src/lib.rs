@@ -17,6 +17,7 @@ pub mod migrate;
 mod reload;
 pub mod serve;
 pub mod tls;
+mod traces;
 pub mod wiring;
 
 pub use http::openapi::document as openapi;

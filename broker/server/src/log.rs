@@ -6,6 +6,8 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
 
+use crate::traces::Traces;
+
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -15,22 +17,24 @@ pub enum Form {
     Json,
 }
 
-/// Writes to standard error from here on; `RUST_LOG` sets what is said.
-pub fn start(form: Form) {
+/// Writes to standard error from here on; `RUST_LOG` sets what is said. Spans go where traces go, if they go anywhere.
+pub(crate) fn start(form: Form, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let said = filter.and(filter_fn(|line| may_be_said(line.target(), *line.level())));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     // A second start in one process (a test) keeps the first.
     let _ = match form {
-        Form::Text => registry().with(lines.with_filter(said)).try_init(),
-        Form::Json => registry().with(lines.json().with_filter(said)).try_init(),
+        Form::Text => registry().with(lines.with_filter(said)).with(traces.map(Traces::layer)).try_init(),
+        Form::Json => {
+            registry().with(lines.json().with_filter(said)).with(traces.map(Traces::layer)).try_init()
+        }
     };
 }
 
-/// Whatever `RUST_LOG` says: below `info`, AWS's SDK prints requests and answers, and with
+/// Whatever `RUST_LOG` says: what is for traces is not for the log, and below `info`, AWS's SDK prints requests and answers, and with
 /// `LOG_SENSITIVE_BODIES` in the environment the keys in them.
 fn may_be_said(target: &str, level: Level) -> bool {
-    level <= Level::INFO || !target.starts_with("aws_")
+    target != engine::TRACES && (level <= Level::INFO || !target.starts_with("aws_"))
 }
 
 #[cfg(test)]

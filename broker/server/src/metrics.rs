@@ -43,8 +43,7 @@ impl HttpMetrics {
     /// A method is any word that a stranger makes up, and each label's value is kept for ever: those that no
     /// route knows are one.
     pub(crate) fn count(&self, method: &Method, route: &str, status: u16, took: Duration) {
-        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
-        let method = if known.contains(method) { method.as_str() } else { "other" };
+        let method = known(method).unwrap_or("other");
         let labels = Labels { method: method.to_owned(), route: route.to_owned(), status };
         self.duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -74,6 +73,12 @@ impl HttpMetrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// A method that some route has.
+pub(crate) fn known(method: &Method) -> Option<&str> {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
+    known.contains(method).then(|| method.as_str())
 }
 
 #[cfg(test)]

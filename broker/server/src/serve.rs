@@ -14,16 +14,20 @@ use crate::database;
 use crate::http::address::Addresses;
 use crate::http::{self, Front};
 use crate::listen::{self, Draining};
+use crate::log;
 use crate::reload::{Failures, Reload, Seen};
 use crate::tls::Certificate;
+use crate::traces::Traces;
 use crate::wiring::{self, Plan};
 
 /// Runs until it is told to stop.
-pub async fn run(path: PathBuf) -> anyhow::Result<()> {
+pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
     // From the first moment on: whoever sends one early means the same.
     let hangups = signal(SignalKind::hangup())?;
     let config = Config::read(&path)?;
     let seen = Seen::now(&path, &config);
+    let traces = config.telemetry.as_ref().map(Traces::to).transpose()?;
+    log::start(form, traces.as_ref());
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("cannot listen on `{}`", config.listen))?;
     let certificate =
@@ -69,5 +73,9 @@ pub async fn run(path: PathBuf) -> anyhow::Result<()> {
         seen,
     };
     tokio::spawn(reload.for_ever(hangups));
-    listen::until_stopped(listener, certificate.as_ref(), router, engine, draining).await
+    let ended = listen::until_stopped(listener, certificate.as_ref(), router, engine, draining).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    ended
 }

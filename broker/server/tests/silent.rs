@@ -1,5 +1,7 @@
-//! Does a connection on which nothing is said end by itself? Whoever opens many would else keep out everybody,
+//! Does a connection on which nothing is said, or not all of it, end by itself? Whoever opens many would else keep out everybody,
 //! those who give back too.
+
+#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -45,6 +45,7 @@ impl Config {
             ("postgres", self.postgres != new.postgres),
             ("oidc_ca_file", self.oidc_ca_file != new.oidc_ca_file),
             ("tls", self.tls.is_some() != new.tls.is_some()),
+            ("telemetry", self.telemetry != new.telemetry),
             ("aws", self.aws != new.aws),
         ];
         differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

@@ -10,12 +10,14 @@ use axum::{Router, http::HeaderValue};
 use engine::{Engine, Refusal};
 use protocol::ErrorCode;
 use protocol::elevate::MAX_BODY;
+use tracing::Instrument;
 
 use self::address::Addresses;
 use crate::listen::Draining;
 use crate::metrics::HttpMetrics;
 use crate::reload::Failures;
 use crate::tls::Certificate;
+use crate::traces;
 
 pub mod address;
 mod agents;
@@ -98,7 +100,9 @@ async fn around_every_request(State(app): State<App>, request: Request, next: Ne
         .map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let started = std::time::Instant::now();
-    let mut response = match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+    let span = traces::request(&method, &route, request.headers());
+    let answering = next.run(request).instrument(span.clone());
+    let mut response = match tokio::time::timeout(TIMEOUT, answering).await {
         Ok(response) => response,
         Err(_) => answer::Problem::from(Refusal::new(
             ErrorCode::Internal,
@@ -108,6 +112,7 @@ async fn around_every_request(State(app): State<App>, request: Request, next: Ne
     };
     let took = started.elapsed();
     let status = response.status().as_u16();
+    traces::answered(&span, status);
     app.metrics.count(&method, &route, status, took);
     tracing::debug!(%method, route, status, ms = took.as_millis(), "request");
     let headers = response.headers_mut();

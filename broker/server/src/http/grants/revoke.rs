@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use engine::{Refusal, Revocable};
 use protocol::{ErrorCode, Grant, GrantId, IdempotencyKey, Problem, RevokeCause, Secret};
 use serde::Deserialize;
+use tracing::Instrument;
 use utoipa::IntoParams;
 
 use crate::http::App;
@@ -80,10 +81,11 @@ async fn revoke(
     what: Revocable,
     cause: Option<RevokeCause>,
 ) -> Answer<Response> {
-    let revoking = tokio::spawn(Box::pin(async move {
+    let revoking = Box::pin(async move {
         let caller = app.engine.caller(bearer.as_ref()).await?;
         app.engine.revoke(&caller, &what, cause.unwrap_or(RevokeCause::Asked)).await
-    }));
+    });
+    let revoking = tokio::spawn(revoking.in_current_span());
     let grant = revoking.await.map_err(|error| {
         Refusal::new(ErrorCode::Internal, "the revoke broke off; the broker goes on with it").because(error)
     })??;
