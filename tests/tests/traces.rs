@@ -1,6 +1,6 @@
 //! What does a collector get to see of a request, and what does it never?
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
+#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
