@@ -14,3 +14,4 @@ pub mod runner;
 pub mod scene;
 pub mod waiting;
 pub mod wrappers;
+pub mod yaml_files;

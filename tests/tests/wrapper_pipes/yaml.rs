@@ -7,15 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use system_tests::wrappers::python_program;
-
-/// Every document of a file, read by a library that is not ours.
-#[track_caller]
-pub(crate) fn documents(path: &Path) -> Vec<Value> {
-    let script = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
-    let output = Command::new(python_program("python")).args(["-c", script]).arg(path).output().unwrap();
-    assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
+pub(crate) use system_tests::yaml_files::{assert_follows_kubernetes, documents};
 
 /// The one document of a file.
 #[track_caller]
@@ -51,17 +43,4 @@ pub(crate) fn assert_follows(schema: &str, what: &str, value: &Value) {
     let output = check.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{what} does not follow {schema}:\n{said}");
-}
-
-/// Fails the test unless these resources follow Kubernetes' own schema, without a field that it does not know.
-#[track_caller]
-pub(crate) fn assert_follows_kubernetes(what: &str, resources: &[Value]) {
-    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
-    let documents: Vec<String> = resources.iter().map(Value::to_string).collect();
-    fs::write(&file, documents.join("\n---\n")).unwrap();
-    let validate = python_program("kubernetes-validate");
-    let output = Command::new(validate).arg("--strict").arg(file.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{what}: {said}");
-    assert_eq!(said.matches(" passed ").count(), resources.len(), "{what}: {said}");
 }
