@@ -38,8 +38,10 @@ struct OperatorToken {
     hash: String,
 }
 
-/// So many elevations and requests a minute that no test has to wait.
-pub const HURRY: &str = "elevations_per_minute = 1000000\nrequests_per_minute_per_address = 1000000";
+/// So many elevations a minute that no test has to wait.
+pub const HURRY: &str = "elevations_per_minute = 1000000";
+/// So many requests, unless a test is about that: all of them come from one address here, and look again and again.
+const REQUESTS: &str = "requests_per_minute_per_address";
 
 /// A broker with its own folder. Dropping it kills it and removes the folder.
 pub struct Broker {
@@ -305,10 +307,14 @@ impl Broker {
                 (&shared.url, shared.database.clone(), postgres)
             }
         };
+        let requests = match limits.contains(REQUESTS) {
+            true => String::new(),
+            false => format!("{REQUESTS} = 1000000\n"),
+        };
         format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"{database}\"\n\
              operator_token_hashes = [\"{}\"]\nintrospection_token_hashes = [\"{}\"]\n\
-             {postgres}[limits]\n{limits}\n",
+             {postgres}[limits]\n{requests}{limits}\n",
             self.operator.hash, self.introspection.hash,
         )
     }
