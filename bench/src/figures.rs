@@ -8,6 +8,12 @@ use anyhow::Result;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Samples(Vec<f64>);
 
+impl FromIterator<f64> for Samples {
+    fn from_iter<I: IntoIterator<Item = f64>>(values: I) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
 impl Samples {
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);

@@ -15,6 +15,8 @@ use crate::figures::{Figure, Report, Samples, Target, millis};
 
 /// What the broker itself may take, in milliseconds.
 const LIMIT: f64 = 2.0;
+/// From the request to give back to the first call that takes something away, in milliseconds.
+const UNDO_WITHIN: f64 = 5.0;
 /// A session role has room for some twenty of our refusals, until one can be swept.
 const PAIRS_OF_A_STAGE: usize = 12;
 
@@ -24,6 +26,8 @@ struct Cost {
     own: Samples,
     cloud: Samples,
     calls: Samples,
+    /// Until AWS hears of it.
+    until: Samples,
 }
 
 impl Cost {
@@ -32,6 +36,8 @@ impl Cost {
         self.own.push(millis(to.saturating_duration_since(from).saturating_sub(cloud)));
         self.cloud.push(millis(cloud));
         self.calls.push(proxy.calls(from, to) as f64);
+        let until = proxy.first_call(from, to).map(|begin| begin.saturating_duration_since(from));
+        self.until.extend(until.into_iter().map(millis).collect());
     }
 }
 
@@ -46,6 +52,17 @@ pub(super) fn measure(
         for _ in 0..effort.pick(8, 1) {
             pairs(emulator, proxy, mode, effort.pick(PAIRS_OF_A_STAGE, 1), &mut elevate, &mut revoke)?;
         }
+        report.figure(&Figure {
+            claim: &format!(
+                "{}: from the request to revoke to the first call, against 5 ms (p99)",
+                name(mode)
+            ),
+            ratio: revoke.until.percentile(99) / UNDO_WITHIN,
+            target: Target::AtMost(1.0),
+            ours: format!("p50 {:.2} ms, p99 {:.2} ms", revoke.until.median(), revoke.until.percentile(99)),
+            other: "as the proxy before AWS sees it".to_owned(),
+            runs: revoke.until.len(),
+        });
         for (what, cost) in [("elevate", elevate), ("revoke", revoke)] {
             report.figure(&Figure {
                 claim: &format!("{}: {what}, the broker's own time against {LIMIT} ms (p50)", name(mode)),

@@ -56,6 +56,12 @@ impl Proxy {
         sum
     }
 
+    /// When the first call began that began between these two moments.
+    pub(crate) fn first_call(&self, from: Instant, to: Instant) -> Option<Instant> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.iter().map(|call| call.begin).filter(|begin| (from..to).contains(begin)).min()
+    }
+
     /// How many calls began between these two moments.
     pub(crate) fn calls(&self, from: Instant, to: Instant) -> usize {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,5 +129,7 @@ mod tests {
         let proxy = Proxy { url: String::new(), calls: Arc::new(Mutex::new(calls)) };
         assert_eq!(proxy.at_work(at(5), at(100)), Duration::from_millis(5 + 30 + 10));
         assert_eq!(proxy.calls(at(5), at(100)), 4);
+        assert_eq!(proxy.first_call(at(5), at(100)), Some(at(20)));
+        assert_eq!(proxy.first_call(at(41), at(90)), None);
     }
 }

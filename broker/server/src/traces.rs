@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tracing::field::Empty;
 use tracing::{Span, Subscriber, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -65,7 +65,10 @@ impl Traces {
             .with_tracer(self.0.tracer("cloudanix-jit-broker"))
             .with_location(false)
             .with_threads(false)
-            .with_filter(filter_fn(|what| what.is_span() && what.target() == TRACES))
+            .with_filter(
+                filter_fn(|what| what.is_span() && what.target() == TRACES)
+                    .with_max_level_hint(LevelFilter::INFO),
+            )
     }
 
     /// Sends what is left.
