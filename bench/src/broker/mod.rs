@@ -80,15 +80,23 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
             generator.median()
         ));
     }
-    half_load(broker, &elevation, most, effort, report)
+    half_load(broker, &elevation, most, effort, report, |_, _| Ok("from when each was to begin".to_owned()))
 }
 
 /// How long a pair takes when half as many come as can be done, each at its own time whatever became of the others.
-fn half_load(broker: &Broker, elevation: &str, most: f64, effort: Effort, report: &mut Report) -> Result<()> {
+fn half_load(
+    broker: &Broker,
+    elevation: &str,
+    most: f64,
+    effort: Effort,
+    report: &mut Report,
+    other: impl FnOnce(f64, u32) -> Result<String>,
+) -> Result<()> {
     const LIMIT: f64 = 15.0;
     let half = most / 2.0;
-    let seconds = effort.pick(20.0, 0.5);
-    let put = Load { clients: 32, seconds, pairs_per_second: Some(half) }.put_on(broker, elevation)?;
+    let seconds = effort.pick(20, 1);
+    let put = Load { clients: 32, seconds: f64::from(seconds), pairs_per_second: Some(half) }
+        .put_on(broker, elevation)?;
     report.figure(&Figure {
         claim: &format!("half of the top load: p99 of a pair against {LIMIT} ms"),
         ratio: put.millis.percentile(99) / LIMIT,
@@ -98,7 +106,7 @@ fn half_load(broker: &Broker, elevation: &str, most: f64, effort: Effort, report
             put.millis.median(),
             put.millis.percentile(99)
         ),
-        other: "from when each was to begin".to_owned(),
+        other: other(half, seconds)?,
         runs: put.millis.len(),
     });
     Ok(())

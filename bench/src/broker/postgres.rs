@@ -50,7 +50,14 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
             runs: rounds,
         });
     }
-    super::half_load(&broker, &elevation, most, effort, report)
+    super::half_load(&broker, &elevation, most, effort, report, |rate, seconds| {
+        let alone = bare.latencies(rate, seconds)?;
+        Ok(format!(
+            "pgbench at the same pace: p50 {:.1} ms, p99 {:.1} ms",
+            alone.median(),
+            alone.percentile(99)
+        ))
+    })
 }
 
 /// `pgbench` on a database of its own, which is a copy of the one in which a grant's life was logged.
@@ -82,6 +89,28 @@ impl<'a> Bare<'a> {
 
     /// Pairs in a second.
     fn rate(&self, clients: u32, seconds: u32) -> Result<f64> {
+        let text = self.run(clients, seconds, &[])?;
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
+        Ok(rate.context("a rate from `pgbench`")?.parse()?)
+    }
+
+    /// Milliseconds of each pair, from when it was to begin, at so many pairs in a second.
+    fn latencies(&self, pairs_per_second: f64, seconds: u32) -> Result<Samples> {
+        let folder = tempfile::tempdir()?;
+        let log = format!("--log-prefix={}", folder.path().join("pairs").display());
+        self.run(32, seconds, &["--log", &log, &format!("--rate={pairs_per_second}")])?;
+        let mut samples = Samples::default();
+        for entry in fs::read_dir(folder.path())? {
+            // The client, the number of the pair, microseconds, …
+            for line in fs::read_to_string(entry?.path())?.lines() {
+                let micros: f64 = line.split(' ').nth(2).context("a time in pgbench's log")?.parse()?;
+                samples.push(micros / 1000.0);
+            }
+        }
+        Ok(samples)
+    }
+
+    fn run(&self, clients: u32, seconds: u32, more: &[&str]) -> Result<String> {
         let mut pgbench = Command::new("pgbench");
         pgbench.env("PGPASSWORD", PASSWORD).stdin(Stdio::null());
         pgbench.args(["--no-vacuum", "--protocol=prepared", "--host=127.0.0.1", "--username", USER]);
@@ -90,11 +119,10 @@ impl<'a> Bare<'a> {
         for (name, value) in &self.values {
             pgbench.arg("--define").arg(format!("{name}={value}"));
         }
-        let output = pgbench.arg(&self.database).output().context("cannot start `pgbench`")?;
+        let output = pgbench.args(more).arg(&self.database).output().context("cannot start `pgbench`")?;
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "pgbench: {text}{}", String::from_utf8_lossy(&output.stderr));
-        let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
-        Ok(rate.context("a rate from `pgbench`")?.parse()?)
+        Ok(text.into_owned())
     }
 }
 
