@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// A dependency from outside, and its only homes.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
+    ("deadpool", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     // Verifies signatures here; everything else that has it, has it for TLS and by way of rustls.
     ("ring", &["cloudanix-jit-identity"]),

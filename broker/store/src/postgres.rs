@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
-use sqlx::PgPool;
 
 use crate::registrations::Registrations;
 use crate::rows::Seen;
@@ -32,6 +31,7 @@ mod listing;
 mod migrating;
 mod open;
 mod place;
+mod pool;
 mod saving;
 mod shared;
 mod signing_keys;
@@ -41,25 +41,23 @@ mod written;
 #[cfg(test)]
 mod tests;
 
-use open::Cut;
-
 pub use migrating::{Migrated, migrate};
 pub use open::{IfPending, OpenError, Opening, Pending};
 pub use place::{InvalidPlace, Place};
 
+use pool::Pool;
+
 /// The store on PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
-    pool: PgPool,
-    cut: Arc<Cut>,
+    pool: Pool,
     registrations: Registrations,
 }
 
 impl Postgres {
     /// Connects, and looks whether the tables are those that this program knows.
     pub async fn open(opening: Opening<'_>) -> Result<Self, OpenError> {
-        let (pool, cut) = open::open(opening).await?;
-        Ok(Self { pool, cut, registrations: Registrations::default() })
+        Ok(Self { pool: open::open(opening).await?, registrations: Registrations::default() })
     }
 }
 

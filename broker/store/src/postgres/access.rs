@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::PgConnection;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::{Connection, PgConnection};
 
 use super::Postgres;
 use crate::StoreError;
@@ -44,13 +44,29 @@ impl Postgres {
         input: &I,
         work: for<'c> fn(&'c mut PgConnection, &'c I) -> BoxFuture<'c, Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        let done = tokio::time::timeout(PATIENCE, work(&mut connection, input)).await;
-        if !matches!(&done, Ok(Ok(_))) && done.as_ref().map_or(true, lost_connection) {
-            connection.close_on_drop();
-            self.cut.happened();
+        let mut lent = self.pool.get().await?;
+        let connection = lent.connection()?;
+        match tokio::time::timeout(PATIENCE, work(connection, input)).await {
+            Ok(Ok(value)) => {
+                lent.give_back();
+                Ok(value)
+            }
+            Ok(Err(error)) if lost_connection(&error) => {
+                self.pool.was_cut();
+                Err(error)
+            }
+            Ok(Err(error)) => {
+                // Ends a transaction in which it came.
+                if connection.ping().await.is_ok() {
+                    lent.give_back();
+                }
+                Err(error)
+            }
+            Err(_) => {
+                self.pool.was_cut();
+                Err(StoreError::Unavailable(Box::new(NotHeard)))
+            }
         }
-        done.unwrap_or_else(|_| Err(StoreError::Unavailable(Box::new(NotHeard))))
     }
 }
 
@@ -62,13 +78,13 @@ fn was_in_the_way(error: &StoreError) -> bool {
 }
 
 /// Whatever the database itself did not say came from the way to it; and it may say that it hangs up.
-fn lost_connection<T>(done: &Result<T, StoreError>) -> bool {
-    match done {
-        Err(StoreError::Unavailable(source)) => {
+fn lost_connection(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable(source) => {
             let Some(sqlx::Error::Database(refusal)) = source.downcast_ref() else { return true };
             let severity = refusal.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
             matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
         }
-        Ok(_) | Err(StoreError::Corrupt { .. }) => false,
+        StoreError::Corrupt { .. } => false,
     }
 }

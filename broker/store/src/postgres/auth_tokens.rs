@@ -51,6 +51,7 @@ pub(super) async fn rotate(
         .fetch_optional(&mut *transaction)
         .await?;
     if agent.is_none() {
+        transaction.rollback().await?;
         return Ok(false);
     }
     sqlx::query("UPDATE auth_tokens SET expires_at = least(expires_at, $2) WHERE agent_id = $1")

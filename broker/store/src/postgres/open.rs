@@ -1,11 +1,9 @@
 //! Can this program work with the database, and with how many connections?
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
-
+use super::pool::{Pool, WAIT};
 use super::{Place, migrating};
 
 /// What is opened, and how.
@@ -90,26 +88,6 @@ impl OpenError {
     }
 }
 
-/// How long to wait for a connection.
-const WAIT: Duration = Duration::from_secs(5);
-/// One that was not used for so long is asked whether it is still there.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// When a connection was last found to be cut. Others that were idle then may be cut as well.
-#[derive(Debug, Default)]
-pub(super) struct Cut(Mutex<Option<Instant>>);
-
-impl Cut {
-    pub(super) fn happened(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    fn may_concern(&self, idle_for: Duration) -> bool {
-        let cut = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cut.is_some_and(|cut| cut.elapsed() < idle_for)
-    }
-}
-
 /// So that nobody waits for ever: not for a lock whose holder was stopped, not for a server that was.
 const LIMITS: [(&str, &str); 4] = [
     ("lock_timeout", "5s"),
@@ -118,7 +96,7 @@ const LIMITS: [(&str, &str); 4] = [
     ("default_transaction_isolation", "read committed"),
 ];
 
-pub(super) async fn open(opening: Opening<'_>) -> Result<(PgPool, Arc<Cut>), OpenError> {
+pub(super) async fn open(opening: Opening<'_>) -> Result<Pool, OpenError> {
     let options = options(opening.place);
     // Not through the pool, which would say that it got no connection and not why.
     let mut first = connect(&options).await?;
@@ -133,19 +111,7 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<(PgPool, Arc<Cut>), Ope
         }
     }
     first.close().await.map_err(OpenError::unreachable)?;
-    let cut = Arc::new(Cut::default());
-    let known = Arc::clone(&cut);
-    let pool = PgPoolOptions::new()
-        .max_connections(opening.connections)
-        .acquire_timeout(WAIT)
-        .test_before_acquire(false)
-        .before_acquire(move |connection, about| {
-            let doubtful = about.idle_for > FRESH || known.may_concern(about.idle_for);
-            Box::pin(still_there(connection, doubtful))
-        })
-        .after_connect(|connection, _| Box::pin(writable(connection)))
-        .connect_lazy_with(options);
-    Ok((pool, cut))
+    Pool::new(options, opening.connections).map_err(|error| OpenError::Unreachable(Box::new(error)))
 }
 
 fn options(place: &Place) -> PgConnectOptions {
@@ -158,15 +124,8 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> 
     connected.map_err(OpenError::unreachable)
 }
 
-async fn still_there(connection: &mut PgConnection, doubtful: bool) -> sqlx::Result<bool> {
-    if doubtful {
-        connection.ping().await?;
-    }
-    Ok(true)
-}
-
 /// What a standby says may be old: a token that was revoked would still be good there.
-async fn writable(connection: &mut PgConnection) -> sqlx::Result<()> {
+pub(super) async fn writable(connection: &mut PgConnection) -> sqlx::Result<()> {
     if setting(connection, "SHOW transaction_read_only").await? == "on" {
         return Err(sqlx::Error::Configuration(Box::new(OpenError::ReadOnly)));
     }

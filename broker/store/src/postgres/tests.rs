@@ -1,6 +1,7 @@
 //! What only the inside knows: what is tried again, and that nothing looks through a million grants.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use postgres_for_tests::{PASSWORD, Server};
 use sqlx::{AssertSqlSafe, Row};
@@ -70,6 +71,26 @@ async fn the_server_gives_up_before_we_do() {
         });
         assert_eq!(found.await.unwrap(), expected, "{name}");
     }
+}
+
+async fn backend(store: &Postgres) -> i32 {
+    let asked = store.run((), |connection, ()| {
+        Box::pin(async move {
+            Ok(sqlx::query("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get::<i32, _>(0)?)
+        })
+    });
+    asked.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_unless_somebody_left_it_in_the_middle_of_a_question() {
+    let store = fresh().await;
+    let first = backend(&store).await;
+    run(&store, failing(0, "40001")).await.unwrap_err();
+    assert_eq!(backend(&store).await, first, "an error that was answered is an answer");
+    let left = run(&store, "SELECT pg_sleep(9)".to_owned());
+    tokio::time::timeout(Duration::from_millis(50), left).await.unwrap_err();
+    assert_ne!(backend(&store).await, first);
 }
 
 /// On tables that are as good as empty, PostgreSQL has to be told that it may not read them whole.

@@ -24,7 +24,7 @@ pub(super) async fn add(
             .await?;
     let row = row.ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
     let told = chain::chain(grant, LastRow::read(&row)?.as_ref(), events)?;
-    let Some(last) = chain::last_of(&told, None) else { return Ok(()) };
+    let Some(last) = chain::last_of(&told, None) else { return Ok(transaction.rollback().await?) };
     let events = Events::of(told);
     let query = sqlx::query(
         "WITH changed AS (UPDATE grants SET last_seq = $2, last_hash = $3 WHERE id = $1 RETURNING n)
