@@ -100,7 +100,9 @@ impl Engine {
     /// Sweeps, keeps house and compares until it is told to [stop](Self::stop_working). Dropping the future stops it
     /// between two awaits; what was claimed is due again when the claim lapses.
     pub async fn work(self: Arc<Self>, every: Duration) {
+        // In this order, and not by lot: a run of the simulation is played again step by step.
         tokio::select! {
+            biased;
             () = Arc::clone(&self).sweep_until_stopped(every) => {}
             () = self.reconcile_now_and_then() => {}
         }
@@ -147,8 +149,9 @@ impl Engine {
             if !busy {
                 let asleep = Instant::now();
                 tokio::select! {
-                    () = tokio::time::sleep(every) => {}
+                    biased;
                     _ = stopping.changed() => {}
+                    () = tokio::time::sleep(every) => {}
                 }
                 // This process was stopped, or its machine.
                 if asleep.elapsed() > every + LONG {
