@@ -202,6 +202,7 @@ impl Ground<'_> {
 }
 
 fn read_stale(ground: &mut Ground<'_>, mode: Mode, step: &Step, key: &str) {
+    ground.pass_what_was();
     ground.elevate(mode, key);
     let id = ground.entry(key).id;
     let (name, operation, arguments) = mode.stale_read(step, &id).unwrap();
