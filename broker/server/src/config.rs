@@ -75,9 +75,9 @@ impl Default for Postgres {
     }
 }
 
-/// The database, understood.
+/// The URL of the database, understood.
 #[derive(Debug)]
-pub enum Database {
+pub enum DatabaseUrl {
     /// A file.
     Sqlite(PathBuf),
     /// A server.
@@ -97,7 +97,7 @@ impl Config {
         let database = config.database()?;
         if let Some(postgres) = &config.postgres {
             anyhow::ensure!(
-                matches!(database, Database::Postgres(_)),
+                matches!(database, DatabaseUrl::Postgres(_)),
                 "`postgres` is for a PostgreSQL database: expected `postgres://…` in `database`"
             );
             anyhow::ensure!(postgres.connections > 0, "`postgres.connections`: expected at least 1, found 0");
@@ -152,13 +152,13 @@ impl Config {
     }
 
     /// The database that the URL names. Its password, if it has one, is not looked for yet.
-    pub fn database(&self) -> anyhow::Result<Database> {
+    pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if self.database.starts_with("postgres") {
-            return Ok(Database::Postgres(Place::parse(&self.database).context("`database`")?));
+            return Ok(DatabaseUrl::Postgres(Place::parse(&self.database).context("`database`")?));
         }
         let path = self.database.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         let path = path.filter(|path| !path.is_empty() && !path.contains('?'));
-        path.map(|path| Database::Sqlite(PathBuf::from(path))).with_context(|| {
+        path.map(|path| DatabaseUrl::Sqlite(PathBuf::from(path))).with_context(|| {
             format!("`database`: expected `sqlite:` and a path, or `postgres://…`, found `{}`", self.database)
         })
     }
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_good_file() {
         let config = Config::parse(GOOD).unwrap();
-        let Database::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
+        let DatabaseUrl::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
         assert_eq!(path, PathBuf::from("/var/lib/cloudanix-jit/broker.db"));
         assert_eq!(config.limits.heartbeat.as_secs(), 10);
     }
@@ -189,7 +189,7 @@ mod tests {
         let text =
             GOOD.replacen(SQLITE, "postgres://jit@db.example.com/jit", 1) + "postgres.connections = 4\n";
         let config = Config::parse(&text).unwrap();
-        let Database::Postgres(place) = config.database().unwrap() else { panic!("expected a server") };
+        let DatabaseUrl::Postgres(place) = config.database().unwrap() else { panic!("expected a server") };
         assert_eq!(place.to_string(), "jit at db.example.com:5432 as jit");
         let postgres = config.postgres.unwrap();
         assert_eq!((postgres.connections, postgres.auto_migrate), (4, false));

@@ -1,18 +1,34 @@
-//! Where is the database, with all that it takes to get in?
+//! Where is the database, how does one get in, and what if one does not?
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
-use store::postgres::IfPending;
+use store::postgres::{IfPending, Migrated, Opening, Place};
+use store::{Postgres, Sqlite, Store};
 
-use crate::config::{self, Config};
-use crate::wiring::Database;
+use crate::config::{self, Config, DatabaseUrl};
+
+/// Where the data is.
+pub enum Database {
+    /// On this machine.
+    Sqlite(store::Place),
+    /// On a server, where other brokers may use it too.
+    Postgres {
+        /// Which.
+        place: Place,
+        /// At most so many connections.
+        connections: u32,
+        /// What is done about migrations that are pending.
+        pending: IfPending,
+    },
+}
 
 /// As it is configured; reads the file with the password.
 pub(crate) fn of(config: &Config) -> anyhow::Result<Database> {
     let place = match config.database()? {
-        config::Database::Sqlite(path) => return Ok(Database::Sqlite(store::Place::File(path))),
-        config::Database::Postgres(place) => place,
+        DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::Place::File(path))),
+        DatabaseUrl::Postgres(place) => place,
     };
     let how = config.postgres.as_ref();
     let place = match how.and_then(|how| how.password_file.as_deref()) {
@@ -27,6 +43,30 @@ pub(crate) fn of(config: &Config) -> anyhow::Result<Database> {
             false => IfPending::Refuse,
         },
     })
+}
+
+/// Opens it, or says what to do about that it cannot be.
+pub(crate) async fn open(database: Database) -> anyhow::Result<Arc<dyn Store>> {
+    match database {
+        Database::Sqlite(place) => {
+            let store = Sqlite::open(place).await;
+            Ok(Arc::new(store.map_err(|error| advised(error.hint(), error))?))
+        }
+        Database::Postgres { place, connections, pending } => {
+            tracing::info!(database = %place, connections, "PostgreSQL");
+            let store = Postgres::open(Opening { place: &place, connections, pending }).await;
+            Ok(Arc::new(store.map_err(|error| advised(error.hint(), error))?))
+        }
+    }
+}
+
+/// Brings the tables of a PostgreSQL database up to date.
+pub(crate) async fn migrate(place: &Place) -> anyhow::Result<Migrated> {
+    store::postgres::migrate(place).await.map_err(|error| advised(error.hint(), error))
+}
+
+fn advised(hint: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+    anyhow::Error::new(error).context(hint)
 }
 
 fn password(path: &Path) -> anyhow::Result<String> {

@@ -11,10 +11,11 @@ use anyhow::{Context, ensure};
 use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
 use store::{ApplyMode, Place};
 
+use crate::database::Database;
 use crate::dev_issuer::DevIssuer;
 use crate::http::{self, Front};
 use crate::listen::{self, Draining};
-use crate::wiring::{self, Database, Plan};
+use crate::wiring::{self, Plan};
 
 /// The command line of `dev`.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 mod agents;
 pub mod command_line;
 pub mod config;
-mod database;
+pub mod database;
 pub mod dev;
 mod dev_issuer;
 pub mod http;

@@ -2,29 +2,19 @@
 
 use std::path::PathBuf;
 
-use store::Sqlite;
-use store::postgres;
-
 use crate::config::Config;
-use crate::database;
-use crate::wiring::Database;
+use crate::database::{self, Database};
 
 /// Says what was done, on standard output.
 pub async fn run(path: PathBuf) -> anyhow::Result<()> {
     match database::of(&Config::read(&path)?)? {
-        Database::Sqlite(place) => {
+        sqlite @ Database::Sqlite(_) => {
             // Opening it is all that it takes; a broker does the same at every start.
-            Sqlite::open(place).await.map_err(|error| {
-                let hint = error.hint();
-                anyhow::Error::new(error).context(hint)
-            })?;
+            database::open(sqlite).await?;
             println!("the database is up to date");
         }
         Database::Postgres { place, .. } => {
-            let done = postgres::migrate(&place).await.map_err(|error| {
-                let hint = error.hint();
-                anyhow::Error::new(error).context(hint)
-            })?;
+            let done = database::migrate(&place).await?;
             match done.from == done.to {
                 true => println!("{place}: up to date, version {}", done.to),
                 false => println!("{place}: from version {} to {}", done.from, done.to),

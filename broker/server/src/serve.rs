@@ -1,4 +1,4 @@
-//! `serve --config FILE`: on one machine, as configured.
+//! `serve --config FILE`: one broker, as configured, alone or beside others.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

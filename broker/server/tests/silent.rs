@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
+use server::database::Database;
 use server::http::Front;
 use server::listen::{self, Draining};
-use server::wiring::{self, Database, Plan};
+use server::wiring::{self, Plan};
 use store::Place;
 use tokio::task::JoinHandle;
 
