@@ -126,10 +126,22 @@ impl Scene {
 
     /// The body of an elevation by hand.
     pub(crate) fn elevation(&self) -> String {
-        serde_json::json!({
-            "agent_id": AGENT, "oidc_token": self.oidc_token, "policies": [POLICY], "ttl": "15m", "heartbeat": true,
-        })
-        .to_string()
+        self.elevation_with([("ttl", "15m".into()), ("heartbeat", true.into())])
+    }
+
+    /// The body of an elevation that lasts for an hour, whether its holder is heard or not.
+    pub(crate) fn long_elevation(&self) -> String {
+        self.elevation_with([("ttl", "1h".into()), ("heartbeat", false.into())])
+    }
+
+    fn elevation_with(&self, terms: [(&str, serde_json::Value); 2]) -> String {
+        let whose = [
+            ("agent_id", AGENT.into()),
+            ("oidc_token", self.oidc_token.as_str().into()),
+            ("policies", serde_json::json!([POLICY])),
+        ];
+        let body = whose.into_iter().chain(terms).map(|(name, value)| (name.to_owned(), value));
+        serde_json::Value::Object(body.collect()).to_string()
     }
 
     /// A grant's timeline.

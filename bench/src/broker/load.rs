@@ -94,14 +94,29 @@ pub(crate) fn pair(
     elevation: &str,
     key: &str,
 ) -> Result<String> {
-    let bearer = format!("Authorization: Bearer {}\r\n", broker.auth_token);
+    let id = elevate(connection, broker, elevation, key)?;
+    let bearer = bearer(broker);
+    let head = format!("DELETE /v2/agentic/jit/{id}?cause=exit:0 HTTP/1.1\r\n{bearer}");
+    connection.ask(&head, "", "200")?;
+    Ok(id)
+}
+
+/// The grant's id.
+pub(crate) fn elevate(
+    connection: &mut Connection,
+    broker: &Broker,
+    elevation: &str,
+    key: &str,
+) -> Result<String> {
+    let bearer = bearer(broker);
     let head = format!(
         "POST /v2/agentic/jit HTTP/1.1\r\n{bearer}Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
     );
     let grant = connection.ask(&head, elevation, "201")?;
     let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-    let id = id.context("an id in the answer to elevate")?.to_owned();
-    let head = format!("DELETE /v2/agentic/jit/{id}?cause=exit:0 HTTP/1.1\r\n{bearer}");
-    connection.ask(&head, "", "200")?;
-    Ok(id)
+    Ok(id.context("an id in the answer to elevate")?.to_owned())
+}
+
+fn bearer(broker: &Broker) -> String {
+    format!("Authorization: Bearer {}\r\n", broker.auth_token)
 }

@@ -13,10 +13,10 @@ use protocol::Timestamp;
 
 use self::fill::Copies;
 use self::picture::Row;
-use crate::broker::load::pair;
+use crate::broker::load::{elevate, pair};
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, interleaved, millis, timed};
-use crate::scene::{AGENT, Broker, Database, POLICY, Scene, new_key};
+use crate::scene::{Broker, Database, POLICY, Scene, new_key};
 use crate::{Effort, clock, proc_files};
 
 const READY_WITHIN: f64 = 1000.0;
@@ -37,7 +37,7 @@ pub(crate) fn measure(
         report.section(&format!("{name}: live grants, from one to a million"));
         let mut rows = Vec::new();
         for size in effort.pick(&[1, 1_000, 100_000, 1_000_000][..], &[1, 50]) {
-            let stand = Stand::with(scene, name, *size, server)?;
+            let mut stand = Stand::with(scene, name, *size, server)?;
             rows.push(stand.row(effort, report)?);
             if rows.len() == effort.pick(4, 2) {
                 stand.the_clients_view(scene, effort, report)?;
@@ -54,7 +54,7 @@ pub(crate) fn measure(
 
 /// A broker with so many live grants.
 struct Stand<'a> {
-    broker: std::cell::RefCell<Broker>,
+    broker: Broker,
     server: Option<&'a Server>,
     size: u64,
     pattern: String,
@@ -69,31 +69,15 @@ impl<'a> Stand<'a> {
             Some(server) => Database::Server { url: server.database(), password: PASSWORD.to_owned() },
         };
         let mut broker = scene.another(&name, database)?;
-        let elevation = |ttl: &str, heartbeat: bool| {
-            serde_json::json!({
-                "agent_id": AGENT, "oidc_token": scene.oidc_token, "policies": [POLICY], "ttl": ttl,
-                "heartbeat": heartbeat,
-            })
-            .to_string()
-        };
-        let head = format!(
-            "POST /v2/agentic/jit HTTP/1.1\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
-             Content-Type: application/json\r\n",
-            broker.auth_token,
-            new_key()
-        );
         let mut connection = Connection::open(broker.port)?;
-        let grant = connection.ask(&head, &elevation("1h", false), "201")?;
-        let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-        let pattern = id.context("an id in the answer to elevate")?.to_owned();
+        let pattern = elevate(&mut connection, &broker, &scene.long_elevation(), &new_key())?;
         broker.stop();
         Copies { of: &pattern, count: size - 1, first: 1, deadline: None }.make(&broker.database, server)?;
-        let elevation = elevation("15m", true);
-        Ok(Self { broker: broker.into(), server, size, pattern, elevation })
+        Ok(Self { broker, server, size, pattern, elevation: scene.elevation() })
     }
 
-    fn row(&self, effort: Effort, report: &mut Report) -> Result<Row> {
-        let mut broker = self.broker.borrow_mut();
+    fn row(&mut self, effort: Effort, report: &mut Report) -> Result<Row> {
+        let broker = &mut self.broker;
         let (mut starts, mut memory) = (Samples::default(), Samples::default());
         for _ in 0..effort.pick(5, 1) {
             starts.push(millis(broker.start_again()?));
@@ -103,7 +87,7 @@ impl<'a> Stand<'a> {
         let mut pairs = Samples::default();
         for _ in 0..effort.pick(500, 3) {
             let begin = Instant::now();
-            pair(&mut connection, &broker, &self.elevation, &new_key())?;
+            pair(&mut connection, broker, &self.elevation, &new_key())?;
             pairs.push(millis(begin.elapsed()));
         }
         let peak = proc_files::peak_memory(broker.pid()?).context("a running broker")? / 1000.0;
@@ -129,7 +113,6 @@ impl<'a> Stand<'a> {
 
     /// A run of the client, against one with a broker that has nothing.
     fn the_clients_view(&self, scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
-        let broker = self.broker.borrow();
         let name = if self.server.is_some() { "empty-postgres" } else { "empty-sqlite" };
         let empty = match self.server {
             None => Database::File(scene.folder.path().join("empty.db")),
@@ -141,7 +124,7 @@ impl<'a> Stand<'a> {
             crate::client::succeed(&mut scene.client_of(broker, &step))
         };
         let runs = effort.pick(200, 2);
-        let both = interleaved(runs, || timed(|| run(&broker)), || timed(|| run(&empty)))?;
+        let both = interleaved(runs, || timed(|| run(&self.broker)), || timed(|| run(&empty)))?;
         report.figure(&Figure {
             claim: &format!("`run -- true` against a broker with {} grants and one with none", self.size),
             ratio: both.ratio(),
@@ -154,8 +137,8 @@ impl<'a> Stand<'a> {
     }
 
     /// Beside all others, so many reach their deadline at the same moment.
-    fn many_at_once(&self, effort: Effort, report: &mut Report) -> Result<()> {
-        let mut broker = self.broker.borrow_mut();
+    fn many_at_once(&mut self, effort: Effort, report: &mut Report) -> Result<()> {
+        let broker = &mut self.broker;
         let count = effort.pick(AT_ONCE, 20);
         broker.stop();
         // Time enough to make them, and to start.
@@ -164,10 +147,10 @@ impl<'a> Stand<'a> {
         Copies { of: &self.pattern, count, first: 1 << 40, deadline: Some(deadline) }
             .make(&broker.database, self.server)?;
         broker.start_again()?;
-        let before = active(&broker)?;
+        let before = active(broker)?;
         let due = Duration::from_millis(u64::try_from(deadline.as_millis())?);
         thread::sleep(due.saturating_sub(clock::wall()));
-        while active(&broker)? + count > before {
+        while active(broker)? + count > before {
             thread::sleep(Duration::from_millis(10));
         }
         let took = millis(clock::wall().saturating_sub(due));
