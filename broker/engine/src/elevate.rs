@@ -87,6 +87,7 @@ impl Engine {
         match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
+                self.just_given.remember(&stored);
                 // Not looked at again: whatever took it back since has taken back its credentials as well.
                 let credentials = self.make_credentials(&stored, &permit, target.as_ref()).await?;
                 Ok(elevated(&stored, credentials))
@@ -249,6 +250,7 @@ impl Engine {
         match saving.instrument(spans::store("store: activate grant")).await? {
             Saved::Done(stored) => {
                 self.counters.grants_activated();
+                self.just_given.remember(&stored);
                 self.answer(&stored, permit, target).await
             }
             Saved::Conflict => self.overtaken(&stored.grant.id, permit, target).await,

@@ -28,6 +28,7 @@ mod give;
 mod hearing;
 mod heartbeat;
 mod introspect;
+mod just_given;
 mod keys;
 mod pace;
 mod pulse;
@@ -121,6 +122,7 @@ pub struct Engine {
     pace: Pace<AgentId>,
     counters: Counters,
     first_seen: reconcile::FirstSeen,
+    just_given: just_given::JustGiven,
     hearing: hearing::Hearing,
     pulse: pulse::Pulse,
     stopping: watch::Sender<bool>,
@@ -142,6 +144,7 @@ impl Engine {
             settings: Changing::new(parts.settings),
             counters: Counters::default(),
             first_seen: reconcile::FirstSeen::default(),
+            just_given: just_given::JustGiven::default(),
             pulse: pulse::Pulse::none_yet(),
             stopping: watch::Sender::new(false),
         };

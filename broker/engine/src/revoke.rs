@@ -40,7 +40,10 @@ impl Engine {
 
     async fn find(&self, caller: &Caller, what: &Revocable) -> Result<Stored, Refusal> {
         let stored = match (what, caller) {
-            (Revocable::Id(id), _) => self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?,
+            (Revocable::Id(id), _) => match self.just_given.take(id) {
+                Some(stored) => stored,
+                None => self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?,
+            },
             (Revocable::Key(key), Caller::Agent(agent)) => {
                 let forget_after = self.clock.now().plus(KEY_REMEMBERED);
                 match self.store.give_key_back(&agent.id, key, forget_after).await? {

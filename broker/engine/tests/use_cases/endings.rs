@@ -187,3 +187,26 @@ async fn another_agents_grant_is_not_there() {
     );
     assert_eq!(broker.state(&Caller::Operator, &grant.id).await.unwrap().status, GrantStatus::Active);
 }
+
+/// A broker gives back what it gave as it remembers it: what came in between counts all the same.
+#[tokio::test]
+async fn what_was_changed_since_it_was_given_is_given_back_as_it_is_now() {
+    let world = World::new().await;
+    let (broker, other) = (world.broker(Gate::open()).await, world.broker(Gate::open()).await);
+    let exit = || RevokeCause::StepExited(0);
+
+    let told = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    other.elevate(world.elevation(1)).await.unwrap();
+    broker.revoke(&Caller::Operator, &Revocable::Id(told.id.clone()), exit()).await.unwrap();
+    let retries = |timeline: &protocol::Timeline| {
+        timeline.events.iter().filter(|event| event.kind == EventKind::Retry).count()
+    };
+    let timeline = world.timeline(&told.id).await;
+    assert_eq!((retries(&timeline), timeline.intact), (1, true));
+
+    let ended = broker.elevate(world.elevation(2)).await.unwrap().grant;
+    other.revoke(&Caller::Operator, &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
+    let again = broker.revoke(&Caller::Operator, &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
+    assert_eq!(again.status, GrantStatus::Revoked);
+    world.assert_nothing_left("given back by two").await;
+}
