@@ -11,12 +11,12 @@ use protocol::{
     Timestamp, Trust,
 };
 use sha2::{Digest, Sha256};
-use store::{Created, Guard, Saved, Stored};
+use store::{Created, Guard, Saved, SavedAndReleased, Stored};
 use targets::{LateChanges, Plan, Target};
 use tracing::Instrument;
 
 use crate::clock::random;
-use crate::give::Given;
+use crate::give::{Given, Seen};
 use crate::{Engine, Refusal, spans, view};
 
 /// Between two looks at what somebody else makes of the same grant.
@@ -231,29 +231,38 @@ impl Engine {
     /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first
     /// try unfinished: every step can be done twice.
     async fn apply(&self, stored: Stored, permit: &Permit, target: &dyn Target) -> Result<Elevated, Refusal> {
-        let (stored, receipts) = match self.give(stored, permit, target).await? {
-            Given::Done { stored, receipts } => (stored, receipts),
-            Given::Failed { stored, error } => {
-                return Err(self.undo_failed_apply(stored, &error.what).await);
+        // Whoever calls this has written the grant a moment ago.
+        let (mut stored, mut seen) = (stored, Seen::JustNow);
+        loop {
+            let (given, receipts, held) = match self.give(stored, permit, target, seen).await? {
+                Given::Done { stored, receipts, held } => (stored, receipts, held),
+                Given::Failed { stored, error } => {
+                    return Err(self.undo_failed_apply(stored, &error.what).await);
+                }
+                Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
+            };
+            let now = self.clock.now();
+            let active = match given.grant.clone().activate(now, &receipts) {
+                Ok(moved) => moved,
+                Err(WrongState { grant, .. }) => {
+                    self.let_go_after_all(held).await;
+                    return Err(match now >= grant.expires_at {
+                        true => self.undo_failed_apply(given, "the deadline came first").await,
+                        false => Refusal::grant_ended(grant.end_reason()),
+                    });
+                }
+            };
+            let saving = self.save_and_let_go(&given, &active, Guard::Version, held.as_ref());
+            match saving.instrument(spans::store("store: activate grant")).await? {
+                SavedAndReleased::Done(stored) => {
+                    self.counters.grants_activated();
+                    self.just_given.remember(&stored);
+                    return self.answer(&stored, permit, target).await;
+                }
+                SavedAndReleased::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
+                // Slept for so long that somebody else had it since: it is given again, if there is time for that.
+                SavedAndReleased::NotHeld => (stored, seen) = (given, Seen::Before),
             }
-            Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
-        };
-        let now = self.clock.now();
-        let active = match stored.grant.clone().activate(now, &receipts) {
-            Ok(moved) => moved,
-            Err(WrongState { grant, .. }) if now >= grant.expires_at => {
-                return Err(self.undo_failed_apply(stored, "the deadline came first").await);
-            }
-            Err(WrongState { grant, .. }) => return Err(Refusal::grant_ended(grant.end_reason())),
-        };
-        let saving = self.store.save(&stored, &active, Guard::Version);
-        match saving.instrument(spans::store("store: activate grant")).await? {
-            Saved::Done(stored) => {
-                self.counters.grants_activated();
-                self.just_given.remember(&stored);
-                self.answer(&stored, permit, target).await
-            }
-            Saved::Conflict => self.overtaken(&stored.grant.id, permit, target).await,
         }
     }
 

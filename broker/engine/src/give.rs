@@ -7,17 +7,17 @@ use domain::grant::Moved;
 use domain::{Grant, NewEvent, State, Step};
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
-use store::{Guard, Saved, Stored};
+use store::{Guard, Release, Saved, Stored};
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
 use tracing::Instrument;
 
-use crate::shared::{CALL, unavailable};
+use crate::shared::{CALL, Next, overtaken, unavailable};
 use crate::{Engine, Refusal, spans};
 
 /// What became of the steps.
 pub(crate) enum Given {
-    /// All are done; the receipts in words.
-    Done { stored: Stored, receipts: String },
+    /// All are done; the receipts in words. What the last one shares is to be let go with the change that says so.
+    Done { stored: Stored, receipts: String, held: Option<Release> },
     /// One could not be done.
     Failed { stored: Stored, error: TargetError },
     /// Somebody else changed the grant meanwhile.
@@ -53,17 +53,17 @@ impl Engine {
         mut stored: Stored,
         permit: &Permit,
         target: &dyn Target,
+        mut seen: Seen,
     ) -> Result<Given, Refusal> {
         let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
-        let mut next = 0;
-        // Whoever calls this has written the grant a moment ago.
-        let mut seen = Seen::JustNow;
+        let (mut next, mut held) = (0, None);
         while let Some(step) = stored.grant.steps.get(next).cloned() {
-            let error = match self.do_step(&stored, &step, target, seen).await {
-                Ok(receipt) => {
+            let then = if next + 1 == stored.grant.steps.len() { Next::Change } else { Next::More };
+            let error = match self.do_step(&stored, &step, target, seen, then).await {
+                Ok((receipt, kept)) => {
                     receipts.push(receipt);
-                    next += 1;
+                    (next, held) = (next + 1, kept);
                     seen = Seen::Before;
                     continue;
                 }
@@ -90,7 +90,7 @@ impl Engine {
             }
             tokio::time::sleep(pause).await;
         }
-        Ok(Given::Done { stored, receipts: receipts.join(" · ") })
+        Ok(Given::Done { stored, receipts: receipts.join(" · "), held })
     }
 
     async fn do_step(
@@ -99,27 +99,29 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         seen: Seen,
-    ) -> Result<String, TargetError> {
+        then: Next,
+    ) -> Result<(String, Option<Release>), TargetError> {
         match seen {
-            _ if step.shared => return self.give_shared(stored, step, target).await,
+            _ if step.shared => return self.give_shared(stored, step, target, then).await,
             Seen::JustNow => self.claim_has_time(stored)?,
             Seen::Before => self.claim_lasts(stored).await?,
         }
         let applying = target.apply(&stored.grant, step, self.clock.now());
-        applying.instrument(spans::target("target: give", target.kind())).await
+        let receipt = applying.instrument(spans::target("target: give", target.kind())).await?;
+        Ok((receipt, None))
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
     /// then would stay.
-    pub(crate) async fn claim_lasts(&self, stored: &Stored) -> Result<(), TargetError> {
+    async fn claim_lasts(&self, stored: &Stored) -> Result<(), TargetError> {
         let there = self.store.grant(&stored.grant.id).await.map_err(unavailable)?;
         if there.is_none_or(|there| there.version != stored.version) {
-            return Err(TargetError::refused("somebody else goes on with this grant, or has ended it"));
+            return Err(overtaken());
         }
         self.claim_has_time(stored)
     }
 
-    fn claim_has_time(&self, stored: &Stored) -> Result<(), TargetError> {
+    pub(crate) fn claim_has_time(&self, stored: &Stored) -> Result<(), TargetError> {
         match &stored.grant.state {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
@@ -165,7 +167,7 @@ impl Engine {
 
 /// When it was last known that this grant is ours to go on with.
 #[derive(Debug, Clone, Copy)]
-enum Seen {
+pub(crate) enum Seen {
     JustNow,
     Before,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{Grant, Step};
 use protocol::Timestamp;
-use store::{Hold, StoreError, Stored, Then, Whose};
+use store::{Hold, Holding, Release, StoreError, Stored, Then, To, Whose};
 use targets::{Fault, LateChanges, Target, TargetError, Undone};
 use tracing::Instrument;
 
@@ -20,16 +20,22 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Engine {
-    /// Makes sure that the object is there.
+    /// Makes sure that the object is there. It is let go with the next change of the grant, if that comes at once.
     pub(crate) async fn give_shared(
         &self,
         stored: &Stored,
         step: &Step,
         target: &dyn Target,
-    ) -> Result<String, TargetError> {
-        let grant = &stored.grant;
-        let hold = self.hold(step).await?;
-        let whose = match self.whose(&hold, stored, step, target).await {
+        next: Next,
+    ) -> Result<(String, Option<Release>), TargetError> {
+        let hold = self.hold(step, &stored.grant, |_| To::Give { version: stored.version }).await?;
+        // As it was when the object was had: whoever ends the grant from then on takes it back after this.
+        let may = if hold.lasts { self.claim_has_time(stored) } else { Err(overtaken()) };
+        let whose = match may {
+            Ok(()) => self.whose(&hold, stored, step, target).await,
+            Err(error) => Err(error),
+        };
+        let whose = match whose {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -37,38 +43,44 @@ impl Engine {
             }
         };
         if whose == Whose::Foreign {
-            self.note(&hold, whose, Then::Release).await?;
-            return Ok(format!("{} was there before · left as it is", step.object));
+            let release = Release { whose, may_go_until: hold.may_go_until, hold };
+            let kept = self.let_go(release, next).await?;
+            return Ok((format!("{} was there before · left as it is", step.object), kept));
         }
         if whose != hold.whose {
             self.note(&hold, whose, Then::Keep).await?;
         }
-        // Looked at while the object is held: whoever ends the grant from here on takes it back after this.
-        let may = match self.in_time(&hold) {
-            Ok(()) => self.claim_lasts(stored).await,
-            Err(error) => Err(error),
-        };
-        let applied = match may {
+        let applied = match self.in_time(&hold) {
             Ok(()) => {
-                let applying = target.apply(grant, step, self.clock.now());
+                let applying = target.apply(&stored.grant, step, self.clock.now());
                 applying.instrument(spans::target("target: give", target.kind())).await
             }
             Err(error) => Err(error),
         };
-        self.note(&hold, whose, Then::Release).await?;
-        applied
+        match applied {
+            Ok(receipt) => {
+                let release = Release { whose, may_go_until: hold.may_go_until, hold };
+                Ok((receipt, self.let_go(release, next).await?))
+            }
+            Err(error) => {
+                self.note(&hold, whose, Then::Release).await?;
+                Err(error)
+            }
+        }
     }
 
-    /// Makes sure that the object is gone, unless somebody else needs it.
+    /// Makes sure that the object is gone, unless somebody else needs it. It is let go with the next change of the
+    /// grant, if that comes at once.
     pub(crate) async fn take_shared_back(
         &self,
         grant: &Grant,
         step: &Step,
         target: &dyn Target,
         what: TakingBack,
-    ) -> Result<Undone, TargetError> {
-        let hold = self.hold(step).await?;
-        let others = self.store.shared_with(&step.object, &grant.id).await.map_err(unavailable)?;
+        next: Next,
+    ) -> Result<(Undone, Option<Release>), TargetError> {
+        let hold = self.hold(step, grant, |until| taking(grant, target, what, until)).await?;
+        let others = hold.others;
         let stays = match hold.whose {
             _ if others > 0 => Some(format!("{others} other grants need it · it stays for them")),
             Whose::Foreign => Some(format!("{} was there before · it stays", step.object)),
@@ -86,15 +98,15 @@ impl Engine {
                 Whose::Ours { .. } if others > 0 => Whose::Ours { until: None },
                 Whose::Ours { .. } | Whose::Unknown | Whose::Foreign => hold.whose,
             };
-            self.note(&hold, whose, Then::Release).await?;
-            return Ok(Undone::gone(proof));
+            let release = Release { whose, may_go_until: hold.may_go_until, hold };
+            return Ok((Undone::gone(proof), self.let_go(release, next).await?));
         }
         let (undone, may_go_until) = match (self.in_time(&hold), what) {
             (Err(error), _) => (Err(error), hold.may_go_until),
             (Ok(()), TakingBack::Look) => {
                 (target.look(grant, step, self.clock.now()).await, hold.may_go_until)
             }
-            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target).await?,
+            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target).await,
         };
         let whose = match &undone {
             Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
@@ -102,43 +114,51 @@ impl Engine {
             // Nothing was learnt: what was gone before is not there again.
             Err(_) => hold.whose,
         };
-        self.note_going(&hold, whose, may_go_until, Then::Release).await?;
-        undone
+        let release = Release { hold, whose, may_go_until };
+        match undone {
+            Ok(undone) => Ok((undone, self.let_go(release, next).await?)),
+            Err(error) => {
+                self.let_go(release, Next::More).await?;
+                Err(error)
+            }
+        }
     }
 
-    /// Until its answer is there, a call may take the object away at any moment, and that is in the store: this broker
-    /// can die, and its call land all the same. Nobody puts the object there meanwhile. Says as well until when it may
-    /// go now.
+    /// Says as well until when it may go now.
     async fn undo_held(
         &self,
         hold: &Hold,
         grant: &Grant,
         step: &Step,
         target: &dyn Target,
-    ) -> Result<(Result<Undone, TargetError>, Option<Timestamp>), TargetError> {
+    ) -> (Result<Undone, TargetError>, Option<Timestamp>) {
         let may_go_until = match target.late_changes() {
-            // What is begun in time is lost by the end of the hold at the latest.
-            LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
             LateChanges::Impossible => hold.may_go_until,
+            LateChanges::Possible { .. } if !hold.goes => {
+                let what = format!("{} is not written down as what may go", hold.object);
+                let busy = Fault::Busy { retry_after: Duration::from_secs(1) };
+                return (Err(TargetError { what, fault: busy }), hold.may_go_until);
+            }
+            LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
         };
-        self.note_going(hold, hold.whose, may_go_until, Then::Keep).await?;
-        // Looked at again: who slept while it wrote that down may find the object given to somebody else.
-        if let Err(error) = self.in_time(hold) {
-            return Ok((Err(error), hold.may_go_until));
-        }
         let undoing = target.undo(grant, step, self.clock.now());
         let undone = undoing.instrument(spans::target("target: take back", target.kind())).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
-        Ok((undone, if unanswered { may_go_until } else { hold.may_go_until }))
+        (undone, if unanswered { may_go_until } else { hold.may_go_until })
     }
 
-    async fn hold(&self, step: &Step) -> Result<Hold, TargetError> {
+    async fn hold(
+        &self,
+        step: &Step,
+        grant: &Grant,
+        to: impl Fn(Timestamp) -> To + Send,
+    ) -> Result<Hold, TargetError> {
         let give_up_at = tokio::time::Instant::now() + PATIENCE;
         loop {
             let now = self.clock.now();
             let until = now.plus(self.settings.get().claim);
-            let held = self.store.hold_shared(&step.object, now, until).await.map_err(unavailable)?;
-            if let Some(hold) = held {
+            let holding = Holding { object: &step.object, grant: &grant.id, to: to(until), now, until };
+            if let Some(hold) = self.store.hold_shared(holding).await.map_err(unavailable)? {
                 return Ok(hold);
             }
             if tokio::time::Instant::now() >= give_up_at {
@@ -158,7 +178,6 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
     ) -> Result<Whose, TargetError> {
-        let grant = &stored.grant;
         let now = self.clock.now();
         if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
             let what = format!(
@@ -169,21 +188,11 @@ impl Engine {
         }
         match hold.whose {
             Whose::Ours { until: None } => return Ok(Whose::Ours { until: None }),
-            Whose::Ours { until: Some(until) } if now < until => return Ok(Whose::Ours { until: None }),
-            // What landed late stays there until somebody looks: those who are to look have not all done so.
-            Whose::Ours { until: Some(_) }
-                if self.store.being_taken_back(&step.object, &grant.id).await.map_err(unavailable)? > 0 =>
-            {
-                return Ok(Whose::Ours { until: None });
-            }
-            // Its owner may have taken it away since, and who else is about to need it may not have looked either.
+            // Its owner may have taken it away since, and put it there again.
             Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
         }
-        // A try whose grant has ended meanwhile would take what it made itself, and what landed late, for foreign.
-        if grant.late_until.is_some() {
-            self.claim_lasts(stored).await?;
-        }
-        Ok(match target.look(grant, step, self.clock.now()).await? {
+        self.in_time(hold)?;
+        Ok(match target.look(&stored.grant, step, self.clock.now()).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },
             Undone::Accepted { .. } => Whose::Foreign,
         })
@@ -214,10 +223,27 @@ impl Engine {
         if self.store.note_shared(hold, whose, may_go_until, then).await.map_err(unavailable)? {
             return Ok(());
         }
-        Err(TargetError {
-            what: format!("{} was taken over for another grant", hold.object),
-            fault: Fault::Busy { retry_after: Duration::from_secs(1) },
-        })
+        Err(taken_over(hold))
+    }
+
+    /// At once, unless the grant's next change does it.
+    async fn let_go(&self, release: Release, next: Next) -> Result<Option<Release>, TargetError> {
+        match next {
+            Next::Change => Ok(Some(release)),
+            Next::More => {
+                let Release { hold, whose, may_go_until } = &release;
+                self.note_going(hold, *whose, *may_go_until, Then::Release).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What was to be let go with a change to which it did not come. If this fails, the hold lapses.
+    pub(crate) async fn let_go_after_all(&self, held: Option<Release>) {
+        let Some(release) = held else { return };
+        if let Err(error) = self.let_go(release, Next::More).await {
+            tracing::warn!(%error, "a shared object is held until that lapses");
+        }
     }
 
     /// Until when what is seen may be a write of ours that was lost on its way.
@@ -232,6 +258,15 @@ impl Engine {
     }
 }
 
+/// What comes after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The grant is changed.
+    Change,
+    /// Something else that may take its time.
+    More,
+}
+
 /// Which way a grant is being taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TakingBack {
@@ -239,6 +274,31 @@ pub(crate) enum TakingBack {
     Undo,
     /// It is to be gone.
     Look,
+}
+
+/// What is written down with a hold that lasts until then. Until its answer is there, a call may take the object away at
+/// any moment: this broker can die, and its call land all the same. Nobody puts the object there meanwhile.
+fn taking(grant: &Grant, target: &dyn Target, what: TakingBack, until: Timestamp) -> To {
+    match (what, target.late_changes()) {
+        // What is begun in time is lost by the end of the hold at the latest.
+        (TakingBack::Undo, LateChanges::Possible { within }) => {
+            To::TakeBack { asked_at: grant.requested_at, may_go_until: until.plus(within) }
+        }
+        (TakingBack::Undo, LateChanges::Impossible) | (TakingBack::Look, _) => To::Look,
+    }
+}
+
+/// Somebody else held it meanwhile.
+pub(crate) fn taken_over(hold: &Hold) -> TargetError {
+    TargetError {
+        what: format!("{} was taken over for another grant", hold.object),
+        fault: Fault::Busy { retry_after: Duration::from_secs(1) },
+    }
+}
+
+/// Whoever changed the grant goes on with it.
+pub(crate) fn overtaken() -> TargetError {
+    TargetError::refused("somebody else goes on with this grant, or has ended it")
 }
 
 pub(crate) fn unavailable(error: StoreError) -> TargetError {

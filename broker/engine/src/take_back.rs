@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::grant::{Moved, WrongState};
 use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
-use store::{Guard, Saved, Stored};
+use store::{Guard, Release, Saved, SavedAndReleased, Stored};
 use targets::{LateChanges, Undone};
 use tracing::Instrument;
 
-use crate::shared::TakingBack;
+use crate::shared::{Next, TakingBack, taken_over};
 use crate::{Engine, Refusal, spans};
 
 /// The longest pause between two tries to take back.
@@ -34,8 +34,8 @@ impl Engine {
             let moved = match self.late_changes(current.grant.target) {
                 LateChanges::Possible { .. } => moved,
                 // All that there is to take back is in the broker: its end and its being gone are one change.
-                LateChanges::Impossible => match self.undo(&moved.grant).await? {
-                    Some(undone) => moved.then(undone),
+                LateChanges::Impossible => match self.undo(&moved.grant, Next::More).await? {
+                    Some((undone, _)) => moved.then(undone),
                     None => moved,
                 },
             };
@@ -60,6 +60,10 @@ impl Engine {
                     if guard == Guard::VersionAndSilence {
                         return Ok(read);
                     }
+                    // Somebody goes on with it after all, or has ended it.
+                    if *cause == EndCause::NeverAcknowledged {
+                        return Ok(read);
+                    }
                     // A try that failed ends nothing that another one goes on with, or has given. If it was ended
                     // meanwhile, what the try has done since has to go as well.
                     if matches!(cause, EndCause::TargetFailed(_)) {
@@ -74,18 +78,52 @@ impl Engine {
     /// Undoes every step and writes down how far that came. Whoever changes the grant first wins; the other
     /// finds nothing left to do.
     pub(crate) async fn take_back(&self, stored: Stored) -> Result<Stored, Refusal> {
-        let Some(moved) = self.undo(&stored.grant).await? else { return Ok(stored) };
-        match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => {
+        let Some((moved, held)) = self.undo(&stored.grant, Next::Change).await? else { return Ok(stored) };
+        let saved = match self.save_and_let_go(&stored, &moved, Guard::Version, held.as_ref()).await? {
+            // Slept for so long that somebody else had it since: what was done then is not known.
+            SavedAndReleased::NotHeld => {
+                let what = held.map(|release| taken_over(&release.hold).what).unwrap_or_default();
+                let now = self.clock.now();
+                let retry_at = now.plus(pause(attempts(&stored.grant.state)));
+                let Ok(failed) = stored.grant.clone().undo_failed(now, &what, retry_at) else {
+                    return Ok(stored);
+                };
+                self.counters.undo_failures();
+                self.save_and_let_go(&stored, &failed, Guard::Version, None).await?
+            }
+            saved @ (SavedAndReleased::Done(_) | SavedAndReleased::Conflict) => saved,
+        };
+        match saved {
+            SavedAndReleased::Done(stored) => {
                 self.count_if_gone(&stored);
                 Ok(stored)
             }
-            Saved::Conflict => self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant),
+            SavedAndReleased::Conflict | SavedAndReleased::NotHeld => {
+                self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant)
+            }
         }
     }
 
-    /// Undoes every step, last first. Nothing if there is nothing to undo, or not yet.
-    async fn undo(&self, grant: &Grant) -> Result<Option<Moved>, Refusal> {
+    /// A change, and with it what is held for it is let go.
+    pub(crate) async fn save_and_let_go(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        held: Option<&Release>,
+    ) -> Result<SavedAndReleased, Refusal> {
+        Ok(match held {
+            Some(release) => self.store.save_and_release(before, moved, guard, release).await?,
+            None => match self.store.save(before, moved, guard).await? {
+                Saved::Done(stored) => SavedAndReleased::Done(stored),
+                Saved::Conflict => SavedAndReleased::Conflict,
+            },
+        })
+    }
+
+    /// Undoes every step, last first. Nothing if there is nothing to undo, or not yet. What the last of them shares is
+    /// held until the change that comes of it, if that is `next`.
+    async fn undo(&self, grant: &Grant, next: Next) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
             State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
             // Too early a look proves nothing: clouds are eventually consistent.
@@ -104,11 +142,20 @@ impl Engine {
         let mut look_again = None;
         let mut sweep_at = None;
         let mut failed = None;
-        for step in grant.steps.iter().rev() {
+        let mut held = None;
+        for (to_come, step) in grant.steps.iter().enumerate().rev() {
             let now = self.clock.now();
             let what = if looking { TakingBack::Look } else { TakingBack::Undo };
+            // What is still there when it is looked at is undone at once, and held for that once more.
+            let next = if to_come == 0 && !looking { next } else { Next::More };
             let undone = match what {
-                _ if step.shared => self.take_shared_back(grant, step, target.as_ref(), what).await,
+                _ if step.shared => {
+                    let undoing = self.take_shared_back(grant, step, target.as_ref(), what, next);
+                    undoing.await.map(|(undone, kept)| {
+                        held = kept;
+                        undone
+                    })
+                }
                 TakingBack::Look => target.look(grant, step, now).await,
                 TakingBack::Undo => {
                     let undoing = target.undo(grant, step, now);
@@ -140,10 +187,10 @@ impl Engine {
             // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
             (None, Some(look_at)) if looking => {
                 let Ok(failed) = grant.undo_failed(now, "still there", look_at) else { return Ok(None) };
-                return Ok(match Box::pin(self.undo(&failed.grant)).await? {
-                    Some(undone) => Some(failed.then(undone)),
-                    None => Some(failed),
-                });
+                return Ok(Some(match Box::pin(self.undo(&failed.grant, next)).await? {
+                    Some((undone, held)) => (failed.then(undone), held),
+                    None => (failed, None),
+                }));
             }
             (None, Some(look_at)) if !never_active => {
                 grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
@@ -154,7 +201,7 @@ impl Engine {
             (None, None) => grant.gone(now, &proofs.join(" · "), sweep_at),
         };
         // The state was looked at above: it allows whichever of these was chosen.
-        Ok(moved.ok())
+        Ok(moved.ok().map(|moved| (moved, held)))
     }
 
     fn count_if_gone(&self, stored: &Stored) {

@@ -17,6 +17,8 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEv
 mod chain;
 mod columns;
 mod faults;
+#[cfg(test)]
+mod given;
 mod holds;
 mod memory;
 pub mod postgres;
@@ -25,7 +27,7 @@ mod replay;
 mod rows;
 mod sqlite;
 
-pub use holds::{Hold, Then, Whose};
+pub use holds::{Hold, Holding, Release, Then, To, Whose};
 pub use memory::Memory;
 pub use postgres::Postgres;
 pub use sqlite::{OpenError, Place, Sqlite};
@@ -86,6 +88,21 @@ pub enum Saved {
     Done(Stored),
     /// Somebody else changed the grant first: read it again.
     Conflict,
+}
+
+/// What became of a change with which a shared object was to be let go.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, and read at once: a box would be in every pattern"
+)]
+pub enum SavedAndReleased {
+    /// It is made, and the object is free.
+    Done(Stored),
+    /// Somebody else changed the grant first. The object is free.
+    Conflict,
+    /// Somebody else has held the object since: nothing is made.
+    NotHeld,
 }
 
 /// Which version of a grant may be changed.
@@ -254,6 +271,15 @@ pub trait Store: Send + Sync {
     /// the change that makes the grant active or failed; steps that were added open theirs. The claim on the work
     /// ends.
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError>;
+    /// The same, and lets a shared object go with it. Whoever does not hold it any more changes nothing; whoever finds
+    /// the grant changed lets it go all the same.
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError>;
     /// Writes rows that tell of no change.
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError>;
     /// The holder was heard. A beat never goes back in time, and never changes the version.
@@ -272,13 +298,8 @@ pub trait Store: Send + Sync {
         forget_after: Timestamp,
     ) -> Result<KeyGivenBack, StoreError>;
     /// Takes a shared object for oneself; nothing if somebody else has it. Which grants need it was written with
-    /// the grants.
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError>;
+    /// the grants: what is counted here is counted when nobody else can change the object any more.
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError>;
     /// Writes down whose it is, and until when it may go. False, and nothing written, if somebody held it since.
     async fn note_shared(
         &self,
@@ -290,8 +311,6 @@ pub trait Store: Send + Sync {
     /// How many other grants, live or about to be, have a step on this object. Read after every change that was
     /// answered before.
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
-    /// How many other grants with a step on this object are being taken back: a write of theirs may land yet.
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
     /// Newest first.
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError>;
     /// Takes work that is due: grants whose time has come, or whose holder is silent for longer than its

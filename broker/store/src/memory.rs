@@ -12,8 +12,8 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
-    Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
+    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
 };
 
 mod agents;
@@ -38,6 +38,16 @@ struct Kept {
     grants: Grants,
     objects: Objects,
     keys: Keys,
+}
+
+impl Kept {
+    fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
+        let saved = self.grants.save(before, moved, guard);
+        if matches!(saved, Saved::Done(_)) {
+            self.objects.need(&moved.grant);
+        }
+        saved
+    }
 }
 
 impl Memory {
@@ -125,12 +135,25 @@ impl Store for Memory {
     }
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let Kept { grants, objects, .. } = &mut *self.kept();
-        let saved = grants.save(before, moved, guard);
-        if matches!(saved, Saved::Done(_)) {
-            objects.need(&moved.grant);
+        Ok(self.kept().save(before, moved, guard))
+    }
+
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError> {
+        let Release { hold, whose, may_go_until } = release;
+        let mut kept = self.kept();
+        if !kept.objects.note(hold, *whose, *may_go_until, Then::Release) {
+            return Ok(SavedAndReleased::NotHeld);
         }
-        Ok(saved)
+        Ok(match kept.save(before, moved, guard) {
+            Saved::Done(stored) => SavedAndReleased::Done(stored),
+            Saved::Conflict => SavedAndReleased::Conflict,
+        })
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
@@ -156,13 +179,19 @@ impl Store for Memory {
         Ok(self.kept().grants.give_key_back(agent, key, forget_after))
     }
 
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError> {
-        Ok(self.kept().objects.hold(object, now, until))
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
+        let Kept { grants, objects, .. } = &mut *self.kept();
+        let (mut others, mut lands_since) = (0, None);
+        for id in objects.needed_by(holding.object).filter(|id| *id != holding.grant) {
+            others += u32::from(grants.lives_or_is_about_to(id));
+            let since = grants.being_taken_back_since(id);
+            lands_since = lands_since.into_iter().chain(since).min();
+        }
+        let lasts = match holding.to {
+            To::Give { version } => grants.is_at(holding.grant, version),
+            To::TakeBack { .. } | To::Look => true,
+        };
+        Ok(objects.hold(holding, others, lasts, lands_since))
     }
 
     async fn note_shared(
@@ -180,13 +209,6 @@ impl Store for Memory {
         let others = kept.objects.needed_by(object).filter(|id| *id != grant);
         let living = others.filter(|id| kept.grants.lives_or_is_about_to(id));
         Ok(u32::try_from(living.count()).unwrap_or(u32::MAX))
-    }
-
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let kept = self.kept();
-        let others = kept.objects.needed_by(object).filter(|id| *id != grant);
-        let ending = others.filter(|id| kept.grants.is_being_taken_back(id));
-        Ok(u32::try_from(ending.count()).unwrap_or(u32::MAX))
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {

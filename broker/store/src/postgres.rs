@@ -15,8 +15,8 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
-    Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
+    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 mod access;
@@ -159,6 +159,20 @@ impl Store for Postgres {
             .await
     }
 
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError> {
+        let seen = Seen::of(before, guard);
+        self.run((seen, moved, release), |connection, (seen, moved, release)| {
+            Box::pin(saving::save_and_release(connection, seen, moved, release))
+        })
+        .await
+    }
+
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.run((id, events), |connection, (id, events)| Box::pin(timeline::add(connection, id, events)))
             .await
@@ -189,16 +203,8 @@ impl Store for Postgres {
         .await
     }
 
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError> {
-        self.run((object, now, until), |connection, (object, now, until)| {
-            Box::pin(shared::hold(connection, object, *now, *until))
-        })
-        .await
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
+        self.run(holding, |connection, holding| Box::pin(shared::hold(connection, holding))).await
     }
 
     async fn note_shared(
@@ -217,13 +223,6 @@ impl Store for Postgres {
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         self.run((object, grant), |connection, (object, grant)| {
             Box::pin(shared::needed_by_others(connection, object, grant))
-        })
-        .await
-    }
-
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        self.run((object, grant), |connection, (object, grant)| {
-            Box::pin(shared::being_taken_back(connection, object, grant))
         })
         .await
     }

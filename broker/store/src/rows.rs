@@ -10,7 +10,7 @@ use crate::chain::LastRow;
 use crate::columns::Columns;
 use crate::faults::corrupt;
 use crate::replay::bound_to;
-use crate::{Guard, Hold, StoreError, Stored, StoredKey, StoredToken, Whose};
+use crate::{Guard, Hold, StoreError, Stored, StoredKey, StoredToken, To, Whose};
 
 /// From a row with `body`, `version`, `beat_every` and `last_beat`.
 pub(crate) fn grant(row: &impl Columns) -> Result<Stored, StoreError> {
@@ -134,10 +134,29 @@ pub(crate) fn signing_key(row: &impl Columns) -> Result<StoredKey, StoreError> {
 const OURS: &str = "ours";
 const FOREIGN: &str = "foreign";
 
-/// From a row with `fence`, `whose`, `ours_until` and `may_go_until`, of an object that is held until then.
-pub(crate) fn hold(row: &impl Columns, object: String, until: Timestamp) -> Result<Hold, StoreError> {
-    let may_go_until = row.maybe_number("may_go_until")?.map(Timestamp::from_millis);
-    Ok(Hold { fence: row.number("fence")?, whose: whose(row)?, object, may_go_until, until })
+/// From a row with `fence`, `whose`, `ours_until`, `may_go_until`, `others` and `lasts`, of an object that is held until
+/// then. If it `is_certain` what is done with it, that was written down with the hold.
+pub(crate) fn hold(
+    row: &impl Columns,
+    object: String,
+    until: Timestamp,
+    to: To,
+    is_certain: bool,
+) -> Result<Hold, StoreError> {
+    let others = row.number("others")?;
+    Ok(Hold {
+        object,
+        fence: row.number("fence")?,
+        whose: match to {
+            To::Give { .. } if is_certain => Whose::Ours { until: None },
+            To::Give { .. } | To::TakeBack { .. } | To::Look => whose(row)?,
+        },
+        may_go_until: row.maybe_number("may_go_until")?.map(Timestamp::from_millis),
+        others: u32::try_from(others).map_err(|_| corrupt("how many grants need an object", others))?,
+        lasts: row.number("lasts")? != 0,
+        goes: is_certain && matches!(to, To::TakeBack { .. }),
+        until,
+    })
 }
 
 fn whose(row: &impl Columns) -> Result<Whose, StoreError> {

@@ -15,8 +15,8 @@ use sqlx::SqlitePool;
 use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
-    Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
+    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 mod access;
@@ -195,6 +195,17 @@ impl Store for Sqlite {
         self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
     }
 
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError> {
+        let (seen, moved, release) = (Seen::of(before, guard), moved.clone(), release.clone());
+        self.change(move |change| Box::pin(saving::save_and_release(change, seen, moved, release))).await
+    }
+
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         let (id, events) = (id.clone(), events.to_vec());
         self.change(move |change| Box::pin(timeline::add(change, id, events))).await
@@ -226,14 +237,9 @@ impl Store for Sqlite {
             .await
     }
 
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError> {
-        let object = object.to_owned();
-        self.write(move |connection| Box::pin(shared::hold(connection, object, now, until))).await
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
+        let wanted = shared::Wanted::from(holding);
+        self.change(move |change| Box::pin(shared::hold(change, wanted))).await
     }
 
     async fn note_shared(
@@ -244,18 +250,12 @@ impl Store for Sqlite {
         then: Then,
     ) -> Result<bool, StoreError> {
         let hold = hold.clone();
-        self.write(move |connection| Box::pin(shared::note(connection, hold, whose, may_go_until, then)))
-            .await
+        self.change(move |change| Box::pin(shared::note(change, hold, whose, may_go_until, then))).await
     }
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         let (object, grant) = (object.to_owned(), grant.clone());
         self.read(move |connection| Box::pin(shared::needed_by_others(connection, object, grant))).await
-    }
-
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let (object, grant) = (object.to_owned(), grant.clone());
-        self.read(move |connection| Box::pin(shared::being_taken_back(connection, object, grant))).await
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {

@@ -13,37 +13,30 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
     let named = |what| Named { replica: Some(n), grant: usize::from(grant), what };
     let mut say = |what, then: State| next.push((named(what), then));
     match at {
+        // With the hold: whether the claim lasts, and whose it is where that needs no look.
         At::GiveHold if hold(&mut then, n, rule) => {
-            then.replicas[n].at = At::GiveWhose;
-            say("holds it", then);
-        }
-        // `whose`, up to its look.
-        At::GiveWhose => {
-            let others_end = (0..)
-                .zip(&state.grants)
-                .any(|(other, there)| other != grant && matches!(there.life, Life::Ending { .. }));
-            // `claim_lasts`, before it looks. The engine asks only where a change of its own grant may be on its way.
-            let is_ours = is_its_claim || rule == Rule::ClaimNotLookedAtBeforeTheLook;
-            let replica = &mut then.replicas[n];
-            if may_go && rule != Rule::MayGoNotWritten {
-                replica.at = At::GiveRelease { done: false };
-                return say("finds that it may go", then);
-            }
-            replica.at = At::GiveNote;
-            match whose {
-                Whose::Ours | Whose::Past { over: false, .. } => replica.whose = Whose::Ours,
-                Whose::Past { over: true, .. } if others_end => replica.whose = Whose::Ours,
-                Whose::Past { over: true, .. } | Whose::Foreign | Whose::Unknown => {
-                    if rule == Rule::OursWithoutALook {
-                        replica.whose = Whose::Ours;
-                    } else if is_ours {
-                        replica.at = At::GiveLook;
-                    } else {
-                        replica.at = At::GiveRelease { done: false };
-                    }
+            let Replica { whose, may_go, .. } = then.replicas[n];
+            // What was asked for after the attachment was gone for good has left nothing.
+            let others_end = (0..).zip(&state.grants).any(|(other, there)| {
+                other != grant && matches!(there.life, Life::Ending { .. }) && !there.came_after
+            });
+            let lasts = is_its_claim || rule == Rule::ClaimNotLookedAt;
+            let may_not = !lasts || (may_go && rule != Rule::MayGoNotWritten);
+            let is_ours = match whose {
+                Whose::Ours | Whose::Past { over: false, .. } => true,
+                Whose::Past { over: true, .. } => others_end || rule == Rule::OursWithoutALook,
+                Whose::Foreign | Whose::Unknown => rule == Rule::OursWithoutALook,
+            };
+            then.replicas[n].at = match (may_not, is_ours) {
+                (true, _) => At::GiveRelease { done: false },
+                (false, true) => {
+                    note(&mut then, n, rule, Whose::Ours, may_go, Then::Keep);
+                    then.replicas[n].whose = Whose::Ours;
+                    At::GiveSend
                 }
-            }
-            say("asks whose it is", then);
+                (false, false) => At::GiveLook,
+            };
+            say("holds it, and is told whose it is", then);
         }
         At::GiveLook => {
             then.replicas[n].whose = if state.there { Whose::Foreign } else { Whose::Ours };
@@ -66,9 +59,9 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
                 say("was overtaken", failed(state, n));
             }
         }
-        // `in_time`, `claim_lasts`, and the call begins.
+        // `in_time`, and the call begins.
         At::GiveSend => {
-            let may = in_time(state, n, rule) && (is_its_claim || rule == Rule::ClaimNotLookedAt);
+            let may = in_time(state, n, rule);
             then.replicas[n].at = if may { At::GiveCall } else { At::GiveRelease { done: false } };
             say("attaches", then);
         }
@@ -83,6 +76,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
             then.grants[usize::from(grant)].attach_on_its_way = true;
             say("attach not answered", then);
         }
+        // One change with the next where nothing comes between; apart, everything happens that can.
         At::GiveRelease { done } => {
             let noted = note(&mut then, n, rule, whose, may_go, Then::Release);
             if done && noted {

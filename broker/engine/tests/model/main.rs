@@ -84,9 +84,8 @@ fn every_hole_in_the_rule_is_found() {
         (false, 0, Rule::NoHold),
         (true, 0, Rule::OursWithoutALook),
         (false, 1, Rule::MayGoNotWritten),
-        (false, 1, Rule::HoldNotLookedAtAgain),
+        (false, 1, Rule::HoldNotLookedAt),
         (false, 1, Rule::ClaimNotLookedAt),
-        (false, 2, Rule::ClaimNotLookedAtBeforeTheLook),
         (false, 2, Rule::LateLookedAtAfterwards),
         (false, 0, Rule::OthersNotCounted),
     ] {

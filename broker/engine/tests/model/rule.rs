@@ -13,14 +13,12 @@ pub(crate) enum Rule {
     NoHold,
     /// `whose` says "ours" without a look.
     OursWithoutALook,
-    /// `undo_held` does not write down that the object may go.
+    /// It is not written down with the hold that the object may go.
     MayGoNotWritten,
-    /// `undo_held` does not look at its hold again once that is written down.
-    HoldNotLookedAtAgain,
-    /// `give_shared` does not ask whether its claim lasts.
+    /// `take_shared_back` does not look at its hold before it undoes.
+    HoldNotLookedAt,
+    /// It is not asked with the hold whether the claim on the grant lasts.
     ClaimNotLookedAt,
-    /// `whose` does not ask whether its claim lasts before it looks.
-    ClaimNotLookedAtBeforeTheLook,
     /// `undo` asks after it undid, not before, whether something may land yet.
     LateLookedAtAfterwards,
     /// `take_shared_back` does not ask who else needs it.
@@ -45,7 +43,6 @@ pub(crate) fn next(state: &State, rule: Rule) -> Next {
         match state.replicas[n].at {
             At::Idle => begins(state, n, &mut next),
             At::GiveHold
-            | At::GiveWhose
             | At::GiveLook
             | At::GiveNote
             | At::GiveSend
@@ -55,7 +52,6 @@ pub(crate) fn next(state: &State, rule: Rule) -> Next {
             At::TakeHold { .. }
             | At::TakeDecide { .. }
             | At::TakeLook
-            | At::TakeMayGo
             | At::TakeSend
             | At::TakeCall
             | At::TakeNote { .. }
@@ -138,7 +134,8 @@ fn time_passes(state: &State, next: &mut Next) {
     }
     // It lasts longer than the hold under which it was written down.
     let calls = state.replicas.iter().any(|replica| replica.at == At::TakeCall)
-        || state.held && holder.is_some_and(|replica| replica.at == At::TakeSend);
+        || state.held
+            && holder.is_some_and(|replica| matches!(replica.at, At::TakeDecide { .. } | At::TakeSend));
     if state.may_go && !state.detach_on_its_way && !calls {
         let mut over = State { may_go: false, ..*state };
         for replica in &mut over.replicas {

@@ -55,7 +55,6 @@ pub(crate) enum Answer {
 pub(crate) enum At {
     Idle,
     GiveHold,
-    GiveWhose,
     GiveLook,
     GiveNote,
     GiveSend,
@@ -65,7 +64,6 @@ pub(crate) enum At {
     TakeHold { look: bool },
     TakeDecide { look: bool, others: bool },
     TakeLook,
-    TakeMayGo,
     TakeSend,
     TakeCall,
     TakeNote { answer: Answer },

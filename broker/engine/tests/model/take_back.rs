@@ -11,12 +11,18 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
     let named = |what| Named { replica: Some(n), grant: usize::from(grant), what };
     let mut say = |what, then: State| next.push((named(what), then));
     match at {
-        // `hold`, and `shared_with` under it.
+        // With the hold: who else needs it, and that it may go if that is certain.
         At::TakeHold { look } if hold(&mut then, n, rule) => {
             let others = (0..).zip(&state.grants).any(|(other, there)| {
                 other != grant && matches!(there.life, Life::Applying { .. } | Life::Active)
             });
             let others = others && rule != Rule::OthersNotCounted;
+            let is_ours = match then.replicas[n].whose {
+                Whose::Ours => true,
+                Whose::Past { .. } => !state.grants[usize::from(grant)].came_after,
+                Whose::Foreign | Whose::Unknown => false,
+            };
+            then.may_go |= is_ours && !others && !look && rule != Rule::MayGoNotWritten;
             then.replicas[n].at = At::TakeDecide { look, others };
             say("holds it, and counts the others", then);
         }
@@ -39,10 +45,10 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
                 then.replicas[n].at = At::TakeSave;
                 return say("leaves it", then);
             }
-            then.replicas[n].at = match (in_time(state, n, rule), look) {
-                (false, _) => At::TakeNote { answer: Answer::Refused },
+            then.replicas[n].at = match (look, in_time(state, n, rule)) {
                 (true, true) => At::TakeLook,
-                (true, false) => At::TakeMayGo,
+                (true, false) => At::TakeNote { answer: Answer::Refused },
+                (false, _) => At::TakeSend,
             };
             say("goes on", then);
         }
@@ -54,19 +60,9 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
             then.replicas[n].at = At::TakeNote { answer: Answer::Refused };
             say("looks, and is not answered", then);
         }
-        // `undo_held`: written down first.
-        At::TakeMayGo => {
-            let writes = rule != Rule::MayGoNotWritten;
-            if note(&mut then, n, rule, whose, may_go || writes, Then::Keep) {
-                then.replicas[n].at = At::TakeSend;
-                say("writes down that it may go", then);
-            } else {
-                say("was overtaken", later(state, n));
-            }
-        }
-        // `in_time` again, and the call begins.
+        // `in_time`, and the call begins.
         At::TakeSend => {
-            let may = in_time(state, n, rule) || rule == Rule::HoldNotLookedAtAgain;
+            let may = in_time(state, n, rule) || rule == Rule::HoldNotLookedAt;
             then.replicas[n].at = if may { At::TakeCall } else { At::TakeNote { answer: Answer::Refused } };
             say("detaches", then);
         }
@@ -82,6 +78,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
             say("detached, and not answered", State { there: false, ..then });
             say("detach not answered", State { detach_on_its_way: true, ..then });
         }
+        // One change with the next where nothing comes between; apart, everything happens that can.
         At::TakeNote { answer } => {
             let whose = match answer {
                 Answer::Gone => Whose::Past { over: false, grant },

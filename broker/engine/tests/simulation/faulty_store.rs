@@ -12,8 +12,8 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Memory, Registering, Saved, Store,
-    StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Registering, Release,
+    Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 use crate::troubles;
@@ -158,6 +158,28 @@ impl Store for FaultyStore {
         .await
     }
 
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError> {
+        self.ask("save_and_release", async {
+            let there = self.inner().grant(&before.grant.id).await?;
+            let saved = self.inner().save_and_release(before, moved, guard, release).await?;
+            if !matches!(saved, SavedAndReleased::NotHeld) {
+                self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
+            }
+            if let SavedAndReleased::Done(stored) = &saved {
+                let was = there.map(|there| there.version);
+                self.world.ledger.saved(self.who, &stored.grant, was, before.version);
+            }
+            Ok(saved)
+        })
+        .await
+    }
+
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.ask("add_events", self.inner().add_events(id, events)).await
     }
@@ -181,14 +203,9 @@ impl Store for FaultyStore {
         self.ask("give_key_back", self.inner().give_key_back(agent, key, forget_after)).await
     }
 
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError> {
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
         self.ask("hold_shared", async {
-            let held = self.inner().hold_shared(object, now, until).await?;
+            let held = self.inner().hold_shared(holding).await?;
             if let Some(hold) = &held {
                 self.world.ledger.held(self.who, hold);
             }
@@ -216,10 +233,6 @@ impl Store for FaultyStore {
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         self.ask("shared_with", self.inner().shared_with(object, grant)).await
-    }
-
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        self.ask("being_taken_back", self.inner().being_taken_back(object, grant)).await
     }
 
     async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {

@@ -210,3 +210,27 @@ async fn what_was_changed_since_it_was_given_is_given_back_as_it_is_now() {
     assert_eq!(again.status, GrantStatus::Revoked);
     world.assert_nothing_left("given back by two").await;
 }
+
+/// The worker finds that nobody goes on with a grant; before it ends it, a retry has given it.
+#[tokio::test]
+async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
+    let world = World::new().await;
+    let dying = Gate::dying_at(4);
+    let broker = world.broker(dying.clone()).await;
+    assert!(dying.run(broker.elevate(world.elevation(1))).await.is_none(), "dies while it gives");
+    world.pass_time(60);
+
+    // The claim, before and after; then the change that ends it.
+    let slow = Gate::stopping_at(3);
+    let worker = world.broker(slow.clone()).await;
+    let sweeping = tokio::spawn(async move { worker.sweep().await });
+    while !slow.was_reached() {
+        tokio::task::yield_now().await;
+    }
+    let given = world.broker(Gate::open()).await.elevate(world.elevation(1)).await.unwrap().grant;
+    slow.go_on();
+    assert_eq!(sweeping.await.unwrap().unwrap(), 1);
+    assert_eq!((status(&world).await, world.objects()), (GrantStatus::Active, 3));
+    let rows = world.timeline(&given.id).await.events;
+    assert!(rows.iter().all(|row| row.kind != EventKind::Undo), "{rows:?}");
+}

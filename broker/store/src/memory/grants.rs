@@ -128,8 +128,14 @@ impl Grants {
         matches!(status, Some(GrantStatus::Applying | GrantStatus::Active))
     }
 
-    pub(super) fn is_being_taken_back(&self, id: &GrantId) -> bool {
-        self.row(id).is_some_and(|row| !row.grant.status().is_final()) && !self.lives_or_is_about_to(id)
+    /// When it was asked for, if it is being taken back.
+    pub(super) fn being_taken_back_since(&self, id: &GrantId) -> Option<Timestamp> {
+        let row = self.row(id).filter(|row| !row.grant.status().is_final())?;
+        (!self.lives_or_is_about_to(id)).then_some(row.grant.requested_at)
+    }
+
+    pub(super) fn is_at(&self, id: &GrantId, version: i64) -> bool {
+        self.row(id).is_some_and(|row| row.version == version)
     }
 
     pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {

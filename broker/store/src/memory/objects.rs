@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::Grant;
 use protocol::{GrantId, Timestamp};
 
-use crate::{Hold, Then, Whose};
+use crate::{Hold, Holding, Then, To, Whose};
 
 #[derive(Default)]
 pub(super) struct Objects(BTreeMap<String, Object>);
@@ -29,10 +29,14 @@ impl Objects {
         })
     }
 
-    /// Writes down which objects a grant's steps share.
+    /// Writes down which objects a grant's steps share, until it needs nothing any more.
     pub(super) fn need(&mut self, grant: &Grant) {
         for step in grant.steps.iter().filter(|step| step.shared) {
-            self.object(&step.object).needed_by.insert(grant.id.clone());
+            let needed_by = &mut self.object(&step.object).needed_by;
+            match grant.status().is_final() {
+                true => needed_by.remove(&grant.id),
+                false => needed_by.insert(grant.id.clone()),
+            };
         }
     }
 
@@ -40,15 +44,42 @@ impl Objects {
         self.0.get(object).into_iter().flat_map(|object| &object.needed_by)
     }
 
-    pub(super) fn hold(&mut self, name: &str, now: Timestamp, until: Timestamp) -> Option<Hold> {
+    /// `lands_since`: the first that was asked for of those that are being taken back.
+    pub(super) fn hold(
+        &mut self,
+        holding: Holding<'_>,
+        others: u32,
+        lasts: bool,
+        lands_since: Option<Timestamp>,
+    ) -> Option<Hold> {
+        let Holding { object: name, now, until, to, .. } = holding;
         let object = self.object(name);
         if object.held_until.is_some_and(|held_until| now < held_until) {
             return None;
         }
         object.held_until = Some(until);
         object.fence += 1;
-        let (fence, whose, may_go_until) = (object.fence, object.whose, object.may_go_until);
-        Some(Hold { object: name.to_owned(), fence, whose, may_go_until, until })
+        let before = object.may_go_until;
+        let mut goes = false;
+        match (to, object.whose) {
+            (To::Give { .. }, Whose::Ours { until: Some(ours_until) })
+                if lasts
+                    && before.is_none_or(|may_go_until| may_go_until <= now)
+                    && (now < ours_until || lands_since.is_some_and(|since| since < ours_until)) =>
+            {
+                object.whose = Whose::Ours { until: None };
+            }
+            (To::TakeBack { asked_at, may_go_until }, Whose::Ours { until })
+                if others == 0 && until.is_none_or(|until| asked_at <= until) =>
+            {
+                object.may_go_until = before.max(Some(may_go_until));
+                goes = true;
+            }
+            (To::Give { .. } | To::TakeBack { .. } | To::Look, _) => {}
+        }
+        let (fence, whose) = (object.fence, object.whose);
+        let object = name.to_owned();
+        Some(Hold { object, fence, whose, may_go_until: before, others, lasts, goes, until })
     }
 
     pub(super) fn note(

@@ -6,45 +6,73 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
-use super::grants;
-use super::written::{Events, Steps, millis};
+use super::written::{self, Events, Steps, millis};
+use super::{grants, shared};
 use crate::chain::{self, LastRow};
+use crate::columns::Columns;
 use crate::rows::{self, Seen};
-use crate::{Beat, Saved, StoreError};
+use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Stored, Then};
 
 /// The lease's columns are not the caller's to write: a beat may have come since it read them.
-const SAVE: &str = "
-    WITH changed AS (
-        UPDATE grants SET version = version + 1, claimed_until = NULL, status = $3, due_at = $4, body = $5,
-               silent_at = CASE WHEN $6 THEN last_beat + beat_every * $7 END,
-               last_seq = $8, last_hash = $9
-        WHERE id = $1 AND version = $2 AND ($10 IS NULL OR last_beat = $10) AND last_seq IS NOT DISTINCT FROM $11
-        RETURNING n, version, beat_every, last_beat
-    ),
-    told AS (
-        INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
-        SELECT n, new.* FROM changed, unnest($14::BIGINT[], $15::BIGINT[], $16::TEXT[],
-            $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new
-    ),
-    intended AS (
-        INSERT INTO intents (grant_n, step, action, object, opened_at)
-        SELECT n, step, action, object, $24
-        FROM changed, unnest($22::TEXT[], $23::TEXT[]) WITH ORDINALITY AS new (action, object, step)
-        ON CONFLICT DO NOTHING
-    ),
-    needed AS (
-        INSERT INTO needs (object, grant_n) SELECT DISTINCT object, n FROM changed, unnest($25::TEXT[]) AS object
-        ON CONFLICT DO NOTHING
-    ),
-    closed AS (
-        UPDATE intents SET closed_at = $13 FROM changed
-        WHERE grant_n = n AND closed_at IS NULL AND $13 IS NOT NULL
-    ),
-    counted AS (
-        INSERT INTO grant_counts (status, change) SELECT status, change
-        FROM changed, (VALUES ($12, -1), ($3, 1)) AS moved (status, change) WHERE $12 <> $3
-    )
-    SELECT version, beat_every, last_beat FROM changed";
+macro_rules! change {
+    ($first:literal, $if_so:literal, $more:literal, $answer:literal) => {
+        concat!(
+            "WITH ",
+            $first,
+            "changed AS (
+                UPDATE grants SET version = version + 1, claimed_until = NULL, status = $3, due_at = $4, body = $5,
+                       silent_at = CASE WHEN $6 THEN last_beat + beat_every * $7 END,
+                       last_seq = $8, last_hash = $9
+                WHERE id = $1 AND version = $2 AND ($10 IS NULL OR last_beat = $10)
+                  AND last_seq IS NOT DISTINCT FROM $11",
+            $if_so,
+            " RETURNING n, version, beat_every, last_beat
+            ),
+            told AS (
+                INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
+                SELECT n, new.* FROM changed, unnest($14::BIGINT[], $15::BIGINT[], $16::TEXT[],
+                    $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new
+            ),
+            intended AS (
+                INSERT INTO intents (grant_n, step, action, object, opened_at)
+                SELECT n, step, action, object, $24
+                FROM changed, unnest($22::TEXT[], $23::TEXT[]) WITH ORDINALITY AS new (action, object, step)
+                ON CONFLICT DO NOTHING
+            ),
+            needed AS (
+                INSERT INTO needs (object, grant_n)
+                SELECT DISTINCT object, n FROM changed, unnest($25::TEXT[]) AS object
+                ON CONFLICT DO NOTHING
+            ),
+            closed AS (
+                UPDATE intents SET closed_at = $13 FROM changed
+                WHERE grant_n = n AND closed_at IS NULL AND $13 IS NOT NULL
+            ),
+            counted AS (
+                INSERT INTO grant_counts (status, change) SELECT status, change
+                FROM changed, (VALUES ($12, -1), ($3, 1)) AS moved (status, change) WHERE $12 <> $3
+            )",
+            $more,
+            $answer
+        )
+    };
+}
+
+const SAVE: &str = change!("", "", "", " SELECT version, beat_every, last_beat FROM changed");
+
+/// For a grant that shares objects: lets one go, if one is named, and forgets what a grant that is final needed.
+const SAVE_SHARED: &str = change!(
+    "released AS (
+        UPDATE shared SET whose = $29, ours_until = $30, may_go_until = $31, held_until = NULL
+        WHERE object = $27 AND fence = $28 RETURNING 1
+    ), ",
+    " AND ($27::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
+    ", forgotten AS (
+        DELETE FROM needs USING changed WHERE grant_n = n AND object = ANY ($26::TEXT[])
+    )",
+    " SELECT version, beat_every, last_beat, (SELECT count(*) FROM released) AS released
+      FROM (SELECT 1) AS one LEFT JOIN changed ON true"
+);
 
 pub(super) async fn save(
     connection: &mut PgConnection,
@@ -53,10 +81,44 @@ pub(super) async fn save(
 ) -> Result<Saved, StoreError> {
     // The usual case in one statement: nobody has written to the timeline since it was read.
     if let Some(last) = &seen.last_row
-        && let Some(saved) = from(connection, seen, moved, Some(last.clone())).await?
+        && let Made::Changed(stored) = from(connection, seen, moved, Some(last.clone()), None).await?
     {
-        return Ok(saved);
+        return Ok(Saved::Done(stored));
     }
+    step_by_step(connection, seen, moved).await
+}
+
+/// The object is let go even if the grant is not changed: that is what whoever held it does next.
+pub(super) async fn save_and_release(
+    connection: &mut PgConnection,
+    seen: &Seen,
+    moved: &Moved,
+    release: &Release,
+) -> Result<SavedAndReleased, StoreError> {
+    let released = match &seen.last_row {
+        Some(last) => match from(connection, seen, moved, Some(last.clone()), Some(release)).await? {
+            Made::Changed(stored) => return Ok(SavedAndReleased::Done(stored)),
+            Made::Nothing { released } => released,
+        },
+        None => {
+            let Release { hold, whose, may_go_until } = release;
+            shared::note(connection, hold, *whose, *may_go_until, Then::Release).await?
+        }
+    };
+    if !released {
+        return Ok(SavedAndReleased::NotHeld);
+    }
+    Ok(match step_by_step(connection, seen, moved).await? {
+        Saved::Done(stored) => SavedAndReleased::Done(stored),
+        Saved::Conflict => SavedAndReleased::Conflict,
+    })
+}
+
+async fn step_by_step(
+    connection: &mut PgConnection,
+    seen: &Seen,
+    moved: &Moved,
+) -> Result<Saved, StoreError> {
     let mut transaction = connection.begin().await?;
     let row = sqlx::query(
         "SELECT last_seq AS seq, last_hash AS hash FROM grants
@@ -68,9 +130,22 @@ pub(super) async fn save(
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(row) = row else { return Ok(Saved::Conflict) };
-    let saved = from(&mut transaction, seen, moved, LastRow::read(&row)?).await?;
+    let made = from(&mut transaction, seen, moved, LastRow::read(&row)?, None).await?;
     transaction.commit().await?;
-    Ok(saved.unwrap_or(Saved::Conflict))
+    Ok(match made {
+        Made::Changed(stored) => Saved::Done(stored),
+        Made::Nothing { .. } => Saved::Conflict,
+    })
+}
+
+/// What a change came to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, and read at once: a box would be in every pattern"
+)]
+enum Made {
+    Changed(Stored),
+    Nothing { released: bool },
 }
 
 /// Makes the change if the timeline's last row is this one, and everything else is as it was seen.
@@ -79,15 +154,17 @@ async fn from(
     seen: &Seen,
     moved: &Moved,
     last: Option<LastRow>,
-) -> Result<Option<Saved>, StoreError> {
+    release: Option<&Release>,
+) -> Result<Made, StoreError> {
     let Moved { grant, events } = moved;
     let told = chain::chain(&grant.id, last.as_ref(), events)?;
     let before = last.as_ref().map(|last| i64::from(last.seq));
     let now_last = chain::last_of(&told, last);
     let events = Events::of(told);
+    let shares = grant.steps.iter().any(|step| step.shared);
     let may_have_more_steps = matches!(grant.state, State::Applying { .. });
     let steps = if may_have_more_steps { Steps::of(grant) } else { Steps::default() };
-    let query = sqlx::query(SAVE)
+    let query = sqlx::query(if shares { SAVE_SHARED } else { SAVE })
         .bind(seen.id.as_str())
         .bind(seen.version)
         .bind(grant.status().as_str())
@@ -101,8 +178,23 @@ async fn from(
         .bind(before)
         .bind(seen.status.as_str())
         .bind(millis(rows::intents_closed_at(&grant.state)));
-    let row: Option<PgRow> = steps.bind(events.bind(query)).fetch_optional(connection).await?;
-    row.map(|row| Ok(Saved::Done(rows::saved(&row, grant.clone(), now_last)?))).transpose()
+    let mut query = steps.bind(events.bind(query));
+    if shares {
+        let (whose, ours_until) = release.map_or((None, None), |release| rows::whose_columns(release.whose));
+        query = query
+            .bind(if grant.status().is_final() { written::shared_by(grant) } else { Vec::new() })
+            .bind(release.map(|release| release.hold.object.as_str()))
+            .bind(release.map(|release| release.hold.fence))
+            .bind(whose)
+            .bind(ours_until)
+            .bind(release.and_then(|release| millis(release.may_go_until)));
+    }
+    let row: Option<PgRow> = query.fetch_optional(connection).await?;
+    let Some(row) = row else { return Ok(Made::Nothing { released: false }) };
+    if shares && row.maybe_number("version")?.is_none() {
+        return Ok(Made::Nothing { released: row.number("released")? > 0 });
+    }
+    Ok(Made::Changed(rows::saved(&row, grant.clone(), now_last)?))
 }
 
 pub(super) async fn beat(

@@ -1,31 +1,80 @@
 //! Who may change a shared object now, and who needs it?
 
-use protocol::{GrantId, GrantStatus, Timestamp};
+use protocol::{GrantId, Timestamp};
 use sqlx::PgConnection;
 
 use crate::columns::Columns;
 use crate::faults::corrupt;
-use crate::{Hold, StoreError, Then, Whose, rows};
+use crate::{Hold, Holding, StoreError, Then, To, Whose, rows};
+
+const HOLD: &str = "
+    INSERT INTO shared (object, held_until, fence) VALUES ($1, $3, 1)
+    ON CONFLICT (object) DO UPDATE SET held_until = excluded.held_until, fence = shared.fence + 1
+       WHERE shared.held_until IS NULL OR shared.held_until <= $2
+    RETURNING fence";
+
+/// A statement of its own: one that has waited for the object's row would look at the grants as they were before it
+/// waited. Those that were asked for after it was gone for good have written nothing.
+const LOOK: &str = "
+    WITH others AS MATERIALIZED (
+        SELECT status IN ('applying', 'active') AS live, requested_at
+        FROM needs JOIN grants ON n = grant_n
+        WHERE object = $1 AND id <> $3 AND status NOT IN ('denied', 'failed', 'revoked')
+    ),
+    seen AS MATERIALIZED (
+        SELECT fence, whose, ours_until, may_go_until,
+               (SELECT count(*) FROM others WHERE live) AS others,
+               $4::BIGINT IS NULL OR EXISTS (SELECT 1 FROM grants WHERE id = $3 AND version = $4) AS lasts
+        FROM shared WHERE object = $1 AND fence = $2
+    ),
+    given AS (
+        UPDATE shared SET ours_until = NULL FROM seen
+        WHERE object = $1 AND shared.fence = $2 AND $4 IS NOT NULL AND lasts AND seen.whose = 'ours'
+          AND (seen.may_go_until IS NULL OR seen.may_go_until <= $5)
+          AND (seen.ours_until > $5
+               OR EXISTS (SELECT 1 FROM others WHERE NOT live AND requested_at < seen.ours_until))
+        RETURNING 1
+    ),
+    taken_back AS (
+        UPDATE shared SET may_go_until = greatest(seen.may_go_until, $7) FROM seen
+        WHERE object = $1 AND shared.fence = $2 AND $7::BIGINT IS NOT NULL AND others = 0 AND seen.whose = 'ours'
+          AND (seen.ours_until IS NULL OR seen.ours_until >= $6)
+        RETURNING 1
+    )
+    SELECT fence, whose, ours_until, may_go_until, others, lasts::INT::BIGINT AS lasts,
+           (SELECT count(*) FROM given) + (SELECT count(*) FROM taken_back) AS certain
+    FROM seen";
 
 pub(super) async fn hold(
     connection: &mut PgConnection,
-    object: &str,
-    now: Timestamp,
-    until: Timestamp,
+    holding: &Holding<'_>,
 ) -> Result<Option<Hold>, StoreError> {
-    let row = sqlx::query(
-        "INSERT INTO shared (object, held_until, fence) VALUES ($1, $3, 1)
-         ON CONFLICT (object) DO UPDATE SET held_until = excluded.held_until, fence = shared.fence + 1
-            WHERE shared.held_until IS NULL OR shared.held_until <= $2
-         RETURNING fence, whose, ours_until, may_go_until",
-    )
-    .bind(object)
-    .bind(now.as_millis())
-    .bind(until.as_millis())
-    .fetch_optional(connection)
-    .await?;
+    let Holding { object, grant, to, now, until } = *holding;
+    let held = sqlx::query(HOLD)
+        .bind(object)
+        .bind(now.as_millis())
+        .bind(until.as_millis())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(held) = held else { return Ok(None) };
+    let (version, taking_back) = match to {
+        To::Give { version } => (Some(version), None),
+        To::TakeBack { asked_at, may_go_until } => (None, Some((asked_at, may_go_until))),
+        To::Look => (None, None),
+    };
+    let row = sqlx::query(LOOK)
+        .bind(object)
+        .bind(held.number("fence")?)
+        .bind(grant.as_str())
+        .bind(version)
+        .bind(now.as_millis())
+        .bind(taking_back.map(|(asked_at, _)| asked_at.as_millis()))
+        .bind(taking_back.map(|(_, may_go_until)| may_go_until.as_millis()))
+        .fetch_optional(connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(rows::hold(&row, object.to_owned(), until)?))
+    let is_certain = row.number("certain")? > 0;
+    Ok(Some(rows::hold(&row, object.to_owned(), until, to, is_certain)?))
 }
 
 pub(super) async fn note(
@@ -57,44 +106,14 @@ pub(super) async fn needed_by_others(
     object: &str,
     grant: &GrantId,
 ) -> Result<u32, StoreError> {
-    count(
-        connection,
+    let row = sqlx::query(
         "SELECT count(*) AS others FROM needs JOIN grants ON n = grant_n
-         WHERE object = $1 AND id <> $2 AND status IN ($3, $4)",
-        object,
-        grant,
+         WHERE object = $1 AND id <> $2 AND status IN ('applying', 'active')",
     )
-    .await
-}
-
-pub(super) async fn being_taken_back(
-    connection: &mut PgConnection,
-    object: &str,
-    grant: &GrantId,
-) -> Result<u32, StoreError> {
-    count(
-        connection,
-        "SELECT count(*) AS others FROM needs JOIN grants ON n = grant_n
-         WHERE object = $1 AND id <> $2 AND status NOT IN ($3, $4, 'denied', 'failed', 'revoked')",
-        object,
-        grant,
-    )
-    .await
-}
-
-async fn count(
-    connection: &mut PgConnection,
-    text: &'static str,
-    object: &str,
-    grant: &GrantId,
-) -> Result<u32, StoreError> {
-    let row = sqlx::query(text)
-        .bind(object)
-        .bind(grant.as_str())
-        .bind(GrantStatus::Applying.as_str())
-        .bind(GrantStatus::Active.as_str())
-        .fetch_one(connection)
-        .await?;
+    .bind(object)
+    .bind(grant.as_str())
+    .fetch_one(connection)
+    .await?;
     let others = row.number("others")?;
     u32::try_from(others).map_err(|_| corrupt("how many grants need an object", others))
 }

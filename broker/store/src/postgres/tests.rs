@@ -7,6 +7,7 @@ use postgres_for_tests::{PASSWORD, Server};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::*;
+use crate::given::{ended, sharing};
 
 async fn fresh() -> Postgres {
     static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
@@ -51,6 +52,28 @@ async fn who_stood_in_the_way_of_another_tries_again_a_few_times() {
             })
         });
         assert_eq!(asked.await.unwrap(), tries, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
+    let store = fresh().await;
+    let needs = async || {
+        let asked = store.run((), |connection, ()| {
+            Box::pin(async move {
+                let row = sqlx::query("SELECT count(*) FROM needs").fetch_one(connection).await?;
+                Ok(row.try_get::<i64, _>(0)?)
+            })
+        });
+        asked.await.unwrap()
+    };
+    for (number, last_row_is_known) in [(1, true), (2, false)] {
+        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None).await.unwrap() else {
+            panic!("expected a new grant")
+        };
+        assert_eq!(needs().await, 1);
+        ended(&store, &mut stored, last_row_is_known).await;
+        assert_eq!(needs().await, 0, "{last_row_is_known}");
     }
 }
 

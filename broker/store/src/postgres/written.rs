@@ -66,12 +66,11 @@ pub(super) struct Steps {
 
 impl Steps {
     pub(super) fn of(grant: &Grant) -> Self {
-        let needs = grant.steps.iter().filter(|step| step.shared).map(|step| step.object.clone());
         Self {
             action: grant.steps.iter().map(|step| step.action.clone()).collect(),
             object: grant.steps.iter().map(|step| step.object.clone()).collect(),
             opened_at: grant.requested_at.as_millis(),
-            needs: needs.collect(),
+            needs: shared_by(grant),
         }
     }
 
@@ -82,6 +81,11 @@ impl Steps {
     ) -> Query<'q, Postgres, PgArguments> {
         query.bind(&self.action).bind(&self.object).bind(self.opened_at).bind(&self.needs)
     }
+}
+
+/// The objects of a grant that others may need too.
+pub(super) fn shared_by(grant: &Grant) -> Vec<String> {
+    grant.steps.iter().filter(|step| step.shared).map(|step| step.object.clone()).collect()
 }
 
 pub(super) fn millis(at: Option<Timestamp>) -> Option<i64> {

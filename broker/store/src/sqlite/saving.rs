@@ -9,38 +9,100 @@ use super::change::{Change, IF_THE_LAST_DID};
 use super::{creating, grants, shared, timeline};
 use crate::chain::LastRow;
 use crate::rows::{self, Seen};
-use crate::{Beat, Saved, StoreError};
+use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Then};
 
 pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Result<Saved, StoreError> {
-    let Moved { grant, events } = moved;
-    let may_have_more_steps = matches!(grant.state, State::Applying { .. });
-    if let Some(last) = seen.last_row.as_ref().filter(|_| !may_have_more_steps) {
-        // The usual case in one text: nobody has written to the timeline since it was read.
-        let mut text = change.text();
-        push_update(&mut text, &seen, &grant)?;
-        text.push(" AND (SELECT max(seq) FROM events WHERE grant_n = n) = ").push_bind(last.seq);
-        text.push(RETURNING);
-        let last_row = timeline::push(&mut text, &grant.id, IF_THE_LAST_DID, Some(last.clone()), &events)?;
-        push_closing_of_intents(&mut text, &grant);
-        if let Some(row) = change.run_last(text).await?.first() {
-            return Ok(Saved::Done(rows::saved(row, grant, last_row)?));
-        }
+    if let Some(last) = usual(&seen, &moved)
+        && let Some(saved) = at_once(&mut change, &seen, &moved, last, None).await?
+    {
+        return Ok(saved);
+    }
+    step_by_step(change, &seen, moved).await
+}
+
+pub(super) async fn save_and_release(
+    mut change: Change<'_>,
+    seen: Seen,
+    moved: Moved,
+    release: Release,
+) -> Result<SavedAndReleased, StoreError> {
+    if let Some(last) = usual(&seen, &moved)
+        && let Some(Saved::Done(stored)) = at_once(&mut change, &seen, &moved, last, Some(&release)).await?
+    {
+        return Ok(SavedAndReleased::Done(stored));
     }
     let mut text = change.text();
-    push_update(&mut text, &seen, &grant)?;
+    push_release(&mut text, &release);
+    text.push(" RETURNING 1; ");
+    if change.run(text).await?.is_empty() {
+        return Ok(SavedAndReleased::NotHeld);
+    }
+    Ok(match step_by_step(change, &seen, moved).await? {
+        Saved::Done(stored) => SavedAndReleased::Done(stored),
+        Saved::Conflict => SavedAndReleased::Conflict,
+    })
+}
+
+/// The last row, if nobody is likely to have written to the timeline since it was read, and steps were not added.
+fn usual<'s>(seen: &'s Seen, moved: &Moved) -> Option<&'s LastRow> {
+    let may_have_more_steps = matches!(moved.grant.state, State::Applying { .. });
+    seen.last_row.as_ref().filter(|_| !may_have_more_steps)
+}
+
+/// In one text, if everything is as it was seen; else nothing is done.
+async fn at_once(
+    change: &mut Change<'_>,
+    seen: &Seen,
+    moved: &Moved,
+    last: &LastRow,
+    release: Option<&Release>,
+) -> Result<Option<Saved>, StoreError> {
+    let Moved { grant, events } = moved;
+    let mut text = change.text();
+    if let Some(release) = release {
+        push_release(&mut text, release);
+        text.push(" AND EXISTS (SELECT 1 FROM grants");
+        push_seen(&mut text, seen);
+        push_last(&mut text, last);
+        text.push("); ");
+    }
+    push_update(&mut text, seen, grant)?;
+    push_last(&mut text, last);
+    text.push(release.map_or("", |_| IF_THE_LAST_DID)).push(RETURNING);
+    let last_row = timeline::push(&mut text, &grant.id, IF_THE_LAST_DID, Some(last.clone()), events)?;
+    push_closing_of_intents(&mut text, grant);
+    shared::push_no_needs(&mut text, grant);
+    let rows = change.run_last(text).await?;
+    rows.first().map(|row| Ok(Saved::Done(rows::saved(row, grant.clone(), last_row)?))).transpose()
+}
+
+async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Result<Saved, StoreError> {
+    let Moved { grant, events } = moved;
+    let mut text = change.text();
+    push_update(&mut text, seen, &grant)?;
     text.push(RETURNING);
     let changed = change.run(text).await?;
     let Some(row) = changed.first() else { return Ok(Saved::Conflict) };
     let mut text = change.text();
     let last_row = timeline::push(&mut text, &grant.id, "", LastRow::read(row)?, &events)?;
-    if may_have_more_steps {
+    if matches!(grant.state, State::Applying { .. }) {
         creating::push_intents(&mut text, &grant, "");
         shared::push_needs(&mut text, &grant, "");
     }
     push_closing_of_intents(&mut text, &grant);
+    shared::push_no_needs(&mut text, &grant);
     let stored = rows::saved(row, grant, last_row)?;
     change.run_last(text).await?;
     Ok(Saved::Done(stored))
+}
+
+fn push_release(text: &mut QueryBuilder<Sqlite>, release: &Release) {
+    let Release { hold, whose, may_go_until } = release;
+    shared::push_note(text, hold, *whose, *may_go_until, Then::Release);
+}
+
+fn push_last(text: &mut QueryBuilder<Sqlite>, last: &LastRow) {
+    text.push(" AND (SELECT max(seq) FROM events WHERE grant_n = n) = ").push_bind(last.seq);
 }
 
 /// With the last row as it was before this change.
@@ -58,12 +120,16 @@ fn push_update(text: &mut QueryBuilder<Sqlite>, seen: &Seen, grant: &Grant) -> R
         true => text.push(", silent_at = last_beat + beat_every * ").push_bind(Lease::MISSED),
         false => text.push(", silent_at = NULL"),
     };
+    push_seen(text, seen);
+    Ok(())
+}
+
+fn push_seen(text: &mut QueryBuilder<Sqlite>, seen: &Seen) {
     text.push(" WHERE id = ").push_bind(seen.id.to_string());
     text.push(" AND version = ").push_bind(seen.version);
     if let Some(last_beat) = seen.last_beat {
         text.push(" AND last_beat = ").push_bind(last_beat.as_millis());
     }
-    Ok(())
 }
 
 fn push_closing_of_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant) {

@@ -1,40 +1,15 @@
-use std::time::Duration;
 
-use domain::grant::Request;
-use domain::{EndCause, Grant, Step, TargetKind};
+use domain::EndCause;
 use futures_util::future::join_all;
-use protocol::{EnforcedBy, Provenance};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, QueryBuilder, Row};
 use tempfile::TempDir;
 
 use super::*;
+use crate::given::{accepted, ended, sharing};
 
 mod alone;
 mod credentials;
-
-fn accepted(number: u64) -> Moved {
-    let id = GrantId::from_random(number.to_be_bytes());
-    let step = Step {
-        action: "issue-token".to_owned(),
-        object: id.to_string(),
-        facts: BTreeMap::default(),
-        shared: false,
-    };
-    let request = Request {
-        id,
-        agent_id: "orders".parse().unwrap(),
-        key: IdempotencyKey::from_random(u128::from(number).to_be_bytes()),
-        request_hash: "aa".to_owned(),
-        policies: Vec::new(),
-        target: TargetKind::Token,
-        ttl: "15m".parse().unwrap(),
-        reason: None,
-        provenance: Provenance::default(),
-    };
-    let now = Timestamp::from_secs(1000);
-    Grant::accepted(request, now, EnforcedBy::Cloud, vec![step], now.plus(Duration::from_secs(30)))
-}
 
 async fn create(store: &Sqlite, number: u64) -> Result<Stored, StoreError> {
     match store.create_grant(&accepted(number), None, None).await? {
@@ -203,6 +178,20 @@ async fn intents_are_open_until_the_grant_is_active_or_failed() {
     let moved = second.grant.clone().gone(now, "nothing was there", None).unwrap();
     store.save(&second, &moved, Guard::Version).await.unwrap();
     assert_eq!(open().await, 0);
+}
+
+#[tokio::test]
+async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
+    let (store, _folder) = in_file().await;
+    let needs = async || number(&store, "SELECT count(*) FROM needs").await;
+    for (number, last_row_is_known) in [(1, true), (2, false)] {
+        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None).await.unwrap() else {
+            panic!("expected a new grant")
+        };
+        assert_eq!(needs().await, 1);
+        ended(&store, &mut stored, last_row_is_known).await;
+        assert_eq!(needs().await, 0, "{last_row_is_known}");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub(crate) mod creating;
 pub(crate) mod due;
 pub(crate) mod forgetting;
 pub(crate) mod given;
+pub(crate) mod holding;
 pub(crate) mod listing;
 pub(crate) mod moving;
 pub(crate) mod sharing;
@@ -54,6 +55,10 @@ macro_rules! conformance {
                 who_held_it_for_too_long_changes_nothing, whose_it_is_is_read_back, until_when_it_may_go_is_read_back,
                 who_lives_or_is_about_to_needs_it, a_refused_request_and_a_step_of_ones_own_need_nothing,
                 steps_that_were_added_need_it_too, a_need_is_seen_as_soon_as_its_grant_is_there;
+            holding: what_is_ours_without_a_look_is_written_down_with_the_hold,
+                what_others_may_have_left_is_ours_until_they_are_gone, who_is_overtaken_knows_it_with_the_hold,
+                what_may_go_is_written_down_with_the_hold, an_object_is_let_go_with_a_change,
+                rows_that_came_meanwhile_keep_no_change_from_letting_go;
             listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;
             timelines: rows_follow_each_other_through_every_change, an_unknown_grant_has_no_timeline,
                 many_rows_at_once, any_character_is_read_back;

@@ -6,11 +6,11 @@ use domain::grant::Moved;
 use domain::{EndCause, Grant, Step};
 use futures_util::future::join_all;
 use protocol::EnforcedBy;
-use store::{Created, Hold, Store, Stored, Then, Whose};
+use store::{Created, Hold, Holding, Store, Stored, Then, To, Whose};
 
 use super::given::{asked_back, at, denied, done, grant_id, request};
 
-const OBJECT: &str = "aws:role/deploy:policy/orders";
+pub(super) const OBJECT: &str = "aws:role/deploy:policy/orders";
 const OTHER: &str = "aws:role/deploy:policy/stock";
 
 fn step(object: &str, shared: bool) -> Step {
@@ -32,16 +32,25 @@ async fn made(store: &dyn Store, number: u64, steps: Vec<Step>) -> Stored {
     }
 }
 
-async fn needing(store: &dyn Store, number: u64) -> Stored {
+pub(super) async fn needing(store: &dyn Store, number: u64) -> Stored {
     made(store, number, vec![step(OBJECT, true)]).await
 }
 
-async fn held(store: &dyn Store, now: i64) -> Hold {
-    store.hold_shared(OBJECT, at(now), at(now + 30)).await.unwrap().unwrap()
+pub(super) async fn held(store: &dyn Store, now: i64) -> Hold {
+    hold(store, OBJECT, 99, To::Look, now).await.unwrap()
 }
 
-async fn is_held(store: &dyn Store, now: i64) -> bool {
-    store.hold_shared(OBJECT, at(now), at(now + 30)).await.unwrap().is_none()
+pub(super) async fn is_held(store: &dyn Store, now: i64) -> bool {
+    hold(store, OBJECT, 99, To::Look, now).await.is_none()
+}
+
+pub(super) async fn hold(store: &dyn Store, object: &str, number: u64, to: To, now: i64) -> Option<Hold> {
+    let (grant, now, until) = (&grant_id(number), at(now), at(now + 30));
+    store.hold_shared(Holding { object, grant, to, now, until }).await.unwrap()
+}
+
+pub(super) async fn let_go(store: &dyn Store, hold: &Hold, whose: Whose) {
+    assert!(store.note_shared(hold, whose, None, Then::Release).await.unwrap());
 }
 
 /// How many others need the object, as this grant sees it.
@@ -50,24 +59,24 @@ async fn others(store: &dyn Store, number: u64) -> u32 {
 }
 
 pub(crate) async fn an_object_is_held_by_one_until_it_is_let_go(store: &dyn Store) {
-    let hold = held(store, 1000).await;
-    assert_eq!((hold.object.as_str(), hold.whose, hold.until), (OBJECT, Whose::Unknown, at(1030)));
+    let mine = held(store, 1000).await;
+    assert_eq!((mine.object.as_str(), mine.whose, mine.until), (OBJECT, Whose::Unknown, at(1030)));
     assert!(is_held(store, 1029).await);
-    let other = store.hold_shared(OTHER, at(1000), at(1030)).await.unwrap();
+    let other = hold(store, OTHER, 99, To::Look, 1000).await;
     assert!(other.is_some(), "another object is another's to hold");
 
     let ours = Whose::Ours { until: None };
-    assert!(store.note_shared(&hold, ours, None, Then::Keep).await.unwrap());
+    assert!(store.note_shared(&mine, ours, None, Then::Keep).await.unwrap());
     assert!(is_held(store, 1029).await, "written down, and more to do");
-    assert!(store.note_shared(&hold, ours, None, Then::Release).await.unwrap());
+    let_go(store, &mine, ours).await;
     assert_eq!(held(store, 1002).await.whose, ours);
 }
 
 pub(crate) async fn one_of_many_that_hold_at_once_gets_it(store: &dyn Store) {
     for round in 0..10 {
         let now = 1000 + 100 * round;
-        let tries = join_all((0..8).map(|_| store.hold_shared(OBJECT, at(now), at(now + 30)))).await;
-        let got: Vec<Hold> = tries.into_iter().filter_map(Result::unwrap).collect();
+        let tries = join_all((0..8).map(|_| hold(store, OBJECT, 99, To::Look, now))).await;
+        let got: Vec<Hold> = tries.into_iter().flatten().collect();
         assert_eq!(got.len(), 1, "round {round}");
     }
 }
@@ -126,8 +135,6 @@ pub(crate) async fn who_lives_or_is_about_to_needs_it(store: &dyn Store) {
     assert_eq!((others(store, 1).await, others(store, 2).await, others(store, 3).await), (1, 1, 2));
 
     let ending = done(store, &first, &asked_back(&first)).await;
-    let being_taken_back = async |number| store.being_taken_back(OBJECT, &grant_id(number)).await.unwrap();
-    assert_eq!((being_taken_back(1).await, being_taken_back(2).await), (0, 1));
     assert_eq!(others(store, 2).await, 0, "what is being taken back needs nothing");
     let gone = ending.grant.clone().gone(at(1003), "detached", None).unwrap();
     done(store, &ending, &gone).await;

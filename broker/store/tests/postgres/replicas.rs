@@ -8,8 +8,8 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Postgres, Registering, Saved, Store,
-    StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Registering, Release,
+    Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 /// Two brokers' stores on one database, asked in turn.
@@ -55,13 +55,13 @@ in_turn! {
     grant(id: &GrantId) -> Option<Stored>;
     grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
     save(before: &Stored, moved: &Moved, guard: Guard) -> Saved;
+    save_and_release(before: &Stored, moved: &Moved, guard: Guard, release: &Release) -> SavedAndReleased;
     add_events(id: &GrantId, events: &[NewEvent]) -> ();
     beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;
     give_key_back(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> KeyGivenBack;
-    hold_shared(object: &str, now: Timestamp, until: Timestamp) -> Option<Hold>;
+    hold_shared(holding: Holding<'_>) -> Option<Hold>;
     note_shared(hold: &Hold, whose: Whose, may_go_until: Option<Timestamp>, then: Then) -> bool;
     shared_with(object: &str, grant: &GrantId) -> u32;
-    being_taken_back(object: &str, grant: &GrantId) -> u32;
     list(listing: &Listing) -> Vec<Stored>;
     claim_due(due: Due) -> Vec<Stored>;
     count_by_status() -> BTreeMap<GrantStatus, u64>;

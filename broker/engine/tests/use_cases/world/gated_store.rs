@@ -9,8 +9,8 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, KeyGivenBack, Listing, Registering, Saved, Store, StoreError,
-    Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
+    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 use super::Gate;
@@ -75,14 +75,9 @@ impl Store for GatedStore {
         done
     }
 
-    async fn hold_shared(
-        &self,
-        object: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Hold>, StoreError> {
+    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.hold_shared(object, now, until)).await;
+        let done = self.gate.working(self.inner.hold_shared(holding)).await;
         self.gate.pass().await;
         done
     }
@@ -102,12 +97,6 @@ impl Store for GatedStore {
 
     async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         let done = self.gate.working(self.inner.shared_with(object, grant)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn being_taken_back(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let done = self.gate.working(self.inner.being_taken_back(object, grant)).await;
         self.gate.pass().await;
         done
     }
@@ -146,6 +135,19 @@ impl Store for GatedStore {
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
         self.gate.pass().await;
         let done = self.gate.working(self.inner.save(before, moved, guard)).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn save_and_release(
+        &self,
+        before: &Stored,
+        moved: &Moved,
+        guard: Guard,
+        release: &Release,
+    ) -> Result<SavedAndReleased, StoreError> {
+        self.gate.pass().await;
+        let done = self.gate.working(self.inner.save_and_release(before, moved, guard, release)).await;
         self.gate.pass().await;
         done
     }
