@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
+use system_tests::aws::fault_proxy::FaultProxy;
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::{allow, trusts, trusts_if};
 use system_tests::aws::stage::{broker_policy, keys_of, registration};
@@ -22,6 +23,8 @@ const EXTERNAL_ID: &str = "of this broker";
 struct Scene<'a> {
     account: Account<'a>,
     broker: Broker,
+    /// Before the broker alone.
+    proxy: FaultProxy,
     ecs: String,
 }
 
@@ -35,11 +38,12 @@ impl Scene<'_> {
         account.role("sessions", &trusts(&role));
         account.put_role_policy("sessions", "most", &allow(&["ecs:*"]));
         let ecs = account.managed_policy("EcsRead", &allow(&["ecs:ListClusters"]));
+        let proxy = FaultProxy::before(&SHARED.url());
         let launcher = [
             "env".to_owned(),
             format!("AWS_ACCESS_KEY_ID={}", keys.id),
             format!("AWS_SECRET_ACCESS_KEY={}", keys.secret),
-            format!("AWS_ENDPOINT_URL={}", SHARED.url()),
+            format!("AWS_ENDPOINT_URL={}", proxy.url()),
             "AWS_REGION=us-east-1".to_owned(),
         ];
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
@@ -48,7 +52,7 @@ impl Scene<'_> {
              external_id = \"{external_id}\"",
             account.number()
         );
-        Self { broker: Broker::launched_by(&launcher, &limits), account, ecs }
+        Self { broker: Broker::launched_by(&launcher, &limits), proxy, account, ecs }
     }
 
     fn agent(&self, mode: &str, more: &str) -> Agent {
@@ -84,6 +88,11 @@ fn grants_in_another_account_are_given_and_taken_back_by_the_role_there() {
         scene.broker.wait_until_nothing_is_live();
     }
     assert_eq!(scene.account.roles_named("jit-"), Vec::<String>::new());
+    assert_eq!(
+        scene.proxy.count("sts:GetCallerIdentity"),
+        0,
+        "by a role of the configuration, it is that role"
+    );
 }
 
 #[test]

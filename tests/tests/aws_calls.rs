@@ -61,13 +61,7 @@ const COSTS: &[Cost] = &[
     },
     Cost {
         mode: Mode::Role,
-        elevate: &[
-            "iam:GetPolicy",
-            "sts:GetCallerIdentity",
-            "iam:CreateRole",
-            "iam:PutRolePolicy",
-            "sts:AssumeRole",
-        ],
+        elevate: &["iam:GetPolicy", "iam:CreateRole", "iam:PutRolePolicy", "sts:AssumeRole"],
         revoke: &["iam:DeleteRolePolicy", "iam:DeleteRole"],
         read_back: &["iam:GetRolePolicy", "iam:GetRole"],
         sweep: &[],
@@ -86,10 +80,11 @@ const COSTS: &[Cost] = &[
     },
 ];
 
-/// The first time, what is remembered afterwards is asked as well: what the policy says, and how much fits.
+/// The first time, what is remembered afterwards is asked as well: what the policy says, how much fits, and who the
+/// broker is.
 const FIRST: &[(Mode, &[&str])] = &[
     (Mode::StaticInline, &["iam:GetPolicyVersion", "iam:GetAccountSummary"]),
-    (Mode::Role, &["iam:GetPolicyVersion"]),
+    (Mode::Role, &["iam:GetPolicyVersion", "sts:GetCallerIdentity"]),
 ];
 
 /// Before this has passed nothing is read back.

@@ -11,6 +11,7 @@ use aws_sdk_iam::config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::time::Instant;
 
+use super::caller::{self, Caller};
 use super::gate::Gate;
 use super::policies::Policies;
 use super::session::Sessions;
@@ -44,6 +45,7 @@ pub(super) struct Account {
     pub(super) id: String,
     pub(super) iam: aws_sdk_iam::Client,
     pub(super) sts: aws_sdk_sts::Client,
+    pub(super) caller: Caller,
     pub(super) gate: Gate,
     pub(super) policies: Policies,
     pub(super) sessions: Sessions,
@@ -104,8 +106,16 @@ impl Accounts {
 
 impl Account {
     async fn reach(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
-        let config = match &settings.role {
-            None => own.clone(),
+        let (config, caller) = match &settings.role {
+            // Each account has its own, so that each hears of new ones.
+            None => match own.credentials_provider() {
+                Some(provider) => {
+                    let (provider, caller) = caller::watched(provider);
+                    (own.to_builder().credentials_provider(provider).build(), caller)
+                }
+                // Whoever has none is nobody, and is told so by every call.
+                None => (own.clone(), Caller::Asked(Arc::default())),
+            },
             Some(role) => {
                 let mut provider =
                     AssumeRoleProvider::builder(role).session_name("cloudanix-jit-broker").configure(own);
@@ -114,13 +124,14 @@ impl Account {
                 }
                 let credentials =
                     aws_credential_types::provider::SharedCredentialsProvider::new(provider.build().await);
-                own.to_builder().credentials_provider(credentials).build()
+                (own.to_builder().credentials_provider(credentials).build(), Caller::Role(role.clone()))
             }
         };
         Self {
             id: id.to_owned(),
             iam: aws_sdk_iam::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
+            caller,
             gate: Gate::new(settings.calls_per_second, Instant::now()),
             policies: Policies::default(),
             sessions: Sessions::default(),

@@ -9,15 +9,13 @@ use super::accounts::Account;
 use super::bound_policy::Spot;
 use super::call::{Failure, call};
 use super::gate::Urgency;
-use super::{AwsTarget, attachment, bound_policy, document, fact, names, session};
+use super::{AwsTarget, attachment, bound_policy, caller, document, fact, names, session};
 use crate::{TargetError, Undone};
 
 /// Do.
 pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
-    let asking = account.sts.get_caller_identity().send();
-    let identity = call(account, Urgency::Give, "sts:GetCallerIdentity", asking).await?;
-    let us = principal_of(identity.arn().unwrap_or_default());
+    let us = caller::principal(account).await?;
     let mut making = account
         .iam
         .create_role()
@@ -55,17 +53,6 @@ fn trust(us: &str, grant: &Grant) -> String {
             "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
         }),
     ])
-}
-
-/// The principal that can be named in a trust policy: of a session, its role.
-fn principal_of(arn: &str) -> String {
-    match arn.split_once(":assumed-role/") {
-        Some((start, rest)) => {
-            let role = rest.split('/').next().unwrap_or_default();
-            format!("{}:role/{role}", start.replacen(":sts:", ":iam:", 1))
-        }
-        None => arn.to_owned(),
-    }
 }
 
 /// Undo.
@@ -192,18 +179,5 @@ pub(super) async fn look(
         Ok(_) => Ok(Undone::Accepted { receipt: format!("role {role} is there"), look_at: now }),
         Err(failure) if failure.is("NoSuchEntity") => Ok(Undone::gone(format!("no role {role}"))),
         Err(failure) => Err(failure.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_is_named_by_its_role_in_a_trust_policy() {
-        let session = "arn:aws:sts::123456789012:assumed-role/CloudanixJitBroker/cloudanix-jit-broker";
-        assert_eq!(principal_of(session), "arn:aws:iam::123456789012:role/CloudanixJitBroker");
-        let user = "arn:aws:iam::123456789012:user/broker";
-        assert_eq!(principal_of(user), user);
     }
 }

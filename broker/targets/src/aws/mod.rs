@@ -7,6 +7,7 @@ mod accounts;
 mod attachment;
 mod bound_policy;
 mod call;
+mod caller;
 mod document;
 mod fact;
 mod gate;
