@@ -1,5 +1,6 @@
 //! Elevate: who asks, may they, give.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,7 +174,8 @@ impl Engine {
         Ok(Checked { agent, principal, permit })
     }
 
-    /// What is to be done. A retry of what is under way does what that one planned.
+    /// What is to be done. A retry of what is under way does what that one planned, and is not kept by a target that
+    /// does not answer now; so it is asked for while the target plans.
     async fn plan_unless_joining(
         &self,
         terms: &Request,
@@ -181,16 +183,30 @@ impl Engine {
         target: &dyn Target,
         now: Timestamp,
     ) -> Result<(Plan, Vec<NewEvent>), Refusal> {
-        let there = match target.late_changes() {
-            LateChanges::Impossible => None,
-            LateChanges::Possible { .. } => self.store.grant_by_key(&terms.agent_id, &terms.key).await?,
-        };
-        if let Some(there) = there {
-            let plan = Plan { steps: there.grant.steps, enforced_by: there.grant.enforced_by };
-            return Ok((plan, Vec::new()));
+        let mut planning = pin!(self.planned(target, permit, &terms.id, now.plus(terms.ttl.into())));
+        if target.late_changes() == LateChanges::Impossible {
+            return planning.await.map_err(|error| target_failed(&error.what));
         }
-        let ends = now.plus(terms.ttl.into());
-        self.planned(target, permit, &terms.id, ends).await.map_err(|error| target_failed(&error.what))
+        let mut asking = pin!(self.store.grant_by_key(&terms.agent_id, &terms.key));
+        let mut is_new = false;
+        let joined = |there: Stored| {
+            (Plan { steps: there.grant.steps, enforced_by: there.grant.enforced_by }, Vec::new())
+        };
+        loop {
+            tokio::select! {
+                biased;
+                // Whoever asks for a grant that is there gets that one, whatever was planned.
+                planned = &mut planning => return match planned {
+                    Ok(planned) => Ok(planned),
+                    Err(error) if is_new => Err(target_failed(&error.what)),
+                    Err(error) => asking.await?.map(joined).ok_or_else(|| target_failed(&error.what)),
+                },
+                there = &mut asking, if !is_new => match there? {
+                    Some(there) => return Ok(joined(there)),
+                    None => is_new = true,
+                },
+            }
+        }
     }
 
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {

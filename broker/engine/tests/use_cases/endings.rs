@@ -234,3 +234,15 @@ async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
     let rows = world.timeline(&given.id).await.events;
     assert!(rows.iter().all(|row| row.kind != EventKind::Undo), "{rows:?}");
 }
+
+#[tokio::test]
+async fn who_asks_again_is_not_kept_by_a_target_that_cannot_plan_any_more() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    *world.cloud.fail_plan.lock().unwrap() = true;
+    let again = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    assert_eq!(again.id, grant.id);
+    let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TargetFailed, "{refused}");
+}

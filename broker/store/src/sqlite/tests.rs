@@ -1,4 +1,3 @@
-
 use domain::EndCause;
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;

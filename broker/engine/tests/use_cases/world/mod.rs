@@ -96,6 +96,8 @@ impl Gate {
 /// What exists at the target, and how it misbehaves.
 pub(crate) struct Cloud {
     pub(crate) objects: Mutex<BTreeSet<String>>,
+    /// What there is to do cannot be said.
+    pub(crate) fail_plan: Mutex<bool>,
     pub(crate) fail_apply_of: Mutex<Option<String>>,
     pub(crate) undo_failures_left: AtomicUsize,
     pub(crate) settles: Mutex<bool>,
@@ -108,6 +110,7 @@ impl Default for Cloud {
     fn default() -> Self {
         Self {
             objects: Mutex::default(),
+            fail_plan: Mutex::default(),
             fail_apply_of: Mutex::default(),
             undo_failures_left: AtomicUsize::new(0),
             settles: Mutex::new(false),
@@ -139,6 +142,9 @@ impl Target for CloudTarget {
     }
 
     async fn plan(&self, _: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
+        if *self.cloud.fail_plan.lock().unwrap() {
+            return Err(TargetError::refused("no such policy"));
+        }
         let enforced_by = *self.cloud.enforced_by.lock().unwrap();
         if *self.cloud.inside.lock().unwrap() {
             return Ok(Plan { steps: Vec::new(), enforced_by });
