@@ -17,6 +17,7 @@ use targets::Target;
 use tokio::sync::watch;
 
 mod actions;
+mod activate;
 mod agents;
 mod authenticate;
 mod changing;
