@@ -8,20 +8,17 @@ use anyhow::{Context, Result, bail};
 use crate::process::{cargo, root, run};
 
 /// The tests that write documents when they are told to, and compare them otherwise.
-const WRITERS: [(&str, &str); 3] = [
-    ("cloudanix-jit", "documents"),
-    ("cloudanix-jit-broker", "documents"),
-    ("system-tests", "wrapper_inputs"),
-];
+const WRITERS: [&str; 2] = ["documents", "wrapper_inputs"];
 
-/// Writes them all.
+/// Writes them all. Of the whole workspace, so that the libraries are those of every other test: for one package
+/// alone cargo would build them once more, with the features that this one needs.
 pub(crate) fn write() -> Result<()> {
-    for (package, test) in WRITERS {
-        run(cargo()
-            .args(["test", "--quiet", "-p", package, "--test", test])
-            .env("CLOUDANIX_WRITE_DOCS", "1"))?;
+    let mut testing = cargo();
+    testing.args(["test", "--quiet", "--workspace"]).env("CLOUDANIX_WRITE_DOCS", "1");
+    for test in WRITERS {
+        testing.args(["--test", test]);
     }
-    Ok(())
+    run(&mut testing)
 }
 
 /// Writes them and fails if one was not what it is now.
