@@ -29,13 +29,7 @@ impl Engine {
         next: Next,
     ) -> Result<(String, Option<Release>), TargetError> {
         let hold = self.hold(step, &stored.grant, |_| To::Give { version: stored.version }).await?;
-        // As it was when the object was had: whoever ends the grant from then on takes it back after this.
-        let may = if hold.lasts { self.claim_has_time(stored) } else { Err(overtaken()) };
-        let whose = match may {
-            Ok(()) => self.whose(&hold, stored, step, target).await,
-            Err(error) => Err(error),
-        };
-        let whose = match whose {
+        let whose = match self.whose(&hold, stored, step, target).await {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -171,6 +165,7 @@ impl Engine {
         }
     }
 
+    /// Whose it is, if the grant may have it.
     async fn whose(
         &self,
         hold: &Hold,
@@ -178,6 +173,11 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
     ) -> Result<Whose, TargetError> {
+        // As it was when the object was had: whoever ends the grant from then on takes it back after this.
+        if !hold.lasts {
+            return Err(overtaken());
+        }
+        self.claim_has_time(stored)?;
         let now = self.clock.now();
         if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
             let what = format!(
@@ -186,10 +186,9 @@ impl Engine {
             );
             return Err(TargetError { what, fault: Fault::Busy { retry_after: until.since(now) } });
         }
-        match hold.whose {
-            Whose::Ours { until: None } => return Ok(Whose::Ours { until: None }),
-            // Its owner may have taken it away since, and put it there again.
-            Whose::Foreign | Whose::Ours { until: Some(_) } | Whose::Unknown => {}
+        // What is not ours for certain is looked at: its owner may have taken it away since, or put it there.
+        if hold.whose == (Whose::Ours { until: None }) {
+            return Ok(hold.whose);
         }
         self.in_time(hold)?;
         Ok(match target.look(&stored.grant, step, self.clock.now()).await? {

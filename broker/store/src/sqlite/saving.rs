@@ -9,13 +9,13 @@ use super::change::{Change, IF_THE_LAST_DID};
 use super::{creating, grants, shared, timeline};
 use crate::chain::LastRow;
 use crate::rows::{self, Seen};
-use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Then};
+use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Stored, Then};
 
 pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Result<Saved, StoreError> {
     if let Some(last) = usual(&seen, &moved)
-        && let Some(saved) = at_once(&mut change, &seen, &moved, last, None).await?
+        && let Some(stored) = at_once(&mut change, &seen, &moved, last, None).await?
     {
-        return Ok(saved);
+        return Ok(Saved::Done(stored));
     }
     step_by_step(change, &seen, moved).await
 }
@@ -27,7 +27,7 @@ pub(super) async fn save_and_release(
     release: Release,
 ) -> Result<SavedAndReleased, StoreError> {
     if let Some(last) = usual(&seen, &moved)
-        && let Some(Saved::Done(stored)) = at_once(&mut change, &seen, &moved, last, Some(&release)).await?
+        && let Some(stored) = at_once(&mut change, &seen, &moved, last, Some(&release)).await?
     {
         return Ok(SavedAndReleased::Done(stored));
     }
@@ -56,7 +56,7 @@ async fn at_once(
     moved: &Moved,
     last: &LastRow,
     release: Option<&Release>,
-) -> Result<Option<Saved>, StoreError> {
+) -> Result<Option<Stored>, StoreError> {
     let Moved { grant, events } = moved;
     let mut text = change.text();
     if let Some(release) = release {
@@ -73,7 +73,7 @@ async fn at_once(
     push_closing_of_intents(&mut text, grant);
     shared::push_no_needs(&mut text, grant);
     let rows = change.run_last(text).await?;
-    rows.first().map(|row| Ok(Saved::Done(rows::saved(row, grant.clone(), last_row)?))).transpose()
+    rows.first().map(|row| rows::saved(row, grant.clone(), last_row)).transpose()
 }
 
 async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Result<Saved, StoreError> {
