@@ -29,6 +29,8 @@ pub(crate) struct Ground<'a> {
     agents: Vec<Agent>,
     before: Snapshot,
     ahead: i64,
+    /// The version of the grant that a broker left behind when it died, claimed or not.
+    left_behind: Option<i64>,
 }
 
 impl<'a> Ground<'a> {
@@ -44,7 +46,7 @@ impl<'a> Ground<'a> {
         plant(&stage);
         let agents = Mode::ALL.iter().map(|mode| stage.agent(*mode)).collect();
         let (ledger, before) = (Arc::new(Ledger::of(&stage.broker)), stage.account.snapshot());
-        Self { stage, proxy: Arc::new(proxy), ledger, agents, before, ahead }
+        Self { stage, proxy: Arc::new(proxy), ledger, agents, before, ahead, left_behind: None }
     }
 
     /// How far the emulator's clock is ahead of the machine's.
@@ -66,6 +68,8 @@ impl<'a> Ground<'a> {
     pub(crate) fn pass(&mut self, until: i64) {
         let left = until - self.now();
         if left > -1000 {
+            // What is on its way arrives in no time, not minutes after nobody counts on it.
+            eventually("calls that arrive", || (self.proxy.on_their_way() == 0).then_some(()));
             // The offset has whole seconds.
             let seconds = left.max(0) / 1000 + 2;
             self.stage.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
@@ -111,10 +115,33 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// Another broker takes over from one that died.
+    pub(crate) fn another_broker(&mut self, key: &str) {
+        self.left_behind = self.ledger.grant(key).map(|entry| entry.version);
+        self.stage.broker.restart();
+    }
+
+    /// Another grant begins.
+    pub(crate) fn nobody_died(&mut self) {
+        self.left_behind = None;
+    }
+
+    /// Where it stands when no living broker is at it, or that one waits for a reply that is held back. Whoever moved
+    /// the clock under its hands would make it look as slow as no call ever is.
+    pub(crate) fn at_rest(&self, key: &str) -> Option<Entry> {
+        self.ledger.grant(key)?;
+        eventually("the end of what a broker is at", || {
+            let entry = self.entry(key);
+            let is_claimed = entry.claimed_until.is_some_and(|until| until > self.now());
+            let by_the_dead = self.left_behind == Some(entry.version);
+            (!is_claimed || by_the_dead || self.proxy.held() > 0).then_some(Some(entry))
+        })
+    }
+
     /// Moves the clock from one thing that is due to the next, until nothing ever is.
     pub(crate) fn pass_until_the_end(&mut self, key: &str) {
         for _ in 0..MOVES {
-            let Some(entry) = self.ledger.grant(key) else { return };
+            let Some(entry) = self.at_rest(key) else { return };
             if entry.due_at.is_none() {
                 return;
             }

@@ -47,7 +47,7 @@ pub(crate) fn strike(ground: &mut Ground<'_>, mode: Mode, phase: Phase, blow: &B
         Blow::Written => written(ground, mode, phase, &key),
     }
     ground.proxy.behave();
-    ground.stage.broker.restart();
+    ground.another_broker(&key);
     // Whoever died holding a shared object holds it until its claim has lapsed.
     ground.pass_holds();
     acts(ground, mode, &key, client);

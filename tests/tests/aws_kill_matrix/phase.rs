@@ -78,6 +78,7 @@ impl Ground<'_> {
     /// Everything that comes before the phase. False if there is nothing to do in it.
     pub(crate) fn reach(&mut self, mode: Mode, phase: Phase, key: &str) -> bool {
         self.pass_what_was();
+        self.nobody_died();
         match phase {
             Phase::Elevate => {
                 // What a broker remembers of an account makes its calls fewer: every one is to be met.
@@ -109,7 +110,7 @@ impl Ground<'_> {
             Phase::Elevate => self.elevation(mode, key),
             Phase::Revoke => self.revocation(mode, key),
             Phase::Deadline | Phase::ReadBack | Phase::Sweep | Phase::Undo | Phase::UndoAgain => {
-                let entry = self.entry(key);
+                let entry = self.at_rest(key).unwrap();
                 self.next_due(&entry);
                 return Begun::Worked { until: entry.version + commits(&entry) };
             }
@@ -127,7 +128,7 @@ impl Ground<'_> {
     }
 
     pub(crate) fn work_once(&mut self, key: &str) {
-        let entry = self.entry(key);
+        let entry = self.at_rest(key).unwrap();
         if entry.due_at.is_some() {
             self.next_due(&entry);
             self.written(&Begun::Worked { until: entry.version + commits(&entry) }, key);
@@ -142,7 +143,7 @@ impl Ground<'_> {
         self.proxy.order(last, Fault::ReplyLost);
         assert_eq!(self.begin(mode, Phase::Elevate, key).answer().map(|answer| answer.text), None);
         self.proxy.behave();
-        self.stage.broker.restart();
+        self.another_broker(key);
     }
 }
 

@@ -60,6 +60,7 @@ struct Script {
     late_replies: BTreeMap<usize, Reply>,
     releases: usize,
     held: usize,
+    on_their_way: usize,
 }
 
 impl FaultProxy {
@@ -129,6 +130,11 @@ impl FaultProxy {
     /// How many replies are held, by [`Fault::ReplyHeld`].
     pub fn held(&self) -> usize {
         self.inside.locked().held
+    }
+
+    /// How many calls the emulator is at.
+    pub fn on_their_way(&self) -> usize {
+        self.inside.locked().on_their_way
     }
 
     /// Lets all held replies go.
@@ -218,17 +224,24 @@ impl Inside {
     }
 
     fn apply(&self, number: usize, request: &Message) -> std::io::Result<Reply> {
-        let mut emulator = TcpStream::connect(self.emulator)?;
-        emulator.set_read_timeout(Some(PATIENCE))?;
-        emulator.write_all(&request.bytes())?;
-        let reply = Reply { message: Message::read(&mut emulator, WithoutLength::UntilTheEnd)? };
+        self.locked().on_their_way += 1;
+        let reply = self.forward(request);
         let mut script = self.locked();
+        script.on_their_way -= 1;
+        let reply = reply?;
         if let Some(call) = script.calls.get_mut(number - 1) {
             call.status = Some(reply.status());
             let name = call.name.clone();
             script.last_replies.insert(name, reply.clone());
         }
         Ok(reply)
+    }
+
+    fn forward(&self, request: &Message) -> std::io::Result<Reply> {
+        let mut emulator = TcpStream::connect(self.emulator)?;
+        emulator.set_read_timeout(Some(PATIENCE))?;
+        emulator.write_all(&request.bytes())?;
+        Ok(Reply { message: Message::read(&mut emulator, WithoutLength::UntilTheEnd)? })
     }
 
     fn call_back(&self, instant: Instant, call: &Call) {
