@@ -93,7 +93,13 @@ impl Engine {
                 Whose::Ours { .. } | Whose::Unknown | Whose::Foreign => hold.whose,
             };
             let release = Release { whose, may_go_until: hold.may_go_until, hold };
-            return Ok((Undone::gone(proof), self.let_go(release, next).await?));
+            // An earlier try may have left something, before somebody else came to need the object.
+            let sweep_at = match release.whose {
+                Whose::Ours { .. } | Whose::Foreign => target.keeps_dead_until(step, self.clock.now()),
+                Whose::Unknown => None,
+            };
+            let kept = self.let_go(release, next).await?;
+            return Ok((Undone::Gone { proof, sweep_at }, kept));
         }
         let (undone, may_go_until) = match (self.in_time(&hold), what) {
             (Err(error), _) => (Err(error), hold.may_go_until),

@@ -154,6 +154,12 @@ pub trait Target: Send + Sync {
         Ok(None)
     }
 
+    /// Until when that is needed which an undo of this step at `now` puts there to keep sessions dead; nothing if it puts
+    /// nothing.
+    fn keeps_dead_until(&self, _step: &Step, _now: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
     /// What the step of the pipeline uses. Asked again when a retry joins the grant, and when a session ends
     /// before the grant.
     async fn credentials(

@@ -185,6 +185,14 @@ impl Target for AwsTarget {
         }
     }
 
+    fn keeps_dead_until(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
+        match Action::of(step)? {
+            Action::AssociatePod => Some(pod::refused_until(now)),
+            // Not put there for an object that is shared.
+            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::IssueSession => None,
+        }
+    }
+
     async fn credentials(
         &self,
         _permit: &Permit,

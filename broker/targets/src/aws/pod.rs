@@ -139,7 +139,7 @@ pub(super) async fn look(
     Ok(Undone::Gone { proof: "no association · read back".to_owned(), sweep_at })
 }
 
-fn refused_until(now: Timestamp) -> Timestamp {
+pub(super) fn refused_until(now: Timestamp) -> Timestamp {
     now.plus(document::POD_SESSION).plus(std::time::Duration::from_secs(60))
 }
 

@@ -162,7 +162,8 @@ pub(super) async fn undo(
     }
     let bound = ends_by_itself(grant);
     if now >= bound {
-        return Ok(Undone::gone("its sessions have ended"));
+        // An earlier try may have refused them.
+        return Ok(Undone::Gone { proof: "its sessions have ended".to_owned(), sweep_at: Some(now) });
     }
     let deny = names::deny(&grant.id);
     let put = document::dead_sessions(&grant.id, bound);

@@ -97,6 +97,28 @@ fn a_crash_between_writing_down_whose_it_is_and_making_it_leaves_nothing() {
     }
 }
 
+#[test]
+fn what_refuses_the_sessions_of_a_grant_goes_although_another_grant_needs_the_object_by_then() {
+    runtime().block_on(async {
+        let stage = Stage::build().await;
+        stage.begin(false, true);
+        stage.elevate(0, 0);
+        stage.run_out().await.unwrap();
+        stage.revoke(0, 0);
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Settling));
+        assert_eq!(stage.cloud.refused().len(), 1);
+        stage.elevate(1, 1);
+        stage.run_out().await.unwrap();
+        stage.pass(10_000).await.unwrap();
+        stage.sweep(0);
+        stage.run_out().await.unwrap();
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Revoked), "{}", stage.story(2).await);
+        assert!(stage.story(2).await.contains("it stays for them"), "{}", stage.story(2).await);
+        stage.end(2).await.unwrap();
+    });
+}
+
 /// Until when the n-th refusal says that the object may go.
 fn may_go(story: &str, n: usize) -> String {
     let told = story.split("Undo target failed").nth(n + 1).unwrap();

@@ -1,10 +1,11 @@
 //! A cloud with one object that several grants need, whose calls may go unanswered and land late.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Grant, Step, TargetKind};
+use domain::{Grant, State, Step, TargetKind};
 use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
@@ -17,12 +18,17 @@ use crate::world::TestClock;
 const CALL: Duration = Duration::from_secs(5);
 /// A call that was not answered lands so long after it was given up, or never.
 pub(crate) const LATE: Duration = Duration::from_secs(45);
+/// What a detach refuses has ended by then.
+const REFUSED: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Attach,
+    /// And whatever sessions there are of this grant are refused from then on.
     Detach,
     Look,
+    /// What is refused because of this grant is not any more.
+    Sweep,
 }
 
 /// What becomes of a call.
@@ -43,6 +49,7 @@ pub(crate) enum Fate {
 struct Sent {
     broker: usize,
     call: Call,
+    grant: GrantId,
     given_up_at: Timestamp,
     answer: oneshot::Sender<Result<bool, TargetError>>,
 }
@@ -53,7 +60,8 @@ struct Inside {
     present: bool,
     settles: bool,
     sent: Vec<Sent>,
-    late: Vec<(Timestamp, Call)>,
+    late: Vec<(Timestamp, Call, GrantId)>,
+    refused: BTreeSet<GrantId>,
 }
 
 pub(crate) struct SharedCloud {
@@ -73,6 +81,11 @@ impl SharedCloud {
 
     pub(crate) fn is_there(&self) -> bool {
         self.inside.lock().unwrap().present
+    }
+
+    /// Because of which grants sessions are refused.
+    pub(crate) fn refused(&self) -> Vec<GrantId> {
+        self.inside.lock().unwrap().refused.iter().cloned().collect()
     }
 
     pub(crate) fn owner_puts_it_there(&self) {
@@ -96,7 +109,11 @@ impl SharedCloud {
     /// Which of them change something.
     pub(crate) fn changes(&self) -> Vec<usize> {
         let inside = self.inside.lock().unwrap();
-        let changes = inside.sent.iter().enumerate().filter(|(_, sent)| sent.call != Call::Look);
+        let changes = inside
+            .sent
+            .iter()
+            .enumerate()
+            .filter(|(_, sent)| matches!(sent.call, Call::Attach | Call::Detach));
         changes.map(|(n, _)| n).collect()
     }
 
@@ -108,18 +125,18 @@ impl SharedCloud {
     fn befalls(&self, sent: Sent, fate: Fate) {
         let unknown = Err(TargetError { what: "not answered".to_owned(), fault: Fault::Unknown });
         let answer = match fate {
-            Fate::Answered => Ok(self.lands(sent.call)),
+            Fate::Answered => Ok(self.lands(sent.call, &sent.grant)),
             Fate::Throttled => Err(TargetError {
                 what: "throttled".to_owned(),
                 fault: Fault::Busy { retry_after: Duration::from_millis(500) },
             }),
             Fate::Unheard => {
-                self.lands(sent.call);
+                self.lands(sent.call, &sent.grant);
                 unknown
             }
             Fate::Late(millis) => {
                 let late = Duration::from_millis(millis.unsigned_abs()).min(LATE);
-                self.inside.lock().unwrap().late.push((self.clock.now().plus(late), sent.call));
+                self.inside.lock().unwrap().late.push((self.clock.now().plus(late), sent.call, sent.grant));
                 unknown
             }
             Fate::Lost => unknown,
@@ -129,14 +146,19 @@ impl SharedCloud {
     }
 
     /// Says whether it was there.
-    fn lands(&self, call: Call) -> bool {
+    fn lands(&self, call: Call, grant: &GrantId) -> bool {
         let mut inside = self.inside.lock().unwrap();
         let was_there = inside.present;
         inside.present = match call {
             Call::Attach => true,
             Call::Detach => false,
-            Call::Look => was_there,
+            Call::Look | Call::Sweep => was_there,
         };
+        match call {
+            Call::Detach => drop(inside.refused.insert(grant.clone())),
+            Call::Sweep => drop(inside.refused.remove(grant)),
+            Call::Attach | Call::Look => {}
+        }
         was_there
     }
 
@@ -155,17 +177,18 @@ impl SharedCloud {
     pub(crate) fn next(&self) -> Option<Timestamp> {
         let inside = self.inside.lock().unwrap();
         let given_up = inside.sent.iter().map(|sent| sent.given_up_at);
-        given_up.chain(inside.late.iter().map(|(at, _)| *at)).min()
+        given_up.chain(inside.late.iter().map(|(at, _, _)| *at)).min()
     }
 
     /// What was due by now happens.
     pub(crate) fn time_came(&self) {
         let now = self.clock.now();
-        let (due, late): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.inside.lock().unwrap().late).into_iter().partition(|(at, _)| *at <= now);
+        let (due, late): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inside.lock().unwrap().late)
+            .into_iter()
+            .partition(|(at, _, _)| *at <= now);
         self.inside.lock().unwrap().late = late;
-        for (_, call) in due {
-            self.lands(call);
+        for (_, call, grant) in due {
+            self.lands(call, &grant);
         }
         while let Some(n) = self.given_up(now) {
             self.decide(n, Fate::Late(5_000));
@@ -184,10 +207,10 @@ pub(crate) struct SharedTarget {
 }
 
 impl SharedTarget {
-    async fn call(&self, call: Call) -> Result<bool, TargetError> {
+    async fn call(&self, call: Call, grant: &Grant) -> Result<bool, TargetError> {
         let (answer, answered) = oneshot::channel();
         let given_up_at = self.cloud.clock.now().plus(CALL);
-        let sent = Sent { broker: self.broker, call, given_up_at, answer };
+        let sent = Sent { broker: self.broker, call, grant: grant.id.clone(), given_up_at, answer };
         self.cloud.inside.lock().unwrap().sent.push(sent);
         answered.await.unwrap()
     }
@@ -213,25 +236,34 @@ impl Target for SharedTarget {
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
-    async fn apply(&self, _: &Grant, _: &Step, _: Timestamp) -> Result<String, TargetError> {
-        self.call(Call::Attach).await.map(|_| "attached".to_owned())
+    async fn apply(&self, grant: &Grant, _: &Step, _: Timestamp) -> Result<String, TargetError> {
+        self.call(Call::Attach, grant).await.map(|_| "attached".to_owned())
     }
 
-    async fn undo(&self, _: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        let was_there = self.call(Call::Detach).await?;
+    async fn undo(&self, grant: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        let was_there = self.call(Call::Detach, grant).await?;
         Ok(if was_there && self.cloud.inside.lock().unwrap().settles {
             Undone::Accepted { receipt: "detached".to_owned(), look_at: now.plus(Duration::from_secs(2)) }
         } else {
-            Undone::gone("not attached")
+            Undone::Gone { proof: "not attached".to_owned(), sweep_at: Some(now.plus(REFUSED)) }
         })
     }
 
-    async fn look(&self, _: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        Ok(if self.call(Call::Look).await? {
+    async fn look(&self, grant: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+        Ok(if self.call(Call::Look, grant).await? {
             Undone::Accepted { receipt: "attached".to_owned(), look_at: now }
         } else {
-            Undone::gone("not attached")
+            let sweep_at = matches!(grant.state, State::Settling(_)).then(|| now.plus(REFUSED));
+            Undone::Gone { proof: "not attached".to_owned(), sweep_at }
         })
+    }
+
+    async fn sweep(&self, grant: &Grant, _: &Step, _: Timestamp) -> Result<Option<String>, TargetError> {
+        self.call(Call::Sweep, grant).await.map(|_| None)
+    }
+
+    fn keeps_dead_until(&self, _: &Step, now: Timestamp) -> Option<Timestamp> {
+        Some(now.plus(REFUSED))
     }
 
     async fn credentials(&self, _: &Permit, grant: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {

@@ -329,7 +329,16 @@ impl Stage {
                 self.foreign.get()
             ));
         }
-        self.stories_are_whole(grants).await
+        self.stories_are_whole(grants).await?;
+        for _ in 0..20 {
+            if self.cloud.refused().is_empty() {
+                return Ok(());
+            }
+            self.pass(60_000).await?;
+            self.sweep(0);
+            self.run_out().await?;
+        }
+        Err(format!("what refuses the sessions of {:?} stays", self.cloud.refused()))
     }
 
     /// For whoever reads of a failure.
