@@ -23,6 +23,7 @@ mod access;
 mod agents;
 mod auth_tokens;
 mod change;
+mod checkpoint;
 mod creating;
 mod credentials;
 mod due;
@@ -62,7 +63,7 @@ impl Sqlite {
     pub async fn open(place: Place) -> Result<Self, OpenError> {
         let opened = open::open(place).await?;
         Ok(Self {
-            writer: Writer::start(opened.writer, opened.reopen, opened.locked),
+            writer: Writer::start(opened.writer, opened.on_disk),
             readers: opened.readers,
             registrations: Registrations::default(),
             credentials: Credentials::default(),

@@ -8,6 +8,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use super::checkpoint::Checkpoints;
 use super::lock::{Locked, lock};
 use super::same_file::SameFile;
 
@@ -85,14 +86,22 @@ const READERS: u32 = 4;
 /// What an opened database is used through.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
-    /// For a connection in the place of `writer`. None if the data would not be there.
-    pub(super) reopen: Option<SqliteConnectOptions>,
+    /// None if it is in memory.
+    pub(super) on_disk: Option<OnDisk>,
     /// None if only `writer` sees the data.
     pub(super) readers: Option<SqlitePool>,
     /// None if there is no file.
     pub(super) file: Option<SameFile>,
-    /// Nobody else writes as long as this is kept. None if nobody else could.
-    pub(super) locked: Option<Locked>,
+}
+
+/// What the writer needs of a database that is a file.
+pub(super) struct OnDisk {
+    /// For a connection in the place of the writer's.
+    pub(super) reopen: SqliteConnectOptions,
+    /// Beside the writer.
+    pub(super) checkpoints: Checkpoints,
+    /// Nobody else writes as long as this is kept.
+    pub(super) locked: Locked,
 }
 
 pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
@@ -102,7 +111,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
         Place::Memory => {
             let mut writer = options.in_memory(true).connect().await?;
             migrate(&mut writer).await?;
-            Ok(Opened { writer, reopen: None, readers: None, file: None, locked: None })
+            Ok(Opened { writer, on_disk: None, readers: None, file: None })
         }
         Place::File(path) => {
             make_private(&path).await?;
@@ -116,10 +125,13 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .synchronous(SqliteSynchronous::Full)
                 // A burst leaves a long log behind; it is cut back to this.
                 .pragma("journal_size_limit", "67108864")
+                // Nobody who commits waits for it: see `checkpoint`.
+                .pragma("wal_autocheckpoint", "0")
                 // What a savepoint may have to restore is not worth a file.
                 .pragma("temp_store", "MEMORY");
             let mut writer = reopen.connect().await?;
             migrate(&mut writer).await?;
+            let checkpoints = Checkpoints::start(&reopen).await?;
             let readers = SqlitePoolOptions::new()
                 .max_connections(READERS)
                 .test_before_acquire(false)
@@ -130,10 +142,9 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .await?;
             Ok(Opened {
                 writer,
-                reopen: Some(reopen),
+                on_disk: Some(OnDisk { reopen, checkpoints, locked }),
                 readers: Some(readers),
                 file: Some(file),
-                locked: Some(locked),
             })
         }
     }

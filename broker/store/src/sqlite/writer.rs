@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::change::{Change, Frame, Stage};
-use super::lock::Locked;
+use super::open::OnDisk;
 use crate::StoreError;
 
 /// More would not make a commit cheaper for each, and would let the first wait for the last.
@@ -49,17 +48,16 @@ impl From<NotDone> for StoreError {
 }
 
 impl Writer {
-    /// Starts the task; it ends when the last `Writer` is dropped. With `reopen` it opens another connection
-    /// when it has lost its own. What was handed in may outlive every `Writer`, and the lock outlives that.
-    pub(super) fn start(
-        connection: SqliteConnection,
-        reopen: Option<SqliteConnectOptions>,
-        locked: Option<Locked>,
-    ) -> Self {
+    /// Starts the task; it ends when the last `Writer` is dropped. On disk it opens another connection when it has
+    /// lost its own. What was handed in may outlive every `Writer`, and the lock outlives that.
+    pub(super) fn start(connection: SqliteConnection, mut on_disk: Option<OnDisk>) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
-            work_off(connection, reopen, waiting).await;
-            drop(locked);
+            work_off(connection, on_disk.as_mut(), waiting).await;
+            if let Some(OnDisk { checkpoints, locked, .. }) = on_disk {
+                checkpoints.stop().await;
+                drop(locked);
+            }
         });
         Self { jobs }
     }
@@ -133,7 +131,7 @@ where
 
 async fn work_off(
     mut connection: SqliteConnection,
-    reopen: Option<SqliteConnectOptions>,
+    mut on_disk: Option<&mut OnDisk>,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
@@ -143,6 +141,7 @@ async fn work_off(
             jobs => commit_together(&mut connection, jobs).await,
         };
         let lost = done.err().map(Arc::new);
+        let changes = batch.len();
         for job in batch.drain(..) {
             job.answer(match &lost {
                 None => Ok(()),
@@ -153,11 +152,14 @@ async fn work_off(
             tracing::error!(%error, "a transaction was not committed");
             // Fails if SQLite has rolled back by itself, and then there is nothing left to do.
             let _ = execute(&mut connection, "ROLLBACK").await;
-            if let (sqlx::Error::WorkerCrashed, Some(reopen)) = (&*error, &reopen)
-                && let Ok(fresh) = reopen.connect().await
+            if let (sqlx::Error::WorkerCrashed, Some(disk)) = (&*error, &on_disk)
+                && let Ok(fresh) = disk.reopen.connect().await
             {
                 connection = fresh;
             }
+        }
+        if let Some(disk) = &mut on_disk {
+            disk.checkpoints.committed(changes, &mut connection).await;
         }
     }
 }
