@@ -2,12 +2,13 @@
 //! permission in AWS, with the real AWS CLI on an IAM that refuses.
 #![cfg(target_os = "linux")]
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
-use system_tests::aws::fault_proxy::{Fault, FaultProxy, Which};
+use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
 use system_tests::waiting::eventually;
@@ -136,6 +137,66 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
     assert!(!allowed(&stage, &cached), "what the pod has cached is refused");
     assert!(allowed(&stage, &other_pod), "another service account's pods go on");
     as_before(&stage, &before, &["jit-deny-"]);
+}
+
+#[test]
+fn an_association_that_somebody_put_in_the_place_of_ours_stays() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Pod);
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let [ours] = stage.account.associations(CLUSTER).try_into().unwrap();
+    let named = |name: &str| ours.get(name).cloned().unwrap();
+    let this = json!({"clusterName": CLUSTER, "associationId": named("associationId")});
+    stage.account.call("eks", "delete_pod_identity_association", this);
+    let theirs = json!({
+        "clusterName": CLUSTER, "namespace": named("namespace"), "serviceAccount": named("serviceAccount"),
+        "roleArn": stage.account.arn(&format!("role/{POD_ROLE}")),
+    });
+    stage.account.call("eks", "create_pod_identity_association", theirs);
+    let there = stage.account.associations(CLUSTER);
+    stage.revoke(&agent, grant.text_at("/id"));
+    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    assert_eq!(stage.account.associations(CLUSTER), there);
+}
+
+/// Neither call is answered before both are there.
+#[test]
+fn what_needs_nothing_of_one_another_is_asked_for_at_once() {
+    let cases = [
+        (Mode::StaticInline, ["iam:PutRolePolicy", "iam:PutRolePolicy"], ["iam:DeleteRolePolicy"; 2]),
+        (Mode::StaticAttached, ["iam:AttachRolePolicy"; 2], ["iam:DetachRolePolicy"; 2]),
+        (Mode::Role, ["iam:PutRolePolicy", "sts:AssumeRole"], ["iam:DeleteRolePolicy"; 2]),
+    ];
+    for (mode, giving, taking_back) in cases {
+        let proxy = Arc::new(FaultProxy::before(&SHARED.url()));
+        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
+        let agent = stage.agent(mode);
+        let met = meet(&proxy, giving);
+        let grant = stage.elevate_for(&agent, &["ecs-read", "s3-read"], "15m").expect(201);
+        assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
+        proxy.behave();
+        let met = meet(&proxy, taking_back);
+        stage.revoke(&agent, grant.text_at("/id"));
+        assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
+        proxy.behave();
+        eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    }
+}
+
+/// The first call of each of these names waits until as many calls have come.
+fn meet(proxy: &Arc<FaultProxy>, names: [&'static str; 2]) -> Arc<AtomicBool> {
+    let count = move |proxy: &FaultProxy| {
+        let of = |name: &&str| names.contains(name);
+        proxy.names().iter().filter(|name| of(&name.as_str())).count()
+    };
+    let before = count(proxy);
+    let (here, met) = (Arc::clone(proxy), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&met);
+    proxy.at(Instant::Before, Which::named(names[0]).times(1), move |_| {
+        eventually("the other call", || (count(&here) >= before + 2).then_some(()));
+        told.store(true, Ordering::SeqCst);
+    });
+    met
 }
 
 fn other_pods_session(account: &Account<'_>, pipeline: &Keys) -> Keys {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::grant::Moved;
 use domain::{Grant, NewEvent, State, Step};
+use futures_util::future::join_all;
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Release, Saved, Stored};
@@ -12,7 +13,7 @@ use targets::{Fault, LateChanges, Plan, Target, TargetError};
 use tracing::Instrument;
 
 use crate::shared::{CALL, Next, overtaken, unavailable};
-use crate::{Engine, Refusal, spans};
+use crate::{Engine, Refusal, spans, together};
 
 /// What became of the steps.
 pub(crate) enum Given {
@@ -47,7 +48,7 @@ impl Engine {
         }
     }
 
-    /// Does every step in order. Doing one twice is doing it once.
+    /// Does every step: in order, and at once what need not wait. Doing one twice is doing it once.
     pub(crate) async fn give(
         &self,
         mut stored: Stored,
@@ -57,30 +58,35 @@ impl Engine {
     ) -> Result<Given, Refusal> {
         let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
-        let (mut next, mut held) = (0, None);
-        while let Some(step) = stored.grant.steps.get(next).cloned() {
-            let then = if next + 1 == stored.grant.steps.len() { Next::Change } else { Next::More };
-            let error = match self.do_step(&stored, &step, target, seen, then).await {
-                Ok((receipt, kept)) => {
-                    receipts.push(receipt);
-                    (next, held) = (next + 1, kept);
-                    seen = Seen::Before;
-                    continue;
-                }
-                Err(error) => error,
-            };
+        let mut to_do: Vec<usize> = (0..stored.grant.steps.len()).collect();
+        let mut held = None;
+        while !to_do.is_empty() {
+            let tried = self.do_next(&stored, &to_do, target, seen).await;
             seen = Seen::Before;
-            if let Some(plan) = target.instead(permit, &stored.grant, &step, &error).await {
-                next = stored.grant.steps.len();
-                match self.extend(stored, plan, &error).await? {
+            let mut errors = Vec::new();
+            for (at, outcome) in tried {
+                match outcome {
+                    Ok((receipt, kept)) => {
+                        to_do.retain(|other| *other != at);
+                        receipts.push(receipt);
+                        held = kept;
+                    }
+                    Err(error) => errors.push((at, error)),
+                }
+            }
+            if let Some((plan, error)) = self.another_way(&stored, permit, target, &errors).await {
+                let known = stored.grant.steps.len();
+                match self.extend(stored, plan, error).await? {
                     Ok(extended) => stored = extended,
                     Err(id) => return Ok(Given::Overtaken { id }),
                 }
+                to_do = (known..stored.grant.steps.len()).collect();
                 continue;
             }
-            if error.fault == Fault::Unknown {
+            if errors.iter().any(|(_, error)| error.fault == Fault::Unknown) {
                 stored.grant = self.unsure(stored.grant, target.late_changes());
             }
+            let Some(error) = worst(errors) else { continue };
             let now = self.clock.now();
             let Some(pause) = patience.pause(&error, now) else {
                 return Ok(Given::Failed { stored, error });
@@ -91,6 +97,44 @@ impl Engine {
             tokio::time::sleep(pause).await;
         }
         Ok(Given::Done { stored, receipts: receipts.join(" · "), held })
+    }
+
+    /// The first group of those that are still to be done.
+    async fn do_next(
+        &self,
+        stored: &Stored,
+        to_do: &[usize],
+        target: &dyn Target,
+        seen: Seen,
+    ) -> Vec<(usize, Result<(String, Option<Release>), TargetError>)> {
+        let steps = &stored.grant.steps;
+        let groups = together::groups(target, steps);
+        let group = groups.into_iter().find(|group| to_do.iter().any(|at| group.contains(at)));
+        let group = group.unwrap_or_default();
+        // Of several none is held until the others are done, each of which may wait for a hold itself.
+        let alone_and_last = group.len() == 1 && group.end == steps.len();
+        let then = if alone_and_last { Next::Change } else { Next::More };
+        let these = to_do.iter().filter(|at| group.contains(at));
+        let these = these.filter_map(|at| Some((*at, steps.get(*at)?)));
+        join_all(these.map(async |(at, step)| (at, self.do_step(stored, step, target, seen, then).await)))
+            .await
+    }
+
+    /// What can be done in the place of what cannot.
+    async fn another_way<'e>(
+        &self,
+        stored: &Stored,
+        permit: &Permit,
+        target: &dyn Target,
+        errors: &'e [(usize, TargetError)],
+    ) -> Option<(Plan, &'e TargetError)> {
+        for (at, error) in errors {
+            let step = stored.grant.steps.get(*at)?;
+            if let Some(plan) = target.instead(permit, &stored.grant, step, error).await {
+                return Some((plan, error));
+            }
+        }
+        None
     }
 
     async fn do_step(
@@ -163,6 +207,17 @@ impl Engine {
             LateChanges::Possible { within } => grant.unsure(self.clock.now().plus(within)),
         }
     }
+}
+
+/// The one that decides whether it is tried again, and is told.
+fn worst(errors: Vec<(usize, TargetError)>) -> Option<TargetError> {
+    let rank = |error: &TargetError| match error.fault {
+        Fault::Refused => 0,
+        Fault::Full { .. } => 1,
+        Fault::Unknown => 2,
+        Fault::Busy { .. } => 3,
+    };
+    errors.into_iter().map(|(_, error)| error).min_by_key(rank)
 }
 
 /// When it was last known that this grant is ours to go on with.

@@ -40,6 +40,7 @@ mod revoke;
 mod shared;
 mod spans;
 mod take_back;
+mod together;
 mod view;
 mod worker;
 

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use domain::grant::{Moved, WrongState};
-use domain::{EndCause, Grant, State, TargetKind};
+use domain::{EndCause, Grant, State, Step, TargetKind};
+use futures_util::future::join_all;
 use protocol::Timestamp;
 use store::{Guard, Release, Saved, SavedAndReleased, Stored};
-use targets::{LateChanges, Undone};
+use targets::{LateChanges, Target, TargetError, Undone};
 use tracing::Instrument;
 
 use crate::shared::{Next, TakingBack, taken_over};
-use crate::{Engine, Refusal, spans};
+use crate::{Engine, Refusal, spans, together};
 
 /// The longest pause between two tries to take back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -121,7 +122,7 @@ impl Engine {
         })
     }
 
-    /// Undoes every step, last first. Nothing if there is nothing to undo, or not yet. What the last of them shares is
+    /// Undoes every step, last first, and at once what was done at once. Nothing if there is nothing to undo, or not yet. What the last of them shares is
     /// held until the change that comes of it, if that is `next`.
     async fn undo(&self, grant: &Grant, next: Next) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
@@ -143,35 +144,27 @@ impl Engine {
         let mut sweep_at = None;
         let mut failed = None;
         let mut held = None;
-        for (to_come, step) in grant.steps.iter().enumerate().rev() {
-            let now = self.clock.now();
-            let what = if looking { TakingBack::Look } else { TakingBack::Undo };
-            // What is still there when it is looked at is undone at once, and held for that once more.
-            let next = if to_come == 0 && !looking { next } else { Next::More };
-            let undone = match what {
-                _ if step.shared => {
-                    let undoing = self.take_shared_back(grant, step, target.as_ref(), what, next);
-                    undoing.await.map(|(undone, kept)| {
+        let what = if looking { TakingBack::Look } else { TakingBack::Undo };
+        for group in together::groups(target.as_ref(), &grant.steps).into_iter().rev() {
+            // What is still there when it is looked at is undone at once, and held for that once more. Of several none is
+            // held until the others are undone.
+            let next = if group == (0..1) && !looking { next } else { Next::More };
+            let steps = grant.steps.get(group).unwrap_or_default().iter().rev();
+            let undoing = steps.map(|step| self.undo_step(grant, step, target.as_ref(), what, next));
+            for undone in join_all(undoing).await {
+                match undone {
+                    Ok((Undone::Gone { proof, sweep_at: swept_at }, kept)) => {
+                        proofs.push(proof);
+                        sweep_at = sweep_at.max(swept_at);
                         held = kept;
-                        undone
-                    })
+                    }
+                    Ok((Undone::Accepted { receipt, look_at }, kept)) => {
+                        proofs.push(receipt);
+                        look_again = look_again.max(Some(look_at));
+                        held = kept;
+                    }
+                    Err(error) => failed = Some(error.what),
                 }
-                TakingBack::Look => target.look(grant, step, now).await,
-                TakingBack::Undo => {
-                    let undoing = target.undo(grant, step, now);
-                    undoing.instrument(spans::target("target: take back", target.kind())).await
-                }
-            };
-            match undone {
-                Ok(Undone::Gone { proof, sweep_at: swept_at }) => {
-                    proofs.push(proof);
-                    sweep_at = sweep_at.max(swept_at);
-                }
-                Ok(Undone::Accepted { receipt, look_at }) => {
-                    proofs.push(receipt);
-                    look_again = look_again.max(Some(look_at));
-                }
-                Err(error) => failed = Some(error.what),
             }
         }
         let now = self.clock.now();
@@ -202,6 +195,25 @@ impl Engine {
         };
         // The state was looked at above: it allows whichever of these was chosen.
         Ok(moved.ok().map(|moved| (moved, held)))
+    }
+
+    async fn undo_step(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        target: &dyn Target,
+        what: TakingBack,
+        next: Next,
+    ) -> Result<(Undone, Option<Release>), TargetError> {
+        let now = self.clock.now();
+        Ok(match what {
+            _ if step.shared => return self.take_shared_back(grant, step, target, what, next).await,
+            TakingBack::Look => (target.look(grant, step, now).await?, None),
+            TakingBack::Undo => {
+                let undoing = target.undo(grant, step, now);
+                (undoing.instrument(spans::target("target: take back", target.kind())).await?, None)
+            }
+        })
     }
 
     fn count_if_gone(&self, stored: &Stored) {

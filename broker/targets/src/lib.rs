@@ -135,6 +135,11 @@ pub trait Target: Send + Sync {
     /// What would be done for a grant with this id that ends then. Changes nothing.
     async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError>;
 
+    /// Whether a step needs nothing of the one before it: then both are done at once, and undone.
+    fn goes_with(&self, _step: &Step, _before: &Step) -> bool {
+        false
+    }
+
     /// Does one step, and says so in words for the timeline.
     async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError>;
 

@@ -246,3 +246,29 @@ async fn who_asks_again_is_not_kept_by_a_target_that_cannot_plan_any_more() {
     let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::TargetFailed, "{refused}");
 }
+
+#[tokio::test]
+async fn steps_that_need_nothing_of_one_another_are_done_at_once_and_undone() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let grant = broker.elevate(world.elevation(0)).await.unwrap().grant;
+    let began = std::mem::take(&mut *world.cloud.at_once.lock().unwrap());
+    assert_eq!(began, [vec!["make-role"], vec!["make-policy"], vec!["make-policy", "make-binding"]]);
+    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+    broker.revoke(&caller, &Revocable::Id(grant.id), RevokeCause::Asked).await.unwrap();
+    let most = world.cloud.at_once.lock().unwrap().iter().map(Vec::len).max();
+    assert_eq!(most, Some(2));
+    assert!(world.cloud.objects.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() {
+    let world = World::new().await;
+    *world.cloud.busy_once_of.lock().unwrap() = Some("make-policy".to_owned());
+    let broker = world.broker(Gate::open()).await;
+    broker.elevate(world.elevation(0)).await.unwrap();
+    let began = std::mem::take(&mut *world.cloud.at_once.lock().unwrap());
+    let of_each = |action: &str| began.iter().filter(|calls| calls.last().unwrap() == action).count();
+    assert_eq!(["make-role", "make-policy", "make-binding"].map(of_each), [1, 2, 1]);
+    assert_eq!(world.cloud.objects.lock().unwrap().len(), 3);
+}

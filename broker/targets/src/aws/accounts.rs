@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::caller::{self, Caller};
 use super::gate::Gate;
+use super::pod::Associations;
 use super::policies::Policies;
 use super::session::Sessions;
 use crate::TargetError;
@@ -49,6 +50,7 @@ pub(super) struct Account {
     pub(super) gate: Gate,
     pub(super) policies: Policies,
     pub(super) sessions: Sessions,
+    pub(super) associations: Associations,
     config: SdkConfig,
     eks: Mutex<BTreeMap<String, aws_sdk_eks::Client>>,
 }
@@ -135,6 +137,7 @@ impl Account {
             gate: Gate::new(settings.calls_per_second, Instant::now()),
             policies: Policies::default(),
             sessions: Sessions::default(),
+            associations: Associations::default(),
             config,
             eks: Mutex::default(),
         }

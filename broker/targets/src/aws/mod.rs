@@ -104,6 +104,16 @@ impl Target for AwsTarget {
         Planning { account, place, permit, grant: id, ends }.plan().await
     }
 
+    fn goes_with(&self, step: &Step, before: &Step) -> bool {
+        match (Action::of(before), Action::of(step)) {
+            // What a session may do is looked up with every call that it makes, not when it is issued.
+            (Some(Action::PutPolicy), Some(Action::PutPolicy | Action::IssueSession))
+            | (Some(Action::AttachPolicy), Some(Action::AttachPolicy)) => true,
+            (_, Some(Action::CreateRole | Action::AssociatePod))
+            | (_, Some(Action::PutPolicy | Action::AttachPolicy | Action::IssueSession) | None) => false,
+        }
+    }
+
     async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError> {
         let account = self.account(step)?;
         match action(step)? {

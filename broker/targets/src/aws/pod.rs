@@ -1,5 +1,8 @@
 //! A pod's service account gets a role, and loses it. What its pods were given before is refused.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use aws_sdk_eks::types::PodIdentityAssociation;
 use domain::aws::IamKind;
 use domain::{Grant, State, Step};
@@ -11,6 +14,28 @@ use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, document, fact, names};
 use crate::{TargetError, Undone};
+
+/// More service accounts than one broker sees in a day.
+const MAX_KNOWN: usize = 1000;
+
+/// The ids of associations that this broker has made, each by the object of its step. An id is used once: one that
+/// somebody has replaced is not found by it.
+#[derive(Debug, Default)]
+pub(super) struct Associations(Mutex<HashMap<String, String>>);
+
+impl Associations {
+    fn remember(&self, step: &Step, id: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(step.object.clone(), id.to_owned());
+    }
+
+    fn take(&self, step: &Step) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&step.object)
+    }
+}
 
 /// Do.
 pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
@@ -26,7 +51,10 @@ pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Resu
         .tags(names::AGENT_TAG, grant.agent_id.as_str())
         .send();
     match call(account, Urgency::Give, "eks:CreatePodIdentityAssociation", making).await {
-        Ok(_) => {}
+        Ok(made) => {
+            let id = made.association().and_then(|made| made.association_id());
+            id.into_iter().for_each(|id| account.associations.remember(step, id));
+        }
         Err(failure) if failure.is("ResourceInUse") => {
             // Another grant of this service account, or an earlier try of this one: good if it is the same role.
             let there = association(account, step, Urgency::Give).await?;
@@ -87,20 +115,32 @@ pub(super) async fn remove_orphan(
 
 /// True if there was one of ours.
 async fn remove(account: &Account, step: &Step) -> Result<bool, Failure> {
+    // What this broker made need not be looked for.
+    if let Some(id) = account.associations.take(step)
+        && delete(account, step, &id).await?
+    {
+        return Ok(true);
+    }
     let Some(there) = association(account, step, Urgency::TakeBack).await? else { return Ok(false) };
     let ours = there.tags().is_some_and(|tags| tags.contains_key(names::GRANT_TAG));
     if !ours || there.role_arn() != Some(step.fact(fact::ARN)) {
         return Ok(false);
     }
+    // Somebody else may have been faster.
+    delete(account, step, there.association_id().unwrap_or_default()).await.map(|_| true)
+}
+
+/// False if it was not there.
+async fn delete(account: &Account, step: &Step, id: &str) -> Result<bool, Failure> {
     let eks = account.eks(step.fact(fact::REGION));
     let sending = eks
         .delete_pod_identity_association()
         .cluster_name(step.fact(fact::CLUSTER))
-        .association_id(there.association_id().unwrap_or_default())
+        .association_id(id)
         .send();
     match call(account, Urgency::TakeBack, "eks:DeletePodIdentityAssociation", sending).await {
         Ok(_) => Ok(true),
-        Err(failure) if failure.is("ResourceNotFound") => Ok(true),
+        Err(failure) if failure.is("ResourceNotFound") => Ok(false),
         Err(failure) => Err(failure),
     }
 }

@@ -15,7 +15,7 @@ use protocol::{
 };
 use signing::Issuer;
 use store::{ApplyMode, Listing, Place, Sqlite, Store};
-use targets::{LateChanges, Plan, Target, TargetError, Undone};
+use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::Notify;
 
 mod gated_store;
@@ -99,6 +99,11 @@ pub(crate) struct Cloud {
     /// What there is to do cannot be said.
     pub(crate) fail_plan: Mutex<bool>,
     pub(crate) fail_apply_of: Mutex<Option<String>>,
+    /// The first time it is throttled.
+    pub(crate) busy_once_of: Mutex<Option<String>>,
+    /// Which calls were under way at once, each time that one began.
+    pub(crate) at_once: Mutex<Vec<Vec<String>>>,
+    under_way: Mutex<Vec<String>>,
     pub(crate) undo_failures_left: AtomicUsize,
     pub(crate) settles: Mutex<bool>,
     pub(crate) enforced_by: Mutex<EnforcedBy>,
@@ -112,11 +117,35 @@ impl Default for Cloud {
             objects: Mutex::default(),
             fail_plan: Mutex::default(),
             fail_apply_of: Mutex::default(),
+            busy_once_of: Mutex::default(),
+            at_once: Mutex::default(),
+            under_way: Mutex::default(),
             undo_failures_left: AtomicUsize::new(0),
             settles: Mutex::new(false),
             inside: Mutex::new(false),
             enforced_by: Mutex::new(EnforcedBy::Broker),
         }
+    }
+}
+
+/// A call that ends when this is dropped.
+struct UnderWay<'a> {
+    cloud: &'a Cloud,
+    what: String,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.cloud.under_way.lock().unwrap().retain(|what| *what != self.what);
+    }
+}
+
+impl Cloud {
+    fn under_way(&self, what: &str) -> UnderWay<'_> {
+        let mut under_way = self.under_way.lock().unwrap();
+        under_way.push(what.to_owned());
+        self.at_once.lock().unwrap().push(under_way.clone());
+        UnderWay { cloud: self, what: what.to_owned() }
     }
 }
 
@@ -158,8 +187,18 @@ impl Target for CloudTarget {
         Ok(Plan { steps: PARTS.iter().map(step).collect(), enforced_by })
     }
 
+    fn goes_with(&self, step: &Step, _: &Step) -> bool {
+        step.action == "make-binding"
+    }
+
     async fn apply(&self, _: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
         self.gate.pass().await;
+        let _under_way = self.cloud.under_way(&step.action);
+        tokio::task::yield_now().await;
+        if self.cloud.busy_once_of.lock().unwrap().take_if(|action| *action == step.action).is_some() {
+            let busy = Fault::Busy { retry_after: std::time::Duration::ZERO };
+            return Err(TargetError { what: "throttled".to_owned(), fault: busy });
+        }
         if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
             return Err(TargetError::refused("quota exceeded"));
         }
@@ -170,6 +209,8 @@ impl Target for CloudTarget {
 
     async fn undo(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
         self.gate.pass().await;
+        let _under_way = self.cloud.under_way(&step.object);
+        tokio::task::yield_now().await;
         let left = &self.cloud.undo_failures_left;
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(TargetError::refused("throttled"));
