@@ -39,6 +39,14 @@ impl Engine {
                 }
                 Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
             };
+            // Made before the grant is active: what takes it back from then on takes back these as well.
+            let credentials = match target.credentials(permit, &given.grant, self.clock.now()).await {
+                Ok(credentials) => credentials,
+                Err(error) => {
+                    self.let_go_after_all(held).await;
+                    return Err(self.undo_failed_apply(given, &error.what).await);
+                }
+            };
             let now = self.clock.now();
             let active = match given.grant.clone().activate(now, &receipts) {
                 Ok(moved) => moved,
@@ -55,7 +63,7 @@ impl Engine {
                 SavedAndReleased::Done(stored) => {
                     self.counters.grants_activated();
                     self.just_given.remember(&stored);
-                    return self.answer(&stored, permit, target).await;
+                    return Ok(elevated(&stored, credentials));
                 }
                 SavedAndReleased::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
                 // Slept for so long that somebody else had it since: it is given again, if there is time for that.
