@@ -5,8 +5,9 @@
 //! writer moves itself, between two commits, and so the log stays as short as it would be.
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinHandle;
 
 /// So many changes of about ten pages each are what SQLite itself waits for.
@@ -38,6 +39,8 @@ impl Checkpoints {
                     break;
                 }
             }
+            // A connection that cannot be closed is gone already.
+            let _ = connection.close().await;
         });
         Ok(Self { changes: 0, at_it: false, ask, done, task })
     }
@@ -45,13 +48,14 @@ impl Checkpoints {
     /// The writer has committed so many changes, and answered everybody.
     pub(super) async fn committed(&mut self, changes: usize, writer: &mut SqliteConnection) {
         self.changes += changes;
-        if self.at_it {
-            if self.done.try_recv().is_ok() {
-                move_on(writer).await;
-                (self.changes, self.at_it) = (0, false);
-            }
-        } else if self.changes >= EVERY {
-            self.at_it = self.ask.try_send(()).is_ok();
+        if !self.at_it && self.changes >= EVERY {
+            // There is room for one, and none waits there. If nobody is left to take it, that shows below.
+            let _ = self.ask.try_send(());
+            self.at_it = true;
+        }
+        if self.at_it && !matches!(self.done.try_recv(), Err(TryRecvError::Empty)) {
+            move_on(writer).await;
+            (self.changes, self.at_it) = (0, false);
         }
     }
 
