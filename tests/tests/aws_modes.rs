@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::aws::account::Account;
@@ -137,6 +138,33 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
     assert!(!allowed(&stage, &cached), "what the pod has cached is refused");
     assert!(allowed(&stage, &other_pod), "another service account's pods go on");
     as_before(&stage, &before, &["jit-deny-"]);
+}
+
+#[test]
+fn what_refuses_a_pods_sessions_goes_although_another_grant_came_before_the_end_was_read_back() {
+    let emulator = Ministack::with_faketime();
+    let launcher = emulator.clock().launcher();
+    let aws = "orphans = \"report\"";
+    let setting = Setting { launcher, settle: "3m", late: "1m", aws, ..Setting::before(&emulator.url()) };
+    let stage = Stage::with(&emulator, &setting);
+    let agent = stage.agent(Mode::Pod);
+    let before = stage.account.snapshot();
+    let ends = |count: usize| {
+        emulator.clock().advance(Duration::from_secs(4 * 60));
+        eventually("what has ended is read back", || (live(&stage).len() == count).then_some(()));
+    };
+    let first = stage.elevate(&agent, "15m").expect(201);
+    stage.revoke(&agent, first.text_at("/id"));
+    let second = stage.elevate(&agent, "15m").expect(201);
+    ends(1);
+    let told = stage.broker.timeline(first.text_at("/id")).to_string();
+    assert!(told.contains("other grants need it"), "{told}");
+    stage.revoke(&agent, second.text_at("/id"));
+    ends(0);
+    emulator.clock().advance(Duration::from_secs(7 * 60 * 60));
+    eventually("the end of every refusal", || {
+        before.changes_until(&stage.account.snapshot()).is_empty().then_some(())
+    });
 }
 
 #[test]
