@@ -41,6 +41,7 @@ mod shared;
 mod spans;
 mod take_back;
 mod together;
+mod undo;
 mod view;
 mod worker;
 

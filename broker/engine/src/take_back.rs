@@ -3,18 +3,13 @@
 use std::time::Duration;
 
 use domain::grant::{Moved, WrongState};
-use domain::{EndCause, Grant, State, Step, TargetKind};
-use futures_util::future::join_all;
-use protocol::Timestamp;
+use domain::{EndCause, Grant, State, TargetKind};
 use store::{Guard, Release, Saved, SavedAndReleased, Stored};
-use targets::{LateChanges, Target, TargetError, Undone};
-use tracing::Instrument;
+use targets::LateChanges;
 
-use crate::shared::{Next, TakingBack, taken_over};
-use crate::{Engine, Refusal, spans, together};
-
-/// The longest pause between two tries to take back.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+use crate::shared::{Next, taken_over};
+use crate::undo::{LONGEST_PAUSE, attempts, pause};
+use crate::{Engine, Refusal};
 
 impl Engine {
     /// Writes down that the grant ends, then takes back. A grant that ends or has ended already is left to
@@ -122,100 +117,6 @@ impl Engine {
         })
     }
 
-    /// Undoes every step, last first, and at once what was done at once. Nothing if there is nothing to undo, or not yet. What the last of them shares is
-    /// held until the change that comes of it, if that is `next`.
-    async fn undo(&self, grant: &Grant, next: Next) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
-        let looking = match &grant.state {
-            State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
-            // Too early a look proves nothing: clouds are eventually consistent.
-            State::Settling(ending) if self.clock.now() < ending.retry_at => return Ok(None),
-            State::Settling(_) => true,
-            State::Denied { .. }
-            | State::Applying { .. }
-            | State::Failed { .. }
-            | State::Active { .. }
-            | State::Revoked { .. } => return Ok(None),
-        };
-        let target = self.target(grant.target)?;
-        // What landed after a step was undone, while another was or while this broker slept, is not gone.
-        let began = self.clock.now();
-        let mut proofs = Vec::new();
-        let mut look_again = None;
-        let mut sweep_at = None;
-        let mut failed = None;
-        let mut held = None;
-        let what = if looking { TakingBack::Look } else { TakingBack::Undo };
-        for group in together::groups(target.as_ref(), &grant.steps).into_iter().rev() {
-            // What is still there when it is looked at is undone at once, and held for that once more. Of several none is
-            // held until the others are undone.
-            let next = if group == (0..1) && !looking { next } else { Next::More };
-            let steps = grant.steps.get(group).unwrap_or_default().iter().rev();
-            let undoing = steps.map(|step| self.undo_step(grant, step, target.as_ref(), what, next));
-            for undone in join_all(undoing).await {
-                match undone {
-                    Ok((Undone::Gone { proof, sweep_at: swept_at }, kept)) => {
-                        proofs.push(proof);
-                        sweep_at = sweep_at.max(swept_at);
-                        held = kept;
-                    }
-                    Ok((Undone::Accepted { receipt, look_at }, kept)) => {
-                        proofs.push(receipt);
-                        look_again = look_again.max(Some(look_at));
-                        held = kept;
-                    }
-                    Err(error) => failed = Some(error.what),
-                }
-            }
-        }
-        let now = self.clock.now();
-        let tried = attempts(&grant.state);
-        let never_active = matches!(grant.state, State::Undoing { .. });
-        let lands_until = self.written_until(grant, target.late_changes());
-        let grant = grant.clone();
-        let moved = match (&failed, look_again) {
-            (Some(what), _) => {
-                self.counters.undo_failures();
-                grant.undo_failed(now, what, now.plus(pause(tried)))
-            }
-            // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
-            (None, Some(look_at)) if looking => {
-                let Ok(failed) = grant.undo_failed(now, "still there", look_at) else { return Ok(None) };
-                return Ok(Some(match Box::pin(self.undo(&failed.grant, next)).await? {
-                    Some((undone, held)) => (failed.then(undone), held),
-                    None => (failed, None),
-                }));
-            }
-            (None, Some(look_at)) if !never_active => {
-                grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
-            }
-            (None, Some(look_at)) => grant.undo_again(look_at.max(lands_until)),
-            (None, None) if began < lands_until && never_active => grant.undo_again(lands_until),
-            (None, None) if began < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
-            (None, None) => grant.gone(now, &proofs.join(" · "), sweep_at),
-        };
-        // The state was looked at above: it allows whichever of these was chosen.
-        Ok(moved.ok().map(|moved| (moved, held)))
-    }
-
-    async fn undo_step(
-        &self,
-        grant: &Grant,
-        step: &Step,
-        target: &dyn Target,
-        what: TakingBack,
-        next: Next,
-    ) -> Result<(Undone, Option<Release>), TargetError> {
-        let now = self.clock.now();
-        Ok(match what {
-            _ if step.shared => return self.take_shared_back(grant, step, target, what, next).await,
-            TakingBack::Look => (target.look(grant, step, now).await?, None),
-            TakingBack::Undo => {
-                let undoing = target.undo(grant, step, now);
-                (undoing.instrument(spans::target("target: take back", target.kind())).await?, None)
-            }
-        })
-    }
-
     fn count_if_gone(&self, stored: &Stored) {
         match stored.grant.state {
             State::Revoked { .. } => self.counters.grants_revoked(),
@@ -263,31 +164,6 @@ impl Engine {
         }
     }
 
-    /// Until when something that was begun for this grant may still arrive at the target. Whoever failed there has
-    /// stopped; whoever was cut off by the end of its own grant may go on for as long as its claim lasts.
-    fn written_until(&self, grant: &Grant, late: LateChanges) -> Timestamp {
-        let unanswered = grant.late_until.unwrap_or(grant.requested_at);
-        match (&grant.state, late) {
-            (_, LateChanges::Impossible) => grant.requested_at,
-            (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
-            (State::Undoing { .. }, LateChanges::Possible { within }) => {
-                unanswered.max(grant.requested_at.plus(self.settings.get().claim).plus(within))
-            }
-            (
-                State::Denied { .. }
-                | State::Applying { .. }
-                | State::Failed { .. }
-                | State::Active { .. }
-                | State::Revoking(_)
-                | State::Settling(_)
-                | State::Stuck(_)
-                | State::Expired(_)
-                | State::Revoked { .. },
-                LateChanges::Possible { .. },
-            ) => unanswered,
-        }
-    }
-
     /// Takes away what kept an ended grant's sessions dead.
     pub(crate) async fn sweep_up(&self, stored: Stored) -> Result<(), Refusal> {
         let target = self.target(stored.grant.target)?;
@@ -308,36 +184,5 @@ impl Engine {
             self.store.save(&stored, &moved, Guard::Version).await?;
         }
         Ok(())
-    }
-}
-
-fn attempts(state: &State) -> u32 {
-    match state {
-        State::Undoing { attempts, .. } => *attempts,
-        State::Revoking(ending) | State::Settling(ending) | State::Stuck(ending) | State::Expired(ending) => {
-            ending.attempts
-        }
-        State::Denied { .. }
-        | State::Applying { .. }
-        | State::Failed { .. }
-        | State::Active { .. }
-        | State::Revoked { .. } => 0,
-    }
-}
-
-/// 0.5 s, 1 s, 2 s, … up to a minute, for ever.
-fn pause(attempts: u32) -> Duration {
-    Duration::from_millis(500).saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_grows_to_a_minute_and_no_further() {
-        assert_eq!(pause(0), Duration::from_millis(500));
-        assert_eq!(pause(3), Duration::from_secs(4));
-        assert_eq!(pause(1_000_000), LONGEST_PAUSE);
     }
 }
