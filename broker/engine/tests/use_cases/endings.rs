@@ -272,3 +272,18 @@ async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() 
     assert_eq!(["make-role", "make-policy", "make-binding"].map(of_each), [1, 2, 1]);
     assert_eq!(world.cloud.objects.lock().unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn what_the_target_refuses_is_not_tried_again_because_something_beside_it_may_pass() {
+    let world = World::new().await;
+    *world.cloud.busy_once_of.lock().unwrap() = Some("make-policy".to_owned());
+    *world.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
+    let broker = world.broker(Gate::open()).await;
+    let refusal = broker.elevate(world.elevation(0)).await.unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::TargetFailed);
+    assert!(refusal.detail.contains("quota exceeded"), "{refusal:?}");
+    let began = std::mem::take(&mut *world.cloud.at_once.lock().unwrap());
+    let tries = began.iter().filter(|calls| calls.last().unwrap() == "make-binding").count();
+    assert_eq!(tries, 1);
+    assert!(world.cloud.objects.lock().unwrap().is_empty());
+}
