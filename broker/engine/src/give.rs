@@ -115,9 +115,19 @@ impl Engine {
         let alone_and_last = group.len() == 1 && group.end == steps.len();
         let then = if alone_and_last { Next::Change } else { Next::More };
         let these = to_do.iter().filter(|at| group.contains(at));
-        let these = these.filter_map(|at| Some((*at, steps.get(*at)?)));
-        join_all(these.map(async |(at, step)| (at, self.do_step(stored, step, target, seen, then).await)))
-            .await
+        let these: Vec<_> = these.filter_map(|at| Some((*at, steps.get(*at)?))).collect();
+        // Whoever holds what is shared is told with the hold.
+        if let Some((at, _)) = these.iter().find(|(_, step)| !step.shared) {
+            let ours = match seen {
+                Seen::JustNow => self.claim_has_time(stored),
+                Seen::Before => self.claim_lasts(stored).await,
+            };
+            if let Err(error) = ours {
+                return vec![(*at, Err(error))];
+            }
+        }
+        let doing = these.into_iter();
+        join_all(doing.map(async |(at, step)| (at, self.do_step(stored, step, target, then).await))).await
     }
 
     /// What can be done in the place of what cannot.
@@ -142,13 +152,10 @@ impl Engine {
         stored: &Stored,
         step: &Step,
         target: &dyn Target,
-        seen: Seen,
         then: Next,
     ) -> Result<(String, Option<Release>), TargetError> {
-        match seen {
-            _ if step.shared => return self.give_shared(stored, step, target, then).await,
-            Seen::JustNow => self.claim_has_time(stored)?,
-            Seen::Before => self.claim_lasts(stored).await?,
+        if step.shared {
+            return self.give_shared(stored, step, target, then).await;
         }
         let applying = target.apply(&stored.grant, step, self.clock.now());
         let receipt = applying.instrument(spans::target("target: give", target.kind())).await?;
