@@ -74,6 +74,10 @@ impl Engine {
                     Err(error) => errors.push((at, error)),
                 }
             }
+            // Also if another way is found for the step beside it.
+            if errors.iter().any(|(_, error)| error.fault == Fault::Unknown) {
+                stored.grant = self.unsure(stored.grant, target.late_changes());
+            }
             if let Some((plan, error)) = self.another_way(&stored, permit, target, &errors).await {
                 let known = stored.grant.steps.len();
                 match self.extend(stored, plan, error).await? {
@@ -82,9 +86,6 @@ impl Engine {
                 }
                 to_do = (known..stored.grant.steps.len()).collect();
                 continue;
-            }
-            if errors.iter().any(|(_, error)| error.fault == Fault::Unknown) {
-                stored.grant = self.unsure(stored.grant, target.late_changes());
             }
             let Some(error) = worst(errors) else { continue };
             let now = self.clock.now();
@@ -126,8 +127,9 @@ impl Engine {
                 return vec![(*at, Err(error))];
             }
         }
-        let doing = these.into_iter();
-        join_all(doing.map(async |(at, step)| (at, self.do_step(stored, step, target, then).await))).await
+        let doing =
+            these.into_iter().map(async |(at, step)| (at, self.do_step(stored, step, target, then).await));
+        join_all(doing).await
     }
 
     /// What can be done in the place of what cannot.

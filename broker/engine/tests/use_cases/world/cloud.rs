@@ -1,6 +1,6 @@
 //! A cloud that keeps what was made in it, and misbehaves as a test says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -18,8 +18,8 @@ pub(crate) struct Cloud {
     /// What there is to do cannot be said.
     pub(crate) fail_plan: Mutex<bool>,
     pub(crate) fail_apply_of: Mutex<Option<String>>,
-    /// The first time it is throttled.
-    pub(crate) busy_once_of: Mutex<Option<String>>,
+    /// How the first try of an action fails.
+    pub(crate) fails_once: Mutex<BTreeMap<String, Fault>>,
     /// Which calls were under way at once, each time that one began.
     pub(crate) at_once: Mutex<Vec<Vec<String>>>,
     under_way: Mutex<Vec<String>>,
@@ -36,7 +36,7 @@ impl Default for Cloud {
             objects: Mutex::default(),
             fail_plan: Mutex::default(),
             fail_apply_of: Mutex::default(),
-            busy_once_of: Mutex::default(),
+            fails_once: Mutex::default(),
             at_once: Mutex::default(),
             under_way: Mutex::default(),
             undo_failures_left: AtomicUsize::new(0),
@@ -100,7 +100,7 @@ impl Target for CloudTarget {
         let step = |part: &&str| Step {
             action: format!("make-{part}"),
             object: format!("{id}/{part}"),
-            facts: std::collections::BTreeMap::new(),
+            facts: BTreeMap::new(),
             shared: false,
         };
         Ok(Plan { steps: PARTS.iter().map(step).collect(), enforced_by })
@@ -114,9 +114,8 @@ impl Target for CloudTarget {
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.action);
         tokio::task::yield_now().await;
-        if self.cloud.busy_once_of.lock().unwrap().take_if(|action| *action == step.action).is_some() {
-            let busy = Fault::Busy { retry_after: std::time::Duration::ZERO };
-            return Err(TargetError { what: "throttled".to_owned(), fault: busy });
+        if let Some(fault) = self.cloud.fails_once.lock().unwrap().remove(&step.action) {
+            return Err(TargetError { what: "not this time".to_owned(), fault });
         }
         if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
             return Err(TargetError::refused("quota exceeded"));
@@ -142,6 +141,17 @@ impl Target for CloudTarget {
         } else {
             Undone::gone(format!("{} gone", step.object))
         })
+    }
+
+    async fn instead(&self, _: &Permit, grant: &Grant, _: &Step, error: &TargetError) -> Option<Plan> {
+        let step = Step {
+            action: "make-attachment".to_owned(),
+            object: format!("{}/attachment", grant.id),
+            facts: BTreeMap::new(),
+            shared: false,
+        };
+        let full = matches!(error.fault, Fault::Full { .. });
+        full.then(|| Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
     async fn look(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
