@@ -121,11 +121,6 @@ impl<'a> Ground<'a> {
         self.stage.broker.restart();
     }
 
-    /// Another grant begins.
-    pub(crate) fn nobody_died(&mut self) {
-        self.left_behind = None;
-    }
-
     /// Where it stands when no living broker is at it, or that one waits for a reply that is held back. Whoever moved
     /// the clock under its hands would make it look as slow as no call ever is.
     pub(crate) fn at_rest(&self, key: &str) -> Option<Entry> {
@@ -174,8 +169,9 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// Moves the clock to when nothing of any grant before can land, so that each begins alike.
+    /// Moves the clock to when nothing of any grant before can land, so that each begins alike; nobody has died in it.
     pub(crate) fn pass_what_was(&mut self) {
+        self.left_behind = None;
         if let Some(until) = self.ledger.lands_until() {
             self.pass(until);
         }

@@ -78,7 +78,6 @@ impl Ground<'_> {
     /// Everything that comes before the phase. False if there is nothing to do in it.
     pub(crate) fn reach(&mut self, mode: Mode, phase: Phase, key: &str) -> bool {
         self.pass_what_was();
-        self.nobody_died();
         match phase {
             Phase::Elevate => {
                 // What a broker remembers of an account makes its calls fewer: every one is to be met.
