@@ -17,9 +17,7 @@ use crate::scene::{Broker, Database, Scene};
 pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
     report
         .section("broker on PostgreSQL, target `token`: OIDC token verified, every state committed to disk");
-    let mut server = Server::start();
-    set_up(&mut server);
-    let server = server;
+    let server = set_up(Server::start());
     let bare = Bare::beside(scene, &server)?;
     let url = server.database();
     let broker = scene.another("postgres", Database::Server { url, password: PASSWORD.to_owned() })?;
@@ -66,13 +64,14 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
 }
 
 /// As docs/postgresql.md says that it should be for many brokers.
-fn set_up(server: &mut Server) {
+fn set_up(mut server: Server) -> Server {
     let page = include_str!("../../../docs/postgresql.md");
     let settings = page.split(';').filter_map(|text| text.rfind("ALTER SYSTEM").map(|at| &text[at..]));
     for setting in settings {
         server.query("postgres", setting);
     }
     server.start_again();
+    server
 }
 
 /// `pgbench` on a database of its own, which is a copy of the one in which a grant's life was logged.
