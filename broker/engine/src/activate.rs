@@ -3,42 +3,46 @@
 //! A retry of the same request may find the first try unfinished, and goes on with it; a revoke may come in between.
 //! Whoever changes the grant first counts, and what the other one has done since is taken back.
 
+use std::mem::take;
 use std::time::Duration;
 
 use domain::grant::WrongState;
 use domain::{EndCause, NewEvent, State};
 use policy::Permit;
-use protocol::{Credentials, ErrorCode, EventKind, GrantId};
+use protocol::{Credentials, ErrorCode, EventKind, GrantId, Timestamp};
 use store::{Guard, Saved, SavedAndReleased, Stored};
 use targets::Target;
 use tracing::Instrument;
 
 use crate::elevate::Elevated;
-use crate::give::{Given, Seen};
+use crate::give::Given;
+use crate::ready::Ready;
 use crate::{Engine, Refusal, spans, view};
 
 /// Between two looks at what somebody else makes of the same grant.
 const OVERTAKEN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first
-    /// try unfinished: every step can be done twice.
-    pub(crate) async fn apply(
+    /// Changes the target, then says so. Runs for a new grant, of which the first steps may be ready, and again for a
+    /// retry that finds the first try unfinished: every step can be done twice.
+    pub(crate) async fn apply<'t>(
         &self,
         stored: Stored,
         permit: &Permit,
-        target: &dyn Target,
+        target: &'t dyn Target,
+        claimed_at: Timestamp,
+        mut ready: Ready<'t>,
     ) -> Result<Elevated, Refusal> {
-        // Whoever calls this has written the grant a moment ago.
-        let (mut stored, mut seen) = (stored, Seen::JustNow);
+        let (mut stored, mut seen) = (stored, Some(claimed_at));
         loop {
-            let (given, receipts, held) = match self.give(stored, permit, target, seen).await? {
-                Given::Done { stored, receipts, held } => (stored, receipts, held),
-                Given::Failed { stored, error } => {
-                    return Err(self.undo_failed_apply(stored, &error.what).await);
-                }
-                Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
-            };
+            let (given, receipts, held) =
+                match self.give(stored, permit, target, seen, take(&mut ready)).await? {
+                    Given::Done { stored, receipts, held } => (stored, receipts, held),
+                    Given::Failed { stored, error } => {
+                        return Err(self.undo_failed_apply(stored, &error.what).await);
+                    }
+                    Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
+                };
             // Made before the grant is active: what takes it back from then on takes back these as well.
             let credentials = match target.credentials(permit, &given.grant, self.clock.now()).await {
                 Ok(credentials) => credentials,
@@ -67,7 +71,7 @@ impl Engine {
                 }
                 SavedAndReleased::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
                 // Slept for so long that somebody else had it since: it is given again, if there is time for that.
-                SavedAndReleased::NotHeld => (stored, seen) = (given, Seen::Before),
+                SavedAndReleased::NotHeld => (stored, seen) = (given, None),
             }
         }
     }
@@ -109,7 +113,7 @@ impl Engine {
         match &stored.grant.state {
             // Whoever was at it has been cut off, or is about to be overtaken: the claim is ours from now on.
             State::Applying { .. } => match self.claim_again(stored).await? {
-                Ok(stored) => self.apply(stored, permit, target).await,
+                Ok(stored) => self.apply(stored, permit, target, now, Ready::default()).await,
                 Err(id) => self.overtaken(&id, permit, target).await,
             },
             State::Active { .. } if now < stored.grant.expires_at => {

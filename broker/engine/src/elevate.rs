@@ -11,6 +11,7 @@ use protocol::{
 };
 use sha2::{Digest, Sha256};
 use store::{Created, Stored};
+use targets::leave::Leave;
 use targets::{LateChanges, Plan, Target};
 use tracing::Instrument;
 
@@ -70,7 +71,8 @@ impl Engine {
         };
         let target = self.target(permit.target())?;
         let (plan, reasons) = self.plan_unless_joining(&terms, &permit, target.as_ref(), now).await?;
-        let claimed_until = self.clock.now().plus(self.settings.get().claim);
+        let claimed_at = self.clock.now();
+        let claimed_until = claimed_at.plus(self.settings.get().claim);
         let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
         accepted.events.extend(reasons);
         let given = match target.late_changes() {
@@ -79,8 +81,9 @@ impl Engine {
             LateChanges::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
+        let mut ready = self.get_first_ready(&given.grant, target.as_ref());
         let creating = self.store.create_grant(&given, lease, checked.principal.replay.as_ref());
-        match creating.instrument(spans::store("store: create grant")).await? {
+        match ready.beside(creating.instrument(spans::store("store: create grant"))).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 self.just_given.remember(&stored);
@@ -88,8 +91,11 @@ impl Engine {
                 let credentials = self.make_credentials(&stored, &permit, target.as_ref()).await?;
                 Ok(elevated(&stored, credentials))
             }
-            Created::New(stored) => self.apply(stored, &permit, target.as_ref()).await,
-            Created::Joined(stored) => self.join(stored, &permit, target.as_ref()).await,
+            Created::New(stored) => self.apply(stored, &permit, target.as_ref(), claimed_at, ready).await,
+            Created::Joined(stored) => {
+                drop(ready);
+                self.join(stored, &permit, target.as_ref()).await
+            }
             Created::KeyConflict => Err(Refusal::new(
                 ErrorCode::IdempotencyConflict,
                 "the idempotency key was used for a request with other policies, ttl, target or reason",
@@ -230,7 +236,7 @@ impl Engine {
     async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
         for step in &accepted.grant.steps {
-            let applying = target.apply(&accepted.grant, step, self.clock.now());
+            let applying = target.apply(&accepted.grant, step, self.clock.now(), Leave::given());
             let receipt = applying.instrument(spans::target("target: give", target.kind())).await;
             receipts.push(receipt.map_err(|error| target_failed(&error.what))?);
         }

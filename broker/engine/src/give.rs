@@ -10,10 +10,14 @@ use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Release, Saved, Stored};
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
-use tracing::Instrument;
 
+use crate::ready::{Ready, ReadyStep};
 use crate::shared::{CALL, Next, overtaken, unavailable};
-use crate::{Engine, Refusal, spans, together};
+use crate::{Engine, Refusal, together};
+
+/// For so long what was seen of a grant is taken for true. Who overtakes us meanwhile could as well do so while a call is
+/// under way: then the grant does not become active, and what was done is taken back.
+const SURE_FOR: Duration = Duration::from_secs(1);
 
 /// What became of the steps.
 pub(crate) enum Given {
@@ -48,21 +52,31 @@ impl Engine {
         }
     }
 
-    /// Does every step: in order, and at once what need not wait. Doing one twice is doing it once.
-    pub(crate) async fn give(
+    /// Does every step: in order, and at once what need not wait. Doing one twice is doing it once. At `seen` the grant
+    /// was known to be ours.
+    pub(crate) async fn give<'t>(
         &self,
         mut stored: Stored,
         permit: &Permit,
-        target: &dyn Target,
-        mut seen: Seen,
+        target: &'t dyn Target,
+        mut seen: Option<Timestamp>,
+        mut ready: Ready<'t>,
     ) -> Result<Given, Refusal> {
         let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
         let mut to_do: Vec<usize> = (0..stored.grant.steps.len()).collect();
         let mut held = None;
         while !to_do.is_empty() {
-            let tried = self.do_next(&stored, &to_do, target, seen).await;
-            seen = Seen::Before;
+            let [these, next] = together::first_two(target, &stored.grant.steps, &to_do);
+            if !ready.places().eq(these.iter().copied()) {
+                ready = self.get_ready(&stored.grant, &these, target);
+            }
+            // Of several none is held until the others are done, each of which may wait for a hold itself.
+            let alone_and_last = these.len() == 1 && next.is_empty();
+            let then = if alone_and_last { Next::Change } else { Next::More };
+            let mut next = self.get_ready(&stored.grant, &next, target);
+            let tried = next.beside(self.do_these(&stored, ready, target, then, &mut seen)).await;
+            ready = next;
             let mut errors = Vec::new();
             for (at, outcome) in tried {
                 match outcome {
@@ -73,6 +87,10 @@ impl Engine {
                     }
                     Err(error) => errors.push((at, error)),
                 }
+            }
+            if !errors.is_empty() {
+                // Not kept while something else is waited for: what nobody drives keeps others waiting.
+                (ready, seen) = (Ready::default(), None);
             }
             // Also if another way is found for the step beside it.
             if errors.iter().any(|(_, error)| error.fault == Fault::Unknown) {
@@ -100,35 +118,26 @@ impl Engine {
         Ok(Given::Done { stored, receipts: receipts.join(" · "), held })
     }
 
-    /// The first group of those that are still to be done.
-    async fn do_next(
+    /// Does what is ready, and may be done at once.
+    async fn do_these(
         &self,
         stored: &Stored,
-        to_do: &[usize],
+        mut ready: Ready<'_>,
         target: &dyn Target,
-        seen: Seen,
+        then: Next,
+        seen: &mut Option<Timestamp>,
     ) -> Vec<(usize, Result<(String, Option<Release>), TargetError>)> {
         let steps = &stored.grant.steps;
-        let groups = together::groups(target, steps);
-        let group = groups.into_iter().find(|group| to_do.iter().any(|at| group.contains(at)));
-        let group = group.unwrap_or_default();
-        // Of several none is held until the others are done, each of which may wait for a hold itself.
-        let alone_and_last = group.len() == 1 && group.end == steps.len();
-        let then = if alone_and_last { Next::Change } else { Next::More };
-        let these = to_do.iter().filter(|at| group.contains(at));
-        let these: Vec<_> = these.filter_map(|at| Some((*at, steps.get(*at)?))).collect();
         // Whoever holds what is shared is told with the hold.
-        if let Some((at, _)) = these.iter().find(|(_, step)| !step.shared) {
-            let ours = match seen {
-                Seen::JustNow => self.claim_has_time(stored),
-                Seen::Before => self.claim_lasts(stored).await,
-            };
-            if let Err(error) = ours {
-                return vec![(*at, Err(error))];
-            }
+        let unshared = ready.places().find(|at| steps.get(*at).is_some_and(|step| !step.shared));
+        if let Some(at) = unshared
+            && let Err(error) = ready.beside(self.still_ours(stored, seen)).await
+        {
+            return vec![(at, Err(error))];
         }
+        let these = ready.steps().filter_map(|(at, ready)| Some((at, steps.get(at)?, ready)));
         let doing =
-            these.into_iter().map(async |(at, step)| (at, self.do_step(stored, step, target, then).await));
+            these.map(async |(at, step, ready)| (at, self.do_step(stored, step, target, then, ready).await));
         join_all(doing).await
     }
 
@@ -155,21 +164,24 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         then: Next,
+        ready: ReadyStep<'_>,
     ) -> Result<(String, Option<Release>), TargetError> {
         if step.shared {
-            return self.give_shared(stored, step, target, then).await;
+            return self.give_shared(stored, step, target, then, ready).await;
         }
-        let applying = target.apply(&stored.grant, step, self.clock.now());
-        let receipt = applying.instrument(spans::target("target: give", target.kind())).await?;
-        Ok((receipt, None))
+        Ok((ready.go().await?, None))
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
     /// then would stay.
-    async fn claim_lasts(&self, stored: &Stored) -> Result<(), TargetError> {
-        let there = self.store.grant(&stored.grant.id).await.map_err(unavailable)?;
-        if there.is_none_or(|there| there.version != stored.version) {
-            return Err(overtaken());
+    async fn still_ours(&self, stored: &Stored, seen: &mut Option<Timestamp>) -> Result<(), TargetError> {
+        let now = self.clock.now();
+        if seen.is_none_or(|seen| now < seen || now >= seen.plus(SURE_FOR)) {
+            let there = self.store.grant(&stored.grant.id).await.map_err(unavailable)?;
+            if there.is_none_or(|there| there.version != stored.version) {
+                return Err(overtaken());
+            }
+            *seen = Some(now);
         }
         self.claim_has_time(stored)
     }
@@ -227,13 +239,6 @@ fn worst(errors: Vec<(usize, TargetError)>) -> Option<TargetError> {
         Fault::Busy { .. } => 3,
     };
     errors.into_iter().map(|(_, error)| error).min_by_key(rank)
-}
-
-/// When it was last known that this grant is ours to go on with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Seen {
-    JustNow,
-    Before,
 }
 
 /// For how long what failed is tried again, and which reasons were written down already.

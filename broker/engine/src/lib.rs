@@ -34,6 +34,7 @@ mod keys;
 mod pace;
 mod pulse;
 mod read;
+mod ready;
 mod reconcile;
 mod refusal;
 mod revoke;

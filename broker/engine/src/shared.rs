@@ -11,6 +11,7 @@ use store::{Hold, Holding, Release, StoreError, Stored, Then, To, Whose};
 use targets::{Fault, LateChanges, Target, TargetError, Undone};
 use tracing::Instrument;
 
+use crate::ready::ReadyStep;
 use crate::{Engine, spans};
 
 /// No call takes longer: what is begun with less than this left of a hold might arrive after it.
@@ -27,9 +28,11 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         next: Next,
+        mut ready: ReadyStep<'_>,
     ) -> Result<(String, Option<Release>), TargetError> {
-        let hold = self.hold(step, &stored.grant, |_| To::Give { version: stored.version }).await?;
-        let whose = match self.whose(&hold, stored, step, target).await {
+        let holding = self.hold(step, &stored.grant, |_| To::Give { version: stored.version });
+        let hold = ready.beside(holding).await?;
+        let whose = match ready.beside(self.whose(&hold, stored, step, target)).await {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -42,13 +45,10 @@ impl Engine {
             return Ok((format!("{} was there before · left as it is", step.object), kept));
         }
         if whose != hold.whose {
-            self.note(&hold, whose, Then::Keep).await?;
+            ready.beside(self.note(&hold, whose, Then::Keep)).await?;
         }
         let applied = match self.in_time(&hold) {
-            Ok(()) => {
-                let applying = target.apply(&stored.grant, step, self.clock.now());
-                applying.instrument(spans::target("target: give", target.kind())).await
-            }
+            Ok(()) => ready.go().await,
             Err(error) => Err(error),
         };
         match applied {

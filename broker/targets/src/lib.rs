@@ -10,7 +10,10 @@ use domain::{Boundary, Grant, Place, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 
+use self::leave::Leave;
+
 pub mod aws;
+pub mod leave;
 pub mod token;
 
 /// A target could not be changed or read.
@@ -140,8 +143,15 @@ pub trait Target: Send + Sync {
         false
     }
 
-    /// Does one step, and says so in words for the timeline.
-    async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError>;
+    /// Does one step, and says so in words for the timeline. Before it has leave it may get ready, but not change
+    /// anything: until then the step is not written down, or not to be done at all.
+    async fn apply(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        leave: Leave,
+    ) -> Result<String, TargetError>;
 
     /// Undoes one step, whether it was done or not, from what the grant pins alone.
     async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError>;

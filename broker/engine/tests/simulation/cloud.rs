@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -175,7 +176,14 @@ impl Target for FaultyTarget {
         Ok(Plan { steps, enforced_by })
     }
 
-    async fn apply(&self, grant: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
+    async fn apply(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        _: Timestamp,
+        leave: Leave,
+    ) -> Result<String, TargetError> {
+        leave.had().await;
         self.call(Call::Attach, grant, step).await.map(|_| format!("{} attached", step.object))
     }
 

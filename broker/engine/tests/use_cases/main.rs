@@ -11,6 +11,7 @@ mod crashes;
 mod endings;
 mod keys;
 mod overlap;
+mod ready;
 mod slow;
 mod worker;
 mod world;

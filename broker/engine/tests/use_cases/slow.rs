@@ -27,6 +27,8 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
             if elevating.is_finished() {
                 break;
             }
+            // For long enough that it has to look again.
+            world.pass_time(1);
             let broker = world.broker(Gate::open()).await;
             let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
             let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));

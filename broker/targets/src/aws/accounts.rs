@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::caller::{self, Caller};
 use super::gate::Gate;
+use super::held::HeldClient;
 use super::pod::Associations;
 use super::policies::Policies;
 use super::session::Sessions;
@@ -59,7 +61,7 @@ pub(super) struct Account {
 #[derive(Debug)]
 pub(super) struct Accounts(BTreeMap<String, Arc<Account>>);
 
-/// IAM answers within a second or two or not at all; a worker must not hang on one that does not.
+/// For the broker's own credentials.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(2);
 /// For services without regions, where the environment names none.
@@ -107,7 +109,7 @@ impl Accounts {
 }
 
 impl Account {
-    async fn reach(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
+    pub(super) async fn reach(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
         let (config, caller) = match &settings.role {
             // Each account has its own, so that each hears of new ones.
             None => match own.credentials_provider() {
@@ -129,6 +131,7 @@ impl Account {
                 (own.to_builder().credentials_provider(credentials).build(), Caller::Role(role.clone()))
             }
         };
+        let config = held_back(&config);
         Self {
             id: id.to_owned(),
             iam: aws_sdk_iam::Client::new(&config),
@@ -155,4 +158,16 @@ impl Account {
         });
         client.clone()
     }
+}
+
+/// For calls that are got ready before they may go: they are timed from when they go, by whoever lets them.
+fn held_back(config: &SdkConfig) -> SdkConfig {
+    let mut builder = config.to_builder();
+    if let Some(http) = config.http_client() {
+        builder = builder.http_client(HeldClient(http));
+    }
+    builder
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
 }

@@ -1,5 +1,6 @@
 //! What became of a call to AWS, and what may be concluded from it?
 
+use std::pin::pin;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 
 use super::accounts::Account;
 use super::gate::{Closed, Urgency};
+use super::held;
+use crate::leave::LeaveToGive;
 use crate::{Fault, TargetError};
 
 /// A call did not do what was asked.
@@ -34,7 +37,11 @@ impl From<Failure> for TargetError {
     }
 }
 
-/// Makes one call when the account's gate lets it. `name` is as in IAM policies: `iam:PutRolePolicy`.
+/// IAM answers within a second or two or not at all; a worker must not hang on one that does not.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Makes one call when its step has leave and the account's gate lets it. `name` is as in IAM policies:
+/// `iam:PutRolePolicy`.
 pub(super) async fn call<T, E>(
     account: &Account,
     urgency: Urgency,
@@ -44,10 +51,26 @@ pub(super) async fn call<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let now = Instant::now();
-    let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(account, closed))?;
-    wait_until(turn, now).await;
-    match sending.await {
+    let (to_go, leave) = LeaveToGive::new();
+    let mut sending = pin!(held::call(leave, sending));
+    // Made and signed while whoever gives the leave is still at it.
+    let early = tokio::select! {
+        biased;
+        cannot_go = &mut sending => Some(cannot_go),
+        () = held::step_has_leave() => None,
+    };
+    let answer = match early {
+        Some(cannot_go) => cannot_go,
+        None => {
+            let now = Instant::now();
+            let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(account, closed))?;
+            wait_until(turn, now).await;
+            to_go.give();
+            let answer = tokio::time::timeout(ANSWERED_WITHIN, sending).await;
+            answer.map_err(|_| unanswered(account, name, "it took too long"))?
+        }
+    };
+    match answer {
         Ok(answer) => {
             account.gate.answered();
             Ok(answer)
@@ -101,11 +124,14 @@ where
         }
         // The type says that there may be more kinds one day: whatever they are, nobody said no.
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) | _ => {
-            account.gate.unanswered(Instant::now());
-            let what = format!("{name} was not answered: {}", first_line(error));
-            Failure { code, what, fault: Fault::Unknown }
+            Failure { code, ..unanswered(account, name, &first_line(error)) }
         }
     }
+}
+
+fn unanswered(account: &Account, name: &str, why: &str) -> Failure {
+    account.gate.unanswered(Instant::now());
+    Failure { code: None, what: format!("{name} was not answered: {why}"), fault: Fault::Unknown }
 }
 
 /// Why the broker's own credentials could not be had, if that is what happened: nothing was sent then.
@@ -146,17 +172,5 @@ fn fault_of(code: &str, status: u16) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Waker};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_turn_that_has_come_is_taken_without_a_timer() {
-        let now = Instant::now();
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(pin!(wait_until(now, now)).poll(&mut context).is_ready());
-        assert!(pin!(wait_until(now + Duration::from_secs(60), now)).poll(&mut context).is_pending());
-    }
-}
+#[path = "call_tests.rs"]
+mod tests;

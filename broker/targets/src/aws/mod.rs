@@ -12,6 +12,7 @@ mod document;
 mod fact;
 mod gate;
 mod grant_role;
+mod held;
 mod names;
 mod plan;
 mod pod;
@@ -33,6 +34,7 @@ pub use self::names::Action;
 use self::accounts::{Account, Accounts};
 use self::gate::Urgency;
 use self::plan::Planning;
+use crate::leave::Leave;
 use crate::{Drift, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
 
 /// Gives and takes back in AWS accounts.
@@ -114,15 +116,25 @@ impl Target for AwsTarget {
         }
     }
 
-    async fn apply(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<String, TargetError> {
+    async fn apply(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        leave: Leave,
+    ) -> Result<String, TargetError> {
         let account = self.account(step)?;
-        match action(step)? {
-            Action::PutPolicy => Ok(bound_policy::apply(account, step).await?),
-            Action::AttachPolicy => Ok(attachment::apply(account, step).await?),
-            Action::CreateRole => grant_role::apply(account, grant, step).await,
-            Action::IssueSession => session::apply(account, grant, step, now).await,
-            Action::AssociatePod => pod::apply(account, grant, step).await,
-        }
+        let action = action(step)?;
+        held::step(leave, async {
+            match action {
+                Action::PutPolicy => Ok(bound_policy::apply(account, step).await?),
+                Action::AttachPolicy => Ok(attachment::apply(account, step).await?),
+                Action::CreateRole => grant_role::apply(account, grant, step).await,
+                Action::IssueSession => session::apply(account, grant, step, now).await,
+                Action::AssociatePod => pod::apply(account, grant, step).await,
+            }
+        })
+        .await
     }
 
     async fn instead(

@@ -15,6 +15,7 @@ use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
+use crate::leave::Leave;
 use crate::{LateChanges, Plan, Target, TargetError, Undone};
 
 /// The claim that carries the grant's id.
@@ -55,7 +56,13 @@ impl Target for TokenTarget {
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Cloud })
     }
 
-    async fn apply(&self, grant: &Grant, step: &Step, _now: Timestamp) -> Result<String, TargetError> {
+    async fn apply(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        _now: Timestamp,
+        _leave: Leave,
+    ) -> Result<String, TargetError> {
         Ok(format!("token issued · {} · until {}", step.fact(SCOPE), grant.expires_at.time_of_day()))
     }
 

@@ -9,6 +9,7 @@ use domain::{Grant, State, Step, TargetKind};
 use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::oneshot;
 
@@ -236,7 +237,14 @@ impl Target for SharedTarget {
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
-    async fn apply(&self, grant: &Grant, _: &Step, _: Timestamp) -> Result<String, TargetError> {
+    async fn apply(
+        &self,
+        grant: &Grant,
+        _: &Step,
+        _: Timestamp,
+        leave: Leave,
+    ) -> Result<String, TargetError> {
+        leave.had().await;
         self.call(Call::Attach, grant).await.map(|_| "attached".to_owned())
     }
 

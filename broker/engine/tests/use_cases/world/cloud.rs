@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 
 use super::Gate;
@@ -20,6 +21,11 @@ pub(crate) struct Cloud {
     pub(crate) fail_apply_of: Mutex<Option<String>>,
     /// How the first try of an action fails.
     pub(crate) fails_once: Mutex<BTreeMap<String, Fault>>,
+    /// Which actions were got ready, each time.
+    pub(crate) ready: Mutex<Vec<String>>,
+    /// The action that comes to no end the first time that it is got ready, and keeps what all need for that.
+    pub(crate) stuck_once: Mutex<Option<String>>,
+    needed_to_get_ready: tokio::sync::Mutex<()>,
     /// Which calls were under way at once, each time that one began.
     pub(crate) at_once: Mutex<Vec<Vec<String>>>,
     under_way: Mutex<Vec<String>>,
@@ -37,6 +43,9 @@ impl Default for Cloud {
             fail_plan: Mutex::default(),
             fail_apply_of: Mutex::default(),
             fails_once: Mutex::default(),
+            ready: Mutex::default(),
+            stuck_once: Mutex::default(),
+            needed_to_get_ready: tokio::sync::Mutex::default(),
             at_once: Mutex::default(),
             under_way: Mutex::default(),
             undo_failures_left: AtomicUsize::new(0),
@@ -60,6 +69,15 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Cloud {
+    async fn get_ready(&self, action: &str) {
+        self.ready.lock().unwrap().push(action.to_owned());
+        let _kept = self.needed_to_get_ready.lock().await;
+        let stuck = self.stuck_once.lock().unwrap().take_if(|stuck| stuck == action);
+        if stuck.is_some() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     fn under_way(&self, what: &str) -> UnderWay<'_> {
         let mut under_way = self.under_way.lock().unwrap();
         under_way.push(what.to_owned());
@@ -110,11 +128,18 @@ impl Target for CloudTarget {
         step.action == "make-binding"
     }
 
-    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp) -> Result<String, TargetError> {
+    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp, leave: Leave) -> Result<String, TargetError> {
+        self.cloud.get_ready(&step.action).await;
+        leave.had().await;
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.action);
         tokio::task::yield_now().await;
-        if let Some(fault) = self.cloud.fails_once.lock().unwrap().remove(&step.action) {
+        let fault = self.cloud.fails_once.lock().unwrap().remove(&step.action);
+        if let Some(fault) = fault {
+            // It takes longer than to get ready what comes next.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
             return Err(TargetError { what: "not this time".to_owned(), fault });
         }
         if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
