@@ -248,7 +248,7 @@ impl Broker {
             .arg(self.config())
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .env("RUST_LOG", "debug,hyper=info,reqwest=info,h2=info")
+            .envs(programs::broker_logs().map(|which| ("RUST_LOG", which)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

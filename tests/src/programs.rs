@@ -24,6 +24,12 @@ pub fn broker() -> PathBuf {
     OTHERS.get().map_or_else(|| beside_the_tests("cloudanix-jit-broker"), |(_, broker)| broker.clone())
 }
 
+/// What the broker writes down, if not what it does by itself: a test that fails wants to know more, and a benchmark
+/// to measure what an operator has.
+pub fn broker_logs() -> Option<&'static str> {
+    OTHERS.get().is_none().then_some("debug,hyper=info,reqwest=info,h2=info")
+}
+
 /// Tests are in `target/debug/deps`, programs in `target/debug`.
 fn beside_the_tests(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
