@@ -124,10 +124,10 @@ fn was_stuck(world: &World) -> bool {
 }
 
 /// All that it takes, also while something else was got ready and came to no end.
-async fn gives(world: &World, broker: &Engine) {
-    let elevating = broker.elevate(world.elevation(0));
-    let given = tokio::time::timeout(Duration::from_secs(60), elevating).await.unwrap();
-    assert_eq!((given.unwrap().grant.status, world.objects()), (GrantStatus::Active, 3));
+async fn gives(world: &World, broker: &Engine, key: u8) {
+    let elevating = broker.elevate(world.elevation(key));
+    let given = tokio::time::timeout(Duration::from_secs(10), elevating).await.unwrap();
+    assert_eq!(given.unwrap().grant.status, GrantStatus::Active);
     assert!(was_stuck(world), "the test shows something");
 }
 
@@ -146,14 +146,52 @@ async fn who_joins_a_grant_is_not_kept_by_what_was_got_ready_for_another() {
         }
         gate.go_on();
     };
-    tokio::join!(gives(&world, &joins), goes_on_when_stuck);
+    tokio::join!(gives(&world, &joins, 0), goes_on_when_stuck);
+    assert_eq!(world.objects(), 3);
 }
 
 #[tokio::test]
-async fn a_step_that_is_tried_again_is_not_kept_by_what_was_got_ready_after_it() {
+async fn nobody_is_kept_by_what_was_got_ready_after_a_step_that_is_to_be_tried_again() {
     let world = World::new().await;
     stuck_once(&world, "make-policy");
-    let busy = Fault::Busy { retry_after: Duration::ZERO };
-    world.cloud.fails_once.lock().unwrap().insert("make-role".to_owned(), busy);
-    gives(&world, &*world.broker(Gate::open()).await).await;
+    let not_soon = Fault::Busy { retry_after: Duration::from_secs(19) };
+    world.cloud.fails_once.lock().unwrap().insert("make-role".to_owned(), not_soon);
+    let broker = world.broker(Gate::open()).await;
+    let (waits, elevation) = (Arc::clone(&broker), world.elevation(0));
+    let waits = tokio::spawn(async move { waits.elevate(elevation).await });
+    while !was_stuck(&world) {
+        tokio::task::yield_now().await;
+    }
+    gives(&world, &broker, 1).await;
+    assert!(!waits.is_finished());
+    waits.abort();
+}
+
+/// What was done of an elevation that stood still after its first step while it was given back, and then went on.
+async fn done_although_given_back(stands_still_for: i64) -> Vec<String> {
+    let world = World::new().await;
+    let other = world.broker(Gate::open()).await;
+    let caller = other.caller(Some(&world.auth_token)).await.unwrap();
+    let refused = stopped_at(&world, FIRST_STEP + 1, world.elevation(0), async || {
+        world.pass_time(stands_still_for);
+        let key = Revocable::Key(IdempotencyKey::from_random([0; 16]));
+        other.revoke(&caller, &key, RevokeCause::Asked).await.unwrap();
+        assert_eq!(world.objects(), 0);
+        assert!(done(&world).iter().all(|what| what != "make-policy"));
+    });
+    refused.await.unwrap_err();
+    assert_eq!(world.objects(), 0);
+    done(&world)
+}
+
+#[tokio::test]
+async fn who_stood_still_looks_before_it_goes_on() {
+    let done = done_although_given_back(1).await;
+    assert!(done.iter().all(|what| what != "make-policy"), "{done:?}");
+}
+
+#[tokio::test]
+async fn what_is_done_because_nobody_looked_again_is_taken_back_at_once() {
+    let done = done_although_given_back(0).await;
+    assert!(done.iter().any(|what| what == "make-policy"), "{done:?}");
 }

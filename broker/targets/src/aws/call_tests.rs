@@ -124,7 +124,8 @@ async fn how_long_a_call_takes_is_counted_from_when_it_may_go() {
 async fn a_call_that_went_and_is_not_answered_may_have_been_done() {
     let cloud = Cloud { is_silent: true, ..Cloud::default() };
     let account = cloud.account().await;
-    let failure = delete_role(&account).await.unwrap_err();
+    let calling = tokio::time::timeout(ANSWERED_WITHIN * 2, delete_role(&account));
+    let failure = calling.await.expect("an end").unwrap_err();
     assert_eq!(failure.fault, Fault::Unknown);
     assert!(failure.what.starts_with("iam:DeleteRole was not answered"), "{failure:?}");
     assert_eq!(cloud.calls(), 1);
