@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::ledger::Ledger;
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::allow;
 use system_tests::aws::stage::{Mode, Setting, Stage, broker_policy};
@@ -153,6 +154,40 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
     let swept = proxy.names().split_off(before);
     let expected: Vec<&str> = COSTS.iter().flat_map(|cost| cost.sweep.iter().copied()).collect();
     assert_eq!(swept, expected);
+}
+
+/// What a broker does next is ready while it waits for its database, and does not leave.
+#[test]
+fn what_changes_anything_does_not_leave_before_it_is_written_down() {
+    let emulator = Ministack::start();
+    let proxy = FaultProxy::before(&emulator.url());
+    for mode in Mode::ALL.iter().copied() {
+        let setting = Setting { settle: "10m", late: "10m", ..Setting::before(&proxy.url()) };
+        let stage = Stage::with(&emulator, &setting);
+        let agent = stage.agent(mode);
+        let known = stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+        stage.revoke(&agent, &known);
+
+        let changes = || {
+            let reads = ["iam:Get", "iam:List", "eks:List", "eks:Describe", "sts:GetCallerIdentity"];
+            let names = proxy.names().into_iter();
+            names.filter(|name| !reads.iter().any(|read| name.starts_with(read))).count()
+        };
+        let before = changes();
+        let ledger = Ledger::of(&stage.broker);
+        ledger.hold();
+        std::thread::scope(|scope| {
+            let elevating = scope.spawn(|| stage.elevate(&agent, "15m"));
+            // Long after it has come to its database: each of these takes as long as a call.
+            for _ in 0..50 {
+                status(&stage, &known);
+            }
+            assert_eq!(changes(), before, "{mode:?}: {:?}", proxy.names());
+            ledger.release();
+            elevating.join().unwrap().expect(201);
+        });
+        assert!(changes() > before, "{mode:?}");
+    }
 }
 
 #[test]
