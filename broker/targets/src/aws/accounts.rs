@@ -8,6 +8,7 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_iam::config::SharedHttpClient;
 use aws_sdk_iam::config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::time::Instant;
@@ -70,16 +71,13 @@ const DEFAULT_REGION: &str = "us-east-1";
 impl Accounts {
     /// Makes the clients; calls nobody.
     pub(super) async fn reach(settings: &AwsSettings) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(ATTEMPT)
             .build();
         let mut own = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(https())
             .timeout_config(timeouts)
             // A call that was sent again by the library might arrive twice, and nobody would know: we retry, and
             // write it down.
@@ -160,13 +158,16 @@ impl Account {
     }
 }
 
+fn https() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
 /// For calls that are got ready before they may go: they are timed from when they go, by whoever lets them.
 fn held_back(config: &SdkConfig) -> SdkConfig {
-    let mut builder = config.to_builder();
-    if let Some(http) = config.http_client() {
-        builder = builder.http_client(HeldClient(http));
-    }
-    builder
+    let client = HeldClient(config.http_client().unwrap_or_else(https));
+    config
+        .to_builder()
+        .http_client(client)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()
