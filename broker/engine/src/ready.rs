@@ -39,6 +39,9 @@ impl Engine {
 
     /// These steps of a grant.
     pub(crate) fn get_ready<'t>(&self, grant: &Grant, these: &[usize], target: &'t dyn Target) -> Ready<'t> {
+        if these.is_empty() {
+            return Ready::default();
+        }
         let grant = Arc::new(grant.clone());
         let now = self.clock.now();
         let ready = |at: &usize| {
@@ -57,6 +60,9 @@ impl Engine {
 impl<'t> Ready<'t> {
     /// They are got ready while that is done which has to come first.
     pub(crate) async fn beside<T>(&mut self, first: impl Future<Output = T>) -> T {
+        if self.0.is_empty() {
+            return first.await;
+        }
         let getting_ready = join_all(self.0.iter_mut().map(|step| &mut step.doing)).map(drop);
         beside(getting_ready, first).await
     }
