@@ -84,6 +84,19 @@ async fn a_call_does_not_go_before_its_step_has_leave() {
 }
 
 #[tokio::test]
+async fn a_step_that_sends_past_the_gate_waits_for_leave_all_the_same() {
+    let cloud = Cloud::default();
+    let account = cloud.account().await;
+    let (to_go, leave) = LeaveToGive::new();
+    let mut step = pin!(held::step(leave, account.iam.delete_role().role_name("role").send()));
+    assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(cloud.calls(), 0);
+    to_go.give();
+    step.await.unwrap();
+    assert_eq!(cloud.calls(), 1);
+}
+
+#[tokio::test]
 async fn what_needs_no_leave_goes_at_once() {
     let cloud = Cloud::default();
     let account = cloud.account().await;

@@ -80,6 +80,8 @@ impl HttpConnector for HeldConnector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let connector = self.0.clone();
         HttpConnectorFuture::new(async move {
+            // Also one that is sent past `call`.
+            step_has_leave().await;
             if let Ok(leave) = CALL.try_with(Leave::clone) {
                 leave.had().await;
             }
