@@ -93,6 +93,7 @@ impl Engine {
             }
             Created::New(stored) => self.apply(stored, &permit, target.as_ref(), claimed_at, ready).await,
             Created::Joined(stored) => {
+                // Nobody drives it from here on, and what is done for that grant may need what it is just getting.
                 drop(ready);
                 self.join(stored, &permit, target.as_ref()).await
             }
