@@ -263,14 +263,10 @@ async fn steps_that_need_nothing_of_one_another_are_done_at_once_and_undone() {
     assert!(world.cloud.objects.lock().unwrap().is_empty());
 }
 
-fn fails_once(world: &World, action: &str, fault: Fault) {
-    world.cloud.fails_once.lock().unwrap().insert(action.to_owned(), fault);
-}
-
 #[tokio::test]
 async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() {
     let world = World::new().await;
-    fails_once(&world, "make-policy", Fault::Busy { retry_after: Duration::ZERO });
+    world.cloud.fails_once("make-policy", Fault::Busy { retry_after: Duration::ZERO });
     let broker = world.broker(Gate::open()).await;
     broker.elevate(world.elevation(0)).await.unwrap();
     let began = std::mem::take(&mut *world.cloud.at_once.lock().unwrap());
@@ -282,7 +278,7 @@ async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() 
 #[tokio::test]
 async fn what_the_target_refuses_is_not_tried_again_because_something_beside_it_may_pass() {
     let world = World::new().await;
-    fails_once(&world, "make-policy", Fault::Busy { retry_after: Duration::ZERO });
+    world.cloud.fails_once("make-policy", Fault::Busy { retry_after: Duration::ZERO });
     *world.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
     let broker = world.broker(Gate::open()).await;
     let refusal = broker.elevate(world.elevation(0)).await.unwrap_err();
@@ -297,8 +293,8 @@ async fn what_the_target_refuses_is_not_tried_again_because_something_beside_it_
 #[tokio::test]
 async fn what_was_not_answered_is_waited_for_although_another_way_was_found_for_what_stood_beside_it() {
     let world = World::new().await;
-    fails_once(&world, "make-policy", Fault::Full { retry_after: Duration::ZERO });
-    fails_once(&world, "make-binding", Fault::Unknown);
+    world.cloud.fails_once("make-policy", Fault::Full { retry_after: Duration::ZERO });
+    world.cloud.fails_once("make-binding", Fault::Unknown);
     let broker = world.broker(Gate::open()).await;
     broker.elevate(world.elevation(0)).await.unwrap();
     let grant = world.grants().await.remove(0).grant;

@@ -103,7 +103,7 @@ async fn what_is_ready_when_there_is_nothing_to_be_done_is_not_done() {
 #[tokio::test]
 async fn what_follows_a_step_that_cannot_be_done_is_not_done() {
     let world = World::new().await;
-    world.cloud.fails_once.lock().unwrap().insert("make-role".to_owned(), Fault::Refused);
+    world.cloud.fails_once("make-role", Fault::Refused);
     let broker = world.broker(Gate::open()).await;
     let refused = broker.elevate(world.elevation(0)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::TargetFailed);
@@ -155,7 +155,7 @@ async fn nobody_is_kept_by_what_was_got_ready_after_a_step_that_is_to_be_tried_a
     let world = World::new().await;
     stuck_once(&world, "make-policy");
     let not_soon = Fault::Busy { retry_after: Duration::from_secs(19) };
-    world.cloud.fails_once.lock().unwrap().insert("make-role".to_owned(), not_soon);
+    world.cloud.fails_once("make-role", not_soon);
     let broker = world.broker(Gate::open()).await;
     let (waits, elevation) = (Arc::clone(&broker), world.elevation(0));
     let waits = tokio::spawn(async move { waits.elevate(elevation).await });

@@ -20,7 +20,7 @@ pub(crate) struct Cloud {
     pub(crate) fail_plan: Mutex<bool>,
     pub(crate) fail_apply_of: Mutex<Option<String>>,
     /// How the first try of an action fails.
-    pub(crate) fails_once: Mutex<BTreeMap<String, Fault>>,
+    fails_once: Mutex<BTreeMap<String, Fault>>,
     /// Which actions were got ready, each time.
     pub(crate) ready: Mutex<Vec<String>>,
     /// The action that comes to no end the first time that it is got ready, and keeps what all need for that.
@@ -69,6 +69,11 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Cloud {
+    /// The first try of this action fails.
+    pub(crate) fn fails_once(&self, action: &str, fault: Fault) {
+        self.fails_once.lock().unwrap().insert(action.to_owned(), fault);
+    }
+
     async fn get_ready(&self, action: &str) {
         self.ready.lock().unwrap().push(action.to_owned());
         let _kept = self.needed_to_get_ready.lock().await;
