@@ -66,6 +66,9 @@ pub(crate) struct RunArgs {
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
+    /// Where the platform's commands that mask the grant's secrets are written, before the command starts
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t = Masks::Stderr)]
+    pub(crate) masks: Masks,
     /// How the command gets the keys of an AWS session
     #[arg(long, value_enum, value_name = "HOW", default_value_t = AwsCredentials::Auto)]
     pub(crate) aws_credentials: AwsCredentials,
@@ -79,12 +82,20 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Redact {
-    /// Where the platform does not mask secrets itself and the output is not a terminal
+    /// Where the output is not a terminal
     Auto,
     /// In every case; the command then writes to pipes
     Always,
     /// In no case; the command inherits the output untouched
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Masks {
+    /// To standard error, because a script may capture standard output
+    Stderr,
+    /// To standard output as well, where that is the platform's log
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use protocol::{Grant, Secret};
 use zeroize::Zeroizing;
 
-use crate::args::GrantOutput;
+use crate::args::{GrantOutput, Masks};
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::handed::Handed;
@@ -53,7 +53,7 @@ impl Handover {
         output: &mut Output,
     ) -> Result<(), CliError> {
         let secrets: Vec<&Secret> = handed.secrets().collect();
-        masking.register(&secrets, output)?;
+        masking.register(&secrets, Masks::Stderr, output)?;
         let state = state.display().to_string();
         let deadline = grant.expires_at.to_string();
         let mut open = vec![("CLOUDANIX_GRANT_ID", grant.id.as_str()), ("CLOUDANIX_STATE", state.as_str())];

@@ -20,6 +20,7 @@ mod memory;
 mod output;
 mod redact;
 mod run;
+mod streams;
 mod version;
 
 use std::process::ExitCode;

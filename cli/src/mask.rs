@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use protocol::Secret;
 
+use crate::args::Masks;
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
@@ -32,9 +33,9 @@ impl Masking {
     }
 
     /// Registers every secret, before anything can print it.
-    pub(crate) fn register(self, secrets: &[&Secret], output: &Output) -> Result<(), CliError> {
+    pub(crate) fn register(self, secrets: &[&Secret], on: Masks, output: &Output) -> Result<(), CliError> {
         let text = zeroize::Zeroizing::new(self.commands(secrets));
-        if text.is_empty() { Ok(()) } else { output.command(&text) }
+        if text.is_empty() { Ok(()) } else { output.command(&text, on) }
     }
 
     fn commands(self, secrets: &[&Secret]) -> String {

@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal as _, Write};
 
 use protocol::timeline::printable;
 
+use crate::args::Masks;
 use crate::environment::Env;
 use crate::error::CliError;
+use crate::streams::{OwnStream, Streams};
 
 /// The two streams. Nothing else in the program writes to them.
 #[derive(Clone)]
@@ -89,13 +91,13 @@ impl Output {
         }
     }
 
-    /// For the CI's own ears (masks): on stderr, because stdout may be captured by a shell.
-    pub(crate) fn command(&self, text: &str) -> Result<(), CliError> {
-        let mut stderr = io::stderr();
-        stderr
-            .write_all(text.as_bytes())
-            .and_then(|()| stderr.flush())
-            .map_err(|error| CliError::unexpected(format!("the secret could not be masked: stderr: {error}")))
+    /// Commands to the CI platform (masks), complete when this returns; once where both streams are one file.
+    pub(crate) fn command(&self, text: &str, on: Masks) -> Result<(), CliError> {
+        written("stderr", OwnStream::stderr(), text)?;
+        match (on, Streams::of_this_process()) {
+            (Masks::Both, Streams::Apart) => written("stdout", OwnStream::stdout(), text),
+            (Masks::Stderr, _) | (Masks::Both, Streams::Merged) => Ok(()),
+        }
     }
 
     /// For programs. A reader that went away early (`| head`) is not a failure.
@@ -116,6 +118,12 @@ impl Output {
         text.push('\n');
         self.data(&text)
     }
+}
+
+fn written(name: &str, stream: io::Result<OwnStream>, text: &str) -> Result<(), CliError> {
+    stream
+        .and_then(|mut stream| stream.write_all(text.as_bytes()).and_then(|()| stream.flush()))
+        .map_err(|error| CliError::unexpected(format!("the secret could not be masked: {name}: {error}")))
 }
 
 /// In one piece: standard error keeps nothing back, and a line that others write does not fall into ours.

@@ -13,7 +13,7 @@ use protocol::timeline::printable;
 
 use super::block_on;
 use crate::api::{Broker, Existing, Patience, Settings};
-use crate::args::{AgentCommand, Shown, View};
+use crate::args::{AgentCommand, Masks, Shown, View};
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::mask::Masking;
@@ -51,7 +51,7 @@ pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Resu
             }
             AgentCommand::RotateToken { agent, overlap, shown } => {
                 let rotated = broker.rotate_token(&agent.id, overlap, PATIENCE).await?;
-                masking.register(&[&rotated.auth_token], output)?;
+                masking.register(&[&rotated.auth_token], Masks::Stderr, output)?;
                 let text = format!("{} · old tokens until {}", agent.id, rotated.previous_expire_at);
                 output.line(Mark::Done, "rotate", &text);
                 match shown.output {
@@ -86,7 +86,7 @@ async fn apply(
 ) -> Result<(), CliError> {
     let applied = broker.apply(&registration(file)?, existing, PATIENCE).await?;
     if let Some(token) = &applied.auth_token {
-        masking.register(&[token], output)?;
+        masking.register(&[token], Masks::Stderr, output)?;
     }
     let outcome = match applied.outcome {
         Outcome::Created => "registered",

@@ -1,6 +1,5 @@
 //! Where does the step's output go: untouched to ours, or through the redactor?
 
-use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +13,7 @@ use tokio::time::timeout;
 use super::redaction::Redaction;
 use super::twin::Twin;
 use crate::redact::RedactedStream;
+use crate::streams::{OwnStream, Streams};
 
 /// How much is read at a time; as much as a Linux pipe holds.
 const CHUNK: usize = 64 * 1024;
@@ -46,22 +46,34 @@ pub(crate) struct StepOutput {
 
 /// The pipes of a step that is about to start.
 pub(super) struct Connected {
-    pipes: Vec<(PipeReader, File)>,
+    pipes: Vec<(PipeReader, OwnStream)>,
     redaction: Arc<Redaction>,
 }
 
 impl StepOutput {
+    /// Makes the pipes. Outputs of ours that are one file get one pipe, so that the order in which the step
+    /// writes to them stays what it is.
     pub(super) fn connect(&self, command: &mut Command) -> io::Result<Connected> {
         let mut pipes = Vec::new();
-        if self.stdout == Passage::Redacted {
-            let (read, write) = io::pipe()?;
-            command.stdout(write);
-            pipes.push((read, own_stdout()?));
-        }
-        if self.stderr == Passage::Redacted {
-            let (read, write) = io::pipe()?;
-            command.stderr(write);
-            pipes.push((read, own_stderr()?));
+        match (self.stdout, self.stderr, Streams::of_this_process()) {
+            (Passage::Redacted, Passage::Redacted, Streams::Merged) => {
+                let (read, write) = io::pipe()?;
+                command.stdout(write.try_clone()?);
+                command.stderr(write);
+                pipes.push((read, OwnStream::stdout()?));
+            }
+            (stdout, stderr, Streams::Merged | Streams::Apart) => {
+                if stdout == Passage::Redacted {
+                    let (read, write) = io::pipe()?;
+                    command.stdout(write);
+                    pipes.push((read, OwnStream::stdout()?));
+                }
+                if stderr == Passage::Redacted {
+                    let (read, write) = io::pipe()?;
+                    command.stderr(write);
+                    pipes.push((read, OwnStream::stderr()?));
+                }
+            }
         }
         Ok(Connected { pipes, redaction: Arc::clone(&self.redaction) })
     }
@@ -73,7 +85,7 @@ pub(super) struct Outputs {
 }
 
 struct Pump {
-    stream: Mutex<Option<(RedactedStream, File)>>,
+    stream: Mutex<Option<(RedactedStream, OwnStream)>>,
     redaction: Arc<Redaction>,
     /// Even while it waits for the step to write, odd while it passes something on; counts up.
     turns: AtomicU64,
@@ -223,29 +235,4 @@ async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader
 #[cfg(windows)]
 async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
     Ok(Some((Vec::new(), from)))
-}
-
-/// Our own outputs as plain files: Rust's own handles gather lines, which costs a copy and delays a prompt.
-#[cfg(unix)]
-fn own_stdout() -> io::Result<File> {
-    use std::os::fd::AsFd as _;
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
-}
-
-#[cfg(unix)]
-fn own_stderr() -> io::Result<File> {
-    use std::os::fd::AsFd as _;
-    io::stderr().as_fd().try_clone_to_owned().map(File::from)
-}
-
-#[cfg(windows)]
-fn own_stdout() -> io::Result<File> {
-    use std::os::windows::io::AsHandle as _;
-    io::stdout().as_handle().try_clone_to_owned().map(File::from)
-}
-
-#[cfg(windows)]
-fn own_stderr() -> io::Result<File> {
-    use std::os::windows::io::AsHandle as _;
-    io::stderr().as_handle().try_clone_to_owned().map(File::from)
 }

@@ -50,15 +50,13 @@ pub(crate) fn start(
     let served = endpoint.iter().flat_map(Endpoint::secrets);
     let secrets: Vec<&Secret> =
         std::iter::once(&instructions.settings.bearer).chain(handed.secrets()).chain(served).collect();
-    let masking = Masking::of(env);
-    masking.register(&secrets, output).map_err(Failed::Unsafe)?;
-    // A mask can be added only by a line of its own, which a step that is writing one would break; so keys that
-    // come later are taken out here.
-    let masked_elsewhere = masking != Masking::Nowhere && endpoint.is_none();
+    Masking::of(env).register(&secrets, args.masks, output).map_err(Failed::Unsafe)?;
+    // On platforms that mask as well: a mask takes effect when the platform has read it, and none promises to read
+    // the step's streams in the order in which they were written (docs/adr/0020).
     let passage = |is_terminal| match args.redact {
         Redact::Always => Passage::Redacted,
         Redact::Never => Passage::Untouched,
-        Redact::Auto if is_terminal || masked_elsewhere => Passage::Untouched,
+        Redact::Auto if is_terminal => Passage::Untouched,
         Redact::Auto => Passage::Redacted,
     };
     let redaction = Arc::new(Redaction::of(secrets.into_iter().cloned().collect()));

@@ -3,12 +3,13 @@
 //! Linux can put the same pages into a second pipe. One of the two is read and looked at; when the piece is
 //! clean, the pages of the other are moved on to our own output as they are, and otherwise dropped.
 
-use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::{SpliceFlags, splice, tee};
+
+use crate::streams::OwnStream;
 
 /// The second pipe; empty between two pieces.
 pub(super) struct Twin {
@@ -18,8 +19,8 @@ pub(super) struct Twin {
 
 impl Twin {
     /// Where our own output is a pipe; pages cannot be moved to every other kind of file.
-    pub(super) fn for_output(to: &File) -> Option<Self> {
-        if !to.metadata().ok()?.file_type().is_fifo() {
+    pub(super) fn for_output(to: &OwnStream) -> Option<Self> {
+        if !to.file().metadata().ok()?.file_type().is_fifo() {
             return None;
         }
         let (read, write) = io::pipe().ok()?;
@@ -33,13 +34,14 @@ impl Twin {
     }
 
     /// Moves all that was taken on.
-    pub(super) fn pass(&self, taken: usize, to: &File) -> io::Result<()> {
+    pub(super) fn pass(&self, taken: usize, to: &OwnStream) -> io::Result<()> {
         let mut left = taken;
         while left > 0 {
-            match splice(&self.read, None, to, None, left, SpliceFlags::MOVE) {
+            match splice(&self.read, None, to.file(), None, left, SpliceFlags::MOVE) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(moved) => left -= moved,
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => to.wait_for_room()?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -1,14 +1,15 @@
 //! Where a piece of the step's output cannot be moved on without being copied, which is not on Linux, there is
 //! no twin.
 
-use std::fs::File;
 use std::io::{self, PipeReader};
+
+use crate::streams::OwnStream;
 
 /// There is none.
 pub(super) enum Twin {}
 
 impl Twin {
-    pub(super) fn for_output(_: &File) -> Option<Self> {
+    pub(super) fn for_output(_: &OwnStream) -> Option<Self> {
         None
     }
 
@@ -16,7 +17,7 @@ impl Twin {
         match *self {}
     }
 
-    pub(super) fn pass(&self, _: usize, _: &File) -> io::Result<()> {
+    pub(super) fn pass(&self, _: usize, _: &OwnStream) -> io::Result<()> {
         match *self {}
     }
 

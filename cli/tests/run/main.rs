@@ -9,6 +9,7 @@ mod ends;
 mod fake_broker;
 mod keeper;
 mod live;
+mod masks;
 mod memory;
 mod output;
 mod signals;
