@@ -8,9 +8,12 @@ use crate::args::Masks;
 use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
+use crate::redact::forms::base64_lines;
 
 /// Shorter values would turn every other word of the log into asterisks.
 const SHORTEST: usize = 4;
+/// A shorter piece of an encoding gives too little away to be worth what it may hide by chance.
+const SHORTEST_PIECE: usize = 16;
 
 /// Whether the platform hides registered secrets from the log itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,10 @@ impl Masking {
             Self::Nowhere => return String::new(),
         };
         let mut text = String::new();
-        for form in secrets.iter().flat_map(|secret| forms(secret)) {
+        let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
+        // Some runners replace the first mask that fits: a short one would leave the rest of a longer one.
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        for form in forms {
             let escaped = form.replace('%', percent).replace('\r', "%0D").replace('\n', "%0A");
             text.push_str(prefix);
             text.push_str(&escaped);
@@ -56,7 +62,8 @@ impl Masking {
     }
 }
 
-/// Each line by itself, and the forms in which tools print a secret without knowing.
+/// Each line by itself, and the forms in which tools print a secret without knowing. A mask hides one line: base64
+/// in lines is hidden where it begins with the secret, and everywhere by the redactor.
 fn forms(secret: &Secret) -> Vec<String> {
     let whole = secret.reveal();
     let mut forms: Vec<String> = whole.lines().map(str::to_owned).collect();
@@ -66,6 +73,9 @@ fn forms(secret: &Secret) -> Vec<String> {
         url_encoded(whole),
         json_escaped(whole),
     ]);
+    forms.extend(
+        base64_lines(whole).iter().filter(|line| line.len() >= SHORTEST_PIECE).map(|line| line.to_string()),
+    );
     let mut seen: Vec<String> = Vec::new();
     for form in forms {
         if form.trim().len() >= SHORTEST && !seen.contains(&form) {
@@ -101,7 +111,7 @@ mod tests {
         let secret = Secret::new("first line\nab\nsecond%line");
         let commands = Masking::Github.commands(&[&secret]);
         let lines: Vec<&str> = commands.lines().collect();
-        assert_eq!(&lines[..2], ["::add-mask::first line", "::add-mask::second%25line"]);
+        assert!(lines.contains(&"::add-mask::first line") && lines.contains(&"::add-mask::second%25line"));
         assert!(lines.iter().all(|line| line.starts_with("::add-mask::")), "{lines:?}");
         assert!(!lines.contains(&"::add-mask::ab"), "too short to be masked");
     }
@@ -111,6 +121,31 @@ mod tests {
         let commands = Masking::AzureDevops.commands(&[&Secret::new("a\"b/c d+e")]);
         for form in ["a\"b/c d+e", "YSJiL2MgZCtl", "a%AZP2522b%AZP252Fc%AZP2520d%AZP252Be", "a\\\"b/c d+e"] {
             assert!(commands.contains(&format!("##vso[task.setsecret]{form}\n")), "{form} in {commands}");
+        }
+    }
+
+    #[test]
+    fn base64_is_masked_inside_of_something_longer_and_in_lines() {
+        let secret = "a-secret-of-more-than-one-line-of-base64-that-is-in-a-basic-authorization-header-too";
+        let commands = Masking::Github.commands(&[&Secret::new(secret)]);
+        let masks: Vec<&str> = commands.lines().map(|line| &line["::add-mask::".len()..]).collect();
+        let shown =
+            |printed: &str| masks.iter().fold(printed.to_owned(), |text, mask| text.replace(mask, "***"));
+        for before in ["", "x", "xy", "user:"] {
+            let shown = shown(&STANDARD.encode(format!("{before}{secret}\n")));
+            assert!(shown.contains("***") && shown.len() < 16, "{before}: {shown}");
+        }
+        for columns in [64, 76] {
+            let encoded = STANDARD.encode(secret);
+            let lines: Vec<&str> = (0..encoded.len())
+                .step_by(columns)
+                .map(|at| &encoded[at..(at + columns).min(encoded.len())])
+                .collect();
+            let shown = shown(&lines.join("\n"));
+            assert!(
+                shown.lines().all(|line| line.starts_with("***") && line.len() < 8),
+                "{columns}: {shown}"
+            );
         }
     }
 

@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 /// Shorter text is not looked for: it would turn up by chance and garble the log.
 pub(super) const SHORTEST: usize = 6;
 
+/// Where tools break the lines of base64: `openssl` and PEM, and `base64` and MIME.
+const COLUMNS: [usize; 2] = [64, 76];
+
 /// Every shape of every secret that is long enough, without doubles. A secret of several lines is also
 /// looked for line by line, because a terminal or a logger changes the line ends.
 pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Vec<Zeroizing<Vec<u8>>> {
@@ -17,6 +20,9 @@ pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Vec<Zeroi
             if text.len() >= SHORTEST {
                 add_forms(text, &mut forms);
             }
+        }
+        if whole.len() >= SHORTEST {
+            add_wrapped_base64(whole.as_bytes(), &mut forms);
         }
     }
     forms.retain(|form| form.len() >= SHORTEST);
@@ -41,6 +47,42 @@ fn add_forms(text: &str, forms: &mut Vec<Zeroizing<Vec<u8>>>) {
         add(inner.as_bytes().to_vec());
         add(inner.replace('/', "\\/").into_bytes());
     }
+}
+
+/// However much comes before the secret, its lines are broken at one of as many places as a line has bytes.
+fn add_wrapped_base64(text: &[u8], forms: &mut Vec<Zeroizing<Vec<u8>>>) {
+    for columns in COLUMNS {
+        for bytes_before in 0..columns / 4 * 3 {
+            forms.push(Zeroizing::new(wrapped(text, bytes_before, columns, &STANDARD_NO_PAD)));
+            forms.push(Zeroizing::new(wrapped(text, bytes_before, columns, &URL_SAFE_NO_PAD)));
+        }
+    }
+}
+
+/// The base64 forms of `text` in which no neighbour has a part, each of them one line: wherever it stands in what
+/// is encoded, and as the lines into which tools break the encoding of `text` alone.
+pub(crate) fn base64_lines(text: &str) -> Vec<Zeroizing<String>> {
+    let inside = (0..3).map(|bytes_before| inner_base64(text.as_bytes(), bytes_before, &STANDARD_NO_PAD));
+    let broken = COLUMNS.into_iter().map(|columns| wrapped(text.as_bytes(), 0, columns, &STANDARD_NO_PAD));
+    let forms: Vec<_> = inside
+        .chain(broken)
+        .map(|form| Zeroizing::new(String::from_utf8(form).unwrap_or_default()))
+        .collect();
+    forms.iter().flat_map(|form| form.lines()).map(|line| Zeroizing::new(line.to_owned())).collect()
+}
+
+/// Like [`inner_base64`], with a line break after every so many columns of the encoded data.
+fn wrapped(text: &[u8], bytes_before: usize, columns: usize, engine: &impl base64::Engine) -> Vec<u8> {
+    let inner = Zeroizing::new(inner_base64(text, bytes_before % 3, engine));
+    let first = (bytes_before * 8).div_ceil(6);
+    let mut lines = Vec::with_capacity(inner.len() + inner.len() / columns + 1);
+    for (at, character) in inner.iter().enumerate() {
+        if at > 0 && (first + at) % columns == 0 {
+            lines.push(b'\n');
+        }
+        lines.push(*character);
+    }
+    lines
 }
 
 /// The characters that `text` alone decides when `bytes_before` (0, 1 or 2) bytes of something else come
@@ -103,6 +145,24 @@ mod tests {
                         .any(|form| encoded.as_bytes().windows(form.len()).any(|w| w == form.as_slice())),
                     "{encoded}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn base64_in_lines_is_found_wherever_the_secret_begins() {
+        let secret =
+            "k3y-with/many+bits-and-more-of-them-than-a-line-of-base64-holds-of-any-width-that-tools-use";
+        let forms = of(&[Secret::new(secret)]);
+        for columns in COLUMNS {
+            for before in 0..200 {
+                let encoded = STANDARD.encode(format!("{}{secret}\n", "x".repeat(before)));
+                let lines: Vec<&[u8]> = encoded.as_bytes().chunks(columns).collect();
+                let printed = lines.join(&b'\n');
+                let found = forms.iter().any(|form| {
+                    form.len() >= secret.len() && printed.windows(form.len()).any(|w| w == form.as_slice())
+                });
+                assert!(found, "{before} bytes before, {columns} columns");
             }
         }
     }

@@ -7,7 +7,7 @@
 //! What is held back is only ever the beginning of a possible secret: a prompt without a line end appears at
 //! once, and the memory needed is one chunk and one secret.
 
-mod forms;
+pub(crate) mod forms;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -78,7 +78,7 @@ fn noise_and_secrets() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
         let part = prop_oneof![
             letters(0..9).prop_map(String::into_bytes),
             prop::collection::vec(any::<u8>(), 0..9),
-            (0..known.len(), 0..5_u8).prop_map(move |(which, form)| shape(&known[which], form)),
+            (0..known.len(), 0..6_u8).prop_map(move |(which, form)| shape(&known[which], form)),
         ];
         (Just(secrets), prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat()))
     })
@@ -90,6 +90,10 @@ fn shape(secret: &str, form: u8) -> Vec<u8> {
         1 => STANDARD.encode(secret).into_bytes(),
         2 => STANDARD.encode(format!("x{secret}")).into_bytes(),
         3 => URL_SAFE_NO_PAD.encode(format!("xy{secret}z")).into_bytes(),
+        4 => {
+            let encoded = STANDARD.encode(format!("{}{secret}", "y".repeat(46)));
+            encoded.as_bytes().chunks(64).collect::<Vec<_>>().join(&b'\n')
+        }
         _ => secret.replace('/', "%2F").into_bytes(),
     }
 }

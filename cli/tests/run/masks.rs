@@ -17,7 +17,13 @@ use crate::stepping::{Wrapper, eventually};
 
 /// A step whose first line has the secret, on both streams, and in forms that tools make of it.
 const SHOWS_ALL: &str = "echo first:$CLOUDANIX_GRANT_TOKEN; echo first:$CLOUDANIX_GRANT_TOKEN >&2; \
-                         printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo";
+                         for before in '' x xy user:; do \
+                             printf %s%s \"$before\" $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo; \
+                         done; \
+                         for columns in 64 76; do printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w $columns; done";
+
+/// So much of an encoding gives something away.
+const PIECE: usize = 16;
 
 /// With the client's own redaction, and with nothing but masks.
 const BY_DEFAULT: &[&str] = &[];
@@ -53,8 +59,12 @@ impl Log {
 
     /// The line that gives the token away, if there is one.
     fn leak(&self) -> Option<&str> {
-        let encoded = STANDARD.encode(GRANT_TOKEN);
-        let leaks = |line: &&String| line.contains(GRANT_TOKEN) || line.contains(&encoded);
+        let encoded = ["", "x", "xy"].map(|before| STANDARD.encode(format!("{before}{GRANT_TOKEN}")));
+        let pieces = || encoded.iter().flat_map(|text| text.as_bytes().windows(PIECE));
+        let leaks = |line: &&String| {
+            let has = |piece: &[u8]| line.as_bytes().windows(PIECE).any(|window| window == piece);
+            line.contains(GRANT_TOKEN) || pieces().any(has)
+        };
         self.shown.iter().find(leaks).map(String::as_str)
     }
 }
@@ -171,6 +181,16 @@ fn azure_devops_is_told_on_both_streams_when_asked() {
     let mask = format!("##vso[task.setsecret]{GRANT_TOKEN}\n");
     assert!(finished.stdout.contains(&mask) && finished.stdout.ends_with("started\n"), "{}", finished.stdout);
     assert!(finished.stderr.contains(&mask), "{}", finished.stderr);
+}
+
+#[test]
+fn base64_in_lines_is_redacted_whatever_comes_before_the_secret() {
+    let step = "for columns in 64 76; do for before in '' x xy user: \"$(head -c 61 /dev/zero | tr '\\0' x)\"; do \
+                printf %s%s \"$before\" $CLOUDANIX_GRANT_TOKEN | base64 -w $columns; done; done";
+    let broker = FakeBroker::start();
+    let log = logged(on_github(&broker, BY_DEFAULT, step));
+    assert_eq!(log.leak(), None);
+    assert_eq!(log.shown.iter().filter(|line| line.contains("***")).count(), 10, "{:?}", log.shown);
 }
 
 /// What comes out of one pipe that is both standard output and standard error.
