@@ -75,6 +75,10 @@ pub(crate) struct RunArgs {
     /// Do not watch which AWS calls the command makes, nor put them on the grant's timeline
     #[arg(long)]
     pub(crate) no_live_actions: bool,
+    /// Whether to stop the command (SIGTERM) and revoke when the process that started `run` ends
+    #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = DieWithParent::Auto, default_missing_value = "always")]
+    pub(crate) die_with_parent: DieWithParent,
     /// The command and its arguments, after `--`
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -106,6 +110,16 @@ pub(crate) enum AwsCredentials {
     Env,
     /// From an address on this machine, where AWS SDKs fetch new ones before the old end
     Endpoint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DieWithParent {
+    /// On a CI platform, or where `CI` is set; not on Windows
+    Auto,
+    /// In every case; not on Windows
+    Always,
+    /// In no case: the command may outlive what started it
+    Never,
 }
 
 #[derive(Debug, Args)]

@@ -32,6 +32,7 @@ use crate::environment::Env;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::run::parent::Parent;
 
 /// The committed documents that are generated from the code.
 pub mod documents {
@@ -48,6 +49,7 @@ pub mod documents {
 
 /// The whole program.
 pub fn main() -> ExitCode {
+    let parent = Parent::of_this_process();
     memory::keep_out_of_core_files();
     if let Some(code) = version::answered() {
         return code;
@@ -74,7 +76,7 @@ pub fn main() -> ExitCode {
         | Command::Agent(_)
         | Command::Completions(_) => CliError::exit,
     };
-    match dispatch(command, &env, &mut output) {
+    match dispatch(command, parent, &env, &mut output) {
         Ok(code) => code,
         Err(error) => {
             output.error(&error);
@@ -93,9 +95,9 @@ fn explain(error: &clap::Error) -> ExitCode {
     if is_run { Exit::NotStarted.into() } else { Exit::Usage.into() }
 }
 
-fn dispatch(command: Command, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {
+fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {
     let done = match command {
-        Command::Run(args) => return commands::run::run(args, env, output).map(ExitCode::from),
+        Command::Run(args) => return commands::run::run(args, parent, env, output).map(ExitCode::from),
         Command::Elevate(args) => commands::elevate::run(args, env, output),
         Command::Revoke(args) => commands::revoke::run(args, env, output),
         Command::Status(args) => commands::status::run(args, env, output),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What ended the step, as the client reports it. On the wire `exit:0`, `signal:9`, `interrupted:15`,
-/// `not-started`, `wrapper-lost`, `asked`.
+/// `parent-ended`, `not-started`, `wrapper-lost`, `asked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RevokeCause {
@@ -16,6 +16,8 @@ pub enum RevokeCause {
     StepKilled(i32),
     /// The wrapper itself was told to stop by this signal, while the step ran.
     Interrupted(i32),
+    /// The process that had started the wrapper ended, while the step ran.
+    ParentEnded,
     /// The step's command could not be started.
     NotStarted,
     /// The wrapper died; its keeper gives the grant back.
@@ -27,8 +29,8 @@ pub enum RevokeCause {
 /// Text that is not a cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a cause: expected `exit:CODE`, `signal:N`, `interrupted:N`, `not-started`, \
-     `wrapper-lost` or `asked`"
+    "`{0}` is not a cause: expected `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, \
+     `not-started`, `wrapper-lost` or `asked`"
 )]
 pub struct InvalidCause(String);
 
@@ -39,6 +41,7 @@ impl RevokeCause {
             Self::StepExited(code) => format!("step finished · exit {code}"),
             Self::StepKilled(signal) => format!("step killed · {}", signal_name(signal)),
             Self::Interrupted(signal) => format!("interrupted · {}", signal_name(signal)),
+            Self::ParentEnded => "interrupted · the client's parent process ended".to_owned(),
             Self::NotStarted => "step could not be started".to_owned(),
             Self::WrapperLost => "wrapper killed · keeper gave the grant back".to_owned(),
             Self::Asked => "asked by the client".to_owned(),
@@ -67,6 +70,7 @@ impl fmt::Display for RevokeCause {
             Self::StepExited(code) => write!(f, "exit:{code}"),
             Self::StepKilled(signal) => write!(f, "signal:{signal}"),
             Self::Interrupted(signal) => write!(f, "interrupted:{signal}"),
+            Self::ParentEnded => f.write_str("parent-ended"),
             Self::NotStarted => f.write_str("not-started"),
             Self::WrapperLost => f.write_str("wrapper-lost"),
             Self::Asked => f.write_str("asked"),
@@ -86,6 +90,7 @@ impl FromStr for RevokeCause {
             Some(("interrupted", signal)) => Ok(Self::Interrupted(number(signal)?)),
             Some(_) => Err(invalid()),
             None => match text {
+                "parent-ended" => Ok(Self::ParentEnded),
                 "not-started" => Ok(Self::NotStarted),
                 "wrapper-lost" => Ok(Self::WrapperLost),
                 "asked" => Ok(Self::Asked),
@@ -119,6 +124,7 @@ mod tests {
             RevokeCause::StepExited(3),
             RevokeCause::StepKilled(9),
             RevokeCause::Interrupted(15),
+            RevokeCause::ParentEnded,
             RevokeCause::NotStarted,
             RevokeCause::WrapperLost,
             RevokeCause::Asked,

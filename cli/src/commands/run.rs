@@ -10,6 +10,7 @@ use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 use crate::run::child::Ended;
+use crate::run::parent::Parent;
 use crate::run::pending::Pending;
 use crate::run::signals::{self, Signals};
 use crate::run::start::{Failed, Started, start};
@@ -18,8 +19,8 @@ use crate::run::watch::{Held, Over, or_cut_short};
 const SIGINT: i32 = 2;
 
 /// Returns the code to exit with. Every error is from before the command was started.
-pub(crate) fn run(args: RunArgs, env: &Env, output: &mut Output) -> Result<u8, CliError> {
-    let finish = block_on(whole(&args, env, output))?;
+pub(crate) fn run(args: RunArgs, parent: Parent, env: &Env, output: &mut Output) -> Result<u8, CliError> {
+    let finish = block_on(whole(&args, parent, env, output))?;
     if finish.typed_interrupt {
         signals::die_of_interrupt();
     }
@@ -51,9 +52,10 @@ impl Finish {
     }
 }
 
-async fn whole(args: &RunArgs, env: &Env, output: &Output) -> Result<Finish, CliError> {
-    let mut signals =
-        Signals::take().map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
+async fn whole(args: &RunArgs, parent: Parent, env: &Env, output: &Output) -> Result<Finish, CliError> {
+    let parent = parent.watch(args.die_with_parent, env)?;
+    let mut signals = Signals::take(parent)
+        .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
     let mut pending = Pending::prepare(&args.ask, env)?;
     let granted = tokio::select! {
         biased;
@@ -66,11 +68,12 @@ async fn whole(args: &RunArgs, env: &Env, output: &Output) -> Result<Finish, Cli
             pending.undo(&error, RevokeCause::NotStarted).await;
             Err(error)
         }
-        Err(signal) => {
-            pending.undo(&CliError::Interrupted, RevokeCause::Interrupted(signal)).await;
-            let text = format!("by signal {signal}, before the command was started");
+        Err(received) => {
+            let cause = received.cause();
+            pending.undo(&CliError::Interrupted, cause).await;
+            let text = format!("{}, before the command was started", cause.in_words());
             output.line(Mark::Failed, "stopped", &text);
-            Ok(Finish::with(128 + signal))
+            Ok(Finish::with(128 + received.signal))
         }
     }
 }

@@ -94,7 +94,11 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(AWS, "AWS_CSM_PORT", "The same as `AWS_CSM_ENABLED`."),
     open(AWS, "AWS_CSM_CLIENT_ID", "The same as `AWS_CSM_ENABLED`."),
     open(OUTPUT, "TERM", "`dumb` switches colour off."),
-    open(OUTPUT, "CI", "Set by most CI systems: output is a log, not a terminal."),
+    open(
+        OUTPUT,
+        "CI",
+        "Set by most CI systems: output is a log, not a terminal, and unless it is `false` or `0`, `run` ends with the process that started it.",
+    ),
     open(OUTPUT, "NO_COLOR", "Any value switches colour off."),
     open(OUTPUT, "PATH", "Where the `circleci` program, and a script without a `#!` line, is looked for."),
     open(OUTPUT, "RUNNER_TEMP", "GitHub's temporary folder: the handle of a grant is saved there."),

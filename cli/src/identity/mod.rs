@@ -111,6 +111,14 @@ pub(crate) fn detect(env: &Env, files: &Files) -> Result<Option<Identity>, Ident
     }))
 }
 
+/// Whether a CI system runs this process: a known one, or any that sets `CI`. `CLOUDANIX_PLATFORM`, which is
+/// about tokens, changes nothing here.
+#[cfg(unix)]
+pub(crate) fn in_ci(env: &Env, files: &Files) -> bool {
+    let known = |platform: &&Platform| platform.layer == Layer::Ci && (platform.here)(env, files);
+    env.get("CI").is_some_and(|ci| !["false", "0"].contains(&ci)) || ORDER.iter().any(known)
+}
+
 /// The one platform that we are on.
 fn surroundings(env: &Env, files: &Files) -> Result<Option<&'static Platform>, IdentityError> {
     let here = |platform: &Platform| (platform.here)(env, files);

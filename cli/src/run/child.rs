@@ -15,6 +15,8 @@ use crate::handed::Handed;
 #[cfg(unix)]
 const SETTLED: std::time::Duration = std::time::Duration::from_millis(20);
 
+const SIGTERM: i32 = 15;
+
 /// What the step is given besides what we have ourselves.
 pub(crate) struct Surroundings<'a> {
     /// The id of its grant.
@@ -69,6 +71,8 @@ pub(crate) enum Ended {
     Exited(i32),
     /// By this signal.
     Killed(i32),
+    /// Not at all: it ignored SIGTERM, and the process that started us has ended.
+    Left,
 }
 
 impl Ended {
@@ -77,6 +81,7 @@ impl Ended {
         match self {
             Self::Exited(code) => code,
             Self::Killed(signal) => 128 + signal,
+            Self::Left => 128 + SIGTERM,
         }
     }
 
@@ -85,6 +90,7 @@ impl Ended {
         match self {
             Self::Exited(code) => RevokeCause::StepExited(code),
             Self::Killed(signal) => RevokeCause::StepKilled(signal),
+            Self::Left => RevokeCause::ParentEnded,
         }
     }
 }

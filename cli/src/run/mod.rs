@@ -12,6 +12,9 @@ pub(crate) mod lease;
 mod link;
 pub(crate) mod live;
 pub(crate) mod output;
+#[cfg_attr(unix, path = "parent.rs")]
+#[cfg_attr(windows, path = "parent_windows.rs")]
+pub(crate) mod parent;
 pub(crate) mod pending;
 pub(crate) mod redaction;
 #[cfg(unix)]

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use protocol::RevokeCause;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::backend::{Pending, SignalDelivery};
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 use tokio::net::UnixStream;
 
-use super::terminal;
+use super::{parent, terminal};
 
 const TAKEN: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM];
 
@@ -20,6 +21,8 @@ pub(crate) enum Sender {
     Terminal,
     /// A process, which meant us alone.
     Process,
+    /// Nobody: the process that started us has ended, which counts as SIGTERM.
+    ParentsEnd,
 }
 
 /// A signal that we took instead of dying of it.
@@ -42,19 +45,33 @@ impl Received {
     pub(crate) fn is_typed(self) -> bool {
         self.sender == Sender::Terminal && [SIGINT, SIGQUIT].contains(&self.signal)
     }
+
+    /// Whether no one waits for us any more.
+    pub(crate) fn is_parents_end(self) -> bool {
+        self.sender == Sender::ParentsEnd
+    }
+
+    /// Why the grant is revoked, if this ends the step.
+    pub(crate) fn cause(self) -> RevokeCause {
+        match self.sender {
+            Sender::Terminal | Sender::Process => RevokeCause::Interrupted(self.signal),
+            Sender::ParentsEnd => RevokeCause::ParentEnded,
+        }
+    }
 }
 
 /// The signals that arrive from the moment this exists.
 pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, WithOrigin>,
     arrived: Pending<WithOrigin>,
+    parent: parent::Watch,
     typed_interrupt: bool,
 }
 
 impl Signals {
     /// Takes over the signals that would end us, except those that our parent had us ignore (`nohup`, a
-    /// background job of a script): these stay ignored, for us and for the step.
-    pub(crate) fn take() -> io::Result<Self> {
+    /// background job of a script): these stay ignored, for us and for the step. The parent's end counts as one.
+    pub(crate) fn take(parent: parent::Watch) -> io::Result<Self> {
         let ignored = ignored_by_parent();
         let taken = TAKEN.iter().filter(|signal| ignored & (1 << (**signal - 1)) == 0);
         let (told, tell) = std::os::unix::net::UnixStream::pair()?;
@@ -62,18 +79,28 @@ impl Signals {
         let mut delivery =
             SignalDelivery::with_pipe(UnixStream::from_std(told)?, tell, WithOrigin::default(), taken)?;
         let arrived = delivery.pending();
-        Ok(Self { delivery, arrived, typed_interrupt: false })
+        Ok(Self { delivery, arrived, parent, typed_interrupt: false })
     }
 
     /// The next one. Safe to be dropped while it waits.
     pub(crate) async fn next(&mut self) -> Received {
+        let mut orphaned = false;
         loop {
             if let Some(origin) = self.arrived.next() {
                 return self.noted(&origin);
             }
+            if orphaned {
+                self.parent = parent::Watch::Off;
+                return Received { signal: SIGTERM, sender: Sender::ParentsEnd };
+            }
             let told = self.delivery.get_read();
-            if told.readable().await.is_err() {
-                return std::future::pending().await;
+            tokio::select! {
+                biased;
+                readable = told.readable() => if readable.is_err() {
+                    return std::future::pending().await;
+                },
+                // Only when no signal has come with it: see `noted`.
+                () = self.parent.ended() => orphaned = true,
             }
             // Read to the end, or it counts as readable for ever.
             while told.try_read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
@@ -95,6 +122,10 @@ impl Signals {
     fn noted(&mut self, origin: &Origin) -> Received {
         let received = Received { signal: origin.signal, sender: sender(origin) };
         self.typed_interrupt |= received.is_typed() && received.signal == SIGINT;
+        if received.asks_to_end() && !received.is_typed() {
+            // A platform that stops a whole group ends our parent too: the step is told once.
+            self.parent = parent::Watch::Off;
+        }
         received
     }
 }

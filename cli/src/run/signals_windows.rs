@@ -2,7 +2,10 @@
 
 use std::io;
 
+use protocol::RevokeCause;
 use tokio::sync::mpsc;
+
+use super::parent;
 
 /// Ctrl-C, Ctrl-Break, or the console closing; the step has got it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,16 @@ impl Received {
     pub(crate) fn asks_to_end(self) -> bool {
         true
     }
+
+    /// Never known.
+    pub(crate) fn is_parents_end(self) -> bool {
+        false
+    }
+
+    /// Why the grant is revoked.
+    pub(crate) fn cause(self) -> RevokeCause {
+        RevokeCause::Interrupted(self.signal)
+    }
 }
 
 /// The events that arrive from the moment this exists.
@@ -25,7 +38,7 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Takes over the events that would end us.
-    pub(crate) fn take() -> io::Result<Self> {
+    pub(crate) fn take(_parent: parent::Watch) -> io::Result<Self> {
         let (send, received) = mpsc::unbounded_channel();
         ctrlc::set_handler(move || {
             let _ = send.send(Received { signal: 2 });

@@ -12,13 +12,17 @@ use super::beside::Beside;
 use super::child::{Ended, Step};
 use super::keeper::Keeper;
 use super::lease::{self, Lapse};
-use super::signals::Signals;
+use super::signals::{Received, Signals};
 use crate::api::{Broker, Patience, Revocable, Revoked};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 
 /// The tightest platform kills ten seconds after its first signal; after this long the keeper takes over.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(6);
+
+/// As long as the tightest platform leaves a command between its first signal and SIGKILL. Without a parent the
+/// client then ends, so that a platform which waits for its output pipe does not wait for a deaf command through us.
+const LEFT_AFTER: Duration = Duration::from_secs(10);
 
 /// A broker that is there confirms in far less.
 const GRACE: Duration = Duration::from_secs(1);
@@ -57,7 +61,8 @@ impl Held<'_> {
 
     /// Runs the step to its end. A signal that asks for the end is passed on and the grant given back at the
     /// same time; else it is given back the moment the step has ended. What cannot be given back while a
-    /// step ignores the signal becomes the keeper's at once.
+    /// step ignores the signal becomes the keeper's at once. The end of our parent counts as SIGTERM; a step that
+    /// ignores that is left to itself.
     pub(crate) async fn watch(
         &self,
         step: &mut Step,
@@ -70,6 +75,7 @@ impl Held<'_> {
         let mut stops = pin!(Step::follow_stops(step.job()));
         let mut holding = true;
         let mut interrupted = None;
+        let mut leave_at = None;
         let mut under_way: Option<Pin<Box<_>>> = None;
         let mut revoked = None;
         let ended = loop {
@@ -87,8 +93,11 @@ impl Held<'_> {
                         continue;
                     }
                     step.tell(received);
+                    if received.is_parents_end() {
+                        leave_at = Some(Instant::now() + LEFT_AFTER);
+                    }
                     if received.asks_to_end() && interrupted.is_none() {
-                        let cause = RevokeCause::Interrupted(received.signal);
+                        let cause = received.cause();
                         interrupted = Some(cause);
                         holding = false;
                         under_way = Some(Box::pin(self.give_back(cause)));
@@ -106,9 +115,17 @@ impl Held<'_> {
                     beside.lapsed(&lapsed);
                     warn_of(&lapsed, output);
                 }
+                () = at(leave_at) => break Ended::Left,
                 () = &mut stops => {}
             }
         };
+        if ended == Ended::Left {
+            let text = format!(
+                "the command did not end within {}s · it goes on without the grant",
+                LEFT_AFTER.as_secs()
+            );
+            output.line(Mark::Warning, "run", &text);
+        }
         let ending = beside.step_ended();
         let cause = interrupted.unwrap_or(ended.cause());
         let revoked = match (revoked, under_way) {
@@ -118,22 +135,35 @@ impl Held<'_> {
             (Some(Err(_)), None) => self.give_back_within(GRACE, cause).await,
             (None, None) => or_cut_short(self.give_back(cause), signals).await,
         };
-        tokio::join!(step.drain(), async {
+        let told = async {
             if let Some(ending) = ending {
                 ending.closed().await;
             }
-        });
+        };
+        tokio::select! {
+            _ = async { tokio::join!(step.drain(), told) } => {}
+            // Also when the output goes to a pipe that is full and that no one reads.
+            () = at(leave_at) => {}
+        }
         Ok(Over { ended, cause, revoked })
     }
 }
 
+/// Never, if there is no such time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
+}
+
 impl Signals {
-    /// The number of the next one that wants us to end. Safe to be dropped while it waits.
-    pub(crate) async fn next_that_asks_to_end(&mut self) -> i32 {
+    /// The next one that wants us to end. Safe to be dropped while it waits.
+    pub(crate) async fn next_that_asks_to_end(&mut self) -> Received {
         loop {
             let received = self.next().await;
             if received.asks_to_end() {
-                return received.signal;
+                return received;
             }
         }
     }

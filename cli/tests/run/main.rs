@@ -11,6 +11,7 @@ mod keeper;
 mod live;
 mod masks;
 mod memory;
+mod orphaned;
 mod output;
 mod signals;
 mod stepping;

@@ -4,11 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
-
-/// A step that notes each signal and goes on until there is a file `go`.
-const DEAF: &str = "for s in INT TERM HUP QUIT USR1; do trap \"echo $s >> heard\" $s; done; \
-                    echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; exit 4";
+use crate::stepping::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker, step: &str) -> (Running, i32) {
     let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();

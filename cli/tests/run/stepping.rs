@@ -9,13 +9,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use protocol::AuthToken;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake_broker::{AWS_SECRETS, FakeBroker, SOON};
+
+/// A step that notes each signal and goes on until there is a file `go`.
+pub(crate) const DEAF: &str = "for s in INT TERM HUP QUIT USR1; do trap \"echo $s >> heard\" $s; done; \
+                               echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; exit 4";
 
 /// The binary in an environment of its own, without a terminal.
 pub(crate) struct Wrapper {
     pub(crate) command: Command,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: Folder,
 }
 
 pub(crate) fn auth_token() -> AuthToken {
@@ -37,7 +42,7 @@ impl Wrapper {
     }
 
     fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder(tempfile::tempdir().unwrap());
         let mut command = Command::new(launcher[0]);
         command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
         command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);
@@ -65,17 +70,46 @@ impl Wrapper {
     }
 }
 
+/// Where a wrapper and everything that it starts runs. However the test ends, no process is left in it.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Again, until there is none that was just being started.
+        while processes_in(self.path())
+            .into_iter()
+            .filter_map(Pid::from_raw)
+            .any(|pid| kill_process(pid, Signal::KILL).is_ok())
+        {}
+    }
+}
+
+fn processes_in(folder: &Path) -> Vec<i32> {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    processes
+        .filter(|pid| !is_gone(*pid))
+        .filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder)))
+        .collect()
+}
+
 /// A wrapper that runs.
 pub(crate) struct Running {
     pub(crate) child: Child,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: Folder,
 }
 
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) folder: Folder,
 }
 
 impl Running {

@@ -17,7 +17,7 @@ use crate::http::ask::{Bearer, Id, Query};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Why {
-    /// `exit:CODE`, `signal:N`, `interrupted:N`, `not-started`, `wrapper-lost` or `asked` (the default).
+    /// `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, `not-started`, `wrapper-lost` or `asked` (the default).
     #[param(value_type = Option<String>)]
     cause: Option<RevokeCause>,
 }
