@@ -104,6 +104,7 @@ pub(crate) fn scrubbed() -> &'static [&'static str] {
         "CIRCLE_OIDC_TOKEN",
         "CIRCLE_OIDC_TOKEN_V2",
         "CLOUDANIX_AUTH_TOKEN",
+        "CLOUDANIX_AUTH_TOKEN_FILE",
         "CLOUDANIX_ID_TOKEN",
         "CLOUDANIX_OIDC_TOKEN",
         "CLOUDANIX_OIDC_TOKEN_FILE",

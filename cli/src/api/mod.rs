@@ -2,6 +2,7 @@
 
 mod agents;
 mod attempts;
+mod auth_token;
 mod call;
 mod gate;
 mod network;
@@ -22,10 +23,11 @@ use tokio::time::{Instant, sleep};
 pub(crate) use self::agents::Existing;
 use self::attempts::Attempts;
 pub(crate) use self::attempts::{Patience, http_date};
+pub(crate) use self::auth_token::auth_token;
 use self::call::Call;
 pub(crate) use self::gate::Gate;
 pub(crate) use self::network::{Connections, Network};
-pub(crate) use self::settings::{Settings, agent_id, auth_token, broker_url};
+pub(crate) use self::settings::{Settings, agent_id, broker_url};
 pub(crate) use self::stepping::{Beat, Renewed, Reported};
 use crate::error::CliError;
 

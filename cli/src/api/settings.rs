@@ -1,10 +1,10 @@
 //! Which broker, and who are we to it?
 
-use protocol::auth_token::AuthToken;
 use protocol::{AgentId, Secret, secret};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
+use super::auth_token::{self, auth_token};
 use super::network::Network;
 use crate::environment::Env;
 use crate::error::CliError;
@@ -47,9 +47,9 @@ impl Settings {
 
     /// For giving back: the agent's own grants with its own token; the operator's only where there is no other.
     pub(crate) fn for_revoke(env: &Env) -> Result<Self, CliError> {
-        match (env.get("CLOUDANIX_AUTH_TOKEN"), env.get("CLOUDANIX_OPERATOR_TOKEN")) {
-            (None, Some(_)) => Self::for_operator(env),
-            (Some(_), _) | (None, None) => Self::for_agent(env),
+        match env.get("CLOUDANIX_OPERATOR_TOKEN") {
+            Some(_) if !auth_token::is_set(env) => Self::for_operator(env),
+            Some(_) | None => Self::for_agent(env),
         }
     }
 }
@@ -98,19 +98,6 @@ fn is_loopback(url: &Url) -> bool {
             .is_ok_and(|address| address.is_loopback()),
         None => false,
     }
-}
-
-/// `CLOUDANIX_AUTH_TOKEN`, its prefix and checksum right.
-pub(crate) fn auth_token(env: &Env) -> Result<Secret, CliError> {
-    let text = env.get("CLOUDANIX_AUTH_TOKEN").ok_or_else(|| {
-        CliError::usage("`CLOUDANIX_AUTH_TOKEN` is not set").with_hint(
-            "store the agent's auth token as a secret of your CI and map it into this step's environment",
-        )
-    })?;
-    AuthToken::parse(text.trim()).map(|token| token.secret().clone()).map_err(|error| {
-        CliError::usage(format!("`CLOUDANIX_AUTH_TOKEN`: {error}"))
-            .with_hint("copy it again, whole; `cloudanix-jit agent rotate-token ID` makes a new one")
-    })
 }
 
 /// `CLOUDANIX_AGENT_ID`, or its alias.

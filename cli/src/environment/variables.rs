@@ -40,13 +40,18 @@ const fn secret(read_by: &'static str, name: &'static str, about: &'static str) 
 pub(crate) const VARIABLES: &[Var] = &[
     open(SETTINGS, "CLOUDANIX_URL", "The broker, like `https://jit.example.com`."),
     secret(SETTINGS, "CLOUDANIX_AUTH_TOKEN", "The agent's auth token, `cjat_…`."),
+    open(
+        SETTINGS,
+        "CLOUDANIX_AUTH_TOKEN_FILE",
+        "In its place, a file with it, which is removed once it is read, or a FIFO or descriptor (`/dev/fd/3`), which is read to its end.",
+    ),
     open(SETTINGS, "CLOUDANIX_AGENT_ID", "The agent to be."),
     open(SETTINGS, "CLOUDANIX_AGENT_IDENTIFIER", "Another name for `CLOUDANIX_AGENT_ID`."),
     secret(SETTINGS, "CLOUDANIX_OPERATOR_TOKEN", "For the operator's commands (`agent …`)."),
     open(
         SETTINGS,
         "CLOUDANIX_STATE",
-        "The file in which `elevate` keeps the handle and `revoke` finds it, when `--state` is not given.",
+        "The file in which `elevate` keeps the handle and `revoke` finds it, when `--state` is not given; `run` does not use it.",
     ),
     open(SETTINGS, "CLOUDANIX_GRANT_ID", "The grant for `revoke` and `status`, when none is named."),
     secret(OVERRIDE, "CLOUDANIX_OIDC_TOKEN", "The workload's OIDC token; replaces detection."),

@@ -80,6 +80,7 @@ async fn run(program: &PathBuf, args: &[&str]) -> Result<Secret, String> {
     let mut child = tokio::process::Command::new(program)
         .args(args)
         .env_remove("CLOUDANIX_AUTH_TOKEN")
+        .env_remove("CLOUDANIX_AUTH_TOKEN_FILE")
         .env_remove("CLOUDANIX_OPERATOR_TOKEN")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
