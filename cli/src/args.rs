@@ -79,6 +79,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = DieWithParent::Auto, default_missing_value = "always")]
     pub(crate) die_with_parent: DieWithParent,
+    /// Where the handle for `revoke` is kept, and how it ended; must not exist yet, and is not removed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
     /// The command and its arguments, after `--`
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -151,7 +154,7 @@ pub(crate) struct RevokeArgs {
     /// The grant; when neither this nor a file is given: `CLOUDANIX_STATE`, then `CLOUDANIX_GRANT_ID`
     #[arg(value_name = "GRANT_ID", conflicts_with = "state")]
     pub(crate) grant: Option<GrantId>,
-    /// The handle that `elevate` wrote
+    /// The handle that `elevate` or `run` wrote
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
     /// For how long to try until the broker confirms

@@ -58,6 +58,16 @@ pub(crate) enum Revoked {
     NothingThere,
 }
 
+impl Revoked {
+    /// Whether the permission is gone. A cloud is read back some seconds later; what was taken away is away.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Gone(_) | Self::NothingThere => true,
+            Self::Accepted(grant) => grant.status == GrantStatus::Settling,
+        }
+    }
+}
+
 /// For how long to try to elevate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ElevateLimits {

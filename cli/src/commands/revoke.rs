@@ -16,7 +16,7 @@ use crate::output::{Mark, Output};
 
 enum Which {
     Grant(GrantId),
-    Handle(Handle),
+    Handle(Box<Handle>),
 }
 
 pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
@@ -24,14 +24,22 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
     let state = || args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
     let which = match (&args.grant, state()) {
         (Some(id), _) => Which::Grant(id.clone()),
-        (None, Some(path)) => match handle_at(&path, &settings.url)? {
-            Some(handle) => Which::Handle(handle),
-            None => {
+        (None, Some(path)) => {
+            if is_absent(&path) {
                 let text = format!("nothing to give back · there is no state file `{}`", path.display());
                 output.line(Mark::Warning, "revoke", &text);
                 return Ok(());
             }
-        },
+            match handle_at(&path, &settings.url)? {
+                Some(handle) => Which::Handle(Box::new(handle)),
+                None => {
+                    output.line(Mark::Done, "revoke", "nothing to give back · the broker was never asked");
+                    // As with a handle; a file that stays behind leads to the same line.
+                    let _ = std::fs::remove_file(&path);
+                    return Ok(());
+                }
+            }
+        }
         (None, None) => Which::Grant(super::grant_of_the_environment(env)?.ok_or_else(|| {
             CliError::usage(
                 "no grant is named: expected GRANT_ID, `--state FILE`, or one of them in the environment",
@@ -53,12 +61,14 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
     })
 }
 
-/// The handle, if the file is there. A step that always revokes may run where nothing was ever asked for.
+/// A step that always revokes may run where nothing was ever asked for.
+fn is_absent(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// The handle in the file; `None` when nothing was asked for.
 fn handle_at(path: &Path, url: &str) -> Result<Option<Handle>, CliError> {
-    if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-        return Ok(None);
-    }
-    let handle = Handle::open(path)?;
+    let Some(handle) = Handle::open(path)? else { return Ok(None) };
     // The file must not decide where the auth token is sent.
     if handle.record.url == url {
         return Ok(Some(handle));

@@ -8,6 +8,8 @@ use crate::api::Revoked;
 use crate::args::RunArgs;
 use crate::environment::Env;
 use crate::error::CliError;
+use crate::exit::Exit;
+use crate::handle::{self, End, Problem};
 use crate::output::{Mark, Output};
 use crate::run::child::Ended;
 use crate::run::parent::Parent;
@@ -53,10 +55,11 @@ impl Finish {
 }
 
 async fn whole(args: &RunArgs, parent: Parent, env: &Env, output: &Output) -> Result<Finish, CliError> {
-    let parent = parent.watch(args.die_with_parent, env)?;
-    let mut signals = Signals::take(parent)
-        .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
-    let mut pending = Pending::prepare(&args.ask, env)?;
+    let (mut signals, mut pending) = prepare(args, parent, env).inspect_err(|error| {
+        if let Some(state) = &args.state {
+            handle::never_asked(state, End { revoked: true, ..End::not_started(error) });
+        }
+    })?;
     let granted = tokio::select! {
         biased;
         signal = signals.next_that_asks_to_end() => Err(signal),
@@ -65,17 +68,30 @@ async fn whole(args: &RunArgs, parent: Parent, env: &Env, output: &Output) -> Re
     match granted {
         Ok(Ok(grant)) => step(args, env, output, &mut signals, pending, grant).await,
         Ok(Err(error)) => {
-            pending.undo(&error, RevokeCause::NotStarted).await;
+            pending.undo(&error, RevokeCause::NotStarted, End::not_started(&error), output).await;
             Err(error)
         }
         Err(received) => {
             let cause = received.cause();
-            pending.undo(&CliError::Interrupted, cause).await;
             let text = format!("{}, before the command was started", cause.in_words());
+            let end = End {
+                exit_code: 128 + received.signal,
+                revoked: false,
+                problem: Some(Problem { message: format!("stopped: {text}"), hint: None, code: None }),
+            };
+            pending.undo(&CliError::Interrupted, cause, end, output).await;
             output.line(Mark::Failed, "stopped", &text);
             Ok(Finish::with(128 + received.signal))
         }
     }
+}
+
+/// Signals first: from here on the platform's stop ends nothing half done.
+fn prepare(args: &RunArgs, parent: Parent, env: &Env) -> Result<(Signals, Pending), CliError> {
+    let parent = parent.watch(args.die_with_parent, env)?;
+    let signals = Signals::take(parent)
+        .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
+    Ok((signals, Pending::prepare(&args.ask, args.state.as_deref(), env)?))
 }
 
 /// From the grant to its end.
@@ -89,29 +105,50 @@ async fn step(
 ) -> Result<Finish, CliError> {
     let since = Instant::now();
     pending.keeper.granted().await;
-    let Pending { broker, instructions, keeper, .. } = &mut pending;
+    let Pending { broker, instructions, keeper, handle, .. } = &mut pending;
     let held = Held { broker, grant: &grant, key: &instructions.key, since };
-    let Started { mut step, beside } = match start(args, env, output, &grant, broker, instructions) {
+    let started = match handle.granted_to_caller(&grant) {
+        Ok(()) => start(args, env, output, &grant, broker, instructions),
+        Err(error) => Err(Failed::Unsafe(error)),
+    };
+    let Started { mut step, beside } = match started {
         Ok(started) => started,
         Err(failed) => {
             let cause = RevokeCause::NotStarted;
             let revoked = or_cut_short(held.give_back(cause), signals).await;
-            ended(pending, output, cause, revoked).await;
+            ended(pending, output, cause, revoked, end_of(&failed)).await;
             return without_step(failed, output);
         }
     };
     match held.watch(&mut step, beside, keeper, signals, output).await {
         Ok(Over { ended: how, cause, revoked }) => {
-            ended(pending, output, cause, revoked).await;
+            let end = End { exit_code: how.code(), revoked: false, problem: None };
+            ended(pending, output, cause, revoked, end).await;
             let typed_interrupt = how == Ended::Killed(SIGINT) && signals.interrupt_was_typed();
             Ok(Finish { code: how.code(), typed_interrupt })
         }
         Err(error) => {
             let cause = RevokeCause::Asked;
             let revoked = or_cut_short(held.give_back(cause), signals).await;
-            ended(pending, output, cause, revoked).await;
+            let end = End { exit_code: i32::from(Exit::NotStarted.code()), revoked: false, problem: None };
+            ended(pending, output, cause, revoked, end).await;
             Err(CliError::unexpected(format!("the end of the command cannot be waited for: {error}")))
         }
+    }
+}
+
+fn end_of(failed: &Failed) -> End {
+    match failed {
+        Failed::NotStarted(error) => End {
+            exit_code: i32::from(error.exit().code()),
+            revoked: false,
+            problem: Some(Problem {
+                message: error.to_string(),
+                hint: Some(error.hint().to_owned()),
+                code: None,
+            }),
+        },
+        Failed::Unsafe(error) => End::not_started(error),
     }
 }
 
@@ -127,10 +164,17 @@ fn without_step(failed: Failed, output: &Output) -> Result<Finish, CliError> {
 }
 
 /// Says how it ended; a revoke that failed is the keeper's from here on, and changes no exit code.
-async fn ended(pending: Pending, output: &Output, cause: RevokeCause, revoked: Result<Revoked, CliError>) {
+async fn ended(
+    pending: Pending,
+    output: &Output,
+    cause: RevokeCause,
+    revoked: Result<Revoked, CliError>,
+    end: End,
+) {
     let why = cause.in_words();
     match revoked {
         Ok(revoked) => {
+            let end = End { revoked: revoked.is_confirmed(), ..end };
             let (mark, text) = match revoked {
                 Revoked::Gone(_) => (Mark::Done, why),
                 // A cloud is read back some seconds later; what was taken away is away.
@@ -143,11 +187,11 @@ async fn ended(pending: Pending, output: &Output, cause: RevokeCause, revoked: R
                 Revoked::NothingThere => (Mark::Done, format!("{why} · was gone already")),
             };
             output.line(mark, "revoke", &text);
-            pending.forget().await;
+            pending.forget(end, output).await;
         }
         Err(error) => {
             output.line(Mark::Warning, "revoke", &format!("{why} · not confirmed yet: {error}"));
-            output.hint(match pending.keeper.take_over(cause).await {
+            output.hint(match pending.leave_to_keeper(cause, end, output).await {
                 true => "a keeper process goes on trying; the broker ends the grant without heartbeats in any case",
                 false => "the broker ends the grant because its heartbeats stop, or at its deadline",
             });

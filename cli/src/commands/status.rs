@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: StatusArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let of_the_handle = || match env.get("CLOUDANIX_STATE").map(|path| Handle::open(Path::new(path))) {
-        Some(handle) => handle.map(|handle| handle.record.grant_id),
+        Some(handle) => handle.map(|handle| handle.and_then(|handle| handle.record.grant_id)),
         None => Ok(None),
     };
     let id = match args.grant {

@@ -1,6 +1,7 @@
 //! What has to be there before a grant is asked for, and who gives it back when there will be no step?
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use protocol::{Grant, RevokeCause};
@@ -11,8 +12,8 @@ use crate::args::Ask;
 use crate::asking::{Asking, Lease};
 use crate::environment::Env;
 use crate::error::CliError;
-use crate::handle::{self, Handle};
-use crate::output::Output;
+use crate::handle::{self, End, Handle};
+use crate::output::{Mark, Output};
 
 /// What platforms leave us before they kill, less the time it takes to get here.
 const UNDONE_WITHIN: Duration = Duration::from_secs(6);
@@ -28,18 +29,19 @@ pub(crate) struct Pending {
     /// Opened when the keeper is ready.
     gate: Gate,
     asking: Asking,
-    handle: Handle,
+    /// How what may have been given is given back by others.
+    pub(crate) handle: Handle,
 }
 
 impl Pending {
     /// Everything that has to be there before the first request goes to the broker, but for the keeper.
-    pub(crate) fn prepare(ask: &Ask, env: &Env) -> Result<Self, CliError> {
+    pub(crate) fn prepare(ask: &Ask, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
         let settings = Settings::for_agent(env)?;
         let asking = Asking::from_args(ask, Lease::Heartbeats, env)?;
         let key = handle::new_key()?;
         let gate = Gate::closed();
         let broker = Broker::behind(gate.clone(), &settings)?;
-        let handle = Handle::create(None, env, &settings.url, asking.agent_id(), &key)?;
+        let handle = Handle::create(state, env, &settings.url, asking.agent_id(), &key)?;
         let instructions = Instructions { settings, key, ttl: ask.ttl };
         Ok(Self { broker, instructions, keeper: Keeper::to_be(), gate, asking, handle })
     }
@@ -65,26 +67,42 @@ impl Pending {
 
     /// There will be no step because of `error`: what may have been given is given back, by the keeper if
     /// need be.
-    pub(crate) async fn undo(self, error: &CliError, cause: RevokeCause) {
+    pub(crate) async fn undo(self, error: &CliError, cause: RevokeCause, end: End, output: &Output) {
         if !self.gate.is_open() || !self.asking.may_have_granted(error) {
-            return self.forget().await;
+            return self.forget(End { revoked: true, ..end }, output).await;
         }
         let patience = Patience::within(UNDONE_WITHIN);
         match self.broker.revoke(Revocable::Key(&self.instructions.key), cause, patience).await {
-            Ok(Revoked::Gone(_) | Revoked::Accepted(_)) => self.forget().await,
+            Ok(revoked @ (Revoked::Gone(_) | Revoked::Accepted(_))) => {
+                self.forget(End { revoked: revoked.is_confirmed(), ..end }, output).await;
+            }
             // "Unknown" may mean that our request is still on its way: the keeper looks again.
             Ok(Revoked::NothingThere) | Err(_) => {
-                self.keeper.take_over(cause).await;
+                self.leave_to_keeper(cause, end, output).await;
             }
         }
     }
 
-    /// Nothing is left to be given back.
-    pub(crate) async fn forget(mut self) {
+    /// The keeper goes on with the revoke. Returns whether there is one.
+    pub(crate) async fn leave_to_keeper(mut self, cause: RevokeCause, end: End, output: &Output) -> bool {
+        tell_caller(&mut self.handle, End { revoked: false, ..end }, output);
+        self.keeper.take_over(cause).await
+    }
+
+    /// The broker has nothing left that needs us.
+    pub(crate) async fn forget(mut self, end: End, output: &Output) {
         self.keeper.dismiss().await;
         // While the keeper ends.
-        self.handle.forget();
+        tell_caller(&mut self.handle, end, output);
+        self.handle.forget_ours();
         self.keeper.gone().await;
+    }
+}
+
+/// A state file that cannot be written changes no exit code: it still says what gives the grant back.
+fn tell_caller(handle: &mut Handle, end: End, output: &Output) {
+    if let Err(error) = handle.ended(end) {
+        output.line(Mark::Warning, "state", &error.to_string());
     }
 }
 

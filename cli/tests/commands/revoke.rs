@@ -103,7 +103,7 @@ fn a_state_file_does_not_decide_where_the_auth_token_goes() {
 fn what_is_no_handle_is_refused() {
     let program = Program::new(&nobody(), &["revoke", "--state", "state.json"]);
     fs::write(program.folder().join("state.json"), "{\"version\": 1}").unwrap();
-    program.finish().assert_code(2).assert_says("expected a handle as `elevate` writes it");
+    program.finish().assert_code(2).assert_says("expected a handle as `elevate` or `run` writes it");
 }
 
 #[test]
@@ -116,4 +116,19 @@ fn the_environment_of_the_steps_that_follow_names_the_grant() {
     assert_eq!(broker.seen().len(), 1);
     let finished = Program::new(&broker.url(), &["revoke"]).finish();
     finished.assert_code(2).assert_says("no grant is named");
+}
+
+#[test]
+fn every_command_of_an_agent_takes_the_auth_token_from_a_file() {
+    let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Revoked))]);
+    let program = Program::new(&broker.url(), &BY_ID)
+        .without("CLOUDANIX_AUTH_TOKEN")
+        .env("CLOUDANIX_AUTH_TOKEN_FILE", "token")
+        .env("CLOUDANIX_OPERATOR_TOKEN", "operator-token-of-the-test");
+    fs::write(program.folder().join("token"), crate::program::auth_token()).unwrap();
+    let finished = program.finish();
+    finished.assert_code(0);
+    assert!(!finished.folder.path().join("token").exists());
+    let sent = broker.seen()[0].header("authorization").unwrap().to_owned();
+    assert_eq!(sent, format!("Bearer {}", crate::program::auth_token()), "and not the operator's");
 }

@@ -15,5 +15,6 @@ mod memory;
 mod orphaned;
 mod output;
 mod signals;
+mod state;
 mod stepping;
 mod terminal;
