@@ -146,6 +146,6 @@ fn a_stop_before_the_command_is_in_the_state_file() {
     finished.assert_code(143);
     let end = end(&finished);
     assert_eq!((&end["exit_code"], &end["revoked"]), (&json!(143), &json!(true)));
-    assert!(end["problem"]["message"].as_str().unwrap().contains("signal 15"), "{end}");
+    assert!(end["problem"]["message"].as_str().unwrap().contains("SIGTERM"), "{end}");
     assert!(!finished.folder.path().join("started").exists());
 }
