@@ -9,7 +9,7 @@
 
 pub(crate) mod forms;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
@@ -53,6 +53,8 @@ struct Index {
     places: HashMap<[u8; GROUP], Vec<(usize, usize)>>,
     /// The first group of every form.
     beginnings: Groups,
+    /// The same without its last byte, each once: forms are many, and most begin like others.
+    short_beginnings: BTreeSet<[u8; GROUP - 1]>,
 }
 
 impl Index {
@@ -76,7 +78,8 @@ impl Index {
         }
         let longest = forms.iter().map(|form| form.len()).max().unwrap_or(0);
         let stride = shortest.saturating_sub(GROUP - 1);
-        Self { forms, longest, stride, maybe, anywhere, places, beginnings }
+        let short_beginnings = forms.iter().filter_map(|form| form.first_chunk().copied()).collect();
+        Self { forms, longest, stride, maybe, anywhere, places, beginnings, short_beginnings }
     }
 
     /// Everything before this position can be decided with what is there; what follows may be the beginning
@@ -88,8 +91,13 @@ impl Index {
         let earliest = text.len().saturating_sub(longest);
         let begins_a_form = |at: &usize| {
             let rest = text.get(*at..).unwrap_or_default();
-            rest.first_chunk().is_none_or(|group| self.beginnings.may_have(*group))
-                && self.forms.iter().any(|form| form.len() > rest.len() && form.starts_with(rest))
+            match rest.first_chunk() {
+                Some(group) => {
+                    self.beginnings.may_have(*group)
+                        && self.forms.iter().any(|form| form.len() > rest.len() && form.starts_with(rest))
+                }
+                None => self.short_beginnings.iter().any(|beginning| beginning.starts_with(rest)),
+            }
         };
         (earliest..text.len()).find(begins_a_form).unwrap_or(text.len())
     }
