@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
-use protocol::timeline::printable;
+use protocol::printable::{printable, printable_json};
 
 use crate::args::Masks;
 use crate::environment::Env;
@@ -111,12 +111,12 @@ impl Output {
         }
     }
 
-    /// One JSON document for programs.
+    /// One JSON document for programs; what would not be seen on a terminal is escaped in it.
     pub(crate) fn json<T: serde::Serialize>(&mut self, value: &T) -> Result<(), CliError> {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|error| CliError::unexpected(format!("the JSON output: {error}")))?;
         text.push('\n');
-        self.data(&text)
+        self.data(&printable_json(&text))
     }
 }
 

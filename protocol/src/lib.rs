@@ -10,6 +10,7 @@ pub mod auth_token;
 pub mod elevate;
 pub mod grant;
 pub mod ids;
+pub mod printable;
 pub mod problem;
 pub mod provenance;
 pub mod reconcile;

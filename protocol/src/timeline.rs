@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::printable::printable;
 use crate::{Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
@@ -133,8 +134,8 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// The text form. Control characters in anything that came from outside are shown as `\u{…}`, so that no
-    /// claim can draw lines of its own.
+    /// The text form. Anything that came from outside is shown by [`printable`], so that no claim can draw lines of
+    /// its own.
     pub fn render(&self) -> String {
         let grant = &self.grant;
         let facts = BestFacts { signed: &grant.provenance.signed, claimed: &grant.provenance.claimed };
@@ -210,21 +211,6 @@ impl BestFacts<'_> {
             .map(printable)
             .or_else(|| field(self.claimed).map(|said| format!("{} (client says)", printable(said))))
     }
-}
-
-/// With control characters, and those that turn the direction of text, written out: what a stranger chose
-/// cannot draw lines of its own in a log.
-pub fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            let _ = write!(out, "{}", c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }
 
 #[cfg(test)]

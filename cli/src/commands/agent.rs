@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, Outcome};
 use protocol::elevate::MAX_BODY;
-use protocol::timeline::printable;
+use protocol::printable::printable;
 
 use super::block_on;
 use crate::api::{Broker, Existing, Patience, Settings};

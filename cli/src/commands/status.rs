@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use protocol::timeline::printable;
+use protocol::printable::printable;
 use protocol::{EnforcedBy, Grant, PolicyName, Timestamp};
 
 use super::block_on;

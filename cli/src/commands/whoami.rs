@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use protocol::Timestamp;
-use protocol::timeline::printable;
+use protocol::printable::printable;
 use serde_json::{Map, Value, json};
 
 use super::block_on;

@@ -64,7 +64,7 @@ pub(crate) enum Unfit {
 
 fn list(audiences: &[String]) -> String {
     let quoted: Vec<String> =
-        audiences.iter().map(|audience| format!("`{}`", protocol::timeline::printable(audience))).collect();
+        audiences.iter().map(|audience| format!("`{}`", protocol::printable::printable(audience))).collect();
     if quoted.is_empty() { "none".to_owned() } else { quoted.join(", ") }
 }
 

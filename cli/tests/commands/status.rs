@@ -69,6 +69,28 @@ fn a_timeline_is_text_or_json() {
 }
 
 #[test]
+fn text_of_others_cannot_move_the_cursor_hide_itself_or_command_a_ci_platform() {
+    let hostile = "a\u{9b}2J\u{202e}b\u{200b}\u{feff}\n##vso[task.setvariable variable=PATH]/tmp\n::add-mask::x ##[group]y";
+    let mut tampered = timeline(true);
+    tampered.events[0].text = hostile.to_owned();
+    tampered.grant.reason = Some(hostile.to_owned());
+    let id = grant_id();
+    for options in [&[][..], &["--output", "json"]] {
+        let broker = ScriptedBroker::start([json(200, tampered.clone())]);
+        let line = [&["timeline", id.as_str()], options].concat();
+        let shown = Program::new(&broker.url(), &line).finish().assert_code(0).stdout.clone();
+        let unseen = |c: &char| c.is_control() && *c != '\n' || "\u{202e}\u{200b}\u{feff}".contains(*c);
+        assert_eq!(shown.chars().find(unseen), None, "{shown:?}");
+        assert!(!shown.contains("##vso[") && !shown.contains("##["), "{shown}");
+        assert!(!shown.lines().any(|line| line.trim_start().starts_with("::")), "{shown}");
+        if !options.is_empty() {
+            let printed: Timeline = serde_json::from_str(&shown).unwrap();
+            assert_eq!(printed.events[0].text, hostile, "still the same document");
+        }
+    }
+}
+
+#[test]
 fn a_timeline_that_was_tampered_with_is_a_failure() {
     let broker = ScriptedBroker::start([json(200, timeline(false))]);
     let finished = Program::new(&broker.url(), &["timeline", grant_id().as_str()]).finish();

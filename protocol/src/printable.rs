@@ -1,0 +1,120 @@
+//! Makes text that somebody else chose safe to show on a terminal and in the log of a CI platform.
+//!
+//! A claim, a reason or a branch can hold characters that move the cursor, turn the direction of text or are not
+//! seen at all, and commands that a CI platform takes out of a job's log.
+
+use std::fmt::Write as _;
+
+/// The text with every character that is not seen written out as `\u{…}`: controls, formats (which turn the
+/// direction, join or have no width), line and paragraph separators, private and unassigned ones, and spaces that
+/// are not the usual one. Platform commands (`##vso[`, `##[`, `::name::` at the beginning) are broken the same way.
+pub fn printable(text: &str) -> String {
+    let beginning = text.trim_start().starts_with("::").then(|| text.len() - text.trim_start().len());
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        if is_seen(c) && !begins_command(text, at) && beginning != Some(at) {
+            out.push(c);
+        } else {
+            let _ = write!(out, "{}", c.escape_unicode());
+        }
+    }
+    out
+}
+
+/// The same JSON document, with those characters and commands escaped in its strings.
+pub fn printable_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for (at, c) in json.char_indices() {
+        // Between strings a line break is layout; in them it is escaped already.
+        if c == '\n' || is_seen(c) && !begins_command(json, at) {
+            out.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+    }
+    out
+}
+
+/// What `Debug` leaves as it is, which is by the Unicode categories. A mark that combines with the letter before it
+/// is seen with that letter.
+fn is_seen(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    let with_a_letter = ['a', c].into_iter().collect::<String>();
+    with_a_letter.escape_debug().eq(with_a_letter.chars())
+}
+
+/// `##[name]` and `##name[…]`: Azure DevOps and TeamCity take them anywhere in a line, and GitHub the first.
+fn begins_command(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).and_then(|rest| rest.strip_prefix("##"));
+    rest.is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with('['))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write_is_shown_as_it_is() {
+        for text in [
+            "policy attached · orders-read · 15m → now … ✓",
+            "it's \"quoted\" and back\\slashed, 100 % ~ `x`",
+            "Grüße, 日本語, हिन्दी, Ελληνικά, עברית, العربية, 👍🏽",
+            "e\u{301} is an accent by itself",
+            "C# #42, ## heading, a::b, [x], ####",
+        ] {
+            assert_eq!(printable(text), text);
+            assert_eq!(printable_json(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_seen_is_written_out() {
+        let ranges = [
+            '\0'..='\u{1f}',
+            '\u{7f}'..='\u{a0}',
+            '\u{ad}'..='\u{ad}',
+            '\u{61c}'..='\u{61c}',
+            '\u{180e}'..='\u{180e}',
+            '\u{2000}'..='\u{200f}',
+            '\u{2028}'..='\u{202f}',
+            '\u{205f}'..='\u{206f}',
+            '\u{e000}'..='\u{e003}',
+            '\u{feff}'..='\u{feff}',
+            '\u{fff9}'..='\u{fffb}',
+            '\u{e0001}'..='\u{e007f}',
+        ];
+        for c in ranges.into_iter().flatten() {
+            let text = format!("a{c}b");
+            assert_eq!(printable(&text), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+    }
+
+    #[test]
+    fn json_stays_the_same_document_and_is_ascii_where_it_is_not_seen() {
+        let value = serde_json::json!({"reason": "a\u{9b}2J\u{202e}b\u{e0041}\n##vso[task.setvariable]x ##[error]y é"});
+        let text = printable_json(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.contains(r"a\u009b2J\u202eb\udb40\udc41\n\u0023#vso[task"), "{text}");
+        assert!(text.contains(r"\u0023#[error]y é"), "{text}");
+        assert_eq!(text.lines().count(), 3);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn no_text_is_a_command_to_a_ci_platform() {
+        for (text, shown) in [
+            ("x ##vso[task.setvariable variable=a]b", r"x \u{23}#vso[task.setvariable variable=a]b"),
+            ("##[group]x", r"\u{23}#[group]x"),
+            ("###VSO[a]", r"#\u{23}#VSO[a]"),
+            ("##teamcity[message]", r"\u{23}#teamcity[message]"),
+            ("::set-output name=a::b", r"\u{3a}:set-output name=a::b"),
+            ("  ::add-mask::x", r"  \u{3a}:add-mask::x"),
+            ("##\u{200b}vso[a]", r"##\u{200b}vso[a]"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+    }
+}
