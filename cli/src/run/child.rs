@@ -195,20 +195,27 @@ impl Step {
         let (Ok(mut changes), Ok(mut continued)) = (signal(SignalKind::child()), continuations) else {
             return std::future::pending().await;
         };
+        // A stop between the step's start and the subscription is not reported: look once without a report.
+        let mut unseen = true;
         loop {
+            if !unseen {
+                tokio::select! {
+                    biased;
+                    _ = continued.recv() => {
+                        terminal::go_on(step);
+                        continue;
+                    }
+                    _ = changes.recv() => {}
+                }
+            }
+            unseen = false;
+            // The shell may be stopping or continuing both of us at this very moment.
             tokio::select! {
                 biased;
                 _ = continued.recv() => terminal::go_on(step),
-                _ = changes.recv() => {
-                    // The shell may be stopping or continuing both of us at this very moment.
-                    tokio::select! {
-                        biased;
-                        _ = continued.recv() => terminal::go_on(step),
-                        () = tokio::time::sleep(SETTLED) => {
-                            if terminal::is_stopped(step) {
-                                terminal::stop_ourselves();
-                            }
-                        }
+                () = tokio::time::sleep(SETTLED) => {
+                    if terminal::is_stopped(step) {
+                        terminal::stop_ourselves();
                     }
                 }
             }

@@ -171,6 +171,18 @@ fn a_step_that_stops_alone_stops_us_and_continues_with_us() {
 }
 
 #[test]
+fn a_step_that_stops_as_its_first_act_stops_us_too() {
+    let broker = FakeBroker::start();
+    let (running, _keyboard) =
+        in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; kill -STOP $$; exit 3"]);
+    let ours = running.pid_in("leader");
+    eventually("our own stop", || (state_of(ours) == Some('T')).then_some(()));
+    kill(ours, "CONT");
+    let finished = running.finish();
+    assert!(finished.stdout.ends_with("ended: 3\n"), "{}", finished.stdout);
+}
+
+#[test]
 fn an_editor_works() {
     let broker = FakeBroker::start();
     if std::process::Command::new("vi")
