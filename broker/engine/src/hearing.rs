@@ -1,7 +1,8 @@
 //! Since when can beats be heard without a break?
 //!
 //! A beat is written down or it was not heard. While the database is away nobody is, and whoever was kept from beating
-//! like that is not silent: once the database is back, every holder has the whole time of its lease again.
+//! like that is not silent: once the database is back, every holder has the whole time of its lease again. The same holds
+//! while the broker cannot accept connections.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,7 +16,8 @@ impl Hearing {
         Self(AtomicI64::new(now.as_millis()))
     }
 
-    /// Until now nobody was heard: the database did not answer, or this process did not run.
+    /// Until now nobody was heard: the database did not answer, no connection could be accepted, or this process
+    /// did not run.
     pub(crate) fn was_deaf(&self, now: Timestamp) {
         self.0.fetch_max(now.as_millis(), Ordering::Relaxed);
     }

@@ -173,6 +173,12 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Heartbeats could not reach this broker until now, through no fault of their holders: each lease has its whole
+    /// time again.
+    pub fn could_not_hear(&self) {
+        self.hearing.was_deaf(self.clock.now());
+    }
+
     /// Who signs `token` grants.
     pub fn issuer(&self) -> &Issuer {
         &self.issuer

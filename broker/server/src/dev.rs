@@ -11,10 +11,11 @@ use anyhow::{Context, ensure};
 use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
 use store::{ApplyMode, Place};
 
+use crate::config::Limits;
 use crate::database::Database;
 use crate::dev_issuer::DevIssuer;
 use crate::http::{self, Front};
-use crate::listen::{self, Draining};
+use crate::listen::{self, Admission, Draining, Files};
 use crate::wiring::{self, Plan};
 
 /// The command line of `dev`.
@@ -79,7 +80,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     write_private(&token_file, oidc_token.reveal())?;
 
     let draining = Draining::default();
-    let router = http::router(Front::plain(Arc::clone(&engine), draining.clone())).merge(issuer.routes());
+    let admission = Admission::new(Limits::default().admission(Files::raise(), 0));
+    let front = Front::plain(Arc::clone(&engine), draining, admission);
+    let router = http::router(front.clone()).merge(issuer.routes());
     let lines = [
         ("CLOUDANIX_URL", url.as_str()),
         ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),
@@ -100,7 +103,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             tracing::info!(url, "ready; give --env-file FILE to have a shell's settings written to a file");
         }
     }
-    let result = listen::until_stopped(listener, None, router, engine, draining).await;
+    let result = listen::until_stopped(listener, router, front).await;
     if let Some(path) = &options.env_file {
         let _ = std::fs::remove_file(path);
     }

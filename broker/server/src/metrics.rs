@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::http::Front;
+use crate::listen::Admission;
 
 const NOT_AFTER: &str = "cloudanix_jit_tls_certificate_not_after_seconds";
 const RELOAD_FAILURES: &str =
@@ -58,6 +59,7 @@ impl HttpMetrics {
                 "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} counter\ncloudanix_jit_{name}_total {value}\n"
             );
         }
+        connections(&mut text, &front.admission);
         text.push_str("# HELP cloudanix_jit_grants Grants by status.\n# TYPE cloudanix_jit_grants gauge\n");
         for (status, count) in grants {
             let _ = writeln!(text, "cloudanix_jit_grants{{status=\"{status}\"}} {count}");
@@ -73,6 +75,49 @@ impl HttpMetrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn connections(text: &mut String, admission: &Admission) {
+    let counts = admission.counts();
+    for (name, kind, help, lines) in [
+        ("connections", "gauge", "Connections of clients", vec![(String::new(), count(admission.open()))]),
+        (
+            "connections_limit",
+            "gauge",
+            "How many connections of clients there may be",
+            vec![(String::new(), count(admission.terms().caps.all))],
+        ),
+        (
+            "connections_accepted",
+            "counter",
+            "Connections of clients that were taken",
+            vec![("_total".to_owned(), counts.total_accepted())],
+        ),
+        (
+            "connections_evicted",
+            "counter",
+            "Connections that waited for their client and were closed to make room for others",
+            vec![("_total".to_owned(), counts.total_evicted())],
+        ),
+        (
+            "connections_refused",
+            "counter",
+            "Connections that could not be taken, by reason",
+            counts
+                .total_refused()
+                .map(|(why, total)| (format!("_total{{reason=\"{}\"}}", why.as_str()), total))
+                .to_vec(),
+        ),
+    ] {
+        let _ = write!(text, "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} {kind}\n");
+        for (ending, value) in lines {
+            let _ = writeln!(text, "cloudanix_jit_{name}{ending} {value}");
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// A method that some route has.

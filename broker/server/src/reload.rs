@@ -15,7 +15,7 @@ use tokio::signal::unix::Signal;
 use crate::agents;
 use crate::config::{Config, Tls};
 use crate::http::address::Addresses;
-use crate::listen::Draining;
+use crate::listen::{Admission, Draining, Files};
 use crate::tls::Certificate;
 
 /// How often the files are looked at.
@@ -42,6 +42,8 @@ pub(crate) struct Reload {
     pub(crate) config: Config,
     pub(crate) engine: Arc<Engine>,
     pub(crate) addresses: Arc<Addresses>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) files: Files,
     pub(crate) draining: Draining,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) failures: Failures,
@@ -105,6 +107,8 @@ impl Reload {
         self.config.take_what_can_change(new);
         self.engine.change(self.config.settings(), self.config.operators());
         self.addresses.set(self.config.terms());
+        self.admission.set(self.config.admission(self.files));
+        self.config.say_if_files_are_few(self.files);
         self.draining.set_grace(self.config.limits.shutdown_grace());
         tracing::info!(config = %self.path.display(), "configuration read again");
         Which::All

@@ -13,7 +13,7 @@ use crate::config::{Aws, Config};
 use crate::database;
 use crate::http::address::Addresses;
 use crate::http::{self, Front};
-use crate::listen::{self, Draining};
+use crate::listen::{self, Admission, Draining, Files};
 use crate::log;
 use crate::reload::{Failures, Reload, Seen};
 use crate::tls::Certificate;
@@ -50,30 +50,44 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
     if let Some(folder) = &config.agents {
         agents::apply(folder, &engine).await?;
     }
+    let files = Files::raise();
+    let terms = config.admission(files);
+    config.say_if_files_are_few(files);
+    tracing::info!(
+        connections = terms.caps.all,
+        of_one_network = terms.caps.per_network,
+        files = files.limit(),
+        "at most so many connections"
+    );
+    let admission = Admission::new(terms);
     let draining = Draining::default();
     draining.set_grace(config.limits.shutdown_grace());
     let addresses = Arc::new(Addresses::new(config.terms()));
     let failures = Failures::default();
-    let router = http::router(Front {
+    let front = Front {
         engine: Arc::clone(&engine),
         draining: draining.clone(),
         addresses: Some(Arc::clone(&addresses)),
         certificate: certificate.clone(),
         reload_failures: failures.clone(),
-    });
+        admission: Arc::clone(&admission),
+    };
+    let router = http::router(front.clone());
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
     let reload = Reload {
         path,
         config,
-        engine: Arc::clone(&engine),
+        engine,
         addresses,
-        draining: draining.clone(),
-        certificate: certificate.clone(),
+        admission,
+        files,
+        draining,
+        certificate,
         failures,
         seen,
     };
     tokio::spawn(reload.for_ever(hangups));
-    let ended = listen::until_stopped(listener, certificate.as_ref(), router, engine, draining).await;
+    let ended = listen::until_stopped(listener, router, front).await;
     if let Some(traces) = traces {
         traces.end().await;
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context;
-use axum_server::tls_rustls::RustlsConfig;
+use engine::Changing;
 use protocol::Timestamp;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
@@ -19,19 +19,19 @@ use x509_cert::der::Decode;
 
 use crate::config::{ClientCertificates, Tls};
 
-/// What is spoken behind TLS, in the order in which we like it.
-const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// What is spoken behind TLS, see docs/adr/0021-http-1-alone.md.
+const PROTOCOL: &[u8] = b"http/1.1";
 
 /// What new connections are given.
 #[derive(Clone)]
 pub struct Certificate {
-    current: RustlsConfig,
+    current: Arc<Changing<ServerConfig>>,
     not_after: Arc<AtomicI64>,
 }
 
 /// A pair that goes together, and who signs clients.
 struct Pair {
-    config: Arc<ServerConfig>,
+    config: ServerConfig,
     facts: Facts,
 }
 
@@ -54,7 +54,7 @@ impl Certificate {
             );
         }
         let not_after = Arc::new(AtomicI64::new(pair.facts.not_after.as_millis()));
-        Ok(Self { current: RustlsConfig::from_config(pair.config), not_after })
+        Ok(Self { current: Arc::new(Changing::new(pair.config)), not_after })
     }
 
     /// Reads the files again. An error changes nothing.
@@ -66,7 +66,7 @@ impl Certificate {
             files.certificate.display(),
             pair.facts.serial
         );
-        self.current.reload_from_config(pair.config);
+        self.current.set(pair.config);
         self.not_after.store(pair.facts.not_after.as_millis(), Ordering::Relaxed);
         tracing::info!(serial = pair.facts.serial, "new connections get the certificate that was read");
         Ok(())
@@ -78,8 +78,8 @@ impl Certificate {
     }
 
     /// For the listener.
-    pub(crate) fn current(&self) -> RustlsConfig {
-        self.current.clone()
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+        self.current.get()
     }
 }
 
@@ -104,8 +104,8 @@ impl Pair {
                     files.certificate.display()
                 )
             })?;
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        Ok(Self { config: Arc::new(config), facts })
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        Ok(Self { config, facts })
     }
 }
 

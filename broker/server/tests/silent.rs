@@ -5,13 +5,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 use server::database::Database;
 use server::http::Front;
-use server::listen::{self, Draining};
+use server::listen::{self, Admission, Caps, Draining, Terms};
 use server::wiring::{self, Plan};
 use store::Place;
 use tokio::task::JoinHandle;
@@ -31,8 +30,14 @@ async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
     let engine = wiring::engine(plan).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let router = server::http::router(Front::plain(Arc::clone(&engine), Draining::default()));
-    (tokio::spawn(listen::until_stopped(listener, None, router, engine, Draining::default())), address)
+    let terms = Terms {
+        caps: Caps { all: 100, per_network: 100 },
+        idle: Duration::from_secs(75),
+        trusted_proxies: Vec::new(),
+    };
+    let front = Front::plain(engine, Draining::default(), Admission::new(terms));
+    let router = server::http::router(front.clone());
+    (tokio::spawn(listen::until_stopped(listener, router, front)), address)
 }
 
 #[tokio::test(flavor = "multi_thread")]

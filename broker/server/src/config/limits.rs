@@ -7,6 +7,11 @@ use ipnet::IpNet;
 use protocol::Ttl;
 use serde::Deserialize;
 
+use crate::listen::{Caps, Files, Terms};
+
+/// A holder's connection is still there for the next heartbeat, and for a few that come late.
+const IDLE_BEYOND_HEARTBEAT: Duration = Duration::from_secs(65);
+
 /// What is too much.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +20,12 @@ pub struct Limits {
     pub elevations_per_minute: u32,
     /// How many requests may come from one address in a minute.
     pub requests_per_minute_per_address: u32,
+    /// How many connections there may be, as far as the limit of open files allows.
+    pub connections: u32,
+    /// How many of them one network (an IPv4 address, an IPv6 /64) may have; half of them if it is not said.
+    pub connections_per_network: Option<u32>,
+    /// How long a connection may wait for its next request.
+    pub connection_idle: Option<Ttl>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// How often a holder beats.
@@ -33,6 +44,9 @@ impl Default for Limits {
         Self {
             elevations_per_minute: engine.elevations_per_minute,
             requests_per_minute_per_address: 6000,
+            connections: 8192,
+            connections_per_network: None,
+            connection_idle: None,
             trusted_proxies: Vec::new(),
             #[expect(clippy::expect_used, reason = "the default is ten seconds")]
             heartbeat: heartbeat.expect("the default heartbeat is a valid duration"),
@@ -48,10 +62,39 @@ impl Limits {
             ("elevations_per_minute", self.elevations_per_minute),
             ("requests_per_minute_per_address", self.requests_per_minute_per_address),
             ("signing_key_days", self.signing_key_days),
+            ("connections", self.connections),
+            ("connections_per_network", self.connections_per_network.unwrap_or(1)),
         ] {
             anyhow::ensure!(found > 0, "`limits.{key}`: expected at least 1, found 0");
         }
+        if let Some(per_network) = self.connections_per_network {
+            anyhow::ensure!(
+                per_network <= self.connections,
+                "`limits.connections_per_network`: expected at most `limits.connections`, {}, found {per_network}",
+                self.connections
+            );
+        }
+        if let Some(idle) = self.connection_idle {
+            anyhow::ensure!(
+                Duration::from(idle) > Duration::from(self.heartbeat),
+                "`limits.connection_idle`: expected more than `limits.heartbeat`, {}, found {idle}: each heartbeat \
+                 would need a new connection",
+                self.heartbeat
+            );
+        }
         Ok(())
+    }
+
+    /// For whoever connects, with this many files and database connections.
+    pub(crate) fn admission(&self, files: Files, of_database: u32) -> Terms {
+        let all = u64::from(self.connections).min(files.for_clients(of_database));
+        let per_network = self.connections_per_network.map_or(all / 2, |per_network| all.min(per_network.into()));
+        let count = |number: u64| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
+        Terms {
+            caps: Caps { all: count(all), per_network: count(per_network) },
+            idle: self.connection_idle.map_or(Duration::from(self.heartbeat) + IDLE_BEYOND_HEARTBEAT, Duration::from),
+            trusted_proxies: self.trusted_proxies(),
+        }
     }
 
     /// How long the broker goes on listening after a SIGTERM.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 
-use super::{Aws, Config};
+use super::{Aws, Config, DatabaseUrl, Postgres};
 use crate::http::address::Terms;
+use crate::listen::{self, Files};
 
 impl Config {
     /// For the engine.
@@ -33,6 +34,31 @@ impl Config {
         Terms {
             per_minute: self.limits.requests_per_minute_per_address,
             trusted_proxies: self.limits.trusted_proxies(),
+        }
+    }
+
+    /// For whoever connects.
+    pub(crate) fn admission(&self, files: Files) -> listen::Terms {
+        self.limits.admission(files, self.postgres_connections())
+    }
+
+    /// Warns if the limit of open files leaves less room for connections than the configuration does.
+    pub(crate) fn say_if_files_are_few(&self, files: Files) {
+        let (wanted, possible) = (self.limits.connections, files.for_clients(self.postgres_connections()));
+        if possible < u64::from(wanted) {
+            tracing::warn!(
+                wanted,
+                possible,
+                files = files.limit(),
+                "`limits.connections` is more than the limit of open files (RLIMIT_NOFILE) leaves room for"
+            );
+        }
+    }
+
+    fn postgres_connections(&self) -> u32 {
+        match self.database() {
+            Ok(DatabaseUrl::Postgres(_)) => self.postgres.as_ref().map_or(Postgres::default().connections, |it| it.connections),
+            Ok(DatabaseUrl::Sqlite(_)) | Err(_) => 0,
         }
     }
 

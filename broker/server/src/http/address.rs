@@ -112,7 +112,7 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Whoever has one address of IPv6 has 2^64 of them.
-fn household(address: IpAddr) -> IpAddr {
+pub(crate) fn household(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

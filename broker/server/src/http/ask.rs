@@ -1,6 +1,7 @@
 //! How is a request read? Every part of it is checked here, and refused in the same form.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::to_bytes;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::answer::Problem;
+use crate::listen::Place;
 
 fn invalid(detail: impl Into<String>) -> Problem {
     Refusal::new(ErrorCode::InvalidRequest, detail).into()
@@ -181,6 +183,9 @@ fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
 }
 
 async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
+    // If another connection needs its place, a slow body goes before work under way.
+    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let _reading = place.as_ref().map(|place| place.reading());
     match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Refusal::new(

@@ -13,7 +13,7 @@ use protocol::elevate::MAX_BODY;
 use tracing::Instrument;
 
 use self::address::Addresses;
-use crate::listen::Draining;
+use crate::listen::{Admission, Draining};
 use crate::metrics::HttpMetrics;
 use crate::reload::Failures;
 use crate::tls::Certificate;
@@ -43,13 +43,15 @@ pub struct Front {
     pub certificate: Option<Certificate>,
     /// What could not be read again.
     pub reload_failures: Failures,
+    /// Which connections are taken.
+    pub admission: Arc<Admission>,
 }
 
 impl Front {
     /// Without TLS, and as often as anybody likes.
-    pub fn plain(engine: Arc<Engine>, draining: Draining) -> Self {
+    pub fn plain(engine: Arc<Engine>, draining: Draining, admission: Arc<Admission>) -> Self {
         let reload_failures = Failures::default();
-        Self { engine, draining, addresses: None, certificate: None, reload_failures }
+        Self { engine, draining, addresses: None, certificate: None, reload_failures, admission }
     }
 }
 
