@@ -90,7 +90,12 @@ impl Broker {
 
     /// Behind TLS, spoken to by this client: with these lines under `[limits]` and after it, `[tls]` among them.
     pub fn behind_tls(client: reqwest::Client, limits: &str) -> Self {
-        let mut broker = Self::not_yet_started(&[], None);
+        Self::launched_behind_tls(&[], client, limits)
+    }
+
+    /// The same, started through another program.
+    pub fn launched_behind_tls(launcher: &[&str], client: reqwest::Client, limits: &str) -> Self {
+        let mut broker = Self::not_yet_started(launcher, None);
         broker.client = Some(client);
         broker.start_first(limits);
         broker

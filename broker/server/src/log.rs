@@ -1,7 +1,15 @@
 //! What does the broker say while it runs? Ids and codes; never a token, a claim or a body.
+//!
+//! An event is one line, whatever a stranger wrote into it: line breaks, escape sequences and characters that turn
+//! the direction of text are written out.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 
 use tracing::Level;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, registry};
@@ -23,7 +31,14 @@ pub(crate) fn start(form: Form, traces: Option<&Traces>) {
     let may_be_said = filter_fn(|line| may_be_said(line.target(), *line.level()));
     // Without this hint the level of the whole process would be TRACE, and every line of every library a question.
     let said = filter.and(may_be_said.with_max_level_hint(LevelFilter::TRACE));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let colours = match form {
+        Form::Text if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() => Colours::Some,
+        Form::Text | Form::Json => Colours::None,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(Lines { form, colours })
+        .with_ansi(colours == Colours::Some)
+        .with_target(false);
     // A second start in one process (a test) keeps the first.
     let _ = match form {
         Form::Text => registry().with(lines.with_filter(said)).with(traces.map(Traces::layer)).try_init(),
@@ -31,6 +46,76 @@ pub(crate) fn start(form: Form, traces: Option<&Traces>) {
             registry().with(lines.json().with_filter(said)).with(traces.map(Traces::layer)).try_init()
         }
     };
+}
+
+/// Whether the formatter writes escape sequences of its own; it writes out those in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Some,
+    None,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, Copy)]
+struct Lines {
+    form: Form,
+    colours: Colours,
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        *self
+    }
+}
+
+impl io::Write for Lines {
+    /// The formatter writes each event at once, with the line break after it.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        io::stderr().write_all(self.one_line(&text).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+impl Lines {
+    fn one_line<'a>(self, event: &'a str) -> Cow<'a, str> {
+        let line = event.strip_suffix('\n').unwrap_or(event);
+        if !line.contains(|c| self.is_misleading(c)) {
+            return Cow::Borrowed(event);
+        }
+        let mut out = String::with_capacity(event.len() + 16);
+        for c in line.chars() {
+            match (self.is_misleading(c), self.form) {
+                (false, _) => out.push(c),
+                (true, Form::Text) => out.extend(c.escape_unicode()),
+                (true, Form::Json) => {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        let _ = write!(out, "\\u{unit:04x}");
+                    }
+                }
+            }
+        }
+        out.push('\n');
+        Cow::Owned(out)
+    }
+
+    fn is_misleading(self, c: char) -> bool {
+        match c {
+            '\u{1b}' => self.colours == Colours::None,
+            '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => true,
+            _ => c.is_control(),
+        }
+    }
 }
 
 /// Whatever `RUST_LOG` says: what is for traces is not for the log, and below `info`, AWS's SDK prints requests and answers, and with
@@ -49,6 +134,21 @@ mod tests {
             start(Form::Text, None);
             assert_eq!(LevelFilter::current(), LevelFilter::INFO);
         }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let event = "ERROR unknown key `x\n2026-11-29 INFO forged \u{1b}[31m\u{202e}\u{2028}` é\n";
+        let lines = |form, colours| Lines { form, colours }.one_line(event).into_owned();
+        assert_eq!(
+            lines(Form::Text, Colours::None),
+            "ERROR unknown key `x\\u{a}2026-11-29 INFO forged \\u{1b}[31m\\u{202e}\\u{2028}` é\n"
+        );
+        // The formatter's own: what is in a message it has written out before.
+        assert!(lines(Form::Text, Colours::Some).contains("forged \u{1b}[31m\\u{202e}"));
+        assert!(lines(Form::Json, Colours::None).contains("x\\u000a2026-11-29 INFO forged \\u001b[31m\\u202e\\u2028"));
+        let plain = Lines { form: Form::Text, colours: Colours::None };
+        assert_eq!(plain.one_line("INFO ready\n"), "INFO ready\n");
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! Can whoever has the auth token alone write lines of its own into the log?
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use system_tests::broker::{Broker, HURRY};
+use system_tests::http;
+use system_tests::scene::{AUDIENCE, Scene, new_key};
+
+const FORGED: &str = "2026-11-29T00:00:00.000000Z  INFO registration applied agent=evil";
+
+/// A token that nobody signed, with a line in the name of its key. At the second try the broker says that it asked
+/// the issuer for this key a moment ago, and logs it.
+fn forge(scene: &Scene) -> String {
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let kid = format!("x\n{FORGED}\r\u{1b}[2K\u{202e}\u{2028}");
+    let head = part(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
+    let claims = part(json!({
+        "iss": scene.provider.issuer(), "aud": AUDIENCE, "sub": "x", "jti": "x",
+        "iat": 1_700_000_000u64, "exp": 4_000_000_000u64,
+    }));
+    let mut body = scene.body();
+    body["oidc_token"] = json!(format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode([1; 256])));
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        let answer = http::send(scene.elevation(&new_key(), &body));
+        assert!(matches!(answer.status, 401 | 503), "{}", answer.text);
+        outcomes.push(answer.status);
+    }
+    assert!(outcomes.contains(&503), "nothing was logged as an error: {outcomes:?}");
+    scene.broker.log()
+}
+
+#[track_caller]
+fn assert_not_forged(log: &str) {
+    assert!(log.contains("registration applied agent=evil"), "the detail is logged: {log}");
+    assert!(!log.lines().any(|line| line.starts_with(FORGED)), "{log}");
+    for c in ['\r', '\u{1b}', '\u{202e}', '\u{2028}'] {
+        assert!(!log.contains(c), "{c:?} is in the log");
+    }
+}
+
+#[test]
+fn a_key_s_name_forges_no_line_of_the_log() {
+    assert_not_forged(&forge(&Scene::set()));
+}
+
+#[test]
+fn a_key_s_name_forges_no_line_of_the_log_in_json() {
+    let in_json = ["sh", "-c", "exec \"$0\" --log json \"$@\""];
+    let log = forge(&Scene::with(Broker::launched_by(&in_json, HURRY)));
+    assert_not_forged(&log);
+    for line in log.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
