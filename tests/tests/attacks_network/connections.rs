@@ -7,10 +7,10 @@ use std::process::Command;
 use reqwest::{Certificate, Method};
 use system_tests::broker::{Broker, HURRY};
 use system_tests::certificates::Authority;
-use system_tests::client::Running;
+use system_tests::client::{self, Client, Running};
 use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
-use system_tests::{client, http};
+use system_tests::http;
 
 use crate::flood::{Flood, Opening};
 
@@ -30,11 +30,26 @@ fn address(broker: &Broker) -> SocketAddr {
     broker.url().split_once("://").unwrap().1.parse().unwrap()
 }
 
-/// A step that runs until the file `go` is there, with a grant that ends when three heartbeats are missed.
+/// A step that runs until the file `go` is there.
+const JOB: &[&str] = &[
+    "run",
+    "--policy",
+    "orders-read",
+    "--ttl",
+    "15m",
+    "--",
+    "sh",
+    "-c",
+    "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done",
+];
+
 fn running_job(scene: &Scene) -> Running {
-    let script = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
-    let arguments = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", script];
-    let mut running = scene.client(&arguments).start();
+    started(scene.client(JOB))
+}
+
+/// With a grant, which ends when three heartbeats are missed.
+fn started(job: Client) -> Running {
+    let mut running = job.start();
     running.line_in("grant");
     running
 }
@@ -63,8 +78,7 @@ fn assert_kept(scene: &Scene, mut running: Running) {
 }
 
 /// Everything that a pipeline needs gets through while connections flood the broker from these addresses.
-fn works_under(scene: &Scene, attackers: &[Ipv4Addr], opening: Opening) {
-    let running = running_job(scene);
+fn works_under(scene: &Scene, running: Running, attackers: &[Ipv4Addr], opening: Opening) {
     let before = beats(&scene.broker);
     let flood = Flood::from(attackers, EACH, address(&scene.broker), opening);
     let key = new_key();
@@ -84,33 +98,36 @@ fn works_under(scene: &Scene, attackers: &[Ipv4Addr], opening: Opening) {
     assert!(!scene.broker.log().contains("EMFILE"), "the broker ran out of files");
 }
 
-fn with_few_files() -> Scene {
-    Scene::with(Broker::launched_by(FEW_FILES, &limits("")))
+/// The same, in plaintext.
+fn works_in_plaintext_under(attackers: &[Ipv4Addr], opening: Opening) {
+    let scene = Scene::with(Broker::launched_by(FEW_FILES, &limits("")));
+    let running = running_job(&scene);
+    works_under(&scene, running, attackers, opening);
 }
 
 #[test]
 fn idle_http1_connections_do_not_stop_the_broker() {
-    works_under(&with_few_files(), &ATTACKERS, Opening::Http1);
+    works_in_plaintext_under(&ATTACKERS, Opening::Http1);
 }
 
 #[test]
 fn idle_http2_connections_do_not_stop_the_broker() {
-    works_under(&with_few_files(), &ATTACKERS, Opening::Http2);
+    works_in_plaintext_under(&ATTACKERS, Opening::Http2);
 }
 
 #[test]
 fn silent_connections_do_not_stop_the_broker() {
-    works_under(&with_few_files(), &ATTACKERS, Opening::Silence);
+    works_in_plaintext_under(&ATTACKERS, Opening::Silence);
 }
 
 #[test]
 fn requests_without_their_bodies_do_not_stop_the_broker() {
-    works_under(&with_few_files(), &ATTACKERS, Opening::NoBody);
+    works_in_plaintext_under(&ATTACKERS, Opening::NoBody);
 }
 
 #[test]
 fn idle_connections_from_the_runner_s_own_address_do_not_stop_the_broker() {
-    works_under(&with_few_files(), &[Ipv4Addr::LOCALHOST, ATTACKERS[0]], Opening::Http1);
+    works_in_plaintext_under(&[Ipv4Addr::LOCALHOST, ATTACKERS[0]], Opening::Http1);
 }
 
 #[test]
@@ -118,27 +135,15 @@ fn half_open_tls_handshakes_do_not_stop_the_broker() {
     let authority = Authority::new("ours");
     let folder = tempfile::tempdir().unwrap();
     authority.for_a_broker().put(folder.path());
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, &authority.pem).unwrap();
     let root = Certificate::from_pem(authority.pem.as_bytes()).unwrap();
     let shown = folder.path().display();
     let tls = format!("\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
     let client = http::client(|builder| builder.tls_certs_only([root]));
-    let broker = Broker::launched_behind_tls(FEW_FILES, client, &limits(&tls));
-    let scene = Scene::with(broker);
-    let elevate = |id: &str| {
-        let body = scene.body();
-        let answer = http::send(scene.elevation(&new_key(), &body)).expect(201);
-        assert_ne!(answer.text_at("/id"), id);
-        answer.text_at("/id").to_owned()
-    };
-    let first = elevate("");
-    let flood = Flood::from(&ATTACKERS, EACH, address(&scene.broker), Opening::HalfOfTls);
-    let second = elevate(&first);
-    for grant in [first, second] {
-        let back = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{grant}"));
-        http::send(back.bearer_auth(&scene.agent.auth_token)).expect(200);
-    }
-    assert!(metric(&scene.broker, "cloudanix_jit_connections_evicted_total") > 0);
-    drop(flood);
+    let scene = Scene::with(Broker::launched_behind_tls(FEW_FILES, client, &limits(&tls)));
+    let running = started(scene.client(JOB).env("SSL_CERT_FILE", ca));
+    works_under(&scene, running, &ATTACKERS, Opening::HalfOfTls);
 }
 
 #[test]

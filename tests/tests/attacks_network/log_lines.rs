@@ -1,5 +1,7 @@
 //! Can whoever has the auth token alone write lines of its own into the log?
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -15,9 +17,10 @@ fn forge(scene: &Scene) -> String {
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let kid = format!("x\n{FORGED}\r\u{1b}[2K\u{202e}\u{2028}");
     let head = part(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = part(json!({
         "iss": scene.provider.issuer(), "aud": AUDIENCE, "sub": "x", "jti": "x",
-        "iat": 1_700_000_000u64, "exp": 4_000_000_000u64,
+        "iat": now, "exp": now + 600,
     }));
     let mut body = scene.body();
     body["oidc_token"] = json!(format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode([1; 256])));

