@@ -2,20 +2,23 @@
 
 use std::cell::Cell;
 
-use protocol::{AgentId, ElevateRequest, Grant, IdempotencyKey, PolicyName, Ttl};
+use protocol::{AgentId, ElevateRequest, ErrorCode, Facts, Grant, IdempotencyKey, PolicyName, Ttl};
 
 use crate::api::{self, Broker, ElevateLimits, Notice};
 use crate::args::Ask;
 use crate::clock;
 use crate::environment::Env;
 use crate::error::CliError;
-use crate::identity::{self, Files, Identity};
+use crate::identity::{self, Files, Identity, IdentityError};
 use crate::output::{Mark, Output};
 
 /// One request, ready to be made as often as it is sent.
 pub(crate) struct Asking {
     agent_id: AgentId,
     identity: Option<Identity>,
+    /// Why there is none, where the platform's server is the reason.
+    no_issuer: Cell<Option<IdentityError>>,
+    claimed: Facts,
     audience: String,
     policies: Vec<PolicyName>,
     ttl: Ttl,
@@ -50,9 +53,15 @@ impl Asking {
         lease: Lease,
         env: &Env,
     ) -> Result<Self, CliError> {
+        let agent_id = api::agent_id(env)?;
+        let files = Files::system();
+        let (identity, no_issuer) = identity::detect_or_none(env, &files)?;
+        let claimed = identity.as_ref().map_or_else(|| identity::claimed(env, &files), Identity::claimed);
         Ok(Self {
-            agent_id: api::agent_id(env)?,
-            identity: identity::detect(env, &Files::system())?,
+            agent_id,
+            identity,
+            no_issuer: Cell::new(no_issuer),
+            claimed,
             audience: identity::audience(env).to_owned(),
             policies,
             ttl,
@@ -87,13 +96,25 @@ impl Asking {
             target: self.target.clone(),
             reason: self.reason.clone(),
             heartbeat: self.lease == Lease::Heartbeats,
-            claimed: self.identity.as_ref().map(Identity::claimed).unwrap_or_default(),
+            claimed: self.claimed.clone(),
         })
     }
 
     /// Whether an elevate that ended like this can have left a grant behind.
     pub(crate) fn may_have_granted(&self, error: &CliError) -> bool {
         self.sent.get() == Sent::Perhaps && error.may_have_granted()
+    }
+
+    /// That the agent needs a token does not help where the platform's server has none to give.
+    fn in_the_platforms_words(&self, error: CliError) -> CliError {
+        match (&error, self.no_issuer.take()) {
+            (CliError::Problem(problem), Some(why))
+                if problem.code == ErrorCode::OidcTokenMissing.as_str() =>
+            {
+                why.into()
+            }
+            (_, _) => error,
+        }
     }
 
     /// Asks until there is a grant or a no, and tells what takes time.
@@ -120,7 +141,8 @@ impl Asking {
             self.sent.set(Sent::Perhaps);
             Ok(request)
         };
-        let grant = broker.elevate(key, make_request, limits, notice).await?;
+        let answer = broker.elevate(key, make_request, limits, notice).await;
+        let grant = answer.map_err(|error| self.in_the_platforms_words(error))?;
         let policies: Vec<&str> = grant.policies.iter().map(PolicyName::as_str).collect();
         output.line(
             Mark::Done,

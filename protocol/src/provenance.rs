@@ -21,6 +21,8 @@ pub enum Trust {
 pub enum Platform {
     /// GitHub Actions, github.com and Enterprise.
     Github,
+    /// Forgejo Actions.
+    Forgejo,
     /// GitLab CI, gitlab.com and self-managed.
     Gitlab,
     /// Bitbucket Pipelines.
@@ -46,6 +48,7 @@ impl Platform {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Github => "github",
+            Self::Forgejo => "forgejo",
             Self::Gitlab => "gitlab",
             Self::Bitbucket => "bitbucket",
             Self::Circleci => "circleci",

@@ -362,6 +362,8 @@ fn platform_of(issuer: &str) -> Platform {
         "vstoken.dev.azure.com" => Platform::AzureDevops,
         "accounts.google.com" => Platform::Gcp,
         host if host.starts_with("token.actions.") && host.ends_with(".ghe.com") => Platform::Github,
+        // `https://codeberg.org/api/actions`: every server has its issuer at this path.
+        _ if issuer.ends_with("/api/actions") => Platform::Forgejo,
         _ => Platform::Oidc,
     }
 }
@@ -377,6 +379,9 @@ fn tenant_claims(platform: Platform, issuer: &str) -> &'static [&'static str] {
             "enterprise_id",
             "sub",
         ],
+        Platform::Forgejo => {
+            &["repository_id", "repository", "repository_owner_id", "repository_owner", "sub"]
+        }
         Platform::Gitlab => &["project_id", "project_path", "namespace_id", "namespace_path", "sub"],
         Platform::Bitbucket => &["repositoryUuid", "sub"],
         Platform::Circleci if issuer == "https://oidc.circleci.com" => {

@@ -82,6 +82,16 @@ fn what_is_refused_and_the_reason() {
 }
 
 #[test]
+fn a_forgejo_servers_issuer_is_known_by_its_path() {
+    let issuer = "https://token.actions.githubusercontent.com";
+    let forgejo = GOOD.replace(issuer, "https://codeberg.org/api/actions");
+    assert_eq!(parse(&forgejo).unwrap().trust[0].platform, Platform::Forgejo);
+    let of_everybody = forgejo.replace("repository_id = \"81234567\", ", "");
+    let error = parse(&of_everybody).unwrap_err().to_string();
+    assert!(error.contains("expected at least one of `repository_id`"), "{error}");
+}
+
+#[test]
 fn trust_in_the_auth_token_alone_has_to_be_called_dangerous() {
     let start = GOOD.find("[[trust]]").unwrap();
     let end = GOOD.find("[boundary]").unwrap();

@@ -18,6 +18,7 @@ const OVERRIDE: &str = "Identity: settings";
 const NETWORK: &str = "Network";
 const OUTPUT: &str = "Output and temporary files";
 const GITHUB: &str = "Identity: GitHub Actions";
+const GITEA: &str = "Identity: Gitea and Forgejo Actions, with GitHub's variables";
 const GITLAB: &str = "Identity: GitLab CI";
 const BITBUCKET: &str = "Identity: Bitbucket Pipelines";
 const CIRCLECI: &str = "Identity: CircleCI";
@@ -68,7 +69,7 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(
         OVERRIDE,
         "CLOUDANIX_PLATFORM",
-        "Pins the platform when two are found: `github`, `gitlab`, `bitbucket`, `circleci`, `jenkins`, `buildkite`, `azure-devops`, `kubernetes`, or `none` to send no OIDC token.",
+        "Pins the platform when two are found: `github`, `gitea`, `forgejo`, `gitlab`, `bitbucket`, `circleci`, `jenkins`, `buildkite`, `azure-devops`, `kubernetes`, or `none` to send no OIDC token.",
     ),
     secret(
         OVERRIDE,
@@ -127,7 +128,11 @@ pub(crate) const VARIABLES: &[Var] = &[
         "The file through which `elevate --output github` hands out the grant's id and deadline.",
     ),
     open(GITHUB, "GITHUB_ACTIONS", "`true` on GitHub Actions."),
-    open(GITHUB, "ACTIONS_ID_TOKEN_REQUEST_URL", "Where a job with `id-token: write` asks for its token."),
+    open(
+        GITHUB,
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "Where a job with `id-token: write`, on Forgejo `enable-openid-connect: true`, asks for its token.",
+    ),
     secret(GITHUB, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "With what it asks."),
     secret(
         GITHUB,
@@ -146,6 +151,8 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(GITHUB, "GITHUB_ACTOR", "Fact: who started it."),
     open(GITHUB, "GITHUB_EVENT_NAME", "Fact: what started it."),
     open(GITHUB, "GITHUB_SERVER_URL", "Part of the run's address."),
+    open(GITEA, "GITEA_ACTIONS", "`true` on Gitea and on Forgejo."),
+    open(GITEA, "FORGEJO_ACTIONS", "`true` on Forgejo."),
     open(GITLAB, "GITLAB_CI", "`true` on GitLab CI."),
     open(GITLAB, "CI_PROJECT_PATH", "Fact: the project."),
     open(GITLAB, "CI_PIPELINE_NAME", "Fact: the pipeline's name."),

@@ -44,6 +44,16 @@ pub(crate) enum IdentityError {
         /// How it is put right.
         hint: Cow<'static, str>,
     },
+    /// The platform's server issues no tokens to jobs.
+    #[error("{platform} gives this job no OIDC token: expected `{missing}`, found none")]
+    NoIssuer {
+        /// Its name.
+        platform: &'static str,
+        /// The variable by which we would know.
+        missing: &'static str,
+        /// What else there is.
+        hint: &'static str,
+    },
     /// The platform was asked and gave no token.
     #[error("no token from {source_of_token}: {what}")]
     NotGiven {
@@ -88,6 +98,7 @@ impl IdentityError {
             }
             Self::TwoOverrides => Some("unset the one that is not meant"),
             Self::Misconfigured { hint, .. } => Some(hint),
+            Self::NoIssuer { hint, .. } => Some(hint),
             Self::NotGiven { hint, .. } => *hint,
             Self::Unfit { problem, audience_hint, .. } => match problem {
                 Unfit::WrongAudience { .. } => Some(audience_hint),
@@ -109,9 +120,10 @@ impl IdentityError {
             | Self::UnknownPlatform { .. }
             | Self::NotHere { .. }
             | Self::TwoOverrides => IdentityFault::Usage,
-            Self::Misconfigured { .. } | Self::NotGiven { .. } | Self::Unfit { .. } => {
-                IdentityFault::Unauthenticated
-            }
+            Self::Misconfigured { .. }
+            | Self::NoIssuer { .. }
+            | Self::NotGiven { .. }
+            | Self::Unfit { .. } => IdentityFault::Unauthenticated,
         }
     }
 }

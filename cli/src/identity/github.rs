@@ -15,16 +15,30 @@ const NAME: &str = "github";
 
 pub(super) const PLATFORM: Platform = Platform {
     name: NAME,
-    marker: "`GITHUB_ACTIONS=true`",
+    marker: "`GITHUB_ACTIONS=true` without `GITEA_ACTIONS` and `FORGEJO_ACTIONS`",
     layer: Layer::Ci,
-    here: |env, _| env.get("GITHUB_ACTIONS") == Some("true"),
+    // Servers that run GitHub's actions set it, too.
+    here: |env, _| {
+        env.get("GITHUB_ACTIONS") == Some("true")
+            && ["GITEA_ACTIONS", "FORGEJO_ACTIONS"].iter().all(|name| env.get(name) != Some("true"))
+    },
     facts,
     source,
     audience_hint: "GitHub mints for the audience that is asked for: look for what stands between",
 };
 
 fn facts(env: &Env, _: &Files) -> Vec<Seen> {
-    let mut seen = facts::from_variables(
+    let mut seen = facts_of_the_run(env);
+    seen.extend(address_of_the_run(env, "GITHUB_RUN_ID").map(|address| {
+        let attempt = env.get("GITHUB_RUN_ATTEMPT").map(|n| format!("/attempts/{n}")).unwrap_or_default();
+        Seen::made(Fact::Url, address.value + &attempt, &address.from)
+    }));
+    seen
+}
+
+/// What the variables say that GitHub, Gitea and Forgejo set alike.
+pub(super) fn facts_of_the_run(env: &Env) -> Vec<Seen> {
+    facts::from_variables(
         env,
         &[
             (Fact::Repository, &["GITHUB_REPOSITORY"]),
@@ -38,33 +52,40 @@ fn facts(env: &Env, _: &Files) -> Vec<Seen> {
             (Fact::Actor, &["GITHUB_ACTOR"]),
             (Fact::Event, &["GITHUB_EVENT_NAME"]),
         ],
-    );
-    if let (Some(server), Some(repository), Some(run)) =
-        (env.get("GITHUB_SERVER_URL"), env.get("GITHUB_REPOSITORY"), env.get("GITHUB_RUN_ID"))
-    {
-        let attempt = env.get("GITHUB_RUN_ATTEMPT").map(|n| format!("/attempts/{n}")).unwrap_or_default();
-        let url = format!("{server}/{repository}/actions/runs/{run}{attempt}");
-        seen.push(Seen::made(Fact::Url, url, "GITHUB_SERVER_URL, GITHUB_REPOSITORY, GITHUB_RUN_ID"));
-    }
-    seen
+    )
+}
+
+/// Where people see the run; `names_it` is the variable by which the server's pages name a run.
+pub(super) fn address_of_the_run(env: &Env, names_it: &str) -> Option<Seen> {
+    let (server, repository) = (env.get("GITHUB_SERVER_URL")?, env.get("GITHUB_REPOSITORY")?);
+    let url = format!("{server}/{repository}/actions/runs/{}", env.get(names_it)?);
+    Some(Seen::made(Fact::Url, url, &format!("GITHUB_SERVER_URL, GITHUB_REPOSITORY, {names_it}")))
 }
 
 fn source(env: &Env, _: &Files) -> Result<TokenSource, IdentityError> {
+    endpoint(env, NAME, |missing| IdentityError::Misconfigured {
+        platform: NAME,
+        what: format!("expected `{missing}`, found none: this job may not ask for an identity").into(),
+        hint: hint(env.get("GITHUB_EVENT_NAME")).into(),
+    })
+}
+
+/// The endpoint for the job's token, as GitHub names it; `absent` is the error for a variable that is not set.
+pub(super) fn endpoint(
+    env: &Env,
+    platform: &'static str,
+    absent: impl FnOnce(&'static str) -> IdentityError,
+) -> Result<TokenSource, IdentityError> {
     let asked = (env.get("ACTIONS_ID_TOKEN_REQUEST_URL"), env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
     let (Some(url), Some(credential)) = asked else {
-        let missing = match asked {
+        return Err(absent(match asked {
             (None, _) => "ACTIONS_ID_TOKEN_REQUEST_URL",
             (Some(_), _) => "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-        };
-        return Err(IdentityError::Misconfigured {
-            platform: NAME,
-            what: format!("expected `{missing}`, found none: this job may not ask for an identity").into(),
-            hint: hint(env.get("GITHUB_EVENT_NAME")).into(),
-        });
+        }));
     };
     Ok(TokenSource::Endpoint(Box::new(TokenEndpoint {
         method: Method::GET,
-        url: address(NAME, "ACTIONS_ID_TOKEN_REQUEST_URL", url)?,
+        url: address(platform, "ACTIONS_ID_TOKEN_REQUEST_URL", url)?,
         scheme: "Bearer",
         credential: Secret::new(credential),
         headers: &[],

@@ -14,6 +14,8 @@ mod error;
 mod explicit;
 mod facts;
 mod files;
+mod forgejo;
+mod gitea;
 mod github;
 mod gitlab;
 mod jenkins;
@@ -38,6 +40,8 @@ use token_source::TokenSource;
 /// How platforms are looked for. The explicit token comes before all of them, see [`explicit`].
 const ORDER: &[&Platform] = &[
     &github::PLATFORM,
+    &gitea::PLATFORM,
+    &forgejo::PLATFORM,
     &gitlab::PLATFORM,
     &bitbucket::PLATFORM,
     &circleci::PLATFORM,
@@ -119,7 +123,30 @@ pub(crate) fn in_ci(env: &Env, files: &Files) -> bool {
     env.get("CI").is_some_and(|ci| !["false", "0"].contains(&ci)) || ORDER.iter().any(known)
 }
 
-/// The one platform that we are on.
+/// The identity, or none and why where the platform's server issues none: an agent that is trusted by its auth token
+/// alone needs none, and only the broker knows which agents are.
+pub(crate) fn detect_or_none(
+    env: &Env,
+    files: &Files,
+) -> Result<(Option<Identity>, Option<IdentityError>), IdentityError> {
+    match detect(env, files) {
+        Ok(identity) => Ok((identity, None)),
+        Err(error @ IdentityError::NoIssuer { .. }) => Ok((None, Some(error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// What the environment says of the run, whether or not there is an identity, or one is wanted.
+pub(crate) fn claimed(env: &Env, files: &Files) -> Facts {
+    let found = match env.get("CLOUDANIX_PLATFORM") {
+        Some("none") => around(env, files),
+        Some(_) | None => surroundings(env, files),
+    };
+    let seen = found.ok().flatten().map(|platform| (platform.facts)(env, files));
+    facts::collect(&seen.unwrap_or_default())
+}
+
+/// The one platform that we are on, or are told to take this for.
 fn surroundings(env: &Env, files: &Files) -> Result<Option<&'static Platform>, IdentityError> {
     let here = |platform: &Platform| (platform.here)(env, files);
     if let Some(pin) = env.get("CLOUDANIX_PLATFORM") {
@@ -134,6 +161,12 @@ fn surroundings(env: &Env, files: &Files) -> Result<Option<&'static Platform>, I
         let not_here = || IdentityError::NotHere { pinned: platform.name, marker: platform.marker };
         return if here(platform) { Ok(Some(platform)) } else { Err(not_here()) };
     }
+    around(env, files)
+}
+
+/// The one platform that we are on.
+fn around(env: &Env, files: &Files) -> Result<Option<&'static Platform>, IdentityError> {
+    let here = |platform: &Platform| (platform.here)(env, files);
     let found =
         |layer| ORDER.iter().copied().filter(move |platform| platform.layer == layer && here(platform));
     let ci: Vec<&Platform> = found(Layer::Ci).collect();

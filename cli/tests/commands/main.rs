@@ -4,6 +4,7 @@
 mod agent;
 mod doctor;
 mod elevate;
+mod gitea;
 mod help;
 mod program;
 mod revoke;

@@ -7,7 +7,7 @@ use super::{Found, Profile, Replay, fill, text};
 
 pub(super) const PROFILE: Profile = Profile { facts, exceptions, replay: Replay::SingleUse };
 
-fn facts(claims: &Claims) -> Facts {
+pub(super) fn facts(claims: &Claims) -> Facts {
     let from = |template| fill(template, claims);
     Facts {
         repository: from("{repository}"),
@@ -42,7 +42,7 @@ fn web(claims: &Claims) -> Option<String> {
 /// runs for `pull_request_target` may well check the fork's code out. All of them count as forks, and so does
 /// a token that does not say what started the run. `workflow_run` and `issue_comment` run what is on the default
 /// branch; a rule that wants to keep them out names `event_name`.
-fn exceptions(claims: &Claims, _: &TrustRule) -> Vec<Found> {
+pub(super) fn exceptions(claims: &Claims, _: &TrustRule) -> Vec<Found> {
     let pull_ref = text(claims, "ref").filter(|git_ref| git_ref.starts_with("refs/pull/"));
     match text(claims, "event_name") {
         None => {

@@ -5,6 +5,7 @@ mod azure_devops;
 mod bitbucket;
 mod buildkite;
 mod circleci;
+mod forgejo;
 mod gcp;
 mod github;
 mod gitlab;
@@ -60,6 +61,7 @@ enum Replay {
 fn profile(platform: Platform) -> &'static Profile {
     match platform {
         Platform::Github => &github::PROFILE,
+        Platform::Forgejo => &forgejo::PROFILE,
         Platform::Gitlab => &gitlab::PROFILE,
         Platform::Bitbucket => &bitbucket::PROFILE,
         Platform::Circleci => &circleci::PROFILE,

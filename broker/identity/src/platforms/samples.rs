@@ -42,6 +42,14 @@ fn a_run_is_described_in_our_words() {
         "environment": "prod", "event_name": "push", "check_run_id": "77",
         "iss": "https://token.actions.githubusercontent.com",
     });
+    let forgejo = json!({
+        "actor": "user1", "event_name": "push", "iss": "https://example.com/api/actions",
+        "ref": "refs/heads/master", "ref_protected": "false", "ref_type": "branch",
+        "repository": "user1/testing", "repository_owner": "user1", "run_attempt": "1", "run_id": "2043",
+        "run_number": "43", "sha": "76cb2978acb72029ac23277a6192eea1707c6a2c",
+        "sub": "repo:user1/testing:ref:refs/heads/master", "workflow": "test.yml",
+        "workflow_ref": "user1/testing/.forgejo/workflows/test.yml@refs/heads/master",
+    });
     let gitlab = json!({
         "project_path": "g/p", "pipeline_id": "5", "job_id": "6", "sha": "a7c1f24", "ref": "main",
         "user_login": "ann", "pipeline_source": "push", "iss": "https://gitlab.com",
@@ -82,6 +90,13 @@ fn a_run_is_described_in_our_words() {
             "repository=octo-org/my-app workflow=deploy run=142 attempt=2 job=77 commit=a7c1f24 \
              ref=refs/heads/main actor=octocat environment=prod event=push \
              url=https://github.com/octo-org/my-app/actions/runs/9001",
+        ),
+        (
+            Platform::Forgejo,
+            forgejo,
+            "repository=user1/testing workflow=test.yml run=43 attempt=1 \
+             commit=76cb2978acb72029ac23277a6192eea1707c6a2c ref=refs/heads/master actor=user1 event=push \
+             url=https://example.com/user1/testing/actions/runs/43",
         ),
         (
             Platform::Gitlab,
@@ -153,6 +168,15 @@ fn what_may_be_a_forks_run_needs_the_exception() {
         (Platform::Github, &[], json!({"event_name": "pull_request_review_comment"}), true),
         (Platform::Github, &[], json!({"event_name": "push", "ref": "refs/pull/1/merge"}), true),
         (Platform::Github, &[], json!({"ref": "refs/heads/main"}), true),
+        (Platform::Forgejo, &[], json!({"event_name": "push", "ref": "refs/heads/main"}), false),
+        (Platform::Forgejo, &[], json!({"event_name": "pull_request", "ref": "refs/pull/7/head"}), true),
+        (
+            Platform::Forgejo,
+            &[],
+            json!({"event_name": "pull_request_target", "ref": "refs/heads/main"}),
+            true,
+        ),
+        (Platform::Forgejo, &[], json!({"ref": "refs/heads/main"}), true),
         (Platform::Gitlab, &[], json!({"pipeline_source": "push", "project_id": "1"}), false),
         (Platform::Gitlab, &[], json!({"pipeline_source": "merge_request_event", "project_id": "1"}), true),
         (Platform::Gitlab, &[], json!({"pipeline_source": "external_pull_request_event"}), true),

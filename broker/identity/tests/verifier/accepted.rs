@@ -95,6 +95,13 @@ async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
     assert_ne!(guard(Platform::Buildkite, &push).await.token_hash, unnamed.token_hash);
     assert!(unnamed.forget_after > protocol::Timestamp::from_secs(NOW + 331));
 
+    // Two jobs of a run that ask Forgejo in the same second get the same token.
+    for (name, value) in [("repository", "o/r"), ("run_id", "43"), ("run_attempt", "1")] {
+        push[name] = json!(value);
+    }
+    let of_a_run = guard(Platform::Forgejo, &push).await;
+    assert_eq!(of_a_run.bound_to.as_deref(), Some("jenkins-deploy-agent|o/r|43|1"));
+
     for (platform, bound_to) in [
         (Platform::Gitlab, Some("jenkins-deploy-agent|7|8")),
         (Platform::Kubernetes, Some("jenkins-deploy-agent")),

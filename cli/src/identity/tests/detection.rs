@@ -41,6 +41,77 @@ const GOOD: &[(&str, &str, Pairs, Pairs)] = &[
         ],
     ),
     (
+        "gitea",
+        "GET $ACTIONS_ID_TOKEN_REQUEST_URL",
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITEA_ACTIONS", "true"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://gitea.example/token?"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+            ("GITHUB_REPOSITORY", "o/r"),
+            ("GITHUB_WORKFLOW", "deploy.yml"),
+            ("GITHUB_RUN_NUMBER", "42"),
+            ("GITHUB_RUN_ID", "99"),
+            ("GITHUB_RUN_ATTEMPT", "1"),
+            ("GITHUB_JOB", "prod"),
+            ("GITHUB_ACTION", "2"),
+            ("GITHUB_SHA", "a7c1f24"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_ACTOR", "ada"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_SERVER_URL", "https://gitea.example"),
+        ],
+        &[
+            ("repository", "o/r"),
+            ("workflow", "deploy.yml"),
+            ("run", "42"),
+            ("attempt", "1"),
+            ("job", "prod"),
+            ("step", "2"),
+            ("commit", "a7c1f24"),
+            ("ref", "refs/heads/main"),
+            ("actor", "ada"),
+            ("event", "push"),
+            ("url", "https://gitea.example/o/r/actions/runs/99"),
+        ],
+    ),
+    (
+        "forgejo",
+        "GET $ACTIONS_ID_TOKEN_REQUEST_URL",
+        &[
+            ("GITHUB_ACTIONS", "true"),
+            ("GITEA_ACTIONS", "true"),
+            ("FORGEJO_ACTIONS", "true"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://codeberg.example/api/actions/_apis/token?x=1"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "hunter2"),
+            ("GITHUB_REPOSITORY", "o/r"),
+            ("GITHUB_WORKFLOW", "deploy.yml"),
+            ("GITHUB_RUN_NUMBER", "42"),
+            ("GITHUB_RUN_ID", "99"),
+            ("GITHUB_RUN_ATTEMPT", "1"),
+            ("GITHUB_JOB", "prod"),
+            ("GITHUB_ACTION", "2"),
+            ("GITHUB_SHA", "a7c1f24"),
+            ("GITHUB_REF", "refs/heads/main"),
+            ("GITHUB_ACTOR", "ada"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_SERVER_URL", "https://codeberg.example"),
+        ],
+        &[
+            ("repository", "o/r"),
+            ("workflow", "deploy.yml"),
+            ("run", "42"),
+            ("attempt", "1"),
+            ("job", "prod"),
+            ("step", "2"),
+            ("commit", "a7c1f24"),
+            ("ref", "refs/heads/main"),
+            ("actor", "ada"),
+            ("event", "push"),
+            ("url", "https://codeberg.example/o/r/actions/runs/42"),
+        ],
+    ),
+    (
         "gitlab",
         "$CLOUDANIX_ID_TOKEN",
         &[
@@ -259,7 +330,12 @@ fn no_secret_is_in_what_is_printed() {
 #[test]
 fn two_ci_systems_at_once_are_refused_unless_one_is_pinned() {
     for (first, _, one, _) in GOOD {
+        // These three set each other's variables: which of them it is is always clear.
+        let is_like_github = |name: &str| ["github", "gitea", "forgejo"].contains(&name);
         for (second, _, other, _) in GOOD.iter().filter(|(second, ..)| second != first) {
+            if is_like_github(first) && is_like_github(second) {
+                continue;
+            }
             let mut both: Vec<(&str, &str)> = one.iter().chain(other.iter()).copied().collect();
             let error = failure(&both);
             assert!(matches!(error, IdentityError::Ambiguous { .. }), "{first} and {second}: {error}");
@@ -283,13 +359,14 @@ fn a_pin_that_is_wrong_is_the_settings_fault() {
     let unknown = failure(&[("CLOUDANIX_PLATFORM", "travis")]);
     assert_eq!(
         unknown.to_string(),
-        "`CLOUDANIX_PLATFORM` is `travis`: expected one of github, gitlab, bitbucket, circleci, jenkins, buildkite, \
-         azure-devops, kubernetes, none"
+        "`CLOUDANIX_PLATFORM` is `travis`: expected one of github, gitea, forgejo, gitlab, bitbucket, circleci, \
+         jenkins, buildkite, azure-devops, kubernetes, none"
     );
     let absent = failure(&[("CLOUDANIX_PLATFORM", "github"), ("GITLAB_CI", "true")]);
     assert_eq!(
         absent.to_string(),
-        "`CLOUDANIX_PLATFORM` is `github`, but this is not github: expected `GITHUB_ACTIONS=true`"
+        "`CLOUDANIX_PLATFORM` is `github`, but this is not github: expected `GITHUB_ACTIONS=true` without \
+         `GITEA_ACTIONS` and `FORGEJO_ACTIONS`"
     );
     assert_eq!([unknown.fault(), absent.fault()], [IdentityFault::Usage; 2]);
 }
@@ -298,7 +375,7 @@ fn a_pin_that_is_wrong_is_the_settings_fault() {
 fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
     let other_name = fake_token("cloudanix-jit");
     type Environment<'a> = &'a [(&'a str, &'a str)];
-    let table: [(Environment<'_>, &str, &str); 14] = [
+    let table: [(Environment<'_>, &str, &str); 16] = [
         (
             &[("GITHUB_ACTIONS", "true"), ("GITHUB_EVENT_NAME", "push")],
             "github is here, but not set up: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none: this job may not ask \
@@ -323,6 +400,17 @@ fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
             ],
             "expected an https address in `ACTIONS_ID_TOKEN_REQUEST_URL`, found `http`",
             "overwrites",
+        ),
+        (
+            &[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")],
+            "gitea gives this job no OIDC token: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none",
+            "`CLOUDANIX_OIDC_TOKEN_FILE` to a token of an issuer that the agent trusts, or register an agent with \
+             `allow_auth_token_only`",
+        ),
+        (
+            &[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")],
+            "forgejo is here, but not set up: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none",
+            "`enable-openid-connect: true`",
         ),
         (
             &[("GITLAB_CI", "true")],
@@ -383,9 +471,41 @@ fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
         let found = error.hint().unwrap();
         assert!(found.contains(hint), "expected `{hint}`, found `{found}`");
         assert!(!found.contains('\n'), "a hint is one line: {found}");
+        let is_githubs = !environment.iter().any(|(name, _)| name.starts_with("GITEA"));
+        assert!(is_githubs || !found.contains("id-token: write"), "GitHub's way is no way there: {found}");
         assert_eq!(error.fault(), IdentityFault::Unauthenticated);
         assert!(!format!("{error:?} {error}").contains("hunter2"));
     }
+}
+
+#[test]
+fn where_no_identity_is_presented_the_run_is_claimed_all_the_same() {
+    let files = Files::below(Path::new("/nonexistent"));
+    for (name, _, environment, facts) in GOOD {
+        let mut environment = environment.to_vec();
+        environment.push(("CLOUDANIX_PLATFORM", "none"));
+        let env = Env::from_pairs(environment);
+        assert!(detect(&env, &files).unwrap().is_none(), "{name}");
+        assert_eq!(claimed(&env, &files).iter().collect::<Vec<_>>(), *facts, "{name}");
+    }
+    let two = [("GITLAB_CI", "true"), ("BUILDKITE", "true"), ("CLOUDANIX_PLATFORM", "none")];
+    assert_eq!(claimed(&Env::from_pairs(two), &files), Facts::default(), "which of them is not known");
+}
+
+#[test]
+fn where_the_server_has_no_issuer_there_is_no_identity_and_the_reason_is_kept() {
+    let files = Files::below(Path::new("/nonexistent"));
+    let env = Env::from_pairs([
+        ("GITHUB_ACTIONS", "true"),
+        ("GITEA_ACTIONS", "true"),
+        ("GITHUB_REPOSITORY", "o/r"),
+    ]);
+    let (identity, why) = detect_or_none(&env, &files).unwrap();
+    assert!(identity.is_none() && matches!(why, Some(IdentityError::NoIssuer { .. })));
+    assert_eq!(claimed(&env, &files).repository.as_deref(), Some("o/r"));
+    // A platform that has one is not passed by because a job does not ask for it.
+    let github = Env::from_pairs([("GITHUB_ACTIONS", "true")]);
+    assert!(detect_or_none(&github, &files).is_err());
 }
 
 #[test]

@@ -1,0 +1,57 @@
+//! Does a job on Gitea get a grant, whose server issues no OIDC tokens, and is it told what it needs?
+
+use protocol::ErrorCode;
+
+use crate::program::{GRANT_TOKEN, Program, grant_with_token};
+use crate::scripted::{ScriptedBroker, json, problem};
+
+const ASK: [&str; 5] = ["elevate", "--policy", "orders-read", "--ttl", "15m"];
+
+fn on_gitea(broker: &ScriptedBroker) -> Program {
+    Program::new(&broker.url(), &ASK)
+        .without("CLOUDANIX_OIDC_TOKEN")
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITEA_ACTIONS", "true")
+        .env("GITHUB_REPOSITORY", "neu/orders")
+        .env("GITHUB_RUN_NUMBER", "12")
+        .env("GITHUB_SHA", "a7c1f24")
+}
+
+fn request(broker: &ScriptedBroker) -> serde_json::Value {
+    serde_json::from_str(&broker.seen()[0].body).unwrap()
+}
+
+#[test]
+fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_the_run_is_claimed() {
+    for pin in ["", "none"] {
+        let broker = ScriptedBroker::start([json(201, grant_with_token())]);
+        let program = on_gitea(&broker).env("CLOUDANIX_PLATFORM", pin).hands_over(GRANT_TOKEN);
+        program.finish().assert_code(0);
+        let request = request(&broker);
+        assert!(request.get("oidc_token").is_none(), "{request}");
+        let claimed = &request["claimed"];
+        assert_eq!(claimed["repository"], "neu/orders", "{claimed}");
+        assert_eq!((&claimed["run"], &claimed["commit"]), (&"12".into(), &"a7c1f24".into()), "{claimed}");
+    }
+}
+
+#[test]
+fn an_agent_that_needs_one_is_told_that_the_server_has_none() {
+    let broker = ScriptedBroker::start([problem(ErrorCode::OidcTokenMissing, "no OIDC token")]);
+    let finished = on_gitea(&broker).finish();
+    finished
+        .assert_code(4)
+        .assert_says(
+            "gitea gives this job no OIDC token: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none",
+        )
+        .assert_says("`CLOUDANIX_OIDC_TOKEN_FILE`")
+        .assert_says("`allow_auth_token_only`");
+    assert!(!finished.stderr.contains("id-token: write"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_else_the_broker_refuses_is_said_in_its_words() {
+    let broker =
+        ScriptedBroker::start([problem(ErrorCode::PolicyNotPermitted, "policy outside the boundary")]);
+    on_gitea(&broker).finish().assert_code(3).assert_says("policy outside the boundary");
+}
