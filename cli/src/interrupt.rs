@@ -1,26 +1,22 @@
-//! Did somebody press Ctrl-C, or ask us to end, while a grant was being asked for?
-
-use std::sync::Arc;
-
-use tokio::sync::Notify;
+//! Is this process asked to end while a grant is being asked for?
 
 use crate::error::CliError;
+use crate::run::parent::Watch;
+use crate::run::signals::Signals;
 
 /// Becomes ready when an interrupt comes, also when it came before anybody waited.
-#[derive(Clone)]
-pub(crate) struct Interrupt(Arc<Notify>);
+pub(crate) struct Interrupt(Signals);
 
 impl Interrupt {
-    /// Takes Ctrl-C, and on Unix TERM and HUP, from here on. Once per process.
+    /// Takes Ctrl-C, and on Unix TERM, HUP and QUIT, from here on; what was ignored stays so. Once per process, in
+    /// the runtime.
     pub(crate) fn listen() -> Result<Self, CliError> {
-        let notify = Arc::new(Notify::new());
-        let told = Arc::clone(&notify);
-        ctrlc::set_handler(move || told.notify_one())
+        let signals = Signals::take(Watch::Off)
             .map_err(|error| CliError::unexpected(format!("interrupts cannot be taken: {error}")))?;
-        Ok(Self(notify))
+        Ok(Self(signals))
     }
 
-    pub(crate) async fn came(&self) {
-        self.0.notified().await;
+    pub(crate) async fn came(&mut self) {
+        self.0.next_that_asks_to_end().await;
     }
 }

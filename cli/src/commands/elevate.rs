@@ -30,11 +30,11 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     let asking = Asking::from_args(&args.ask, Lease::DeadlineOnly, env)?;
     let handover = Handover::prepare(args.output, env)?;
     let broker = Broker::new(&settings)?;
-    let interrupt = Interrupt::listen()?;
     let key = handle::new_key()?;
     let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
     let mut handle = Handle::create(state.as_deref(), env, &settings.url, asking.agent_id(), &key)?;
     block_on(async {
+        let mut interrupt = Interrupt::listen()?;
         let elevated = tokio::select! {
             biased;
             () = interrupt.came() => Err(CliError::Interrupted),

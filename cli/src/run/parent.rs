@@ -18,8 +18,9 @@ use crate::identity::{Files, in_ci};
 
 /// How often the parent is looked for.
 const POLL: Duration = Duration::from_millis(100);
-/// A signal to the parent's whole process group reaches this process within this time, and is then the cause.
-const SETTLED: Duration = Duration::from_millis(50);
+/// A platform that signals the whole process tree one by one reaches this process within this time; the signal, and
+/// not the end of a parent that obeyed it first, is then the cause.
+const SETTLED: Duration = Duration::from_millis(250);
 
 /// The process that started this one; `None` is one outside of our PID namespace.
 pub(crate) struct Parent(Option<Pid>);

@@ -8,7 +8,10 @@ use crate::error::CliError;
 pub(crate) struct Parent;
 
 /// Watches nothing.
-pub(crate) struct Watch;
+pub(crate) enum Watch {
+    /// As it says.
+    Off,
+}
 
 impl Parent {
     /// Not looked for.
@@ -19,7 +22,7 @@ impl Parent {
     /// An error where it was asked for by name.
     pub(crate) fn watch(self, when: DieWithParent, _env: &Env) -> Result<Watch, CliError> {
         match when {
-            DieWithParent::Auto | DieWithParent::Never => Ok(Watch),
+            DieWithParent::Auto | DieWithParent::Never => Ok(Watch::Off),
             DieWithParent::Always => Err(CliError::usage("`--die-with-parent`: expected a Unix system")
                 .with_hint(
                     "on Windows the end of the parent process cannot be watched: leave the option out",

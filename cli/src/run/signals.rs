@@ -70,10 +70,11 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Takes over the signals that would end us, except those that our parent had us ignore (`nohup`, a
-    /// background job of a script): these stay ignored, for us and for the step. The parent's end counts as one.
+    /// background job of a script): these stay ignored, for us and for the step, as POSIX has it. SIGTERM is
+    /// taken in any case: it is how platforms stop a step. The parent's end counts as one.
     pub(crate) fn take(parent: parent::Watch) -> io::Result<Self> {
         let ignored = ignored_by_parent();
-        let taken = TAKEN.iter().filter(|signal| ignored & (1 << (**signal - 1)) == 0);
+        let taken = TAKEN.iter().filter(|signal| **signal == SIGTERM || ignored & (1 << (**signal - 1)) == 0);
         let (told, tell) = std::os::unix::net::UnixStream::pair()?;
         told.set_nonblocking(true)?;
         let mut delivery =

@@ -134,6 +134,26 @@ fn a_signal_that_our_parent_ignores_stays_ignored() {
 }
 
 #[test]
+fn what_a_background_job_ignores_stays_ignored_and_a_request_to_end_never_is() {
+    let broker = FakeBroker::start();
+    let step = "grep SigIgn /proc/self/status > ignored; echo $$ > pid; sleep 600; exit 9";
+    let launcher = ["env", "--ignore-signal=INT,QUIT,TERM", "setsid"];
+    let running = Wrapper::through(&launcher, &broker, &["--", "sh", "-c", step]).start();
+    let step = running.pid_in("pid");
+    let mask = fs::read_to_string(running.folder.path().join("ignored")).unwrap();
+    let mask = u64::from_str_radix(mask.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    let ignores = |signal: u32| mask & (1 << (signal - 1)) != 0;
+    assert_eq!([ignores(2), ignores(3), ignores(15)], [true, true, false], "the step's own: {mask:x}");
+    running.signal("INT");
+    running.signal("QUIT");
+    assert_eq!(broker.books().live(), 1);
+    running.signal("TERM");
+    running.finish().assert_code(143);
+    wait_until_gone(step);
+    assert_eq!(broker.books().outcome(), (0, vec!["interrupted:15"]));
+}
+
+#[test]
 fn while_the_broker_does_not_answer_a_signal_ends_us_within_seven_seconds() {
     let broker = FakeBroker::start();
     // As many as the wrapper has time for: the keeper's is answered.

@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read as _;
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use protocol::AuthToken;
@@ -43,8 +44,9 @@ impl Wrapper {
 
     fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
         let folder = Folder(tempfile::tempdir().unwrap());
-        let mut command = Command::new(launcher[0]);
-        command.args(&launcher[1..]).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
+        // Whatever the tests' own parent ignores, such as Ctrl-C in a background job.
+        let mut command = Command::new("env");
+        command.arg("--default-signal").args(launcher).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
         command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("TMPDIR", folder.path()).env("CLOUDANIX_URL", &broker.url);
@@ -138,18 +140,14 @@ impl Running {
     /// Waits for the end, with all that was printed.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Finished {
-        let mut stdout = self.child.stdout.take();
-        let reader = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            if let Some(stdout) = &mut stdout {
-                stdout.read_to_end(&mut text).unwrap();
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let stdout = self.child.stdout.take().map(all_of);
+        let stderr = self.child.stderr.take().map(all_of);
+        let text = |output: Option<Receiver<String>>| {
+            output.map_or_else(String::new, |output| output.recv_timeout(SOON).unwrap())
+        };
+        let (stdout, stderr) = (text(stdout), text(stderr));
         let status = eventually("the wrapper's end", || self.child.try_wait().unwrap());
-        Finished { status, stdout: reader.join().unwrap(), stderr, folder: self.folder }
+        Finished { status, stdout, stderr, folder: self.folder }
     }
 
     /// Waits for the end of the wrapper only: others may still hold its outputs open.
@@ -157,6 +155,17 @@ impl Running {
     pub(crate) fn status(&mut self) -> ExitStatus {
         eventually("the wrapper's end", || self.child.try_wait().unwrap())
     }
+}
+
+/// Read on a thread, so that a test waits for the end of an output no longer than for anything else.
+fn all_of(mut output: impl Read + Send + 'static) -> Receiver<String> {
+    let (done, text) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        output.read_to_end(&mut bytes).unwrap();
+        let _ = done.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    text
 }
 
 impl Finished {
