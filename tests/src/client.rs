@@ -12,21 +12,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use tempfile::TempDir;
-
+use crate::folder::Folder;
 use crate::programs;
 use crate::waiting::eventually;
 
 /// The client, about to be started in an empty environment and a folder of its own.
 pub struct Client {
     command: Command,
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// The client at work.
 pub struct Running {
     process: Child,
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// The client when it has ended.
@@ -39,16 +38,17 @@ pub struct Finished {
     /// All that it and its step wrote for people.
     pub stderr: String,
     /// Its folder, for temporary files too.
-    pub folder: TempDir,
+    pub folder: Folder,
 }
 
 impl Client {
     /// With these arguments.
     pub fn new(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new();
         // A session of its own, so that no signal and no terminal of the test reaches it.
-        let mut command = Command::new("setsid");
-        command.arg(programs::client()).args(arguments).env_clear();
+        // Nor what the test's own parent ignores, such as Ctrl-C in a background job.
+        let mut command = Command::new("env");
+        command.args(["--default-signal", "setsid"]).arg(programs::client()).args(arguments).env_clear();
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("TMPDIR", folder.path()).current_dir(folder.path());
         command.stdin(Stdio::null());

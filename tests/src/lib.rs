@@ -4,6 +4,7 @@ pub mod aws;
 pub mod broker;
 pub mod certificates;
 pub mod client;
+pub mod folder;
 pub mod http;
 pub mod leak_scan;
 pub mod lossy_proxy;

@@ -5,17 +5,17 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use system_tests::folder::Folder;
 use system_tests::programs;
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::{node, python_program};
-use tempfile::TempDir;
 
 use crate::hub::{AGENT, Hub};
 use crate::step::action;
 
 /// A repository with one workflow, and the action in its folder `action`.
 pub(crate) struct Repository {
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// A workflow that runs.
@@ -30,7 +30,7 @@ pub(crate) const WHO: &str = "auth-token: ${{ secrets.CLOUDANIX_AUTH_TOKEN }}";
 impl Repository {
     /// With these steps in its job.
     pub(crate) fn with(steps: &str) -> Self {
-        let repository = Self { folder: tempfile::tempdir().unwrap() };
+        let repository = Self { folder: Folder::new() };
         let steps = steps.replace("$WHO", WHO);
         repository.file(
             ".github/workflows/deploy.yml",

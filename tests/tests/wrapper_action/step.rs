@@ -6,16 +6,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use system_tests::folder::Folder;
 use system_tests::programs;
 use system_tests::waiting::eventually;
 use system_tests::wrappers::{node, root};
-use tempfile::TempDir;
 
 use crate::hub::{AGENT, Hub};
 
 /// A step, and what its job has set.
 pub(crate) struct Step {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Folder,
     variables: BTreeMap<String, String>,
 }
 
@@ -40,7 +40,7 @@ const FILES: [&str; 4] = ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB
 impl Step {
     /// In a job with an identity, on a machine that has the client.
     pub(crate) fn of(hub: &Hub) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         for name in ["temp", "workspace", "home"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }

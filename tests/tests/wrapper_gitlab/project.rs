@@ -6,18 +6,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use system_tests::folder::Folder;
 use system_tests::programs;
 use system_tests::scene::{Agent, Scene};
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::{node, npm_file, python_program, root};
-use tempfile::TempDir;
 
 /// It reads a schema of half a megabyte first, on a machine that runs other tests too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Our folder as the repository that it is published as, with a pipeline.
 pub(crate) struct Project {
-    around: TempDir,
+    around: Folder,
 }
 
 /// `gitlab-ci-local` at work.
@@ -35,7 +35,7 @@ pub(crate) struct Finished {
 impl Project {
     /// With this pipeline; with the folder's own when there is none.
     pub(crate) fn with(pipeline: Option<&str>) -> Self {
-        let around = tempfile::tempdir().unwrap();
+        let around = Folder::new();
         let project = Self { around };
         let there = |command: &mut Command| {
             let done = command.current_dir(project.around.path()).env("HOME", project.around.path());

@@ -10,16 +10,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
+use system_tests::folder::Folder;
 use system_tests::programs;
 use system_tests::scene::Scene;
 use system_tests::waiting::eventually;
-use tempfile::TempDir;
 
 /// A job that a runner has taken.
 pub(crate) struct Job<'a> {
     definition: &'a Value,
     shell: &'static str,
-    around: TempDir,
+    around: Folder,
     variables: Vec<(String, String)>,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Job<'a> {
         scene: &Scene,
         more: &[(&str, &str)],
     ) -> Self {
-        let around = tempfile::tempdir().unwrap();
+        let around = Folder::new();
         let project = around.path().join("project");
         fs::create_dir(&project).unwrap();
         let project = project.display().to_string();

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use system_tests::broker::Broker;
+use system_tests::folder::Folder;
 use system_tests::leak_scan::LeakScan;
 use system_tests::oidc_provider::{OidcProvider, Token};
 use system_tests::programs;
@@ -75,7 +76,7 @@ impl Ground {
 
 /// A build that runs, and its folder.
 pub(crate) struct Build {
-    home: tempfile::TempDir,
+    home: Folder,
     process: Child,
     oidc_token: String,
 }
@@ -89,7 +90,7 @@ impl Build {
         variables: Vec<(&str, String)>,
         pipeline: &str,
     ) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = Folder::new();
         fs::write(home.path().join("Jenkinsfile"), pipeline).unwrap();
         let output = File::create(home.path().join("engine.log")).unwrap();
         let process = Command::new("java")
@@ -97,6 +98,7 @@ impl Build {
             .arg(format!("-Dlibrary.root={}", library().display()))
             .arg("io.cloudanix.jit.engine.Main")
             .args([home.path().join("Jenkinsfile"), home.path().to_owned()])
+            .current_dir(home.path())
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(std::env::var_os("PATH").map(|path| ("AGENT_PATH", path)))
