@@ -1,7 +1,8 @@
 // Where is a `cloudanix-jit` that may be run? It is fetched when it is not there.
 //
-// In this order: the program that was named; one on the PATH, of the wanted version if one is wanted; a
-// download whose checksum is known. What does not have the expected checksum is never run.
+// In this order: the program that was named; one on the PATH, with the expected checksum if one is known, else of the
+// wanted version if one is wanted; a download whose checksum is known. What does not have the expected checksum is
+// never run, and what is asked for its version gets an empty environment.
 'use strict'
 
 const { execFileSync } = require('node:child_process')
@@ -28,16 +29,31 @@ const PROGRAM = process.platform === 'win32' ? 'cloudanix-jit.exe' : 'cloudanix-
 /** The path of the program; `folder` is one of our own, for a download. `env` holds the settings. */
 function find(env, folder) {
   const named = env.CLOUDANIX_JIT_BINARY
+  const given = (env.CLOUDANIX_JIT_SHA256 || '').toLowerCase()
   if (named) {
-    if (isProgram(named)) return named
-    throw new Failure(
-      `CLOUDANIX_JIT_BINARY is \`${named}\`, which is not a program`,
-      'expected the path of cloudanix-jit, executable',
-    )
+    if (!isProgram(named)) {
+      throw new Failure(
+        `CLOUDANIX_JIT_BINARY is \`${named}\`, which is not a program`,
+        'expected the path of cloudanix-jit, executable',
+      )
+    }
+    // What is named is not what a release pins; a checksum beside it is for it.
+    if (given && sumOf(named) !== given) {
+      throw new Failure(
+        'CLOUDANIX_JIT_BINARY has not the checksum in CLOUDANIX_JIT_SHA256',
+        'correct one of them (the inputs `binary` and `sha256`), or unset the checksum',
+      )
+    }
+    return named
   }
   const version = (env.CLOUDANIX_JIT_VERSION || pinnedVersion).replace(/^v/, '')
-  const found = onPath(PROGRAM)
-  if (found && (!version || versionOf(found) === `cloudanix-jit ${version}`)) return found
+  const file = FILES[`${process.platform}/${process.arch}`]
+  const expected = given || (version && version === pinnedVersion ? pinned(file) : '')
+  // It is only asked for its version when its checksum cannot say which it is.
+  const isWanted = (program) =>
+    expected ? sumOf(program) === expected : !version || versionOf(program) === `cloudanix-jit ${version}`
+  const found = allOnPath(PROGRAM).find((program) => isOnlyOurs(program) && isWanted(program))
+  if (found) return found
   if (!version) {
     throw new Failure(
       'cloudanix-jit is not on the PATH, and no version is named',
@@ -49,18 +65,16 @@ function find(env, folder) {
   if (!/^[0-9A-Za-z.+-]+$/.test(version)) {
     throw new Failure(`CLOUDANIX_JIT_VERSION is \`${version}\``, 'expected a version like 1.2.3')
   }
-  return fetched(env, version, path.join(folder, PROGRAM))
+  return fetched(env, version, file, expected, path.join(folder, PROGRAM))
 }
 
-function fetched(env, version, program) {
-  const file = FILES[`${process.platform}/${process.arch}`]
+function fetched(env, version, file, expected, program) {
   if (!file) {
     throw new Failure(
       `there is no release for ${os.type()} on ${os.machine()}`,
       'build it from source, and name it in CLOUDANIX_JIT_BINARY',
     )
   }
-  const expected = env.CLOUDANIX_JIT_SHA256 || (version === pinnedVersion ? pinned(file) : '')
   if (!expected) {
     throw new Failure(
       `no checksum is known for ${file} ${version}, and nothing unchecked is run`,
@@ -80,8 +94,8 @@ function fetched(env, version, program) {
       'is the mirror (CLOUDANIX_JIT_MIRROR, the input `mirror`) reachable from here?',
     )
   }
-  const sum = createHash('sha256').update(fs.readFileSync(program)).digest('hex')
-  if (sum !== expected.toLowerCase()) {
+  const sum = sumOf(program)
+  if (sum !== expected) {
     fs.rmSync(program, { force: true })
     throw new Failure(
       `the download is not what was expected: sha256 ${expected} wanted, ${sum} found`,
@@ -103,10 +117,25 @@ function networkOf(env) {
   return Object.fromEntries(Object.entries(env).filter(([name]) => needed.test(name)))
 }
 
+function sumOf(program) {
+  return createHash('sha256').update(fs.readFileSync(program)).digest('hex')
+}
+
 /** Where a program is on the PATH, if it is. */
 function onPath(name) {
-  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(Boolean)
-  return folders.map((folder) => path.join(folder, name)).find(isProgram)
+  return allOnPath(name)[0]
+}
+
+function allOnPath(name) {
+  const folders = (process.env.PATH ?? '').split(path.delimiter).filter(path.isAbsolute)
+  return folders.map((folder) => path.join(folder, name)).filter(isProgram)
+}
+
+/** Not where everybody on the machine could have put it. */
+function isOnlyOurs(program) {
+  const everybodyWrites = 0o002
+  const isOpen = (place) => (fs.statSync(place).mode & everybodyWrites) !== 0
+  return process.platform === 'win32' || ![path.dirname(program), program].some(isOpen)
 }
 
 function isProgram(file) {
@@ -120,7 +149,10 @@ function isProgram(file) {
 
 function versionOf(program) {
   try {
-    return execFileSync(program, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    // Windows starts nothing without this one.
+    const { SystemRoot } = process.env
+    const env = SystemRoot ? { SystemRoot } : {}
+    return execFileSync(program, ['--version'], { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   } catch {
     return ''
   }

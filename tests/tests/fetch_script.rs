@@ -179,3 +179,77 @@ fn linters_find_nothing_in_it() {
         assert!(output.status.success(), "{linter}: {output:?}");
     }
 }
+
+/// A script that leaves a mark when it is executed, named like the client, in a folder of its own.
+fn impostor(says: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cloudanix-jit");
+    let mark = folder.path().join("executed");
+    fs::write(&path, format!("#!/bin/sh\n/usr/bin/env >'{}'\necho '{says}'\n", mark.display())).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+fn before(impostor: &TempDir) -> String {
+    format!("{}:{}:/usr/bin:/bin", impostor.path().display(), programs::client().parent().unwrap().display())
+}
+
+#[test]
+fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_even_asked_for_its_version() {
+    let mirror = Mirror::start();
+    let impostor = impostor(&format!("cloudanix-jit {VERSION}"));
+    let given = [
+        ("PATH", before(&impostor)),
+        ("CLOUDANIX_JIT_VERSION", VERSION.to_owned()),
+        ("CLOUDANIX_JIT_SHA256", mirror.sum.to_uppercase()),
+    ];
+    let given = given.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(Fetch::new().with(&given).found().0, programs::client(), "the next on the PATH has it");
+    // Without that one it is fetched.
+    let path = format!("{}:/usr/bin:/bin", impostor.path().display());
+    let fetched = Fetch::new().with(&given).with(&[("PATH", &path), ("CLOUDANIX_JIT_MIRROR", &mirror.url)]);
+    let (program, folder) = fetched.found();
+    assert!(program.starts_with(folder.path()));
+    // What a release pins is known as well.
+    let source = fs::read_to_string(root().join("wrappers/fetch.sh")).unwrap();
+    let pinned = source
+        .replace("\npinned_version=''\n", &format!("\npinned_version='{VERSION}'\n"))
+        .replace("\npinned_sums=''\n", &format!("\npinned_sums='{}  {}'\n", mirror.sum, file()));
+    let script = mirror.folder.path().join("fetch.sh");
+    fs::write(&script, pinned).unwrap();
+    assert_eq!(Fetch::of(&script).with(&[("PATH", &before(&impostor))]).found().0, programs::client());
+    assert!(!impostor.path().join("executed").exists());
+}
+
+#[test]
+fn a_program_on_the_path_is_asked_for_its_version_with_an_empty_environment() {
+    let impostor = impostor("cloudanix-jit 0.0.0");
+    let path = before(&impostor);
+    let variables =
+        [("PATH", path.as_str()), ("CLOUDANIX_JIT_VERSION", VERSION), ("CLOUDANIX_AUTH_TOKEN", "cjat_x")];
+    assert_eq!(Fetch::new().with(&variables).found().0, programs::client());
+    let seen = fs::read_to_string(impostor.path().join("executed")).unwrap();
+    assert!(!seen.contains("cjat_x") && !seen.contains("CLOUDANIX"), "{seen}");
+}
+
+#[test]
+fn a_program_in_a_folder_that_everybody_writes_into_or_that_is_relative_is_not_looked_at() {
+    let impostor = impostor("cloudanix-jit");
+    fs::set_permissions(impostor.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(Fetch::new().with(&[("PATH", &before(&impostor))]).found().0, programs::client());
+    fs::set_permissions(impostor.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut fetch = Fetch::new().with(&[("PATH", ".:/usr/bin:/bin")]);
+    fetch.command.current_dir(impostor.path());
+    fetch.refused("no version is named");
+    assert!(!impostor.path().join("executed").exists());
+}
+
+#[test]
+fn a_program_that_is_named_beside_a_checksum_has_to_have_it() {
+    let impostor = impostor("cloudanix-jit");
+    let named = impostor.path().join("cloudanix-jit");
+    let variables =
+        [("CLOUDANIX_JIT_BINARY", named.to_str().unwrap()), ("CLOUDANIX_JIT_SHA256", &"0".repeat(64))];
+    Fetch::new().with(&variables).refused("has not the checksum");
+    assert!(!impostor.path().join("executed").exists());
+}

@@ -23,4 +23,4 @@ chmod 700 "$jit/bin/cloudanix-with-grant"
 
 # A folder's name is no secret; nothing else of ours goes there.
 [ -z "${BASH_ENV:-}" ] || printf '%s\n' "export PATH=\"$jit/bin:\$PATH\"" >>"$BASH_ENV"
-"$jit/bin/cloudanix-jit" --version
+env -i "$jit/bin/cloudanix-jit" --version

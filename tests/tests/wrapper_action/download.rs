@@ -1,6 +1,7 @@
 //! Where does the client come from, and is nothing run that was not expected?
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -100,6 +101,34 @@ fn it_is_not_run_when_its_checksum_is_wrong_or_not_known() {
     assert!(main.stderr.contains("HTTP 404"), "{}", main.stderr);
     assert_eq!(asked.load(Ordering::SeqCst), 2, "what is not there is not asked for again");
     assert_eq!(hub.broker.given().len(), 0);
+}
+
+#[test]
+fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_executed() {
+    let hub = Hub::set();
+    let step = without_client(&hub);
+    let bin = step.folder.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let mark = bin.join("executed");
+    let impostor = format!("#!/bin/sh\n/usr/bin/env >'{}'\necho 'cloudanix-jit 9.8.7'\n", mark.display());
+    fs::write(bin.join("cloudanix-jit"), impostor).unwrap();
+    fs::set_permissions(bin.join("cloudanix-jit"), fs::Permissions::from_mode(0o755)).unwrap();
+    let client = programs::client();
+    let path = format!(
+        "{}:{}:{}",
+        bin.display(),
+        client.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let step = step.variable("PATH", &path).input("version", "9.8.7").input("sha256", &sha256(&client));
+    step.run("main.js").assert_code(0);
+    assert!(step.in_workspace("ran").exists() && !mark.exists());
+    hub.assert_ended(1, "step finished · exit 0");
+    // Without a checksum it is asked, and sees nothing.
+    let step = step.without("INPUT_SHA256").variable("CLOUDANIX_AUTH_TOKEN", &hub.auth_token);
+    step.run("main.js");
+    let seen = fs::read_to_string(&mark).unwrap();
+    assert!(!seen.contains(&hub.auth_token) && !seen.contains("INPUT_"), "{seen}");
 }
 
 #[test]

@@ -6,8 +6,9 @@
 #   CLOUDANIX_JIT_SHA256   the checksum of the program for this machine, for a version other than that
 #   CLOUDANIX_JIT_MIRROR   where releases are kept: <mirror>/v<version>/<file>
 #
-# In this order: the program that was named; one on the PATH, of the wanted version if one is wanted; a
-# download whose checksum is known. What does not have the expected checksum is never run.
+# In this order: the program that was named; one on the PATH, with the expected checksum if one is known, else of the
+# wanted version if one is wanted; a download whose checksum is known. What does not have the expected checksum is
+# never run, and what is asked for its version gets an empty environment.
 set -eu
 
 # A release writes both; they are empty in the source. One `<sha256>  <file>` a line, as in SHA256SUMS.
@@ -59,19 +60,60 @@ file_for_this_machine() {
   esac
 }
 
+# Empty when none is known.
+known_checksum() {
+  if [ -n "${CLOUDANIX_JIT_SHA256:-}" ]; then
+    printf '%s' "$CLOUDANIX_JIT_SHA256" | tr 'A-F' 'a-f'
+  elif [ -n "$version" ] && [ "$version" = "$pinned_version" ]; then
+    file="$(file_for_this_machine 2>/dev/null)" || return 0
+    printf '%s\n' "$pinned_sums" | while read -r sum name; do
+      [ "$name" != "$file" ] || printf '%s' "$sum"
+    done
+  fi
+}
+
+# Whether a program may be run: it is only asked for its version when its checksum cannot say which it is.
+is_wanted() {
+  if [ -n "$expected" ]; then
+    [ "$(checksum_of "$1")" = "$expected" ]
+  else
+    [ -z "$version" ] || [ "$(env -i "$1" --version 2>/dev/null)" = "cloudanix-jit $version" ]
+  fi
+}
+
+# The first on the PATH that is wanted, and not where everybody, or the checked-out code, could have put it.
+on_path() {
+  folders="$PATH:"
+  while [ -n "$folders" ]; do
+    folder="${folders%%:*}"
+    folders="${folders#*:}"
+    found="$folder/cloudanix-jit"
+    case "$folder" in
+      /*) ;;
+      *) continue ;;
+    esac
+    if [ -f "$found" ] && [ -x "$found" ] && [ -z "$(find -L "$folder" "$found" -prune -perm -0002 2>/dev/null)" ] &&
+      is_wanted "$found"; then
+      printf '%s\n' "$found"
+      return 0
+    fi
+  done
+  return 1
+}
+
+expected="$(known_checksum)"
+
 if [ -n "${CLOUDANIX_JIT_BINARY:-}" ]; then
   [ -x "$CLOUDANIX_JIT_BINARY" ] || fail "CLOUDANIX_JIT_BINARY is \`$CLOUDANIX_JIT_BINARY\`, which is not a program" \
     'expected the path of cloudanix-jit, executable'
+  # What is named is not what a release pins; a checksum beside it is for it.
+  [ -z "${CLOUDANIX_JIT_SHA256:-}" ] || is_wanted "$CLOUDANIX_JIT_BINARY" ||
+    fail "CLOUDANIX_JIT_BINARY has not the checksum in CLOUDANIX_JIT_SHA256" 'correct one of them, or unset the checksum'
   printf '%s\n' "$CLOUDANIX_JIT_BINARY"
   exit 0
 fi
 
-if found="$(command -v cloudanix-jit)"; then
-  if [ -z "$version" ] || [ "$("$found" --version)" = "cloudanix-jit $version" ]; then
-    printf '%s\n' "$found"
-    exit 0
-  fi
-fi
+on_path && exit 0
 
 [ -n "$version" ] || fail 'cloudanix-jit is not on the PATH, and no version is named' \
   'name one in CLOUDANIX_JIT_VERSION with its CLOUDANIX_JIT_SHA256, or a program in CLOUDANIX_JIT_BINARY'
@@ -81,12 +123,6 @@ case "$version" in
 esac
 
 file="$(file_for_this_machine)"
-expected="${CLOUDANIX_JIT_SHA256:-}"
-if [ -z "$expected" ] && [ "$version" = "$pinned_version" ]; then
-  expected="$(printf '%s\n' "$pinned_sums" | while read -r sum name; do
-    [ "$name" != "$file" ] || printf '%s' "$sum"
-  done)"
-fi
 [ -n "$expected" ] || fail "no checksum is known for $file $version, and nothing unchecked is run" \
   'give it in CLOUDANIX_JIT_SHA256: it is in SHA256SUMS of the release'
 
