@@ -13,10 +13,11 @@ use crate::project::{PATIENCE, Project, yaml};
 
 pub(crate) const COMPONENT: &str = "gitlab/templates/elevate/template.yml";
 pub(crate) const CLASSIC: &str = "gitlab/cloudanix-jit.gitlab-ci.yml";
-/// One line; `$` does not match before a line break at the end of RE2's text, so the break is named.
-const ONE_LINE: [&str; 2] = [r"^[^\r\n]*\n?$", r"^[^\r\n]+\n?$"];
+/// One line; `$` does not match before a line break at the end of RE2's text, so the break is named. The breaks are in
+/// the class themselves, because RE2 and JavaScript have different escapes for them.
+const ONE_LINE: [&str; 2] = ["^[^\r\n\u{85}\u{2028}\u{2029}]*\n?$", "^[^\r\n\u{85}\u{2028}\u{2029}]+\n?$"];
 /// Nor what would end the double quotes that it is put into.
-const QUOTED: &str = r#"^[^"\\\r\n]+$"#;
+const QUOTED: &str = "^[^\"\\\\\r\n\u{85}\u{2028}\u{2029}]+$";
 
 pub(crate) fn text(file: &str) -> String {
     fs::read_to_string(root().join(file)).unwrap()
@@ -136,12 +137,25 @@ fn a_value_may_hold_whatever_a_line_may_hold() {
     }
 }
 
+/// YAML 1.1, which GitLab's reader speaks, breaks lines at all of these.
 #[test]
 fn a_value_of_several_lines_is_refused_when_the_pipeline_is_made() {
-    let pipeline = "include:\n  - local: templates/elevate/template.yml\n    inputs: { image: a, policy: b, run: \"c\\nd\" }\n";
-    let finished = Project::with(Some(pipeline)).start_with(&[]).finish();
-    assert_ne!(finished.code, Some(0));
-    assert!(finished.text.contains("does not match required regex"), "{}", finished.text);
+    for line_break in ["\\n", "\\r", "\\u0085", "\\u2028", "\\u2029"] {
+        for (name, value) in [("run", "c"), ("reason", "r"), ("stage", "deploy")] {
+            let mut inputs = BTreeMap::from([("image", "a"), ("policy", "b"), ("run", "d")]);
+            let broken = format!("{value}{line_break}evil: {{script: [id]}}");
+            inputs.insert(name, &broken);
+            let inputs: Vec<String> =
+                inputs.iter().map(|(name, value)| format!("{name}: \"{value}\"")).collect();
+            let pipeline = format!(
+                "include:\n  - local: templates/elevate/template.yml\n    inputs: {{ {} }}\n",
+                inputs.join(", ")
+            );
+            let finished = Project::with(Some(&pipeline)).start_with(&[]).finish();
+            assert_ne!(finished.code, Some(0), "{name} {line_break}");
+            assert!(finished.text.contains("does not match required regex"), "{}", finished.text);
+        }
+    }
 }
 
 #[test]
