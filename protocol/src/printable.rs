@@ -1,4 +1,4 @@
-//! Makes text that somebody else chose safe to show on a terminal and in the log of a CI platform.
+//! Makes text from outside safe to show on a terminal and in the log of a CI platform.
 //!
 //! A claim, a reason or a branch can hold characters that move the cursor, turn the direction of text or are not
 //! seen at all, and commands that a CI platform takes out of a job's log.

@@ -8,6 +8,7 @@ use super::*;
 
 mod detection;
 mod endpoints;
+mod environments;
 #[cfg(unix)]
 mod fetching;
 

@@ -49,7 +49,8 @@ fn add_forms(text: &str, forms: &mut Vec<Zeroizing<Vec<u8>>>) {
     }
 }
 
-/// However much comes before the secret, its lines are broken at one of as many places as a line has bytes.
+/// Adds the forms with line breaks. What is encoded before the secret decides where its first line breaks, which is at
+/// one of as many places as a line encodes bytes.
 fn add_wrapped_base64(text: &[u8], forms: &mut Vec<Zeroizing<Vec<u8>>>) {
     for columns in COLUMNS {
         for bytes_before in 0..columns / 4 * 3 {
@@ -77,7 +78,7 @@ fn wrapped(text: &[u8], bytes_before: usize, columns: usize, engine: &impl base6
     let first = (bytes_before * 8).div_ceil(6);
     let mut lines = Vec::with_capacity(inner.len() + inner.len() / columns + 1);
     for (at, character) in inner.iter().enumerate() {
-        if at > 0 && (first + at) % columns == 0 {
+        if at > 0 && (first + at).is_multiple_of(columns) {
             lines.push(b'\n');
         }
         lines.push(*character);
