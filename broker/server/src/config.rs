@@ -209,6 +209,17 @@ mod tests {
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
             ("listen", "limits.requests_per_minute_per_address = 0\nlisten", "expected at least 1"),
+            ("listen", "limits.connections = 0\nlisten", "`limits.connections`: expected at least 1"),
+            (
+                "listen",
+                "limits = { connections = 10, connections_per_network = 11 }\nlisten",
+                "expected at most `limits.connections`, 10, found 11",
+            ),
+            (
+                "listen",
+                "limits.connection_idle = \"10s\"\nlisten",
+                "`limits.connection_idle`: expected more than `limits.heartbeat`, 10s, found 10s",
+            ),
             (
                 "listen",
                 "limits.trusted_proxies = [\"10.0.0.0/33\"]\nlisten",

@@ -146,7 +146,10 @@ mod tests {
         );
         // The formatter's own: what is in a message it has written out before.
         assert!(lines(Form::Text, Colours::Some).contains("forged \u{1b}[31m\\u{202e}"));
-        assert!(lines(Form::Json, Colours::None).contains("x\\u000a2026-11-29 INFO forged \\u001b[31m\\u202e\\u2028"));
+        assert!(
+            lines(Form::Json, Colours::None)
+                .contains("x\\u000a2026-11-29 INFO forged \\u001b[31m\\u202e\\u2028")
+        );
         let plain = Lines { form: Form::Text, colours: Colours::None };
         assert_eq!(plain.one_line("INFO ready\n"), "INFO ready\n");
     }

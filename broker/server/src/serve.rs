@@ -74,18 +74,8 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
     };
     let router = http::router(front.clone());
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
-    let reload = Reload {
-        path,
-        config,
-        engine,
-        addresses,
-        admission,
-        files,
-        draining,
-        certificate,
-        failures,
-        seen,
-    };
+    let reload =
+        Reload { path, config, engine, addresses, admission, files, draining, certificate, failures, seen };
     tokio::spawn(reload.for_ever(hangups));
     let ended = listen::until_stopped(listener, router, front).await;
     if let Some(traces) = traces {

@@ -8,9 +8,9 @@ use reqwest::{Certificate, Method};
 use system_tests::broker::{Broker, HURRY};
 use system_tests::certificates::Authority;
 use system_tests::client::{self, Client, Running};
+use system_tests::http;
 use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
-use system_tests::http;
 
 use crate::flood::{Flood, Opening};
 

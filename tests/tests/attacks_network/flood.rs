@@ -45,9 +45,11 @@ impl Opening {
                 said
             }
             Self::HalfOfTls => vec![0x16, 3, 1, 2, 0, 1, 0, 1],
-            Self::NoBody => b"POST /v2/agentic/jit HTTP/1.1\r\nHost: broker\r\nContent-Type: application/json\r\n\
+            Self::NoBody => {
+                b"POST /v2/agentic/jit HTTP/1.1\r\nHost: broker\r\nContent-Type: application/json\r\n\
                 Idempotency-Key: 0123456789abcdef0123456789abcdef\r\nContent-Length: 100\r\n\r\n{"
-                .to_vec(),
+                    .to_vec()
+            }
         }
     }
 }

@@ -40,11 +40,12 @@ fn http2_is_not_offered_behind_tls() {
     let negotiated = |offered: &[&str]| {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
         let mut stream = TcpStream::connect(broker.url().trim_start_matches("https://")).unwrap();
         let mut tls =

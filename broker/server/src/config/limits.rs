@@ -88,11 +88,14 @@ impl Limits {
     /// For whoever connects, with this many files and database connections.
     pub(crate) fn admission(&self, files: Files, of_database: u32) -> Terms {
         let all = u64::from(self.connections).min(files.for_clients(of_database));
-        let per_network = self.connections_per_network.map_or(all / 2, |per_network| all.min(per_network.into()));
+        let per_network =
+            self.connections_per_network.map_or(all / 2, |per_network| all.min(per_network.into()));
         let count = |number: u64| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
         Terms {
             caps: Caps { all: count(all), per_network: count(per_network) },
-            idle: self.connection_idle.map_or(Duration::from(self.heartbeat) + IDLE_BEYOND_HEARTBEAT, Duration::from),
+            idle: self
+                .connection_idle
+                .map_or(Duration::from(self.heartbeat) + IDLE_BEYOND_HEARTBEAT, Duration::from),
             trusted_proxies: self.trusted_proxies(),
         }
     }
@@ -121,5 +124,37 @@ impl TryFrom<String> for Network {
         network
             .map(Self)
             .map_err(|_| format!("expected a network like `10.0.0.0/8`, or an address, found `{text}`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(text: &str, files: u64) -> Terms {
+        let limits: Limits = toml::from_str(text).unwrap();
+        limits.check().unwrap();
+        limits.admission(Files::of(files), 0)
+    }
+
+    #[test]
+    fn caps_are_below_the_limit_of_files_and_one_network_has_half() {
+        for (text, files, all, per_network) in [
+            ("", 65_536, 8192, 4096),
+            ("", 1024, 768, 384),
+            ("connections = 100", 1024, 100, 50),
+            ("connections_per_network = 8000", 1024, 768, 768),
+            ("connections = 100\nconnections_per_network = 10", 1024, 100, 10),
+            ("connections = 1", 1024, 1, 1),
+        ] {
+            assert_eq!(admission(text, files).caps, Caps { all, per_network }, "{text:?} with {files} files");
+        }
+    }
+
+    #[test]
+    fn a_holders_connection_is_still_there_for_the_next_heartbeat() {
+        for (text, seconds) in [("", 75), ("heartbeat = \"5m\"", 365), ("connection_idle = \"20s\"", 20)] {
+            assert_eq!(admission(text, 1024).idle.as_secs(), seconds, "{text}");
+        }
     }
 }

@@ -57,7 +57,9 @@ impl Config {
 
     fn postgres_connections(&self) -> u32 {
         match self.database() {
-            Ok(DatabaseUrl::Postgres(_)) => self.postgres.as_ref().map_or(Postgres::default().connections, |it| it.connections),
+            Ok(DatabaseUrl::Postgres(_)) => {
+                self.postgres.as_ref().map_or(Postgres::default().connections, |it| it.connections)
+            }
             Ok(DatabaseUrl::Sqlite(_)) | Err(_) => 0,
         }
     }

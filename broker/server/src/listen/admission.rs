@@ -109,6 +109,7 @@ impl Admission {
         let leaving = self.table().evict_for(None);
         if let Some(leaving) = leaving {
             leaving.end();
+            self.counts.shed();
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::table::Source;
 
-/// Who floods the broker does not flood its log.
+/// A flood of connections is no flood of the log.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Why there is no room for a connection.
@@ -103,6 +103,11 @@ impl Counts {
             let (reason, hint) = (why.as_str(), why.hint());
             tracing::warn!(reason, closed, ?source, hint, "waiting connections are closed to make room");
         }
+    }
+
+    /// A connection is closed for want of files, of which [`Self::not_accepted`] says more.
+    pub(super) fn shed(&self) {
+        self.made_room.total.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self, why: Why, source: Source) {

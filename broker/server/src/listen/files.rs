@@ -34,6 +34,12 @@ impl Files {
         }
     }
 
+    /// As if this were the limit.
+    #[cfg(test)]
+    pub(crate) fn of(limit: u64) -> Self {
+        Self(limit)
+    }
+
     /// The limit.
     pub(crate) fn limit(self) -> u64 {
         self.0
