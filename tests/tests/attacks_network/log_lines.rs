@@ -1,29 +1,20 @@
 //! Can whoever has the auth token alone write lines of its own into the log?
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use system_tests::broker::{Broker, HURRY};
 use system_tests::http;
-use system_tests::scene::{AUDIENCE, Scene, new_key};
+use system_tests::oidc_provider::Token;
+use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
 
 const FORGED: &str = "2026-11-29T00:00:00.000000Z  INFO registration applied agent=evil";
 
-/// A token that nobody signed, with a line in the name of its key. At the second try the broker says that it asked
-/// the issuer for this key a moment ago, and logs it.
+/// A token with a line in the name of its key. At the second try the broker says that it asked the issuer for this
+/// key a moment ago, and logs it.
 fn forge(scene: &Scene) -> String {
-    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let kid = format!("x\n{FORGED}\r\u{1b}[2K\u{202e}\u{2028}");
-    let head = part(json!({"alg": "RS256", "typ": "JWT", "kid": kid}));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let claims = part(json!({
-        "iss": scene.provider.issuer(), "aud": AUDIENCE, "sub": "x", "jti": "x",
-        "iat": now, "exp": now + 600,
-    }));
+    let token = Token::with_claims(job_claims("142")).audience(AUDIENCE).header("kid", kid);
     let mut body = scene.body();
-    body["oidc_token"] = json!(format!("{head}.{claims}.{}", URL_SAFE_NO_PAD.encode([1; 256])));
+    body["oidc_token"] = json!(scene.provider.mint(&token).unwrap());
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         let answer = http::send(scene.elevation(&new_key(), &body));
