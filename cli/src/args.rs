@@ -16,8 +16,12 @@ pub(crate) struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Elevate, run one command, and give the grant back however the command ends
+    #[command(
+        after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
+    )]
     Run(RunArgs),
     /// Ask for a grant and leave it open for the steps that follow
+    #[command(after_help = "Example:\n  eval \"$(cloudanix-jit elevate --policy orders-write --ttl 15m)\"")]
     Elevate(ElevateArgs),
     /// Give a grant back; a grant that has already ended is a success
     Revoke(RevokeArgs),
@@ -213,6 +217,7 @@ pub(crate) enum View {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
     /// Register an agent from its file, or change it to what the file says
+    #[command(after_help = "Example:\n  cloudanix-jit agent apply -f agents/orders.toml")]
     Apply {
         /// The registration, TOML; `-` reads standard input
         #[arg(short = 'f', long = "file", value_name = "FILE")]

@@ -79,7 +79,13 @@ impl Output {
 
     /// What happened, what to do, and the name under which the broker logged it.
     pub(crate) fn error(&self, error: &CliError) {
-        self.line(Mark::Failed, "failed", &error.to_string());
+        let text = error.to_string();
+        let mut lines = text.lines();
+        self.line(Mark::Failed, "failed", lines.next().unwrap_or_default());
+        // Behind a bar: a text from outside begins no line with a mark of ours, or with a command to the CI.
+        for line in lines {
+            say(&format!("  | {}\n", printable(line)));
+        }
         if let Some(hint) = error.hint() {
             self.hint(hint);
         }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use predicates::str::contains;
 use protocol::agents::{Agent, AgentList, AgentStatus, Applied, Disabled, Outcome, Rotated, TokenInfo};
 use protocol::{ErrorCode, Secret};
 
-use crate::program::{Program, auth_token};
+use crate::program::{Printed as _, Program, auth_token};
 use crate::scripted::{Reply, ScriptedBroker, json, problem};
 
 const REGISTRATION: &str = "id = \"test-agent\"\n# kept as it is\n";
@@ -40,8 +41,8 @@ fn apply_sends_the_file_as_it_is_and_prints_the_token_once() {
     let program =
         Program::operator(&broker.url(), &["agent", "apply", "-f", "agent.toml", "--output", "json"]);
     fs::write(program.folder().join("agent.toml"), REGISTRATION).unwrap();
-    let finished = program.hands_over(&auth_token()).finish();
-    let printed: serde_json::Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    let finished = program.hands_over(&auth_token()).assert();
+    let printed: serde_json::Value = serde_json::from_str(&finished.code(0).printed()).unwrap();
     assert_eq!((&printed["agent_id"], &printed["auth_token"]), (&"test-agent".into(), &auth_token().into()));
     let request = &broker.seen()[0];
     assert_eq!(
@@ -56,12 +57,29 @@ fn apply_sends_the_file_as_it_is_and_prints_the_token_once() {
 fn apply_reads_standard_input_and_refuses_what_exists_when_told() {
     let broker = ScriptedBroker::start([problem(ErrorCode::AgentExists, "`test-agent` exists"), applied()]);
     let line = ["agent", "apply", "-f", "-", "--create-only"];
-    let finished = Program::operator(&broker.url(), &line).stdin(REGISTRATION).finish();
-    finished.assert_code(2).assert_says("`test-agent` exists");
+    Program::operator(&broker.url(), &line)
+        .stdin(REGISTRATION)
+        .assert()
+        .code(2)
+        .stderr(contains("`test-agent` exists"));
     assert_eq!(broker.lines(), ["POST /v2/agents"]);
-    let finished =
-        Program::operator(&broker.url(), &line).stdin(REGISTRATION).hands_over(&auth_token()).finish();
-    assert_eq!(finished.assert_code(0).assert_says("shown once").stdout, format!("{}\n", auth_token()));
+    Program::operator(&broker.url(), &line)
+        .stdin(REGISTRATION)
+        .hands_over(&auth_token())
+        .assert()
+        .code(0)
+        .stderr(contains("shown once"))
+        .stdout(format!("{}\n", auth_token()));
+}
+
+#[test]
+fn a_mistake_in_the_file_is_shown_line_by_line_and_commands_nobody() {
+    let detail =
+        "TOML parse error at line 1, column 6\n  |\n1 | id = \u{1b}[31m\n  |      ^\n::add-mask::read\r\n";
+    let broker = ScriptedBroker::start([problem(ErrorCode::InvalidRegistration, detail)]);
+    let refused =
+        Program::operator(&broker.url(), &["agent", "apply", "-f", "-"]).stdin("id = \u{1b}[31m").assert();
+    insta::assert_snapshot!("agent-apply-mistake", refused.code(2).said());
 }
 
 #[test]
@@ -70,8 +88,8 @@ fn list_follows_the_pages() {
         json(200, AgentList { agents: vec![agent(id)], next: next.map(|next| next.parse().unwrap()) })
     };
     let broker = ScriptedBroker::start([page("first", Some("first")), page("second", None)]);
-    let finished = Program::operator(&broker.url(), &["agent", "list"]).finish();
-    insta::assert_snapshot!("agent-list", finished.assert_code(0).stdout);
+    let finished = Program::operator(&broker.url(), &["agent", "list"]).assert();
+    insta::assert_snapshot!("agent-list", finished.code(0).printed());
     assert_eq!(broker.lines(), ["GET /v2/agents?limit=100", "GET /v2/agents?limit=100&after=first"]);
 }
 
@@ -91,12 +109,12 @@ fn show_disable_enable_and_tokens() {
         Reply::Answer { status: 204, headers: Vec::new(), body: String::new() },
     ]);
     let run = |line: &[&str]| Program::operator(&broker.url(), &[&["agent"], line].concat());
-    insta::assert_snapshot!("agent-show", run(&["show", "test-agent"]).finish().assert_code(0).stdout);
-    run(&["disable", "test-agent"]).finish().assert_code(0).assert_says("2 live grants are being ended");
-    run(&["enable", "test-agent"]).finish().assert_code(0);
-    let rotate = run(&["rotate-token", "test-agent", "--overlap", "1h"]).hands_over(&auth_token()).finish();
-    assert_eq!(rotate.assert_code(0).stdout, format!("{}\n", auth_token()));
-    run(&["revoke-token", "test-agent", "010101010101"]).finish().assert_code(0);
+    insta::assert_snapshot!("agent-show", run(&["show", "test-agent"]).assert().code(0).printed());
+    run(&["disable", "test-agent"]).assert().code(0).stderr(contains("2 live grants are being ended"));
+    run(&["enable", "test-agent"]).assert().code(0);
+    let rotate = run(&["rotate-token", "test-agent", "--overlap", "1h"]).hands_over(&auth_token());
+    rotate.assert().code(0).stdout(format!("{}\n", auth_token()));
+    run(&["revoke-token", "test-agent", "010101010101"]).assert().code(0);
     assert_eq!(
         broker.lines(),
         [
@@ -114,14 +132,18 @@ fn show_disable_enable_and_tokens() {
 fn a_whole_token_given_as_its_id_is_not_repeated() {
     let broker = ScriptedBroker::start([]);
     let token = auth_token();
-    let finished =
-        Program::operator(&broker.url(), &["agent", "revoke-token", "test-agent", &token]).finish();
-    finished.assert_code(2).assert_says("expected the 12 hexadecimal digits after `cjat_`");
+    Program::operator(&broker.url(), &["agent", "revoke-token", "test-agent", &token])
+        .assert()
+        .code(2)
+        .stderr(contains("expected the 12 hexadecimal digits after `cjat_`"));
     assert!(broker.seen().is_empty());
 }
 
 #[test]
 fn the_operator_token_is_asked_for_by_name() {
-    let finished = Program::bare(&["agent", "list"]).env("CLOUDANIX_URL", "https://jit.example.com").finish();
-    finished.assert_code(2).assert_says("`CLOUDANIX_OPERATOR_TOKEN` is not set");
+    Program::bare(&["agent", "list"])
+        .env("CLOUDANIX_URL", "https://jit.example.com")
+        .assert()
+        .code(2)
+        .stderr(contains("`CLOUDANIX_OPERATOR_TOKEN` is not set"));
 }

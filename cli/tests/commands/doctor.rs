@@ -1,8 +1,9 @@
 //! Does `doctor` find what is wrong, and say what to do?
 
+use predicates::str::contains;
 use protocol::{Decision, ErrorCode};
 
-use crate::program::{Program, oidc_token};
+use crate::program::{Printed as _, Program, oidc_token};
 use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
 
 fn ready() -> Reply {
@@ -25,9 +26,8 @@ fn everything_right_says_so_and_dry_runs_the_decision() {
     };
     let broker = ScriptedBroker::start([ready(), known(), json(200, decision)]);
     let line = ["doctor", "--policy", "orders-read", "--ttl", "15m"];
-    let finished = Program::new(&broker.url(), &line).finish();
-    finished.assert_code(0);
-    let report = finished.stderr.replace(&broker.address.port().to_string(), "PORT");
+    let finished = Program::new(&broker.url(), &line).assert().code(0);
+    let report = finished.said().replace(&broker.address.port().to_string(), "PORT");
     insta::assert_snapshot!("doctor-fine", report);
     assert_eq!(
         broker.lines(),
@@ -37,56 +37,65 @@ fn everything_right_says_so_and_dry_runs_the_decision() {
 
 #[test]
 fn nothing_set_is_told_all_at_once() {
-    let finished = Program::bare(&["doctor"]).finish();
-    finished.assert_code(1);
-    insta::assert_snapshot!("doctor-nothing-set", finished.stderr);
+    let finished = Program::bare(&["doctor"]).assert().code(1);
+    insta::assert_snapshot!("doctor-nothing-set", finished.said());
 }
 
 #[test]
 fn a_broker_that_does_not_run_is_found_at_its_port() {
-    let finished = Program::new(&nobody(), &["doctor"]).finish();
-    finished.assert_code(1).assert_says("✗ tcp").assert_says("check that the broker runs");
+    Program::new(&nobody(), &["doctor"])
+        .assert()
+        .code(1)
+        .stderr(contains("✗ tcp"))
+        .stderr(contains("check that the broker runs"));
 }
 
 #[test]
 fn a_broker_that_is_not_ready_is_not_fine() {
     let broker =
         ScriptedBroker::start([Reply::Answer { status: 404, headers: Vec::new(), body: String::new() }]);
-    let finished = Program::new(&broker.url(), &["doctor"]).finish();
-    finished.assert_code(1).assert_says("expected HTTP 200, found 404");
+    Program::new(&broker.url(), &["doctor"])
+        .assert()
+        .code(1)
+        .stderr(contains("expected HTTP 200, found 404"));
 }
 
 #[test]
 fn clocks_apart_are_found_from_the_answer_s_date() {
     let broker = ScriptedBroker::start([ready().with("date", "Sun, 06 Nov 1994 08:49:37 GMT"), known()]);
-    let finished = Program::new(&broker.url(), &["doctor"]).finish();
-    finished.assert_code(1).assert_says("✗ clock").assert_says("there 1994-11-06T08:49:37.000Z");
+    Program::new(&broker.url(), &["doctor"])
+        .assert()
+        .code(1)
+        .stderr(contains("✗ clock"))
+        .stderr(contains("there 1994-11-06T08:49:37.000Z"));
 }
 
 #[test]
 fn a_token_for_somebody_else_is_found_before_the_broker_refuses_it() {
     let broker = ScriptedBroker::start([ready(), known()]);
     let claims = serde_json::json!({"iss": "https://issuer.example", "aud": "sts.example", "exp": 253_402_300_000_i64});
-    let finished =
-        Program::new(&broker.url(), &["doctor"]).env("CLOUDANIX_OIDC_TOKEN", oidc_token(&claims)).finish();
-    finished.assert_code(1).assert_says("✗ oidc").assert_says("`sts.example`");
+    Program::new(&broker.url(), &["doctor"])
+        .env("CLOUDANIX_OIDC_TOKEN", oidc_token(&claims))
+        .assert()
+        .code(1)
+        .stderr(contains("✗ oidc"))
+        .stderr(contains("`sts.example`"));
 }
 
 #[test]
 fn a_refused_decision_is_told_with_the_broker_s_hint() {
     let refused = problem(ErrorCode::PolicyNotPermitted, "expected one of `orders-read`, found `admin`");
     let broker = ScriptedBroker::start([ready(), known(), refused]);
-    let finished = Program::new(&broker.url(), &["doctor", "--policy", "admin", "--ttl", "15m"]).finish();
-    finished
-        .assert_code(1)
-        .assert_says("✗ decision")
-        .assert_says("found `admin`")
-        .assert_says("a hint of the broker");
+    Program::new(&broker.url(), &["doctor", "--policy", "admin", "--ttl", "15m"])
+        .assert()
+        .code(1)
+        .stderr(contains("✗ decision"))
+        .stderr(contains("found `admin`"))
+        .stderr(contains("a hint of the broker"));
 }
 
 #[test]
 fn an_auth_token_that_the_broker_does_not_know_is_found() {
     let broker = ScriptedBroker::start([ready(), problem(ErrorCode::AuthTokenInvalid, "not accepted")]);
-    let finished = Program::new(&broker.url(), &["doctor"]).finish();
-    finished.assert_code(1).assert_says("✗ auth");
+    Program::new(&broker.url(), &["doctor"]).assert().code(1).stderr(contains("✗ auth"));
 }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::time::Instant;
 
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::{contains, ends_with};
 use protocol::{Credentials, ErrorCode, Grant, GrantStatus, Secret};
 
-use crate::program::{GRANT_TOKEN, Program, auth_token, grant, grant_id, grant_with_token};
+use crate::program::{GRANT_TOKEN, Printed as _, Program, auth_token, grant, grant_id, grant_with_token};
 use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
 
 const ASK: [&str; 5] = ["elevate", "--policy", "orders-read", "--ttl", "15m"];
@@ -18,18 +20,15 @@ fn granted() -> Reply {
 #[test]
 fn a_grant_comes_as_exports_with_a_handle_beside_it() {
     let broker = ScriptedBroker::start([granted()]);
-    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    finished.assert_code(0).assert_says("✓ elevate  policy attached · orders-read · 15m · elev-");
-    let handles = finished.handles();
-    let state = handles[0].display();
-    assert_eq!(
-        finished.stdout,
-        format!(
-            "export CLOUDANIX_GRANT_ID='{}'\nexport CLOUDANIX_STATE='{state}'\n\
-             export CLOUDANIX_GRANT_TOKEN='{GRANT_TOKEN}'\n",
-            grant_id()
-        )
+    let program = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN);
+    let elevated = program.assert().code(0);
+    let handles = program.handles();
+    let exports = format!(
+        "export CLOUDANIX_GRANT_ID='{}'\nexport CLOUDANIX_STATE='{}'\nexport CLOUDANIX_GRANT_TOKEN='{GRANT_TOKEN}'\n",
+        grant_id(),
+        handles[0].display()
     );
+    elevated.stderr(contains("✓ elevate  policy attached · orders-read · 15m · elev-")).stdout(exports);
     let handle = fs::read_to_string(&handles[0]).unwrap();
     assert!(handle.contains(grant_id().as_str()) && !handle.contains(GRANT_TOKEN), "{handle}");
     let request = &broker.seen()[0];
@@ -42,8 +41,9 @@ fn a_grant_comes_as_exports_with_a_handle_beside_it() {
 fn the_handle_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let broker = ScriptedBroker::start([granted()]);
-    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    let mode = fs::metadata(&finished.handles()[0]).unwrap().permissions().mode();
+    let program = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN);
+    program.assert().success();
+    let mode = fs::metadata(&program.handles()[0]).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -52,7 +52,7 @@ fn a_state_file_that_exists_stops_before_anything_is_asked_for() {
     let broker = ScriptedBroker::start([granted()]);
     let program = Program::new(&broker.url(), &[&ASK[..], &["--state", "state.json"]].concat());
     fs::write(program.folder().join("state.json"), "{}").unwrap();
-    program.finish().assert_code(2).assert_says("exists already").assert_says("revoke --state state.json");
+    program.assert().code(2).stderr(contains("exists already")).stderr(contains("revoke --state state.json"));
     assert!(broker.seen().is_empty());
 }
 
@@ -60,16 +60,14 @@ fn a_state_file_that_exists_stops_before_anything_is_asked_for() {
 fn the_output_forms_carry_the_grant() {
     let broker = ScriptedBroker::start([granted(), granted()]);
     let with = |form| [&ASK[..], &["--output", form]].concat();
-    let finished = Program::new(&broker.url(), &with("json")).hands_over(GRANT_TOKEN).finish();
-    let printed: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    let program = Program::new(&broker.url(), &with("json")).hands_over(GRANT_TOKEN);
+    let printed: serde_json::Value = serde_json::from_str(&program.assert().printed()).unwrap();
     assert_eq!(printed["credentials"]["token"], GRANT_TOKEN);
-    assert_eq!(printed["state"], finished.handles()[0].display().to_string());
-    let finished = Program::new(&broker.url(), &with("dotenv")).hands_over(GRANT_TOKEN).finish();
-    assert!(
-        finished.stdout.ends_with(&format!("CLOUDANIX_GRANT_TOKEN={GRANT_TOKEN}\n")),
-        "{}",
-        finished.stdout
-    );
+    assert_eq!(printed["state"], program.handles()[0].display().to_string());
+    Program::new(&broker.url(), &with("dotenv"))
+        .hands_over(GRANT_TOKEN)
+        .assert()
+        .stdout(ends_with(format!("CLOUDANIX_GRANT_TOKEN={GRANT_TOKEN}\n")));
 }
 
 /// A grant that gives an AWS session, by a clock of its own.
@@ -91,27 +89,27 @@ fn the_keys_of_an_aws_session_are_handed_on_in_every_form() {
     let lasting = || in_aws("2026-06-08T15:00:00.000Z");
     let broker = ScriptedBroker::start([lasting(), lasting(), lasting()]);
     let with = |form| Program::new(&broker.url(), &[&ASK[..], &["--output", form]].concat());
-    let finished = with("env").finish();
+    let mut exported = with("env").assert().stderr(contains("! elevate").not());
     for line in [
         "export AWS_ACCESS_KEY_ID='ASIA1'\n",
         "export AWS_SECRET_ACCESS_KEY='a secret/key+'\n",
         "export AWS_SESSION_TOKEN='token=='\n",
         "export AWS_REGION='eu-west-1'\nexport AWS_DEFAULT_REGION='eu-west-1'\n",
     ] {
-        assert!(finished.stdout.contains(line), "{line} in {}", finished.stdout);
+        exported = exported.stdout(contains(line));
     }
-    assert!(!finished.stderr.contains("! elevate"), "{}", finished.stderr);
-    let finished = with("dotenv").env("AWS_REGION", "us-east-1").finish();
-    assert!(finished.stdout.contains("AWS_SECRET_ACCESS_KEY=\"a secret/key+\"\n"), "{}", finished.stdout);
-    assert!(!finished.stdout.contains("REGION"), "{}", finished.stdout);
+    with("dotenv")
+        .env("AWS_REGION", "us-east-1")
+        .assert()
+        .stdout(contains("AWS_SECRET_ACCESS_KEY=\"a secret/key+\"\n"))
+        .stdout(contains("REGION").not());
     let program = with("github");
     let (env, outputs) = (program.folder().join("env"), program.folder().join("outputs"));
-    let finished = program
+    let program = program
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_ENV", env.display().to_string())
-        .env("GITHUB_OUTPUT", outputs.display().to_string())
-        .finish();
-    assert!(finished.stderr.contains("::add-mask::a secret/key+\n"), "{}", finished.stderr);
+        .env("GITHUB_OUTPUT", outputs.display().to_string());
+    program.assert().stderr(contains("::add-mask::a secret/key+\n"));
     assert!(fs::read_to_string(&env).unwrap().contains("\na secret/key+\n"));
     assert!(!fs::read_to_string(&outputs).unwrap().contains("secret"));
 }
@@ -121,10 +119,10 @@ fn keys_that_end_early_and_a_profile_that_goes_first_are_told() {
     let broker = ScriptedBroker::start([in_aws("2026-06-08T14:15:00.000Z")]);
     let program = Program::new(&broker.url(), &ASK).env("AWS_PROFILE", "prod");
     program
-        .finish()
-        .assert_code(0)
-        .assert_says("the AWS keys last until 2026-06-08T14:15:00.000Z")
-        .assert_says("`AWS_PROFILE` is set");
+        .assert()
+        .code(0)
+        .stderr(contains("the AWS keys last until 2026-06-08T14:15:00.000Z"))
+        .stderr(contains("`AWS_PROFILE` is set"));
 }
 
 #[test]
@@ -134,9 +132,8 @@ fn on_github_the_credential_is_masked_first_and_is_no_output() {
     let (env, outputs) = (program.folder().join("env"), program.folder().join("outputs"));
     let program =
         program.env("GITHUB_ENV", env.to_str().unwrap()).env("GITHUB_OUTPUT", outputs.to_str().unwrap());
-    let finished = program.env("GITHUB_ACTIONS", "true").finish();
-    finished.assert_code(0).assert_says(&format!("::add-mask::{GRANT_TOKEN}\n"));
-    assert_eq!(finished.stdout, "");
+    let program = program.env("GITHUB_ACTIONS", "true");
+    program.assert().code(0).stderr(contains(format!("::add-mask::{GRANT_TOKEN}\n"))).stdout("");
     let (env, outputs) = (fs::read_to_string(env).unwrap(), fs::read_to_string(outputs).unwrap());
     assert!(env.contains(&format!("\n{GRANT_TOKEN}\n")) && env.contains("CLOUDANIX_GRANT_TOKEN<<cloudanix-"));
     assert!(outputs.contains("grant-id<<cloudanix-") && outputs.contains("expires-at<<cloudanix-"));
@@ -146,17 +143,18 @@ fn on_github_the_credential_is_masked_first_and_is_no_output() {
 #[test]
 fn a_form_that_cannot_be_written_is_found_before_a_grant_is_asked_for() {
     let broker = ScriptedBroker::start([granted()]);
-    let finished = Program::new(&broker.url(), &[&ASK[..], &["--output", "github"]].concat()).finish();
-    finished.assert_code(2).assert_says("`--output github` needs `GITHUB_ENV`");
+    Program::new(&broker.url(), &[&ASK[..], &["--output", "github"]].concat())
+        .assert()
+        .code(2)
+        .stderr(contains("`--output github` needs `GITHUB_ENV`"));
     assert!(broker.seen().is_empty());
 }
 
 #[test]
 fn a_lost_reply_is_asked_for_again_with_the_same_key_at_once() {
     let broker = ScriptedBroker::start([Reply::HangUp, granted()]);
-    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    finished.assert_code(0);
-    assert!(!finished.stderr.contains("trying again"), "{}", finished.stderr);
+    let program = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN);
+    program.assert().code(0).stderr(contains("trying again").not());
     let seen = broker.seen();
     assert_eq!(seen[0].header("idempotency-key"), seen[1].header("idempotency-key"));
     assert_ne!(seen[0].connection, seen[1].connection);
@@ -168,11 +166,12 @@ fn what_passes_is_waited_for_as_long_as_the_broker_says() {
     let away = problem(ErrorCode::StoreUnavailable, "back soon");
     let broker = ScriptedBroker::start([busy, away, granted()]);
     let start = Instant::now();
-    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    finished
-        .assert_code(0)
-        .assert_says("HTTP 429 · trying again in 1.0s")
-        .assert_says("HTTP 503 · trying again");
+    Program::new(&broker.url(), &ASK)
+        .hands_over(GRANT_TOKEN)
+        .assert()
+        .code(0)
+        .stderr(contains("HTTP 429 · trying again in 1.0s"))
+        .stderr(contains("HTTP 503 · trying again"));
     assert!(start.elapsed().as_millis() >= 1000);
     assert_eq!(broker.seen().len(), 3);
 }
@@ -186,8 +185,11 @@ fn a_wait_that_ends_after_the_deadline_is_not_begun() {
         problem(ErrorCode::GrantNotFound, ""),
     ]);
     let start = Instant::now();
-    let finished = Program::new(&broker.url(), &ASK).finish();
-    finished.assert_code(5).assert_says("back tomorrow").assert_says("nothing was given");
+    Program::new(&broker.url(), &ASK)
+        .assert()
+        .code(5)
+        .stderr(contains("back tomorrow"))
+        .stderr(contains("nothing was given"));
     assert!(start.elapsed().as_secs() < 30);
 }
 
@@ -202,34 +204,35 @@ fn a_no_is_a_no_at_once() {
         (ErrorCode::IdempotencyConflict, 1),
     ] {
         let broker = ScriptedBroker::start([problem(code, "expected `a`, found `b`"), granted()]);
-        let finished = Program::new(&broker.url(), &ASK).finish();
-        finished
-            .assert_code(exit)
-            .assert_says("expected `a`, found `b`")
-            .assert_says("hint: a hint of the broker");
-        finished.assert_says(&format!("code: {}", code.as_str()));
+        let program = Program::new(&broker.url(), &ASK);
+        program
+            .assert()
+            .code(exit)
+            .stderr(contains("expected `a`, found `b`"))
+            .stderr(contains("hint: a hint of the broker"))
+            .stderr(contains(format!("code: {}", code.as_str())));
         assert_eq!(broker.lines(), ["POST /v2/agentic/jit"], "asked once, and nothing to give back");
-        assert!(finished.handles().is_empty(), "no handle is left");
+        assert!(program.handles().is_empty(), "no handle is left");
     }
 }
 
 #[test]
 fn an_answer_that_is_never_understood_is_given_back_by_key() {
     let broker = ScriptedBroker::start([json(201, "not a grant"), json(200, grant(GrantStatus::Revoked))]);
-    let finished = Program::new(&broker.url(), &ASK).finish();
-    finished.assert_code(5).assert_says("what was given is given back");
+    let program = Program::new(&broker.url(), &ASK);
+    program.assert().code(5).stderr(contains("what was given is given back"));
     let lines = broker.lines();
     let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
     assert_eq!(lines[1], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
-    assert!(finished.handles().is_empty());
+    assert!(program.handles().is_empty());
 }
 
 #[test]
 fn an_unreachable_broker_is_exit_5_and_the_handle_stays() {
     let start = Instant::now();
-    let finished = Program::new(&nobody(), &HURRY).finish();
-    finished.assert_code(5).assert_says("cannot be reached").assert_says("revoke --state");
-    assert_eq!(finished.handles().len(), 1);
+    let program = Program::new(&nobody(), &HURRY);
+    program.assert().code(5).stderr(contains("cannot be reached")).stderr(contains("revoke --state"));
+    assert_eq!(program.handles().len(), 1);
     assert!(start.elapsed().as_secs() < 40);
 }
 
@@ -241,8 +244,11 @@ fn an_approval_is_waited_for_and_the_credentials_are_fetched_after_it() {
         json(200, grant(GrantStatus::Active)),
         granted(),
     ]);
-    let finished = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN).finish();
-    finished.assert_code(0).assert_says("waiting for approval · elev-9c11f3a800000001 · up to 10m");
+    Program::new(&broker.url(), &ASK)
+        .hands_over(GRANT_TOKEN)
+        .assert()
+        .code(0)
+        .stderr(contains("waiting for approval · elev-9c11f3a800000001 · up to 10m"));
     let poll = "GET /v2/agentic/jit/elev-9c11f3a800000001";
     assert_eq!(broker.lines(), ["POST /v2/agentic/jit", poll, poll, "POST /v2/agentic/jit"]);
     assert!(broker.seen().iter().all(|request| request.connection == 0), "one connection is enough");
@@ -253,8 +259,10 @@ fn an_approval_that_does_not_come_is_exit_6_and_the_request_is_taken_back() {
     let pending = || json(202, grant(GrantStatus::PendingApproval));
     let broker =
         ScriptedBroker::start([pending(), pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
-    let finished = Program::new(&broker.url(), &[&ASK[..], &["--wait", "1s"]].concat()).finish();
-    finished.assert_code(6).assert_says("was not given within 1s");
+    Program::new(&broker.url(), &[&ASK[..], &["--wait", "1s"]].concat())
+        .assert()
+        .code(6)
+        .stderr(contains("was not given within 1s"));
     assert!(
         broker.lines().last().unwrap().starts_with("DELETE /v2/agentic/jit?cause=asked&idempotency_key=")
     );
@@ -267,30 +275,36 @@ fn a_refused_approval_is_exit_3() {
         json(200, grant(GrantStatus::Denied)),
         json(200, grant(GrantStatus::Denied)),
     ]);
-    Program::new(&broker.url(), &ASK).finish().assert_code(3).assert_says("it is `denied`");
+    Program::new(&broker.url(), &ASK).assert().code(3).stderr(contains("it is `denied`"));
 }
 
 #[test]
 fn a_mistake_in_the_set_up_costs_no_request() {
     let broker = ScriptedBroker::start([]);
     let program = || Program::new(&broker.url(), &ASK);
-    program().without("CLOUDANIX_URL").finish().assert_code(2).assert_says("`CLOUDANIX_URL` is not set");
+    program().without("CLOUDANIX_URL").assert().code(2).stderr(contains("`CLOUDANIX_URL` is not set"));
     program()
         .without("CLOUDANIX_AUTH_TOKEN")
-        .finish()
-        .assert_code(2)
-        .assert_says("`CLOUDANIX_AUTH_TOKEN` is not set");
+        .assert()
+        .code(2)
+        .stderr(contains("`CLOUDANIX_AUTH_TOKEN` is not set"));
     program()
         .without("CLOUDANIX_AGENT_ID")
-        .finish()
-        .assert_code(2)
-        .assert_says("`CLOUDANIX_AGENT_ID` is not set");
+        .assert()
+        .code(2)
+        .stderr(contains("`CLOUDANIX_AGENT_ID` is not set"));
     let cut = auth_token()[..60].to_owned();
-    let finished = program().env("CLOUDANIX_AUTH_TOKEN", &cut).finish();
-    finished.assert_code(2).assert_says("expected `cjat_` and 68 hexadecimal digits");
-    assert!(!finished.stderr.contains(&cut));
-    let plain = program().env("CLOUDANIX_URL", "http://jit.example.com").finish();
-    plain.assert_code(2).assert_says("plain http would show the auth token");
+    program()
+        .env("CLOUDANIX_AUTH_TOKEN", &cut)
+        .assert()
+        .code(2)
+        .stderr(contains("expected `cjat_` and 68 hexadecimal digits"))
+        .stderr(contains(cut.as_str()).not());
+    program()
+        .env("CLOUDANIX_URL", "http://jit.example.com")
+        .assert()
+        .code(2)
+        .stderr(contains("plain http would show the auth token"));
     assert!(broker.seen().is_empty());
 }
 
@@ -298,7 +312,7 @@ fn a_mistake_in_the_set_up_costs_no_request() {
 fn the_alias_of_the_agent_id_is_read() {
     let broker = ScriptedBroker::start([granted()]);
     let program = Program::new(&broker.url(), &ASK).without("CLOUDANIX_AGENT_ID");
-    program.env("CLOUDANIX_AGENT_IDENTIFIER", "other-agent").hands_over(GRANT_TOKEN).finish().assert_code(0);
+    program.env("CLOUDANIX_AGENT_IDENTIFIER", "other-agent").hands_over(GRANT_TOKEN).assert().code(0);
     assert!(broker.seen()[0].body.contains("\"agent_id\":\"other-agent\""));
 }
 
@@ -309,15 +323,19 @@ fn ctrl_c_while_waiting_takes_the_request_back_and_is_exit_130() {
     for signal in [Signal::INT, Signal::TERM] {
         let pending = || json(202, grant(GrantStatus::PendingApproval));
         let broker = ScriptedBroker::start([pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
-        let running = Program::new(&broker.url(), &ASK).start();
+        let program = Program::new(&broker.url(), &ASK);
+        let running = program.start();
         broker.wait_for(2);
         kill_process(Pid::from_child(&running.child), signal).unwrap();
-        let finished = running.finish();
-        finished.assert_code(130).assert_says("interrupted").assert_says("what was given is given back");
+        running
+            .assert()
+            .code(130)
+            .stderr(contains("interrupted"))
+            .stderr(contains("what was given is given back"));
         assert!(
             broker.lines().last().unwrap().starts_with("DELETE /v2/agentic/jit?cause=asked&idempotency_key=")
         );
-        assert!(finished.handles().is_empty());
+        assert!(program.handles().is_empty());
     }
 }
 
@@ -329,11 +347,12 @@ fn a_kill_leaves_a_handle_by_which_the_grant_is_given_back() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.json");
     let state = state.to_str().unwrap();
-    let mut running = Program::new(&broker.url(), &[&ASK[..], &["--state", state]].concat()).start();
+    let program = Program::new(&broker.url(), &[&ASK[..], &["--state", state]].concat());
+    let mut running = program.start();
     broker.wait_for(2);
     running.child.kill().unwrap();
     running.child.wait().unwrap();
-    Program::new(&broker.url(), &["revoke", "--state", state]).finish().assert_code(0);
+    Program::new(&broker.url(), &["revoke", "--state", state]).assert().code(0);
     let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
     assert_eq!(broker.lines()[2], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
 }

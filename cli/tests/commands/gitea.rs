@@ -1,5 +1,7 @@
 //! Does a job on Gitea get a grant, whose server issues no OIDC tokens, and is it told what it needs?
 
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::contains;
 use protocol::ErrorCode;
 
 use crate::program::{GRANT_TOKEN, Program, grant_with_token};
@@ -26,7 +28,7 @@ fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_the_run_is_claimed() {
     for pin in ["", "none"] {
         let broker = ScriptedBroker::start([json(201, grant_with_token())]);
         let program = on_gitea(&broker).env("CLOUDANIX_PLATFORM", pin).hands_over(GRANT_TOKEN);
-        program.finish().assert_code(0);
+        program.assert().code(0);
         let request = request(&broker);
         assert!(request.get("oidc_token").is_none(), "{request}");
         let claimed = &request["claimed"];
@@ -38,20 +40,20 @@ fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_the_run_is_claimed() {
 #[test]
 fn an_agent_that_needs_one_is_told_that_the_server_has_none() {
     let broker = ScriptedBroker::start([problem(ErrorCode::OidcTokenMissing, "no OIDC token")]);
-    let finished = on_gitea(&broker).finish();
-    finished
-        .assert_code(4)
-        .assert_says(
+    on_gitea(&broker)
+        .assert()
+        .code(4)
+        .stderr(contains(
             "gitea gives this job no OIDC token: expected `ACTIONS_ID_TOKEN_REQUEST_URL`, found none",
-        )
-        .assert_says("`CLOUDANIX_OIDC_TOKEN_FILE`")
-        .assert_says("`allow_auth_token_only`");
-    assert!(!finished.stderr.contains("id-token: write"), "{}", finished.stderr);
+        ))
+        .stderr(contains("`CLOUDANIX_OIDC_TOKEN_FILE`"))
+        .stderr(contains("`allow_auth_token_only`"))
+        .stderr(contains("id-token: write").not());
 }
 
 #[test]
 fn what_else_the_broker_refuses_is_said_in_its_words() {
     let broker =
         ScriptedBroker::start([problem(ErrorCode::PolicyNotPermitted, "policy outside the boundary")]);
-    on_gitea(&broker).finish().assert_code(3).assert_says("policy outside the boundary");
+    on_gitea(&broker).assert().code(3).stderr(contains("policy outside the boundary"));
 }

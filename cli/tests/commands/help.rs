@@ -1,6 +1,9 @@
 //! What does a person read who asks for help, or makes a mistake on the command line?
 
-use crate::program::Program;
+use predicates::prelude::PredicateBooleanExt as _;
+use predicates::str::contains;
+
+use crate::program::{Printed as _, Program};
 
 const COMMANDS: &[&[&str]] = &[
     &[],
@@ -25,10 +28,9 @@ const COMMANDS: &[&[&str]] = &[
 #[test]
 fn every_help() {
     for command in COMMANDS {
-        let finished = Program::bare(&[command, &["--help"][..]].concat()).finish();
-        finished.assert_code(0);
+        let finished = Program::bare(&[command, &["--help"][..]].concat()).assert().code(0);
         let name = ["help"].iter().chain(*command).copied().collect::<Vec<_>>().join("-");
-        insta::assert_snapshot!(name, finished.stdout);
+        insta::assert_snapshot!(name, finished.printed());
     }
 }
 
@@ -44,17 +46,17 @@ fn mistakes_on_the_command_line() {
         ("doctor-with-a-policy-only", &["doctor", "--policy", "p"]),
     ];
     for (name, line) in mistakes {
-        let finished = Program::bare(line).finish();
         // 2 could be the command's own code.
-        finished.assert_code(if line.first() == Some(&"run") { 125 } else { 2 });
-        insta::assert_snapshot!(format!("mistake-{name}"), finished.stderr);
+        let code = if line.first() == Some(&"run") { 125 } else { 2 };
+        let finished = Program::bare(line).assert().code(code);
+        insta::assert_snapshot!(format!("mistake-{name}"), finished.said());
     }
 }
 
 #[test]
 fn a_secret_is_never_taken_from_the_command_line() {
     for command in COMMANDS {
-        let help = Program::bare(&[command, &["--help"][..]].concat()).finish().stdout;
+        let help = Program::bare(&[command, &["--help"][..]].concat()).assert().printed();
         for option in ["--token", "--auth", "--secret", "--password", "--key"] {
             assert!(!help.contains(option), "{option} in {help}");
         }
@@ -64,21 +66,18 @@ fn a_secret_is_never_taken_from_the_command_line() {
 #[test]
 fn the_version_is_the_package_s() {
     for asked in ["--version", "-V"] {
-        let finished = Program::bare(&[asked]).finish();
-        assert_eq!(
-            finished.assert_code(0).stdout,
-            concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n")
-        );
+        let version = concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n");
+        Program::bare(&[asked]).assert().code(0).stdout(version);
     }
-    Program::bare(&["--version", "--nonsense"]).finish().assert_code(0);
-    Program::bare(&["--nonsense", "--version"]).finish().assert_code(2);
+    Program::bare(&["--version", "--nonsense"]).assert().code(0);
+    Program::bare(&["--nonsense", "--version"]).assert().code(2);
 }
 
 #[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let finished = Program::bare(&["completions", shell]).finish();
-        assert!(finished.assert_code(0).stdout.contains("rotate-token"), "{shell}");
-        assert!(!finished.stdout.contains("keeper"), "{shell} offers what is internal");
+        // `keeper` is internal.
+        let completions = Program::bare(&["completions", shell]).assert().code(0);
+        completions.stdout(contains("rotate-token")).stdout(contains("keeper").not());
     }
 }

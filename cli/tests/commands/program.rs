@@ -1,9 +1,19 @@
 //! How does a test run the real binary, in an environment that holds nothing but what the test says?
 
-use std::io::Write as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
+use std::time::Duration;
+#[cfg(unix)]
+use std::{
+    io::Read,
+    process::{Command, Output, Stdio},
+};
 
+use assert_cmd::assert::Assert;
+#[cfg(unix)]
+use assert_cmd::assert::OutputAssertExt as _;
+use assert_cmd::cargo::cargo_bin;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::{
@@ -11,28 +21,23 @@ use protocol::{
 };
 
 pub(crate) const GRANT_TOKEN: &str = "eyJhbGciOiJFZERTQSJ9.Z3JhbnQ.c2lnbmF0dXJlLW9mLXRoZS1ncmFudA";
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(90);
 const OIDC_SIGNATURE: &str = "c2lnbmF0dXJlLW9mLXRoZS1pc3N1ZXI";
 
-/// The binary, about to be run.
+/// The binary, about to be run, and its folder.
 pub(crate) struct Program {
-    command: Command,
+    arguments: Vec<String>,
+    variables: BTreeMap<String, String>,
     stdin: String,
     folder: tempfile::TempDir,
     expected_on_stdout: Vec<String>,
 }
 
-/// The binary at work.
-pub(crate) struct Running {
+/// The binary at work. It does not outlive the test.
+pub(crate) struct Running<'a> {
     pub(crate) child: Child,
-    folder: tempfile::TempDir,
-    expected_on_stdout: Vec<String>,
-}
-
-pub(crate) struct Finished {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) folder: tempfile::TempDir,
+    program: &'a Program,
 }
 
 pub(crate) fn auth_token() -> String {
@@ -99,18 +104,18 @@ impl Program {
 
     pub(crate) fn bare(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cloudanix-jit"));
-        command.args(arguments).env_clear().env("TMPDIR", folder.path()).current_dir(folder.path());
-        Self { command, stdin: String::new(), folder, expected_on_stdout: Vec::new() }
+        let variables = BTreeMap::from([("TMPDIR".to_owned(), folder.path().display().to_string())]);
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { arguments, variables, stdin: String::new(), folder, expected_on_stdout: Vec::new() }
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<str>) -> Self {
-        self.command.env(name, value.as_ref());
+        self.variables.insert(name.to_owned(), value.as_ref().to_owned());
         self
     }
 
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
+        self.variables.remove(name);
         self
     }
 
@@ -129,61 +134,91 @@ impl Program {
         self
     }
 
-    pub(crate) fn start(mut self) -> Running {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap();
-        // A command that does not read its input may be gone by now.
-        let _ = child.stdin.take().unwrap().write_all(self.stdin.as_bytes());
-        Running { child, folder: self.folder, expected_on_stdout: self.expected_on_stdout }
+    /// Runs it to its end, and searches everything that it printed for secrets.
+    #[track_caller]
+    pub(crate) fn assert(&self) -> Assert {
+        let mut command = assert_cmd::Command::new(cargo_bin!("cloudanix-jit"));
+        command.args(&self.arguments).env_clear().envs(&self.variables).current_dir(self.folder());
+        let assert = command.write_stdin(self.stdin.as_str()).timeout(PATIENCE).assert();
+        self.assert_keeps_secrets(&assert);
+        assert
     }
 
-    #[track_caller]
-    pub(crate) fn finish(self) -> Finished {
-        self.start().finish()
+    /// Leaves it at work, with the signals that a terminal would leave it.
+    #[cfg(unix)]
+    pub(crate) fn start(&self) -> Running<'_> {
+        // A background job of a shell ignores Ctrl-C.
+        let mut command = Command::new("env");
+        command
+            .args(cfg!(target_os = "linux").then_some("--default-signal"))
+            .arg(cargo_bin!("cloudanix-jit"));
+        command.args(&self.arguments).env_clear().envs(&self.variables).current_dir(self.folder());
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running { child: command.spawn().unwrap(), program: self }
     }
-}
 
-impl Running {
-    /// Waits for its end, and searches everything that it printed for secrets.
-    #[track_caller]
-    pub(crate) fn finish(self) -> Finished {
-        let output = self.child.wait_with_output().unwrap();
-        let finished = Finished {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            folder: self.folder,
-        };
+    fn assert_keeps_secrets(&self, assert: &Assert) {
         let token = auth_token();
         let secrets = [token.as_str(), OIDC_SIGNATURE, GRANT_TOKEN, "operator-token-of-the-test"];
+        let (printed, said) = (assert.printed(), assert.said());
         for secret in secrets {
             let handed_over = self.expected_on_stdout.iter().any(|expected| expected == secret);
-            assert!(handed_over || !finished.stdout.contains(secret), "on stdout: {}", finished.stdout);
-            let masked = finished.stderr.lines().filter(|line| !line.starts_with("::add-mask::"));
-            assert!(masked.into_iter().all(|line| !line.contains(secret)), "on stderr: {}", finished.stderr);
+            assert!(handed_over || !printed.contains(secret), "on stdout: {printed}");
+            let mut masked = said.lines().filter(|line| !line.starts_with("::add-mask::"));
+            assert!(masked.all(|line| !line.contains(secret)), "on stderr: {said}");
         }
-        finished
-    }
-}
-
-impl Finished {
-    #[track_caller]
-    pub(crate) fn assert_code(&self, code: i32) -> &Self {
-        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self
-    }
-
-    #[track_caller]
-    pub(crate) fn assert_says(&self, words: &str) -> &Self {
-        assert!(self.stderr.contains(words), "`{words}` in {}", self.stderr);
-        self
     }
 
     /// The handles that lie in the temp folder.
     pub(crate) fn handles(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let entries = std::fs::read_dir(self.folder()).unwrap();
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         found.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with("cloudanix-jit-"));
         found
+    }
+}
+
+#[cfg(unix)]
+impl Running<'_> {
+    /// Waits for its end, and searches everything that it printed for secrets.
+    #[track_caller]
+    pub(crate) fn assert(mut self) -> Assert {
+        let read = |output: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            output.read_to_end(&mut bytes).unwrap();
+            bytes
+        };
+        // Both are short: neither fills its pipe while the other is read.
+        let stdout = read(self.child.stdout.as_mut().unwrap());
+        let stderr = read(self.child.stderr.as_mut().unwrap());
+        let assert = Output { status: self.child.wait().unwrap(), stdout, stderr }.assert();
+        self.program.assert_keeps_secrets(&assert);
+        assert
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What came out, as text.
+pub(crate) trait Printed {
+    /// For programs.
+    fn printed(&self) -> String;
+    /// For people.
+    fn said(&self) -> String;
+}
+
+impl Printed for Assert {
+    fn printed(&self) -> String {
+        String::from_utf8(self.get_output().stdout.clone()).unwrap()
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8(self.get_output().stderr.clone()).unwrap()
     }
 }

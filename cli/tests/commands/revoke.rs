@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use predicates::str::contains;
 use protocol::{ErrorCode, GrantStatus};
 
 use crate::program::{GRANT_TOKEN, Program, grant, grant_id, grant_with_token};
@@ -17,7 +18,7 @@ fn gone_and_unknown_are_successes() {
         problem(ErrorCode::GrantNotFound, "no such grant"),
     ] {
         let broker = ScriptedBroker::start([answer]);
-        Program::new(&broker.url(), &BY_ID).finish().assert_code(0).assert_says("✓ revoke");
+        Program::new(&broker.url(), &BY_ID).assert().code(0).stderr(contains("✓ revoke"));
         assert_eq!(broker.lines(), [format!("DELETE /v2/agentic/jit/{}?cause=asked", grant_id())]);
     }
 }
@@ -30,9 +31,9 @@ fn a_404_from_something_else_is_no_success() {
         body: "?".into(),
     };
     let broker = ScriptedBroker::start([page]);
-    Program::new(&broker.url(), &BY_ID).finish().assert_code(5).assert_says("`text/html` that is not one");
+    Program::new(&broker.url(), &BY_ID).assert().code(5).stderr(contains("`text/html` that is not one"));
     let broker = ScriptedBroker::start([problem(ErrorCode::RouteNotFound, "no such path")]);
-    Program::new(&broker.url(), &BY_ID).finish().assert_code(2);
+    Program::new(&broker.url(), &BY_ID).assert().code(2);
 }
 
 #[test]
@@ -42,15 +43,17 @@ fn an_accepted_revoke_is_waited_for() {
         json(200, grant(GrantStatus::Settling)),
         json(200, grant(GrantStatus::Revoked)),
     ]);
-    Program::new(&broker.url(), &BY_ID).finish().assert_code(0).assert_says("· revoked");
+    Program::new(&broker.url(), &BY_ID).assert().code(0).stderr(contains("· revoked"));
 }
 
 #[test]
 fn an_accepted_revoke_that_does_not_end_is_exit_7() {
     let stuck = || json(202, grant(GrantStatus::Stuck));
     let broker = ScriptedBroker::start(std::iter::repeat_with(stuck).take(50));
-    let finished = Program::new(&broker.url(), &[&BY_ID[..], &["--timeout", "1s"]].concat()).finish();
-    finished.assert_code(7).assert_says("the broker has accepted it and `elev-9c11f3a800000001` is `stuck`");
+    Program::new(&broker.url(), &[&BY_ID[..], &["--timeout", "1s"]].concat())
+        .assert()
+        .code(7)
+        .stderr(contains("the broker has accepted it and `elev-9c11f3a800000001` is `stuck`"));
 }
 
 #[test]
@@ -60,15 +63,17 @@ fn a_connection_that_died_while_idle_does_not_lose_the_call() {
         Reply::HangUp,
         json(200, grant(GrantStatus::Revoked)),
     ]);
-    Program::new(&broker.url(), &BY_ID).finish().assert_code(0);
+    Program::new(&broker.url(), &BY_ID).assert().code(0);
     let connections: Vec<usize> = broker.seen().iter().map(|request| request.connection).collect();
     assert_eq!(connections, [0, 0, 1]);
 }
 
 #[test]
 fn an_unreachable_broker_is_exit_5() {
-    let finished = Program::new(&nobody(), &[&BY_ID[..], &["--timeout", "1s"]].concat()).finish();
-    finished.assert_code(5).assert_says("cannot be reached");
+    Program::new(&nobody(), &[&BY_ID[..], &["--timeout", "1s"]].concat())
+        .assert()
+        .code(5)
+        .stderr(contains("cannot be reached"));
 }
 
 #[test]
@@ -76,15 +81,18 @@ fn a_state_file_is_revoked_by_its_key_and_removed() {
     let broker =
         ScriptedBroker::start([json(201, grant_with_token()), json(200, grant(GrantStatus::Revoked))]);
     let elevate = ["elevate", "--policy", "orders-read", "--ttl", "15m", "--state", "state.json"];
-    let elevated = Program::new(&broker.url(), &elevate).hands_over(GRANT_TOKEN).finish();
-    let state = elevated.folder.path().join("state.json");
+    let elevating = Program::new(&broker.url(), &elevate).hands_over(GRANT_TOKEN);
+    elevating.assert().success();
+    let state = elevating.folder().join("state.json");
     let revoke = ["revoke", "--state", state.to_str().unwrap()];
-    Program::new(&broker.url(), &revoke).finish().assert_code(0);
+    Program::new(&broker.url(), &revoke).assert().code(0);
     let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
     assert_eq!(broker.lines()[1], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
     assert!(!state.exists());
-    let again = Program::new(&broker.url(), &revoke).finish();
-    again.assert_code(0).assert_says("nothing to give back · there is no state file");
+    Program::new(&broker.url(), &revoke)
+        .assert()
+        .code(0)
+        .stderr(contains("nothing to give back · there is no state file"));
 }
 
 #[test]
@@ -95,7 +103,7 @@ fn a_state_file_does_not_decide_where_the_auth_token_goes() {
         "version": 1, "url": format!("{}/", theirs.url()), "agent_id": "test-agent", "idempotency_key": "0".repeat(32)
     });
     fs::write(program.folder().join("state.json"), record.to_string()).unwrap();
-    program.finish().assert_code(2).assert_says("the state file is of the broker");
+    program.assert().code(2).stderr(contains("the state file is of the broker"));
     assert!(ours.seen().is_empty() && theirs.seen().is_empty());
 }
 
@@ -103,19 +111,15 @@ fn a_state_file_does_not_decide_where_the_auth_token_goes() {
 fn what_is_no_handle_is_refused() {
     let program = Program::new(&nobody(), &["revoke", "--state", "state.json"]);
     fs::write(program.folder().join("state.json"), "{\"version\": 1}").unwrap();
-    program.finish().assert_code(2).assert_says("expected a handle as `elevate` or `run` writes it");
+    program.assert().code(2).stderr(contains("expected a handle as `elevate` or `run` writes it"));
 }
 
 #[test]
 fn the_environment_of_the_steps_that_follow_names_the_grant() {
     let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Revoked))]);
-    Program::new(&broker.url(), &["revoke"])
-        .env("CLOUDANIX_GRANT_ID", grant_id().as_str())
-        .finish()
-        .assert_code(0);
+    Program::new(&broker.url(), &["revoke"]).env("CLOUDANIX_GRANT_ID", grant_id().as_str()).assert().code(0);
     assert_eq!(broker.seen().len(), 1);
-    let finished = Program::new(&broker.url(), &["revoke"]).finish();
-    finished.assert_code(2).assert_says("no grant is named");
+    Program::new(&broker.url(), &["revoke"]).assert().code(2).stderr(contains("no grant is named"));
 }
 
 #[test]
@@ -126,9 +130,8 @@ fn every_command_of_an_agent_takes_the_auth_token_from_a_file() {
         .env("CLOUDANIX_AUTH_TOKEN_FILE", "token")
         .env("CLOUDANIX_OPERATOR_TOKEN", "operator-token-of-the-test");
     fs::write(program.folder().join("token"), crate::program::auth_token()).unwrap();
-    let finished = program.finish();
-    finished.assert_code(0);
-    assert!(!finished.folder.path().join("token").exists());
+    program.assert().code(0);
+    assert!(!program.folder().join("token").exists());
     let sent = broker.seen()[0].header("authorization").unwrap().to_owned();
     assert_eq!(sent, format!("Bearer {}", crate::program::auth_token()), "and not the operator's");
 }

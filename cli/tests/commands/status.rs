@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use predicates::str::contains;
 use protocol::{ErrorCode, EventKind, GrantStatus, Source, Timeline, TimelineEvent};
 
-use crate::program::{Program, grant, grant_id};
+use crate::program::{Printed as _, Program, grant, grant_id};
 use crate::scripted::{ScriptedBroker, json, problem};
 
 fn timeline(intact: bool) -> Timeline {
@@ -30,28 +31,29 @@ fn the_state_the_deadline_and_who_enforces_it() {
         ..grant(GrantStatus::Revoked)
     };
     let broker = ScriptedBroker::start([json(200, ended)]);
-    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).finish();
-    insta::assert_snapshot!("status-ended", finished.assert_code(0).stdout);
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).assert();
+    insta::assert_snapshot!("status-ended", finished.code(0).printed());
     let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Active))]);
-    let finished =
-        Program::new(&broker.url(), &["status"]).env("CLOUDANIX_GRANT_ID", grant_id().as_str()).finish();
-    assert!(finished.stdout.contains("deadline  2026-06-08T14:15:14.000Z ("), "{}", finished.stdout);
-    assert!(finished.stdout.contains("enforced  by the broker"), "{}", finished.stdout);
+    Program::new(&broker.url(), &["status"])
+        .env("CLOUDANIX_GRANT_ID", grant_id().as_str())
+        .assert()
+        .stdout(contains("deadline  2026-06-08T14:15:14.000Z ("))
+        .stdout(contains("enforced  by the broker"));
 }
 
 #[test]
 fn json_is_the_grant_as_the_broker_sent_it() {
     let broker = ScriptedBroker::start([json(200, grant(GrantStatus::Active))]);
-    let finished = Program::new(&broker.url(), &["status", grant_id().as_str(), "--output", "json"]).finish();
-    let printed: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str(), "--output", "json"]).assert();
+    let printed: serde_json::Value = serde_json::from_str(&finished.printed()).unwrap();
     assert_eq!(printed, serde_json::to_value(grant(GrantStatus::Active)).unwrap());
 }
 
 #[test]
 fn an_unknown_grant_is_an_error_with_the_broker_s_words() {
     let broker = ScriptedBroker::start([problem(ErrorCode::GrantNotFound, "no grant of this agent")]);
-    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).finish();
-    insta::assert_snapshot!("status-unknown", finished.assert_code(2).stderr);
+    let finished = Program::new(&broker.url(), &["status", grant_id().as_str()]).assert();
+    insta::assert_snapshot!("status-unknown", finished.code(2).said());
 }
 
 #[test]
@@ -59,12 +61,12 @@ fn a_timeline_is_text_or_json() {
     let broker = ScriptedBroker::start([json(200, timeline(true)), json(200, timeline(true))]);
     let line = ["timeline", grant_id().as_str()].map(str::to_owned);
     let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    let finished = Program::new(&broker.url(), &line).finish();
-    assert!(
-        finished.assert_code(0).stdout.contains("[14:00:14]  ELEVATE      test-agent · orders-read · 15m\n")
-    );
-    let finished = Program::new(&broker.url(), &[&line[..], &["--output", "json"]].concat()).finish();
-    let printed: Timeline = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    Program::new(&broker.url(), &line)
+        .assert()
+        .code(0)
+        .stdout(contains("[14:00:14]  ELEVATE      test-agent · orders-read · 15m\n"));
+    let finished = Program::new(&broker.url(), &[&line[..], &["--output", "json"]].concat()).assert();
+    let printed: Timeline = serde_json::from_str(&finished.code(0).printed()).unwrap();
     assert_eq!(printed.events, timeline(true).events);
 }
 
@@ -78,7 +80,7 @@ fn text_of_others_cannot_move_the_cursor_hide_itself_or_command_a_ci_platform() 
     for options in [&[][..], &["--output", "json"]] {
         let broker = ScriptedBroker::start([json(200, tampered.clone())]);
         let line = [&["timeline", id.as_str()], options].concat();
-        let shown = Program::new(&broker.url(), &line).finish().assert_code(0).stdout.clone();
+        let shown = Program::new(&broker.url(), &line).assert().code(0).printed();
         let unseen = |c: &char| c.is_control() && *c != '\n' || "\u{202e}\u{200b}\u{feff}".contains(*c);
         assert_eq!(shown.chars().find(unseen), None, "{shown:?}");
         assert!(!shown.contains("##vso[") && !shown.contains("##["), "{shown}");
@@ -93,6 +95,8 @@ fn text_of_others_cannot_move_the_cursor_hide_itself_or_command_a_ci_platform() 
 #[test]
 fn a_timeline_that_was_tampered_with_is_a_failure() {
     let broker = ScriptedBroker::start([json(200, timeline(false))]);
-    let finished = Program::new(&broker.url(), &["timeline", grant_id().as_str()]).finish();
-    finished.assert_code(1).assert_says("the hash chain of this timeline is broken");
+    Program::new(&broker.url(), &["timeline", grant_id().as_str()])
+        .assert()
+        .code(1)
+        .stderr(contains("the hash chain of this timeline is broken"));
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use predicates::str::contains;
 use protocol::GrantStatus;
 
 use crate::program::{Program, grant, grant_id};
@@ -20,8 +21,11 @@ fn certificate_file(program: &Program, broker: &ScriptedBroker) -> String {
 #[test]
 fn an_unknown_authority_is_refused_at_once_and_says_what_to_set() {
     let broker = ScriptedBroker::start_tls([json(200, grant(GrantStatus::Active))]);
-    let finished = status(&broker).finish();
-    finished.assert_code(5).assert_says("certificate").assert_says("set `CLOUDANIX_CA_FILE`");
+    status(&broker)
+        .assert()
+        .code(5)
+        .stderr(contains("certificate"))
+        .stderr(contains("set `CLOUDANIX_CA_FILE`"));
     assert!(broker.seen().is_empty());
 }
 
@@ -31,7 +35,7 @@ fn a_private_authority_is_trusted_through_either_variable() {
         let broker = ScriptedBroker::start_tls([json(200, grant(GrantStatus::Active))]);
         let program = status(&broker);
         let file = certificate_file(&program, &broker);
-        program.env(variable, file).finish().assert_code(0);
+        program.env(variable, file).assert().code(0);
     }
 }
 
@@ -41,8 +45,15 @@ fn a_file_that_is_no_certificate_is_named() {
     let program = status(&broker);
     let file = program.folder().join("ca.pem");
     fs::write(&file, "not a certificate").unwrap();
-    let finished = program.env("CLOUDANIX_CA_FILE", file.to_str().unwrap()).finish();
-    finished.assert_code(2).assert_says("no certificate in it").assert_says("-----BEGIN CERTIFICATE-----");
-    let finished = status(&broker).env("CLOUDANIX_CA_FILE", "/no/such/file").finish();
-    finished.assert_code(2).assert_says("`CLOUDANIX_CA_FILE` names `/no/such/file`");
+    program
+        .env("CLOUDANIX_CA_FILE", file.to_str().unwrap())
+        .assert()
+        .code(2)
+        .stderr(contains("no certificate in it"))
+        .stderr(contains("-----BEGIN CERTIFICATE-----"));
+    status(&broker)
+        .env("CLOUDANIX_CA_FILE", "/no/such/file")
+        .assert()
+        .code(2)
+        .stderr(contains("`CLOUDANIX_CA_FILE` names `/no/such/file`"));
 }
