@@ -93,6 +93,24 @@ fn dependencies() -> Vec<Dependency> {
     packages().iter().flat_map(of).collect()
 }
 
+/// `cargo machete` looks at each crate's own list; this is the one that they choose from.
+#[test]
+fn every_dependency_that_the_workspace_names_is_one_of_some_crate() {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let named = manifest["workspace"]["dependencies"].as_table().unwrap();
+    let used: BTreeSet<String> = dependencies().into_iter().map(|it| it.on).collect();
+    let package = |name: &String, about: &toml::Value| {
+        about.get("package").map_or(name.clone(), |package| package.as_str().unwrap().to_owned())
+    };
+    let unused: Vec<&String> = named
+        .iter()
+        .filter(|(name, about)| !used.contains(&package(name, about)))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(unused.is_empty(), "named in Cargo.toml, and used by no crate: {unused:?}");
+}
+
 #[test]
 fn every_crate_is_on_the_map() {
     let there: BTreeSet<String> =

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::process::{cargo, program, run};
 use crate::steps::Steps;
-use crate::tools::CARGO_DENY;
+use crate::tools::{CARGO_DENY, CARGO_MACHETE};
 
 /// `cargo xtask lint`.
 pub(crate) fn run_command() -> Result<()> {
@@ -20,6 +20,10 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("dependencies: one home each, licenses, sources", || {
         // Not the advisories: they are fetched from the network, and the workflow on GitHub checks them.
         run(program(cargo_deny).args(["--locked", "check", "bans", "licenses", "sources"]))
+    })?;
+    let cargo_machete = steps.step("cargo-machete is there", || CARGO_MACHETE.ready())?;
+    steps.step("dependencies that nothing uses", || {
+        run(program(cargo_machete).args(["--skip-target-dir", "."]))
     })?;
     steps.finish();
     Ok(())
