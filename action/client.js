@@ -6,7 +6,8 @@ const { once } = require('node:events')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { Failure, annotate, input, mask, saveState, state, variableOf } = require('./github.js')
+const { Failure, input, mask, print, saveState, state, variableOf } = require('./github.js')
+const { handedOver, startAgain } = require('./again.js')
 const { find } = require('./fetch.js')
 
 // What an input becomes for the client. The others are flags of `run` and `elevate`.
@@ -22,13 +23,13 @@ const VARIABLES = {
   binary: 'CLOUDANIX_JIT_BINARY',
 }
 const FILES = ['ca-file', 'binary']
-// More than all that the client says before a command starts.
+// More than all that the client says without a command.
 const REMEMBERED = 64 * 1024
-const GRANTED = /^✓ elevate .* (elev-[0-9a-f]{16})$/m
-const ENDED = ['settling', 'expired', 'revoked', 'failed']
 
 /** The client, ready to be called, and a folder of this step's own. Masks the auth token before all else. */
 function prepare() {
+  const handed = handedOver()
+  if (handed) return { ...handed, env: environment(), isAgain: true }
   const env = environment()
   mask(env.CLOUDANIX_AUTH_TOKEN ?? '')
   const temp = process.env.RUNNER_TEMP
@@ -53,6 +54,8 @@ function resume() {
 
 function environment() {
   const env = { ...process.env }
+  // An input goes before what the job has set.
+  if (input('auth-token')) delete env.CLOUDANIX_AUTH_TOKEN_FILE
   for (const [name, variable] of Object.entries(VARIABLES)) {
     const value = input(name)
     if (value) env[variable] = FILES.includes(name) ? path.resolve(value) : value
@@ -62,26 +65,34 @@ function environment() {
   return env
 }
 
-/** Where the id of this step's grant is kept. */
-function grantFile(client) {
-  return path.join(client.folder, 'grant')
+/** From here on no process that others can look into has a secret in its environment, where that can be had. */
+function hideSecrets(client) {
+  if (!client.isAgain) startAgain(client.folder, client.program)
 }
 
-/** Where `elevate` writes its handle. */
+/** Where the client keeps the handle, before it asks the broker, and what became of it. */
 function stateFile(client) {
   return path.join(client.folder, 'state.json')
 }
 
+/** What stands there: `grant_id`, `expires_at` and, of a `run` that is over, `end`. */
+function stateOf(client) {
+  try {
+    return JSON.parse(fs.readFileSync(stateFile(client), 'utf8'))
+  } catch {
+    return {}
+  }
+}
+
 /**
- * Calls the client and waits for its end. What it says for people is passed on, and remembered as far as it
- * came before any command of the user's. `onGrant` is called with the grant's id as soon as there is one.
+ * Calls the client and waits for its end. With `stderr: 'heard'` what it says for people is passed on and
+ * remembered; else it has the runner's own, so that its lines and those of a command keep their order.
  */
-async function call(client, args, { cwd, onGrant = () => {} } = {}) {
+async function call(client, args, { cwd, stderr = 'inherited' } = {}) {
   if (cwd && !fs.existsSync(cwd)) {
     throw new Failure(`the folder \`${cwd}\` does not exist`, 'correct the input `working-directory`')
   }
-  const result = { interrupted: false, said: '', grant: '' }
-  const decoder = new TextDecoder()
+  const result = { interrupted: false, said: '' }
   let child
   // The runner tells this process alone. On Windows everybody on the console is told, the client as well, and
   // a signal that Node sends there would be a kill. Handlers run when this function waits: by then there is a child.
@@ -91,34 +102,28 @@ async function call(client, args, { cwd, onGrant = () => {} } = {}) {
       if (process.platform !== 'win32') child.kill(signal)
     })
   }
-  child = spawn(client.program, args, { cwd, env: client.env, stdio: ['inherit', 'inherit', 'pipe'] })
-  child.stderr.pipe(process.stderr)
-  child.stderr.on('data', (chunk) => {
-    if (result.grant || result.said.length > REMEMBERED) return
-    result.said += decoder.decode(chunk, { stream: true })
-    const found = GRANTED.exec(result.said)
-    if (!found) return
-    result.grant = found[1]
-    try {
-      fs.writeFileSync(grantFile(client), result.grant, { mode: 0o600 })
-      onGrant(result.grant)
-    } catch (error) {
-      // The command runs: it is worth more than what is told of it.
-      annotate('warning', error.message)
-    }
+  const heard = stderr === 'heard'
+  child = spawn(client.program, args, { cwd, env: client.env, stdio: ['inherit', 'inherit', heard ? 'pipe' : 'inherit'] })
+  const decoder = new TextDecoder()
+  child.stderr?.on('data', (chunk) => {
+    print(2, chunk)
+    if (result.said.length < REMEMBERED) result.said += decoder.decode(chunk, { stream: true })
   })
-  const closed = once(child.stderr, 'close').catch(() => {})
+  const closed = heard && once(child, 'close').catch(() => {})
   const [code, signal] = await once(child, 'exit').catch((error) => {
     throw new Failure(`\`${client.program}\` cannot be started: ${error.message}`)
   })
-  // What the command has left running may hold the pipe open for ever.
-  await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 1000).unref())])
-  child.stderr.destroy()
+  await closed
   result.code = signal ? 128 + os.constants.signals[signal] : code
   return result
 }
 
-/** What a failed client said, as one line: what happened, what to do, and the broker's name for it. */
+/** Why the client has started no command, as one line: what happened, what to do, and the broker's name for it. */
+function problemOf({ message, hint, code }) {
+  return [message, hint && `hint: ${hint}`, code && `code: ${code}`].filter(Boolean).join(' — ')
+}
+
+/** The same, of a client that was heard. */
 function complaint(said) {
   const lines = said.split(/\r?\n/)
   const at = lines.findLastIndex((line) => /^[✗!] /.test(line))
@@ -137,11 +142,4 @@ function ask(client, args, timeout) {
   return answer.status === 0 ? answer.stdout : ''
 }
 
-/** How a grant stands: whether it has ended, and its deadline. */
-function standing(client, grant, timeout) {
-  const answer = ask(client, ['status', grant, '--output=json'], timeout)
-  const { status = '', expires_at: expiresAt = '' } = answer ? JSON.parse(answer) : {}
-  return { ended: ENDED.includes(status), expiresAt }
-}
-
-module.exports = { ask, call, complaint, grantFile, prepare, resume, standing, stateFile }
+module.exports = { ask, call, complaint, hideSecrets, prepare, problemOf, resume, stateFile, stateOf }

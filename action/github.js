@@ -47,7 +47,21 @@ function mask(secret) {
 
 function command(name, text) {
   const escaped = text.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A')
-  process.stdout.write(`::${name}::${escaped}\n`)
+  print(1, `::${name}::${escaped}\n`)
+}
+
+/** Through Node's own streams a pipe would become one that does not block, for the command as well. */
+function print(descriptor, text) {
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += fs.writeSync(descriptor, bytes, at)
+    } catch (error) {
+      // Somebody else has made it one: the reader is slow.
+      if (error.code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
+    }
+  }
 }
 
 function append(variable, name, value) {
@@ -70,4 +84,4 @@ class Failure extends Error {
   }
 }
 
-module.exports = { Failure, annotate, input, mask, saveState, setOutput, state, summarise, variableOf }
+module.exports = { Failure, annotate, input, mask, print, saveState, setOutput, state, summarise, variableOf }

@@ -3,8 +3,8 @@
 
 const fs = require('node:fs')
 const path = require('node:path')
-const { Failure, annotate, input, setOutput, summarise, variableOf } = require('./github.js')
-const { ask, call, complaint, prepare, standing, stateFile } = require('./client.js')
+const { Failure, annotate, input, saveState, setOutput, summarise, variableOf } = require('./github.js')
+const { ask, call, complaint, hideSecrets, prepare, problemOf, stateFile, stateOf } = require('./client.js')
 const { shellCommand } = require('./shell.js')
 
 const FLAGS = ['policy', 'ttl', 'target', 'reason', 'timeout', 'wait']
@@ -23,18 +23,22 @@ async function main() {
 async function forOneCommand(client, flags) {
   const more = RUN_FLAGS.filter(input).map((name) => `--${name}=${input(name)}`)
   if (!isOn('live-actions')) more.push('--no-live-actions')
+  hideSecrets(client)
   const command = shellCommand(client.folder, input('shell') || 'bash', process.env[variableOf('run')])
   for (const name of OWN) delete client.env[variableOf(name)]
   // What is saved there is for our own post half, which calls what it finds named there.
   delete client.env.GITHUB_STATE
-  const result = await call(client, ['run', ...flags, ...more, '--', ...command], {
-    cwd: path.resolve(input('working-directory') || '.'),
-    onGrant: (grant) => setOutput('grant-id', grant),
-  })
-  const { grant, code } = result
-  if (!grant && code !== 0) throw failureOf(result)
+  // Masks on both streams: the runner reads them side by side.
+  const kept = ['--masks=both', `--state=${stateFile(client)}`]
+  const cwd = path.resolve(input('working-directory') || '.')
+  const { code, interrupted } = await call(client, ['run', ...flags, ...more, ...kept, '--', ...command], { cwd })
+  const state = stateOf(client)
+  if (!state.grant_id && code !== 0) {
+    const problem = state.end?.problem
+    throw new Failure(problem ? problemOf(problem) : `cloudanix-jit ended with code ${code}`, '', code)
+  }
   try {
-    if (grant) tell(client, result)
+    tell(client, state, { code, interrupted })
   } catch (error) {
     annotate('warning', error.message)
   }
@@ -42,15 +46,16 @@ async function forOneCommand(client, flags) {
 }
 
 /** Tells the job how the grant of a command that is over stands. */
-function tell(client, { grant, interrupted, code }) {
-  if (code !== 0) annotate('error', `the command ended with exit code ${code}`)
-  // Whoever cancels leaves us ten seconds, of which the client may have used six.
-  const { ended, expiresAt } = standing(client, grant, interrupted ? 1500 : 10_000)
+function tell(client, { grant_id: grant, expires_at: expiresAt = '', end }, { code, interrupted }) {
+  const { problem, revoked = false } = end ?? {}
+  if (code !== 0) annotate('error', problem ? problemOf(problem) : `the command ended with exit code ${code}`)
+  setOutput('grant-id', grant)
   setOutput('expires-at', expiresAt)
-  setOutput('revoked', String(ended))
-  if (!ended) {
+  setOutput('revoked', String(revoked))
+  if (!revoked) {
     return annotate('warning', `it is not confirmed that ${grant} has ended; it is tried again when the job ends`)
   }
+  // Whoever cancels leaves us ten seconds, of which the client may have used six.
   const timeline = interrupted ? '' : ask(client, ['timeline', grant], 10_000)
   if (timeline) summarise(`Grant \`${grant}\``, timeline)
   // `post` has nothing to try again.
@@ -62,14 +67,13 @@ async function forTheJob(client, flags) {
   if (!isOn('live-actions') || RUN_FLAGS.some((name) => !['', 'auto'].includes(input(name)))) {
     annotate('warning', '`redact`, `aws-credentials` and `live-actions` do nothing without `run`')
   }
-  const result = await call(client, ['elevate', ...flags, '--output=github', `--state=${stateFile(client)}`])
-  if (result.code !== 0) throw failureOf(result)
+  const asked = ['elevate', ...flags, '--output=github', `--state=${stateFile(client)}`]
+  const { code, said } = await call(client, asked, { stderr: 'heard' })
+  if (code !== 0) throw new Failure(complaint(said) || `cloudanix-jit ended with code ${code}`, '', code)
+  // For the page of the run: `revoke` removes the file.
+  saveState('grant', stateOf(client).grant_id ?? '')
   setOutput('revoked', 'false')
   return 0
-}
-
-function failureOf({ said, code }) {
-  return new Failure(complaint(said) || `cloudanix-jit ended with code ${code}`, '', code)
 }
 
 function isOn(name) {

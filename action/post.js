@@ -2,19 +2,21 @@
 'use strict'
 
 const fs = require('node:fs')
-const { annotate, summarise } = require('./github.js')
-const { ask, call, complaint, grantFile, resume, stateFile } = require('./client.js')
+const { annotate, state, summarise } = require('./github.js')
+const { ask, call, complaint, resume, stateFile, stateOf } = require('./client.js')
 
 async function post() {
   const client = resume()
   if (!client) return
-  const grant = fs.existsSync(grantFile(client)) ? fs.readFileSync(grantFile(client), 'utf8') : ''
+  const { grant_id: grant = state('grant'), end } = stateOf(client)
   // The handle was written before the broker was asked: it also gives back a grant that nobody heard of.
-  const handle = fs.existsSync(stateFile(client)) ? `--state=${stateFile(client)}` : ''
-  if (handle || grant) {
-    const result = await call(client, ['revoke', handle || grant])
-    if (result.code !== 0) {
-      const why = complaint(result.said) || `cloudanix-jit ended with code ${result.code}`
+  if (fs.existsSync(stateFile(client)) && !end?.revoked) {
+    // A `run` that has ended has left a process that tries for longer.
+    const patience = end ? ['--timeout=10s'] : []
+    const revoke = ['revoke', `--state=${stateFile(client)}`, ...patience]
+    const { code, said } = await call(client, revoke, { stderr: 'heard' })
+    if (code !== 0) {
+      const why = complaint(said) || `cloudanix-jit ended with code ${code}`
       return annotate('warning', `the grant ${grant} could not be given back, and lives until its deadline: ${why}`)
     }
   }

@@ -10,7 +10,7 @@ async function revoke() {
   const state = input('state-file')
   // With neither it is the grant of the environment, which the last step that asked has left there.
   const which = state ? [`--state=${state}`] : [input('grant-id')].filter(Boolean)
-  const result = await call(client, ['revoke', ...which])
+  const result = await call(client, ['revoke', ...which], { stderr: 'heard' })
   fs.rmSync(client.folder, { recursive: true, force: true })
   if (result.code !== 0) throw new Error(complaint(result.said) || `cloudanix-jit ended with code ${result.code}`)
 }

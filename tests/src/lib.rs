@@ -9,6 +9,7 @@ pub mod http;
 pub mod leak_scan;
 pub mod lossy_proxy;
 pub mod oidc_provider;
+pub mod onlooker;
 pub mod programs;
 pub mod replicas;
 pub mod runner;

@@ -156,20 +156,20 @@ fn a_job_that_cannot_be_told_keeps_the_commands_own_end() {
 #[test]
 fn one_job_of_an_agent_does_not_end_the_grant_of_another() {
     let hub = Hub::set();
-    let script = "echo ready > ready\nuntil test -e go; do sleep 0.01; done";
+    let script = "echo $CLOUDANIX_GRANT_ID > ready\nuntil test -e go; do sleep 0.01; done";
     let (one, other) = (Step::of(&hub).input("run", script), Step::of(&hub).input("run", script));
     let (first, second) = (one.start("main.js"), other.start("main.js"));
-    for step in [&one, &other] {
-        line_in(&step.in_workspace("ready"));
-    }
+    line_in(&one.in_workspace("ready"));
+    let id_of_other = line_in(&other.in_workspace("ready"));
     assert_eq!(hub.broker.live().len(), 2);
     fs::write(one.in_workspace("go"), "").unwrap();
     first.finish().assert_code(0);
     one.run("post.js").assert_code(0);
     let live = hub.broker.live();
     assert_eq!(live.len(), 1);
-    assert_eq!(text(&live[0], "/id"), other.output("grant-id"));
+    assert_eq!(text(&live[0], "/id"), id_of_other);
     fs::write(other.in_workspace("go"), "").unwrap();
     second.finish().assert_code(0);
+    assert_eq!(other.output("grant-id"), id_of_other);
     hub.assert_ended(2, "step finished · exit 0");
 }

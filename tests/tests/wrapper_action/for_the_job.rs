@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use system_tests::client::kill;
+use system_tests::client::{is_alive, kill};
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::runner::{Whom, hit_by};
+use system_tests::runner::lose_the_machine;
 use system_tests::waiting::eventually;
 
 use crate::hub::{Hub, text};
@@ -39,36 +39,40 @@ fn the_grant_lasts_until_post() {
 #[test]
 fn where_to_look_is_saved_before_the_broker_is_asked() {
     let hub = Hub::set();
-    let proxy = LossyProxy::before(hub.broker.url());
-    proxy.lose("POST /v2/agentic/jit ", 1000);
-    let step = Step::of(&hub).input("url", &proxy.url());
-    let main = step.start("main.js");
-    // The broker has given; nobody here has heard of it, and now nobody will.
-    eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
-    for pid in hit_by(main.pid(), &Whom::Tree) {
-        kill(pid, "KILL");
+    for (given, run) in [(1, ""), (2, "touch ran")] {
+        let proxy = LossyProxy::before(hub.broker.url());
+        proxy.lose("POST /v2/agentic/jit ", 1000);
+        let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
+        let main = step.start("main.js");
+        // The broker has given; nobody here has heard of it, and now nobody will.
+        eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
+        lose_the_machine(&[main.pid()]);
+        assert_eq!(main.finish().code, None);
+        assert_eq!(hub.broker.live().len(), 1);
+        assert_eq!(step.output("grant-id"), "");
+        let post = step.run("post.js");
+        post.assert_code(0);
+        assert_eq!(post.annotations("warning"), Vec::<&str>::new());
+        hub.assert_ended(given, ASKED);
+        assert!(!step.in_workspace("ran").exists());
     }
-    assert_eq!(main.finish().code, None);
-    assert_eq!(hub.broker.live().len(), 1);
-    assert_eq!(step.output("grant-id"), "");
-    let post = step.run("post.js");
-    post.assert_code(0);
-    assert_eq!(post.annotations("warning"), Vec::<&str>::new());
-    hub.assert_ended(1, ASKED);
 }
 
 #[test]
-fn a_main_half_that_dies_alone_is_survived_by_its_grant_until_post() {
+fn a_main_half_that_dies_alone_takes_command_and_grant_with_it_and_post_knows_of_it() {
     let hub = Hub::set();
     let step = Step::of(&hub).input("run", "echo $$ > pid; until test -e go; do sleep 0.01; done");
     let main = step.start("main.js");
     let shell: i32 = crate::step::line_in(&step.in_workspace("pid")).parse().unwrap();
     kill(main.pid(), "KILL");
     main.finish();
-    assert_eq!(hub.broker.live().len(), 1, "client and command go on");
-    step.run("post.js").assert_code(0);
-    hub.assert_ended(1, ASKED);
-    kill(shell, "KILL");
+    hub.broker.wait_until_nothing_is_live();
+    eventually("the end of the command", || (!is_alive(shell)).then_some(()));
+    let post = step.run("post.js");
+    assert_eq!(post.assert_code(0).annotations("warning"), Vec::<&str>::new());
+    assert!(step.file("GITHUB_STEP_SUMMARY").contains("elevation timeline"));
+    hub.assert_ended(1, "interrupted · the client's parent process ended");
+    assert_eq!(step.left_behind(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod download;
 mod early_revoke;
 mod for_one_command;
 mod for_the_job;
+mod hidden;
 mod hub;
 mod leaks;
 mod step;

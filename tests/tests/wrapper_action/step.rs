@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use system_tests::folder::Folder;
+use system_tests::onlooker::through_launcher;
 use system_tests::programs;
 use system_tests::waiting::eventually;
 use system_tests::wrappers::{node, root};
@@ -116,7 +117,7 @@ impl Step {
         let folder = self.folder.path();
         let output = |kind: &str| File::create(folder.join(format!("{half}.{kind}"))).unwrap();
         let saved = self.entries("GITHUB_STATE");
-        let mut command = Command::new(node());
+        let mut command = through_launcher(node());
         command.arg(action().join(script)).current_dir(folder.join("workspace"));
         command.env_clear().envs(&self.variables);
         command.envs(saved.iter().map(|(name, value)| (format!("STATE_{name}"), value)));
