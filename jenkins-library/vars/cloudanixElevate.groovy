@@ -37,7 +37,7 @@ private String elevate(Map inputs, String folder) {
     String oidc = inputs.oidcCredentialsId ?: Inputs.OIDC
     String handed = ''
     withEnv(Inputs.environment(inputs) + ["CLOUDANIX_JIT_FOLDER=${folder}" as String]) {
-        // Around this step alone: the block's own steps never see them.
+        // Around this step alone: the block's own steps never see them, and no process that shows them is left.
         withCredentials([
             string(credentialsId: authToken, variable: 'CLOUDANIX_AUTH_TOKEN'),
             file(credentialsId: oidc, variable: 'CLOUDANIX_OIDC_TOKEN_FILE'),

@@ -11,6 +11,7 @@ use system_tests::broker::Broker;
 use system_tests::folder::Folder;
 use system_tests::leak_scan::LeakScan;
 use system_tests::oidc_provider::{OidcProvider, Token};
+use system_tests::onlooker;
 use system_tests::programs;
 use system_tests::runner::{self, Whom};
 use system_tests::scene::{self, AUDIENCE, Agent};
@@ -79,6 +80,7 @@ pub(crate) struct Build {
     home: Folder,
     process: Child,
     oidc_token: String,
+    auth_token: String,
 }
 
 impl Build {
@@ -93,7 +95,7 @@ impl Build {
         let home = Folder::new();
         fs::write(home.path().join("Jenkinsfile"), pipeline).unwrap();
         let output = File::create(home.path().join("engine.log")).unwrap();
-        let process = Command::new("java")
+        let process = onlooker::through_launcher("java")
             .args(["-XX:TieredStopAtLevel=1", "-cp", engine()])
             .arg(format!("-Dlibrary.root={}", library().display()))
             .arg("io.cloudanix.jit.engine.Main")
@@ -113,7 +115,7 @@ impl Build {
             .stderr(output)
             .spawn()
             .unwrap();
-        Self { home, process, oidc_token }
+        Self { home, process, oidc_token, auth_token: agent.auth_token.clone() }
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
@@ -142,6 +144,16 @@ impl Build {
         let token = fs::read_to_string(&kept).unwrap();
         fs::remove_file(&kept).unwrap();
         token
+    }
+
+    /// What the processes of this build show to one of its steps, but for the engine: it is the controller here, which
+    /// is another machine.
+    pub(crate) fn shown_in(&self, file: &str) -> Vec<String> {
+        let secrets = [("OIDC token", self.oidc_token.as_str()), ("auth token", self.auth_token.as_str())];
+        let seen = onlooker::seen(&self.path("workspace").join(file), &secrets).unwrap();
+        assert!(seen.readable.len() > 1, "{seen:?}");
+        let engine = format!("/proc/{}/", self.process.id());
+        seen.finds.into_iter().filter(|find| !find.contains(&engine)).collect()
     }
 
     /// A file that one of its steps waits for.

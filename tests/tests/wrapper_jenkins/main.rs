@@ -16,6 +16,7 @@ use std::fs;
 
 use serde_json::Value;
 use system_tests::broker::Broker;
+use system_tests::onlooker;
 
 use crate::build::Ground;
 
@@ -65,6 +66,23 @@ fn a_block_has_its_grant_from_its_first_step_to_its_last() {
     assert_eq!((&provenance["platform"], &provenance["trust"]), (&"jenkins".into(), &"oidc".into()));
     assert_eq!(grant["reason"], "a test");
     ground.assert_no_leak(&build, Some(&token));
+}
+
+#[test]
+fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_oidc_token() {
+    let ground = Ground::with(Broker::start());
+    let script = tempfile::NamedTempFile::new().unwrap();
+    fs::write(script.path(), onlooker::look("seen")).unwrap();
+    let pipeline = format!(
+        "cloudanixElevate(policy: 'orders-read') {{ sh 'sh {}; ls -A \"$WORKSPACE_TMP\"/*/ > files' }}",
+        script.path().display()
+    );
+    let mut build = ground.build(148, &pipeline);
+    assert!(build.result().starts_with("SUCCESS"), "{}", build.log());
+    assert_eq!(build.shown_in("seen"), Vec::<String>::new());
+    let files = fs::read_to_string(build.path("workspace/files")).unwrap();
+    assert!(files.contains("state.json") && !files.contains("auth-token"), "{files}");
+    assert_eq!(ground.broker.live(), Vec::<Value>::new());
 }
 
 #[test]

@@ -12,6 +12,11 @@ if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 $env:CLOUDANIX_JIT_KEY_BEFORE = $env:AWS_ACCESS_KEY_ID
 $env:CLOUDANIX_JIT_ENDPOINT_BEFORE = $env:AWS_CONTAINER_CREDENTIALS_FULL_URI
 
+# What holds the grant outlives this step: it shows no secret in its environment. The program removes the file.
+[IO.File]::WriteAllText("$folder\auth-token", $env:CLOUDANIX_AUTH_TOKEN)
+Remove-Item Env:CLOUDANIX_AUTH_TOKEN
+$env:CLOUDANIX_AUTH_TOKEN_FILE = "$folder\auth-token"
+
 $arguments = '-NoProfile', '-NonInteractive', '-ExecutionPolicy', 'Bypass', '-File', "`"$folder\run.ps1`""
 $holder = Start-Process powershell -ArgumentList $arguments -WindowStyle Hidden -PassThru
 Set-Content -Path "$folder\holder" -Value $holder.Id

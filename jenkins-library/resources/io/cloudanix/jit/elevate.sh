@@ -1,8 +1,9 @@
 # Elevates for a block of steps, and leaves behind who holds the grant until `revoke.sh`.
 #
-# The holder is `cloudanix-jit run`, which beats while the block's steps run, with `hold.sh` as its command. It
-# keeps the environment of this step, and with it the cookie by which Jenkins finds the processes of this
-# workspace: an abort ends the grant at once, whatever becomes of the build.
+# The holder is `cloudanix-jit run`, which beats while the block's steps run, with `hold.sh` as its command. Both keep
+# the environment of this step, and with it the cookie by which Jenkins finds the processes of this workspace: an abort
+# ends `hold.sh`, and the grant with it, whatever becomes of the build. No shell of this step stays behind: what is
+# secret in its environment could be read there, and the program closes its own.
 #
 # Standard output is for the library: `NAME=value` lines, none of them secret. The rest is for people.
 
@@ -26,16 +27,20 @@ set -- run "--policy=$CLOUDANIX_JIT_POLICY" "--ttl=$CLOUDANIX_JIT_TTL" "--timeou
 [ -z "${CLOUDANIX_JIT_TARGET:-}" ] || set -- "$@" "--target=$CLOUDANIX_JIT_TARGET"
 [ -z "${CLOUDANIX_JIT_REASON:-}" ] || set -- "$@" "--reason=$CLOUDANIX_JIT_REASON"
 [ "$CLOUDANIX_JIT_LIVE_ACTIONS" = true ] || set -- "$@" --no-live-actions
+# It outlives this step on purpose.
+set -- "$@" --die-with-parent=never "--state=$folder/state.json" -- sh "$folder/hold.sh" "$folder"
+
+token="$CLOUDANIX_AUTH_TOKEN"
+unset CLOUDANIX_AUTH_TOKEN
 
 : >"$folder/log"
 (
   # The end of this step is not the end of the grant.
   trap '' HUP
-  # An abort reaches everybody here: this one stays for the program's last word.
-  trap : TERM INT
-  code=0
-  "$client" "$@" -- sh "$folder/hold.sh" "$folder" || code=$?
-  echo "$code" >"$folder/code.new" && mv "$folder/code.new" "$folder/code"
+  export CLOUDANIX_AUTH_TOKEN_FILE=/dev/fd/3
+  exec "$client" "$@" 3<<END
+$token
+END
 ) </dev/null >>"$folder/log" 2>&1 &
 holder=$!
 echo "$holder" >"$folder/holder"
@@ -49,13 +54,17 @@ show() {
   echo "$shown" >"$folder/shown"
 }
 
-# The program itself gives up in time.
-until [ -e "$folder/given" ] || [ -e "$folder/code" ] || ! kill -0 "$holder" 2>/dev/null; do
+# The program itself gives up in time, and says in the state file how it ended.
+has_ended() {
+  grep -q '"end":' "$folder/state.json" 2>/dev/null
+}
+until [ -e "$folder/given" ] || has_ended || ! kill -0 "$holder" 2>/dev/null; do
   show
   sleep 0.1 2>/dev/null || sleep 1
 done
 show
 if [ ! -e "$folder/given" ]; then
-  exit "$(cat "$folder/code" 2>/dev/null || echo 1)"
+  code="$(sed -n 's/.*"exit_code":\([0-9]*\).*/\1/p' "$folder/state.json" 2>/dev/null)"
+  exit "${code:-1}"
 fi
 cat "$folder/given"
