@@ -10,6 +10,7 @@
 
 mod cancel;
 mod definition;
+mod hidden;
 mod pipeline;
 mod project;
 mod shell;

@@ -11,9 +11,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use system_tests::folder::Folder;
-use system_tests::programs;
 use system_tests::scene::Scene;
 use system_tests::waiting::eventually;
+use system_tests::{onlooker, programs};
 
 /// A job that a runner has taken.
 pub(crate) struct Job<'a> {
@@ -73,11 +73,29 @@ impl<'a> Job<'a> {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        &self.variables.iter().find(|(known, _)| known == name).unwrap().1
+    }
+
     /// Starts `before_script` and `script`.
     pub(crate) fn start(&self) -> Working {
         let script = self.written(&["before_script", "script"]);
-        let log = self.around.path().join("log");
+        self.start_with(self.command(), &script)
+    }
+
+    /// The same as the `shell` executor does it: the script sets the variables, and no process starts with them.
+    pub(crate) fn start_in_shell_executor(&self) -> Working {
+        let exports = self.variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
+        let script = exports.collect::<String>() + &self.written(&["before_script", "script"]);
         let mut command = self.command();
+        for (name, _) in &self.variables {
+            command.env_remove(name);
+        }
+        self.start_with(command, &script)
+    }
+
+    fn start_with(&self, mut command: Command, script: &str) -> Working {
+        let log = self.around.path().join("log");
         let output = File::create(&log).unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::piped());
         let mut process = command.spawn().unwrap();
@@ -107,9 +125,14 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// A file in the checkout.
+    pub(crate) fn in_project(&self, file: &str) -> PathBuf {
+        self.around.path().join("project").join(file)
+    }
+
     fn command(&self) -> Command {
         let mut words = self.shell.split(' ');
-        let mut command = Command::new(words.next().unwrap());
+        let mut command = onlooker::through_launcher(words.next().unwrap());
         command.args(words);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command

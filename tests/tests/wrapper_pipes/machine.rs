@@ -10,9 +10,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use system_tests::leak_scan::LeakScan;
-use system_tests::programs;
 use system_tests::runner::{Whom, hit_by, lose_the_machine};
 use system_tests::waiting::eventually;
+use system_tests::{onlooker, programs};
 
 /// One job's machine.
 pub(crate) struct Machine {
@@ -90,7 +90,7 @@ impl Machine {
         environment: &BTreeMap<String, String>,
     ) -> Step {
         let (program, arguments) = line.split_first().unwrap();
-        let mut child = Command::new(program)
+        let mut child = onlooker::through_launcher(program)
             .args(arguments)
             .current_dir(self.path("workspace"))
             .env_clear()

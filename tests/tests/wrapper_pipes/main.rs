@@ -19,6 +19,7 @@ mod example;
 mod examples;
 mod examples_cancelled;
 mod handed_over;
+mod hidden;
 mod inputs;
 mod machine;
 mod orb;
