@@ -7,6 +7,7 @@ mod demo_aws;
 mod documents;
 mod elf;
 mod fuzz;
+mod gitea;
 mod lint;
 mod machine;
 mod process;

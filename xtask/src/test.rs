@@ -6,7 +6,7 @@ use crate::machine::{self, StaticTarget};
 use crate::process::{cargo, run};
 use crate::python::{self, Environment};
 use crate::steps::Steps;
-use crate::{client_gate, documents};
+use crate::{client_gate, documents, gitea};
 
 /// `cargo xtask test`.
 pub(crate) fn run_command() -> Result<()> {
@@ -28,10 +28,14 @@ pub(crate) fn run_command() -> Result<()> {
         steps.step("the shell of Alpine's images", || machine::debian_package("busybox", "busybox"))?;
         steps.step("a clock that tests can move", python::faketime)?;
     }
+    let gitea = steps.step("a Gitea server and its runner, from Go modules", gitea::ready)?;
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;
     // Every result is seen, however many fail.
     steps.step("all tests", || run(cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"])))?;
+    if let Some(why) = steps.step("the action on Gitea", || gitea.test())? {
+        steps.remark(format!("the action was not run on Gitea: {why}"));
+    }
     steps.step("generated documents are up to date", documents::are_fresh)?;
     steps.finish();
     Ok(())

@@ -1,0 +1,47 @@
+//! Scenarios that take minutes.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use crate::first_line::no_log_has_a_token;
+use crate::repository::Repository;
+use crate::site::Site;
+use crate::stopped::{QUIET, UnderWay, nothing_is_left};
+
+#[test]
+#[ignore = "takes most of an hour: GITEA=long cargo xtask test"]
+fn the_first_line_never_shows_the_token_in_a_thousand_steps_at_load() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let _load: Vec<Burner> = (0..cores * 2).map(|_| Burner::start()).collect();
+    let site = Site::set();
+    no_log_has_a_token(&site, 25, 40);
+}
+
+#[test]
+#[ignore = "takes more than a minute: GITEA=long cargo xtask test"]
+fn a_step_that_takes_longer_than_its_job_may_ends_with_its_grant() {
+    let site = Site::set();
+    let step = UnderWay::on(&site, Repository::with(QUIET).timeout_in_minutes(1));
+    step.ends_in_time_after_node("timeout-minutes", Instant::now());
+    step.post_has_run();
+    step.run.finish().expect("failure");
+    nothing_is_left(&site);
+}
+
+/// A process that keeps a core busy; dropping it ends it.
+struct Burner(Child);
+
+impl Burner {
+    fn start() -> Self {
+        let mut busy = Command::new("sh");
+        busy.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
+        Self(busy.spawn().unwrap())
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

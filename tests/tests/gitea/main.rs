@@ -1,0 +1,23 @@
+//! Runs our GitHub Action on a real Gitea server with its own runner, and checks how every grant ends.
+//!
+//! Server and runner are built from Go modules by `GITEA=1 cargo xtask test`; see `tests/gitea`. The tests are
+//! ignored otherwise. `GITEA=long` runs those of the module `long` as well.
+#![cfg(target_os = "linux")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "in a test, whatever is not as expected is a failure"
+)]
+
+mod actions_runner;
+mod first_line;
+mod for_one_command;
+mod for_the_job;
+mod long;
+mod no_oidc;
+mod repository;
+mod server;
+mod site;
+mod stopped;
+mod workflow_run;

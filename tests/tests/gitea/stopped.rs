@@ -1,0 +1,137 @@
+//! How this runner stops a step, and how long a grant outlives that.
+//!
+//! The runner sends SIGKILL to the step's one process, Node, and waits until the step's output is closed. Nothing
+//! is sent to the client, nor to the command.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use system_tests::client::{is_alive, kill};
+use system_tests::waiting::{eventually, eventually_within};
+
+use crate::repository::Repository;
+use crate::site::{PATIENCE, Site};
+use crate::workflow_run::WorkflowRun;
+
+/// From the end of Node to the end of the grant.
+const BUDGET: Duration = Duration::from_secs(1);
+
+pub(crate) const QUIET: &str = r#"      - uses: ./action/run
+        with:
+          policy: orders-read
+          $WHO
+          run: |
+            echo $$ > "$OUTSIDE/pid"
+            until test -e "$OUTSIDE/go"; do sleep 0.05; done
+"#;
+
+/// A step whose quiet command has begun.
+pub(crate) struct UnderWay<'site> {
+    site: &'site Site,
+    pub(crate) run: WorkflowRun<'site>,
+    node: i32,
+    shell: i32,
+}
+
+impl<'site> UnderWay<'site> {
+    #[track_caller]
+    pub(crate) fn on(site: &'site Site, repository: Repository) -> Self {
+        let run = repository.push(site);
+        let shell = run.line_outside("pid").parse().unwrap();
+        assert_eq!(site.broker.live().len(), 1, "the command runs, so its grant is live");
+        Self { site, run, node: site.runner.main_half(), shell }
+    }
+
+    /// Waits until Node is gone, then until the grant is; the command goes too. Prints and checks the time between.
+    #[track_caller]
+    pub(crate) fn ends_in_time_after_node(&self, how: &str, began: Instant) {
+        eventually_within(PATIENCE, "the end of Node", || (!is_alive(self.node)).then_some(()));
+        let killed = Instant::now();
+        self.site.broker.wait_until_nothing_is_live();
+        let took = killed.elapsed();
+        println!(
+            "cancel · gitea · {how} · {} ms · {} ms after Node's end, which was after {} ms",
+            BUDGET.as_millis(),
+            took.as_millis(),
+            killed.duration_since(began).as_millis()
+        );
+        assert!(took < BUDGET, "{took:?} after Node's end");
+        eventually("the end of the command", || (!is_alive(self.shell)).then_some(()));
+    }
+
+    /// The post half has asked for a revoke, although the grant had ended.
+    #[track_caller]
+    pub(crate) fn post_has_run(&self) {
+        eventually_within(PATIENCE, "post", || {
+            self.site.runner.calls().contains(&"revoke".to_owned()).then_some(())
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+fn a_cancelled_run_ends_a_quiet_command_and_its_grant() {
+    let site = Site::set();
+    let step = UnderWay::on(&site, Repository::with(QUIET));
+    let began = Instant::now();
+    step.run.cancel();
+    step.ends_in_time_after_node("cancel", began);
+    step.post_has_run();
+    step.run.finish().expect("cancelled");
+    assert_eq!(site.broker.given().len(), 1);
+    nothing_is_left(&site);
+}
+
+#[test]
+#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+fn a_runner_that_is_stopped_ends_the_command_and_its_grant() {
+    let mut site = Site::set();
+    let began;
+    {
+        let step = UnderWay::on(&site, Repository::with(QUIET));
+        began = Instant::now();
+        kill(site.runner.pid(), "TERM");
+        step.ends_in_time_after_node("SIGTERM to the runner", began);
+        step.post_has_run();
+    }
+    site.runner.wait_for_its_end();
+    println!("the runner ended {} ms after its SIGTERM", began.elapsed().as_millis());
+    nothing_is_left(&site);
+}
+
+#[test]
+#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
+    let site = Site::set();
+    let step = UnderWay::on(&site, Repository::with(QUIET));
+    let began = Instant::now();
+    kill(step.node, "KILL");
+    step.ends_in_time_after_node("SIGKILL to Node", began);
+    step.post_has_run();
+    step.run.finish().expect("failure");
+    nothing_is_left(&site);
+}
+
+#[test]
+#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+fn a_killed_runner_leaves_the_step_to_its_end_and_the_grant_ends_with_it() {
+    let mut site = Site::set();
+    {
+        let step = UnderWay::on(&site, Repository::with(QUIET));
+        kill(site.runner.pid(), "KILL");
+        // Nothing tells Node, the client or the command.
+        assert!(is_alive(step.node) && is_alive(step.shell));
+        assert_eq!(site.broker.live().len(), 1);
+    }
+    site.runner.wait_for_its_end();
+    fs::write(site.runner.outside("go"), "").unwrap();
+    site.assert_ended(1, "step finished · exit 0");
+    nothing_is_left(&site);
+}
+
+#[track_caller]
+pub(crate) fn nothing_is_left(site: &Site) {
+    eventually_within(PATIENCE, "the end of every process of the job", || {
+        site.runner.processes_of_jobs().is_empty().then_some(())
+    });
+}

@@ -1,0 +1,133 @@
+//! Builds a Gitea server and its runner from Go modules, for the tests that run the action on them.
+//!
+//! `tests/gitea/*/go.sum` pins every module. What is built goes into `.tools/gitea/`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, on_path, program, root, run, text};
+
+const SERVER: &str = "code.gitea.io/gitea";
+const RUNNER: &str = "gitea.com/gitea/runner";
+/// What the server reads from files when they are not compiled in, which would need a generator run in its source.
+const STATIC: [&str; 3] = ["options", "public", "templates"];
+
+/// Which tests on Gitea are run, by the variable `GITEA`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those that fit into a run of all tests.
+    Short,
+    /// Those that take an hour as well.
+    Long,
+}
+
+/// Whether the tests on Gitea can be run.
+#[derive(Debug)]
+pub(crate) struct Gitea(Result<Wanted, String>);
+
+/// Builds both programs, unless they are built; or says why not.
+pub(crate) fn ready() -> Result<Gitea> {
+    let wanted = match std::env::var("GITEA").unwrap_or_default().as_str() {
+        "" | "0" => return Ok(Gitea(Err("it takes minutes: `GITEA=1 cargo xtask test` does".into()))),
+        "long" => Wanted::Long,
+        _ => Wanted::Short,
+    };
+    if let Err(why) = go_can_build() {
+        println!("  {why}");
+        return Ok(Gitea(Err(why)));
+    }
+    let folder = root().join(".tools/gitea");
+    // Written last: an interrupted build does not count.
+    let note = folder.join("installed.txt");
+    let expected = pinned()?;
+    if fs::read_to_string(&note).is_ok_and(|installed| installed == expected) {
+        println!("  built already");
+        return Ok(Gitea(Ok(wanted)));
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    build("server", SERVER, &folder.join("gitea"), &["-tags", "sqlite sqlite_unlock_notify"])?;
+    build("runner", RUNNER, &folder.join("gitea-runner"), &[])?;
+    let source = text(go("server").args(["list", "-m", "-f", "{{.Dir}}", SERVER]))?;
+    for name in STATIC {
+        copy(&PathBuf::from(&source).join(name), &folder.join("static").join(name))?;
+    }
+    fs::write(note, expected)?;
+    Ok(Gitea(Ok(wanted)))
+}
+
+impl Gitea {
+    /// Runs the tests; the reason when they are not run.
+    pub(crate) fn test(&self) -> Result<Option<&str>> {
+        let wanted = match &self.0 {
+            Ok(wanted) => wanted,
+            Err(why) => return Ok(Some(why)),
+        };
+        let mut tests = cargo();
+        tests.args(["test", "--locked", "--package", "system-tests", "--test", "gitea", "--", "--ignored"]);
+        match wanted {
+            Wanted::Short => tests.args(["--skip", "long::"]),
+            // Measured times, and one after another: the load of a thousand steps is not for the others.
+            Wanted::Long => tests.args(["--nocapture", "--test-threads", "1"]),
+        };
+        run(&mut tests)?;
+        Ok(None)
+    }
+}
+
+/// Whether Go is here and new enough for the modules.
+fn go_can_build() -> Result<(), String> {
+    if on_path("go").is_none() {
+        return Err("Go is not on the PATH: see https://go.dev/doc/install".into());
+    }
+    let understood = go("server").args(["list", "-m"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if understood.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    let found = text(program("go").args(["env", "GOVERSION"])).unwrap_or_default();
+    Err(format!("Go is older than `tests/gitea/server/go.mod` demands: found `{found}`"))
+}
+
+/// Go in one of the modules.
+fn go(module: &str) -> Command {
+    let mut command = program("go");
+    command.current_dir(root().join("tests/gitea").join(module));
+    // SQLite is C, and takes a minute to optimise.
+    command.env("GOWORK", "off").env("CGO_ENABLED", "1").env("CGO_CFLAGS", "-O0");
+    command
+}
+
+fn build(module: &str, package: &str, program: &Path, more: &[&str]) -> Result<()> {
+    let mut build = go(module);
+    build.args(["build", "-mod=readonly", "-ldflags", "-s -w"]).args(more);
+    run(build.arg("-o").arg(program).arg(package))
+}
+
+/// All that decides what is built.
+fn pinned() -> Result<String> {
+    let mut all = format!("{}\n", text(program("go").args(["env", "GOVERSION"]))?);
+    for module in ["server", "runner"] {
+        for file in ["go.mod", "go.sum"] {
+            all += &fs::read_to_string(root().join("tests/gitea").join(module).join(file))?;
+        }
+    }
+    Ok(all)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read `{}`", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
