@@ -14,7 +14,7 @@ fn a_command_runs_with_its_grant_and_the_next_step_has_the_outputs() {
           policy: orders-read
           $WHO
           run: |
-            echo "the command runs"
+            printf "%s runs\n" "the command"
             echo "$CLOUDANIX_GRANT_ID" > "$OUTSIDE/grant"
             echo "mine=42" >> "$GITHUB_OUTPUT"
       - run: echo "$ID $REVOKED $MINE" > "$OUTSIDE/outputs"
