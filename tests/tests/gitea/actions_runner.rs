@@ -11,7 +11,7 @@ use system_tests::runner::{Whom, hit_by};
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::node;
 
-use crate::server::{Server, built};
+use crate::server::{Server, built, killed_with_the_test};
 use crate::site::PATIENCE;
 
 /// A running runner with a folder of its own. Dropping it kills the runner and every process of its jobs.
@@ -105,7 +105,7 @@ impl Drop for ActionsRunner {
 fn command(folder: &Path) -> Command {
     let system = std::env::var("PATH").unwrap();
     let node = node();
-    let mut command = Command::new(built("gitea-runner"));
+    let mut command = killed_with_the_test(built("gitea-runner"));
     command.arg("--config").arg(folder.join("runner.yml")).current_dir(folder).env_clear();
     let path = format!("{}:{}:{system}", folder.join("bin").display(), node.parent().unwrap().display());
     command.env("PATH", path).env("HOME", folder).stdin(Stdio::null());

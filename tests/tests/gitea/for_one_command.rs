@@ -91,7 +91,7 @@ fn two_jobs_at_once_have_a_grant_each() {
           $WHO
           run: |
             echo "$CLOUDANIX_GRANT_ID" > "$OUTSIDE/{name}"
-            until test -e "$OUTSIDE/go"; do sleep 0.05; done
+            $UNTIL_GO
 "#
         )
     };

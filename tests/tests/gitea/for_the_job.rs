@@ -7,7 +7,7 @@ const ELEVATE: &str =
     "      - uses: ./action\n        with:\n          policy: orders-read\n          $WHO\n";
 const LOOK: &str = r#"      - run: |
           echo "$CLOUDANIX_GRANT_ID" > "$OUTSIDE/grant"
-          until test -e "$OUTSIDE/go"; do sleep 0.05; done
+          $UNTIL_GO
           echo "raw:$CLOUDANIX_GRANT_TOKEN"
           printf '%s' "$CLOUDANIX_GRANT_TOKEN" > "$OUTSIDE/token"
 "#;

@@ -1,16 +1,17 @@
 //! Scenarios that take minutes.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Instant;
 
 use crate::first_line::no_log_has_a_token;
 use crate::repository::Repository;
+use crate::server::killed_with_the_test;
 use crate::site::Site;
 use crate::stopped::{QUIET, UnderWay, nothing_is_left};
 
 #[test]
 #[ignore = "takes most of an hour: GITEA=long cargo xtask test"]
-fn the_first_line_never_shows_the_token_in_a_thousand_steps_at_load() {
+fn a_thousand_commands_never_show_the_token_in_their_first_line_at_load() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let _load: Vec<Burner> = (0..cores * 2).map(|_| Burner::start()).collect();
     let site = Site::set();
@@ -33,7 +34,7 @@ struct Burner(Child);
 
 impl Burner {
     fn start() -> Self {
-        let mut busy = Command::new("sh");
+        let mut busy = killed_with_the_test("sh".into());
         busy.args(["-c", "while :; do :; done"]).stdin(Stdio::null());
         Self(busy.spawn().unwrap())
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use system_tests::wrappers::root;
 
 use crate::server::USER;
-use crate::site::Site;
+use crate::site::{Site, UNTIL_GO};
 use crate::workflow_run::WorkflowRun;
 
 /// The repository, as files to be pushed in one commit.
@@ -25,7 +25,7 @@ const WHO: &str = "auth-token: ${{ secrets.CLOUDANIX_AUTH_TOKEN }}";
 const CHECKOUT: &str = "git clone -q --depth 1 \"$GITHUB_SERVER_URL/$GITHUB_REPOSITORY\" .";
 
 impl Repository {
-    /// With one job of these steps. `$WHO` in them becomes the input `auth-token`.
+    /// With one job of these steps. `$WHO` in them becomes the input `auth-token`, `$UNTIL_GO` what it waits with.
     pub(crate) fn with(steps: &str) -> Self {
         Self::empty().job("deploy", steps)
     }
@@ -38,7 +38,7 @@ impl Repository {
 
     /// With another job.
     pub(crate) fn job(mut self, name: &str, steps: &str) -> Self {
-        let steps = steps.replace("$WHO", WHO);
+        let steps = steps.replace("$WHO", WHO).replace("$UNTIL_GO", UNTIL_GO);
         self.jobs += &format!("  {name}:\n    runs-on: host\n    steps:\n      - run: {CHECKOUT}\n{steps}");
         self
     }

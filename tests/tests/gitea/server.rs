@@ -1,5 +1,6 @@
 //! A Gitea server on loopback, with one user, for one test.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -35,6 +36,13 @@ pub(crate) fn built(name: &str) -> PathBuf {
         panic!("`{}` is missing: run `GITEA=1 cargo xtask test`, which builds it", path.display());
     }
     path
+}
+
+/// A program that gets SIGKILL when the thread that starts it ends, also when that is killed.
+pub(crate) fn killed_with_the_test(program: PathBuf) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
 impl Server {
@@ -100,7 +108,10 @@ impl Server {
             .body(form);
         let answer = http::send(request).expect(303);
         let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
-        let pairs: Vec<&str> = cookies.filter_map(|(_, value)| value.split(';').next()).collect();
+        let pairs = cookies.filter_map(|(_, value)| value.split(';').next()?.split_once('='));
+        // The server starts another session when it knows the user: the later value counts.
+        let session: BTreeMap<&str, &str> = pairs.collect();
+        let pairs: Vec<String> = session.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("; ")
     }
 }
@@ -116,7 +127,7 @@ impl Drop for Server {
 fn ready(folder: &Path, port: u16, registration_token: &str) -> Option<(Child, String)> {
     let url = format!("http://127.0.0.1:{port}");
     let output = File::create(folder.join("server.log")).unwrap();
-    let mut process = Command::new(built("gitea"))
+    let mut process = killed_with_the_test(built("gitea"))
         .arg("--work-path")
         .arg(folder)
         .arg("--config")

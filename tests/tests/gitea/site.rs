@@ -14,6 +14,10 @@ use crate::server::Server;
 /// Far longer than a step of a scenario takes on a machine that is busy with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Shell: waits for `$OUTSIDE/go`. When the test is killed nothing says go, and the step ends by itself.
+pub(crate) const UNTIL_GO: &str =
+    "for _ in $(seq 3000); do test -e \"$OUTSIDE/go\" && break; sleep 0.05; done";
+
 /// The agent that jobs are.
 pub(crate) const AGENT: &str = "orders-deploy";
 

@@ -22,7 +22,7 @@ pub(crate) const QUIET: &str = r#"      - uses: ./action/run
           $WHO
           run: |
             echo $$ > "$OUTSIDE/pid"
-            until test -e "$OUTSIDE/go"; do sleep 0.05; done
+            $UNTIL_GO
 "#;
 
 /// A step whose quiet command has begun.
