@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use system_tests::client::{is_alive, kill};
+use system_tests::folder::Folder;
 use system_tests::programs;
 use system_tests::runner::{Whom, hit_by};
 use system_tests::waiting::eventually_within;
@@ -16,14 +16,15 @@ use crate::site::PATIENCE;
 
 /// A running runner with a folder of its own. Dropping it kills the runner and every process of its jobs.
 pub(crate) struct ActionsRunner {
-    folder: tempfile::TempDir,
     process: Child,
+    // Dropped last: with it go the processes of jobs, which run below it.
+    folder: Folder,
 }
 
 impl ActionsRunner {
     /// Registers a runner and starts it; its jobs have these variables and `OUTSIDE`, a folder to write to.
     pub(crate) fn start(server: &Server, registration_token: &str, variables: &[(&str, String)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new();
         let place = folder.path();
         fs::create_dir(place.join("outside")).unwrap();
         let outside = ("OUTSIDE", place.join("outside").display().to_string());
@@ -92,13 +93,6 @@ impl Drop for ActionsRunner {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        loop {
-            let left = self.processes_of_jobs();
-            if left.is_empty() {
-                break;
-            }
-            left.iter().filter(|pid| is_alive(**pid)).for_each(|pid| kill(*pid, "KILL"));
-        }
     }
 }
 
