@@ -77,6 +77,9 @@ pub struct Applied {
     #[serde(default, serialize_with = "secret::on_the_wire_if_any", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = Password))]
     pub auth_token: Option<Secret>,
+    /// What the operator should know of the registration, in words; it was applied all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What a registration did.

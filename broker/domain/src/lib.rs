@@ -9,6 +9,7 @@ pub mod aws;
 pub mod boundary;
 pub mod event;
 pub mod grant;
+pub mod lasting;
 pub mod lease;
 pub mod principal;
 pub mod registration;

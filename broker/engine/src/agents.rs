@@ -44,7 +44,11 @@ impl Engine {
                     Outcome::Created => Some(token.secret().clone()),
                     Outcome::Updated | Outcome::Unchanged => None,
                 };
-                Ok(Applied { agent_id, outcome, auth_token })
+                let warnings = domain::lasting::warnings(&registration.boundary);
+                for warning in &warnings {
+                    tracing::warn!(agent = %agent_id, "{warning}");
+                }
+                Ok(Applied { agent_id, outcome, auth_token, warnings })
             }
             store::Applied::Exists => {
                 Err(Refusal::new(ErrorCode::AgentExists, format!("agent `{agent_id}` is registered already"))

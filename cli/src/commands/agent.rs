@@ -94,6 +94,9 @@ async fn apply(
         Outcome::Unchanged => "unchanged",
     };
     output.line(Mark::Done, "apply", &format!("{} · {outcome}", applied.agent_id));
+    for warning in &applied.warnings {
+        output.line(Mark::Warning, "apply", warning);
+    }
     match (shown.output, &applied.auth_token) {
         (View::Json, _) => output.json(&applied),
         (View::Text, Some(token)) => show_once(token, output),

@@ -31,8 +31,14 @@ fn agent(id: &str) -> Agent {
 }
 
 fn applied() -> Reply {
+    applied_with(&[])
+}
+
+fn applied_with(warnings: &[&str]) -> Reply {
     let auth_token = Some(Secret::new(auth_token()));
-    json(201, Applied { agent_id: "test-agent".parse().unwrap(), outcome: Outcome::Created, auth_token })
+    let warnings = warnings.iter().map(|warning| (*warning).to_owned()).collect();
+    let agent_id = "test-agent".parse().unwrap();
+    json(201, Applied { agent_id, outcome: Outcome::Created, auth_token, warnings })
 }
 
 #[test]
@@ -80,6 +86,21 @@ fn a_mistake_in_the_file_is_shown_line_by_line_and_commands_nobody() {
     let refused =
         Program::operator(&broker.url(), &["agent", "apply", "-f", "-"]).stdin("id = \u{1b}[31m").assert();
     insta::assert_snapshot!("agent-apply-mistake", refused.code(2).said());
+}
+
+#[test]
+fn apply_prints_the_warnings_of_the_broker() {
+    let warning = "policy `cdk` allows `sts:AssumeRole`: what these create outlives the grant and its revoke";
+    let broker = ScriptedBroker::start([applied_with(&[warning]), applied_with(&[warning])]);
+    let run = |more: &[&str]| {
+        let line = [&["agent", "apply", "-f", "-"], more].concat();
+        Program::operator(&broker.url(), &line).stdin(REGISTRATION).hands_over(&auth_token()).finish()
+    };
+    let finished = run(&[]);
+    finished.assert_code(0).assert_says(&format!("! apply    {warning}"));
+    let finished = run(&["--output", "json"]);
+    let printed: serde_json::Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    assert_eq!(printed["warnings"], serde_json::json!([warning]));
 }
 
 #[test]
