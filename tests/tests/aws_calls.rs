@@ -281,6 +281,27 @@ fn the_terraform_module_grants_the_same_actions() {
     assert_eq!(found, granted(&broker_policy("123456789012")));
 }
 
+/// With `…IfExists` a request without the key, for any service, would be allowed as well.
+#[test]
+fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
+    let policy: Value = serde_json::from_str(include_str!("../../examples/aws/broker-policy.json")).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    let passes: Vec<&Value> =
+        statements.iter().filter(|statement| statement["Action"].to_string().contains("PassRole")).collect();
+    let only_to_pods = json!({"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}});
+    for statement in &passes {
+        assert_eq!(statement["Action"], "iam:PassRole", "under a condition that other actions have not");
+        assert_eq!(statement["Condition"], only_to_pods);
+    }
+    assert_eq!(passes.len(), 1);
+    let module = include_str!("../../examples/aws/terraform/main.tf");
+    let passes: Vec<&str> = module.split("Sid").filter(|statement| statement.contains("PassRole")).collect();
+    let [statement] = passes.as_slice() else { panic!("{passes:?}") };
+    assert!(statement.contains(r#"Action    = ["iam:PassRole"]"#), "{statement}");
+    let only_to_pods = r#"{ StringEquals = { "iam:PassedToService" = "pods.eks.amazonaws.com" } }"#;
+    assert!(statement.contains(only_to_pods), "{statement}");
+}
+
 /// Whatever a person could have put on a role of ours.
 fn keep_from_being_deleted(stage: &Stage<'_>, role: &str) {
     stage.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));

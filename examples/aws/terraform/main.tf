@@ -120,9 +120,14 @@ locals {
     },
     {
       Sid       = "RolesForPods"
-      Action    = ["iam:PassRole", "iam:GetRole"]
+      Action    = ["iam:PassRole"]
       Resource  = local.pod_roles
-      Condition = { StringEqualsIfExists = { "iam:PassedToService" = "pods.eks.amazonaws.com" } }
+      Condition = { StringEquals = { "iam:PassedToService" = "pods.eks.amazonaws.com" } }
+    },
+    {
+      Sid      = "LookAtRolesForPods"
+      Action   = ["iam:GetRole"]
+      Resource = local.pod_roles
     },
   ]
 
