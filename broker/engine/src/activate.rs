@@ -83,10 +83,12 @@ impl Engine {
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
+        let mut claim = self.claim_from(self.clock.now());
         let mut stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
         while matches!(stored.grant.state, State::Applying { claimed_until } if self.clock.now() < claimed_until)
         {
             tokio::time::sleep(OVERTAKEN_PAUSE).await;
+            claim = self.claim_from(self.clock.now());
             stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
         }
         if matches!(stored.grant.state, State::Active { .. }) {
@@ -95,7 +97,7 @@ impl Engine {
         let ended = Refusal::grant_ended(stored.grant.end_reason());
         // Somebody undid it while we were still at it: what we did since has to go as well. If this fails, the
         // worker does it when our claim has lapsed.
-        match self.take_back(stored).await {
+        match self.take_back(stored, &claim).await {
             Ok(_) => Err(ended),
             Err(error) => Err(ended.because(error)),
         }

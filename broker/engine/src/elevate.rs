@@ -11,6 +11,7 @@ use protocol::{
 };
 use sha2::{Digest, Sha256};
 use store::{Created, Stored};
+use targets::claim::Claim;
 use targets::leave::Leave;
 use targets::{LateChanges, Plan, Target};
 use tracing::Instrument;
@@ -237,7 +238,8 @@ impl Engine {
     async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
         for step in &accepted.grant.steps {
-            let applying = target.apply(&accepted.grant, step, self.clock.now(), Leave::given());
+            let applying =
+                target.apply(&accepted.grant, step, self.clock.now(), Leave::given(Claim::not_needed()));
             let receipt = applying.instrument(spans::target("target: give", target.kind())).await;
             receipts.push(receipt.map_err(|error| target_failed(&error.what))?);
         }

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Release, Saved, Stored};
+use targets::claim::Claim;
 use targets::{Fault, LateChanges, Plan, Target, TargetError};
 
 use crate::ready::{Ready, ReadyStep};
@@ -169,7 +170,7 @@ impl Engine {
         if step.shared {
             return self.give_shared(stored, step, target, then, ready).await;
         }
-        Ok((ready.go().await?, None))
+        Ok((ready.go(self.claim_on(&stored.grant)).await?, None))
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
@@ -199,6 +200,22 @@ impl Engine {
             | State::Stuck(_)
             | State::Expired(_)
             | State::Revoked { .. } => Err(TargetError::refused("giving took too long")),
+        }
+    }
+
+    /// Until when the calls of an elevation may be sent: what counts on that is [`Self::with_its_claim`].
+    pub(crate) fn claim_on(&self, grant: &Grant) -> Claim {
+        match &grant.state {
+            State::Applying { claimed_until } => self.claim_until(*claimed_until),
+            State::Denied { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Settling(_)
+            | State::Stuck(_)
+            | State::Expired(_)
+            | State::Revoked { .. } => self.claim_until(grant.requested_at),
         }
     }
 

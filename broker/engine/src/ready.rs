@@ -7,6 +7,7 @@ use std::sync::Arc;
 use domain::{Grant, State, TargetKind};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, join_all, maybe_done};
+use targets::claim::Claim;
 use targets::leave::LeaveToGive;
 use targets::{Target, TargetError};
 use tracing::Instrument;
@@ -84,9 +85,9 @@ impl ReadyStep<'_> {
         beside(&mut self.doing, first).await
     }
 
-    /// It may be done.
-    pub(crate) async fn go(mut self) -> Result<String, TargetError> {
-        self.to_go.give();
+    /// It may be done, for as long as the claim lasts.
+    pub(crate) async fn go(mut self, claim: Claim) -> Result<String, TargetError> {
+        self.to_go.give(claim);
         (&mut self.doing).instrument(spans::target("target: give", self.kind)).await;
         Pin::new(&mut self.doing).take_output().ok_or_else(|| TargetError::refused("done already"))?
     }

@@ -142,6 +142,7 @@ impl Engine {
         unknown: Unknown,
     ) -> Result<Option<Orphan>, Refusal> {
         let now = self.clock.now();
+        let claim = self.claim_from(now);
         let owner = self.store.grant(&found.grant).await?;
         let object = &found.step.object;
         if belongs(owner.as_ref(), found, now) {
@@ -163,7 +164,7 @@ impl Engine {
                 (OrphanOutcome::Reported, "left as it is, only reported".to_owned())
             }
             (None, Unknown::Remove, _) | (Some(_), _, Orphans::Remove) => {
-                match target.remove(found, now).await {
+                match target.remove(found, now, &claim).await {
                     Ok(text) => (OrphanOutcome::Removed, text),
                     Err(error) => (OrphanOutcome::Failed, error.to_string()),
                 }

@@ -27,6 +27,7 @@ impl Engine {
         what: &Revocable,
         cause: RevokeCause,
     ) -> Result<Grant, Refusal> {
+        let claim = self.claim_from(self.clock.now());
         let stored = self.find(caller, what).await?;
         let cause = match caller {
             Caller::Operator => EndCause::Operator,
@@ -34,7 +35,7 @@ impl Engine {
         };
         let stored = self.end(stored, &cause, Guard::Version).await?;
         // Whoever ended it before may have died since: taking back once more hurts nobody.
-        let stored = self.take_back(stored).await?;
+        let stored = self.take_back(stored, &claim).await?;
         Ok(view::grant(&stored))
     }
 

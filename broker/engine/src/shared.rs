@@ -8,6 +8,7 @@ use std::time::Duration;
 use domain::{Grant, Step};
 use protocol::Timestamp;
 use store::{Hold, Holding, Release, StoreError, Stored, Then, To, Whose};
+use targets::claim::Claim;
 use targets::{Fault, LateChanges, Target, TargetError, Undone};
 use tracing::Instrument;
 
@@ -48,7 +49,7 @@ impl Engine {
             ready.beside(self.note(&hold, whose, Then::Keep)).await?;
         }
         let applied = match self.in_time(&hold) {
-            Ok(()) => ready.go().await,
+            Ok(()) => ready.go(self.claim_on(&stored.grant).no_longer_than(hold.until)).await,
             Err(error) => Err(error),
         };
         match applied {
@@ -72,6 +73,7 @@ impl Engine {
         target: &dyn Target,
         what: TakingBack,
         next: Next,
+        claim: &Claim,
     ) -> Result<(Undone, Option<Release>), TargetError> {
         let hold = self.hold(step, grant, |until| taking(grant, target, what, until)).await?;
         let others = hold.others;
@@ -101,12 +103,13 @@ impl Engine {
             let kept = self.let_go(release, next).await?;
             return Ok((Undone::Gone { proof, sweep_at }, kept));
         }
+        let claim = claim.no_longer_than(hold.until);
         let (undone, may_go_until) = match (self.in_time(&hold), what) {
             (Err(error), _) => (Err(error), hold.may_go_until),
             (Ok(()), TakingBack::Look) => {
-                (target.look(grant, step, self.clock.now()).await, hold.may_go_until)
+                (target.look(grant, step, self.clock.now(), &claim).await, hold.may_go_until)
             }
-            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target).await,
+            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target, &claim).await,
         };
         let whose = match &undone {
             Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
@@ -131,6 +134,7 @@ impl Engine {
         grant: &Grant,
         step: &Step,
         target: &dyn Target,
+        claim: &Claim,
     ) -> (Result<Undone, TargetError>, Option<Timestamp>) {
         let may_go_until = match target.late_changes() {
             LateChanges::Impossible => hold.may_go_until,
@@ -141,7 +145,7 @@ impl Engine {
             }
             LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
         };
-        let undoing = target.undo(grant, step, self.clock.now());
+        let undoing = target.undo(grant, step, self.clock.now(), claim);
         let undone = undoing.instrument(spans::target("target: take back", target.kind())).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
         (undone, if unanswered { may_go_until } else { hold.may_go_until })
@@ -197,7 +201,8 @@ impl Engine {
             return Ok(hold.whose);
         }
         self.in_time(hold)?;
-        Ok(match target.look(&stored.grant, step, self.clock.now()).await? {
+        let claim = self.claim_on(&stored.grant).no_longer_than(hold.until);
+        Ok(match target.look(&stored.grant, step, self.clock.now(), &claim).await? {
             Undone::Gone { .. } => Whose::Ours { until: None },
             Undone::Accepted { .. } => Whose::Foreign,
         })

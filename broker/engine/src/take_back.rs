@@ -1,11 +1,14 @@
 //! Ending a grant and taking back what it gave: the same way whoever asks for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::grant::{Moved, WrongState};
 use domain::{EndCause, Grant, State, TargetKind};
+use protocol::Timestamp;
 use store::{Guard, Release, Saved, SavedAndReleased, Stored};
 use targets::LateChanges;
+use targets::claim::Claim;
 
 use crate::shared::{Next, taken_over};
 use crate::undo::{LONGEST_PAUSE, attempts, pause};
@@ -22,6 +25,9 @@ impl Engine {
     ) -> Result<Stored, Refusal> {
         let mut current = stored;
         loop {
+            // Before the change, and before the grant is read again: the claim must not count from a time at which
+            // another driver may have found the grant gone.
+            let claim = self.claim_from(self.clock.now());
             let ending = self.with_its_claim(current.grant.clone(), cause);
             let moved = match ending.end(self.clock.now(), cause.clone()) {
                 Ok(moved) => moved,
@@ -30,7 +36,7 @@ impl Engine {
             let moved = match self.late_changes(current.grant.target) {
                 LateChanges::Possible { .. } => moved,
                 // All that there is to take back is in the broker: its end and its being gone are one change.
-                LateChanges::Impossible => match self.undo(&moved.grant, Next::More).await? {
+                LateChanges::Impossible => match self.undo(&moved.grant, Next::More, &claim).await? {
                     Some((undone, _)) => moved.then(undone),
                     None => moved,
                 },
@@ -47,7 +53,7 @@ impl Engine {
                         | EndCause::TargetFailed(_) => {}
                     }
                     self.count_if_gone(&stored);
-                    return self.take_back(stored).await;
+                    return self.take_back(stored, &claim).await;
                 }
                 Saved::Conflict => {
                     let id = &current.grant.id;
@@ -63,7 +69,7 @@ impl Engine {
                     // A try that failed ends nothing that another one goes on with, or has given. If it was ended
                     // meanwhile, what the try has done since has to go as well.
                     if matches!(cause, EndCause::TargetFailed(_)) {
-                        return self.take_back(read).await;
+                        return self.take_back(read, &claim).await;
                     }
                     current = read;
                 }
@@ -73,8 +79,10 @@ impl Engine {
 
     /// Undoes every step and writes down how far that came. Whoever changes the grant first wins; the other
     /// finds nothing left to do.
-    pub(crate) async fn take_back(&self, stored: Stored) -> Result<Stored, Refusal> {
-        let Some((moved, held)) = self.undo(&stored.grant, Next::Change).await? else { return Ok(stored) };
+    /// `claim` counts from before the grant was read.
+    pub(crate) async fn take_back(&self, stored: Stored, claim: &Claim) -> Result<Stored, Refusal> {
+        let undone = self.undo(&stored.grant, Next::Change, claim).await?;
+        let Some((moved, held)) = undone else { return Ok(stored) };
         let saved = match self.save_and_let_go(&stored, &moved, Guard::Version, held.as_ref()).await? {
             // Slept for so long that somebody else had it since: what was done then is not known.
             SavedAndReleased::NotHeld => {
@@ -164,14 +172,24 @@ impl Engine {
         }
     }
 
+    /// The claim of a driver that reads a grant to take it back, and reads it at `began` at the earliest.
+    pub(crate) fn claim_from(&self, began: Timestamp) -> Claim {
+        self.claim_until(began.plus(self.settings.get().claim))
+    }
+
+    pub(crate) fn claim_until(&self, ends: Timestamp) -> Claim {
+        let clock = Arc::clone(&self.clock);
+        Claim::until(ends, move || clock.now())
+    }
+
     /// Takes away what kept an ended grant's sessions dead.
-    pub(crate) async fn sweep_up(&self, stored: Stored) -> Result<(), Refusal> {
+    pub(crate) async fn sweep_up(&self, stored: Stored, claim: &Claim) -> Result<(), Refusal> {
         let target = self.target(stored.grant.target)?;
         let now = self.clock.now();
         let mut texts = Vec::new();
         let mut again_at = None;
         for step in &stored.grant.steps {
-            match target.sweep(&stored.grant, step, now).await {
+            match target.sweep(&stored.grant, step, now, claim).await {
                 Ok(text) => texts.extend(text),
                 Err(error) => {
                     tracing::warn!(grant = %stored.grant.id, %error, "what kept dead sessions dead stays");

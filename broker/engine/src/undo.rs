@@ -7,6 +7,7 @@ use domain::{EndCause, Grant, State, Step};
 use futures_util::future::join_all;
 use protocol::Timestamp;
 use store::Release;
+use targets::claim::Claim;
 use targets::{LateChanges, Target, TargetError, Undone};
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ impl Engine {
         &self,
         grant: &Grant,
         next: Next,
+        claim: &Claim,
     ) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
             State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
@@ -49,7 +51,7 @@ impl Engine {
             // held until the others are undone.
             let next = if group == (0..1) && !looking { next } else { Next::More };
             let steps = grant.steps.get(group).unwrap_or_default().iter().rev();
-            let undoing = steps.map(|step| self.undo_step(grant, step, target.as_ref(), what, next));
+            let undoing = steps.map(|step| self.undo_step(grant, step, target.as_ref(), what, next, claim));
             for undone in join_all(undoing).await {
                 match undone {
                     Ok((Undone::Gone { proof, sweep_at: swept_at }, kept)) => {
@@ -79,7 +81,7 @@ impl Engine {
             // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
             (None, Some(look_at)) if looking => {
                 let Ok(failed) = grant.undo_failed(now, "still there", look_at) else { return Ok(None) };
-                return Ok(Some(match Box::pin(self.undo(&failed.grant, next)).await? {
+                return Ok(Some(match Box::pin(self.undo(&failed.grant, next, claim)).await? {
                     Some((undone, held)) => (failed.then(undone), held),
                     None => (failed, None),
                 }));
@@ -90,7 +92,10 @@ impl Engine {
             (None, Some(look_at)) => grant.undo_again(look_at.max(lands_until)),
             (None, None) if began < lands_until && never_active => grant.undo_again(lands_until),
             (None, None) if began < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
-            (None, None) => grant.gone(now, &proofs.join(" · "), sweep_at),
+            (None, None) => {
+                let sweep_at = sweep_at.map(|at| at.max(self.last_undo_lands(now, target.late_changes())));
+                grant.gone(now, &proofs.join(" · "), sweep_at)
+            }
         };
         // The state was looked at above: it allows whichever of these was chosen.
         Ok(moved.ok().map(|moved| (moved, held)))
@@ -103,16 +108,26 @@ impl Engine {
         target: &dyn Target,
         what: TakingBack,
         next: Next,
+        claim: &Claim,
     ) -> Result<(Undone, Option<Release>), TargetError> {
         let now = self.clock.now();
         Ok(match what {
-            _ if step.shared => return self.take_shared_back(grant, step, target, what, next).await,
-            TakingBack::Look => (target.look(grant, step, now).await?, None),
+            _ if step.shared => return self.take_shared_back(grant, step, target, what, next, claim).await,
+            TakingBack::Look => (target.look(grant, step, now, claim).await?, None),
             TakingBack::Undo => {
-                let undoing = target.undo(grant, step, now);
+                let undoing = target.undo(grant, step, now, claim);
                 (undoing.instrument(spans::target("target: take back", target.kind())).await?, None)
             }
         })
+    }
+
+    /// When the last call of any driver that took the grant back has landed, if the grant is gone `now`: each of them
+    /// read the grant before, and its claim counts from then.
+    fn last_undo_lands(&self, now: Timestamp, late: LateChanges) -> Timestamp {
+        match late {
+            LateChanges::Impossible => now,
+            LateChanges::Possible { within } => now.plus(self.settings.get().claim).plus(within),
+        }
     }
 
     /// Until when something that was begun for this grant may still arrive at the target. Whoever failed there has

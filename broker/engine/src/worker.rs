@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::{EndCause, State};
 use store::{Due, Guard, StoreError, Stored};
+use targets::claim::Claim;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -21,36 +22,32 @@ impl Engine {
     /// Takes a batch of what is due and finishes it. Says how many grants that were: as many as fit into a
     /// batch means that more may be waiting.
     pub async fn sweep(self: &Arc<Self>) -> Result<usize, Refusal> {
-        let claimed = self.claim().await?;
+        let (claimed, claim) = self.claim().await?;
         let count = claimed.len();
         let mut work = JoinSet::new();
         for stored in claimed {
-            work.spawn(Arc::clone(self).finish_or_say_why(stored));
+            work.spawn(Arc::clone(self).finish_or_say_why(stored, claim.clone()));
         }
         while work.join_next().await.is_some() {}
         Ok(count)
     }
 
-    async fn claim(&self) -> Result<Vec<Stored>, Refusal> {
+    async fn claim(&self) -> Result<(Vec<Stored>, Claim), Refusal> {
         let now = self.clock.now();
-        let due = Due {
-            now,
-            ready_since: self.hearing.began(),
-            claimed_until: now.plus(self.settings.get().claim),
-            limit: BATCH,
-        };
+        let claimed_until = now.plus(self.settings.get().claim);
+        let due = Due { now, ready_since: self.hearing.began(), claimed_until, limit: BATCH };
         let asked = Instant::now();
         let claimed = self.store.claim_due(due).await;
         let away = matches!(&claimed, Err(StoreError::Unavailable(_)));
         if away || asked.elapsed() > LONG {
             self.hearing.was_deaf(self.clock.now());
         }
-        Ok(claimed?)
+        Ok((claimed?, self.claim_until(claimed_until)))
     }
 
-    async fn finish_or_say_why(self: Arc<Self>, stored: Stored) {
+    async fn finish_or_say_why(self: Arc<Self>, stored: Stored, claim: Claim) {
         let id = stored.grant.id.clone();
-        if let Err(error) = self.finish(stored).await {
+        if let Err(error) = self.finish(stored, &claim).await {
             self.counters.work_errors();
             // The claim lapses, and then it is due again.
             let cause = error.cause.as_deref().unwrap_or_default();
@@ -58,7 +55,7 @@ impl Engine {
         }
     }
 
-    async fn finish(&self, stored: Stored) -> Result<(), Refusal> {
+    async fn finish(&self, stored: Stored, claim: &Claim) -> Result<(), Refusal> {
         let now = self.clock.now();
         match &stored.grant.state {
             State::Applying { .. } => {
@@ -77,9 +74,9 @@ impl Engine {
             | State::Settling(_)
             | State::Stuck(_)
             | State::Expired(_) => {
-                self.take_back(stored).await?;
+                self.take_back(stored, claim).await?;
             }
-            State::Failed { .. } | State::Revoked { .. } => self.sweep_up(stored).await?,
+            State::Failed { .. } | State::Revoked { .. } => self.sweep_up(stored, claim).await?,
             State::Denied { .. } => {}
         }
         Ok(())
@@ -127,10 +124,10 @@ impl Engine {
                 under_way.join_next().await;
             }
             let busy = match self.claim().await {
-                Ok(claimed) => {
+                Ok((claimed, claim)) => {
                     let busy = claimed.len() >= BATCH as usize;
                     for stored in claimed {
-                        under_way.spawn(Arc::clone(&self).finish_or_say_why(stored));
+                        under_way.spawn(Arc::clone(&self).finish_or_say_why(stored, claim.clone()));
                     }
                     busy
                 }

@@ -2,40 +2,43 @@
 
 use tokio::sync::watch;
 
+use crate::claim::Claim;
+
 /// Had by whoever writes down what is to be done.
 #[derive(Debug)]
-pub struct LeaveToGive(watch::Sender<bool>);
+pub struct LeaveToGive(watch::Sender<Option<Claim>>);
 
 /// Waited for by whoever does it. One that is never given lets nothing go.
 #[derive(Debug, Clone)]
-pub struct Leave(watch::Receiver<bool>);
+pub struct Leave(watch::Receiver<Option<Claim>>);
 
 impl LeaveToGive {
     /// With whoever waits for it.
     pub fn new() -> (Self, Leave) {
-        let (give, leave) = watch::channel(false);
+        let (give, leave) = watch::channel(None);
         (Self(give), Leave(leave))
     }
 
-    /// It may go.
-    pub fn give(self) {
-        self.0.send_replace(true);
+    /// It may go, for as long as this claim lasts.
+    pub fn give(self, claim: Claim) {
+        self.0.send_replace(Some(claim));
     }
 }
 
 impl Leave {
-    /// For what may go at once.
-    pub fn given() -> Self {
+    /// For what may go at once, for as long as this claim lasts.
+    pub fn given(claim: Claim) -> Self {
         let (leave_to_give, leave) = LeaveToGive::new();
-        leave_to_give.give();
+        leave_to_give.give(claim);
         leave
     }
 
-    /// Comes back when it may go.
-    pub async fn had(&self) {
-        let given = self.0.clone().wait_for(|given| *given).await.is_ok();
-        if !given {
-            std::future::pending::<()>().await;
+    /// Comes back when it may go, with the claim for it.
+    pub async fn had(&self) -> Claim {
+        let given = self.0.clone().wait_for(Option::is_some).await.ok().and_then(|claim| claim.clone());
+        match given {
+            Some(claim) => claim,
+            None => std::future::pending().await,
         }
     }
 }
@@ -55,7 +58,7 @@ mod tests {
     fn nothing_goes_before_it_may() {
         let (leave_to_give, leave) = LeaveToGive::new();
         assert!(!goes(&leave));
-        leave_to_give.give();
+        leave_to_give.give(Claim::not_needed());
         assert!(goes(&leave));
         assert!(goes(&leave.clone()), "for each who waits");
     }

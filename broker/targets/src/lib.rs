@@ -10,9 +10,11 @@ use domain::{Boundary, Grant, Place, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 
+use self::claim::Claim;
 use self::leave::Leave;
 
 pub mod aws;
+pub mod claim;
 pub mod leave;
 pub mod token;
 
@@ -94,7 +96,7 @@ pub enum LateChanges {
     Impossible,
     /// A call that is under way is not stopped by undoing, and may arrive for so long.
     Possible {
-        /// Counted from when its caller lost it.
+        /// Counted from when its caller lost it: from the end of the caller's claim at the latest.
         within: Duration,
     },
 }
@@ -144,7 +146,8 @@ pub trait Target: Send + Sync {
     }
 
     /// Does one step, and says so in words for the timeline. Before it has leave it may get ready, but not change
-    /// anything: until then the step is not written down, or not to be done at all.
+    /// anything: until then the step is not written down, or not to be done at all. No call that changes something is
+    /// sent after the end of the claim that comes with the leave; the same holds for the claims below.
     async fn apply(
         &self,
         grant: &Grant,
@@ -154,10 +157,22 @@ pub trait Target: Send + Sync {
     ) -> Result<String, TargetError>;
 
     /// Undoes one step, whether it was done or not, from what the grant pins alone.
-    async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError>;
+    async fn undo(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError>;
 
     /// Looks whether a step's object is there.
-    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError>;
+    async fn look(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError>;
 
     /// Takes away what kept a step's sessions dead. Says so in words if there was anything.
     async fn sweep(
@@ -165,6 +180,7 @@ pub trait Target: Send + Sync {
         _grant: &Grant,
         _step: &Step,
         _now: Timestamp,
+        _claim: &Claim,
     ) -> Result<Option<String>, TargetError> {
         Ok(None)
     }
@@ -201,7 +217,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Removes what was found and belongs to no live grant. Says so in words.
-    async fn remove(&self, found: &Found, _now: Timestamp) -> Result<String, TargetError> {
+    async fn remove(&self, found: &Found, _now: Timestamp, _claim: &Claim) -> Result<String, TargetError> {
         Err(TargetError::refused(format!("`{}` is not a step of this target", found.step.action)))
     }
 

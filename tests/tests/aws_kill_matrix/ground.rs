@@ -31,7 +31,13 @@ pub(crate) struct Ground<'a> {
     ahead: i64,
     /// The version of the grant that a broker left behind when it died, claimed or not.
     left_behind: Option<i64>,
+    /// Until when a broker that died holds a shared object.
+    held_by_the_dead: Option<i64>,
 }
+
+/// Work that is due sooner than this is waited for: a worker begins it by itself, and the clock must not be moved while
+/// it sends a call.
+const WORK_BEGINS: i64 = 1000;
 
 impl<'a> Ground<'a> {
     pub(crate) fn new(emulator: &'a Ministack, ahead: i64) -> Self {
@@ -46,7 +52,16 @@ impl<'a> Ground<'a> {
         plant(&stage);
         let agents = Mode::ALL.iter().map(|mode| stage.agent(*mode)).collect();
         let (ledger, before) = (Arc::new(Ledger::of(&stage.broker)), stage.account.snapshot());
-        Self { stage, proxy: Arc::new(proxy), ledger, agents, before, ahead, left_behind: None }
+        Self {
+            stage,
+            proxy: Arc::new(proxy),
+            ledger,
+            agents,
+            before,
+            ahead,
+            left_behind: None,
+            held_by_the_dead: None,
+        }
     }
 
     /// How far the emulator's clock is ahead of the machine's.
@@ -118,18 +133,22 @@ impl<'a> Ground<'a> {
     /// Another broker takes over from one that died.
     pub(crate) fn another_broker(&mut self, key: &str) {
         self.left_behind = self.ledger.grant(key).map(|entry| entry.version);
+        self.held_by_the_dead = self.ledger.held_until();
         self.stage.broker.restart();
     }
 
-    /// Where it stands when no living broker is at it, or that one waits for a reply that is held back. Whoever moved
-    /// the clock under its hands would make it look as slow as no call ever is.
+    /// Where it stands when no living broker is at it or about to begin. To move the clock under a broker's hands would
+    /// let its call arrive later, by that clock, than any call does.
     pub(crate) fn at_rest(&self, key: &str) -> Option<Entry> {
         self.ledger.grant(key)?;
         eventually("the end of what a broker is at", || {
             let entry = self.entry(key);
-            let is_claimed = entry.claimed_until.is_some_and(|until| until > self.now());
+            let now = self.now();
+            let is_claimed = entry.claimed_until.is_some_and(|until| until > now);
             let by_the_dead = self.left_behind == Some(entry.version);
-            (!is_claimed || by_the_dead || self.proxy.held() > 0).then_some(Some(entry))
+            let begins = entry.due_at.map(|due| entry.claimed_until.map_or(due, |until| due.max(until)));
+            let is_about_to_begin = begins.is_some_and(|begins| begins < now + WORK_BEGINS);
+            ((!is_claimed || by_the_dead) && !is_about_to_begin).then_some(Some(entry))
         })
     }
 
@@ -150,11 +169,11 @@ impl<'a> Ground<'a> {
         panic!("still due after {MOVES} moves: {:?} {}", self.entry(key), self.timeline(key));
     }
 
-    /// Moves the clock to when something is to be done about the grant, and nobody is at it any more.
+    /// Moves the clock to when something is to be done about a grant at rest, and nobody holds what it takes any more.
+    /// At once: after the first part of the way a worker would be at it.
     pub(crate) fn next_due(&mut self, entry: &Entry) {
-        let due = entry.due_at.max(entry.claimed_until);
+        let due = entry.due_at.max(entry.claimed_until).max(self.ledger.held_until());
         self.pass(due.unwrap_or_default());
-        self.pass_holds();
     }
 
     /// Whether nothing is done about the grant for minutes, because something may still land.
@@ -162,16 +181,17 @@ impl<'a> Ground<'a> {
         self.entry(key).due_at.is_some_and(|due| due > self.now() + 60_000)
     }
 
-    /// Moves the clock to when whoever held a shared object, and died, does not hold it any more.
-    pub(crate) fn pass_holds(&mut self) {
-        if let Some(until) = self.ledger.held_until() {
+    /// Moves the clock to when a broker that held a shared object, and died, does not hold it any more. What a living
+    /// one holds is left to it.
+    pub(crate) fn pass_holds_of_the_dead(&mut self) {
+        if let Some(until) = self.held_by_the_dead.take() {
             self.pass(until);
         }
     }
 
     /// Moves the clock to when nothing of any grant before can land, so that each begins alike; nobody has died in it.
     pub(crate) fn pass_what_was(&mut self) {
-        self.left_behind = None;
+        (self.left_behind, self.held_by_the_dead) = (None, None);
         if let Some(until) = self.ledger.lands_until() {
             self.pass(until);
         }

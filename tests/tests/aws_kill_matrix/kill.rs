@@ -49,7 +49,7 @@ pub(crate) fn strike(ground: &mut Ground<'_>, mode: Mode, phase: Phase, blow: &B
     ground.proxy.behave();
     ground.another_broker(&key);
     // Whoever died holding a shared object holds it until its claim has lapsed.
-    ground.pass_holds();
+    ground.pass_holds_of_the_dead();
     acts(ground, mode, &key, client);
     ground.pass_until_the_end(&key);
     ground.assert_nothing_left(&key);

@@ -1,8 +1,8 @@
 //! A cloud whose calls are slow, refused, done and not heard of, or done late.
 //!
 //! A call is on its way by itself: whoever sent it may die meanwhile. Nothing lands later than [`LateChanges`] allows
-//! after its caller lost it, which is after [`CALL`] at most: what a machine that stood still sends after that, the
-//! cloud refuses as too old.
+//! after its caller lost it, which is [`GIVEN_UP`] after it was sent at most. A machine that stood still sends its call
+//! when it goes on, unless the claim for it has lapsed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use async_trait::async_trait;
 use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::claim::Claim;
 use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::ledger::Call;
 use crate::troubles;
@@ -24,8 +24,6 @@ use crate::world::World;
 
 /// Longer than that nobody waits for an answer.
 const GIVEN_UP: Duration = Duration::from_secs(5);
-/// As the engine has it: no call takes longer.
-pub(crate) const CALL: Duration = Duration::from_secs(8);
 
 /// How many calls are on their way.
 #[derive(Default)]
@@ -79,26 +77,27 @@ impl FaultyTarget {
         }
     }
 
-    async fn call(&self, call: Call, grant: &Grant, step: &Step) -> Result<bool, TargetError> {
+    async fn call(&self, call: Call, grant: &Grant, step: &Step, claim: &Claim) -> Result<bool, TargetError> {
         let world = &self.world;
+        troubles::may_strike(world, self.slot).await;
+        if !claim.lasts_for(GIVEN_UP) {
+            return Err(busy("not sent: its claim has lapsed"));
+        }
         if step.shared && call != Call::Look {
             world.ledger.changes_shared(self.who, &step.object);
         }
-        let lands_by = Instant::now() + CALL + world.late;
-        troubles::may_strike(world, self.slot).await;
         let unanswered = || TargetError { what: "not answered".to_owned(), fault: Fault::Unknown };
-        let last = lands_by.saturating_duration_since(Instant::now());
         let cut = self.link.cloud_cut.load(Ordering::SeqCst);
-        let fate = if cut || last.is_zero() { Fate::Lost } else { self.fate() };
+        let fate = if cut { Fate::Lost } else { self.fate() };
         let said = match fate {
-            Fate::Throttled => Err((world.dice.millis(5, 200), busy())),
+            Fate::Throttled => Err((world.dice.millis(5, 200), busy("throttled"))),
             Fate::Refused => Err((world.dice.millis(5, 200), TargetError::refused("refused"))),
             Fate::Lost => Err((GIVEN_UP, unanswered())),
             Fate::Unheard(lands, lost) => {
-                drop(self.send(call, grant, step, lands.min(last), Duration::ZERO));
+                drop(self.send(call, grant, step, lands, Duration::ZERO));
                 Err((lost, unanswered()))
             }
-            Fate::Answered(lands, answered) => Ok(self.send(call, grant, step, lands.min(last), answered)),
+            Fate::Answered(lands, answered) => Ok(self.send(call, grant, step, lands, answered)),
         };
         let said = match said {
             Ok(answer) => match tokio::time::timeout(GIVEN_UP, answer).await {
@@ -142,9 +141,9 @@ impl FaultyTarget {
     }
 }
 
-fn busy() -> TargetError {
+fn busy(what: &str) -> TargetError {
     let retry_after = Duration::from_millis(500);
-    TargetError { what: "throttled".to_owned(), fault: Fault::Busy { retry_after } }
+    TargetError { what: what.to_owned(), fault: Fault::Busy { retry_after } }
 }
 
 #[async_trait]
@@ -183,12 +182,18 @@ impl Target for FaultyTarget {
         _: Timestamp,
         leave: Leave,
     ) -> Result<String, TargetError> {
-        leave.had().await;
-        self.call(Call::Attach, grant, step).await.map(|_| format!("{} attached", step.object))
+        let claim = leave.had().await;
+        self.call(Call::Attach, grant, step, &claim).await.map(|_| format!("{} attached", step.object))
     }
 
-    async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        let was_there = self.call(Call::Detach, grant, step).await?;
+    async fn undo(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        let was_there = self.call(Call::Detach, grant, step, claim).await?;
         Ok(if was_there && self.world.settles {
             let look_at = now.plus(Duration::from_secs(2));
             Undone::Accepted { receipt: format!("{} detached", step.object), look_at }
@@ -197,8 +202,14 @@ impl Target for FaultyTarget {
         })
     }
 
-    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        Ok(if self.call(Call::Look, grant, step).await? {
+    async fn look(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        Ok(if self.call(Call::Look, grant, step, claim).await? {
             Undone::Accepted { receipt: format!("{} attached", step.object), look_at: now }
         } else {
             Undone::gone(format!("{} not attached", step.object))

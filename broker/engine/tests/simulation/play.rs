@@ -8,7 +8,6 @@ use protocol::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::clients::Job;
-use crate::cloud::CALL;
 use crate::stories;
 use crate::troubles;
 use crate::world::{REPLICAS, SWEEP_EVERY, World};
@@ -17,7 +16,8 @@ use crate::world::{REPLICAS, SWEEP_EVERY, World};
 const TROUBLE: Duration = Duration::from_secs(400);
 const JOBS: u64 = 14;
 
-/// Settings that the bound is made of, as the engine has them.
+/// What the bound is made of, as the engine has it.
+const CALL: Duration = Duration::from_secs(8);
 const CLAIM: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 

@@ -10,6 +10,7 @@
 mod crashes;
 mod endings;
 mod keys;
+mod lapsed;
 mod overlap;
 mod ready;
 mod slow;

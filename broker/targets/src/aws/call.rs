@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::accounts::Account;
 use super::gate::{Closed, Urgency};
-use super::held;
+use super::held::{self, ANSWERED_WITHIN, Lapsed};
 use crate::leave::LeaveToGive;
 use crate::{Fault, TargetError};
 
@@ -37,11 +37,8 @@ impl From<Failure> for TargetError {
     }
 }
 
-/// IAM answers within a second or two or not at all; a worker must not hang on one that does not.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
-
-/// Makes one call when its step has leave and the account's gate lets it. `name` is as in IAM policies:
-/// `iam:PutRolePolicy`.
+/// Makes one call when its step has leave and the account's gate lets it, unless the step's claim has lapsed by then.
+/// `name` is as in IAM policies: `iam:PutRolePolicy`.
 pub(super) async fn call<T, E>(
     account: &Account,
     urgency: Urgency,
@@ -56,18 +53,21 @@ where
     // Made and signed while whoever gives the leave is still at it.
     let early = tokio::select! {
         biased;
-        cannot_go = &mut sending => Some(cannot_go),
-        () = held::step_has_leave() => None,
+        cannot_go = &mut sending => Err(cannot_go),
+        claim = held::step_has_leave() => Ok(claim),
     };
     let answer = match early {
-        Some(cannot_go) => cannot_go,
-        None => {
+        Err(cannot_go) => cannot_go,
+        Ok(claim) => {
             let now = Instant::now();
             let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(account, closed))?;
             wait_until(turn, now).await;
-            to_go.give();
+            to_go.give(claim.clone());
+            let sending = held::while_claimed(&claim, sending);
             let answer = tokio::time::timeout(ANSWERED_WITHIN, sending).await;
-            answer.map_err(|_| unanswered(account, name, "it took too long"))?
+            let answer = answer.map_err(|_| unanswered(account, name, "it took too long"))?;
+            // Of the account this says nothing: it is this process that took too long.
+            answer.ok_or_else(|| not_answered(name, "the claim lapsed meanwhile"))?
         }
     };
     match answer {
@@ -100,6 +100,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
+    if sources(error).any(|error| error.is::<Lapsed>()) {
+        return Failure {
+            code,
+            what: format!("{name} was not sent: {Lapsed}"),
+            fault: Fault::Busy { retry_after: Duration::from_secs(1) },
+        };
+    }
     // By itself the SDK says the same of this as of a machine that cannot be reached.
     if let Some((why, fault)) = no_credentials(error) {
         let what =
@@ -131,12 +138,22 @@ where
 
 fn unanswered(account: &Account, name: &str, why: &str) -> Failure {
     account.gate.unanswered(Instant::now());
+    not_answered(name, why)
+}
+
+fn not_answered(name: &str, why: &str) -> Failure {
     Failure { code: None, what: format!("{name} was not answered: {why}"), fault: Fault::Unknown }
+}
+
+fn sources<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// Why the broker's own credentials could not be had, if that is what happened: nothing was sent then.
 fn no_credentials(error: &(dyn std::error::Error + 'static)) -> Option<(String, Fault)> {
-    let chain: Vec<_> = std::iter::successors(Some(error), |error| error.source()).collect();
+    let chain: Vec<_> = sources(error).collect();
     let credentials = chain.iter().position(|error| error.is::<CredentialsError>())?;
     let chain = chain.get(credentials..)?;
     // The last of them is what AWS said.

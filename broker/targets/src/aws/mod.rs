@@ -34,6 +34,7 @@ pub use self::names::Action;
 use self::accounts::{Account, Accounts};
 use self::gate::Urgency;
 use self::plan::Planning;
+use crate::claim::Claim;
 use crate::leave::Leave;
 use crate::{Drift, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
 
@@ -160,18 +161,34 @@ impl Target for AwsTarget {
         planning.attach_all(principal).ok()
     }
 
-    async fn undo(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+    async fn undo(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
         let account = self.account(step)?;
-        match action(step)? {
-            Action::PutPolicy => bound_policy::undo(self, account, grant, step, now).await,
-            Action::AttachPolicy => attachment::undo(self, account, grant, step, now).await,
-            Action::CreateRole => grant_role::undo(self, account, grant, step, now).await,
-            Action::IssueSession => session::undo(self, account, grant, step, now).await,
-            Action::AssociatePod => pod::undo(self, account, grant, step, now).await,
-        }
+        let action = action(step)?;
+        held::step(Leave::given(claim.clone()), async {
+            match action {
+                Action::PutPolicy => bound_policy::undo(self, account, grant, step, now).await,
+                Action::AttachPolicy => attachment::undo(self, account, grant, step, now).await,
+                Action::CreateRole => grant_role::undo(self, account, grant, step, now).await,
+                Action::IssueSession => session::undo(self, account, grant, step, now).await,
+                Action::AssociatePod => pod::undo(self, account, grant, step, now).await,
+            }
+        })
+        .await
     }
 
-    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+    async fn look(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
         let account = self.account(step)?;
         let urgency = match &grant.state {
             State::Applying { .. } | State::Active { .. } => Urgency::Give,
@@ -184,13 +201,17 @@ impl Target for AwsTarget {
             | State::Expired(_)
             | State::Revoked { .. } => Urgency::TakeBack,
         };
-        match action(step)? {
-            Action::PutPolicy => bound_policy::look(account, step, urgency, now).await,
-            Action::AttachPolicy => attachment::look(account, step, urgency, now).await,
-            Action::CreateRole => grant_role::look(account, step, urgency, now).await,
-            Action::IssueSession => session::look(account, grant, step, now).await,
-            Action::AssociatePod => pod::look(account, grant, step, urgency, now).await,
-        }
+        let action = action(step)?;
+        held::step(Leave::given(claim.clone()), async {
+            match action {
+                Action::PutPolicy => bound_policy::look(account, step, urgency, now).await,
+                Action::AttachPolicy => attachment::look(account, step, urgency, now).await,
+                Action::CreateRole => grant_role::look(account, step, urgency, now).await,
+                Action::IssueSession => session::look(account, grant, step, now).await,
+                Action::AssociatePod => pod::look(account, grant, step, urgency, now).await,
+            }
+        })
+        .await
     }
 
     async fn sweep(
@@ -198,13 +219,18 @@ impl Target for AwsTarget {
         grant: &Grant,
         step: &Step,
         _now: Timestamp,
+        claim: &Claim,
     ) -> Result<Option<String>, TargetError> {
         let account = self.account(step)?;
-        match action(step)? {
-            Action::IssueSession => session::sweep(account, grant, step).await,
-            Action::AssociatePod => pod::sweep(account, grant, step).await,
-            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole => Ok(None),
-        }
+        let action = action(step)?;
+        held::step(Leave::given(claim.clone()), async {
+            match action {
+                Action::IssueSession => session::sweep(account, grant, step).await,
+                Action::AssociatePod => pod::sweep(account, grant, step).await,
+                Action::PutPolicy | Action::AttachPolicy | Action::CreateRole => Ok(None),
+            }
+        })
+        .await
     }
 
     fn keeps_dead_until(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
@@ -234,17 +260,21 @@ impl Target for AwsTarget {
         Ok(survey::survey(account, place, boundary).await?)
     }
 
-    async fn remove(&self, found: &Found, now: Timestamp) -> Result<String, TargetError> {
+    async fn remove(&self, found: &Found, now: Timestamp, claim: &Claim) -> Result<String, TargetError> {
         let account = self.account(&found.step)?;
-        match action(&found.step)? {
-            Action::PutPolicy => bound_policy::remove(account, &found.step).await,
-            Action::CreateRole => grant_role::remove(account, &found.step).await,
-            Action::AssociatePod => pod::remove_orphan(account, &found.grant, &found.step, now).await,
-            // Neither has a name of ours to be found by.
-            Action::AttachPolicy | Action::IssueSession => {
-                Err(TargetError::refused(format!("`{}` is not found by a name", found.step.action)))
+        let action = action(&found.step)?;
+        held::step(Leave::given(claim.clone()), async {
+            match action {
+                Action::PutPolicy => bound_policy::remove(account, &found.step).await,
+                Action::CreateRole => grant_role::remove(account, &found.step).await,
+                Action::AssociatePod => pod::remove_orphan(account, &found.grant, &found.step, now).await,
+                // Neither has a name of ours to be found by.
+                Action::AttachPolicy | Action::IssueSession => {
+                    Err(TargetError::refused(format!("`{}` is not found by a name", found.step.action)))
+                }
             }
-        }
+        })
+        .await
     }
 
     async fn drift(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Option<Drift>, TargetError> {
@@ -253,7 +283,7 @@ impl Target for AwsTarget {
             Action::IssueSession => return Ok(None),
             Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::AssociatePod => {}
         }
-        if let Undone::Gone { proof, .. } = self.look(grant, step, now).await? {
+        if let Undone::Gone { proof, .. } = self.look(grant, step, now, &Claim::not_needed()).await? {
             let what = format!("taken away by somebody else · {proof}");
             return Ok(Some(Drift { object: None, what }));
         }

@@ -15,6 +15,7 @@ use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
+use crate::claim::Claim;
 use crate::leave::Leave;
 use crate::{LateChanges, Plan, Target, TargetError, Undone};
 
@@ -66,12 +67,18 @@ impl Target for TokenTarget {
         Ok(format!("token issued · {} · until {}", step.fact(SCOPE), grant.expires_at.time_of_day()))
     }
 
-    async fn undo(&self, _grant: &Grant, _step: &Step, _now: Timestamp) -> Result<Undone, TargetError> {
+    async fn undo(&self, _: &Grant, _: &Step, _: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
         Ok(Undone::gone("token refused from now on"))
     }
 
-    async fn look(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        self.undo(grant, step, now).await
+    async fn look(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        self.undo(grant, step, now, claim).await
     }
 
     async fn credentials(

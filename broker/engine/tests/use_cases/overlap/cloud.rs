@@ -9,6 +9,7 @@ use domain::{Grant, State, Step, TargetKind};
 use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::claim::Claim;
 use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 use tokio::sync::oneshot;
@@ -208,13 +209,22 @@ pub(crate) struct SharedTarget {
 }
 
 impl SharedTarget {
-    async fn call(&self, call: Call, grant: &Grant) -> Result<bool, TargetError> {
+    async fn call(&self, call: Call, grant: &Grant, claim: &Claim) -> Result<bool, TargetError> {
+        if !claim.lasts_for(CALL) {
+            return Err(not_sent());
+        }
         let (answer, answered) = oneshot::channel();
         let given_up_at = self.cloud.clock.now().plus(CALL);
         let sent = Sent { broker: self.broker, call, grant: grant.id.clone(), given_up_at, answer };
         self.cloud.inside.lock().unwrap().sent.push(sent);
         answered.await.unwrap()
     }
+}
+
+/// What a target says whose caller has lost its claim.
+fn not_sent() -> TargetError {
+    let retry_after = Duration::from_secs(1);
+    TargetError { what: "not sent: its claim has lapsed".to_owned(), fault: Fault::Busy { retry_after } }
 }
 
 #[async_trait]
@@ -244,12 +254,18 @@ impl Target for SharedTarget {
         _: Timestamp,
         leave: Leave,
     ) -> Result<String, TargetError> {
-        leave.had().await;
-        self.call(Call::Attach, grant).await.map(|_| "attached".to_owned())
+        let claim = leave.had().await;
+        self.call(Call::Attach, grant, &claim).await.map(|_| "attached".to_owned())
     }
 
-    async fn undo(&self, grant: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        let was_there = self.call(Call::Detach, grant).await?;
+    async fn undo(
+        &self,
+        grant: &Grant,
+        _: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        let was_there = self.call(Call::Detach, grant, claim).await?;
         Ok(if was_there && self.cloud.inside.lock().unwrap().settles {
             Undone::Accepted { receipt: "detached".to_owned(), look_at: now.plus(Duration::from_secs(2)) }
         } else {
@@ -257,8 +273,14 @@ impl Target for SharedTarget {
         })
     }
 
-    async fn look(&self, grant: &Grant, _: &Step, now: Timestamp) -> Result<Undone, TargetError> {
-        Ok(if self.call(Call::Look, grant).await? {
+    async fn look(
+        &self,
+        grant: &Grant,
+        _: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        Ok(if self.call(Call::Look, grant, claim).await? {
             Undone::Accepted { receipt: "attached".to_owned(), look_at: now }
         } else {
             let sweep_at = matches!(grant.state, State::Settling(_)).then(|| now.plus(REFUSED));
@@ -266,8 +288,14 @@ impl Target for SharedTarget {
         })
     }
 
-    async fn sweep(&self, grant: &Grant, _: &Step, _: Timestamp) -> Result<Option<String>, TargetError> {
-        self.call(Call::Sweep, grant).await.map(|_| None)
+    async fn sweep(
+        &self,
+        grant: &Grant,
+        _: &Step,
+        _: Timestamp,
+        claim: &Claim,
+    ) -> Result<Option<String>, TargetError> {
+        self.call(Call::Sweep, grant, claim).await.map(|_| None)
     }
 
     fn keeps_dead_until(&self, _: &Step, now: Timestamp) -> Option<Timestamp> {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
+use targets::claim::Claim;
 use targets::leave::Leave;
 use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
 
@@ -155,7 +156,7 @@ impl Target for CloudTarget {
         Ok(step.action.clone())
     }
 
-    async fn undo(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+    async fn undo(&self, _: &Grant, step: &Step, now: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.object);
         tokio::task::yield_now().await;
@@ -184,7 +185,7 @@ impl Target for CloudTarget {
         full.then(|| Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
-    async fn look(&self, _: &Grant, step: &Step, now: Timestamp) -> Result<Undone, TargetError> {
+    async fn look(&self, _: &Grant, step: &Step, now: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
         Ok(if self.cloud.objects.lock().unwrap().contains(&step.object) {
             Undone::Accepted { receipt: "still there".to_owned(), look_at: now }
         } else {

@@ -1,0 +1,259 @@
+//! A driver is paused at each of its boundaries until its claim has lapsed, others end the grant and sweep up after it,
+//! and it goes on. Does anything that it had still to send arrive?
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{Grant, Step, TargetKind};
+use engine::{Engine, Revocable, Settings};
+use policy::Permit;
+use protocol::{Credentials, EnforcedBy, GrantId, GrantStatus, IdempotencyKey, RevokeCause, Timestamp};
+use targets::claim::Claim;
+use targets::leave::Leave;
+use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+
+use crate::world::{Gate, World};
+
+/// As the engine has it.
+const CLAIM: i64 = 30;
+const LATE: Duration = Duration::from_secs(300);
+/// The target gives an answer, or its caller gives up.
+const CALL: Duration = Duration::from_secs(5);
+
+/// The refusals that undoing a grant puts there, and sweeping removes; and the objects of grants.
+#[derive(Default)]
+struct Refusals(Mutex<BTreeSet<String>>);
+
+impl Refusals {
+    fn left(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().cloned().collect()
+    }
+}
+
+/// The target as one broker sees it; a broker is paused before and after each call.
+struct Refusing {
+    refusals: Arc<Refusals>,
+    gate: Arc<Gate>,
+}
+
+impl Refusing {
+    async fn call(
+        &self,
+        claim: &Claim,
+        change: impl FnOnce(&mut BTreeSet<String>),
+    ) -> Result<(), TargetError> {
+        self.gate.pass().await;
+        if !claim.lasts_for(CALL) {
+            let fault = Fault::Busy { retry_after: Duration::from_secs(1) };
+            return Err(TargetError { what: "not sent".to_owned(), fault });
+        }
+        change(&mut self.refusals.0.lock().unwrap());
+        self.gate.pass().await;
+        Ok(())
+    }
+}
+
+fn refusal(grant: &Grant) -> String {
+    format!("refusal of {}", grant.id)
+}
+
+#[async_trait]
+impl Target for Refusing {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Token
+    }
+
+    fn late_changes(&self) -> LateChanges {
+        LateChanges::Possible { within: LATE }
+    }
+
+    async fn plan(&self, _: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
+        let step = |part: &str| Step {
+            action: "make".to_owned(),
+            object: format!("{part} of {id}"),
+            facts: std::collections::BTreeMap::new(),
+            shared: false,
+        };
+        Ok(Plan { steps: vec![step("role"), step("policy")], enforced_by: EnforcedBy::Broker })
+    }
+
+    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp, leave: Leave) -> Result<String, TargetError> {
+        let claim = leave.had().await;
+        self.call(&claim, |there| _ = there.insert(step.object.clone())).await?;
+        Ok("made".to_owned())
+    }
+
+    async fn undo(
+        &self,
+        grant: &Grant,
+        step: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Undone, TargetError> {
+        let undoing = |there: &mut BTreeSet<String>| {
+            there.remove(&step.object);
+            there.insert(refusal(grant));
+        };
+        self.call(claim, undoing).await?;
+        // Nothing is left to refuse: as soon as nothing can arrive any more.
+        Ok(Undone::Gone { proof: "gone".to_owned(), sweep_at: Some(now) })
+    }
+
+    async fn look(&self, _: &Grant, _: &Step, now: Timestamp, claim: &Claim) -> Result<Undone, TargetError> {
+        self.call(claim, |_| {}).await?;
+        Ok(Undone::Gone { proof: "gone".to_owned(), sweep_at: Some(now) })
+    }
+
+    async fn sweep(
+        &self,
+        grant: &Grant,
+        _: &Step,
+        _: Timestamp,
+        claim: &Claim,
+    ) -> Result<Option<String>, TargetError> {
+        self.call(claim, |there| _ = there.remove(&refusal(grant))).await?;
+        Ok(None)
+    }
+
+    async fn credentials(&self, _: &Permit, _: &Grant, _: Timestamp) -> Result<Credentials, TargetError> {
+        Ok(Credentials::Held)
+    }
+}
+
+/// Who is at a grant when the machine is paused.
+#[derive(Debug, Clone, Copy)]
+enum Driver {
+    Elevation,
+    Retry,
+    Revoke,
+    Worker,
+}
+
+struct Ground {
+    world: World,
+    refusals: Arc<Refusals>,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        Self { world: World::new().await, refusals: Arc::default() }
+    }
+
+    async fn broker(&self, gate: Arc<Gate>) -> Arc<Engine> {
+        let target = Refusing { refusals: Arc::clone(&self.refusals), gate: Arc::clone(&gate) };
+        self.world.broker_before(Arc::new(target), gate, Settings::default()).await
+    }
+
+    async fn elevate(&self, broker: &Engine) {
+        let mut elevation = self.world.elevation(1);
+        elevation.request.heartbeat = false;
+        drop(broker.elevate(elevation).await);
+    }
+
+    async fn revoke(&self, broker: &Engine) {
+        let caller = broker.caller(Some(&self.world.auth_token)).await.unwrap();
+        let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
+        drop(broker.revoke(&caller, &key, RevokeCause::Asked).await);
+    }
+
+    /// What comes before the driver.
+    async fn reach(&self, driver: Driver, broker: &Arc<Engine>) {
+        match driver {
+            Driver::Elevation => {}
+            Driver::Retry => {
+                let gate = Gate::dying_at(4);
+                let dies = self.broker(Arc::clone(&gate)).await;
+                gate.run(self.elevate(&dies)).await;
+                assert_eq!(self.world.grants().await.len(), 1);
+            }
+            Driver::Revoke => self.elevate(broker).await,
+            Driver::Worker => {
+                self.elevate(broker).await;
+                // The deadline.
+                self.world.pass_time(15 * 60);
+            }
+        }
+    }
+
+    async fn drive(&self, driver: Driver, broker: &Arc<Engine>) {
+        match driver {
+            Driver::Elevation | Driver::Retry => self.elevate(broker).await,
+            Driver::Revoke => self.revoke(broker).await,
+            Driver::Worker => drop(broker.sweep().await),
+        }
+    }
+
+    /// Nothing is due any more, however long it takes.
+    async fn pass_to_the_end(&self, broker: &Arc<Engine>) {
+        for _ in 0..100 {
+            self.world.settle(broker).await;
+            let grants = self.world.grants().await;
+            let Some(due) = grants.iter().filter_map(|stored| stored.grant.due_at()).max() else { return };
+            let left = due.since(broker.now()).as_secs().max(u64::try_from(CLAIM).unwrap());
+            self.world.pass_time(i64::try_from(left).unwrap() + 1);
+        }
+        panic!("still due");
+    }
+}
+
+/// False if the driver came to its end before this boundary.
+async fn paused_at(boundary: usize, driver: Driver) -> bool {
+    let ground = Ground::new().await;
+    let other = ground.broker(Gate::open()).await;
+    ground.reach(driver, &other).await;
+    let gate = Gate::stopping_at(boundary);
+    let paused = ground.broker(Arc::clone(&gate)).await;
+    let mut driving = pin!(ground.drive(driver, &paused));
+    let until_paused = async {
+        while !gate.was_reached() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = &mut driving => return false,
+        () = until_paused => {}
+    }
+    ground.world.pass_time(CLAIM + 1);
+    ground.revoke(&other).await;
+    ground.pass_to_the_end(&other).await;
+    let left = ground.refusals.left();
+    assert!(left.is_empty(), "{driver:?} is paused at boundary {boundary}: {left:?} is left");
+    gate.go_on();
+    driving.await;
+    ground.pass_to_the_end(&other).await;
+    let left = ground.refusals.left();
+    assert!(left.is_empty(), "{driver:?} went on at boundary {boundary}, and {left:?} arrived");
+    true
+}
+
+#[tokio::test]
+async fn a_driver_that_was_paused_until_its_claim_lapsed_sends_nothing_more() {
+    for driver in [Driver::Elevation, Driver::Retry, Driver::Revoke, Driver::Worker] {
+        let mut boundary = 1;
+        while paused_at(boundary, driver).await {
+            boundary += 1;
+        }
+        assert!(boundary > 5, "only {} boundaries of {driver:?} were found", boundary - 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_removed_when_no_call_of_any_driver_can_arrive_any_more() {
+    let ground = Ground::new().await;
+    let broker = ground.broker(Gate::open()).await;
+    ground.elevate(&broker).await;
+    ground.revoke(&broker).await;
+    let revoked = &ground.world.grants().await[0];
+    assert_eq!(revoked.grant.status(), GrantStatus::Revoked);
+    // A driver that began just before may send until its claim ends, and what it sent may arrive for `LATE`.
+    ground.world.pass_time(CLAIM + i64::try_from(LATE.as_secs()).unwrap() - 1);
+    ground.world.settle(&broker).await;
+    assert_eq!(ground.refusals.left().len(), 1);
+    ground.world.pass_time(1);
+    ground.world.settle(&broker).await;
+    assert_eq!(ground.refusals.left(), [""; 0]);
+}
