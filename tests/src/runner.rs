@@ -3,7 +3,7 @@
 //! A platform's own rhythm is a list of [`Blow`]s. It is played to the real process tree of a wrapper by a
 //! thread of its own, so that a test looks at the broker meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -115,12 +115,12 @@ pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
 /// The machine is lost: everybody who descends from these is stopped before anybody is killed, so that none has
 /// time to notice that another is gone, and to give back.
 pub fn lose_the_machine(entries: &[i32]) {
-    let everybody =
-        || -> BTreeSet<i32> { entries.iter().flat_map(|entry| hit_by(*entry, &Whom::Tree)).collect() };
-    let mut stopped = BTreeSet::new();
+    // Parents before their children. Not by number: numbers start again.
+    let mut stopped: Vec<i32> = Vec::new();
     // Whoever was about to start somebody may have done it.
     loop {
-        let more: Vec<i32> = everybody().difference(&stopped).copied().collect();
+        let mut more: Vec<i32> = entries.iter().flat_map(|entry| hit_by(*entry, &Whom::Tree)).collect();
+        more.retain(|pid| !stopped.contains(pid));
         if more.is_empty() {
             break;
         }

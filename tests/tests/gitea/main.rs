@@ -15,6 +15,7 @@ mod first_line;
 mod for_one_command;
 mod for_the_job;
 mod long;
+mod lost;
 mod no_oidc;
 mod repository;
 mod server;

@@ -43,13 +43,6 @@ impl Repository {
         self
     }
 
-    /// With this limit for each job so far.
-    pub(crate) fn timeout_in_minutes(mut self, minutes: u32) -> Self {
-        let runs_on = "    runs-on: host\n";
-        self.jobs = self.jobs.replace(runs_on, &format!("{runs_on}    timeout-minutes: {minutes}\n"));
-        self
-    }
-
     /// With this file.
     pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.as_bytes().to_vec()));

@@ -49,7 +49,10 @@ impl Site {
     }
 
     pub(crate) fn with(identity: Identity) -> Self {
-        let broker = Broker::start();
+        Self::with_broker(Broker::start(), identity)
+    }
+
+    pub(crate) fn with_broker(broker: Broker, identity: Identity) -> Self {
         let provider = OidcProvider::start().unwrap();
         let claims = r#"{ sub = "repository:orders" }"#;
         let registration = match identity {

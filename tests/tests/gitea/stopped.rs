@@ -29,8 +29,8 @@ pub(crate) const QUIET: &str = r#"      - uses: ./action/run
 pub(crate) struct UnderWay<'site> {
     site: &'site Site,
     pub(crate) run: WorkflowRun<'site>,
-    node: i32,
-    shell: i32,
+    pub(crate) node: i32,
+    pub(crate) shell: i32,
 }
 
 impl<'site> UnderWay<'site> {
@@ -42,9 +42,16 @@ impl<'site> UnderWay<'site> {
         Self { site, run, node: site.runner.main_half(), shell }
     }
 
-    /// Waits until Node is gone, then until the grant is; the command goes too. Prints and checks the time between.
+    /// Waits until Node is gone, then until the grant and the command are.
     #[track_caller]
     pub(crate) fn ends_in_time_after_node(&self, how: &str, began: Instant) {
+        self.grant_ends_in_time_after_node(how, began);
+        eventually("the end of the command", || (!is_alive(self.shell)).then_some(()));
+    }
+
+    /// Waits until Node is gone, then until the grant is. Prints and checks the time between.
+    #[track_caller]
+    fn grant_ends_in_time_after_node(&self, how: &str, began: Instant) {
         eventually_within(PATIENCE, "the end of Node", || (!is_alive(self.node)).then_some(()));
         let killed = Instant::now();
         self.site.broker.wait_until_nothing_is_live();
@@ -56,7 +63,6 @@ impl<'site> UnderWay<'site> {
             killed.duration_since(began).as_millis()
         );
         assert!(took < BUDGET, "{took:?} after Node's end");
-        eventually("the end of the command", || (!is_alive(self.shell)).then_some(()));
     }
 
     /// The post half has asked for a revoke, although the grant had ended.
@@ -114,18 +120,44 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 
 #[test]
 #[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
-fn a_killed_runner_leaves_the_step_to_its_end_and_the_grant_ends_with_it() {
-    let mut site = Site::set();
-    {
-        let step = UnderWay::on(&site, Repository::with(QUIET));
-        kill(site.runner.pid(), "KILL");
-        // Nothing tells Node, the client or the command.
-        assert!(is_alive(step.node) && is_alive(step.shell));
-        assert_eq!(site.broker.live().len(), 1);
-    }
-    site.runner.wait_for_its_end();
+fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
+    let site = Site::set();
+    let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
+    let step = UnderWay::on(&site, Repository::with(&deaf));
+    let began = Instant::now();
+    step.run.cancel();
+    step.grant_ends_in_time_after_node("cancel, deaf command", began);
+    step.post_has_run();
+    println!("post ran {} ms after the cancel of a deaf command", began.elapsed().as_millis());
+    assert!(is_alive(step.shell), "nothing in host mode ends it");
+    step.run.finish().expect("cancelled");
     fs::write(site.runner.outside("go"), "").unwrap();
-    site.assert_ended(1, "step finished · exit 0");
+    nothing_is_left(&site);
+}
+
+#[test]
+#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+fn a_cancelled_job_with_a_grant_of_its_own_ends_by_post() {
+    let site = Site::set();
+    let run = Repository::with(
+        r#"      - uses: ./action
+        with:
+          policy: orders-read
+          $WHO
+      - run: |
+          echo $$ > "$OUTSIDE/pid"
+          $UNTIL_GO
+"#,
+    )
+    .push(&site);
+    run.line_outside("pid");
+    assert_eq!(site.broker.live().len(), 1);
+    let began = Instant::now();
+    run.cancel();
+    site.broker.wait_until_nothing_is_live();
+    println!("cancel · gitea · cancel, `./action` for the job · {} ms by post", began.elapsed().as_millis());
+    run.finish().expect("cancelled");
+    site.assert_ended(1, "asked by the client");
     nothing_is_left(&site);
 }
 
