@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, on_path, program, root, run, text};
 
@@ -31,9 +31,10 @@ pub(crate) struct Gitea(Result<Wanted, String>);
 /// Builds both programs, unless they are built; or says why not.
 pub(crate) fn ready() -> Result<Gitea> {
     let wanted = match std::env::var("GITEA").unwrap_or_default().as_str() {
-        "" | "0" => return Ok(Gitea(Err("it takes minutes: `GITEA=1 cargo xtask test` does".into()))),
+        "" => Wanted::Short,
         "long" => Wanted::Long,
-        _ => Wanted::Short,
+        "0" => return Ok(Gitea(Err("`GITEA=0` says so".into()))),
+        other => bail!("expected `0` or `long` in `GITEA`, found `{other}`"),
     };
     if let Err(why) = go_can_build() {
         println!("  {why}");

@@ -16,7 +16,7 @@ const PRINTS: &str = r#"            echo "first:$CLOUDANIX_GRANT_TOKEN"
 "#;
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn the_first_line_of_a_command_never_shows_the_token() {
     let site = Site::set();
     no_log_has_a_token(&site, 4, 5);

@@ -32,20 +32,20 @@ fn ends_with_the_job(later: &str, conclusion: &str) -> String {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_later_step_has_the_grant_and_post_revokes_it() {
     ends_with_the_job("", "success");
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn post_revokes_when_a_later_step_fails() {
     let log = ends_with_the_job("      - run: exit 7\n", "failure");
     assert!(log.contains("exit code 7") || log.contains("exit status 7"), "{log}");
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn inside_a_composite_action_both_kinds_work() {
     let site = Site::set();
     let run = Repository::with(

@@ -13,7 +13,7 @@ use crate::site::{Identity, PATIENCE, Site, text};
 use crate::stopped::{QUIET, UnderWay, nothing_is_left};
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_killed() {
     let mut site = Site::set();
     {
@@ -31,7 +31,7 @@ fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_ki
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_command_that_prints_ends_with_its_grant_when_the_runner_alone_is_killed() {
     let site = Site::set();
     let prints = QUIET.replace("$UNTIL_GO", "for _ in $(seq 3000); do echo tick; sleep 0.05; done");
@@ -49,7 +49,7 @@ fn a_command_that_prints_ends_with_its_grant_when_the_runner_alone_is_killed() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_grant_of_the_job_ends_at_its_deadline_when_the_runner_is_killed() {
     let site = Site::set();
     let run = Repository::with(
@@ -72,7 +72,7 @@ fn a_grant_of_the_job_ends_at_its_deadline_when_the_runner_is_killed() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_lost_machine_ends_by_the_heartbeat() {
     let site = Site::with_broker(Broker::with_heartbeat("1s"), Identity::TokenFile);
     let step = UnderWay::on(&site, Repository::with(QUIET));

@@ -1,7 +1,7 @@
 //! Runs our GitHub Action on a real Gitea server with its own runner, and checks how every grant ends.
 //!
-//! Server and runner are built from Go modules by `GITEA=1 cargo xtask test`; see `tests/gitea`. The tests are
-//! ignored otherwise. `GITEA=long` runs those of the module `long` as well.
+//! `cargo xtask test` builds server and runner from the Go modules in `tests/gitea` and then runs these tests, which are
+//! ignored otherwise; with `GITEA=long` those of the module `long` as well.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,

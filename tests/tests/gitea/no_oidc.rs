@@ -4,7 +4,7 @@ use crate::repository::Repository;
 use crate::site::{Identity, Site, text};
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
     let site = Site::with(Identity::Missing);
     let run = Repository::with(
@@ -28,7 +28,7 @@ fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn with_an_auth_token_alone_the_timeline_has_repository_run_and_commit_as_claimed() {
     let site = Site::with(Identity::AuthTokenOnly);
     let run = Repository::with(

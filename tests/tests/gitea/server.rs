@@ -28,12 +28,12 @@ pub(crate) struct Server {
     session: String,
 }
 
-/// A file that `GITEA=1 cargo xtask test` builds.
+/// A file that `cargo xtask test` builds.
 #[track_caller]
 pub(crate) fn built(name: &str) -> PathBuf {
     let path = root().join(".tools/gitea").join(name);
     if !path.exists() {
-        panic!("`{}` is missing: run `GITEA=1 cargo xtask test`, which builds it", path.display());
+        panic!("`{}` is missing: run `cargo xtask test`, which builds it", path.display());
     }
     path
 }

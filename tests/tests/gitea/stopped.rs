@@ -75,7 +75,7 @@ impl<'site> UnderWay<'site> {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_cancelled_run_ends_a_quiet_command_and_its_grant() {
     let site = Site::set();
     let step = UnderWay::on(&site, Repository::with(QUIET));
@@ -89,7 +89,7 @@ fn a_cancelled_run_ends_a_quiet_command_and_its_grant() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_runner_that_is_stopped_ends_the_command_and_its_grant() {
     let mut site = Site::set();
     let began;
@@ -106,7 +106,7 @@ fn a_runner_that_is_stopped_ends_the_command_and_its_grant() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
     let site = Site::set();
     let step = UnderWay::on(&site, Repository::with(QUIET));
@@ -119,7 +119,7 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
     let site = Site::set();
     let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
@@ -136,7 +136,7 @@ fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
 }
 
 #[test]
-#[ignore = "needs Gitea: GITEA=1 cargo xtask test"]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_cancelled_job_with_a_grant_of_its_own_ends_by_post() {
     let site = Site::set();
     let run = Repository::with(
