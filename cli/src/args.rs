@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::{AgentId, GrantId, PolicyName, Ttl};
 
+mod grants;
+
+pub(crate) use grants::GrantsCommand;
+
 /// One command, one grant: elevate, run the step, give it back.
 #[derive(Debug, Parser)]
 #[command(name = "cloudanix-jit", version, disable_help_subcommand = true, max_term_width = 100)]
@@ -36,6 +40,9 @@ pub(crate) enum Command {
     /// Register and manage agents (operator)
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// List and end grants of every agent (operator)
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }

@@ -74,6 +74,7 @@ pub fn main() -> ExitCode {
         | Command::Doctor(_)
         | Command::Timeline(_)
         | Command::Agent(_)
+        | Command::Grants(_)
         | Command::Completions(_) => CliError::exit,
     };
     match dispatch(command, parent, &env, &mut output) {
@@ -105,6 +106,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Doctor(args) => commands::doctor::run(args, env, output),
         Command::Timeline(args) => commands::timeline::run(args, env, output),
         Command::Agent(command) => commands::agent::run(command, env, output),
+        Command::Grants(command) => commands::grants::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };
     done.map(|()| Exit::Ok.into())

@@ -6,6 +6,8 @@ use crate::{AgentId, Facts, PolicyName, Secret, Ttl, secret};
 
 /// The most policies that one request may name.
 pub const MAX_POLICIES: usize = 10;
+/// The longest `target`, in characters.
+pub const MAX_TARGET: usize = 64;
 /// The longest `reason`, in characters.
 pub const MAX_REASON: usize = 512;
 /// The longest body of any request, in bytes.

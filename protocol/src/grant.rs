@@ -98,6 +98,16 @@ pub enum EnforcedBy {
     Broker,
 }
 
+impl EnforcedBy {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cloud => "cloud",
+            Self::Broker => "broker",
+        }
+    }
+}
+
 /// What the step uses. Given once, in the answer to elevate.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -131,6 +141,16 @@ pub enum Credentials {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
     },
+}
+
+/// How often a request was refused. The first time is the grant's `requested_at`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Denials {
+    /// How many requests, the first one included.
+    pub count: u64,
+    /// When the last one was refused.
+    pub last_at: Timestamp,
 }
 
 /// One elevation.
@@ -173,6 +193,9 @@ pub struct Grant {
     /// Why it was asked for, as the client says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a refused request: how often it was refused. Not part of the timeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denials: Option<Denials>,
     /// Only in the answer to elevate, and when they are asked for again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,

@@ -14,6 +14,16 @@ pub enum Trust {
     AuthTokenOnly,
 }
 
+impl Trust {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Oidc => "oidc",
+            Self::AuthTokenOnly => "auth-token-only",
+        }
+    }
+}
+
 /// The kind of system whose identity a workload presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -129,6 +139,32 @@ impl Facts {
         .into_iter()
         .filter_map(|(name, value)| value.as_deref().map(|value| (name, value)))
     }
+
+    /// The same facts with at most this many characters in all; what comes after them is dropped.
+    #[must_use]
+    pub fn cut_to(mut self, characters: usize) -> Self {
+        let mut left = characters;
+        for fact in [
+            &mut self.repository,
+            &mut self.workflow,
+            &mut self.run,
+            &mut self.attempt,
+            &mut self.job,
+            &mut self.step,
+            &mut self.commit,
+            &mut self.git_ref,
+            &mut self.actor,
+            &mut self.environment,
+            &mut self.event,
+            &mut self.pod,
+            &mut self.url,
+        ] {
+            *fact = fact.take().map(|text| text.chars().take(left).collect::<String>());
+            left -= fact.as_ref().map_or(0, |text| text.chars().count());
+            *fact = fact.take().filter(|text| !text.is_empty());
+        }
+        self
+    }
 }
 
 /// Where a grant came from.
@@ -153,4 +189,23 @@ pub struct Provenance {
     /// From the client's environment: nothing vouches for it.
     #[serde(default)]
     pub claimed: Facts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_cut_in_their_order_and_by_characters() {
+        let facts = Facts {
+            repository: Some("octo/app".to_owned()),
+            run: Some("→→→→".to_owned()),
+            url: Some("https://ci.example".to_owned()),
+            ..Facts::default()
+        };
+        assert_eq!(facts.clone().cut_to(1024), facts);
+        let cut = Facts { run: Some("→→".to_owned()), url: None, ..facts.clone() };
+        assert_eq!(facts.clone().cut_to(10), cut);
+        assert_eq!(facts.cut_to(0), Facts::default());
+    }
 }

@@ -129,8 +129,12 @@ pub struct Timeline {
     pub grant: Grant,
     /// In order.
     pub events: Vec<TimelineEvent>,
-    /// Every row's hash was recomputed when this was read, and each follows from the row before.
+    /// Checked when this was read: every row's hash, that each row follows from the row before, and that the grant's
+    /// record says what the rows say.
     pub intact: bool,
+    /// What is wrong, if it is not intact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 impl Timeline {
@@ -160,12 +164,15 @@ impl Timeline {
         }
         text.push_str(&self.footer(&facts));
         if !self.intact {
-            text.push_str(
-                "\nWARNING: the hash chain of this timeline is broken: rows were changed or removed",
-            );
+            let _ = write!(text, "\nWARNING: this timeline is not intact: {}", printable(self.why_not()));
         }
         text.push('\n');
         text
+    }
+
+    /// What is wrong with it. A broker before this field was there did not say.
+    pub fn why_not(&self) -> &str {
+        self.broken.as_deref().unwrap_or("rows were changed or removed")
     }
 
     fn footer(&self, facts: &BestFacts<'_>) -> String {
@@ -254,6 +261,7 @@ mod tests {
                 heartbeat_seconds: Some(10),
                 provenance: Provenance { signed, ..Provenance::default() },
                 reason: None,
+                denials: None,
                 credentials: None,
             },
             events: vec![
@@ -262,6 +270,7 @@ mod tests {
                 event(3, "14:00:52", EventKind::Revoke, "step finished · exit 0"),
             ],
             intact: true,
+            broken: None,
         }
     }
 
@@ -287,6 +296,13 @@ mod tests {
         assert_eq!(text.lines().count(), 5);
         assert!(text.contains(r"done\u{a}[14:00:53]") && !text.contains('\u{1b}'));
         assert!(text.contains(r"#7\u{d}8 (client says)"));
+    }
+
+    #[test]
+    fn what_is_not_intact_is_said_at_the_end() {
+        let broken = Some("`ttl`\n[14:00:53]".to_owned());
+        let text = Timeline { intact: false, broken, ..timeline() }.render();
+        assert!(text.ends_with("\nWARNING: this timeline is not intact: `ttl`\\u{a}[14:00:53]\n"), "{text}");
     }
 
     #[test]

@@ -1,14 +1,34 @@
 //! What happened, provably?
 //!
 //! Each grant's timeline is a chain: every row carries the hash of the row before it, and its own hash over
-//! all its other fields. Changing, removing (but for the last ones) or moving a row shows. Checkpoints over
-//! many grants, and delivery to the user's own bucket, have their room here and are not built yet: see
-//! `docs/roadmap.md`.
+//! all its other fields. Changing, removing (but for the last ones) or moving a row shows, and so does a grant's record
+//! that contradicts its rows ([`verify`]). A chain that was computed anew does not show: nothing outside the database
+//! holds a hash of it. Checkpoints over many grants, and delivery to the user's own bucket, have their room here and
+//! are not built yet: see `docs/roadmap.md`.
 
-use domain::NewEvent;
+use domain::{Grant, NewEvent};
 use protocol::{GrantId, TimelineEvent};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+mod record;
+
+/// Why a timeline is not what the broker wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A row's hash, its place or its link to the row before is wrong.
+    #[error("the hash chain is broken at row {at}: rows were changed, moved or removed")]
+    Chain {
+        /// The place of the first row that is wrong, from 1.
+        at: usize,
+    },
+    /// The grant's record, which no hash covers, says something that the rows do not.
+    #[error("the grant's record and its timeline contradict each other: {what}")]
+    Record {
+        /// Which part of the record: a field, or a row that it needs.
+        what: String,
+    },
+}
 
 /// The `prev_hash` of a first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -40,15 +60,26 @@ pub fn chain(grant: &GrantId, last: Option<(u32, &str)>, events: &[NewEvent]) ->
 
 /// Whether a grant's stored rows are the ones that were written, from the first on without a gap.
 pub fn is_intact(grant: &GrantId, rows: &[TimelineEvent]) -> bool {
+    check_chain(grant, rows).is_ok()
+}
+
+/// Checks a grant's stored rows, and its record against them: agent, policies, ttl, target, reason, provenance, times,
+/// who enforces the deadline, and where it stands. Record and rows have to be of one moment.
+pub fn verify(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
+    check_chain(&grant.id, rows)?;
+    record::check(grant, rows)
+}
+
+fn check_chain(grant: &GrantId, rows: &[TimelineEvent]) -> Result<(), Broken> {
     let mut prev_hash = GENESIS;
-    for (expected_seq, row) in (1..).zip(rows) {
-        let follows = row.seq == expected_seq && row.grant_id == *grant && row.prev_hash == prev_hash;
-        if !follows || row.hash != hash(row) {
-            return false;
+    for (at, row) in (1_usize..).zip(rows) {
+        let in_place = usize::try_from(row.seq) == Ok(at) && row.grant_id == *grant;
+        if !in_place || row.prev_hash != prev_hash || row.hash != hash(row) {
+            return Err(Broken::Chain { at });
         }
         prev_hash = &row.hash;
     }
-    !rows.is_empty()
+    if rows.is_empty() { Err(Broken::Chain { at: 1 }) } else { Ok(()) }
 }
 
 /// SHA-256 of the row without `hash`, in canonical JSON (RFC 8785), in hexadecimal. The keys are ASCII and the

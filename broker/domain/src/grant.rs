@@ -115,6 +115,8 @@ pub struct WrongState {
     pub wanted: &'static str,
 }
 
+/// How many characters of a refused request's claimed facts are kept.
+const CLAIMED_OF_DENIED: usize = 1024;
 /// After how many failed tries to take back somebody is told.
 const STUCK_AFTER: u32 = 5;
 /// Whoever ends a grant takes back at once, and nobody else begins the same meanwhile. As long as one call may take:
@@ -130,25 +132,27 @@ impl Grant {
         steps: Vec<Step>,
         claimed_until: Timestamp,
     ) -> Moved {
-        let mut events = vec![request.asked(now)];
-        events.extend(request.trusted(now));
-        events.push(NewEvent::new(
-            now,
-            EventKind::PolicyCheck,
-            "boundary OK · within agent permitted policies",
-        ));
         let key = request.key.clone();
         let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
+        let mut events = vec![grant.asked()];
+        events.extend(grant.trusted());
+        let checked = "boundary OK · within agent permitted policies";
+        events.push(
+            NewEvent::new(now, EventKind::PolicyCheck, checked).with("enforced_by", enforced_by.as_str()),
+        );
         Moved { grant, events }
     }
 
-    /// Refused: nothing is given, and the refusal is on record.
-    pub fn denied(request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Moved {
-        let mut events = vec![request.asked(now)];
-        events.extend(request.trusted(now));
-        events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
+    /// Refused: nothing is given, and the refusal is on record. Of what the client claims only a bounded part is kept:
+    /// whoever is refused chooses it freely.
+    pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Moved {
+        request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
         let state = State::Denied { why: why.to_owned() };
-        Moved { grant: request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state), events }
+        let grant = request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state);
+        let mut events = vec![grant.asked()];
+        events.extend(grant.trusted());
+        events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
+        Moved { grant, events }
     }
 
     /// More has to be done than was planned: it is written down before it is done. `why` is for the timeline.
@@ -164,7 +168,8 @@ impl Grant {
         }
         self.steps.extend(more);
         self.enforced_by = enforced_by;
-        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, why)] })
+        let event = NewEvent::new(now, EventKind::Target, why).with("enforced_by", enforced_by.as_str());
+        Ok(Moved { grant: self, events: vec![event] })
     }
 
     /// Somebody else is at it from now on: whoever was before changes nothing any more.

@@ -7,9 +7,9 @@ use std::mem::take;
 use std::time::Duration;
 
 use domain::grant::WrongState;
-use domain::{EndCause, NewEvent, State};
+use domain::{EndCause, State};
 use policy::Permit;
-use protocol::{Credentials, ErrorCode, EventKind, GrantId, Timestamp};
+use protocol::{Credentials, ErrorCode, GrantId, Timestamp};
 use store::{Guard, Saved, SavedAndReleased, Stored};
 use targets::Target;
 use tracing::Instrument;
@@ -119,8 +119,7 @@ impl Engine {
                 Err(id) => self.overtaken(&id, permit, target).await,
             },
             State::Active { .. } if now < stored.grant.expires_at => {
-                let event = NewEvent::new(now, EventKind::Retry, "same request again · same grant");
-                self.store.add_events(&stored.grant.id, &[event]).await?;
+                self.store.add_retry(&stored.grant.id, now).await?;
                 self.answer(&stored, permit, target).await
             }
             State::Active { .. }

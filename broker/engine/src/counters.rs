@@ -30,6 +30,7 @@ counters! {
     grants_activated = "Grants that became active";
     grants_joined = "Retries that joined a grant";
     grants_denied = "Elevations refused by a boundary";
+    denials_not_recorded = "Elevations refused by a boundary of an agent with too many refused requests on record";
     identities_refused = "Elevations refused because the identity was not proven";
     grants_revoked = "Grants that ended and are gone";
     grants_failed = "Grants that never became active and are gone";

@@ -17,6 +17,7 @@ use targets::{LateChanges, Plan, Target};
 use tracing::Instrument;
 
 use crate::activate::{elevated, target_failed};
+use crate::budgets::Kind;
 use crate::clock::random;
 use crate::{Engine, Refusal, spans};
 
@@ -65,9 +66,7 @@ impl Engine {
         let permit = match checked.permit {
             Ok(permit) => permit,
             Err(denied) => {
-                self.counters.grants_denied();
-                self.store.record_denied(&Grant::denied(terms, now, denied.code, &denied.detail)).await?;
-                return Err(denied.into());
+                return Err(self.deny(terms, now, denied, checked.principal.replay.as_ref()).await);
             }
         };
         let target = self.target(permit.target())?;
@@ -107,14 +106,7 @@ impl Engine {
                 Err(Refusal::grant_ended(Some("the key was given back before the request came".to_owned())))
             }
             Created::AgentDisabled => Err(policy_of_disabled(&checked.agent)),
-            Created::Replayed => {
-                self.counters.identities_refused();
-                Err(Refusal::new(
-                    ErrorCode::OidcTokenReplayed,
-                    "the OIDC token was used before: expected one that was minted for this elevation",
-                )
-                .hint("mint a fresh token for each elevation; two jobs cannot share one"))
-            }
+            Created::Replayed => Err(self.replayed(Kind::Elevation, &checked.agent.id)),
         }
     }
 
@@ -150,30 +142,14 @@ impl Engine {
             )
             .hint("CLOUDANIX_AUTH_TOKEN and CLOUDANIX_AGENT_ID have to be of one registration"));
         }
-        if let Err(wait) = self.pace.take(agent.id.clone(), self.clock.now()) {
-            return Err(Refusal::new(
-                ErrorCode::RateLimited,
-                format!(
-                    "agent `{}` asks too often: expected at most {} elevations a minute",
-                    agent.id,
-                    self.settings.get().elevations_per_minute
-                ),
-            )
-            .hint(format!("try again in {} s", wait.as_secs() + 1))
-            .retry_after(wait.as_secs() + 1));
-        }
         well_formed(request)?;
-        let identified = self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity());
-        let principal = match identified.await {
-            Ok(principal) => principal,
-            Err(refusal) => {
-                self.counters.identities_refused();
-                return Err(refusal);
-            }
-        };
+        let principal =
+            self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity()).await?;
         let asked =
             Asked { policies: &request.policies, ttl: request.ttl, target: request.target.as_deref() };
         let permit = policy::check(&agent, asked);
+        let kind = if permit.is_ok() { Kind::Elevation } else { Kind::Denied };
+        self.budgets.take(kind, &agent.id, self.clock.now())?;
         Ok(Checked { agent, principal, permit })
     }
 
@@ -219,18 +195,29 @@ impl Engine {
             // than nothing.
             Some(token) if !registration.trust.is_empty() => {
                 let now = self.clock.now();
-                Ok(self.verifier.verify(token, &agent.id, &registration.trust, now).await?)
+                let verified = self.verifier.verify(token, &agent.id, &registration.trust, now).await;
+                verified.map_err(|refused| match refused {
+                    // An outage is not the caller's doing.
+                    identity::Refused::IssuerUnavailable { .. } => {
+                        self.counters.identities_refused();
+                        refused.into()
+                    }
+                    refused => self.unproven(&agent.id, refused.into()),
+                })
             }
             _ if registration.auth_token_only => Ok(Principal {
                 agent_id: agent.id.clone(),
                 provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
                 replay: None,
             }),
-            _ => Err(Refusal::new(
-                ErrorCode::OidcTokenMissing,
-                "expected the workload's OIDC token in `oidc_token`, found none",
-            )
-            .hint("run `cloudanix-jit doctor` in the job: it says which token was looked for and where")),
+            _ => {
+                let missing = Refusal::new(
+                    ErrorCode::OidcTokenMissing,
+                    "expected the workload's OIDC token in `oidc_token`, found none",
+                )
+                .hint("run `cloudanix-jit doctor` in the job: it says which token was looked for and where");
+                Err(self.unproven(&agent.id, missing))
+            }
         }
     }
 
@@ -259,6 +246,10 @@ fn well_formed(request: &ElevateRequest) -> Result<(), Refusal> {
     let (policies, max) = (request.policies.len(), protocol::elevate::MAX_POLICIES);
     if policies == 0 || policies > max {
         return refuse(format!("policies: expected 1 to {max}, found {policies}"));
+    }
+    let max = protocol::elevate::MAX_TARGET;
+    if let Some(len) = request.target.as_ref().map(|target| target.chars().count()).filter(|len| *len > max) {
+        return refuse(format!("target: expected at most {max} characters, found {len}"));
     }
     let max = protocol::elevate::MAX_REASON;
     if let Some(len) = request.reason.as_ref().map(|reason| reason.chars().count()).filter(|len| *len > max) {

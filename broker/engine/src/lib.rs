@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use domain::TargetKind;
 use identity::Verifier;
-use protocol::{AgentId, Timestamp};
+use protocol::Timestamp;
 use signing::Issuer;
 use store::Store;
 use targets::Target;
@@ -20,6 +20,7 @@ mod actions;
 mod activate;
 mod agents;
 mod authenticate;
+mod budgets;
 mod changing;
 mod clock;
 mod counters;
@@ -37,6 +38,7 @@ mod read;
 mod ready;
 mod reconcile;
 mod refusal;
+mod refusing;
 mod revoke;
 mod shared;
 mod spans;
@@ -69,7 +71,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long whoever changes a target may take before somebody else may undo it.
     pub claim: Duration,
-    /// How many elevations one agent may ask for in a minute, and at once.
+    /// How many elevations one agent may ask for in a minute, and at once. Requests that are refused have a tenth of
+    /// it, at least 10.
     pub elevations_per_minute: u32,
     /// After how long a new signing key is made.
     pub signing_key_age: Duration,
@@ -123,7 +126,7 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Changing<Settings>,
-    pace: Pace<AgentId>,
+    budgets: budgets::Budgets,
     counters: Counters,
     first_seen: reconcile::FirstSeen,
     just_given: just_given::JustGiven,
@@ -137,7 +140,7 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, Refusal> {
         let engine = Self {
             hearing: hearing::Hearing::since(parts.clock.now()),
-            pace: Pace::new(parts.settings.elevations_per_minute),
+            budgets: budgets::Budgets::new(parts.settings.elevations_per_minute),
             store: parts.store,
             verifier: parts.verifier,
             targets: parts.targets,
@@ -158,7 +161,7 @@ impl Engine {
 
     /// From now on these. Grants that are there keep how often they beat.
     pub fn change(&self, settings: Settings, operators: OperatorTokens) {
-        self.pace.set(settings.elevations_per_minute);
+        self.budgets.set(settings.elevations_per_minute);
         self.settings.set(settings);
         self.operators.set(operators);
     }

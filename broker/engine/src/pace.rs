@@ -40,6 +40,11 @@ impl<Who: Eq + Hash> Pace<Who> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner).per_minute = per_minute.max(1);
     }
 
+    /// The number that holds now.
+    pub(crate) fn per_minute(&self) -> u32 {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).per_minute
+    }
+
     /// Takes one, or says how long to wait for it.
     pub fn take(&self, who: Who, now: Timestamp) -> Result<(), Duration> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,6 +59,15 @@ impl<Who: Eq + Hash> Pace<Who> {
         }
         bucket.full_at = full_at;
         Ok(())
+    }
+
+    /// Puts one back that was taken.
+    pub(crate) fn put_back(&self, who: &Who) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = ROOM / buckets.per_minute;
+        if let Some(bucket) = buckets.by.get_mut(who) {
+            bucket.full_at = bucket.full_at.minus(one);
+        }
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn grant(stored: &Stored) -> Grant {
         heartbeat_seconds: stored.lease.and_then(|lease| u32::try_from(lease.every.as_secs()).ok()),
         provenance: grant.provenance.clone(),
         reason: grant.reason.clone(),
+        denials: stored.denials,
         credentials: None,
     }
 }

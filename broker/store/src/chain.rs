@@ -1,11 +1,32 @@
 //! How does a timeline go on from its last row, whichever database it is in?
 
+use std::cmp::Ordering;
+
 use domain::NewEvent;
 use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
 
 use crate::StoreError;
 use crate::columns::Columns;
 use crate::faults::corrupt;
+
+/// How many retries are told of on one timeline: anybody who has the key can retry an active grant for ever.
+pub const RETRIES_TOLD: u32 = 20;
+
+/// The row that tells of one more retry after so many; none if enough was told.
+pub(crate) fn retry(now: Timestamp, told: u32) -> Option<NewEvent> {
+    let text = match (told + 1).cmp(&RETRIES_TOLD) {
+        Ordering::Less => "same request again · same grant",
+        Ordering::Equal => "same request again · same grant · further retries are not recorded",
+        Ordering::Greater => return None,
+    };
+    Some(NewEvent::new(now, EventKind::Retry, text))
+}
+
+/// From a row with `retries`: how many of a timeline's rows tell of one.
+pub(crate) fn retries(row: &impl Columns) -> Result<u32, StoreError> {
+    let retries = row.number("retries")?;
+    u32::try_from(retries).map_err(|_| corrupt("how many retries are told of", retries))
+}
 
 /// What the chain goes on from: the last row that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

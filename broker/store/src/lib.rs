@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGuard};
 use protocol::agents::Outcome;
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
+use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
 mod chain;
 mod columns;
+mod denials;
 mod faults;
 #[cfg(test)]
 mod given;
@@ -27,6 +28,8 @@ mod replay;
 mod rows;
 mod sqlite;
 
+pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Recorded};
+pub use chain::RETRIES_TOLD;
 pub use holds::{Hold, Holding, Release, Then, To, Whose};
 pub use memory::Memory;
 pub use postgres::Postgres;
@@ -55,6 +58,8 @@ pub struct Stored {
     pub lease: Option<Lease>,
     /// Grows with every change; a change is made only to the version that was read (the fencing number).
     pub version: i64,
+    /// Of a refused request: how often it was refused.
+    pub denials: Option<Denials>,
     /// The last row of its timeline, if whoever read it has looked: a change writes behind it without a look of
     /// its own.
     pub(crate) last_row: Option<chain::LastRow>,
@@ -260,8 +265,9 @@ pub trait Store: Send + Sync {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
     ) -> Result<Created, StoreError>;
-    /// Stores a refused grant (it has no key, no lease, no use of a token) with its timeline rows.
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError>;
+    /// Stores a refused request with its timeline rows and the use of its token. The same request of the same agent
+    /// (by its hash) is only counted.
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError>;
     /// One grant.
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError>;
     /// The agent's grant under this key.
@@ -282,6 +288,9 @@ pub trait Store: Send + Sync {
     ) -> Result<SavedAndReleased, StoreError>;
     /// Writes rows that tell of no change.
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError>;
+    /// Writes a row that tells that a retry joined the grant, if fewer than [`RETRIES_TOLD`] do; the last of them says
+    /// so.
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError>;
     /// The holder was heard. A beat never goes back in time, and never changes the version.
     async fn beat(
         &self,
@@ -329,6 +338,7 @@ pub trait Store: Send + Sync {
     /// Removes keys made before `before`, never the newest.
     async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError>;
 
-    /// Forgets uses of tokens, given-back keys and auth tokens whose time is over.
+    /// Forgets uses of tokens, given-back keys and auth tokens whose time is over, and refused requests that did not
+    /// come again for [`DENIALS_KEPT_FOR`].
     async fn forget(&self, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -12,8 +12,8 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
-    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
+    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
 };
 
 mod agents;
@@ -118,8 +118,8 @@ impl Store for Memory {
         Ok(created)
     }
 
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
-        self.kept().grants.record(moved, None)
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+        self.kept().grants.deny(denying)
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -158,6 +158,10 @@ impl Store for Memory {
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.kept().grants.tell(id, events)
+    }
+
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.kept().grants.tell_of_retry(id, now)
     }
 
     async fn beat(

@@ -15,8 +15,9 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
-    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
+    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken,
+    Then, Whose,
 };
 
 mod access;
@@ -24,6 +25,7 @@ mod agents;
 mod auth_tokens;
 mod characters;
 mod creating;
+mod denying;
 mod due;
 mod forgetting;
 mod grants;
@@ -133,9 +135,9 @@ impl Store for Postgres {
         self.run(wanted, |connection, wanted| Box::pin(creating::create(connection, wanted))).await
     }
 
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
-        let wanted = creating::Wanted::of(moved, None, None)?;
-        self.run(wanted, |connection, wanted| Box::pin(creating::record(connection, wanted))).await
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+        let wanted = denying::Wanted::of(denying)?;
+        self.run(wanted, |connection, wanted| Box::pin(denying::record(connection, wanted))).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -176,6 +178,10 @@ impl Store for Postgres {
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.run((id, events), |connection, (id, events)| Box::pin(timeline::add(connection, id, events)))
             .await
+    }
+
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.run((id, now), |connection, (id, now)| Box::pin(timeline::add_retry(connection, id, *now))).await
     }
 
     async fn beat(
@@ -269,6 +275,12 @@ impl Store for Postgres {
                 == forgetting::Left::Perhaps
             {}
         }
+        let not_since = now.minus(DENIALS_KEPT_FOR);
+        while self
+            .run(not_since, |connection, not_since| Box::pin(denying::forget(connection, *not_since)))
+            .await?
+            == forgetting::Left::Perhaps
+        {}
         self.run((), |connection, ()| Box::pin(forgetting::add_up_counts(connection))).await
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::{Grant, Lease, ReplayGuard, State};
-use protocol::{GrantId, GrantStatus, Secret, Timestamp};
+use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, Timestamp};
 
 use crate::chain::LastRow;
 use crate::columns::Columns;
@@ -15,12 +15,21 @@ use crate::{Guard, Hold, StoreError, Stored, StoredKey, StoredToken, To, Whose};
 /// From a row with `body`, `version`, `beat_every` and `last_beat`.
 pub(crate) fn grant(row: &impl Columns) -> Result<Stored, StoreError> {
     let grant: Grant = serde_json::from_str(row.text("body")?).map_err(|error| corrupt("a grant", error))?;
-    Ok(Stored { grant, lease: lease(row)?, version: row.number("version")?, last_row: None })
+    Ok(Stored { grant, lease: lease(row)?, version: row.number("version")?, denials: None, last_row: None })
 }
 
 /// From a row that has `seq` and `hash` of the last row too.
 pub(crate) fn grant_with_last_row(row: &impl Columns) -> Result<Stored, StoreError> {
     Ok(Stored { last_row: LastRow::read(row)?, ..grant(row)? })
+}
+
+/// From a row with `denials` and `denied_at`: how often a request was refused.
+pub(crate) fn denials(row: &impl Columns) -> Result<Option<Denials>, StoreError> {
+    let (count, last_at) = (row.maybe_number("denials")?, row.maybe_number("denied_at")?);
+    Ok(count.zip(last_at).map(|(count, last_at)| Denials {
+        count: count.unsigned_abs(),
+        last_at: Timestamp::from_millis(last_at),
+    }))
 }
 
 /// A grant that was just written, from what the row says of it now.
@@ -29,7 +38,7 @@ pub(crate) fn saved(
     grant: Grant,
     last_row: Option<LastRow>,
 ) -> Result<Stored, StoreError> {
-    Ok(Stored { lease: lease(row)?, version: row.number("version")?, grant, last_row })
+    Ok(Stored { lease: lease(row)?, version: row.number("version")?, grant, denials: None, last_row })
 }
 
 fn lease(row: &impl Columns) -> Result<Option<Lease>, StoreError> {
@@ -107,7 +116,12 @@ pub(crate) struct Use {
 impl Use {
     /// Of this token for this grant.
     pub(crate) fn of(guard: ReplayGuard, grant: &Grant) -> Self {
-        Self { bound_to: bound_to(&guard, grant), guard }
+        Self::by(guard, &grant.agent_id, grant.key.as_ref())
+    }
+
+    /// Of this token by this agent for the request with this key.
+    pub(crate) fn by(guard: ReplayGuard, agent: &AgentId, key: Option<&IdempotencyKey>) -> Self {
+        Self { bound_to: bound_to(&guard, agent, key), guard }
     }
 }
 

@@ -15,8 +15,9 @@ use sqlx::SqlitePool;
 use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
-    SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
+    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken,
+    Then, Whose,
 };
 
 mod access;
@@ -26,6 +27,7 @@ mod change;
 mod checkpoint;
 mod creating;
 mod credentials;
+mod denying;
 mod due;
 mod forgetting;
 mod grants;
@@ -172,9 +174,9 @@ impl Store for Sqlite {
         self.change(move |change| Box::pin(creating::create(change, moved, lease, replay))).await
     }
 
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
-        let moved = moved.clone();
-        self.change(move |change| Box::pin(creating::record(change, moved))).await
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+        let wanted = denying::Wanted::from(denying);
+        self.change(move |change| Box::pin(denying::record(change, wanted))).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -212,6 +214,11 @@ impl Store for Sqlite {
         self.change(move |change| Box::pin(timeline::add(change, id, events))).await
     }
 
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.change(move |change| Box::pin(timeline::add_retry(change, id, now))).await
+    }
+
     async fn beat(
         &self,
         id: &GrantId,
@@ -229,7 +236,7 @@ impl Store for Sqlite {
         key: &IdempotencyKey,
         forget_after: Timestamp,
     ) -> Result<KeyGivenBack, StoreError> {
-        // A grant never goes away: one that is found needs no place in the queue.
+        // A grant with a key never goes away: one that is found needs no place in the queue.
         if let Some(stored) = self.grant_by_key(agent, key).await? {
             return Ok(KeyGivenBack::Grant(stored));
         }
@@ -299,6 +306,10 @@ impl Store for Sqlite {
                 == forgetting::Left::Perhaps
             {}
         }
+        let not_since = now.minus(DENIALS_KEPT_FOR);
+        while self.write(move |connection| Box::pin(denying::forget(connection, not_since))).await?
+            == forgetting::Left::Perhaps
+        {}
         Ok(())
     }
 }

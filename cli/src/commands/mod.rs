@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod elevate;
+pub(crate) mod grants;
 pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod status;

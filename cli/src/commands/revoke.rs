@@ -98,17 +98,19 @@ async fn give_back(
             gone(&grant, output);
             Ok(())
         }
-        Revoked::Accepted(grant) => confirmed(broker, *grant, deadline, output).await,
+        Revoked::Accepted(grant) => {
+            gone(&confirmed(broker, *grant, deadline).await?, output);
+            Ok(())
+        }
     }
 }
 
 /// The broker goes on by itself; we only wait to be able to say so.
-async fn confirmed(
+pub(super) async fn confirmed(
     broker: &Broker,
     mut grant: Grant,
     deadline: Instant,
-    output: &Output,
-) -> Result<(), CliError> {
+) -> Result<Grant, CliError> {
     let mut pause = Duration::from_millis(100);
     while !grant.status.is_final() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -126,11 +128,10 @@ async fn confirmed(
                 why: format!("the broker has accepted it, and then: {error}"),
             })?;
     }
-    gone(&grant, output);
-    Ok(())
+    Ok(grant)
 }
 
-fn gone(grant: &Grant, output: &Output) {
+pub(super) fn gone(grant: &Grant, output: &Output) {
     let reason = grant.end_reason.as_deref().map(|reason| format!(" · {reason}")).unwrap_or_default();
     output.line(Mark::Done, "revoke", &format!("{} · {}{reason}", grant.id, grant.status.as_str()));
 }

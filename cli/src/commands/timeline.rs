@@ -21,6 +21,6 @@ pub(crate) fn run(args: TimelineArgs, env: &Env, output: &mut Output) -> Result<
     if timeline.intact {
         Ok(())
     } else {
-        Err(CliError::unexpected("the hash chain of this timeline is broken: rows were changed or removed"))
+        Err(CliError::unexpected(format!("this timeline is not intact: {}", timeline.why_not())))
     }
 }

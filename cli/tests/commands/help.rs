@@ -22,6 +22,9 @@ const COMMANDS: &[&[&str]] = &[
     &["agent", "enable"],
     &["agent", "rotate-token"],
     &["agent", "revoke-token"],
+    &["grants"],
+    &["grants", "list"],
+    &["grants", "revoke"],
     &["completions"],
 ];
 

@@ -5,6 +5,7 @@ mod agent;
 mod doctor;
 mod elevate;
 mod gitea;
+mod grants;
 mod help;
 mod program;
 mod revoke;

@@ -76,6 +76,7 @@ pub(crate) fn grant(status: GrantStatus) -> Grant {
         heartbeat_seconds: None,
         provenance: Provenance { claimed: Facts::default(), ..Provenance::default() },
         reason: None,
+        denials: None,
         credentials: None,
     }
 }

@@ -32,42 +32,6 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn asked(&self, now: Timestamp) -> NewEvent {
-        let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
-        let mut event =
-            NewEvent::new(now, EventKind::Elevate, format!("{} · {policies} · {}", self.agent_id, self.ttl))
-                .with("policies", policies)
-                .with("ttl", self.ttl)
-                .with("target", self.target);
-        if let Some(reason) = &self.reason {
-            event = event.with("reason", reason);
-        }
-        for (name, fact) in self.provenance.signed.iter() {
-            event = event.with(&format!("signed.{name}"), fact);
-        }
-        for (name, fact) in self.provenance.claimed.iter() {
-            event = event.with(&format!("claimed.{name}"), fact);
-        }
-        if let Some(issuer) = &self.provenance.issuer {
-            event = event.with("issuer", issuer);
-        }
-        if let Some(subject) = &self.provenance.subject {
-            event = event.with("subject", subject);
-        }
-        event
-    }
-
-    pub(super) fn trusted(&self, now: Timestamp) -> Option<NewEvent> {
-        match self.provenance.trust {
-            Trust::Oidc => None,
-            Trust::AuthTokenOnly => Some(NewEvent::new(
-                now,
-                EventKind::Danger,
-                "trusted by its auth token alone · nothing signed says which run this is",
-            )),
-        }
-    }
-
     pub(super) fn into_grant(
         self,
         now: Timestamp,
@@ -93,6 +57,51 @@ impl Request {
             late_until: None,
             sweep_at: None,
             state,
+        }
+    }
+}
+
+impl Grant {
+    /// The first row of the timeline: who asked for what, and what is known of the run. Whoever reads a grant compares
+    /// it with the row that was written, because the row is in the chain and the grant's own record is not.
+    pub fn asked(&self) -> NewEvent {
+        let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
+        let text = format!("{} · {policies} · {}", self.agent_id, self.ttl);
+        let provenance = &self.provenance;
+        let mut event = NewEvent::new(self.requested_at, EventKind::Elevate, text)
+            .with("policies", policies)
+            .with("ttl", self.ttl)
+            .with("target", self.target)
+            .with("trust", provenance.trust.as_str());
+        if let Some(reason) = &self.reason {
+            event = event.with("reason", reason);
+        }
+        for (name, fact) in provenance.signed.iter() {
+            event = event.with(&format!("signed.{name}"), fact);
+        }
+        for (name, fact) in provenance.claimed.iter() {
+            event = event.with(&format!("claimed.{name}"), fact);
+        }
+        if let Some(platform) = provenance.platform {
+            event = event.with("platform", platform.as_str());
+        }
+        if let Some(issuer) = &provenance.issuer {
+            event = event.with("issuer", issuer);
+        }
+        if let Some(subject) = &provenance.subject {
+            event = event.with("subject", subject);
+        }
+        event
+    }
+
+    pub(super) fn trusted(&self) -> Option<NewEvent> {
+        match self.provenance.trust {
+            Trust::Oidc => None,
+            Trust::AuthTokenOnly => Some(NewEvent::new(
+                self.requested_at,
+                EventKind::Danger,
+                "trusted by its auth token alone · nothing signed says which run this is",
+            )),
         }
     }
 }

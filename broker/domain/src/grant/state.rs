@@ -106,7 +106,8 @@ impl EndCause {
         }
     }
 
-    pub(super) fn source(&self) -> Source {
+    /// Who says so on the timeline.
+    pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
             Self::AgentDisabled | Self::Operator => Source::Operator,
@@ -116,7 +117,8 @@ impl EndCause {
         }
     }
 
-    pub(super) fn kind(&self) -> EventKind {
+    /// The kind of the row that tells of it.
+    pub fn kind(&self) -> EventKind {
         match self {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,

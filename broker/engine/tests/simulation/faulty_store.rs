@@ -12,7 +12,7 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Registering, Release,
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Recorded, Registering, Release,
     Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
@@ -129,8 +129,8 @@ impl Store for FaultyStore {
         .await
     }
 
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
-        self.ask("record_denied", self.inner().record_denied(moved)).await
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+        self.ask("record_denied", self.inner().record_denied(denying)).await
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
@@ -182,6 +182,10 @@ impl Store for FaultyStore {
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.ask("add_events", self.inner().add_events(id, events)).await
+    }
+
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.ask("add_retry", self.inner().add_retry(id, now)).await
     }
 
     async fn beat(

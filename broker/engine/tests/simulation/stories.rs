@@ -25,9 +25,7 @@ pub(crate) async fn are_whole(world: &World) {
 
 fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), String> {
     let grant = &entry.grant;
-    if !audit::is_intact(&grant.id, rows) {
-        return Err("a broken chain".to_owned());
-    }
+    audit::verify(grant, rows).map_err(|broken| broken.to_string())?;
     let mut left = rows.iter();
     for expected in entry.rows() {
         if !left.any(|row| expected.contains(&row.kind)) {

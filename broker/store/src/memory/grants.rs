@@ -4,17 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::grant::Moved;
 use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+use protocol::{
+    AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp,
+};
 
 use crate::replay::bound_to;
-use crate::{Beat, Created, Due, Guard, KeyGivenBack, Listing, Saved, StoreError, Stored};
+use crate::{
+    Beat, Created, DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Due, Guard, KeyGivenBack, Listing, Recorded, Saved,
+    StoreError, Stored, chain,
+};
 
 #[derive(Default)]
 pub(super) struct Grants {
     /// In the order in which they came.
-    rows: Vec<Row>,
+    rows: BTreeMap<usize, Row>,
+    next: usize,
     by_id: BTreeMap<GrantId, usize>,
     by_key: BTreeMap<(AgentId, IdempotencyKey), usize>,
+    /// Refused requests, by their hash.
+    denied: BTreeMap<(AgentId, String), usize>,
     /// Those that something is to be done about some time.
     unfinished: BTreeSet<usize>,
     used_tokens: BTreeMap<String, Used>,
@@ -26,6 +34,7 @@ struct Row {
     lease: Option<Lease>,
     version: i64,
     claimed_until: Option<Timestamp>,
+    denials: Option<Denials>,
     events: Vec<TimelineEvent>,
 }
 
@@ -36,7 +45,8 @@ struct Used {
 
 impl Row {
     fn stored(&self) -> Stored {
-        Stored { grant: self.grant.clone(), lease: self.lease, version: self.version, last_row: None }
+        let Self { grant, lease, version, denials, .. } = self;
+        Stored { grant: grant.clone(), lease: *lease, version: *version, denials: *denials, last_row: None }
     }
 
     fn tell(&mut self, events: &[NewEvent]) {
@@ -56,11 +66,11 @@ impl Row {
 
 impl Grants {
     fn row(&self, id: &GrantId) -> Option<&Row> {
-        self.by_id.get(id).and_then(|n| self.rows.get(*n))
+        self.by_id.get(id).and_then(|n| self.rows.get(n))
     }
 
     fn row_mut(&mut self, id: &GrantId) -> Option<&mut Row> {
-        self.by_id.get(id).and_then(|n| self.rows.get_mut(*n))
+        self.by_id.get(id).and_then(|n| self.rows.get_mut(n))
     }
 
     pub(super) fn create(
@@ -79,28 +89,64 @@ impl Grants {
                 return Ok(if same { Created::Joined(existing) } else { Created::KeyConflict });
             }
         }
-        let used = replay.map(|guard| (guard, bound_to(guard, grant)));
-        if let Some((guard, bound_to)) = &used
-            && self.used_tokens.get(&guard.token_hash).is_some_and(|before| before.bound_to != *bound_to)
-        {
+        if !self.may_use(replay, &grant.agent_id, grant.key.as_ref()) {
             return Ok(Created::Replayed);
         }
         self.record(moved, lease)?;
-        if let Some((guard, bound_to)) = used {
-            let used = Used { bound_to, forget_after: guard.forget_after };
-            self.used_tokens.entry(guard.token_hash.clone()).or_insert(used);
-        }
-        Ok(Created::New(Stored { grant: grant.clone(), lease, version: 1, last_row: None }))
+        self.use_up(replay, &grant.agent_id, grant.key.as_ref());
+        Ok(Created::New(Stored { grant: grant.clone(), lease, version: 1, denials: None, last_row: None }))
     }
 
-    pub(super) fn record(&mut self, moved: &Moved, lease: Option<Lease>) -> Result<(), StoreError> {
+    fn may_use(&self, replay: Option<&ReplayGuard>, agent: &AgentId, key: Option<&IdempotencyKey>) -> bool {
+        replay.is_none_or(|guard| {
+            let used = self.used_tokens.get(&guard.token_hash);
+            used.is_none_or(|used| used.bound_to == bound_to(guard, agent, key))
+        })
+    }
+
+    fn use_up(&mut self, replay: Option<&ReplayGuard>, agent: &AgentId, key: Option<&IdempotencyKey>) {
+        if let Some(guard) = replay {
+            let used = Used { bound_to: bound_to(guard, agent, key), forget_after: guard.forget_after };
+            self.used_tokens.entry(guard.token_hash.clone()).or_insert(used);
+        }
+    }
+
+    pub(super) fn deny(&mut self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+        let Denying { moved, key, replay } = denying;
+        let grant = &moved.grant;
+        if !self.may_use(replay, &grant.agent_id, Some(key)) {
+            return Ok(Recorded::Replayed);
+        }
+        self.use_up(replay, &grant.agent_id, Some(key));
+        let request = (grant.agent_id.clone(), grant.request_hash.clone());
+        if let Some(known) = self.denied.get(&request).and_then(|n| self.rows.get_mut(n)) {
+            if let Some(denials) = &mut known.denials {
+                denials.count += 1;
+                denials.last_at = denials.last_at.max(grant.requested_at);
+            }
+            return Ok(Recorded::Again);
+        }
+        let kept = self.denied.keys().filter(|(agent, _)| *agent == grant.agent_id).count();
+        if kept >= DENIALS_KEPT as usize {
+            return Ok(Recorded::Full);
+        }
+        let n = self.record(moved, None)?;
+        self.denied.insert(request, n);
+        if let Some(row) = self.rows.get_mut(&n) {
+            row.denials = Some(Denials { count: 1, last_at: grant.requested_at });
+        }
+        Ok(Recorded::New)
+    }
+
+    fn record(&mut self, moved: &Moved, lease: Option<Lease>) -> Result<usize, StoreError> {
         let grant = moved.grant.clone();
         if self.by_id.contains_key(&grant.id) {
             return Err(StoreError::Corrupt {
                 what: format!("a new grant: `{}` is there already", grant.id),
             });
         }
-        let n = self.rows.len();
+        let n = self.next;
+        self.next += 1;
         self.by_id.insert(grant.id.clone(), n);
         if let Some(key) = &grant.key {
             self.by_key.insert((grant.agent_id.clone(), key.clone()), n);
@@ -108,10 +154,11 @@ impl Grants {
         if grant.due_at().is_some() {
             self.unfinished.insert(n);
         }
-        let mut row = Row { grant, lease, version: 1, claimed_until: None, events: Vec::new() };
+        let mut row =
+            Row { grant, lease, version: 1, claimed_until: None, denials: None, events: Vec::new() };
         row.tell(&moved.events);
-        self.rows.push(row);
-        Ok(())
+        self.rows.insert(n, row);
+        Ok(n)
     }
 
     pub(super) fn find(&self, id: &GrantId) -> Option<Stored> {
@@ -120,7 +167,7 @@ impl Grants {
 
     pub(super) fn find_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Option<Stored> {
         let n = self.by_key.get(&(agent.clone(), key.clone()))?;
-        self.rows.get(*n).map(Row::stored)
+        self.rows.get(n).map(Row::stored)
     }
 
     pub(super) fn lives_or_is_about_to(&self, id: &GrantId) -> bool {
@@ -140,7 +187,7 @@ impl Grants {
 
     pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
         let Some(&n) = self.by_id.get(&before.grant.id) else { return Saved::Conflict };
-        let Some(row) = self.rows.get_mut(n) else { return Saved::Conflict };
+        let Some(row) = self.rows.get_mut(&n) else { return Saved::Conflict };
         let heard_since = match guard {
             Guard::Version => false,
             Guard::VersionAndSilence => before.lease.is_some() && before.lease != row.lease,
@@ -164,6 +211,12 @@ impl Grants {
             || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
         self.row_mut(id).ok_or_else(unknown)?.tell(events);
         Ok(())
+    }
+
+    pub(super) fn tell_of_retry(&mut self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        let told = self.events(id).iter().filter(|row| row.kind == EventKind::Retry).count();
+        let told = u32::try_from(told).unwrap_or(u32::MAX);
+        chain::retry(now, told).map_or(Ok(()), |event| self.tell(id, &[event]))
     }
 
     pub(super) fn events(&self, id: &GrantId) -> Vec<TimelineEvent> {
@@ -206,10 +259,10 @@ impl Grants {
 
     pub(super) fn list(&self, listing: &Listing) -> Vec<Stored> {
         let before = match &listing.after {
-            None => self.rows.len(),
+            None => self.next,
             Some(id) => self.by_id.get(id).copied().unwrap_or_default(),
         };
-        let rows = self.rows.iter().take(before).rev();
+        let rows = self.rows.range(..before).rev().map(|(_, row)| row);
         let wanted = rows.filter(|row| {
             listing.agent.as_ref().is_none_or(|agent| row.grant.agent_id == *agent)
                 && listing.live.is_none_or(|live| live != row.grant.status().is_final())
@@ -218,13 +271,13 @@ impl Grants {
     }
 
     pub(super) fn claim(&mut self, due: Due) -> Vec<Stored> {
-        let is_due = |n: &&usize| self.rows.get(**n).is_some_and(|row| row.is_due(&due));
+        let is_due = |n: &&usize| self.rows.get(*n).is_some_and(|row| row.is_due(&due));
         let mut claimed: Vec<usize> = self.unfinished.iter().filter(is_due).copied().collect();
-        claimed.sort_by_key(|n| self.rows.get(*n).and_then(|row| row.grant.due_at()));
+        claimed.sort_by_key(|n| self.rows.get(n).and_then(|row| row.grant.due_at()));
         claimed.truncate(due.limit as usize);
         let mut taken = Vec::with_capacity(claimed.len());
         for n in claimed {
-            if let Some(row) = self.rows.get_mut(n) {
+            if let Some(row) = self.rows.get_mut(&n) {
                 row.claimed_until = Some(due.claimed_until);
                 row.version += 1;
                 taken.push(row.stored());
@@ -235,7 +288,7 @@ impl Grants {
 
     pub(super) fn count_by_status(&self) -> BTreeMap<GrantStatus, u64> {
         let mut counts = BTreeMap::new();
-        for row in &self.rows {
+        for row in self.rows.values() {
             *counts.entry(row.grant.status()).or_default() += 1;
         }
         counts
@@ -244,5 +297,17 @@ impl Grants {
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.used_tokens.retain(|_, used| now < used.forget_after);
         self.given_back.retain(|_, forget_after| now < *forget_after);
+        let not_since = now.minus(DENIALS_KEPT_FOR);
+        let Self { rows, denied, by_id, .. } = self;
+        denied.retain(|_, n| {
+            let stays = |row: &Row| row.denials.is_some_and(|denials| not_since < denials.last_at);
+            if rows.get(n).is_some_and(stays) {
+                return true;
+            }
+            if let Some(row) = rows.remove(n) {
+                by_id.remove(&row.grant.id);
+            }
+            false
+        });
     }
 }

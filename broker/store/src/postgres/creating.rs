@@ -17,7 +17,7 @@ use crate::faults::corrupt;
 use crate::rows::{self, Use};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
-/// A grant that was refused has no key and no use of a token, and nothing is asked for it. A token that this job has
+/// For a grant without a key nothing is asked. A token that this job has
 /// used already is only looked at: whoever changed its row would wait for every other grant of the job.
 const CREATE: &str = "
     WITH agent AS MATERIALIZED (
@@ -134,6 +134,7 @@ pub(super) async fn create(connection: &mut PgConnection, wanted: &Wanted) -> Re
                 grant: wanted.moved.grant.clone(),
                 lease: wanted.lease,
                 version: 1,
+                denials: None,
                 last_row: wanted.last_row.clone(),
             }));
         }
@@ -178,10 +179,6 @@ async fn in_the_way(connection: &mut PgConnection, wanted: &Wanted) -> Result<Op
         .as_ref()
         .is_some_and(|used| bound_to.is_some_and(|bound_to| characters::stored(&used.bound_to) != bound_to));
     Ok(replayed.then_some(Created::Replayed))
-}
-
-pub(super) async fn record(connection: &mut PgConnection, wanted: &Wanted) -> Result<(), StoreError> {
-    wanted.make(connection).await.map(drop)
 }
 
 pub(super) async fn give_key_back(

@@ -7,13 +7,14 @@ use crate::{StoreError, Stored, rows};
 
 pub(super) async fn find(connection: &mut PgConnection, id: &GrantId) -> Result<Option<Stored>, StoreError> {
     let row = sqlx::query(
-        "SELECT body, version, beat_every, last_beat, last_seq AS seq, last_hash AS hash
+        "SELECT body, version, beat_every, last_beat, denials, denied_at, last_seq AS seq, last_hash AS hash
          FROM grants WHERE id = $1",
     )
     .bind(id.as_str())
     .fetch_optional(connection)
     .await?;
-    row.as_ref().map(rows::grant_with_last_row).transpose()
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Stored { denials: rows::denials(&row)?, ..rows::grant_with_last_row(&row)? }))
 }
 
 pub(super) async fn find_by_key(

@@ -12,7 +12,9 @@ const LIVE: &str = " AND status NOT IN ('denied', 'failed', 'revoked')";
 const FINAL: &str = " AND status IN ('denied', 'failed', 'revoked')";
 
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new("SELECT body, version, beat_every, last_beat FROM grants WHERE true");
+    let mut query = QueryBuilder::new(
+        "SELECT body, version, beat_every, last_beat, denials, denied_at FROM grants WHERE true",
+    );
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
     }
@@ -31,7 +33,7 @@ pub(super) async fn page(
     listing: &Listing,
 ) -> Result<Vec<Stored>, StoreError> {
     let found = query(listing).build().fetch_all(connection).await?;
-    found.iter().map(rows::grant).collect()
+    found.iter().map(|row| Ok(Stored { denials: rows::denials(row)?, ..rows::grant(row)? })).collect()
 }
 
 pub(super) async fn count(connection: &mut PgConnection) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {

@@ -14,8 +14,10 @@ use super::{OpenError, Pending, Place};
 use crate::StoreError;
 use crate::columns::Columns;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../../migrations/postgres/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
+    (2, "denials", include_str!("../../migrations/postgres/0002_denials.sql")),
+];
 
 /// The version of the tables that this program is made for.
 fn known() -> i64 {

@@ -43,14 +43,7 @@ pub(super) async fn create(
     if bound_to.is_some_and(|bound_to| used.as_ref().is_some_and(|used| used.bound_to != bound_to)) {
         return Ok(Created::Replayed);
     }
-    Ok(Created::New(Stored { grant: moved.grant, lease, version: 1, last_row }))
-}
-
-pub(super) async fn record(mut change: Change<'_>, moved: Moved) -> Result<(), StoreError> {
-    let mut text = change.text();
-    push_grant(&mut text, &moved, None, None)?;
-    change.run_last(text).await?;
-    Ok(())
+    Ok(Created::New(Stored { grant: moved.grant, lease, version: 1, denials: None, last_row }))
 }
 
 pub(super) async fn give_key_back(
@@ -91,7 +84,7 @@ pub(super) fn push_known(text: &mut QueryBuilder<Sqlite>, grant: &Grant, used: O
     text.push_bind(agent).push(" AND idem_key = ").push_bind(key).push("; ");
 }
 
-/// For a grant that was refused there is nothing to ask; it has no key.
+/// For a grant without a key there is nothing to ask.
 fn push_grant(
     text: &mut QueryBuilder<Sqlite>,
     moved: &Moved,

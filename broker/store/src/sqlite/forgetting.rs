@@ -15,7 +15,7 @@ pub(super) const ALL: [&str; 3] = [
 ];
 
 /// So many at once.
-const PIECE: u32 = 500;
+pub(super) const PIECE: u32 = 500;
 
 /// Whether another try would find more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::{StoreError, Stored, rows};
 
 // Who reads a grant is about to change it: with its last row at hand that is one text and not two.
 
-const BY_ID: &str = "SELECT body, version, beat_every, last_beat,
+const BY_ID: &str = "SELECT body, version, beat_every, last_beat, denials, denied_at,
             (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
             (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
      FROM grants WHERE id = ?1";
@@ -22,7 +22,8 @@ pub(super) async fn find(
     id: GrantId,
 ) -> Result<Option<Stored>, StoreError> {
     let row = sqlx::query(BY_ID).bind(id.as_str()).fetch_optional(connection).await?;
-    row.as_ref().map(rows::grant_with_last_row).transpose()
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Stored { denials: rows::denials(&row)?, ..rows::grant_with_last_row(&row)? }))
 }
 
 pub(super) async fn find_by_key(

@@ -9,7 +9,9 @@ use crate::{Listing, StoreError, Stored, rows};
 
 /// One of twelve texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT body, version, beat_every, last_beat FROM grants WHERE true");
+    let mut query = QueryBuilder::new(
+        "SELECT body, version, beat_every, last_beat, denials, denied_at FROM grants WHERE true",
+    );
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
     }
@@ -28,7 +30,7 @@ pub(super) async fn page(
     listing: Listing,
 ) -> Result<Vec<Stored>, StoreError> {
     let found = query(&listing).build().fetch_all(connection).await?;
-    found.iter().map(rows::grant).collect()
+    found.iter().map(|row| Ok(Stored { denials: rows::denials(row)?, ..rows::grant(row)? })).collect()
 }
 
 pub(super) async fn count(

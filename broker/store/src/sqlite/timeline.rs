@@ -1,7 +1,7 @@
 //! How does a timeline grow, and how is it read back?
 
 use domain::NewEvent;
-use protocol::{GrantId, TimelineEvent};
+use protocol::{EventKind, GrantId, TimelineEvent, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::change::Change;
@@ -58,6 +58,27 @@ pub(super) async fn add(
         .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
     let mut query = change.text();
     push(&mut query, &grant, "", LastRow::read(row)?, &events)?;
+    change.run_last(query).await?;
+    Ok(())
+}
+
+pub(super) async fn add_retry(
+    mut change: Change<'_>,
+    grant: GrantId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut query = change.text();
+    query.push("SELECT seq, hash, (SELECT count(*) FROM events WHERE grant_n = n AND kind = ");
+    query.push_bind(EventKind::Retry.as_str());
+    query.push(") AS retries FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
+    let found = change.run(query).await?;
+    let row = found
+        .first()
+        .ok_or_else(|| corrupt("a retry for a timeline", format!("there is no grant `{grant}`")))?;
+    let Some(event) = chain::retry(now, chain::retries(row)?) else { return Ok(()) };
+    let mut query = change.text();
+    push(&mut query, &grant, "", LastRow::read(row)?, &[event])?;
     change.run_last(query).await?;
     Ok(())
 }

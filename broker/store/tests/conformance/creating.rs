@@ -7,7 +7,7 @@ use protocol::GrantStatus;
 use store::{Created, KeyGivenBack, Store, StoreError};
 
 use super::given::{
-    accepted, agent_id, at, created, denied, ended, for_job, grant_id, key, lease, once, registered, request,
+    accepted, agent_id, at, created, ended, for_job, grant_id, key, lease, once, registered, request,
 };
 
 pub(crate) async fn a_new_grant_is_read_back(store: &dyn Store) {
@@ -96,17 +96,6 @@ pub(crate) async fn a_refused_request_leaves_its_token_unused(store: &dyn Store)
     assert!(matches!(refused, Created::KeyConflict));
     let made = store.create_grant(&accepted(request("orders", 2)), None, Some(&once("t"))).await.unwrap();
     assert!(matches!(made, Created::New(_)));
-}
-
-pub(crate) async fn a_denial_is_on_record_and_holds_no_key(store: &dyn Store) {
-    for number in [1, 2] {
-        store.record_denied(&denied("orders", number)).await.unwrap();
-    }
-    let found = store.grant(&grant_id(1)).await.unwrap().unwrap();
-    assert_eq!((found.grant.status(), found.lease), (GrantStatus::Denied, None));
-    assert_eq!(store.events(&found.grant.id).await.unwrap().len(), 2);
-    assert!(store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().is_none());
-    created(store, "orders", 3, None).await;
 }
 
 pub(crate) async fn an_agent_that_is_switched_off_gets_nothing(store: &dyn Store) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use domain::grant::{Moved, Request};
 use domain::{EndCause, Grant, Lease, Registration, ReplayGuard, Step, TargetKind, registration};
 use protocol::{AgentId, EnforcedBy, ErrorCode, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp};
-use store::{Applied, ApplyMode, Created, Guard, Registering, Saved, Store, Stored, StoredToken};
+use store::{
+    Applied, ApplyMode, Created, Denying, Guard, Recorded, Registering, Saved, Store, Stored, StoredToken,
+};
 
 pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
@@ -88,8 +90,16 @@ pub(crate) fn accepted(request: Request) -> Moved {
     Grant::accepted(request, at(1000), EnforcedBy::Cloud, steps.to_vec(), at(1030))
 }
 
-pub(crate) fn denied(agent: &str, number: u64) -> Moved {
-    Grant::denied(request(agent, number), at(1000), ErrorCode::PolicyNotPermitted, "not permitted")
+/// Refused at this time: the request with this number, which is like no other.
+pub(crate) fn denied(agent: &str, number: u64, secs: i64) -> Moved {
+    let request = Request { request_hash: format!("request {number}"), ..request(agent, number) };
+    Grant::denied(request, at(secs), ErrorCode::PolicyNotPermitted, "not permitted")
+}
+
+/// Recorded as refused at 1000 s, without a token.
+pub(crate) async fn refused(store: &dyn Store, agent: &str, number: u64) -> Recorded {
+    let moved = denied(agent, number, 1000);
+    store.record_denied(Denying { moved: &moved, key: &key(number), replay: None }).await.unwrap()
 }
 
 pub(crate) fn lease(last_beat: i64) -> Lease {

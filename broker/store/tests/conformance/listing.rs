@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{GrantId, GrantStatus};
 use store::{Listing, Store};
 
-use super::given::{active, agent_id, created, denied, ended, grant_id};
+use super::given::{active, agent_id, created, refused, ended, grant_id};
 
 fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<GrantId> {
     range.into_iter().map(grant_id).collect()
@@ -33,7 +33,7 @@ pub(crate) async fn by_agent_and_by_life(store: &dyn Store) {
     active(store, "orders", 1, None).await;
     ended(store, "orders", 2).await;
     created(store, "stock", 3, None).await;
-    store.record_denied(&denied("stock", 4)).await.unwrap();
+    refused(store, "stock", 4).await;
     created(store, "orders", 5, None).await;
     let all =
         |live, agent: Option<&str>| Listing { live, agent: agent.map(agent_id), after: None, limit: 10 };
@@ -59,7 +59,7 @@ pub(crate) async fn grants_are_counted_where_they_stand(store: &dyn Store) {
     active(store, "orders", 2, None).await;
     ended(store, "orders", 3).await;
     created(store, "stock", 4, None).await;
-    store.record_denied(&denied("stock", 5)).await.unwrap();
+    refused(store, "stock", 5).await;
     let expected = BTreeMap::from([
         (GrantStatus::Active, 2),
         (GrantStatus::Revoked, 1),

@@ -7,6 +7,7 @@ pub(crate) mod agents;
 pub(crate) mod auth_tokens;
 pub(crate) mod beating;
 pub(crate) mod creating;
+pub(crate) mod denying;
 pub(crate) mod due;
 pub(crate) mod forgetting;
 pub(crate) mod given;
@@ -39,10 +40,14 @@ macro_rules! conformance {
             creating: a_new_grant_is_read_back, the_same_key_joins_or_conflicts,
                 a_key_that_was_given_back_gets_no_grant, a_key_with_a_grant_is_not_given_back_unheard,
                 a_token_for_one_use_is_bound_to_its_key, a_token_for_one_job_is_bound_to_it,
-                a_refused_request_leaves_its_token_unused, a_denial_is_on_record_and_holds_no_key,
+                a_refused_request_leaves_its_token_unused,
                 an_agent_that_is_switched_off_gets_nothing, one_of_many_requests_with_one_key_makes_the_grant,
                 a_failing_change_takes_no_other_with_it, a_key_goes_to_its_request_or_back_and_never_both,
                 two_jobs_that_use_one_token_at_once_get_one_grant, any_character_is_good_for_a_job;
+            denying: a_denial_is_on_record_and_holds_no_key, the_same_denial_is_counted_on_one_row,
+                many_of_the_same_denial_at_once_are_one_row, a_denial_uses_its_token_up,
+                two_denials_of_a_job_at_once_may_both_use_its_token, an_agent_has_a_bounded_number_of_denials,
+                a_denial_that_stays_away_is_deleted_and_nothing_else, many_denials_are_deleted_in_pieces;
             moving: a_change_is_read_back, an_older_version_is_not_changed, one_of_two_changes_wins,
                 silence_is_checked_with_the_version;
             beating: a_beat_counts_and_leaves_the_version, a_beat_never_goes_back_in_time,
@@ -61,7 +66,7 @@ macro_rules! conformance {
                 rows_that_came_meanwhile_keep_no_change_from_letting_go;
             listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;
             timelines: rows_follow_each_other_through_every_change, an_unknown_grant_has_no_timeline,
-                many_rows_at_once, any_character_is_read_back;
+                many_rows_at_once, any_character_is_read_back, retries_are_told_up_to_a_number;
             signing_keys: keys_are_read_back_oldest_first, two_that_rotate_at_once_make_one_key,
                 the_newest_key_is_never_removed;
             forgetting: what_is_over_is_forgotten_and_nothing_else, much_is_forgotten_in_pieces;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use protocol::EnforcedBy;
 use store::{Created, Hold, Holding, Store, Stored, Then, To, Whose};
 
-use super::given::{asked_back, at, denied, done, grant_id, request};
+use super::given::{asked_back, at, refused, done, grant_id, request};
 
 pub(super) const OBJECT: &str = "aws:role/deploy:policy/orders";
 const OTHER: &str = "aws:role/deploy:policy/stock";
@@ -149,7 +149,7 @@ pub(crate) async fn who_lives_or_is_about_to_needs_it(store: &dyn Store) {
 }
 
 pub(crate) async fn a_refused_request_and_a_step_of_ones_own_need_nothing(store: &dyn Store) {
-    store.record_denied(&denied("orders", 1)).await.unwrap();
+    refused(store, "orders", 1).await;
     made(store, 2, vec![step(OBJECT, false), step(OTHER, true)]).await;
     assert_eq!(others(store, 9).await, 0);
     // The same key again, from another request: nothing of it is kept.

@@ -3,7 +3,7 @@
 use domain::NewEvent;
 use futures_util::future::join_all;
 use protocol::{EventKind, Source};
-use store::{Store, StoreError};
+use store::{RETRIES_TOLD, Store, StoreError};
 
 use super::given::{active, at, created, end, grant_id};
 
@@ -60,4 +60,25 @@ pub(crate) async fn any_character_is_read_back(store: &dyn Store) {
     for (row, said) in found[2..].iter().zip(&said) {
         assert_eq!((&row.text, &row.data), (&said.text, &said.data));
     }
+}
+
+pub(crate) async fn retries_are_told_up_to_a_number(store: &dyn Store) {
+    let stored = active(store, "orders", 1, None).await;
+    let id = stored.grant.id.clone();
+    let before = store.events(&id).await.unwrap().len();
+    for _ in 0..3 {
+        join_all((0..20).map(|n| {
+            let id = &id;
+            async move { store.add_retry(id, at(1002 + n)).await.unwrap() }
+        }))
+        .await;
+    }
+    let rows = store.events(&id).await.unwrap();
+    assert_eq!(audit::verify(&stored.grant, &rows), Ok(()));
+    assert_eq!(rows.len(), before + RETRIES_TOLD as usize);
+    let last = rows.last().unwrap();
+    assert!(last.text.ends_with("further retries are not recorded"), "{}", last.text);
+    assert!(!rows[rows.len() - 2].text.ends_with("not recorded"));
+    store.add_retry(&grant_id(9), at(1002)).await.unwrap_err();
+    end(store, &store.grant(&id).await.unwrap().unwrap()).await;
 }

@@ -8,7 +8,7 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Registering, Release,
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Recorded, Registering, Release,
     Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
@@ -51,12 +51,13 @@ in_turn! {
     rotate_token(new: &StoredToken, others_expire_at: Timestamp) -> bool;
     revoke_token(id: &AgentId, token_id: &str) -> bool;
     create_grant(moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>) -> Created;
-    record_denied(moved: &Moved) -> ();
+    record_denied(denying: Denying<'_>) -> Recorded;
     grant(id: &GrantId) -> Option<Stored>;
     grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
     save(before: &Stored, moved: &Moved, guard: Guard) -> Saved;
     save_and_release(before: &Stored, moved: &Moved, guard: Guard, release: &Release) -> SavedAndReleased;
     add_events(id: &GrantId, events: &[NewEvent]) -> ();
+    add_retry(id: &GrantId, now: Timestamp) -> ();
     beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;
     give_key_back(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> KeyGivenBack;
     hold_shared(holding: Holding<'_>) -> Option<Hold>;

@@ -9,7 +9,7 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Registering, Release, Saved,
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering, Release, Saved,
     SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
@@ -113,9 +113,9 @@ impl Store for GatedStore {
         done
     }
 
-    async fn record_denied(&self, moved: &Moved) -> Result<(), StoreError> {
+    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.record_denied(moved)).await;
+        let done = self.gate.working(self.inner.record_denied(denying)).await;
         self.gate.pass().await;
         done
     }
@@ -155,6 +155,13 @@ impl Store for GatedStore {
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         self.gate.pass().await;
         let done = self.gate.working(self.inner.add_events(id, events)).await;
+        self.gate.pass().await;
+        done
+    }
+
+    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.gate.pass().await;
+        let done = self.gate.working(self.inner.add_retry(id, now)).await;
         self.gate.pass().await;
         done
     }

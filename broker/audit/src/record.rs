@@ -1,0 +1,143 @@
+//! Does a grant's record say what its timeline says?
+//!
+//! The record is what the API answers with, and no hash covers it. Each of its parts that a move has written is
+//! compared with the row of that move.
+
+use std::collections::BTreeMap;
+
+use domain::{EndCause, Grant, State};
+use protocol::{EventKind, TimelineEvent, Timestamp};
+
+use crate::Broken;
+
+pub(crate) fn check(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
+    let Some(first) = rows.first() else { return contradicts("there is no first row") };
+    check_request(grant, first)?;
+    if grant.expires_at != grant.requested_at.plus(grant.ttl.into()) {
+        return contradicts("`expires_at` is not `requested_at` and `ttl`");
+    }
+    let enforced_by = rows.iter().rev().find_map(|row| row.data.get("enforced_by"));
+    if enforced_by.is_some_and(|told| told != grant.enforced_by.as_str()) {
+        return contradicts("`enforced_by`");
+    }
+    check_state(&grant.state, &Rows(rows))
+}
+
+fn contradicts<T>(what: impl Into<String>) -> Result<T, Broken> {
+    Err(Broken::Record { what: what.into() })
+}
+
+fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
+    let mut asked = grant.asked();
+    // Rows that were written before these two were part of them.
+    if !first.data.contains_key("trust") {
+        asked.data.remove("trust");
+        asked.data.remove("platform");
+    }
+    if first.kind != asked.kind || first.source != asked.source {
+        return contradicts("the first row is no request");
+    }
+    if first.at != asked.at {
+        return contradicts("`requested_at`");
+    }
+    if let Some(name) = difference(&asked.data, &first.data) {
+        return contradicts(format!("`{name}`"));
+    }
+    // All else that is in the text is in the data too, and was compared.
+    if first.text != asked.text { contradicts("`agent_id`") } else { Ok(()) }
+}
+
+/// The first name under which two maps differ.
+fn difference<'a>(
+    one: &'a BTreeMap<String, String>,
+    other: &'a BTreeMap<String, String>,
+) -> Option<&'a String> {
+    let names = one.keys().chain(other.keys());
+    names.into_iter().find(|name| one.get(*name) != other.get(*name))
+}
+
+fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
+    match state {
+        State::Denied { why } => {
+            rows.was(EventKind::Denied, "end_reason", |row| row.text == *why)?;
+            rows.was_not_ending()
+        }
+        State::Applying { .. } => rows.was_not_ending(),
+        State::Active { granted_at } => {
+            rows.became_active(*granted_at)?;
+            rows.was_not_ending()
+        }
+        State::Undoing { cause, .. } => {
+            rows.ended_for(cause)?;
+            rows.is_not_gone()
+        }
+        State::Failed { cause, ended_at } => {
+            rows.ended_for(cause)?;
+            rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
+        }
+        State::Revoking(ending)
+        | State::Settling(ending)
+        | State::Stuck(ending)
+        | State::Expired(ending) => {
+            rows.became_active(ending.granted_at)?;
+            rows.ended_for(&ending.cause)?;
+            rows.is_not_gone()
+        }
+        State::Revoked { granted_at, cause, ended_at } => {
+            rows.became_active(*granted_at)?;
+            rows.ended_for(cause)?;
+            rows.was(EventKind::Revoked, "ended_at", |row| row.at == *ended_at)
+        }
+    }
+}
+
+const ENDING: [EventKind; 4] =
+    [EventKind::Revoke, EventKind::Expire, EventKind::LeaseLost, EventKind::Undo];
+const GONE: [EventKind; 2] = [EventKind::Failed, EventKind::Revoked];
+
+struct Rows<'r>(&'r [TimelineEvent]);
+
+impl Rows<'_> {
+    /// The last row of this kind is there and is as the record's field says.
+    fn was(
+        &self,
+        kind: EventKind,
+        field: &str,
+        as_said: impl Fn(&TimelineEvent) -> bool,
+    ) -> Result<(), Broken> {
+        match self.0.iter().rfind(|row| row.kind == kind) {
+            None => contradicts(format!("`status` needs a row `{}`", kind.as_str())),
+            Some(row) if !as_said(row) => contradicts(format!("`{field}`")),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn became_active(&self, granted_at: Timestamp) -> Result<(), Broken> {
+        let mut changes = self.0.iter().filter(|row| row.kind == EventKind::Target);
+        if changes.any(|row| row.at == granted_at) { Ok(()) } else { contradicts("`granted_at`") }
+    }
+
+    fn ended_for(&self, cause: &EndCause) -> Result<(), Broken> {
+        self.was(cause.kind(), "end_reason", |row| {
+            row.source == cause.source() && row.text.starts_with(&cause.in_words())
+        })
+    }
+
+    fn was_not_ending(&self) -> Result<(), Broken> {
+        match self.0.iter().find(|row| ENDING.contains(&row.kind)) {
+            Some(row) => contradicts(format!("`status`, for there is a row `{}`", row.kind.as_str())),
+            None => self.is_not_gone(),
+        }
+    }
+
+    fn is_not_gone(&self) -> Result<(), Broken> {
+        match self.0.iter().find(|row| GONE.contains(&row.kind)) {
+            Some(row) => contradicts(format!("`status`, for there is a row `{}`", row.kind.as_str())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+use domain::grant::{Moved, Request};
+use domain::{EndCause, Grant, Step, TargetKind};
+use protocol::{EnforcedBy, Facts, GrantId, IdempotencyKey, Provenance, RevokeCause, Trust};
+
+use super::*;
+use crate::{chain, verify};
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn request() -> Request {
+    let signed = Facts { repository: Some("octo-org/my-app".to_owned()), ..Facts::default() };
+    let claimed = Facts { run: Some("142".to_owned()), ..Facts::default() };
+    Request {
+        id: GrantId::from_random([1; 8]),
+        agent_id: "orders-agent".parse().unwrap(),
+        key: IdempotencyKey::from_random([2; 16]),
+        request_hash: "aa".to_owned(),
+        policies: vec!["orders-read".parse().unwrap()],
+        target: TargetKind::Token,
+        ttl: "15m".parse().unwrap(),
+        reason: Some("nightly".to_owned()),
+        provenance: Provenance { signed, claimed, ..Provenance::default() },
+    }
+}
+
+fn accepted() -> Moved {
+    let step = Step {
+        action: "issue-token".to_owned(),
+        object: "o".to_owned(),
+        facts: BTreeMap::new(),
+        shared: false,
+    };
+    Grant::accepted(request(), at(1000), EnforcedBy::Broker, vec![step], at(1030))
+}
+
+/// Every stop on the way of a grant that is given back, and one that is refused.
+fn lives() -> Vec<Moved> {
+    let accepted = accepted();
+    let active = accepted.clone().then(accepted.grant.clone().activate(at(1001), "issued").unwrap());
+    let cause = EndCause::Client(RevokeCause::Asked);
+    let revoking = active.clone().then(active.grant.clone().end(at(1010), cause).unwrap());
+    let settling =
+        revoking.clone().then(revoking.grant.clone().settle(at(1011), at(1012), "asked").unwrap());
+    let revoked = settling.clone().then(settling.grant.clone().gone(at(1012), "gone", None).unwrap());
+    let expired = active.clone().then(active.grant.clone().end(at(1900), EndCause::Deadline).unwrap());
+    let undoing =
+        accepted.clone().then(accepted.grant.clone().end(at(1031), EndCause::NeverAcknowledged).unwrap());
+    let failed = undoing.clone().then(undoing.grant.clone().gone(at(1032), "nothing", None).unwrap());
+    let code = protocol::ErrorCode::PolicyNotPermitted;
+    let denied = Grant::denied(request(), at(1000), code, "outside");
+    vec![accepted, active, revoking, settling, revoked, expired, undoing, failed, denied]
+}
+
+fn found(life: &Moved) -> Result<(), Broken> {
+    verify(&life.grant, &chain(&life.grant.id, None, &life.events))
+}
+
+#[test]
+fn record_and_rows_of_every_state_agree() {
+    for life in lives() {
+        assert_eq!(found(&life), Ok(()), "{:?}", life.grant.state);
+    }
+}
+
+#[test]
+fn every_changed_field_of_the_record_is_named() {
+    let changes: [(&str, fn(&mut Grant)); 12] = [
+        ("`agent_id`", |grant| grant.agent_id = "other-agent".parse().unwrap()),
+        ("`policies`", |grant| grant.policies = vec!["orders-write".parse().unwrap()]),
+        ("`ttl`", |grant| grant.ttl = "1h".parse().unwrap()),
+        ("`reason`", |grant| grant.reason = None),
+        ("`trust`", |grant| grant.provenance.trust = Trust::AuthTokenOnly),
+        ("`issuer`", |grant| grant.provenance.issuer = Some("https://other.example".to_owned())),
+        ("`subject`", |grant| grant.provenance.subject = Some("repo:evil/fork".to_owned())),
+        ("`signed.repository`", |grant| grant.provenance.signed.repository = Some("evil/fork".to_owned())),
+        ("`claimed.commit`", |grant| grant.provenance.claimed.commit = Some("a7c1f24".to_owned())),
+        ("`requested_at`", |grant| grant.requested_at = at(999)),
+        ("`expires_at` is not `requested_at` and `ttl`", |grant| grant.expires_at = at(5000)),
+        ("`enforced_by`", |grant| grant.enforced_by = EnforcedBy::Cloud),
+    ];
+    for (expected, change) in changes {
+        let mut life = accepted();
+        change(&mut life.grant);
+        assert_eq!(found(&life), Err(Broken::Record { what: expected.to_owned() }));
+    }
+}
+
+#[test]
+fn a_record_that_stands_elsewhere_than_its_rows_is_named() {
+    let all = lives();
+    for (n, life) in all.iter().enumerate() {
+        for (other, elsewhere) in all.iter().enumerate().filter(|(other, _)| *other != n) {
+            // While it is read back, its rows are the same as before.
+            if matches!((n, other), (2, 3) | (3, 2)) {
+                continue;
+            }
+            let mut forged = life.clone();
+            forged.grant.state = elsewhere.grant.state.clone();
+            assert!(found(&forged).is_err(), "{:?} with the rows of {:?}", forged.grant.state, life.grant.state);
+        }
+    }
+    let mut used_for_longer = all[4].clone();
+    if let State::Revoked { ended_at, .. } = &mut used_for_longer.grant.state {
+        *ended_at = at(1800);
+    }
+    assert_eq!(found(&used_for_longer), Err(Broken::Record { what: "`ended_at`".to_owned() }));
+}
+
+#[test]
+fn rows_of_a_release_that_did_not_tell_of_trust_are_read() {
+    let mut life = accepted();
+    life.events[0].data.remove("trust");
+    assert_eq!(found(&life), Ok(()));
+}

@@ -1,0 +1,128 @@
+//! `grants`: how does an operator see every agent's grants, and end them?
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use protocol::timeline::printable;
+use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
+use tokio::time::Instant;
+
+use super::{block_on, revoke};
+use crate::api::{Broker, Life, Patience, Revocable, Revoked, Settings};
+use crate::args::{GrantsCommand, View};
+use crate::environment::Env;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::output::{Mark, Output};
+
+const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
+
+pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
+    let broker = Broker::new(&Settings::for_operator(env)?)?;
+    block_on(async {
+        match command {
+            GrantsCommand::List { live, agent, shown } => {
+                let life = if live { Life::Live } else { Life::All };
+                let grants = all(&broker, life, agent.as_ref()).await?;
+                match shown.output {
+                    View::Json => output.json(&grants),
+                    View::Text => output.data(&table(&grants)),
+                }
+            }
+            GrantsCommand::Revoke { grants, agent, timeout } => {
+                let ids = match &agent {
+                    None => grants,
+                    Some(agent) => live_of(&broker, agent, output).await?,
+                };
+                end(&broker, ids, timeout, output).await
+            }
+        }
+    })
+}
+
+async fn all(broker: &Broker, life: Life, agent: Option<&AgentId>) -> Result<Vec<Grant>, CliError> {
+    let mut grants = Vec::new();
+    let mut after: Option<GrantId> = None;
+    loop {
+        let page = broker.grants(life, agent, after.as_ref(), PATIENCE).await?;
+        grants.extend(page.grants);
+        match page.next {
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            Some(_) | None => return Ok(grants),
+        }
+    }
+}
+
+async fn live_of(broker: &Broker, agent: &AgentId, output: &Output) -> Result<Vec<GrantId>, CliError> {
+    // An agent that nobody registered has no grants either: a mistyped id must not look like a success.
+    broker.agent(agent, PATIENCE).await?;
+    let grants = all(broker, Life::Live, Some(agent)).await?;
+    if grants.is_empty() {
+        output.line(Mark::Done, "revoke", &format!("{agent} has no live grants"));
+    }
+    Ok(grants.into_iter().map(|grant| grant.id).collect())
+}
+
+/// Asks for the end of each grant before it waits for any: a target that is slow keeps no other grant alive. Whoever is
+/// cut off in between runs the same again.
+async fn end(broker: &Broker, ids: Vec<GrantId>, timeout: Ttl, output: &Output) -> Result<(), CliError> {
+    let (count, mut failed, mut accepted) = (ids.len(), 0, Vec::new());
+    for id in ids {
+        let patience = Patience::within(timeout.into());
+        match broker.revoke(Revocable::Id(&id), RevokeCause::Asked, patience).await {
+            Ok(Revoked::Gone(grant)) => revoke::gone(&grant, output),
+            Ok(Revoked::Accepted(grant)) => accepted.push(*grant),
+            Ok(Revoked::NothingThere) => {
+                failed += 1;
+                output.line(Mark::Failed, "revoke", &format!("{id} · the broker knows no such grant"));
+            }
+            Err(error) if error.exit() == Exit::Unauthenticated => return Err(error),
+            Err(error) => {
+                failed += 1;
+                output.line(Mark::Failed, "revoke", &format!("{id} · {error}"));
+            }
+        }
+    }
+    let deadline = Instant::now() + Duration::from(timeout);
+    for grant in accepted {
+        let id = grant.id.clone();
+        match revoke::confirmed(broker, grant, deadline).await {
+            Ok(grant) => revoke::gone(&grant, output),
+            Err(error) => {
+                failed += 1;
+                output.line(Mark::Failed, "revoke", &format!("{id} · {error}"));
+            }
+        }
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(CliError::RevokeNotConfirmed { why: format!("{failed} of {count} grants") })
+}
+
+fn table(grants: &[Grant]) -> String {
+    let widest = |of: fn(&Grant) -> &str| grants.iter().map(|grant| of(grant).len()).max().unwrap_or(0);
+    let (status, agent) = (widest(|grant| grant.status.as_str()), widest(|grant| grant.agent_id.as_str()));
+    let mut text = String::new();
+    for grant in grants {
+        let policies: Vec<&str> = grant.policies.iter().map(PolicyName::as_str).collect();
+        let _ = writeln!(
+            text,
+            "{}  {:<status$}  {:<agent$}  {}  {}",
+            grant.id,
+            grant.status.as_str(),
+            grant.agent_id.as_str(),
+            times(grant),
+            printable(&policies.join(",")),
+        );
+    }
+    text
+}
+
+fn times(grant: &Grant) -> String {
+    match (&grant.denials, grant.ended_at) {
+        (Some(denials), _) => format!("{} times until {}", denials.count, denials.last_at),
+        (None, Some(ended)) => format!("ended {ended}"),
+        (None, None) => format!("until {}", grant.expires_at),
+    }
+}
