@@ -75,10 +75,7 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
             rows.ended_for(cause)?;
             rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
         }
-        State::Revoking(ending)
-        | State::Settling(ending)
-        | State::Stuck(ending)
-        | State::Expired(ending) => {
+        State::Revoking(ending) | State::Settling(ending) | State::Stuck(ending) | State::Expired(ending) => {
             rows.became_active(ending.granted_at)?;
             rows.ended_for(&ending.cause)?;
             rows.is_not_gone()
@@ -91,8 +88,7 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
     }
 }
 
-const ENDING: [EventKind; 4] =
-    [EventKind::Revoke, EventKind::Expire, EventKind::LeaseLost, EventKind::Undo];
+const ENDING: [EventKind; 4] = [EventKind::Revoke, EventKind::Expire, EventKind::LeaseLost, EventKind::Undo];
 const GONE: [EventKind; 2] = [EventKind::Failed, EventKind::Revoked];
 
 struct Rows<'r>(&'r [TimelineEvent]);

@@ -41,8 +41,7 @@ fn lives() -> Vec<Moved> {
     let active = accepted.clone().then(accepted.grant.clone().activate(at(1001), "issued").unwrap());
     let cause = EndCause::Client(RevokeCause::Asked);
     let revoking = active.clone().then(active.grant.clone().end(at(1010), cause).unwrap());
-    let settling =
-        revoking.clone().then(revoking.grant.clone().settle(at(1011), at(1012), "asked").unwrap());
+    let settling = revoking.clone().then(revoking.grant.clone().settle(at(1011), at(1012), "asked").unwrap());
     let revoked = settling.clone().then(settling.grant.clone().gone(at(1012), "gone", None).unwrap());
     let expired = active.clone().then(active.grant.clone().end(at(1900), EndCause::Deadline).unwrap());
     let undoing =
@@ -98,7 +97,12 @@ fn a_record_that_stands_elsewhere_than_its_rows_is_named() {
             }
             let mut forged = life.clone();
             forged.grant.state = elsewhere.grant.state.clone();
-            assert!(found(&forged).is_err(), "{:?} with the rows of {:?}", forged.grant.state, life.grant.state);
+            assert!(
+                found(&forged).is_err(),
+                "{:?} with the rows of {:?}",
+                forged.grant.state,
+                life.grant.state
+            );
         }
     }
     let mut used_for_longer = all[4].clone();

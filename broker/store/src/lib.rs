@@ -28,8 +28,8 @@ mod replay;
 mod rows;
 mod sqlite;
 
-pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Recorded};
 pub use chain::RETRIES_TOLD;
+pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Recorded};
 pub use holds::{Hold, Holding, Release, Then, To, Whose};
 pub use memory::Memory;
 pub use postgres::Postgres;

@@ -16,8 +16,8 @@ use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
     Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
-    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken,
-    Then, Whose,
+    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey,
+    StoredToken, Then, Whose,
 };
 
 mod access;

@@ -40,13 +40,21 @@ fn list_follows_the_pages_and_passes_its_filters_on() {
     let ended = Grant { ended_at: Some(at), ..numbered(2, GrantStatus::Revoked) };
     let refused =
         Grant { denials: Some(Denials { count: 42, last_at: at }), ..numbered(3, GrantStatus::Denied) };
-    let pages = || [page(vec![numbered(1, GrantStatus::Active)], Some(1)), page(vec![ended.clone(), refused.clone()], None)];
+    let pages = || {
+        [
+            page(vec![numbered(1, GrantStatus::Active)], Some(1)),
+            page(vec![ended.clone(), refused.clone()], None),
+        ]
+    };
     let broker = ScriptedBroker::start(pages());
     let finished = Program::operator(&broker.url(), &["grants", "list"]).finish();
     insta::assert_snapshot!("grants-list", finished.assert_code(0).stdout);
     assert_eq!(
         broker.lines(),
-        ["GET /v2/agentic/jit?limit=200".to_owned(), format!("GET /v2/agentic/jit?limit=200&after={}", id(1))]
+        [
+            "GET /v2/agentic/jit?limit=200".to_owned(),
+            format!("GET /v2/agentic/jit?limit=200&after={}", id(1))
+        ]
     );
 
     let broker = ScriptedBroker::start(pages());
@@ -126,7 +134,8 @@ fn without_an_operator_token_nothing_is_tried() {
     finished.assert_code(4).assert_says("CLOUDANIX_OPERATOR_TOKEN");
     let neither = Program::operator(&broker.url(), &["grants", "revoke"]).finish();
     neither.assert_code(2);
-    let both = Program::operator(&broker.url(), &["grants", "revoke", &one, "--agent", "test-agent"]).finish();
+    let both =
+        Program::operator(&broker.url(), &["grants", "revoke", &one, "--agent", "test-agent"]).finish();
     both.assert_code(2);
     assert!(broker.lines().is_empty());
 }

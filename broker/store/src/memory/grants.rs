@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::grant::Moved;
 use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
-use protocol::{
-    AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp,
-};
+use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::replay::bound_to;
 use crate::{
-    Beat, Created, DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Due, Guard, KeyGivenBack, Listing, Recorded, Saved,
-    StoreError, Stored, chain,
+    Beat, Created, DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Due, Guard, KeyGivenBack, Listing, Recorded,
+    Saved, StoreError, Stored, chain,
 };
 
 #[derive(Default)]

@@ -84,10 +84,7 @@ pub(super) async fn record(
     }
 }
 
-async fn try_to_record(
-    connection: &mut PgConnection,
-    wanted: &Wanted<'_>,
-) -> Result<Recorded, StoreError> {
+async fn try_to_record(connection: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Recorded, StoreError> {
     let grant = &wanted.denying.moved.grant;
     let used = wanted.used.as_ref();
     let query = sqlx::query(RECORD)
@@ -116,11 +113,8 @@ async fn try_to_record(
 /// Deletes some of the refused requests that did not come again since, with their timelines. Brokers that do so at once
 /// take different ones.
 pub(super) async fn forget(connection: &mut PgConnection, not_since: Timestamp) -> Result<Left, StoreError> {
-    let done = sqlx::query(FORGET)
-        .bind(not_since.as_millis())
-        .bind(i64::from(PIECE))
-        .execute(connection)
-        .await?;
+    let done =
+        sqlx::query(FORGET).bind(not_since.as_millis()).bind(i64::from(PIECE)).execute(connection).await?;
     Ok(if done.rows_affected() < u64::from(PIECE) { Left::Nothing } else { Left::Perhaps })
 }
 

@@ -61,11 +61,7 @@ pub(super) async fn add_retry(
 }
 
 /// Behind the last row, which the caller has locked.
-async fn write(
-    connection: &mut PgConnection,
-    grant: &GrantId,
-    told: Vec<Chained>,
-) -> Result<(), StoreError> {
+async fn write(connection: &mut PgConnection, grant: &GrantId, told: Vec<Chained>) -> Result<(), StoreError> {
     let last = chain::last_of(&told, None);
     let events = Events::of(told);
     let query = sqlx::query(

@@ -3,7 +3,6 @@
 use domain::AgentStatus;
 use domain::grant::Request;
 use futures_util::future::{join, join_all};
-use protocol::GrantStatus;
 use store::{Created, KeyGivenBack, Store, StoreError};
 
 use super::given::{

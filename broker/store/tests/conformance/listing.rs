@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::{GrantId, GrantStatus};
 use store::{Listing, Store};
 
-use super::given::{active, agent_id, created, refused, ended, grant_id};
+use super::given::{active, agent_id, created, ended, grant_id, refused};
 
 fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<GrantId> {
     range.into_iter().map(grant_id).collect()

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use protocol::EnforcedBy;
 use store::{Created, Hold, Holding, Store, Stored, Then, To, Whose};
 
-use super::given::{asked_back, at, refused, done, grant_id, request};
+use super::given::{asked_back, at, done, grant_id, refused, request};
 
 pub(super) const OBJECT: &str = "aws:role/deploy:policy/orders";
 const OTHER: &str = "aws:role/deploy:policy/stock";

@@ -8,8 +8,9 @@ use domain::grant::Moved;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Recorded, Registering, Release,
-    Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Recorded,
+    Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then,
+    Whose,
 };
 
 /// Two brokers' stores on one database, asked in turn.
