@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use protocol::timeline::printable;
+use protocol::printable::printable;
 use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
 use tokio::time::Instant;
 

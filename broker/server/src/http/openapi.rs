@@ -14,7 +14,7 @@ use super::{App, agents, grants, health, introspect, reconcile, well_known};
     info(
         title = "cloudanix-jit broker",
         description = "Gives a workload one policy for one step, and takes it back. Bodies are at most 64 KiB and come within 10 s; a request names at most \
-                       10 policies; an agent may ask for 600 elevations a minute (configurable), and an address send \
+                       10 policies; an agent may ask for 600 elevations a minute (configurable), be refused a tenth as often, and an address send \
                        6000 requests (configurable; giving back, beats and probes are never refused), then they get 429 with `Retry-After`. \
                        Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
