@@ -69,7 +69,7 @@ fn in_record(from: &str, to: &str) -> String {
 fn a_record_that_was_edited_contradicts_its_timeline() {
     let mut forged = forged();
     for (from, to, named) in [
-        ("octo/my-app", "evil/fork", "`subject`"),
+        ("octo/my-app", "evil/fork", "`signed.repository`"),
         ("orders-read", "orders-none", "`policies`"),
         (r#""run":"142""#, r#""run":"7""#, "`claimed.run`"),
         ("orders-agent", "other-agent", "`agent_id`"),

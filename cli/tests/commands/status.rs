@@ -20,7 +20,7 @@ fn timeline(intact: bool) -> Timeline {
         prev_hash: "0".repeat(64),
         hash: "1".repeat(64),
     };
-    Timeline { grant: grant(GrantStatus::Active), events: vec![event], intact }
+    Timeline { grant: grant(GrantStatus::Active), events: vec![event], intact, broken: None }
 }
 
 #[test]
@@ -98,5 +98,5 @@ fn a_timeline_that_was_tampered_with_is_a_failure() {
     Program::new(&broker.url(), &["timeline", grant_id().as_str()])
         .assert()
         .code(1)
-        .stderr(contains("the hash chain of this timeline is broken"));
+        .stderr(contains("this timeline is not intact: rows were changed or removed"));
 }
