@@ -94,12 +94,12 @@ fn apply_prints_the_warnings_of_the_broker() {
     let broker = ScriptedBroker::start([applied_with(&[warning]), applied_with(&[warning])]);
     let run = |more: &[&str]| {
         let line = [&["agent", "apply", "-f", "-"], more].concat();
-        Program::operator(&broker.url(), &line).stdin(REGISTRATION).hands_over(&auth_token()).finish()
+        Program::operator(&broker.url(), &line).stdin(REGISTRATION).hands_over(&auth_token()).assert()
     };
     let finished = run(&[]);
-    finished.assert_code(0).assert_says(&format!("! apply    {warning}"));
+    finished.code(0).stderr(contains(format!("! apply    {warning}")));
     let finished = run(&["--output", "json"]);
-    let printed: serde_json::Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    let printed: serde_json::Value = serde_json::from_str(&finished.code(0).printed()).unwrap();
     assert_eq!(printed["warnings"], serde_json::json!([warning]));
 }
 

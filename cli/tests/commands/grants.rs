@@ -1,9 +1,10 @@
 //! What does an operator see of grants, and how are many of them ended?
 
+use predicates::str::contains;
 use protocol::{Denials, ErrorCode, Grant, GrantId, GrantList, GrantStatus, Timestamp};
 use serde_json::Value;
 
-use crate::program::{Program, grant};
+use crate::program::{Printed as _, Program, grant};
 use crate::scripted::{Reply, ScriptedBroker, json, problem};
 
 fn id(number: u8) -> GrantId {
@@ -47,8 +48,8 @@ fn list_follows_the_pages_and_passes_its_filters_on() {
         ]
     };
     let broker = ScriptedBroker::start(pages());
-    let finished = Program::operator(&broker.url(), &["grants", "list"]).finish();
-    insta::assert_snapshot!("grants-list", finished.assert_code(0).stdout);
+    let finished = Program::operator(&broker.url(), &["grants", "list"]).assert();
+    insta::assert_snapshot!("grants-list", finished.code(0).printed());
     assert_eq!(
         broker.lines(),
         [
@@ -59,8 +60,8 @@ fn list_follows_the_pages_and_passes_its_filters_on() {
 
     let broker = ScriptedBroker::start(pages());
     let line = ["grants", "list", "--live", "--agent", "test-agent", "--output", "json"];
-    let finished = Program::operator(&broker.url(), &line).finish();
-    let listed: Value = serde_json::from_str(&finished.assert_code(0).stdout).unwrap();
+    let finished = Program::operator(&broker.url(), &line).assert();
+    let listed: Value = serde_json::from_str(&finished.code(0).printed()).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 3);
     assert_eq!(listed[2]["denials"]["count"], 42);
     assert_eq!(broker.lines()[0], "GET /v2/agentic/jit?limit=200&state=live&agent=test-agent");
@@ -74,11 +75,11 @@ fn revoke_ends_each_and_says_so_and_again_says_the_same() {
         json(200, numbered(1, GrantStatus::Revoked)),
     ]);
     let (one, two) = (id(1).to_string(), id(2).to_string());
-    let finished = Program::operator(&broker.url(), &["grants", "revoke", &one, &two]).finish();
+    let finished = Program::operator(&broker.url(), &["grants", "revoke", &one, &two]).assert();
     finished
-        .assert_code(0)
-        .assert_says(&format!("✓ revoke   {one} · revoked"))
-        .assert_says(&format!("✓ revoke   {two} · revoked"));
+        .code(0)
+        .stderr(contains(format!("✓ revoke   {one} · revoked")))
+        .stderr(contains(format!("✓ revoke   {two} · revoked")));
     let mut asked = deletes([1, 2]);
     asked.push(format!("GET /v2/agentic/jit/{one}"));
     assert_eq!(broker.lines(), asked, "each is asked for before any is waited for");
@@ -94,12 +95,12 @@ fn revoke_goes_on_after_a_failure_and_exits_with_7() {
     let ids: Vec<String> = [1, 2, 3].map(|n| id(n).to_string()).to_vec();
     let line: Vec<&str> = ["grants", "revoke"].into_iter().chain(ids.iter().map(String::as_str)).collect();
     Program::operator(&broker.url(), &line)
-        .finish()
-        .assert_code(7)
-        .assert_says(&format!("✗ revoke   {} · the broker knows no such grant", ids[0]))
-        .assert_says(&format!("✗ revoke   {} · ", ids[1]))
-        .assert_says(&format!("✓ revoke   {} · revoked", ids[2]))
-        .assert_says("2 of 3 grants");
+        .assert()
+        .code(7)
+        .stderr(contains(format!("✗ revoke   {} · the broker knows no such grant", ids[0])))
+        .stderr(contains(format!("✗ revoke   {} · ", ids[1])))
+        .stderr(contains(format!("✓ revoke   {} · revoked", ids[2])))
+        .stderr(contains("2 of 3 grants"));
     assert_eq!(broker.lines(), deletes([1, 2, 3]));
 }
 
@@ -113,29 +114,29 @@ fn revoke_by_agent_ends_every_live_grant_of_it() {
         json(200, numbered(2, GrantStatus::Revoked)),
     ]);
     let line = ["grants", "revoke", "--agent", "test-agent"];
-    Program::operator(&broker.url(), &line).finish().assert_code(0);
+    Program::operator(&broker.url(), &line).assert().code(0);
     assert_eq!(broker.lines()[1], "GET /v2/agentic/jit?limit=200&state=live&agent=test-agent");
     assert_eq!(broker.lines()[3..], deletes([1, 2]));
 
     let broker = ScriptedBroker::start([the_agent(), page(vec![], None)]);
-    Program::operator(&broker.url(), &line).finish().assert_code(0).assert_says("has no live grants");
+    Program::operator(&broker.url(), &line).assert().code(0).stderr(contains("has no live grants"));
     let broker = ScriptedBroker::start([problem(ErrorCode::AgentNotFound, "no agent is registered")]);
-    Program::operator(&broker.url(), &line).finish().assert_code(2).assert_says("no agent is registered");
+    Program::operator(&broker.url(), &line).assert().code(2).stderr(contains("no agent is registered"));
 }
 
 #[test]
 fn without_an_operator_token_nothing_is_tried() {
     let broker = ScriptedBroker::start([problem(ErrorCode::AuthTokenInvalid, "expected an operator token")]);
     let (one, two) = (id(1).to_string(), id(2).to_string());
-    Program::operator(&broker.url(), &["grants", "revoke", &one, &two]).finish().assert_code(4);
+    Program::operator(&broker.url(), &["grants", "revoke", &one, &two]).assert().code(4);
     assert_eq!(broker.lines().len(), 1, "the second would fare no better");
     let broker = ScriptedBroker::start([]);
-    let finished = Program::new(&broker.url(), &["grants", "list"]).finish();
-    finished.assert_code(2).assert_says("CLOUDANIX_OPERATOR_TOKEN");
-    let neither = Program::operator(&broker.url(), &["grants", "revoke"]).finish();
-    neither.assert_code(2);
+    let finished = Program::new(&broker.url(), &["grants", "list"]).assert();
+    finished.code(2).stderr(contains("CLOUDANIX_OPERATOR_TOKEN"));
+    let neither = Program::operator(&broker.url(), &["grants", "revoke"]).assert();
+    neither.code(2);
     let both =
-        Program::operator(&broker.url(), &["grants", "revoke", &one, "--agent", "test-agent"]).finish();
-    both.assert_code(2);
+        Program::operator(&broker.url(), &["grants", "revoke", &one, "--agent", "test-agent"]).assert();
+    both.code(2);
     assert!(broker.lines().is_empty());
 }

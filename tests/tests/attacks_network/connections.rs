@@ -40,7 +40,7 @@ const JOB: &[&str] = &[
     "--",
     "sh",
     "-c",
-    "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done",
+    "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done",
 ];
 
 fn running_job(scene: &Scene) -> Running {

@@ -84,6 +84,7 @@ mod tests {
             heartbeat_seconds: None,
             provenance: Provenance::default(),
             reason: None,
+            denials: None,
             credentials: Some(credentials),
         }
     }
