@@ -20,7 +20,7 @@ fn on_gitea(broker: &ScriptedBroker) -> Program {
 }
 
 fn request(broker: &ScriptedBroker) -> serde_json::Value {
-    serde_json::from_str(&broker.seen()[0].body).unwrap()
+    serde_json::from_str(&broker.seen().first().unwrap().body).unwrap()
 }
 
 #[test]
