@@ -1,6 +1,7 @@
 //! Without `run`: does `post` give back whatever the main half has left, and never fail the job?
 
 use std::fs;
+use std::time::Instant;
 
 use system_tests::client::{is_alive, kill};
 use system_tests::lossy_proxy::LossyProxy;
@@ -65,8 +66,10 @@ fn a_main_half_that_dies_alone_takes_command_and_grant_with_it_and_post_knows_of
     let main = step.start("main.js");
     let shell: i32 = crate::step::line_in(&step.in_workspace("pid")).parse().unwrap();
     kill(main.pid(), "KILL");
+    let began = Instant::now();
     main.finish();
     hub.broker.wait_until_nothing_is_live();
+    println!("cancel · github · KILL to main alone · 285000 ms · {} ms", began.elapsed().as_millis());
     eventually("the end of the command", || (!is_alive(shell)).then_some(()));
     let post = step.run("post.js");
     assert_eq!(post.assert_code(0).annotations("warning"), Vec::<&str>::new());

@@ -2,13 +2,13 @@
 
 use system_tests::onlooker::{look, seen};
 
-use crate::hub::{Hub, REQUEST_TOKEN};
+use crate::hub::Hub;
 use crate::step::Step;
 
 #[test]
 fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_request_token() {
     let hub = Hub::set();
-    let runtime = "runtime-token-0123456789";
+    let runtime = "runtime-token-of-the-hidden-test";
     let step = Step::of(&hub)
         .variable("CLOUDANIX_AUTH_TOKEN", &hub.auth_token)
         .variable("ACTIONS_RUNTIME_TOKEN", runtime)
@@ -18,7 +18,7 @@ fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_requ
     main.finish().assert_code(0);
     let secrets = [
         ("auth token", hub.auth_token.as_str()),
-        ("request token", REQUEST_TOKEN),
+        ("request token", hub.request_token.as_str()),
         ("runtime token", runtime),
     ];
     let seen = seen(&step.in_workspace("seen"), &secrets).unwrap();

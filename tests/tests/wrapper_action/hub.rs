@@ -1,5 +1,6 @@
 //! What of GitHub is there? An endpoint that gives a job its identity; beside it a broker that trusts it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -9,13 +10,16 @@ use system_tests::scene::{AUDIENCE, registration_of, run_claims};
 
 use crate::web::Web;
 
-/// What a job asks with.
+/// What a job asks with begins like this; each hub has its own, because tests look into each other's processes.
 pub(crate) const REQUEST_TOKEN: &str = "request-token-of-this-job-0123456789";
+
+static HUBS: AtomicUsize = AtomicUsize::new(0);
 
 /// GitHub, a broker, and an agent that is a repository's workflow.
 pub(crate) struct Hub {
     pub(crate) broker: Broker,
     pub(crate) auth_token: String,
+    pub(crate) request_token: String,
     tokens: Web,
     minted: Arc<Mutex<Vec<String>>>,
 }
@@ -32,10 +36,13 @@ impl Hub {
         let claims = r#"{ repository_id = "81234567", ref = "refs/heads/main" }"#;
         let auth_token = broker.register(&registration_of("github", AGENT, provider.issuer(), claims, ""));
         let minted = Arc::new(Mutex::new(Vec::new()));
+        // With a dot at its end, so that none is the beginning of another.
+        let request_token = format!("{REQUEST_TOKEN}-{}.", HUBS.fetch_add(1, Ordering::Relaxed));
+        let authorization = format!("Bearer {request_token}");
         let kept = Arc::clone(&minted);
         let tokens = Web::serve(move |request| {
             let expected = format!("/token?api-version=2.0&audience={AUDIENCE}");
-            if request.target != expected || request.authorization != format!("Bearer {REQUEST_TOKEN}") {
+            if request.target != expected || request.authorization != authorization {
                 return (401, format!("{} is not {expected}", request.target).into_bytes());
             }
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,14 +52,14 @@ impl Hub {
             kept.push(token.clone());
             (200, json!({ "value": token }).to_string().into_bytes())
         });
-        Self { broker, auth_token, tokens, minted }
+        Self { broker, auth_token, request_token, tokens, minted }
     }
 
     /// What GitHub sets for a job with `permissions: id-token: write`.
     pub(crate) fn identity(&self) -> [(&'static str, String); 2] {
         [
             ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", self.tokens.url())),
-            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", REQUEST_TOKEN.to_owned()),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", self.request_token.clone()),
         ]
     }
 
