@@ -253,7 +253,11 @@ mod tests {
         let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(1)) else { panic!() };
         table.leave(network(1), &leaving);
         connect(&mut table, network(1), 1);
-        assert!(matches!(room(&mut table, network(2)), Room::None(Why::AllFull)));
+        // Another one takes that stranger's place.
+        let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(2)) else { panic!() };
+        table.leave(network(1), &leaving);
+        connect(&mut table, network(2), 1);
+        assert_eq!(table.shares.get(&PROXY).map(|share| share.open), Some(5));
         let Room::Instead(_, Why::AllFull) = room(&mut table, PROXY) else { panic!() };
     }
 
