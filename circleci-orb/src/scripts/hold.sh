@@ -12,4 +12,5 @@ exec 2>"$held/log"
 env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' >"$held/names"
 eval "$CLOUDANIX_ORB_SCRIPT_BROKER"
 eval "$CLOUDANIX_ORB_SCRIPT_ASK"
-exec "$jit/bin/cloudanix-jit" run "$@" -- sh -c "$CLOUDANIX_ORB_SCRIPT_HOLDER" sh "$held"
+# The grant is for the steps that follow: it does not end with whatever of CircleCI has started this one.
+exec "$jit/bin/cloudanix-jit" run --die-with-parent=never "$@" -- sh -c "$CLOUDANIX_ORB_SCRIPT_HOLDER" sh "$held"

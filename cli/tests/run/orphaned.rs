@@ -1,6 +1,7 @@
 //! When the process that started the client ends, does the client end the command and the grant with it?
 
 use std::fs;
+use std::time::Instant;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
 use crate::stepping::{DEAF, Running, Wrapper, children_of, eventually, is_gone, kill, wait_until_gone};
@@ -64,7 +65,10 @@ fn a_wrapper_that_is_killed_takes_the_command_and_the_grant_with_it() {
     for redact in ["--redact=always", "--redact=never"] {
         let broker = FakeBroker::start();
         let orphan = start(&broker, &["--die-with-parent", redact], &[], OBEDIENT);
+        let killed = Instant::now();
         orphan.parent.signal("KILL");
+        broker.wait("the revoke", |books| books.live() == 0);
+        println!("cancel · parent process killed · {redact} · {} ms", killed.elapsed().as_millis());
         assert_stopped(&broker, orphan);
     }
 }

@@ -128,6 +128,26 @@ fn a_grant_for_the_job_is_given_back_by_post() {
     hub.assert_ended(1, "asked by the client");
 }
 
+/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, whatever stops the job.
+#[test]
+fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
+    for (command, script) in [("", WAITS), (", deaf command", DEAF)] {
+        let hub = Hub::set();
+        let (_step, main, shell) = under_way(&hub, script);
+        let cancelled = cancel(main.pid(), vec![Blow::first("KILL", Whom::Entry)]);
+        hub.broker.wait_until_nothing_is_live();
+        tell(&format!("KILL to main alone, no post{command}"), Duration::ZERO, cancelled.began);
+        hub.assert_ended(1, "interrupted · the client's parent process ended");
+        cancelled.finish();
+        main.finish();
+        if script == DEAF {
+            assert!(is_alive(shell), "it ignores what it was told");
+            kill(shell, "KILL");
+        }
+        eventually("the command's end", || (!is_alive(shell)).then_some(()));
+    }
+}
+
 #[test]
 fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     let hub = Hub::with(Broker::with_heartbeat("1s"));
