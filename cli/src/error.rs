@@ -146,6 +146,9 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         ErrorCode::ClaimsNotTrusted
         | ErrorCode::ForkRefused
         | ErrorCode::SshRerunRefused
+        | ErrorCode::EventRefused
+        | ErrorCode::HeartbeatRequired
+        | ErrorCode::TooManyActiveGrants
         | ErrorCode::AgentDisabled
         | ErrorCode::PolicyNotPermitted
         | ErrorCode::TtlTooLong

@@ -61,6 +61,8 @@ codes! {
     ForkRefused = "fork_refused", 403, "forked pull requests are refused";
     /// A CircleCI job that somebody reran with SSH.
     SshRerunRefused = "ssh_rerun_refused", 403, "jobs rerun with SSH are refused";
+    /// A GitHub run that a person without write access can start.
+    EventRefused = "event_refused", 403, "events that outsiders can start are refused";
     /// An operator switched the agent off.
     AgentDisabled = "agent_disabled", 403, "agent disabled";
     /// Outside the agent's boundary.
@@ -69,6 +71,10 @@ codes! {
     TtlTooLong = "ttl_too_long", 403, "longer than the longest session";
     /// Another target than the boundary's.
     TargetNotPermitted = "target_not_permitted", 403, "target outside the boundary";
+    /// The agent's grants need a holder that beats.
+    HeartbeatRequired = "heartbeat_required", 403, "heartbeat required";
+    /// The run has as many active grants as the registration permits.
+    TooManyActiveGrants = "too_many_active_grants", 403, "too many active grants for one run";
     /// Unknown, or another agent's: a caller is not told which.
     GrantNotFound = "grant_not_found", 404, "no such grant";
     /// No agent is registered under this id.

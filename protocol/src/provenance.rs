@@ -54,6 +54,21 @@ pub enum Platform {
 }
 
 impl Platform {
+    /// Every platform.
+    pub const ALL: &'static [Self] = &[
+        Self::Github,
+        Self::Forgejo,
+        Self::Gitlab,
+        Self::Bitbucket,
+        Self::Circleci,
+        Self::Jenkins,
+        Self::Buildkite,
+        Self::AzureDevops,
+        Self::Kubernetes,
+        Self::Gcp,
+        Self::Oidc,
+    ];
+
     /// As it is written in registrations and provenance.
     pub fn as_str(self) -> &'static str {
         match self {

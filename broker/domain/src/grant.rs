@@ -43,6 +43,9 @@ pub struct Grant {
     pub reason: Option<String>,
     /// Where it came from.
     pub provenance: Provenance,
+    /// Which run asked, as closely as its issuer signs it; none where nothing signed says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// When it was asked for.
     pub requested_at: Timestamp,
     /// The deadline. Nothing ever moves it.

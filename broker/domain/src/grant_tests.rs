@@ -18,6 +18,7 @@ fn request(trust: Trust) -> Request {
         ttl: "15m".parse().unwrap(),
         reason: None,
         provenance: Provenance { trust, ..Provenance::default() },
+        run: None,
     }
 }
 

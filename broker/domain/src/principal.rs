@@ -10,6 +10,8 @@ pub struct Principal {
     pub agent_id: AgentId,
     /// Where the request comes from.
     pub provenance: Provenance,
+    /// Which run asks, as closely as its issuer signs it; none where nothing signed says so.
+    pub run: Option<String>,
     /// How a second use of the same token is recognised; none without a token.
     pub replay: Option<ReplayGuard>,
 }

@@ -1,6 +1,7 @@
 //! Is this registration file acceptable, and what does it say?
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use protocol::{AgentId, Platform, PolicyName, Ttl};
 use serde::Deserialize;
@@ -9,11 +10,15 @@ use crate::aws::{AwsKeys, Binding, check_policies};
 use crate::boundary::{Boundary, Place, TargetKind};
 use crate::trust::{ClaimRule, Exception, TrustRule};
 
+mod issuer;
+mod narrowing;
+
+pub use issuer::is_loopback;
+
 /// The longest registration file, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// A registration that was checked: it has a trust rule (or says that it is dangerous), an audience in each,
-/// and a boundary.
+/// A registration that was read: it has a trust rule (or says that it is dangerous) and a boundary.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// The agent's id.
@@ -24,12 +29,16 @@ pub struct Registration {
     pub use_case: UseCase,
     /// The longest grant.
     pub max_session: Ttl,
-    /// Any one of them proves the agent.
-    pub trust: Vec<TrustRule>,
+    /// Any one of them proves the agent. An error if a release before this one accepted what this one does not.
+    pub trust: Result<Vec<TrustRule>, InvalidRegistration>,
     /// Everything it may be given.
     pub boundary: Boundary,
     /// `dangerous.allow_auth_token_only`: the auth token alone is proof enough.
     pub auth_token_only: bool,
+    /// A grant needs a holder that beats.
+    pub require_heartbeat: bool,
+    /// How many grants one run may have at once; none for any number.
+    pub max_active_grants_per_run: Option<NonZeroU32>,
 }
 
 /// What kind of thing the agent is.
@@ -59,7 +68,7 @@ impl UseCase {
 }
 
 /// Why a registration is refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum InvalidRegistration {
     /// Longer than [`MAX_BYTES`].
     #[error("the registration has {0} bytes: expected at most {MAX_BYTES}")]
@@ -83,6 +92,16 @@ fn refused(key: impl Into<String>, problem: impl Into<String>) -> InvalidRegistr
 
 /// Reads a registration file and holds it against every rule.
 pub fn parse(text: &str) -> Result<Registration, InvalidRegistration> {
+    let registration = parse_stored(text)?;
+    match &registration.trust {
+        Ok(_) => Ok(registration),
+        Err(refused) => Err(refused.clone()),
+    }
+}
+
+/// Reads a registration that an earlier release accepted. If this release refuses its trust rules, the agent can still be
+/// shown, disabled and replaced; it cannot elevate until it is replaced.
+pub fn parse_stored(text: &str) -> Result<Registration, InvalidRegistration> {
     if text.len() > MAX_BYTES {
         return Err(InvalidRegistration::TooLong(text.len()));
     }
@@ -95,8 +114,7 @@ pub fn parse(text: &str) -> Result<Registration, InvalidRegistration> {
              without OIDC, `allow_auth_token_only = true` under `[dangerous]` accepts the auth token alone",
         ));
     }
-    let trust =
-        file.trust.into_iter().enumerate().map(|(n, rule)| rule.check(n)).collect::<Result<_, _>>()?;
+    let trust = file.trust.into_iter().enumerate().map(|(n, rule)| rule.check(n)).collect();
     let boundary = file.boundary.ok_or_else(|| {
         refused("boundary", "missing: expected `[boundary]` with a target and the permitted policies")
     })?;
@@ -108,6 +126,15 @@ pub fn parse(text: &str) -> Result<Registration, InvalidRegistration> {
         trust,
         boundary: boundary.check()?,
         auth_token_only,
+        require_heartbeat: file.require_heartbeat,
+        max_active_grants_per_run: file
+            .max_active_grants_per_run
+            .map(|most| {
+                u32::try_from(most).ok().and_then(NonZeroU32::new).ok_or_else(|| {
+                    refused("max_active_grants_per_run", format!("expected 1 or more, found `{most}`"))
+                })
+            })
+            .transpose()?,
     })
 }
 
@@ -119,6 +146,9 @@ struct File {
     description: String,
     use_case: UseCase,
     max_session: Ttl,
+    #[serde(default)]
+    require_heartbeat: bool,
+    max_active_grants_per_run: Option<i64>,
     #[serde(default)]
     trust: Vec<TrustFile>,
     boundary: Option<BoundaryFile>,
@@ -161,26 +191,14 @@ struct GlobFile {
 impl TrustFile {
     fn check(self, n: usize) -> Result<TrustRule, InvalidRegistration> {
         let key = |name: &str| format!("trust[{n}].{name}");
-        check_issuer(&self.issuer).map_err(|problem| refused(key("issuer"), problem))?;
+        issuer::check(&self.issuer).map_err(|problem| refused(key("issuer"), problem))?;
         let audience = self.audience.filter(|audience| !audience.is_empty()).ok_or_else(|| {
             refused(
                 key("audience"),
                 "no audience: expected the `aud` that tokens for this broker carry, like `cloudanix-jit`",
             )
         })?;
-        let known = platform_of(&self.issuer);
-        let platform = self.platform.unwrap_or(known);
-        if known != Platform::Oidc && platform != known {
-            // Another platform would mean other rules for forks and replay.
-            let (known, found) = (known.as_str(), platform.as_str());
-            return Err(refused(
-                key("platform"),
-                format!(
-                    "`{}` is {known}'s issuer: expected `{known}` or nothing, found `{found}`",
-                    self.issuer
-                ),
-            ));
-        }
+        let platform = issuer::platform(&self.issuer, self.platform, key)?;
         let claims = self
             .claims
             .into_iter()
@@ -190,31 +208,22 @@ impl TrustFile {
                 Ok((name, rule))
             })
             .collect::<Result<BTreeMap<_, _>, InvalidRegistration>>()?;
-        let tenant = tenant_claims(platform, &self.issuer);
-        if !tenant.is_empty() && !tenant.iter().any(|name| claims.contains_key(*name)) {
-            return Err(refused(
-                key("claims"),
-                format!(
-                    "everybody's runs on `{}` have tokens of this issuer: expected at least one of {}",
-                    self.issuer,
-                    tenant.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-                ),
-            ));
-        }
+        narrowing::check(platform, &self.issuer, &claims)
+            .map_err(|problem| refused(key("claims"), problem))?;
         let allow = self
             .allow
             .iter()
-            .map(|name| {
-                Exception::ALL.iter().copied().find(|exception| exception.as_str() == name).ok_or_else(|| {
-                    refused(
-                        key("allow"),
-                        format!("`{name}` is unknown: expected `fork-pull-requests` or `ssh-rerun`"),
-                    )
-                })
-            })
+            .map(|name| exception(name).map_err(|problem| refused(key("allow"), problem)))
             .collect::<Result<_, _>>()?;
         Ok(TrustRule { issuer: self.issuer, audience, platform, claims, allow })
     }
+}
+
+fn exception(name: &str) -> Result<Exception, String> {
+    Exception::ALL.iter().copied().find(|exception| exception.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = Exception::ALL.iter().map(|known| format!("`{}`", known.as_str())).collect();
+        format!("`{name}` is unknown: expected {}", known.join(", "))
+    })
 }
 
 impl ClaimFile {
@@ -236,9 +245,6 @@ impl ClaimFile {
             Self::AnyOf(texts) => {
                 texts.iter().try_for_each(exact)?;
                 Ok(ClaimRule::AnyOf(texts))
-            }
-            Self::Glob(GlobFile { glob }) if glob.chars().all(|c| matches!(c, '*' | '/')) => {
-                Err(format!("the glob `{glob}` accepts everything: leave the claim out, or narrow it"))
             }
             Self::Glob(GlobFile { glob }) => ClaimRule::glob(&glob).map_err(|error| error.to_string()),
         }
@@ -321,80 +327,6 @@ fn check_scopes(policies: &BTreeMap<PolicyName, String>) -> Result<(), InvalidRe
         }
     }
     Ok(())
-}
-
-/// https, or plain http to this machine; exactly as the token will carry it.
-fn check_issuer(issuer: &str) -> Result<(), String> {
-    let expected =
-        "expected an https URL (plain http only for a loopback address), without user, query or fragment";
-    let wrong = || Err(format!("`{issuer}` is not an issuer: {expected}"));
-    let Some((scheme, rest)) = issuer.split_once("://") else { return wrong() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let plain = rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\\\"<>".contains(&b));
-    if authority.is_empty() || !plain {
-        return wrong();
-    }
-    match scheme {
-        "https" => Ok(()),
-        "http" if is_loopback(authority) => Ok(()),
-        _ => wrong(),
-    }
-}
-
-/// Whether a URL's host, with or without a port, is this machine.
-pub fn is_loopback(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The platform that a well-known issuer belongs to. Self-managed ones are named in the rule.
-fn platform_of(issuer: &str) -> Platform {
-    let host = issuer.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    match host {
-        "token.actions.githubusercontent.com" => Platform::Github,
-        "gitlab.com" => Platform::Gitlab,
-        "api.bitbucket.org" => Platform::Bitbucket,
-        "oidc.circleci.com" => Platform::Circleci,
-        "agent.buildkite.com" => Platform::Buildkite,
-        "vstoken.dev.azure.com" => Platform::AzureDevops,
-        "accounts.google.com" => Platform::Gcp,
-        host if host.starts_with("token.actions.") && host.ends_with(".ghe.com") => Platform::Github,
-        // `https://codeberg.org/api/actions`: every server has its issuer at this path.
-        _ if issuer.ends_with("/api/actions") => Platform::Forgejo,
-        _ => Platform::Oidc,
-    }
-}
-
-/// Where one issuer signs for many customers, the claims of which at least one has to name the customer.
-fn tenant_claims(platform: Platform, issuer: &str) -> &'static [&'static str] {
-    match platform {
-        Platform::Github => &[
-            "repository_id",
-            "repository",
-            "repository_owner_id",
-            "repository_owner",
-            "enterprise_id",
-            "sub",
-        ],
-        Platform::Forgejo => {
-            &["repository_id", "repository", "repository_owner_id", "repository_owner", "sub"]
-        }
-        Platform::Gitlab => &["project_id", "project_path", "namespace_id", "namespace_path", "sub"],
-        Platform::Bitbucket => &["repositoryUuid", "sub"],
-        Platform::Circleci if issuer == "https://oidc.circleci.com" => {
-            &["oidc.circleci.com/org-id", "oidc.circleci.com/project-id", "sub"]
-        }
-        Platform::Circleci => &["oidc.circleci.com/project-id", "sub"],
-        Platform::Buildkite => &["organization_id", "organization_slug", "sub"],
-        Platform::AzureDevops => &["sub"],
-        Platform::Kubernetes => &["sub"],
-        Platform::Gcp => &["sub", "email"],
-        Platform::Jenkins => &["sub"],
-        Platform::Oidc => &[],
-    }
 }
 
 #[cfg(test)]

@@ -22,10 +22,20 @@ policies = { "orders-read" = "orders:read" }
 fn a_good_file() {
     let registration = parse(GOOD).unwrap();
     assert_eq!(registration.id.as_str(), "orders-agent");
-    assert_eq!(registration.trust[0].platform, Platform::Github);
-    assert_eq!(registration.trust[0].claims.len(), 3);
+    let trust = registration.trust.unwrap();
+    assert_eq!(trust[0].platform, Platform::Github);
+    assert_eq!(trust[0].claims.len(), 3);
     assert_eq!(registration.boundary.target(), TargetKind::Token);
-    assert!(!registration.auth_token_only);
+    assert!(!registration.auth_token_only && !registration.require_heartbeat);
+    assert_eq!(registration.max_active_grants_per_run, None);
+}
+
+#[test]
+fn a_registration_can_require_a_heartbeat_and_limit_grants_per_run() {
+    let file = format!("require_heartbeat = true\nmax_active_grants_per_run = 1\n{GOOD}");
+    let registration = parse(&file).unwrap();
+    assert!(registration.require_heartbeat);
+    assert_eq!(registration.max_active_grants_per_run, NonZeroU32::new(1));
 }
 
 #[test]
@@ -58,16 +68,40 @@ fn what_is_refused_and_the_reason() {
         (with("https://token.actions.githubusercontent.com", "https://a@b"), "is not an issuer"),
         (with("https://token.actions.githubusercontent.com", "ftp://127.0.0.1"), "is not an issuer"),
         (with("repository_id = \"81234567\", ", ""), "expected at least one of `repository_id`"),
+        (with("\"81234567\"", "{ glob = \"[0-9]*\" }"), "expected at least one of `repository_id`"),
+        (
+            with("https://token.actions.githubusercontent.com", "https://ci.example.com"),
+            "`trust[0].platform`: missing, and `https://ci.example.com` is not an issuer",
+        ),
+        (
+            with("https://token.actions.githubusercontent.com", "https://gitlab.example.com"),
+            "expected one of `github`, `forgejo`, `gitlab`, `bitbucket`, `circleci`, `jenkins`, `buildkite`, `azure-devops`, \
+             `kubernetes`, `gcp`, `oidc`. The host's name suggests `platform = \"gitlab\"`",
+        ),
+        (
+            with(
+                "https://token.actions.githubusercontent.com",
+                "https://oidc.eks.eu-west-1.amazonaws.com/id/A",
+            ),
+            "expected at least one of `sub`",
+        ),
+        (with("id          =", "max_active_grants_per_run = 0\nid ="), "expected 1 or more, found `0`"),
+        (with("id          =", "max_active_grants_per_run = -1\nid ="), "expected 1 or more, found `-1`"),
+        (with("id          =", "require_heartbeat = 1\nid ="), "expected a boolean"),
         (with("\"81234567\"", "\"8123*\""), "write { glob = \"8123*\" }"),
         (with("\"81234567\"", "81234567"), "expected a string, a list of strings or"),
         (with("[\"refs/heads/main\", \"refs/heads/next\"]", "[]"), "an empty list"),
         (with("\"prod-*\"", "\"**\""), "accepts everything"),
-        (with("\"prod-*\"", "\"prod-[\""), "is not a glob"),
+        (with("\"prod-*\"", "\"prod-{\""), "is not a glob"),
+        (with("\"prod-*\"", "\"prod[!x]*\""), "`[!x]` in the glob `prod[!x]*`"),
         (with("\"1h\"", "\"25h\""), "`25h` is out of range"),
         (with("\"1h\"", "3600"), "invalid type: integer"),
         (with("\"orders-agent\"", "\"Orders Agent\""), "`Orders Agent` is not an agent id"),
         (with("\"build-workflow\"", "\"fun\""), "unknown variant `fun`"),
-        (with("audience =", "allow = [\"everything\"]\naudience ="), "`everything` is unknown"),
+        (
+            with("audience =", "allow = [\"everything\"]\naudience ="),
+            "`everything` is unknown: expected `fork-pull-requests`, `ssh-rerun`, `service-connections`",
+        ),
         (
             with("audience =", "platform = \"oidc\"\naudience ="),
             "is github's issuer: expected `github` or nothing, found `oidc`",
@@ -85,10 +119,20 @@ fn what_is_refused_and_the_reason() {
 fn a_forgejo_servers_issuer_is_known_by_its_path() {
     let issuer = "https://token.actions.githubusercontent.com";
     let forgejo = GOOD.replace(issuer, "https://codeberg.org/api/actions");
-    assert_eq!(parse(&forgejo).unwrap().trust[0].platform, Platform::Forgejo);
+    assert_eq!(parse(&forgejo).unwrap().trust.unwrap()[0].platform, Platform::Forgejo);
     let of_everybody = forgejo.replace("repository_id = \"81234567\", ", "");
     let error = parse(&of_everybody).unwrap_err().to_string();
     assert!(error.contains("expected at least one of `repository_id`"), "{error}");
+}
+
+#[test]
+fn a_stored_registration_whose_rules_are_refused_now_can_still_be_read() {
+    let old = GOOD.replace("https://token.actions.githubusercontent.com", "https://ci.example.com");
+    let registration = parse_stored(&old).unwrap();
+    assert_eq!(registration.id.as_str(), "orders-agent");
+    let refused = registration.trust.unwrap_err().to_string();
+    assert!(refused.starts_with("`trust[0].platform`: missing"), "{refused}");
+    assert_eq!(parse(&old).unwrap_err().to_string(), refused);
 }
 
 #[test]
@@ -97,17 +141,7 @@ fn trust_in_the_auth_token_alone_has_to_be_called_dangerous() {
     let end = GOOD.find("[boundary]").unwrap();
     let file = format!("{}{}\n[dangerous]\nallow_auth_token_only = true\n", &GOOD[..start], &GOOD[end..]);
     let registration = parse(&file).unwrap();
-    assert!(registration.auth_token_only && registration.trust.is_empty());
-}
-
-#[test]
-fn loopback_is_this_machine_only() {
-    for yes in ["127.0.0.1", "127.8.9.1:80", "localhost:8080", "[::1]:80"] {
-        assert!(is_loopback(yes), "{yes}");
-    }
-    for no in ["127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1", "[::2]:80", ""] {
-        assert!(!is_loopback(no), "{no}");
-    }
+    assert!(registration.auth_token_only && registration.trust.unwrap().is_empty());
 }
 
 proptest! {

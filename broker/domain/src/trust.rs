@@ -31,17 +31,36 @@ pub enum Exception {
     ForkPullRequests,
     /// A CircleCI job rerun with SSH, where a person has a shell.
     SshRerun,
+    /// A token of an Azure DevOps service connection, which says nothing of the run.
+    ServiceConnections,
+    /// A GitHub workflow that another workflow started, which may have run for a fork's pull request.
+    WorkflowRun,
+    /// A GitHub workflow that a comment on an issue or a pull request started.
+    IssueComment,
+    /// Any other GitHub event that a person without write access can start, and every event that is not known.
+    OutsiderEvents,
 }
 
 impl Exception {
     /// Every exception.
-    pub const ALL: &'static [Self] = &[Self::ForkPullRequests, Self::SshRerun];
+    pub const ALL: &'static [Self] = &[
+        Self::ForkPullRequests,
+        Self::SshRerun,
+        Self::ServiceConnections,
+        Self::WorkflowRun,
+        Self::IssueComment,
+        Self::OutsiderEvents,
+    ];
 
     /// As in a registration's `allow`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ForkPullRequests => "fork-pull-requests",
             Self::SshRerun => "ssh-rerun",
+            Self::ServiceConnections => "service-connections",
+            Self::WorkflowRun => "workflow-run",
+            Self::IssueComment => "issue-comment",
+            Self::OutsiderEvents => "outsider-events",
         }
     }
 }
@@ -51,17 +70,41 @@ impl Exception {
 pub enum ClaimRule {
     /// Exactly one of these.
     AnyOf(Vec<String>),
-    /// The whole of it matches; `*` and `?` do not cross a `/`, `**` does.
+    /// The whole of it matches; `*`, `?` and `[ab]` do not cross a `/`, `**` does.
     Glob(GlobMatcher),
 }
 
 /// A glob that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("`{pattern}` is not a glob")]
-pub struct InvalidGlob {
-    pattern: String,
-    source: globset::Error,
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InvalidGlob {
+    /// It cannot be read.
+    #[error("`{pattern}` is not a glob")]
+    Unreadable {
+        /// As it was written.
+        pattern: String,
+        /// What the parser says.
+        source: globset::Error,
+    },
+    /// A class that could match a `/`.
+    #[error(
+        "`[{class}]` in the glob `{pattern}`: expected letters, digits, `_` and ranges like `a-z` in brackets"
+    )]
+    Class {
+        /// As it was written.
+        pattern: String,
+        /// What stands between the brackets.
+        class: String,
+    },
+    /// It leaves nothing out.
+    #[error("the glob `{pattern}` accepts everything: leave the claim out, or narrow it")]
+    AcceptsEverything {
+        /// As it was written.
+        pattern: String,
+    },
 }
+
+/// Texts that no claim is, in as many parts as claims have. A glob that accepts one of them accepts what it likes.
+const IMPROBABLE: &[&str] = &["~~", "~~/~~", "~~/~~/~~", "~~:~~"];
 
 /// The first claim that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +120,20 @@ pub struct Mismatch {
 impl ClaimRule {
     /// A glob over the whole claim.
     pub fn glob(pattern: &str) -> Result<Self, InvalidGlob> {
-        let invalid = |source| InvalidGlob { pattern: pattern.to_owned(), source };
+        let pattern_text = || pattern.to_owned();
+        if let Some(class) = class_beyond_letters(pattern) {
+            return Err(InvalidGlob::Class { pattern: pattern_text(), class: class.to_owned() });
+        }
         let glob: Glob = GlobBuilder::new(pattern)
             .literal_separator(true)
             .backslash_escape(false)
             .build()
-            .map_err(invalid)?;
-        Ok(Self::Glob(glob.compile_matcher()))
+            .map_err(|source| InvalidGlob::Unreadable { pattern: pattern_text(), source })?;
+        let matcher = glob.compile_matcher();
+        if IMPROBABLE.iter().any(|text| matcher.is_match(text)) {
+            return Err(InvalidGlob::AcceptsEverything { pattern: pattern_text() });
+        }
+        Ok(Self::Glob(matcher))
     }
 
     fn accepts(&self, text: &str) -> bool {
@@ -131,6 +181,32 @@ impl TrustRule {
         }
         Ok(())
     }
+}
+
+/// The first class that is more than letters, digits and `_`. `[!x]` matches every `/`, and `[+-9]` one.
+fn class_beyond_letters(pattern: &str) -> Option<&str> {
+    pattern
+        .split('[')
+        .skip(1)
+        .map(|rest| rest.split(']').next().unwrap_or_default())
+        .find(|class| !is_plain(class))
+}
+
+fn is_plain(class: &str) -> bool {
+    let is_range = |from: u8, to: u8| {
+        [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit]
+            .iter()
+            .any(|kind| kind(&from) && kind(&to))
+    };
+    let mut rest = class.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = match after {
+            [b'-', last, after @ ..] if is_range(*first, *last) => after,
+            _ if first.is_ascii_alphanumeric() || *first == b'_' => after,
+            _ => return false,
+        };
+    }
+    !class.is_empty()
 }
 
 /// The text of a string, number or boolean.
@@ -215,7 +291,39 @@ mod tests {
         assert!(either.accepts("foo") && !either.accepts("foo-evil") && !either.accepts("evil-bar"));
     }
 
+    #[test]
+    fn a_class_matches_letters_and_digits_and_never_a_slash() {
+        let tag = ClaimRule::glob("refs/tags/v[0-9]*").unwrap();
+        assert!(
+            tag.accepts("refs/tags/v1.2") && !tag.accepts("refs/tags/vx") && !tag.accepts("refs/tags/v1/x")
+        );
+        for pattern in ["refs/heads/release[!x]*", "a[^x]", "a[+-9]", "a[/]", "a[A-z]", "a[]b]", "a[", "a[-]"]
+        {
+            let refused = ClaimRule::glob(pattern).unwrap_err().to_string();
+            assert!(refused.contains(pattern), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_leaves_nothing_out_is_refused() {
+        for pattern in ["*", "**", "**/*", "?*", "?**", "{**,x}", "{x,*}", "*/*", "*:*", "??"] {
+            let refused = ClaimRule::glob(pattern).unwrap_err();
+            assert!(matches!(refused, InvalidGlob::AcceptsEverything { .. }), "{pattern}: {refused}");
+        }
+    }
+
     proptest! {
+        /// Only `**` crosses a slash.
+        #[test]
+        fn no_pattern_without_two_stars_crosses_a_slash(
+            pattern in "a([a-c]|[?]|[*]b|[\\[][a-c!^/+9-]{0,3}[\\]]|[{][a-c],[a-c][}]){0,6}",
+            text in "a[a-c]{0,2}/[a-c]{0,3}",
+        ) {
+            if let Ok(rule) = ClaimRule::glob(&pattern) {
+                prop_assert!(!rule.accepts(&text), "{pattern} {text}");
+            }
+        }
+
         #[test]
         fn an_exact_rule_accepts_its_own_text_only(text in ".{0,20}", other in ".{0,20}") {
             let rule = rule(&[("sub", exactly(&[&text]))]);

@@ -1,7 +1,7 @@
 //! What the step uses, once more: a session of the target may end before its grant.
 
 use domain::State;
-use policy::Asked;
+use policy::{Asked, Holder};
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 
 use crate::{Engine, Refusal};
@@ -22,7 +22,12 @@ impl Engine {
         if !active || self.clock.now() >= stored.grant.expires_at {
             return Err(Refusal::grant_ended(stored.grant.end_reason()));
         }
-        let asked = Asked { policies: &stored.grant.policies, ttl: stored.grant.ttl, target: None };
+        let asked = Asked {
+            policies: &stored.grant.policies,
+            ttl: stored.grant.ttl,
+            target: None,
+            holder: stored.lease.map_or(Holder::Silent, |_| Holder::Beats),
+        };
         let permit = policy::check(&agent, asked)?;
         let target = self.target(stored.grant.target)?;
         Ok(self.answer(&stored, &permit, target.as_ref()).await?.grant)

@@ -1,11 +1,12 @@
 //! Elevate: who asks, may they, give.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 
 use domain::grant::{Moved, Request};
 use domain::{Agent, Grant, Lease, NewEvent, Principal, State};
-use policy::{Asked, Permit};
+use policy::{Asked, Holder, Permit};
 use protocol::{
     Decision, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret, Timestamp, Trust,
 };
@@ -62,6 +63,7 @@ impl Engine {
             ttl: request.ttl,
             reason: request.reason,
             provenance: Provenance { claimed: request.claimed, ..checked.principal.provenance },
+            run: checked.principal.run,
         };
         let permit = match checked.permit {
             Ok(permit) => permit,
@@ -73,6 +75,8 @@ impl Engine {
         let (plan, reasons) = self.plan_unless_joining(&terms, &permit, target.as_ref(), now).await?;
         let claimed_at = self.clock.now();
         let claimed_until = claimed_at.plus(self.settings.get().claim);
+        let most_active = checked.agent.registration.max_active_grants_per_run;
+        let limited = most_active.map(|most| (most, terms.clone()));
         let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
         accepted.events.extend(reasons);
         let given = match target.late_changes() {
@@ -82,7 +86,7 @@ impl Engine {
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
         let mut ready = self.get_first_ready(&given.grant, target.as_ref());
-        let creating = self.store.create_grant(&given, lease, checked.principal.replay.as_ref());
+        let creating = self.store.create_grant(&given, lease, checked.principal.replay.as_ref(), most_active);
         match ready.beside(creating.instrument(spans::store("store: create grant"))).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
@@ -107,6 +111,13 @@ impl Engine {
             }
             Created::AgentDisabled => Err(policy_of_disabled(&checked.agent)),
             Created::Replayed => Err(self.replayed(Kind::Elevation, &checked.agent.id)),
+            Created::TooManyActive => match limited {
+                Some((most, terms)) => {
+                    let denied = too_many_active(&terms, most);
+                    Err(self.deny(terms, now, denied, checked.principal.replay.as_ref()).await)
+                }
+                None => Err(Refusal::new(ErrorCode::Internal, "the store counted grants that have no limit")),
+            },
         }
     }
 
@@ -145,8 +156,12 @@ impl Engine {
         well_formed(request)?;
         let principal =
             self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity()).await?;
-        let asked =
-            Asked { policies: &request.policies, ttl: request.ttl, target: request.target.as_deref() };
+        let asked = Asked {
+            policies: &request.policies,
+            ttl: request.ttl,
+            target: request.target.as_deref(),
+            holder: if request.heartbeat { Holder::Beats } else { Holder::Silent },
+        };
         let permit = policy::check(&agent, asked);
         let kind = if permit.is_ok() { Kind::Elevation } else { Kind::Denied };
         self.budgets.take(kind, &agent.id, self.clock.now())?;
@@ -190,12 +205,19 @@ impl Engine {
 
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
         let registration = &agent.registration;
+        let trust = registration.trust.as_ref().map_err(|refused| {
+            Refusal::new(
+                ErrorCode::InvalidRegistration,
+                format!("the registration of agent `{}` is not accepted any more: {refused}", agent.id),
+            )
+            .hint("an operator applies a corrected file with `cloudanix-jit agent apply`")
+        })?;
         match token {
             // A token that is presented is verified even where none is needed: it must not be worth less
             // than nothing.
-            Some(token) if !registration.trust.is_empty() => {
+            Some(token) if !trust.is_empty() => {
                 let now = self.clock.now();
-                let verified = self.verifier.verify(token, &agent.id, &registration.trust, now).await;
+                let verified = self.verifier.verify(token, &agent.id, trust, now).await;
                 verified.map_err(|refused| match refused {
                     // An outage is not the caller's doing.
                     identity::Refused::IssuerUnavailable { .. } => {
@@ -208,6 +230,7 @@ impl Engine {
             _ if registration.auth_token_only => Ok(Principal {
                 agent_id: agent.id.clone(),
                 provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
+                run: None,
                 replay: None,
             }),
             _ => {
@@ -238,6 +261,20 @@ impl Engine {
 
 fn policy_of_disabled(agent: &Agent) -> Refusal {
     Refusal::new(ErrorCode::AgentDisabled, format!("agent `{}` is disabled", agent.id))
+}
+
+fn too_many_active(terms: &Request, most: NonZeroU32) -> policy::Denied {
+    let of = match terms.run {
+        Some(_) => "this run".to_owned(),
+        None => format!("agent `{}`, whose token names no run,", terms.agent_id),
+    };
+    policy::Denied {
+        code: ErrorCode::TooManyActiveGrants,
+        detail: format!(
+            "{of} has active grants already: expected fewer than {most} (`max_active_grants_per_run`)"
+        ),
+        hint: "end the other grant first, or ask for all policies of the step at once".to_owned(),
+    }
 }
 
 /// What can be said of a request without knowing who asks.

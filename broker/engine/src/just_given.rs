@@ -62,16 +62,18 @@ mod tests {
             ttl: "15m".parse().unwrap(),
             reason: None,
             provenance: Provenance::default(),
+            run: None,
         };
         let now = Timestamp::from_millis(0);
         let accepted = Grant::accepted(request, now, EnforcedBy::Broker, Vec::new(), now);
-        match store.create_grant(&accepted, None, None).await.unwrap() {
+        match store.create_grant(&accepted, None, None, None).await.unwrap() {
             Created::New(stored) => stored,
             other @ (Created::Joined(_)
             | Created::KeyConflict
             | Created::AgentDisabled
             | Created::Cancelled
-            | Created::Replayed) => panic!("expected a new grant, found {other:?}"),
+            | Created::Replayed
+            | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Why is a token refused, and what can be done about it?
 
 use domain::trust::Mismatch;
-use protocol::{ErrorCode, Timestamp};
+use protocol::{ErrorCode, Platform, Timestamp};
 
 use crate::discovery::Outage;
 use crate::token::Malformed;
@@ -88,6 +88,33 @@ pub enum Refused {
         /// Which claim says so.
         evidence: String,
     },
+    /// An Azure DevOps service connection's token, which does not say which run it is for.
+    #[error("{evidence}: expected a token of the pipeline itself")]
+    ServiceConnection {
+        /// Which claim says so.
+        evidence: String,
+    },
+    /// A GitHub event that a person without write access can start.
+    #[error("{evidence}: expected an event that takes write access")]
+    Event {
+        /// Which claim says so.
+        evidence: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A CI system's token under a rule for another kind of issuer, which knows nothing of forks.
+    #[error(
+        "the token has {}, as `{}` tokens have, and the trust rule says `platform = \"{}\"`",
+        claim_names(.claims), .platform.as_str(), .named.as_str()
+    )]
+    OtherPlatform {
+        /// The rule's platform.
+        named: Platform,
+        /// The platform whose claims the token has.
+        platform: Platform,
+        /// The claims.
+        claims: &'static [&'static str],
+    },
     /// The issuer's keys cannot be had.
     #[error("the keys of issuer `{issuer}` cannot be had: {outage}")]
     IssuerUnavailable {
@@ -120,8 +147,9 @@ impl Refused {
             | Self::UnknownKey { .. }
             | Self::Signature { .. } => ErrorCode::OidcTokenInvalid,
             Self::IssuerNotTrusted { .. } => ErrorCode::IssuerNotTrusted,
-            Self::ClaimsNotTrusted { .. } => ErrorCode::ClaimsNotTrusted,
-            Self::Fork { .. } => ErrorCode::ForkRefused,
+            Self::ClaimsNotTrusted { .. } | Self::OtherPlatform { .. } => ErrorCode::ClaimsNotTrusted,
+            Self::Fork { .. } | Self::ServiceConnection { .. } => ErrorCode::ForkRefused,
+            Self::Event { .. } => ErrorCode::EventRefused,
             Self::SshRerun { .. } => ErrorCode::SshRerunRefused,
             // 503 for the last one too: a key that was rotated in this minute works on the retry.
             Self::IssuerUnavailable { .. } | Self::AskedTooOften { .. } => ErrorCode::IssuerUnavailable,
@@ -157,6 +185,13 @@ impl Refused {
             Self::SshRerun { .. } => {
                 Some("rerun the job without SSH; or put `allow = [\"ssh-rerun\"]` in the trust rule")
             }
+            Self::ServiceConnection { .. } => Some(
+                "ask for a token without a service connection; or put `allow = [\"service-connections\"]` in the trust rule",
+            ),
+            Self::Event { hint, .. } => Some(hint),
+            Self::OtherPlatform { .. } => Some(
+                "write the `platform` of the server that signs these tokens in the trust rule, so that its forks are told",
+            ),
             Self::IssuerUnavailable { .. } | Self::AskedTooOften { .. } => Some("try again in half a minute"),
         }
     }
@@ -164,6 +199,10 @@ impl Refused {
 
 fn quoted(texts: &[String], between: &str) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(between)
+}
+
+fn claim_names(claims: &[&str]) -> String {
+    claims.iter().map(|claim| format!("`{claim}`")).collect::<Vec<_>>().join(" and ")
 }
 
 fn one_of(texts: &[String]) -> String {

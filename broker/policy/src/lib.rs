@@ -16,6 +16,17 @@ pub struct Asked<'a> {
     pub ttl: Ttl,
     /// Where; the boundary's target if it is not said.
     pub target: Option<&'a str>,
+    /// Whether the grant ends when its holder is not heard.
+    pub holder: Holder,
+}
+
+/// What keeps a grant alive until its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A holder that sends heartbeats.
+    Beats,
+    /// Nothing but the deadline.
+    Silent,
 }
 
 /// Leave to give exactly this.
@@ -106,6 +117,18 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
             ),
         });
     }
+    match asked.holder {
+        Holder::Silent if agent.registration.require_heartbeat => {
+            return Err(Denied {
+                code: ErrorCode::HeartbeatRequired,
+                detail:
+                    "heartbeat: expected a holder that sends heartbeats (`require_heartbeat`), found none"
+                        .to_owned(),
+                hint: "use `cloudanix-jit run`: it sends heartbeats for as long as the step runs".to_owned(),
+            });
+        }
+        Holder::Silent | Holder::Beats => {}
+    }
     let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(asked.policies.len());
     for name in asked.policies {
         let meaning = boundary.policies.get(name).ok_or_else(|| {
@@ -148,7 +171,9 @@ mod tests {
             max_session = "1h"
             [[trust]]
             issuer = "https://issuer.example"
+            platform = "oidc"
             audience = "cloudanix-jit"
+            claims = { sub = "orders" }
             [boundary]
             target = "token"
             policies = { "orders-read" = "orders:read", "orders-write" = "orders:write" }
@@ -173,7 +198,21 @@ mod tests {
     ) -> Result<Permit, Denied> {
         let policies: Vec<PolicyName> =
             policies.split(',').filter(|name| !name.is_empty()).map(|name| name.parse().unwrap()).collect();
-        check(&agent(status), Asked { policies: &policies, ttl: ttl.parse().unwrap(), target })
+        let asked = Asked { policies: &policies, ttl: ttl.parse().unwrap(), target, holder: Holder::Silent };
+        check(&agent(status), asked)
+    }
+
+    #[test]
+    fn an_agent_that_requires_a_heartbeat_gets_nothing_without_one() {
+        let mut agent = agent(AgentStatus::Active);
+        agent.registration.require_heartbeat = true;
+        let policies = ["orders-read".parse().unwrap()];
+        let asked =
+            Asked { policies: &policies, ttl: "15m".parse().unwrap(), target: None, holder: Holder::Silent };
+        let denied = check(&agent, asked).unwrap_err();
+        assert_eq!(denied.code, ErrorCode::HeartbeatRequired);
+        assert!(denied.hint.contains("cloudanix-jit run"), "{}", denied.hint);
+        assert!(check(&agent, Asked { holder: Holder::Beats, ..asked }).is_ok());
     }
 
     /// The decision table: who asks what, and the answer.

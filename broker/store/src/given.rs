@@ -33,6 +33,7 @@ fn with_a_step(number: u64, shared: bool) -> Moved {
         ttl: "15m".parse().unwrap(),
         reason: None,
         provenance: Provenance::default(),
+        run: None,
     };
     let now = Timestamp::from_secs(1000);
     Grant::accepted(request, now, EnforcedBy::Cloud, vec![step], now.plus(Duration::from_secs(30)))

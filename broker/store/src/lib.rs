@@ -6,6 +6,7 @@
 //! same for as long as nobody needs it to survive.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -80,6 +81,8 @@ pub enum Created {
     Cancelled,
     /// The OIDC token had been used for something else.
     Replayed,
+    /// The run has as many grants as it may have at once.
+    TooManyActive,
 }
 
 /// What became of a change.
@@ -259,11 +262,16 @@ pub trait Store: Send + Sync {
 
     /// Stores a new grant with its intents (one for each step), its timeline rows and the use of its token;
     /// or says why not.
+    ///
+    /// With `most_active`, a run that has so many grants of the agent already, active or about to be, gets no other. A
+    /// grant whose run is not known counts for every run, and a request whose run is not known counts every grant of the
+    /// agent. Of two requests at once, the second sees the grant of the first.
     async fn create_grant(
         &self,
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError>;
     /// Stores a refused request with its timeline rows and the use of its token. The same request of the same agent
     /// (by its hash) is only counted.

@@ -4,6 +4,7 @@
 //! runs, each the same whenever it is played: no answer waits for anything, so it is there at once.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -104,6 +105,7 @@ impl Store for Memory {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
         let Kept { agents, grants, objects, .. } = &mut *self.kept();
         let is_off =
@@ -111,7 +113,7 @@ impl Store for Memory {
         if is_off {
             return Ok(Created::AgentDisabled);
         }
-        let created = grants.create(moved, lease, replay)?;
+        let created = grants.create(moved, lease, replay, most_active)?;
         if matches!(created, Created::New(_)) {
             objects.need(&moved.grant);
         }

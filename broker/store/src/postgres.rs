@@ -5,6 +5,7 @@
 //! holds nothing; the rows' own locks keep changes apart.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -130,8 +131,9 @@ impl Store for Postgres {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let wanted = creating::Wanted::of(moved, lease, replay)?;
+        let wanted = creating::Wanted::of(moved, lease, replay, most_active)?;
         self.run(wanted, |connection, wanted| Box::pin(creating::create(connection, wanted))).await
     }
 

@@ -52,8 +52,11 @@ impl Registrations {
         {
             return Ok(Arc::clone(agent));
         }
-        let registration = registration::parse(&row.source)
+        let registration = registration::parse_stored(&row.source)
             .map_err(|error| corrupt(&format!("the registration of `{}`", row.id), error))?;
+        if let Err(refused) = &registration.trust {
+            tracing::warn!(agent = %row.id, %refused, "the agent's registration is not accepted any more");
+        }
         let agent = Arc::new(Agent {
             id: row.id.clone(),
             registration,

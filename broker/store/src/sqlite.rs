@@ -4,6 +4,7 @@
 //! everything that was answered before.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -168,10 +169,11 @@ impl Store for Sqlite {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
         self.still_there()?;
         let (moved, replay) = (moved.clone(), replay.cloned());
-        self.change(move |change| Box::pin(creating::create(change, moved, lease, replay))).await
+        self.change(move |change| Box::pin(creating::create(change, moved, lease, replay, most_active))).await
     }
 
     async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {

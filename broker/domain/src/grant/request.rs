@@ -29,6 +29,8 @@ pub struct Request {
     pub reason: Option<String>,
     /// Where from.
     pub provenance: Provenance,
+    /// Which run asks, as closely as its issuer signs it.
+    pub run: Option<String>,
 }
 
 impl Request {
@@ -50,6 +52,7 @@ impl Request {
             ttl: self.ttl,
             reason: self.reason,
             provenance: self.provenance,
+            run: self.run,
             requested_at: now,
             expires_at: now.plus(self.ttl.into()),
             enforced_by,

@@ -4,6 +4,7 @@
 //! really did goes into the [`Ledger`](crate::ledger::Ledger), at the moment at which it did it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -119,9 +120,10 @@ impl Store for FaultyStore {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
         self.ask("create_grant", async {
-            let created = self.inner().create_grant(moved, lease, replay).await?;
+            let created = self.inner().create_grant(moved, lease, replay, most_active).await?;
             if let Created::New(stored) = &created {
                 self.world.ledger.created(self.who, &stored.grant);
             }

@@ -13,6 +13,7 @@ mod keys;
 mod lapsed;
 mod overlap;
 mod ready;
+mod registrations;
 mod slow;
 mod worker;
 mod world;

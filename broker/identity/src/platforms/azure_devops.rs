@@ -1,12 +1,13 @@
 //! What does a token of Azure DevOps say? One for a service connection has only its `sub`; one for the
 //! pipeline itself has the claims below.
 
-use domain::{Claims, TrustRule};
+use domain::{Claims, Exception, TrustRule};
 use protocol::Facts;
 
 use super::{Found, Profile, Replay, fill, text};
 
-pub(super) const PROFILE: Profile = Profile { facts, exceptions, replay: Replay::SingleUse };
+pub(super) const PROFILE: Profile =
+    Profile { facts, exceptions, replay: Replay::SingleUse, run: &["{def_id}|{run_id}"] };
 
 fn facts(claims: &Claims) -> Facts {
     let from = |template| fill(template, claims);
@@ -20,12 +21,19 @@ fn facts(claims: &Claims) -> Facts {
     }
 }
 
-/// No claim tells a fork's pull request from another, so each of them counts as one.
+/// No claim tells a fork's pull request from another, so each of them counts as one. A service connection's token does
+/// not say which run asked for it, so that it may be a fork's as well.
 fn exceptions(claims: &Claims, _: &TrustRule) -> Vec<Found> {
-    match text(claims, "rpo_ref").filter(|git_ref| git_ref.starts_with("refs/pull/")) {
-        Some(git_ref) => Found::fork(format!(
+    match text(claims, "rpo_ref") {
+        Some(git_ref) if git_ref.starts_with("refs/pull/") => Found::fork(format!(
             "the token's claim `rpo_ref` is `{git_ref}`, and no claim tells a fork's pull request from another"
         )),
-        None => Vec::new(),
+        Some(_) => Vec::new(),
+        None => vec![Found {
+            exception: Exception::ServiceConnections,
+            evidence: "the token's claim `rpo_ref` is missing, as in a service connection's tokens, so the run may be a \
+                       fork's pull request"
+                .to_owned(),
+        }],
     }
 }

@@ -5,7 +5,8 @@ use protocol::Facts;
 
 use super::{Found, Profile, Replay, fill, text};
 
-pub(super) const PROFILE: Profile = Profile { facts, exceptions, replay: Replay::SingleUse };
+pub(super) const PROFILE: Profile =
+    Profile { facts, exceptions, replay: Replay::SingleUse, run: &["{job_id}"] };
 
 fn facts(claims: &Claims) -> Facts {
     let from = |template| fill(template, claims);

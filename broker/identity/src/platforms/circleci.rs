@@ -13,6 +13,7 @@ pub(super) const PROFILE: Profile = Profile {
     facts,
     exceptions,
     replay: Replay::OneJob("{oidc.circleci.com/workflow-id}|{oidc.circleci.com/job-id}"),
+    run: &["{oidc.circleci.com/workflow-id}|{oidc.circleci.com/job-id}"],
 };
 
 fn facts(claims: &Claims) -> Facts {

@@ -10,6 +10,7 @@ pub(super) const PROFILE: Profile = Profile {
     facts,
     exceptions: github::exceptions,
     replay: Replay::OneJob("{repository}|{run_id}|{run_attempt}"),
+    run: &["{repository}|{run_id}|{run_attempt}"],
 };
 
 fn facts(claims: &Claims) -> Facts {

@@ -5,8 +5,12 @@ use protocol::Facts;
 
 use super::{Found, Profile, Replay, fill, text};
 
-pub(super) const PROFILE: Profile =
-    Profile { facts, exceptions, replay: Replay::OneJob("{pipeline_id}|{job_id}") };
+pub(super) const PROFILE: Profile = Profile {
+    facts,
+    exceptions,
+    replay: Replay::OneJob("{pipeline_id}|{job_id}"),
+    run: &["{pipeline_id}|{job_id}"],
+};
 
 fn facts(claims: &Claims) -> Facts {
     let from = |template| fill(template, claims);

@@ -6,8 +6,12 @@ use protocol::Facts;
 
 use super::{Found, Profile, Replay, fill, text};
 
-pub(super) const PROFILE: Profile =
-    Profile { facts, exceptions, replay: Replay::OneJob("{sub}|{build_number}") };
+pub(super) const PROFILE: Profile = Profile {
+    facts,
+    exceptions,
+    replay: Replay::OneJob("{sub}|{build_number}"),
+    run: &["{sub}|{build_number}"],
+};
 
 fn facts(claims: &Claims) -> Facts {
     let from = |template| fill(template, claims).filter(|value| !is_unset(value));

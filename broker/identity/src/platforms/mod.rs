@@ -5,6 +5,7 @@ mod azure_devops;
 mod bitbucket;
 mod buildkite;
 mod circleci;
+mod foreign;
 mod forgejo;
 mod gcp;
 mod github;
@@ -21,6 +22,7 @@ use protocol::{AgentId, Facts, Platform, Provenance, Timestamp, Trust};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use self::foreign::Foreign;
 use crate::refused::Refused;
 use crate::signature::VerifiedToken;
 use crate::token::UnverifiedToken;
@@ -33,6 +35,9 @@ struct Profile {
     exceptions: fn(&Claims, &TrustRule) -> Vec<Found>,
     /// What a token may be used for again.
     replay: Replay,
+    /// The claims that name the run, as templates: the first that can be filled. As close as the issuer signs: a job
+    /// rather than the run that it belongs to.
+    run: &'static [&'static str],
 }
 
 /// An exception that a run would need, and the claim that says so.
@@ -85,7 +90,7 @@ pub(crate) fn admit(
 ) -> Result<Principal, Refused> {
     let token = token.get();
     let mut mismatches = Vec::new();
-    let mut missing: Option<Found> = None;
+    let mut refused: Option<Refused> = None;
     for rule in rules {
         if let Err(mismatch) = rule.check(&token.claims) {
             mismatches.push(mismatch);
@@ -94,16 +99,36 @@ pub(crate) fn admit(
         let profile = profile(rule.platform);
         let needed =
             (profile.exceptions)(&token.claims, rule).into_iter().find(|found| !rule.allows(found.exception));
-        match needed {
-            Some(found) => missing = missing.or(Some(found)),
-            None => return Ok(principal(token, agent, rule.platform, profile, leeway, max_age)),
+        match (foreign::look(rule.platform, &token.claims), needed) {
+            (Some(Foreign { platform, claims }), _) => {
+                refused = refused.or(Some(Refused::OtherPlatform { named: rule.platform, platform, claims }));
+            }
+            (None, Some(found)) => refused = refused.or(Some(needs(found))),
+            (None, None) => return Ok(principal(token, agent, rule.platform, profile, leeway, max_age)),
         }
     }
-    Err(match missing {
-        Some(Found { exception: Exception::ForkPullRequests, evidence }) => Refused::Fork { evidence },
-        Some(Found { exception: Exception::SshRerun, evidence }) => Refused::SshRerun { evidence },
-        None => Refused::ClaimsNotTrusted { mismatches },
-    })
+    Err(refused.unwrap_or(Refused::ClaimsNotTrusted { mismatches }))
+}
+
+fn needs(found: Found) -> Refused {
+    let Found { exception, evidence } = found;
+    match exception {
+        Exception::ForkPullRequests => Refused::Fork { evidence },
+        Exception::SshRerun => Refused::SshRerun { evidence },
+        Exception::ServiceConnections => Refused::ServiceConnection { evidence },
+        Exception::WorkflowRun => Refused::Event {
+            evidence,
+            hint: "start the step by a push or by hand; or put `allow = [\"workflow-run\"]` in the trust rule",
+        },
+        Exception::IssueComment => Refused::Event {
+            evidence,
+            hint: "start the step by a push or by hand; or put `allow = [\"issue-comment\"]` in the trust rule",
+        },
+        Exception::OutsiderEvents => Refused::Event {
+            evidence,
+            hint: "start the step by a push or by hand; or put `allow = [\"outsider-events\"]` in the trust rule",
+        },
+    }
 }
 
 fn principal(
@@ -125,6 +150,7 @@ fn principal(
             signed: (profile.facts)(&token.claims),
             claimed: Facts::default(),
         },
+        run: run(profile, token),
         replay: Some(ReplayGuard {
             token_hash: token_hash(token),
             bound_to: bound_to(profile.replay, agent, &token.claims),
@@ -141,10 +167,20 @@ fn token_hash(token: &UnverifiedToken) -> String {
         Some(id) => format!("jti\n{issuer}\n{id}"),
         None => format!("signed\n{issuer}\n{}", token.signed_part),
     };
-    Sha256::digest(named).iter().fold(String::new(), |mut hex, byte| {
+    hex(&named)
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// SHA-256 of the issuer and of what names the run, in hexadecimal: claims are a stranger's text.
+fn run(profile: &Profile, token: &UnverifiedToken) -> Option<String> {
+    let named = profile.run.iter().find_map(|template| filled(template, &token.claims))?;
+    Some(hex(&format!("run\n{}\n{named}", token.issuer)))
 }
 
 fn bound_to(replay: Replay, agent: &AgentId, claims: &Claims) -> Option<String> {
@@ -166,8 +202,13 @@ fn text(claims: &Claims, name: &str) -> Option<String> {
     }
 }
 
-/// The template with each `{claim}` replaced; nothing if one of the claims is not there.
+/// The template with each `{claim}` replaced, as it is shown; nothing if one of the claims is not there.
 fn fill(template: &str, claims: &Claims) -> Option<String> {
+    filled(template, claims).map(|text| presentable(&text))
+}
+
+/// The same, whole.
+fn filled(template: &str, claims: &Claims) -> Option<String> {
     let mut filled = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -177,7 +218,7 @@ fn fill(template: &str, claims: &Claims) -> Option<String> {
         rest = after;
     }
     filled.push_str(rest);
-    Some(presentable(&filled))
+    Some(filled)
 }
 
 /// Facts are printed on terminals and in logs. A branch or workflow can be called anything.

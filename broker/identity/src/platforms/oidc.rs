@@ -4,5 +4,9 @@ use protocol::Facts;
 
 use super::{Profile, Replay};
 
-pub(super) const PROFILE: Profile =
-    Profile { facts: |_| Facts::default(), exceptions: |_, _| Vec::new(), replay: Replay::OneAgent };
+pub(super) const PROFILE: Profile = Profile {
+    facts: |_| Facts::default(),
+    exceptions: |_, _| Vec::new(),
+    replay: Replay::OneAgent,
+    run: &[],
+};

@@ -238,6 +238,9 @@ fn what_may_be_a_forks_run_needs_the_exception() {
         (Platform::Buildkite, &[], json!({"build_branch": "mallory:main"}), true),
         (Platform::AzureDevops, &[], json!({"rpo_ref": "refs/heads/main"}), false),
         (Platform::AzureDevops, &[], json!({"rpo_ref": "refs/pull/7/merge"}), true),
+        (Platform::Github, &[], json!({"event_name": "schedule", "ref": "refs/heads/main"}), false),
+        (Platform::Github, &[], json!({"event_name": "workflow_dispatch", "ref": "refs/heads/main"}), false),
+        (Platform::Github, &[], json!({"event_name": "release", "ref": "refs/tags/v1"}), false),
         (Platform::Bitbucket, &[], json!({"branchName": "main"}), false),
     ];
     for (platform, rule, value, fork) in cases {
@@ -245,6 +248,98 @@ fn what_may_be_a_forks_run_needs_the_exception() {
         let expected = if *fork { vec![Exception::ForkPullRequests] } else { Vec::new() };
         assert_eq!(found, expected, "{platform:?} {value}");
     }
+}
+
+#[test]
+fn an_event_that_outsiders_can_start_needs_its_exception() {
+    for (event, expected) in [
+        ("workflow_run", Exception::WorkflowRun),
+        ("issue_comment", Exception::IssueComment),
+        ("issues", Exception::OutsiderEvents),
+        ("discussion", Exception::OutsiderEvents),
+        ("discussion_comment", Exception::OutsiderEvents),
+        ("fork", Exception::OutsiderEvents),
+        ("watch", Exception::OutsiderEvents),
+        ("gollum", Exception::OutsiderEvents),
+        ("check_run", Exception::OutsiderEvents),
+        ("an_event_of_next_year", Exception::OutsiderEvents),
+    ] {
+        let value = json!({"event_name": event, "ref": "refs/heads/main"});
+        assert_eq!(exceptions(Platform::Github, &[], &value), [expected], "{event}");
+        let value = json!({"event_name": event, "ref": "refs/pull/7/merge"});
+        let both = [Exception::ForkPullRequests, expected];
+        assert_eq!(exceptions(Platform::Github, &[], &value), both, "{event}");
+    }
+}
+
+#[test]
+fn a_service_connections_token_needs_its_exception() {
+    for value in [json!({"sub": "sc://octo/orders/deploy"}), json!({"rpo_ref": ""}), json!({"rpo_ref": null})]
+    {
+        assert_eq!(
+            exceptions(Platform::AzureDevops, &[], &value),
+            [Exception::ServiceConnections],
+            "{value}"
+        );
+    }
+}
+
+/// The run that a registration counts grants for.
+fn run(platform: Platform, value: Value) -> Option<String> {
+    let claims = claims(value);
+    profile(platform).run.iter().find_map(|template| super::filled(template, &claims))
+}
+
+#[test]
+fn a_run_is_told_by_what_is_signed_and_never_by_part_of_it() {
+    let circleci = json!({"oidc.circleci.com/workflow-id": "w", "oidc.circleci.com/job-id": "j"});
+    for (platform, value, expected) in [
+        (Platform::Github, json!({"run_id": "7", "run_attempt": 2, "check_run_id": "9"}), Some("7|2|9")),
+        (Platform::Github, json!({"run_id": "7", "run_attempt": "2"}), Some("7|2")),
+        (Platform::Github, json!({"run_id": "7"}), None),
+        (Platform::Gitlab, json!({"pipeline_id": "5", "job_id": "6"}), Some("5|6")),
+        (Platform::Gitlab, json!({"pipeline_id": "5"}), None),
+        (Platform::Bitbucket, json!({"pipelineUuid": "{p}", "stepUuid": "{s}"}), Some("{p}|{s}")),
+        (Platform::Circleci, circleci, Some("w|j")),
+        (
+            Platform::Jenkins,
+            json!({"sub": "https://ci/job/a/", "build_number": 3}),
+            Some("https://ci/job/a/|3"),
+        ),
+        (Platform::Jenkins, json!({"sub": "https://ci/job/a/"}), None),
+        (Platform::Buildkite, json!({"job_id": "j"}), Some("j")),
+        (Platform::AzureDevops, json!({"def_id": "3", "run_id": "142"}), Some("3|142")),
+        (Platform::AzureDevops, json!({"sub": "sc://octo/orders/deploy"}), None),
+        (Platform::Kubernetes, json!({"kubernetes.io.pod.uid": "u"}), Some("u")),
+        (Platform::Kubernetes, json!({"kubernetes.io.namespace": "prod"}), None),
+        (Platform::Oidc, json!({"sub": "x", "run_id": "7"}), None),
+    ] {
+        assert_eq!(run(platform, value.clone()).as_deref(), expected, "{platform:?} {value}");
+    }
+}
+
+#[test]
+fn a_ci_systems_token_is_told_whatever_its_rule_calls_the_issuer() {
+    let github = json!({"event_name": "push", "repository": "octo-org/my-app"});
+    let gitlab = json!({"pipeline_source": "push", "project_path": "g/p"});
+    let circleci = json!({"oidc.circleci.com/project-id": "p"});
+    for (value, expected) in [
+        (&github, Some(Platform::Github)),
+        (&json!({"job_workflow_ref": "o/r/.github/workflows/w.yml@refs/heads/main"}), Some(Platform::Github)),
+        (&gitlab, Some(Platform::Gitlab)),
+        (&json!({"pipelineUuid": "{p}", "repositoryUuid": "{r}"}), Some(Platform::Bitbucket)),
+        (&circleci, Some(Platform::Circleci)),
+        (&json!({"organization_slug": "o", "pipeline_slug": "p"}), Some(Platform::Buildkite)),
+        (&json!({"rpo_ref": "refs/heads/main"}), Some(Platform::AzureDevops)),
+        (&json!({"change_id": "${CHANGE_ID}"}), Some(Platform::Jenkins)),
+        (&json!({"sub": "orders", "groups": ["deployers"], "repository": "x"}), None),
+    ] {
+        for rule in [Platform::Oidc, Platform::Kubernetes, Platform::Gcp] {
+            let found = super::foreign::look(rule, &claims(value.clone())).map(|foreign| foreign.platform);
+            assert_eq!(found, expected, "{rule:?} {value}");
+        }
+    }
+    assert!(super::foreign::look(Platform::Github, &claims(github)).is_none(), "its own rules apply");
 }
 
 #[test]

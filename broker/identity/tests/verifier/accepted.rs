@@ -111,6 +111,9 @@ async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
     ] {
         let mut claims = claims_with(&local.url, "pipeline_id", json!("7"));
         claims["job_id"] = json!("8");
+        if platform == Platform::AzureDevops {
+            claims["rpo_ref"] = json!("refs/heads/main");
+        }
         assert_eq!(guard(platform, &claims).await.bound_to.as_deref(), bound_to, "{platform:?}");
     }
 }
@@ -122,7 +125,15 @@ async fn forks_and_ssh_reruns_are_refused_unless_the_rule_allows_them_by_name() 
     let verifier = verifier();
     let pull = ("event_name", json!("pull_request_target"));
     let ssh = ("oidc.circleci.com/ssh-rerun", json!(true));
+    let comment = ("event_name", json!("issue_comment"));
+    let other = ("event_name", json!("fork"));
+    let run = ("event_name", json!("workflow_run"));
+    let connection = ("rpo_ref", json!(""));
     for (platform, (name, value), exception, code) in [
+        (Platform::Github, comment, Exception::IssueComment, ErrorCode::EventRefused),
+        (Platform::Github, other, Exception::OutsiderEvents, ErrorCode::EventRefused),
+        (Platform::Github, run, Exception::WorkflowRun, ErrorCode::EventRefused),
+        (Platform::AzureDevops, connection, Exception::ServiceConnections, ErrorCode::ForkRefused),
         (Platform::Github, pull, Exception::ForkPullRequests, ErrorCode::ForkRefused),
         (Platform::Circleci, ssh, Exception::SshRerun, ErrorCode::SshRerunRefused),
     ] {
@@ -137,6 +148,7 @@ async fn forks_and_ssh_reruns_are_refused_unless_the_rule_allows_them_by_name() 
             let refused = verifier.verify(&token, &agent(), &rules, now()).await.unwrap_err();
             assert_eq!(refused.code(), code, "{refused}");
             assert!(refused.to_string().contains(name), "{refused}");
+            assert!(refused.hint().unwrap().contains(exception.as_str()), "{refused}");
         }
         rule.allow = vec![exception];
         verifier.verify(&token, &agent(), &[rule], now()).await.unwrap();

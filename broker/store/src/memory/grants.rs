@@ -1,6 +1,7 @@
 //! Which grants are there, who may have a new one, and how does one change?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use domain::grant::Moved;
 use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
@@ -76,6 +77,7 @@ impl Grants {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
         let grant = &moved.grant;
         if let Some(key) = &grant.key {
@@ -90,9 +92,23 @@ impl Grants {
         if !self.may_use(replay, &grant.agent_id, grant.key.as_ref()) {
             return Ok(Created::Replayed);
         }
+        if most_active.is_some_and(|most| self.active_beside(grant) >= most.get() as usize) {
+            return Ok(Created::TooManyActive);
+        }
         self.record(moved, lease)?;
         self.use_up(replay, &grant.agent_id, grant.key.as_ref());
         Ok(Created::New(Stored { grant: grant.clone(), lease, version: 1, denials: None, last_row: None }))
+    }
+
+    /// How many grants the run of this one has.
+    fn active_beside(&self, grant: &Grant) -> usize {
+        let is_of_run = |row: &Grant| {
+            row.agent_id == grant.agent_id
+                && matches!(row.state, State::Applying { .. } | State::Active { .. })
+                && (row.run.is_none() || grant.run.is_none() || row.run == grant.run)
+        };
+        let unfinished = self.unfinished.iter().filter_map(|n| self.rows.get(n));
+        unfinished.filter(|row| is_of_run(&row.grant)).count()
     }
 
     fn may_use(&self, replay: Option<&ReplayGuard>, agent: &AgentId, key: Option<&IdempotencyKey>) -> bool {

@@ -4,10 +4,12 @@
 //! and of two that want the same one at once the second waits and then finds it. Whoever gets none is told why by a
 //! second look, which sees everything that was in the way.
 
+use std::num::NonZeroU32;
+
 use domain::grant::Moved;
 use domain::{AgentStatus, Lease, ReplayGuard};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use super::written::{Events, Steps, millis};
 use super::{characters, grants};
@@ -17,16 +19,35 @@ use crate::faults::corrupt;
 use crate::rows::{self, Use};
 use crate::{Created, KeyGivenBack, StoreError, Stored};
 
+/// How many grants a run of an agent has. Where no run is known, it may be any.
+macro_rules! active_beside {
+    ($agent:literal, $run:literal) => {
+        concat!(
+            "SELECT count(*) FROM grants WHERE agent_id = ",
+            $agent,
+            " AND status IN ('applying', 'active') AND (",
+            $run,
+            " = '' OR run IN ('', ",
+            $run,
+            "))"
+        )
+    };
+}
+
 /// For a grant without a key nothing is asked. A token that this job has
 /// used already is only looked at: whoever changed its row would wait for every other grant of the job.
-const CREATE: &str = "
+const CREATE: &str = concat!(
+    "
     WITH agent AS MATERIALIZED (
         SELECT status FROM agents WHERE id = $2 AND $3 IS NOT NULL FOR SHARE
     ),
     free AS MATERIALIZED (
         SELECT 1 WHERE $3 IS NULL OR (
             NOT EXISTS (SELECT 1 FROM agent WHERE status = $13)
-            AND NOT EXISTS (SELECT 1 FROM keys WHERE agent_id = $2 AND idem_key = $3))
+            AND NOT EXISTS (SELECT 1 FROM keys WHERE agent_id = $2 AND idem_key = $3)
+            AND ($30::BIGINT IS NULL OR (",
+    active_beside!("$2", "$31"),
+    ") < $30))
     ),
     known AS MATERIALIZED (
         SELECT 1 FROM used_tokens WHERE token_hash = $14 AND bound_to = $15
@@ -45,8 +66,8 @@ const CREATE: &str = "
     ),
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                            silent_at, version, last_seq, last_hash, body)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12
+                            silent_at, version, last_seq, last_hash, body, run)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $31
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING n
     ),
@@ -66,7 +87,11 @@ const CREATE: &str = "
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $4, 1 FROM made
     )
-    SELECT n FROM made";
+    SELECT n FROM made"
+);
+
+#[cfg(test)]
+pub(super) const ACTIVE_BESIDE: &str = active_beside!("$1", "$2");
 
 /// How often what was in the way may be gone when it is looked at.
 const LOOKS: u32 = 10;
@@ -80,6 +105,8 @@ pub(super) struct Wanted {
     steps: Steps,
     last_row: Option<LastRow>,
     used: Option<Use>,
+    run: String,
+    most_active: Option<i64>,
 }
 
 impl Wanted {
@@ -87,6 +114,7 @@ impl Wanted {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Self, StoreError> {
         let grant = &moved.grant;
         let told = chain::chain(&grant.id, None, &moved.events)?;
@@ -97,6 +125,8 @@ impl Wanted {
             events: Events::of(told),
             steps: Steps::of(grant),
             used: replay.map(|guard| Use::of(guard.clone(), grant)),
+            run: grant.run.clone().unwrap_or_default(),
+            most_active: most_active.map(|most| i64::from(most.get())),
             moved: moved.clone(),
         })
     }
@@ -123,11 +153,28 @@ impl Wanted {
             .bind(used.map(|used| used.guard.forget_after.as_millis()));
         let query = self.steps.bind(self.events.bind(query));
         let closed_at = millis(rows::intents_closed_at(&grant.state));
-        Ok(query.bind(closed_at).fetch_optional(connection).await?.is_some())
+        let query = query.bind(closed_at).bind(self.most_active).bind(&self.run);
+        Ok(query.fetch_optional(connection).await?.is_some())
     }
 }
 
+/// Where grants are counted, requests of one agent come one after another: a statement does not see what was committed
+/// while it waited, so that the lock is taken by one of its own.
 pub(super) async fn create(connection: &mut PgConnection, wanted: &Wanted) -> Result<Created, StoreError> {
+    if wanted.most_active.is_none() {
+        return make_or_explain(connection, wanted).await;
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT 1 FROM agents WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(wanted.moved.grant.agent_id.as_str())
+        .execute(&mut *transaction)
+        .await?;
+    let created = make_or_explain(&mut transaction, wanted).await?;
+    transaction.commit().await?;
+    Ok(created)
+}
+
+async fn make_or_explain(connection: &mut PgConnection, wanted: &Wanted) -> Result<Created, StoreError> {
     for _ in 0..LOOKS {
         if wanted.make(connection).await? {
             return Ok(Created::New(Stored {
@@ -148,18 +195,23 @@ pub(super) async fn create(connection: &mut PgConnection, wanted: &Wanted) -> Re
 /// Nothing if it has gone since.
 async fn in_the_way(connection: &mut PgConnection, wanted: &Wanted) -> Result<Option<Created>, StoreError> {
     let grant = &wanted.moved.grant;
-    let known = sqlx::query(
+    let known = sqlx::query(concat!(
         "SELECT (SELECT status FROM agents WHERE id = $1) AS agent_status,
                 (SELECT bound_to FROM used_tokens WHERE token_hash = $3) AS bound_to,
+                CASE WHEN $4::BIGINT IS NULL THEN 0 ELSE (",
+        active_beside!("$1", "$5"),
+        ") END AS active,
                 idem_key, body, version, beat_every, last_beat, last_seq AS seq, last_hash AS hash
          FROM (SELECT 1) AS one
          LEFT JOIN (SELECT keys.idem_key, body, version, beat_every, last_beat, last_seq, last_hash
                     FROM keys LEFT JOIN grants ON id = grant_id
                     WHERE keys.agent_id = $1 AND keys.idem_key = $2) AS found ON true",
-    )
+    ))
     .bind(grant.agent_id.as_str())
     .bind(grant.key.as_ref().map(IdempotencyKey::as_str))
     .bind(wanted.used.as_ref().map(|used| used.guard.token_hash.as_str()))
+    .bind(wanted.most_active)
+    .bind(&wanted.run)
     .fetch_one(connection)
     .await?;
     if known.maybe_text("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
@@ -178,7 +230,11 @@ async fn in_the_way(connection: &mut PgConnection, wanted: &Wanted) -> Result<Op
         .used
         .as_ref()
         .is_some_and(|used| bound_to.is_some_and(|bound_to| characters::stored(&used.bound_to) != bound_to));
-    Ok(replayed.then_some(Created::Replayed))
+    if replayed {
+        return Ok(Some(Created::Replayed));
+    }
+    let active = known.number("active")?;
+    Ok(wanted.most_active.is_some_and(|most| active >= most).then_some(Created::TooManyActive))
 }
 
 pub(super) async fn give_key_back(

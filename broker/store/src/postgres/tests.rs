@@ -68,7 +68,8 @@ async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
         asked.await.unwrap()
     };
     for (number, last_row_is_known) in [(1, true), (2, false)] {
-        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None).await.unwrap() else {
+        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None, None).await.unwrap()
+        else {
             panic!("expected a new grant")
         };
         assert_eq!(needs().await, 1);
@@ -153,6 +154,14 @@ async fn a_million_grants_are_looked_through_by_index() {
         (
             with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
             vec!["using grants_due on grants", "using grants_silent on grants"],
+        ),
+        (
+            with(creating::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),
+            vec!["using grants_active_of_run on grants"],
+        ),
+        (
+            with(creating::ACTIVE_BESIDE.to_owned(), &["'a'", "''"]),
+            vec!["using grants_active_of_run on grants"],
         ),
     ] {
         let plan = plan(&store, &query).await;

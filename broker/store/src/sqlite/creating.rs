@@ -1,5 +1,7 @@
 //! May this request have a new grant, and what is written for it before anything is done?
 
+use std::num::NonZeroU32;
+
 use domain::grant::Moved;
 use domain::{AgentStatus, Grant, Lease, ReplayGuard};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
@@ -20,12 +22,13 @@ pub(super) async fn create(
     moved: Moved,
     lease: Option<Lease>,
     replay: Option<ReplayGuard>,
+    most_active: Option<NonZeroU32>,
 ) -> Result<Created, StoreError> {
     let grant = &moved.grant;
     let used = replay.map(|guard| Use::of(guard, grant));
     let mut text = change.text();
-    push_known(&mut text, grant, used.as_ref());
-    let last_row = push_grant(&mut text, &moved, lease, used.as_ref())?;
+    push_known(&mut text, grant, used.as_ref(), most_active);
+    let last_row = push_grant(&mut text, &moved, lease, used.as_ref(), most_active)?;
     let found = change.run_last(text).await?;
     let known = found.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
@@ -42,6 +45,9 @@ pub(super) async fn create(
     let bound_to = known.try_get::<Option<&str>, _>("bound_to")?;
     if bound_to.is_some_and(|bound_to| used.as_ref().is_some_and(|used| used.bound_to != bound_to)) {
         return Ok(Created::Replayed);
+    }
+    if known.try_get("too_many")? {
+        return Ok(Created::TooManyActive);
     }
     Ok(Created::New(Stored { grant: moved.grant, lease, version: 1, denials: None, last_row }))
 }
@@ -68,20 +74,42 @@ pub(super) async fn give_key_back(
 }
 
 /// All that decides about a request, in one look.
-pub(super) fn push_known(text: &mut QueryBuilder<Sqlite>, grant: &Grant, used: Option<&Use>) {
+pub(super) fn push_known(
+    text: &mut QueryBuilder<Sqlite>,
+    grant: &Grant,
+    used: Option<&Use>,
+    most_active: Option<NonZeroU32>,
+) {
     let (agent, key) = (grant.agent_id.to_string(), grant.key.as_ref().map(ToString::to_string));
     text.push("SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ").push_bind(agent.clone());
     text.push(" AND idem_key = ").push_bind(key.clone());
     text.push(") AS given_back, (SELECT bound_to FROM used_tokens WHERE token_hash = ");
     text.push_bind(used.map(|used| used.guard.token_hash.clone()));
     text.push(") AS bound_to, (SELECT status FROM agents WHERE id = ").push_bind(agent.clone());
+    text.push(") AS agent_status, ");
+    match most_active {
+        Some(most) => push_too_many(text, grant, most),
+        None => {
+            text.push("false");
+        }
+    }
     text.push(
-        ") AS agent_status, body, version, beat_every, last_beat,
+        " AS too_many, body, version, beat_every, last_beat,
              (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
              (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
          FROM (SELECT 1) LEFT JOIN grants ON agent_id = ",
     );
     text.push_bind(agent).push(" AND idem_key = ").push_bind(key).push("; ");
+}
+
+/// Whether the run of this grant has so many already.
+pub(super) fn push_too_many(text: &mut QueryBuilder<Sqlite>, grant: &Grant, most: NonZeroU32) {
+    text.push("(SELECT count(*) FROM grants WHERE agent_id = ").push_bind(grant.agent_id.to_string());
+    text.push(" AND status IN ('applying', 'active')");
+    if let Some(run) = &grant.run {
+        text.push(" AND run IN ('', ").push_bind(run.clone()).push(")");
+    }
+    text.push(") >= ").push_bind(i64::from(most.get()));
 }
 
 /// For a grant without a key there is nothing to ask.
@@ -90,11 +118,12 @@ fn push_grant(
     moved: &Moved,
     lease: Option<Lease>,
     used: Option<&Use>,
+    most_active: Option<NonZeroU32>,
 ) -> Result<Option<LastRow>, StoreError> {
     let grant = &moved.grant;
     text.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                             silent_at, version, body) SELECT ",
+                             silent_at, version, body, run) SELECT ",
     );
     text.separated(", ")
         .push_bind(grant.id.to_string())
@@ -107,7 +136,8 @@ fn push_grant(
         .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
         .push_bind(rows::silent_at(grant, lease))
         .push_bind(1_i64)
-        .push_bind(rows::body(grant)?);
+        .push_bind(rows::body(grant)?)
+        .push_bind(grant.run.clone().unwrap_or_default());
     text.push(" WHERE true");
     if let Some(key) = &grant.key {
         let (agent, key) = (grant.agent_id.to_string(), key.to_string());
@@ -122,6 +152,11 @@ fn push_grant(
         text.push(" AND NOT EXISTS (SELECT 1 FROM used_tokens WHERE token_hash = ");
         text.push_bind(used.guard.token_hash.clone());
         text.push(" AND bound_to <> ").push_bind(used.bound_to.clone()).push(")");
+    }
+    if let Some(most) = most_active {
+        text.push(" AND NOT (");
+        push_too_many(text, grant, most);
+        text.push(")");
     }
     text.push("; ");
     let last_row = timeline::push(text, &grant.id, IF_THE_LAST_DID, None, &moved.events)?;

@@ -77,6 +77,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "shared", include_str!("../../migrations/sqlite/0002_shared.sql")),
     (3, "may go", include_str!("../../migrations/sqlite/0003_may_go.sql")),
     (4, "denials", include_str!("../../migrations/sqlite/0004_denials.sql")),
+    (5, "runs", include_str!("../../migrations/sqlite/0005_runs.sql")),
 ];
 
 /// How long to wait for a lock that another process holds.

@@ -11,13 +11,14 @@ mod alone;
 mod credentials;
 
 async fn create(store: &Sqlite, number: u64) -> Result<Stored, StoreError> {
-    match store.create_grant(&accepted(number), None, None).await? {
+    match store.create_grant(&accepted(number), None, None, None).await? {
         Created::New(stored) => Ok(stored),
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
         | Created::Cancelled
-        | Created::Replayed) => panic!("expected a new grant, found {other:?}"),
+        | Created::Replayed
+        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
     }
 }
 
@@ -202,7 +203,8 @@ async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
     let (store, _folder) = in_file().await;
     let needs = async || number(&store, "SELECT count(*) FROM needs").await;
     for (number, last_row_is_known) in [(1, true), (2, false)] {
-        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None).await.unwrap() else {
+        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None, None).await.unwrap()
+        else {
             panic!("expected a new grant")
         };
         assert_eq!(needs().await, 1);
@@ -217,7 +219,7 @@ async fn the_database_of_a_newer_program_is_left_alone() {
     run(&store, "INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, true, x'00', 0)".to_owned()).await;
     drop(store);
     let error = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap_err();
-    assert_eq!(error.to_string(), "the database has tables of version 7: expected 4 or less");
+    assert_eq!(error.to_string(), "the database has tables of version 7: expected 5 or less");
     assert!(error.hint().contains("newer broker"));
 }
 
@@ -242,7 +244,13 @@ async fn a_million_grants_are_looked_through_by_index() {
     };
     let some = || Some(accepted(1).grant.id);
     let mut known = QueryBuilder::new("");
-    creating::push_known(&mut known, &accepted(1).grant, None);
+    creating::push_known(&mut known, &accepted(1).grant, None, None);
+    let counted = |run: Option<&str>| {
+        let mut text = QueryBuilder::new("SELECT ");
+        let grant = domain::Grant { run: run.map(str::to_owned), ..accepted(1).grant };
+        creating::push_too_many(&mut text, &grant, std::num::NonZeroU32::MIN);
+        text.into_string()
+    };
     let by_row = "SEARCH grants USING INTEGER PRIMARY KEY (rowid<?)";
     let of_agent = "SEARCH grants USING INDEX grants_of_agent ";
     let of_life = "SEARCH grants USING INDEX grants_of_life ";
@@ -261,6 +269,11 @@ async fn a_million_grants_are_looked_through_by_index() {
             vec!["SEARCH grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"],
         ),
         (known.into_string(), vec!["grants USING INDEX grants_by_key (agent_id=? AND idem_key=?)"]),
+        (
+            counted(Some("a")),
+            vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=? AND run=?)"],
+        ),
+        (counted(None), vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=?)"]),
         (
             due::CLAIM.to_owned(),
             vec![

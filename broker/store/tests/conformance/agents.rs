@@ -105,7 +105,7 @@ pub(crate) async fn who_is_switched_off_at_once_gets_nothing_after_it(store: &dy
     let listing = Listing { agent: Some(orders.clone()), limit: 1000, ..Listing::default() };
     for round in 0..20 {
         let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
-        let create = join_all(wanted.iter().map(|moved| store.create_grant(moved, None, None)));
+        let create = join_all(wanted.iter().map(|moved| store.create_grant(moved, None, None, None)));
         let off = async {
             store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
             store.list(&listing).await.unwrap().len()

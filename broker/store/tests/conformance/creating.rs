@@ -28,14 +28,14 @@ pub(crate) async fn the_same_key_joins_or_conflicts(store: &dyn Store) {
     let first = ended(store, "orders", 1).await;
     let again = Request { id: grant_id(9), ..request("orders", 1) };
     let other = Request { request_hash: "bb".to_owned(), ..again.clone() };
-    let joined = store.create_grant(&accepted(again.clone()), None, None).await.unwrap();
+    let joined = store.create_grant(&accepted(again.clone()), None, None, None).await.unwrap();
     assert!(
         matches!(joined, Created::Joined(found) if found.grant == first.grant && found.version == first.version)
     );
-    let conflict = store.create_grant(&accepted(other), None, None).await.unwrap();
+    let conflict = store.create_grant(&accepted(other), None, None, None).await.unwrap();
     assert!(matches!(conflict, Created::KeyConflict));
     let another_agents = Request { agent_id: agent_id("stock"), ..again };
-    let new = store.create_grant(&accepted(another_agents), None, None).await.unwrap();
+    let new = store.create_grant(&accepted(another_agents), None, None, None).await.unwrap();
     assert!(matches!(new, Created::New(_)), "keys are each agent's own");
 }
 
@@ -44,12 +44,13 @@ pub(crate) async fn a_key_that_was_given_back_gets_no_grant(store: &dyn Store) {
     assert!(matches!(back, KeyGivenBack::Noted));
     let again = store.give_key_back(&agent_id("orders"), &key(1), at(1500)).await.unwrap();
     assert!(matches!(again, KeyGivenBack::Noted));
-    let refused = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    let refused =
+        store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(refused, Created::Cancelled));
     assert!(store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().is_none());
 
     store.forget(at(1999)).await.unwrap();
-    let refused = store.create_grant(&accepted(request("orders", 1)), None, None).await.unwrap();
+    let refused = store.create_grant(&accepted(request("orders", 1)), None, None, None).await.unwrap();
     assert!(matches!(refused, Created::Cancelled), "the later of the two times counts");
     created(store, "stock", 1, None).await;
 }
@@ -58,42 +59,46 @@ pub(crate) async fn a_key_with_a_grant_is_not_given_back_unheard(store: &dyn Sto
     let made = created(store, "orders", 1, None).await;
     let back = store.give_key_back(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
     assert!(matches!(back, KeyGivenBack::Grant(found) if found.grant == made.grant));
-    let joined = store.create_grant(&accepted(request("orders", 1)), None, None).await.unwrap();
+    let joined = store.create_grant(&accepted(request("orders", 1)), None, None, None).await.unwrap();
     assert!(matches!(joined, Created::Joined(_)));
 }
 
 pub(crate) async fn a_token_for_one_use_is_bound_to_its_key(store: &dyn Store) {
-    let create =
-        async |number| store.create_grant(&accepted(request("orders", number)), None, Some(&once("t"))).await;
+    let create = async |number| {
+        store.create_grant(&accepted(request("orders", number)), None, Some(&once("t")), None).await
+    };
     assert!(matches!(create(1).await, Ok(Created::New(_))));
     assert!(matches!(create(1).await, Ok(Created::Joined(_))));
     assert!(matches!(create(2).await, Ok(Created::Replayed)));
     let another_agents = accepted(Request { id: grant_id(3), ..request("stock", 1) });
-    let replayed = store.create_grant(&another_agents, None, Some(&once("t"))).await.unwrap();
+    let replayed = store.create_grant(&another_agents, None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(replayed, Created::Replayed), "the same key is another agent's other key");
     assert!(store.grant(&grant_id(2)).await.unwrap().is_none());
-    let fresh = store.create_grant(&accepted(request("orders", 2)), None, Some(&once("u"))).await.unwrap();
+    let fresh =
+        store.create_grant(&accepted(request("orders", 2)), None, Some(&once("u")), None).await.unwrap();
     assert!(matches!(fresh, Created::New(_)));
 }
 
 pub(crate) async fn a_token_for_one_job_is_bound_to_it(store: &dyn Store) {
     let create = async |number, job| {
         let guard = for_job("t", job);
-        store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+        store.create_grant(&accepted(request("orders", number)), None, Some(&guard), None).await.unwrap()
     };
     assert!(matches!(create(1, "orders 142 deploy").await, Created::New(_)));
     assert!(matches!(create(2, "orders 142 deploy").await, Created::New(_)));
     assert!(matches!(create(3, "orders 142 test").await, Created::Replayed));
-    let refused = store.create_grant(&accepted(request("orders", 4)), None, Some(&once("t"))).await.unwrap();
+    let refused =
+        store.create_grant(&accepted(request("orders", 4)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(refused, Created::Replayed));
 }
 
 pub(crate) async fn a_refused_request_leaves_its_token_unused(store: &dyn Store) {
     created(store, "orders", 1, None).await;
     let conflicting = Request { request_hash: "bb".to_owned(), ..request("orders", 1) };
-    let refused = store.create_grant(&accepted(conflicting), None, Some(&once("t"))).await.unwrap();
+    let refused = store.create_grant(&accepted(conflicting), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(refused, Created::KeyConflict));
-    let made = store.create_grant(&accepted(request("orders", 2)), None, Some(&once("t"))).await.unwrap();
+    let made =
+        store.create_grant(&accepted(request("orders", 2)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(made, Created::New(_)));
 }
 
@@ -101,20 +106,21 @@ pub(crate) async fn an_agent_that_is_switched_off_gets_nothing(store: &dyn Store
     registered(store, "orders", "t1", 10).await;
     let orders = agent_id("orders");
     store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
-    let refused = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    let refused =
+        store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(refused, Created::AgentDisabled));
     store.set_agent_status(&orders, AgentStatus::Active, at(30)).await.unwrap();
-    let made = store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t"))).await.unwrap();
+    let made =
+        store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(made, Created::New(_)));
 }
 
 pub(crate) async fn one_of_many_requests_with_one_key_makes_the_grant(store: &dyn Store) {
     let requests = (0..20).map(|n| Request { id: grant_id(100 + n), ..request("orders", 1) });
-    let results =
-        join_all(requests.map(async |request| {
-            store.create_grant(&accepted(request), None, Some(&once("t"))).await.unwrap()
-        }))
-        .await;
+    let results = join_all(requests.map(async |request| {
+        store.create_grant(&accepted(request), None, Some(&once("t")), None).await.unwrap()
+    }))
+    .await;
     let mut made = Vec::new();
     let mut joined = Vec::new();
     for result in results {
@@ -124,7 +130,8 @@ pub(crate) async fn one_of_many_requests_with_one_key_makes_the_grant(store: &dy
             other @ (Created::KeyConflict
             | Created::AgentDisabled
             | Created::Cancelled
-            | Created::Replayed) => panic!("expected a grant, found {other:?}"),
+            | Created::Replayed
+            | Created::TooManyActive) => panic!("expected a grant, found {other:?}"),
         }
     }
     assert_eq!((made.len(), joined.len()), (1, 19));
@@ -139,7 +146,7 @@ pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
         if number % 3 == 0 {
             wanted.id = taken.clone();
         }
-        (number, store.create_grant(&accepted(wanted), None, Some(&once(&number.to_string()))).await)
+        (number, store.create_grant(&accepted(wanted), None, Some(&once(&number.to_string())), None).await)
     }))
     .await;
     for (number, result) in results {
@@ -151,7 +158,8 @@ pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
         let found = store.grant_by_key(&agent_id("orders"), &key(number)).await.unwrap();
         assert_eq!(found.is_some(), number % 3 != 0, "{number}");
     }
-    let unused = store.create_grant(&accepted(request("orders", 3)), None, Some(&once("3"))).await.unwrap();
+    let unused =
+        store.create_grant(&accepted(request("orders", 3)), None, Some(&once("3")), None).await.unwrap();
     assert!(matches!(unused, Created::New(_)), "what was noted for the failed one is undone");
 }
 
@@ -161,7 +169,8 @@ pub(crate) async fn a_key_goes_to_its_request_or_back_and_never_both(store: &dyn
         let accepted = accepted(request("orders", number));
         let (key, end) = (key(number), at(2000));
         let (created, back) =
-            join(store.create_grant(&accepted, None, None), store.give_key_back(&orders, &key, end)).await;
+            join(store.create_grant(&accepted, None, None, None), store.give_key_back(&orders, &key, end))
+                .await;
         match (created.unwrap(), back.unwrap()) {
             (Created::New(_), KeyGivenBack::Grant(found)) => assert_eq!(found.grant, accepted.grant),
             (Created::Cancelled, KeyGivenBack::Noted) => {
@@ -177,7 +186,7 @@ pub(crate) async fn two_jobs_that_use_one_token_at_once_get_one_grant(store: &dy
         let token = format!("token-{round}");
         let create = async |number: u64, job: &str| {
             let guard = for_job(&token, job);
-            store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+            store.create_grant(&accepted(request("orders", number)), None, Some(&guard), None).await.unwrap()
         };
         match join(create(2 * round, "one"), create(2 * round + 1, "other")).await {
             (Created::New(_), Created::Replayed) | (Created::Replayed, Created::New(_)) => {}
@@ -189,7 +198,7 @@ pub(crate) async fn two_jobs_that_use_one_token_at_once_get_one_grant(store: &dy
 pub(crate) async fn any_character_is_good_for_a_job(store: &dyn Store) {
     let create = async |number, job| {
         let guard = for_job("t", job);
-        store.create_grant(&accepted(request("orders", number)), None, Some(&guard)).await.unwrap()
+        store.create_grant(&accepted(request("orders", number)), None, Some(&guard), None).await.unwrap()
     };
     assert!(matches!(create(1, "a\0b").await, Created::New(_)));
     assert!(matches!(create(2, "a\0b").await, Created::New(_)));

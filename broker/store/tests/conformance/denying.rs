@@ -64,7 +64,8 @@ pub(crate) async fn a_denial_uses_its_token_up(store: &dyn Store) {
     assert_eq!(deny(1, once("t")).await, Recorded::New);
     assert_eq!(deny(1, once("t")).await, Recorded::Again, "a retry");
     assert_eq!(deny(2, once("t")).await, Recorded::Replayed);
-    let create = store.create_grant(&accepted(request("orders", 3)), None, Some(&once("t"))).await.unwrap();
+    let create =
+        store.create_grant(&accepted(request("orders", 3)), None, Some(&once("t")), None).await.unwrap();
     assert!(matches!(create, Created::Replayed));
     assert!(store.grant(&grant_id(2)).await.unwrap().is_none());
 

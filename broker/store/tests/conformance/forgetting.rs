@@ -9,7 +9,7 @@ pub(crate) async fn what_is_over_is_forgotten_and_nothing_else(store: &dyn Store
     registered(store, "orders", "t1", 10).await;
     store.rotate_token(&token("orders", "t2", 20), at(2000)).await.unwrap();
     let create = async |number| {
-        store.create_grant(&accepted(request("orders", number)), None, Some(&once("t"))).await.unwrap()
+        store.create_grant(&accepted(request("orders", number)), None, Some(&once("t")), None).await.unwrap()
     };
     assert!(matches!(create(1).await, Created::New(_)));
     let back = store.give_key_back(&agent_id("orders"), &key(9), at(2000)).await.unwrap();
@@ -22,7 +22,7 @@ pub(crate) async fn what_is_over_is_forgotten_and_nothing_else(store: &dyn Store
 
     store.forget(at(2000)).await.unwrap();
     assert!(matches!(create(2).await, Created::New(_)));
-    let back = store.create_grant(&accepted(request("orders", 9)), None, None).await.unwrap();
+    let back = store.create_grant(&accepted(request("orders", 9)), None, None, None).await.unwrap();
     assert!(matches!(back, Created::New(_)));
     assert!(store.credential("t1").await.unwrap().is_none());
     assert!(store.credential("t2").await.unwrap().is_some(), "the current token has no end");
@@ -37,7 +37,7 @@ pub(crate) async fn much_is_forgotten_in_pieces(store: &dyn Store) {
     .await;
     store.forget(at(2000)).await.unwrap();
     for number in [0, 600, 1199] {
-        let made = store.create_grant(&accepted(request("orders", number)), None, None).await.unwrap();
+        let made = store.create_grant(&accepted(request("orders", number)), None, None, None).await.unwrap();
         assert!(matches!(made, Created::New(_)), "{number}");
     }
 }

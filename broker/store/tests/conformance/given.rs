@@ -21,7 +21,8 @@ pub(crate) fn agent_id(name: &str) -> AgentId {
 pub(crate) fn toml(agent: &str, description: &str) -> String {
     format!(
         "id = \"{agent}\"\ndescription = \"{description}\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
-         [[trust]]\nissuer = \"https://issuer.example\"\naudience = \"cloudanix-jit\"\n\
+         [[trust]]\nissuer = \"https://issuer.example\"\nplatform = \"oidc\"\n\
+         audience = \"cloudanix-jit\"\nclaims = {{ sub = \"{agent}\" }}\n\
          [boundary]\ntarget = \"token\"\npolicies = {{ \"orders-read\" = \"orders:read\" }}\n"
     )
 }
@@ -76,6 +77,7 @@ pub(crate) fn request(agent: &str, number: u64) -> Request {
         ttl: "15m".parse().unwrap(),
         reason: Some("a reason with ' and \" and ; in it".to_owned()),
         provenance: Provenance::default(),
+        run: None,
     }
 }
 
@@ -115,14 +117,15 @@ pub(crate) fn for_job(token: &str, job: &str) -> ReplayGuard {
 }
 
 pub(crate) async fn created(store: &dyn Store, agent: &str, number: u64, lease: Option<Lease>) -> Stored {
-    let created = store.create_grant(&accepted(request(agent, number)), lease, None).await.unwrap();
+    let created = store.create_grant(&accepted(request(agent, number)), lease, None, None).await.unwrap();
     match created {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
         | Created::Cancelled
-        | Created::Replayed) => panic!("expected a new grant, found {other:?}"),
+        | Created::Replayed
+        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
     }
 }
 

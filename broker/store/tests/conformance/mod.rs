@@ -12,6 +12,7 @@ pub(crate) mod due;
 pub(crate) mod forgetting;
 pub(crate) mod given;
 pub(crate) mod holding;
+pub(crate) mod limiting;
 pub(crate) mod listing;
 pub(crate) mod moving;
 pub(crate) mod sharing;
@@ -48,6 +49,10 @@ macro_rules! conformance {
                 many_of_the_same_denial_at_once_are_one_row, a_denial_uses_its_token_up,
                 two_denials_of_a_job_at_once_may_both_use_its_token, an_agent_has_a_bounded_number_of_denials,
                 a_denial_that_stays_away_is_deleted_and_nothing_else, many_denials_are_deleted_in_pieces;
+            limiting: a_run_gets_no_more_grants_than_it_may_have_at_once, a_grant_that_is_ending_leaves_its_place,
+                where_no_run_is_known_all_grants_of_the_agent_count,
+                a_request_over_the_limit_leaves_its_token_unused,
+                of_many_requests_of_one_run_at_once_only_so_many_get_a_grant;
             moving: a_change_is_read_back, an_older_version_is_not_changed, one_of_two_changes_wins,
                 silence_is_checked_with_the_version;
             beating: a_beat_counts_and_leaves_the_version, a_beat_never_goes_back_in_time,

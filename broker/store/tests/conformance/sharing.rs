@@ -22,13 +22,14 @@ fn wanting(number: u64, steps: Vec<Step>) -> Moved {
 }
 
 async fn made(store: &dyn Store, number: u64, steps: Vec<Step>) -> Stored {
-    match store.create_grant(&wanting(number, steps), None, None).await.unwrap() {
+    match store.create_grant(&wanting(number, steps), None, None, None).await.unwrap() {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
         | Created::Cancelled
-        | Created::Replayed) => panic!("expected a new grant, found {other:?}"),
+        | Created::Replayed
+        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
     }
 }
 
@@ -156,7 +157,7 @@ pub(crate) async fn a_refused_request_and_a_step_of_ones_own_need_nothing(store:
     let mut conflict = request("orders", 2);
     (conflict.id, conflict.request_hash) = (grant_id(3), "bb".to_owned());
     let moved = Grant::accepted(conflict, at(1000), EnforcedBy::Broker, vec![step(OBJECT, true)], at(1030));
-    assert!(matches!(store.create_grant(&moved, None, None).await.unwrap(), Created::KeyConflict));
+    assert!(matches!(store.create_grant(&moved, None, None, None).await.unwrap(), Created::KeyConflict));
     assert_eq!(others(store, 9).await, 0);
 }
 

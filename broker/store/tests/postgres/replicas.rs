@@ -1,6 +1,7 @@
 //! What if every question goes to another broker than the one before?
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,7 +52,7 @@ in_turn! {
     tokens(id: &AgentId, now: Timestamp) -> Vec<StoredToken>;
     rotate_token(new: &StoredToken, others_expire_at: Timestamp) -> bool;
     revoke_token(id: &AgentId, token_id: &str) -> bool;
-    create_grant(moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>) -> Created;
+    create_grant(moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>, most_active: Option<NonZeroU32>) -> Created;
     record_denied(denying: Denying<'_>) -> Recorded;
     grant(id: &GrantId) -> Option<Stored>;
     grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;

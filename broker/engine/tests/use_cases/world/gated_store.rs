@@ -2,6 +2,7 @@
 //! heard of it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -106,9 +107,10 @@ impl Store for GatedStore {
         moved: &Moved,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
+        most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.create_grant(moved, lease, replay)).await;
+        let done = self.gate.working(self.inner.create_grant(moved, lease, replay, most_active)).await;
         self.gate.pass().await;
         done
     }

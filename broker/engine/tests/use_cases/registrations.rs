@@ -1,0 +1,124 @@
+//! What a registration says of grants: how many there may be at once, and what if it is not accepted any more?
+
+use domain::registration::parse_stored;
+use engine::{Caller, Engine, Revocable};
+use protocol::{AgentId, ErrorCode, GrantStatus, IdempotencyKey, RevokeCause, Secret, Timestamp};
+use store::{ApplyMode, Registering, StoredToken};
+
+use crate::world::{AGENT, Gate, World};
+
+const BOUNDARY: &str = r#"
+    [boundary]
+    target = "token"
+    policies = { "orders-read" = "orders:read" }
+    [dangerous]
+    allow_auth_token_only = true
+"#;
+
+fn source(keys: &str) -> String {
+    format!("id = \"{AGENT}\"\nuse_case = \"other\"\nmax_session = \"1h\"\n{keys}\n{BOUNDARY}")
+}
+
+async fn apply(broker: &Engine, keys: &str) {
+    broker.apply_agent(&source(keys), ApplyMode::Replace).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    apply(&broker, "max_active_grants_per_run = 1").await;
+    let first = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    let objects = world.objects();
+    let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TooManyActiveGrants);
+    assert!(refused.detail.contains("whose token names no run"), "{}", refused.detail);
+    assert_eq!(world.objects(), objects);
+    let denied =
+        world.grants().await.into_iter().filter(|stored| stored.grant.status() == GrantStatus::Denied);
+    assert_eq!(denied.count(), 1);
+    let joined = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    assert_eq!(joined.id, first.id, "a retry is no other grant");
+
+    let by_id = Revocable::Id(first.id);
+    broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
+    broker.elevate(world.elevation(3)).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_requests_at_once_do_not_both_get_a_grant() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    apply(&broker, "max_active_grants_per_run = 1").await;
+    let asked = (1..9).map(|key| broker.elevate(world.elevation(key)));
+    let answers = futures_util::future::join_all(asked).await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 1);
+    let codes = refused.into_iter().filter_map(Result::err).map(|refusal| refusal.code);
+    assert!(codes.into_iter().all(|code| code == ErrorCode::TooManyActiveGrants));
+    for elevated in made {
+        let by_id = Revocable::Id(elevated.unwrap().grant.id);
+        broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
+    }
+    world.settle(&broker).await;
+    assert_eq!(world.objects(), 0, "only the one grant had any");
+}
+
+#[tokio::test]
+async fn a_grant_without_a_heartbeat_is_refused_where_one_is_required() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    apply(&broker, "require_heartbeat = true").await;
+    let mut silent = world.elevation(1);
+    silent.request.heartbeat = false;
+    let dry = broker.dry_run(silent.bearer.as_ref(), &silent.request).await.unwrap_err();
+    assert_eq!(dry.code, ErrorCode::HeartbeatRequired);
+    assert_eq!(broker.elevate(silent).await.unwrap_err().code, ErrorCode::HeartbeatRequired);
+    assert_eq!(world.objects(), 0);
+    broker.elevate(world.elevation(2)).await.unwrap();
+}
+
+/// A release before this one accepted the registration.
+async fn accepted_once(world: &World, keys: &str) {
+    let source = source(keys);
+    let registration = &parse_stored(&source).unwrap();
+    assert!(registration.trust.is_err(), "it is accepted still");
+    let now = Timestamp::from_secs(1);
+    let token = &StoredToken {
+        id: "unused".to_owned(),
+        agent_id: registration.id.clone(),
+        hash: String::new(),
+        created_at: now,
+        expires_at: None,
+    };
+    let registering = Registering { registration, source: &source, mode: ApplyMode::Replace, token, now };
+    world.store.apply_agent(registering).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registration_that_is_not_accepted_any_more_stops_its_own_agents_elevations_only() {
+    let world = World::new().await;
+    let broker = world.broker(Gate::open()).await;
+    let other: Secret = world.register("other-agent").await;
+    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    accepted_once(&world, "[[trust]]\nissuer = \"https://ci.example\"\naudience = \"x\"").await;
+
+    let broker = world.broker(Gate::open()).await;
+    let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::InvalidRegistration);
+    assert!(refused.detail.contains("`trust[0].platform`"), "{}", refused.detail);
+    let mut others = world.elevation(3);
+    others.bearer = Some(other);
+    others.request.agent_id = "other-agent".parse().unwrap();
+    broker.elevate(others).await.unwrap();
+
+    let agent: AgentId = AGENT.parse().unwrap();
+    assert_eq!(broker.agent(&agent).await.unwrap().id, agent, "it is shown");
+    let key = IdempotencyKey::from_random([1; 16]);
+    broker.heartbeat(Some(&world.auth_token), &grant.id, &key).await.unwrap();
+    let holder = broker.caller(Some(&world.auth_token)).await.unwrap();
+    broker.revoke(&holder, &Revocable::Id(grant.id), RevokeCause::Asked).await.unwrap();
+
+    apply(&broker, "").await;
+    broker.elevate(world.elevation(4)).await.unwrap();
+}
