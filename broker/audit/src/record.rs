@@ -57,21 +57,30 @@ fn difference<'a>(
 }
 
 fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
+    if !matches!(state, State::Denied { .. }) {
+        rows.none_of(&[EventKind::Denied])?;
+    }
     match state {
         State::Denied { why } => {
             rows.was(EventKind::Denied, "end_reason", |row| row.text == *why)?;
+            rows.never_became_active()?;
             rows.was_not_ending()
         }
-        State::Applying { .. } => rows.was_not_ending(),
+        State::Applying { .. } => {
+            rows.never_became_active()?;
+            rows.was_not_ending()
+        }
         State::Active { granted_at } => {
             rows.became_active(*granted_at)?;
             rows.was_not_ending()
         }
         State::Undoing { cause, .. } => {
+            rows.never_became_active()?;
             rows.ended_for(cause)?;
             rows.is_not_gone()
         }
         State::Failed { cause, ended_at } => {
+            rows.never_became_active()?;
             rows.ended_for(cause)?;
             rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
         }
@@ -109,8 +118,24 @@ impl Rows<'_> {
     }
 
     fn became_active(&self, granted_at: Timestamp) -> Result<(), Broken> {
-        let mut changes = self.0.iter().filter(|row| row.kind == EventKind::Target);
-        if changes.any(|row| row.at == granted_at) { Ok(()) } else { contradicts("`granted_at`") }
+        match self.activation() {
+            None => contradicts("`status`, for no row says that the grant became active"),
+            Some(row) if row.at != granted_at => contradicts("`granted_at`"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn never_became_active(&self) -> Result<(), Broken> {
+        match self.activation() {
+            Some(_) => contradicts("`status`, for a row says that the grant became active"),
+            None => Ok(()),
+        }
+    }
+
+    fn activation(&self) -> Option<&TimelineEvent> {
+        let is_active =
+            |row: &&TimelineEvent| row.data.get("status").is_some_and(|status| status == "active");
+        self.0.iter().filter(|row| row.kind == EventKind::Target).find(is_active)
     }
 
     fn ended_for(&self, cause: &EndCause) -> Result<(), Broken> {
@@ -120,14 +145,16 @@ impl Rows<'_> {
     }
 
     fn was_not_ending(&self) -> Result<(), Broken> {
-        match self.0.iter().find(|row| ENDING.contains(&row.kind)) {
-            Some(row) => contradicts(format!("`status`, for there is a row `{}`", row.kind.as_str())),
-            None => self.is_not_gone(),
-        }
+        self.none_of(&ENDING)?;
+        self.is_not_gone()
     }
 
     fn is_not_gone(&self) -> Result<(), Broken> {
-        match self.0.iter().find(|row| GONE.contains(&row.kind)) {
+        self.none_of(&GONE)
+    }
+
+    fn none_of(&self, kinds: &[EventKind]) -> Result<(), Broken> {
+        match self.0.iter().find(|row| kinds.contains(&row.kind)) {
             Some(row) => contradicts(format!("`status`, for there is a row `{}`", row.kind.as_str())),
             None => Ok(()),
         }

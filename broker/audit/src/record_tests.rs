@@ -22,6 +22,7 @@ fn request() -> Request {
         ttl: "15m".parse().unwrap(),
         reason: Some("nightly".to_owned()),
         provenance: Provenance { signed, claimed, ..Provenance::default() },
+        run: None,
     }
 }
 

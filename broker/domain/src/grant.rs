@@ -197,7 +197,8 @@ impl Grant {
             return Err(self.cannot("become active"));
         }
         self.state = State::Active { granted_at: now };
-        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
+        let event = NewEvent::new(now, EventKind::Target, receipt).with("status", self.status().as_str());
+        Ok(Moved { grant: self, events: vec![event] })
     }
 
     /// Somebody or something ends it. What never became active is undone, what is active is taken back.
