@@ -1,9 +1,5 @@
 //! Does an operator find and end grants with nothing but the client, and does nobody else?
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
+#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use serde_json::Value;
 use system_tests::client::Client;

@@ -64,9 +64,11 @@ fn record_and_rows_of_every_state_agree() {
     }
 }
 
+type Forgery = fn(&mut Grant);
+
 #[test]
 fn every_changed_field_of_the_record_is_named() {
-    let changes: [(&str, fn(&mut Grant)); 12] = [
+    let changes: [(&str, Forgery); 12] = [
         ("`agent_id`", |grant| grant.agent_id = "other-agent".parse().unwrap()),
         ("`policies`", |grant| grant.policies = vec!["orders-write".parse().unwrap()]),
         ("`ttl`", |grant| grant.ttl = "1h".parse().unwrap()),

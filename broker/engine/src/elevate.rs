@@ -218,13 +218,13 @@ impl Engine {
             Some(token) if !trust.is_empty() => {
                 let now = self.clock.now();
                 let verified = self.verifier.verify(token, &agent.id, trust, now).await;
-                verified.map_err(|refused| match refused {
+                verified.map_err(|refused| {
                     // An outage is not the caller's doing.
-                    identity::Refused::IssuerUnavailable { .. } => {
+                    if matches!(refused, identity::Refused::IssuerUnavailable { .. }) {
                         self.counters.identities_refused();
-                        refused.into()
+                        return refused.into();
                     }
-                    refused => self.unproven(&agent.id, refused.into()),
+                    self.unproven(&agent.id, refused.into())
                 })
             }
             _ if registration.auth_token_only => Ok(Principal {

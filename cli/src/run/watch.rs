@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use protocol::{Grant, IdempotencyKey, RevokeCause};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::beside::Beside;
 use super::child::{Ended, Step};
@@ -23,6 +23,9 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(6);
 /// As long as the tightest platform leaves a command between its first signal and SIGKILL. Without a parent the
 /// client then ends, so that a platform which waits for its output pipe does not wait for a deaf command through us.
 const LEFT_AFTER: Duration = Duration::from_secs(10);
+
+/// A signal to a process group reaches all of it within this time.
+const SAME_SIGNAL: Duration = Duration::from_millis(20);
 
 /// A broker that is there confirms in far less.
 const GRACE: Duration = Duration::from_secs(1);
@@ -127,6 +130,10 @@ impl Held<'_> {
             output.line(Mark::Warning, "run", &text);
         }
         let ending = beside.step_ended();
+        let interrupted = match interrupted {
+            Some(cause) => Some(cause),
+            None => stop_of_the_group(ended, step, signals).await,
+        };
         let cause = interrupted.unwrap_or(ended.cause());
         let revoked = match (revoked, under_way) {
             (Some(Ok(revoked)), _) => Ok(revoked),
@@ -147,6 +154,21 @@ impl Held<'_> {
         }
         Ok(Over { ended, cause, revoked })
     }
+}
+
+/// Why the grant is revoked when a signal to the whole process group has ended the step before the client has taken
+/// its own.
+async fn stop_of_the_group(ended: Ended, step: &Step, signals: &mut Signals) -> Option<RevokeCause> {
+    let Ended::Killed(signal) = ended else { return None };
+    let own = async {
+        loop {
+            let received = signals.next_that_asks_to_end().await;
+            if received.signal == signal && !step.decides_on(received) {
+                return received.cause();
+            }
+        }
+    };
+    timeout(SAME_SIGNAL, own).await.ok()
 }
 
 /// Never, if there is no such time.
