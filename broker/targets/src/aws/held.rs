@@ -39,9 +39,10 @@ tokio::task_local! {
     static CALL: Leave;
 }
 
-/// Does a step; none of its calls goes before it has leave.
+/// Does a step; none of its calls goes before it has leave. Boxed, as the calls are: the SDK's futures are large, and a
+/// step in its use case took more than the two megabytes of a thread's stack in a debug build.
 pub(super) async fn step<T>(leave: Leave, doing: impl Future<Output = T>) -> T {
-    STEP.scope(leave, doing).await
+    STEP.scope(leave, Box::pin(doing)).await
 }
 
 /// Comes back when the step of this call has leave, with the claim for it; at once where nobody has to give any.
@@ -54,7 +55,7 @@ pub(super) async fn step_has_leave() -> Claim {
 
 /// Makes a call; it does not go before it has leave.
 pub(super) async fn call<T>(leave: Leave, sending: impl Future<Output = T>) -> T {
-    CALL.scope(leave, sending).await
+    CALL.scope(leave, Box::pin(sending)).await
 }
 
 /// Goes on with a call only as long as its claim lasts; nothing if it was dropped. A machine that was paused while the
