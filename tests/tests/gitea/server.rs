@@ -78,7 +78,8 @@ impl Server {
 
     /// A request to the API as the user, to be finished.
     pub(crate) fn api(&self, method: Method, path: &str) -> RequestBuilder {
-        http::request(method, &format!("{}/api/v1{path}", self.url)).basic_auth(USER, Some(PASSWORD))
+        let request = http::request(method, &format!("{}/api/v1{path}", self.url));
+        request.basic_auth(USER, Some(PASSWORD)).timeout(PATIENCE)
     }
 
     /// Sends a document to the API.
@@ -105,7 +106,8 @@ impl Server {
         let request = client
             .request(Method::POST, format!("{}/user/sign_up", self.url))
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
+            .body(form)
+            .timeout(PATIENCE);
         let answer = http::send(request).expect(303);
         let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
         let pairs = cookies.filter_map(|(_, value)| value.split(';').next()?.split_once('='));
@@ -178,6 +180,8 @@ LFS_START_SERVER = false
 [database]
 DB_TYPE = sqlite3
 PATH = {folder}/gitea.db
+; Waits for the disk less often.
+SQLITE_JOURNAL_MODE = WAL
 
 [security]
 INSTALL_LOCK = true
