@@ -65,11 +65,11 @@ impl<'site> UnderWay<'site> {
         assert!(took < BUDGET, "{took:?} after Node's end");
     }
 
-    /// The post half has asked for a revoke, although the grant had ended.
+    /// The post half has asked for the timeline: the main half was killed before it could.
     #[track_caller]
     pub(crate) fn post_has_run(&self) {
         eventually_within(PATIENCE, "post", || {
-            self.site.runner.calls().contains(&"revoke".to_owned()).then_some(())
+            self.site.runner.calls().contains(&"timeline".to_owned()).then_some(())
         });
     }
 }
