@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A temporary folder. What runs in it, or below, is killed before it is removed, whoever started it: a keeper or a
-/// command that has no parent any more as well.
+/// A temporary folder. What runs in it, or below, is killed before it is removed, also a keeper or a
+/// command that has no parent any more.
 #[derive(Debug)]
 pub struct Folder(tempfile::TempDir);
 

@@ -1,4 +1,4 @@
-//! Does an operator find and end grants with nothing but the client, and does nobody else?
+//! Does an operator find and end grants with nothing but the client, and is every other caller refused?
 #![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use serde_json::Value;

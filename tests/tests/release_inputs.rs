@@ -1,4 +1,4 @@
-//! Is everything that a release is built with named so that nobody else can exchange it?
+//! Is everything that a release is built with named so that it cannot be exchanged?
 
 #![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
@@ -40,7 +40,7 @@ fn the_toolchain_is_one_number_in_every_job() {
         let installed = workflow.split("rustup toolchain install ").skip(1);
         let installed: Vec<&str> = installed.filter_map(|rest| rest.split_whitespace().next()).collect();
         assert!(installed.len() > 2 && installed.iter().all(|toolchain| *toolchain == set), "{installed:?}");
-        // A job without it would take whatever the runner brings.
+        // A job without it would take the toolchain of the runner.
         let jobs = workflow.matches("runs-on: ").count();
         let without_rust = workflow.matches("gh release create").count();
         assert_eq!(installed.len(), jobs - without_rust, "one for each job that builds");

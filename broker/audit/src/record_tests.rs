@@ -36,7 +36,7 @@ fn accepted() -> Moved {
     Grant::accepted(request(), at(1000), EnforcedBy::Broker, vec![step], at(1030))
 }
 
-/// Every stop on the way of a grant that is given back, and one that is refused.
+/// Every state of a grant that is revoked, and one that is refused.
 fn lives() -> Vec<Moved> {
     let accepted = accepted();
     let active = accepted.clone().then(accepted.grant.clone().activate(at(1001), "issued").unwrap());

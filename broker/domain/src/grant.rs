@@ -147,7 +147,7 @@ impl Grant {
     }
 
     /// Refused: nothing is given, and the refusal is on record. Of what the client claims only a bounded part is kept:
-    /// whoever is refused chooses it freely.
+    /// the refused caller chooses it freely.
     pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Moved {
         request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
         let state = State::Denied { why: why.to_owned() };

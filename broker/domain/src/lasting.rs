@@ -52,7 +52,7 @@ fn warning(policy: &str, actions: &[&str]) -> Option<String> {
     Some(format!("policy `{policy}` allows {allowed}: what these create outlives the grant and its revoke"))
 }
 
-/// Those that a document allows, whatever it denies. None if it is not a document.
+/// Those that a document allows; its denials do not count. None if it is not a document.
 fn lasting(document: &str) -> Vec<&'static str> {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
     let statements = one_or_more(document.get("Statement"));
@@ -81,7 +81,7 @@ fn one_or_more(field: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// As IAM compares actions: `*` and `?`, whatever the case.
+/// As IAM compares actions: `*` and `?`, without regard to case.
 fn matches(pattern: &str, action: &str) -> bool {
     let mut rest = pattern.chars();
     let mut left = action.chars();

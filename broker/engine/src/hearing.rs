@@ -16,7 +16,7 @@ impl Hearing {
         Self(AtomicI64::new(now.as_millis()))
     }
 
-    /// Until now nobody was heard: the database did not answer, no connection could be accepted, or this process
+    /// Until now no heartbeat could arrive: the database did not answer, no connection could be accepted, or this process
     /// did not run.
     pub(crate) fn was_deaf(&self, now: Timestamp) {
         self.0.fetch_max(now.as_millis(), Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! What does the broker say while it runs? Ids and codes; never a token, a claim or a body.
 //!
-//! An event is one line, whatever a stranger wrote into it: line breaks, escape sequences and characters that turn
+//! An event is one line, also with text of a stranger in it: line breaks, escape sequences and characters that turn
 //! the direction of text are written out.
 
 use std::borrow::Cow;

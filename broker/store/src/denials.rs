@@ -1,6 +1,6 @@
 //! How many refused requests are kept, and for how long?
 //!
-//! Whoever holds both credentials of an agent can be refused as often as it likes. So a request is one row, however
+//! A holder of both credentials of an agent can be refused as often as it likes. So a request is one row, however
 //! often it comes; an agent has a bounded number of such rows; and a row is deleted when the request stays away.
 
 use std::time::Duration;

@@ -54,7 +54,7 @@ async fn all(broker: &Broker, life: Life, agent: Option<&AgentId>) -> Result<Vec
 }
 
 async fn live_of(broker: &Broker, agent: &AgentId, output: &Output) -> Result<Vec<GrantId>, CliError> {
-    // An agent that nobody registered has no grants either: a mistyped id must not look like a success.
+    // An agent that is not registered has no grants either: a mistyped id must not look like a success.
     broker.agent(agent, PATIENCE).await?;
     let grants = all(broker, Life::Live, Some(agent)).await?;
     if grants.is_empty() {
@@ -63,7 +63,7 @@ async fn live_of(broker: &Broker, agent: &AgentId, output: &Output) -> Result<Ve
     Ok(grants.into_iter().map(|grant| grant.id).collect())
 }
 
-/// Asks for the end of each grant before it waits for any: a target that is slow keeps no other grant alive. Whoever is
+/// Asks for the end of each grant before it waits for any: a target that is slow keeps no other grant alive. A caller who is
 /// cut off in between runs the same again.
 async fn end(broker: &Broker, ids: Vec<GrantId>, timeout: Ttl, output: &Output) -> Result<(), CliError> {
     let (count, mut failed, mut accepted) = (ids.len(), 0, Vec::new());

@@ -29,7 +29,7 @@ pub(crate) struct Pending {
     /// Opened when the keeper is ready.
     gate: Gate,
     asking: Asking,
-    /// How what may have been given is given back by others.
+    /// How others revoke a grant that may have been issued.
     pub(crate) handle: Handle,
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Sender {
     Terminal,
     /// A process, which meant us alone.
     Process,
-    /// Nobody: the process that started us has ended, which counts as SIGTERM.
+    /// None: the process that started the client has ended, which counts as SIGTERM.
     ParentsEnd,
 }
 

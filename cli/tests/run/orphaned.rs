@@ -192,7 +192,7 @@ fn a_signal_to_the_whole_group_reaches_the_command_once() {
     kill(-orphan.parent.pid(), "TERM");
     broker.wait("the revoke", |books| books.live() == 0);
     wait_until_gone(orphan.parent.pid());
-    // The command's next signal is this one, whatever became of the parent meanwhile.
+    // The command's next signal is this one, also if the parent has ended meanwhile.
     eventually("the signal", || heard(&orphan).contains("TERM\n").then_some(()));
     kill(orphan.client, "USR1");
     eventually("the message", || heard(&orphan).contains("USR1\n").then_some(()));

@@ -44,7 +44,7 @@ impl Wrapper {
 
     fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
         let folder = Folder(tempfile::tempdir().unwrap());
-        // Whatever the tests' own parent ignores, such as Ctrl-C in a background job.
+        // Also signals that the tests' own parent ignores, such as Ctrl-C in a background job.
         let mut command = Command::new("env");
         command.arg("--default-signal").args(launcher).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
         command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);

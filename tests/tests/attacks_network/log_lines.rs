@@ -1,4 +1,4 @@
-//! Can whoever has the auth token alone write lines of its own into the log?
+//! Can a holder of the auth token alone write lines of its own into the log?
 
 use serde_json::{Value, json};
 use system_tests::broker::{Broker, HURRY};

@@ -172,7 +172,7 @@ impl<'a> Ground<'a> {
         panic!("still due after {MOVES} moves: {:?} {}", self.entry(key), self.timeline(key));
     }
 
-    /// Moves the clock to when something is to be done about a grant at rest, and nobody holds what it takes any more.
+    /// Moves the clock to when something is to be done about a grant at rest, and no lock that it needs is held any more.
     /// At once: after the first part of the way a worker would be at it.
     pub(crate) fn next_due(&mut self, entry: &Entry) {
         let due = entry.due_at.max(entry.claimed_until).max(self.ledger.held_until());

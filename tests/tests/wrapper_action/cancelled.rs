@@ -128,7 +128,7 @@ fn a_grant_for_the_job_is_given_back_by_post() {
     hub.assert_ended(1, "asked by the client");
 }
 
-/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, whatever stops the job.
+/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, for every kind of stop.
 #[test]
 fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
     for (command, script) in [("", WAITS), (", deaf command", DEAF)] {

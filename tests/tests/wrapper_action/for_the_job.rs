@@ -45,7 +45,7 @@ fn where_to_look_is_saved_before_the_broker_is_asked() {
         proxy.lose("POST /v2/agentic/jit ", 1000);
         let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
         let main = step.start("main.js");
-        // The broker has given; nobody here has heard of it, and now nobody will.
+        // The broker has issued the grant, and its answer never arrives.
         eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
         lose_the_machine(&[main.pid()]);
         assert_eq!(main.finish().code, None);

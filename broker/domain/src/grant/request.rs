@@ -65,7 +65,7 @@ impl Request {
 }
 
 impl Grant {
-    /// The first row of the timeline: who asked for what, and what is known of the run. Whoever reads a grant compares
+    /// The first row of the timeline: who asked for what, and what is known of the run. A reader of a grant compares
     /// it with the row that was written, because the row is in the chain and the grant's own record is not.
     pub fn asked(&self) -> NewEvent {
         let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");

@@ -85,7 +85,7 @@ impl Limits {
         Ok(())
     }
 
-    /// For whoever connects, with this many files and database connections.
+    /// For clients, with this many files and database connections.
     pub(crate) fn admission(&self, files: Files, of_database: u32) -> Terms {
         let all = u64::from(self.connections).min(files.for_clients(of_database));
         let per_network =

@@ -37,7 +37,7 @@ impl Config {
         }
     }
 
-    /// For whoever connects.
+    /// For clients.
     pub(crate) fn admission(&self, files: Files) -> listen::Terms {
         self.limits.admission(files, self.postgres_connections())
     }

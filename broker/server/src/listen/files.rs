@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const CEILING: u64 = 65_536;
 /// Kept for the database, outgoing calls (targets, OIDC issuers, traces) and what the process itself needs.
 const LEAST_RESERVE: u64 = 64;
-/// Below this a broker serves nobody; the limit of files is then the fault, and the log says so.
+/// Below this a broker serves no client; the limit of files is then the fault, and the log says so.
 const LEAST_CONNECTIONS: u64 = 16;
 
 /// The number of files that this process may open.

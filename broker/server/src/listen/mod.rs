@@ -129,7 +129,7 @@ async fn next(listener: &tokio::net::TcpListener, front: &Front) -> (TcpStream, 
 }
 
 /// A heartbeat may be among what is refused, and the holder is not to blame. At the cap of one network it is only
-/// this network's doing: there, nobody from outside it may keep alive the grants of dead holders.
+/// this network's doing: it must not keep alive the grants of dead holders.
 fn holders_may_be_unheard(why: Why, engine: &Engine) {
     match why {
         Why::AllFull | Why::Exhausted => engine.could_not_hear(),

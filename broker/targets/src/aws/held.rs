@@ -45,7 +45,7 @@ pub(super) async fn step<T>(leave: Leave, doing: impl Future<Output = T>) -> T {
     STEP.scope(leave, Box::pin(doing)).await
 }
 
-/// Comes back when the step of this call has leave, with the claim for it; at once where nobody has to give any.
+/// Comes back when the step of this call has leave, with the claim for it; at once where none is needed.
 pub(super) async fn step_has_leave() -> Claim {
     match STEP.try_with(Leave::clone) {
         Ok(leave) => leave.had().await,
