@@ -73,7 +73,11 @@ fn a_record_that_was_edited_contradicts_its_timeline() {
         ("orders-read", "orders-none", "`policies`"),
         (r#""run":"142""#, r#""run":"7""#, "`claimed.run`"),
         ("orders-agent", "other-agent", "`agent_id`"),
-        (r#""status":"revoked""#, r#""status":"failed""#, "row `failed`"),
+        (
+            r#""status":"revoked""#,
+            r#""status":"failed""#,
+            "`status`, for a row says that the grant became active",
+        ),
     ] {
         forged.assert_broken(&in_record(from, to), named);
         let restored = forged.edit(&in_record(to, from));
