@@ -244,6 +244,7 @@ impl Broker {
     /// False if it ended instead of becoming ready.
     fn try_to_start(&mut self) -> bool {
         let log = log_to(&self.log_file());
+        let told_before = self.log().len();
         let program = programs::broker().display().to_string();
         let line: Vec<String> = self.launcher.iter().cloned().chain([program]).collect();
         let (first, others) = line.split_first().expect("a program");
@@ -259,9 +260,18 @@ impl Broker {
             .stderr(log)
             .spawn()
             .expect("the broker");
+        // On a port that another process has taken meanwhile, its broker answers.
+        let listens = || {
+            let log = self.log();
+            let told = log.get(told_before..).unwrap_or_default();
+            told.contains(" ready listen=") || told.contains("\"ready\"")
+        };
         let ready = eventually("a ready broker", || {
-            let answer = http::try_send(self.request(Method::GET, "/readyz"));
-            if answer.is_ok_and(|answer| answer.status == 200) {
+            let is_ready = || {
+                let answer = http::try_send(self.request(Method::GET, "/readyz"));
+                answer.is_ok_and(|answer| answer.status == 200)
+            };
+            if listens() && is_ready() {
                 return Some(true);
             }
             process.try_wait().expect("a child of ours").map(|_| false)
