@@ -37,9 +37,9 @@ pub fn printable_json(json: &str) -> String {
     out
 }
 
-/// What `Debug` leaves as it is, which is by the Unicode categories. A mark that combines with the letter before it
-/// is seen with that letter.
-fn is_seen(c: char) -> bool {
+/// Whether a reader sees the character: what `Debug` leaves as it is, which is by the Unicode categories. A mark that
+/// combines with the letter before it is seen with that letter.
+pub fn is_seen(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
+use protocol::printable::is_seen;
 use tracing::Level;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -106,15 +107,8 @@ impl Lines {
     }
 
     fn is_misleading(self, c: char) -> bool {
-        match c {
-            '\u{1b}' => self.colours == Colours::None,
-            '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' => true,
-            _ => c.is_control(),
-        }
+        let is_colour = c == '\u{1b}' && self.colours == Colours::Some;
+        !is_seen(c) && !is_colour
     }
 }
 
