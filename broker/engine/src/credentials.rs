@@ -26,7 +26,7 @@ impl Engine {
             policies: &stored.grant.policies,
             ttl: stored.grant.ttl,
             target: None,
-            holder: stored.lease.map_or(Holder::Silent, |_| Holder::Beats),
+            holder: stored.lease.map_or(Holder::DeadlineOnly, |_| Holder::Heartbeat),
         };
         let permit = policy::check(&agent, asked)?;
         let target = self.target(stored.grant.target)?;

@@ -160,7 +160,7 @@ impl Engine {
             policies: &request.policies,
             ttl: request.ttl,
             target: request.target.as_deref(),
-            holder: if request.heartbeat { Holder::Beats } else { Holder::Silent },
+            holder: if request.heartbeat { Holder::Heartbeat } else { Holder::DeadlineOnly },
         };
         let permit = policy::check(&agent, asked);
         let kind = if permit.is_ok() { Kind::Elevation } else { Kind::Denied };

@@ -16,17 +16,17 @@ pub struct Asked<'a> {
     pub ttl: Ttl,
     /// Where; the boundary's target if it is not said.
     pub target: Option<&'a str>,
-    /// Whether the grant ends when its holder is not heard.
+    /// Whether the grant ends when heartbeats are missed.
     pub holder: Holder,
 }
 
 /// What keeps a grant alive until its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// A holder that sends heartbeats.
-    Beats,
+    /// Heartbeats of its holder: three that are missed end it.
+    Heartbeat,
     /// Nothing but the deadline.
-    Silent,
+    DeadlineOnly,
 }
 
 /// Leave to give exactly this.
@@ -118,7 +118,7 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
         });
     }
     match asked.holder {
-        Holder::Silent if agent.registration.require_heartbeat => {
+        Holder::DeadlineOnly if agent.registration.require_heartbeat => {
             return Err(Denied {
                 code: ErrorCode::HeartbeatRequired,
                 detail:
@@ -127,7 +127,7 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
                 hint: "use `cloudanix-jit run`: it sends heartbeats for as long as the step runs".to_owned(),
             });
         }
-        Holder::Silent | Holder::Beats => {}
+        Holder::DeadlineOnly | Holder::Heartbeat => {}
     }
     let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(asked.policies.len());
     for name in asked.policies {
@@ -198,7 +198,8 @@ mod tests {
     ) -> Result<Permit, Denied> {
         let policies: Vec<PolicyName> =
             policies.split(',').filter(|name| !name.is_empty()).map(|name| name.parse().unwrap()).collect();
-        let asked = Asked { policies: &policies, ttl: ttl.parse().unwrap(), target, holder: Holder::Silent };
+        let asked =
+            Asked { policies: &policies, ttl: ttl.parse().unwrap(), target, holder: Holder::DeadlineOnly };
         check(&agent(status), asked)
     }
 
@@ -207,12 +208,16 @@ mod tests {
         let mut agent = agent(AgentStatus::Active);
         agent.registration.require_heartbeat = true;
         let policies = ["orders-read".parse().unwrap()];
-        let asked =
-            Asked { policies: &policies, ttl: "15m".parse().unwrap(), target: None, holder: Holder::Silent };
+        let asked = Asked {
+            policies: &policies,
+            ttl: "15m".parse().unwrap(),
+            target: None,
+            holder: Holder::DeadlineOnly,
+        };
         let denied = check(&agent, asked).unwrap_err();
         assert_eq!(denied.code, ErrorCode::HeartbeatRequired);
         assert!(denied.hint.contains("cloudanix-jit run"), "{}", denied.hint);
-        assert!(check(&agent, Asked { holder: Holder::Beats, ..asked }).is_ok());
+        assert!(check(&agent, Asked { holder: Holder::Heartbeat, ..asked }).is_ok());
     }
 
     /// The decision table: who asks what, and the answer.

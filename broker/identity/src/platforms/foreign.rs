@@ -8,8 +8,8 @@ use protocol::Platform;
 
 use super::text;
 
-/// The claims that tell a system, all of them together. Gitea and Forgejo copy GitHub's.
-const TELLING: &[(Platform, &[&str])] = &[
+/// The claims that mark a system, all of them together. Gitea and Forgejo copy GitHub's.
+const MARKERS: &[(Platform, &[&str])] = &[
     (Platform::Github, &["event_name", "repository"]),
     (Platform::Github, &["job_workflow_ref"]),
     (Platform::Gitlab, &["pipeline_source", "project_path"]),
@@ -22,16 +22,16 @@ const TELLING: &[(Platform, &[&str])] = &[
     (Platform::Jenkins, &["change_fork"]),
 ];
 
-/// A CI system, and the claims that tell it.
+/// A CI system, and the claims that mark it.
 pub(super) struct Foreign {
     pub(super) platform: Platform,
     pub(super) claims: &'static [&'static str],
 }
 
 /// The CI system that made the token, if the rule's platform is none.
-pub(super) fn look(rule: Platform, claims: &Claims) -> Option<Foreign> {
+pub(super) fn detect(rule: Platform, claims: &Claims) -> Option<Foreign> {
     match rule {
-        Platform::Oidc | Platform::Kubernetes | Platform::Gcp => TELLING
+        Platform::Oidc | Platform::Kubernetes | Platform::Gcp => MARKERS
             .iter()
             .find(|(_, names)| names.iter().all(|name| text(claims, name).is_some()))
             .map(|(platform, names)| Foreign { platform: *platform, claims: names }),

@@ -99,7 +99,7 @@ pub(crate) fn admit(
         let profile = profile(rule.platform);
         let needed =
             (profile.exceptions)(&token.claims, rule).into_iter().find(|found| !rule.allows(found.exception));
-        match (foreign::look(rule.platform, &token.claims), needed) {
+        match (foreign::detect(rule.platform, &token.claims), needed) {
             (Some(Foreign { platform, claims }), _) => {
                 refused = refused.or(Some(Refused::OtherPlatform { named: rule.platform, platform, claims }));
             }

@@ -335,11 +335,11 @@ fn a_ci_systems_token_is_told_whatever_its_rule_calls_the_issuer() {
         (&json!({"sub": "orders", "groups": ["deployers"], "repository": "x"}), None),
     ] {
         for rule in [Platform::Oidc, Platform::Kubernetes, Platform::Gcp] {
-            let found = super::foreign::look(rule, &claims(value.clone())).map(|foreign| foreign.platform);
+            let found = super::foreign::detect(rule, &claims(value.clone())).map(|foreign| foreign.platform);
             assert_eq!(found, expected, "{rule:?} {value}");
         }
     }
-    assert!(super::foreign::look(Platform::Github, &claims(github)).is_none(), "its own rules apply");
+    assert!(super::foreign::detect(Platform::Github, &claims(github)).is_none(), "its own rules apply");
 }
 
 #[test]

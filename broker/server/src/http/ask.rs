@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::answer::Problem;
-use crate::listen::Place;
+use crate::listen::Slot;
 
 fn invalid(detail: impl Into<String>) -> Problem {
     Refusal::new(ErrorCode::InvalidRequest, detail).into()
@@ -183,9 +183,9 @@ fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
 }
 
 async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
-    // If another connection needs its place, a slow body goes before work under way.
-    let place = request.extensions().get::<Arc<Place>>().cloned();
-    let _reading = place.as_ref().map(|place| place.reading());
+    // If another connection needs its slot, a slow body goes before work under way.
+    let slot = request.extensions().get::<Arc<Slot>>().cloned();
+    let _reading = slot.as_ref().map(|slot| slot.reading());
     match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Refusal::new(

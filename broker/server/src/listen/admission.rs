@@ -1,7 +1,7 @@
 //! Which connections are taken, and which one is closed when there is no room?
 //!
 //! There is a cap for all connections and one for each network (an IPv4 address, an IPv6 /64). A new connection at
-//! a cap takes the place of one that waits for its peer: see [`Table`](super::table::Table). If there is none, the
+//! a cap takes the slot of one that waits for its peer: see [`Table`](super::table::Table). If there is none, the
 //! new one is refused.
 
 use std::net::SocketAddr;
@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::counts::{Counts, Why};
-use super::place::{Place, Seat};
-use super::table::{Caps, Room, Source, Table};
+use super::slot::{Entry, Slot};
+use super::table::{Caps, Source, Table, Verdict};
 use crate::http::address::household;
 
-/// How long a new connection waits until the one whose place it takes is closed.
+/// How long a new connection waits until the one whose slot it takes is closed.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
 /// What an operator may set.
@@ -70,29 +70,29 @@ impl Admission {
         self.table().open()
     }
 
-    /// A place for a connection of this peer, or why there is none.
-    pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Place, Why> {
+    /// A slot for a connection of this peer, or why there is none.
+    pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Slot, Why> {
         let terms = self.terms.get();
         let address = peer.ip().to_canonical();
         let is_proxy = terms.trusted_proxies.iter().any(|proxies| proxies.contains(&address));
         let source = if is_proxy { Source::Proxy(address) } else { Source::Network(household(address)) };
         let deadline = Instant::now() + ROOM_WITHIN;
         loop {
-            let seat = Seat::new();
+            let entry = Entry::new();
             // A statement of its own: the table is not locked during what follows.
-            let room = self.table().room(source, terms.caps, &seat);
-            let full = match room {
-                Room::Here => {
+            let verdict = self.table().admit(source, terms.caps, &entry);
+            let full = match verdict {
+                Verdict::Admitted => {
                     self.counts.accepted();
-                    return Ok(Place::new(Arc::clone(self), source, seat));
+                    return Ok(Slot::new(Arc::clone(self), source, entry));
                 }
-                Room::Soon(full) => full,
-                Room::Instead(leaving, full) => {
+                Verdict::AfterRelease(full) => full,
+                Verdict::AfterEviction(leaving, full) => {
                     leaving.end();
                     self.counts.made_room(full, source);
                     full
                 }
-                Room::None(full) => {
+                Verdict::Refused(full) => {
                     self.counts.refused(full, source);
                     return Err(full);
                 }
@@ -120,8 +120,8 @@ impl Admission {
         }
     }
 
-    pub(super) fn leave(&self, source: Source, seat: &Seat) {
-        self.table().leave(source, seat);
+    pub(super) fn leave(&self, source: Source, entry: &Entry) {
+        self.table().leave(source, entry);
         self.freed.notify_one();
     }
 

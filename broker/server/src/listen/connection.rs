@@ -19,33 +19,33 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::place::Place;
+use super::slot::Slot;
 
 /// Heads are small, and each connection may hold this much of one.
 const HEAD: usize = 16 * 1024;
 
-/// Serves requests until the peer ends the connection, its place is over, or the broker stops.
+/// Serves requests until the peer ends the connection, its slot is over, or the broker stops.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    slot: Slot,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
     stopping: watch::Receiver<bool>,
 ) {
-    let place = Arc::new(place);
-    // The place is free when the stream is closed, and not before.
+    let slot = Arc::new(slot);
+    // The slot is free when the stream is closed, and not before.
     tokio::select! {
         biased;
-        () = place.ended() => {}
-        () = speak(stream, peer, &place, tls, router, stopping) => {}
+        () = slot.ended() => {}
+        () = speak(stream, peer, &slot, tls, router, stopping) => {}
     }
 }
 
 async fn speak(
     stream: TcpStream,
     peer: SocketAddr,
-    place: &Arc<Place>,
+    slot: &Arc<Slot>,
     tls: Option<Arc<ServerConfig>>,
     router: Router,
     mut stopping: watch::Receiver<bool>,
@@ -55,7 +55,7 @@ async fn speak(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(config) = tls else { return http(stream, peer, place, router, stopping).await };
+    let Some(config) = tls else { return http(stream, peer, slot, router, stopping).await };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = tokio::select! {
         biased;
@@ -64,31 +64,31 @@ async fn speak(
     };
     // Who cannot do it is told by the protocol itself.
     let Ok(stream) = stream else { return };
-    place.opened();
-    http(stream, peer, place, router, stopping).await;
+    slot.opened();
+    http(stream, peer, slot, router, stopping).await;
 }
 
 async fn http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
-    place: &Arc<Place>,
+    slot: &Arc<Slot>,
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
-        place.request();
+        slot.request();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(Arc::clone(place));
+        request.extensions_mut().insert(Arc::clone(slot));
         let answering = routes.call(request);
         async move {
             let answer = answering.await;
-            place.answered();
+            slot.answered();
             answer
         }
     });
-    // Time is the place's business: also between requests, and while a peer does not take its answer.
+    // Time is the slot's business: also between requests, and while a peer does not take its answer.
     let mut serving = pin!(
         http1::Builder::new()
             .header_read_timeout(None)

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 pub use self::admission::{Admission, Terms};
 use self::counts::Why;
 pub use self::files::Files;
-pub(crate) use self::place::Place;
+pub(crate) use self::slot::Slot;
 pub use self::table::Caps;
 use crate::http::Front;
 use crate::wiring::SWEEP_EVERY;
@@ -26,7 +26,7 @@ mod admission;
 mod connection;
 mod counts;
 mod files;
-mod place;
+mod slot;
 mod table;
 
 /// How long requests and work under way get to finish when the broker stops.
@@ -95,16 +95,16 @@ async fn accept(
             let (stream, peer) = next(&listener, front).await;
             (stream, peer, front.admission.admit(peer).await)
         };
-        let (stream, peer, place) = tokio::select! {
+        let (stream, peer, slot) = tokio::select! {
             biased;
             _ = stopping.wait_for(|stopping| *stopping) => return,
             next = next => next,
         };
-        match place {
-            Ok(place) => {
+        match slot {
+            Ok(slot) => {
                 let tls = front.certificate.as_ref().map(|certificate| certificate.current());
                 let (router, stopping) = (router.clone(), stopping.clone());
-                tokio::spawn(connection::serve(stream, peer, place, tls, router, stopping));
+                tokio::spawn(connection::serve(stream, peer, slot, tls, router, stopping));
             }
             Err(why) => holders_may_be_unheard(why, &front.engine),
         }

@@ -1,7 +1,7 @@
 //! Who is connected, and who waits for its peer?
 //!
 //! A connection waits for its peer while it is opened, while a head or a body of a request is on its way, and
-//! between requests: it is then closed if another needs its place, the one that has waited longest first. A
+//! between requests: it is then closed if another needs its slot, the one that has waited longest first. A
 //! connection whose request the broker works on is never closed for another.
 //!
 //! At the cap of a network its own connections make room. At the cap for all, those of the largest network do, as
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::counts::Why;
-use super::place::Seat;
+use super::slot::Entry;
 
 /// Where connections come from, as far as they are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,15 +35,15 @@ pub struct Caps {
 }
 
 /// Whether there is room for one more.
-pub(super) enum Room {
+pub(super) enum Verdict {
     /// It is counted.
-    Here,
+    Admitted,
     /// When a connection that was told to end has ended.
-    Soon(Why),
+    AfterRelease(Why),
     /// When this connection has ended.
-    Instead(Arc<Seat>, Why),
+    AfterEviction(Arc<Entry>, Why),
     /// No connection can make room.
-    None(Why),
+    Refused(Why),
 }
 
 /// All connections.
@@ -62,7 +62,7 @@ struct Share {
     open: usize,
     leaving: usize,
     /// Those that wait for their peer, the longest first.
-    waiting: BTreeMap<u64, Arc<Seat>>,
+    waiting: BTreeMap<u64, Arc<Entry>>,
 }
 
 impl Table {
@@ -71,67 +71,67 @@ impl Table {
     }
 
     /// Counts this connection if there is room for it.
-    pub(super) fn room(&mut self, source: Source, caps: Caps, seat: &Arc<Seat>) -> Room {
+    pub(super) fn admit(&mut self, source: Source, caps: Caps, entry: &Arc<Entry>) -> Verdict {
         let share = self.shares.entry(source).or_default();
         let (open, leaving) = (share.open, share.leaving);
         if matches!(source, Source::Network(_)) && open >= caps.per_network {
             return match open - leaving < caps.per_network {
-                true => Room::Soon(Why::NetworkFull),
+                true => Verdict::AfterRelease(Why::NetworkFull),
                 false => self.instead(Some(source), Why::NetworkFull),
             };
         }
         if self.open >= caps.all {
-            let room = match self.open - self.leaving < caps.all {
-                true => Room::Soon(Why::AllFull),
+            let verdict = match self.open - self.leaving < caps.all {
+                true => Verdict::AfterRelease(Why::AllFull),
                 false => match self.evict_for(Some(source)) {
-                    Some(leaving) => Room::Instead(leaving, Why::AllFull),
-                    None => Room::None(Why::AllFull),
+                    Some(leaving) => Verdict::AfterEviction(leaving, Why::AllFull),
+                    None => Verdict::Refused(Why::AllFull),
                 },
             };
             self.forget(source);
-            return room;
+            return verdict;
         }
         share.open += 1;
         self.open += 1;
-        self.wait(source, seat);
-        Room::Here
+        self.wait(source, entry);
+        Verdict::Admitted
     }
 
     /// Begins to wait for the peer, behind all others.
-    pub(super) fn wait(&mut self, source: Source, seat: &Arc<Seat>) {
+    pub(super) fn wait(&mut self, source: Source, entry: &Arc<Entry>) {
         let turn = self.next_turn;
         self.next_turn += 1;
         let Some(share) = self.shares.get_mut(&source) else { return };
-        if let Some(before) = seat.take_turn(Some(turn)) {
+        if let Some(before) = entry.take_turn(Some(turn)) {
             share.waiting.remove(&before);
         }
-        if !seat.is_ending() {
-            share.waiting.insert(turn, Arc::clone(seat));
+        if !entry.is_ending() {
+            share.waiting.insert(turn, Arc::clone(entry));
         }
     }
 
     /// Waits no more: the broker works.
-    pub(super) fn work(&mut self, source: Source, seat: &Seat) {
-        if let (Some(turn), Some(share)) = (seat.take_turn(None), self.shares.get_mut(&source)) {
+    pub(super) fn work(&mut self, source: Source, entry: &Entry) {
+        if let (Some(turn), Some(share)) = (entry.take_turn(None), self.shares.get_mut(&source)) {
             share.waiting.remove(&turn);
         }
     }
 
-    pub(super) fn leave(&mut self, source: Source, seat: &Seat) {
-        self.work(source, seat);
+    pub(super) fn leave(&mut self, source: Source, entry: &Entry) {
+        self.work(source, entry);
         let Some(share) = self.shares.get_mut(&source) else { return };
         share.open -= 1;
         self.open -= 1;
-        if seat.is_ending() {
+        if entry.is_ending() {
             share.leaving -= 1;
             self.leaving -= 1;
         }
         self.forget(source);
     }
 
-    /// Takes the place of a connection that waits, for one of this source; for no source in particular, of the
+    /// Takes the slot of a connection that waits, for one of this source; for no source in particular, of the
     /// largest network.
-    pub(super) fn evict_for(&mut self, source: Option<Source>) -> Option<Arc<Seat>> {
+    pub(super) fn evict_for(&mut self, source: Option<Source>) -> Option<Arc<Entry>> {
         let mine = source.and_then(|source| self.shares.get(&source)).map_or(0, |share| share.open);
         let is_larger = |from: &Source, share: &Share| match (from, source) {
             (Source::Proxy(_), _) => false,
@@ -151,21 +151,21 @@ impl Table {
         self.evict(largest.or(source)?)
     }
 
-    fn instead(&mut self, source: Option<Source>, full: Why) -> Room {
+    fn instead(&mut self, source: Option<Source>, full: Why) -> Verdict {
         match source.and_then(|source| self.evict(source)) {
-            Some(leaving) => Room::Instead(leaving, full),
-            None => Room::None(full),
+            Some(leaving) => Verdict::AfterEviction(leaving, full),
+            None => Verdict::Refused(full),
         }
     }
 
-    fn evict(&mut self, from: Source) -> Option<Arc<Seat>> {
+    fn evict(&mut self, from: Source) -> Option<Arc<Entry>> {
         let share = self.shares.get_mut(&from)?;
-        let (_, seat) = share.waiting.pop_first()?;
-        seat.take_turn(None);
-        seat.is_to_end();
+        let (_, entry) = share.waiting.pop_first()?;
+        entry.take_turn(None);
+        entry.is_to_end();
         share.leaving += 1;
         self.leaving += 1;
-        Some(seat)
+        Some(entry)
     }
 
     /// A source without connections costs nothing.
@@ -189,17 +189,17 @@ mod tests {
     const PROXY: Source = Source::Proxy(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     /// Connects as often as it is asked to, and expects that there is room.
-    fn connect(table: &mut Table, source: Source, times: usize) -> Vec<Arc<Seat>> {
+    fn connect(table: &mut Table, source: Source, times: usize) -> Vec<Arc<Entry>> {
         let one = |_| {
-            let seat = Seat::new();
-            assert!(matches!(table.room(source, CAPS, &seat), Room::Here));
-            seat
+            let entry = Entry::new();
+            assert!(matches!(table.admit(source, CAPS, &entry), Verdict::Admitted));
+            entry
         };
         (0..times).map(one).collect()
     }
 
-    fn room(table: &mut Table, source: Source) -> Room {
-        table.room(source, CAPS, &Seat::new())
+    fn admit(table: &mut Table, source: Source) -> Verdict {
+        table.admit(source, CAPS, &Entry::new())
     }
 
     #[test]
@@ -209,9 +209,14 @@ mod tests {
         // The first has sent a request and was answered: now the second has waited longest.
         table.work(network(1), &mine[0]);
         table.wait(network(1), &mine[0]);
-        let Room::Instead(leaving, Why::NetworkFull) = room(&mut table, network(1)) else { panic!() };
+        let Verdict::AfterEviction(leaving, Why::NetworkFull) = admit(&mut table, network(1)) else {
+            panic!()
+        };
         assert!(Arc::ptr_eq(&leaving, &mine[1]));
-        assert!(matches!(room(&mut table, network(1)), Room::Soon(Why::NetworkFull)), "one leaves already");
+        assert!(
+            matches!(admit(&mut table, network(1)), Verdict::AfterRelease(Why::NetworkFull)),
+            "one leaves already"
+        );
         table.leave(network(1), &leaving);
         connect(&mut table, network(1), 1);
         assert_eq!(table.open(), 4);
@@ -220,12 +225,12 @@ mod tests {
     #[test]
     fn a_connection_whose_request_is_worked_on_is_never_closed_for_another() {
         let mut table = Table::default();
-        for seat in connect(&mut table, network(1), 4) {
-            table.work(network(1), &seat);
+        for entry in connect(&mut table, network(1), 4) {
+            table.work(network(1), &entry);
         }
-        assert!(matches!(room(&mut table, network(1)), Room::None(Why::NetworkFull)));
+        assert!(matches!(admit(&mut table, network(1)), Verdict::Refused(Why::NetworkFull)));
         connect(&mut table, network(2), 2);
-        assert!(matches!(room(&mut table, network(2)), Room::Instead(_, Why::AllFull)));
+        assert!(matches!(admit(&mut table, network(2)), Verdict::AfterEviction(_, Why::AllFull)));
     }
 
     #[test]
@@ -233,11 +238,11 @@ mod tests {
         let mut table = Table::default();
         let small = connect(&mut table, network(2), 2);
         let large = connect(&mut table, network(1), 4);
-        let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(3)) else { panic!() };
+        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(3)) else { panic!() };
         assert!(Arc::ptr_eq(&leaving, &large[0]));
         table.leave(network(1), &leaving);
         connect(&mut table, network(3), 1);
-        let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(1)) else { panic!() };
+        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(1)) else { panic!() };
         assert!(Arc::ptr_eq(&leaving, &large[1]), "its own, though {} waited longer", small.len());
     }
 
@@ -245,27 +250,27 @@ mod tests {
     fn behind_a_proxy_there_is_only_the_cap_for_all() {
         let mut table = Table::default();
         let behind = connect(&mut table, PROXY, 6);
-        let Room::Instead(leaving, Why::AllFull) = room(&mut table, PROXY) else { panic!() };
+        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, PROXY) else { panic!() };
         assert!(Arc::ptr_eq(&leaving, &behind[0]));
         table.leave(PROXY, &leaving);
         connect(&mut table, network(1), 1);
         // A stranger who comes past the proxy takes nothing away from it.
-        let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(1)) else { panic!() };
+        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(1)) else { panic!() };
         table.leave(network(1), &leaving);
         connect(&mut table, network(1), 1);
-        // Another one takes that stranger's place.
-        let Room::Instead(leaving, Why::AllFull) = room(&mut table, network(2)) else { panic!() };
+        // Another one takes that stranger's slot.
+        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(2)) else { panic!() };
         table.leave(network(1), &leaving);
         connect(&mut table, network(2), 1);
         assert_eq!(table.shares.get(&PROXY).map(|share| share.open), Some(5));
-        let Room::Instead(_, Why::AllFull) = room(&mut table, PROXY) else { panic!() };
+        let Verdict::AfterEviction(_, Why::AllFull) = admit(&mut table, PROXY) else { panic!() };
     }
 
     #[test]
     fn what_has_left_is_forgotten() {
         let mut table = Table::default();
-        for seat in connect(&mut table, network(1), 3) {
-            table.leave(network(1), &seat);
+        for entry in connect(&mut table, network(1), 3) {
+            table.leave(network(1), &entry);
         }
         assert_eq!((table.open(), table.leaving, table.shares.len()), (0, 0, 0));
     }

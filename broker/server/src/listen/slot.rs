@@ -15,7 +15,7 @@ const OPENING: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(60);
 
 /// What the table of connections and the connection itself know of it.
-pub(crate) struct Seat {
+pub(crate) struct Entry {
     state: Mutex<State>,
     /// The connection has to end, or earlier than it knew.
     changed: Notify,
@@ -28,7 +28,7 @@ struct State {
     is_ending: bool,
 }
 
-impl Seat {
+impl Entry {
     pub(super) fn new() -> Arc<Self> {
         let state = State { until: Instant::now() + OPENING, turn: None, is_ending: false };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
@@ -66,32 +66,32 @@ impl Seat {
 }
 
 /// A connection that is counted as long as this lives. It waits for its peer, unless the broker works for it.
-pub(crate) struct Place {
+pub(crate) struct Slot {
     admission: Arc<Admission>,
     source: Source,
-    seat: Arc<Seat>,
+    entry: Arc<Entry>,
 }
 
-impl Place {
-    pub(super) fn new(admission: Arc<Admission>, source: Source, seat: Arc<Seat>) -> Self {
-        Self { admission, source, seat }
+impl Slot {
+    pub(super) fn new(admission: Arc<Admission>, source: Source, entry: Arc<Entry>) -> Self {
+        Self { admission, source, entry }
     }
 
     /// The handshake is over: the head of the first request has its own time.
     pub(super) fn opened(&self) {
-        self.seat.set_until(Instant::now() + OPENING);
+        self.entry.set_until(Instant::now() + OPENING);
     }
 
     /// A request's head has come.
     pub(super) fn request(&self) {
-        let until = self.seat.state().until;
-        self.seat.set_until(until.max(Instant::now() + REQUEST));
+        let until = self.entry.state().until;
+        self.entry.set_until(until.max(Instant::now() + REQUEST));
         self.work();
     }
 
     /// The answer is ready. The peer has the idle time to take it and to send the next request.
     pub(super) fn answered(&self) {
-        self.seat.set_until(Instant::now() + self.admission.terms().idle);
+        self.entry.set_until(Instant::now() + self.admission.terms().idle);
         self.wait();
     }
 
@@ -101,11 +101,11 @@ impl Place {
         Reading(self)
     }
 
-    /// Returns when the connection has to end: it is too slow, or another needs its place.
+    /// Returns when the connection has to end: it is too slow, or another needs its slot.
     pub(super) async fn ended(&self) {
         loop {
             let (until, is_ending) = {
-                let state = self.seat.state();
+                let state = self.entry.state();
                 (state.until, state.is_ending)
             };
             if is_ending || until <= Instant::now() {
@@ -113,28 +113,28 @@ impl Place {
             }
             tokio::select! {
                 () = sleep_until(until) => {}
-                () = self.seat.changed.notified() => {}
+                () = self.entry.changed.notified() => {}
             }
         }
     }
 
     fn wait(&self) {
-        self.admission.table().wait(self.source, &self.seat);
+        self.admission.table().wait(self.source, &self.entry);
     }
 
     fn work(&self) {
-        self.admission.table().work(self.source, &self.seat);
+        self.admission.table().work(self.source, &self.entry);
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.admission.leave(self.source, &self.seat);
+        self.admission.leave(self.source, &self.entry);
     }
 }
 
 /// The peer is waited for until the rest of a request has come.
-pub(crate) struct Reading<'a>(&'a Place);
+pub(crate) struct Reading<'a>(&'a Slot);
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
