@@ -13,12 +13,10 @@ pub enum GrantStatus {
     Denied,
     /// A person has to say yes first.
     PendingApproval,
-    /// Accepted and written down; nothing was done yet.
-    Pending,
     /// The target is being changed.
     Applying,
     /// It did not become active: what was done is being undone.
-    Undoing,
+    RollingBack,
     /// It did not become active and nothing is left of it.
     Failed,
     /// The permission is there.
@@ -26,9 +24,9 @@ pub enum GrantStatus {
     /// The permission is being taken back.
     Revoking,
     /// The target has accepted; being read back.
-    Settling,
+    Verifying,
     /// Taking back keeps failing; it is tried for ever, and somebody is told.
-    Stuck,
+    RevokeFailing,
     /// The target itself ended it at the deadline; what is left is being removed.
     Expired,
     /// Gone, verified.
@@ -40,14 +38,13 @@ impl GrantStatus {
     pub const ALL: &'static [Self] = &[
         Self::Denied,
         Self::PendingApproval,
-        Self::Pending,
         Self::Applying,
-        Self::Undoing,
+        Self::RollingBack,
         Self::Failed,
         Self::Active,
         Self::Revoking,
-        Self::Settling,
-        Self::Stuck,
+        Self::Verifying,
+        Self::RevokeFailing,
         Self::Expired,
         Self::Revoked,
     ];
@@ -57,14 +54,13 @@ impl GrantStatus {
         match self {
             Self::Denied => "denied",
             Self::PendingApproval => "pending_approval",
-            Self::Pending => "pending",
             Self::Applying => "applying",
-            Self::Undoing => "undoing",
+            Self::RollingBack => "rolling_back",
             Self::Failed => "failed",
             Self::Active => "active",
             Self::Revoking => "revoking",
-            Self::Settling => "settling",
-            Self::Stuck => "stuck",
+            Self::Verifying => "verifying",
+            Self::RevokeFailing => "revoke_failing",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
         }
@@ -75,13 +71,12 @@ impl GrantStatus {
         match self {
             Self::Denied | Self::Failed | Self::Revoked => true,
             Self::PendingApproval
-            | Self::Pending
             | Self::Applying
-            | Self::Undoing
+            | Self::RollingBack
             | Self::Active
             | Self::Revoking
-            | Self::Settling
-            | Self::Stuck
+            | Self::Verifying
+            | Self::RevokeFailing
             | Self::Expired => false,
         }
     }

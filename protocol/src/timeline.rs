@@ -56,15 +56,15 @@ kinds! {
     /// The deadline came.
     Expire = "expire", "EXPIRE";
     /// It never became active and is being undone.
-    Undo = "undo", "UNDO";
+    RollBack = "roll_back", "ROLL-BACK";
     /// Taking back failed and is tried again.
-    Stuck = "stuck", "STUCK";
+    RevokeFailing = "revoke_failing", "REVOKE-FAIL";
     /// It did not become active; nothing is left.
     Failed = "failed", "FAILED";
     /// It is gone, verified.
     Revoked = "revoked", "REVOKED";
     /// What kept its sessions dead is taken away: they have ended by themselves.
-    Sweep = "sweep", "SWEEP";
+    DenyRemoved = "deny_removed", "DENY-REMOVED";
     /// The target is not as the grant left it: somebody else changed it.
     Drift = "drift", "DRIFT";
     /// Something of this grant was found after its end, and removed.

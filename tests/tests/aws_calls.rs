@@ -112,7 +112,7 @@ fn life(stage: &Stage<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<String>; 3
     let given = proxy.names().len();
     let elevate = calls_since(proxy, start, &["iam:GetAccountSummary", "sts:AssumeRole"]);
     stage.revoke(agent, &grant);
-    assert_eq!(status(stage, &grant), "settling", "it is read back when the clock says so");
+    assert_eq!(status(stage, &grant), "verifying", "it is read back when the clock says so");
     let revoke = calls_since(proxy, given, &["iam:PutRolePolicy"]);
     let taken_back = proxy.names().len();
     stage.emulator().clock().advance(SETTLE);

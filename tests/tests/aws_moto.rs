@@ -89,7 +89,7 @@ impl Scene {
     fn revoke(&self, agent: &Agent, grant: &Answer) {
         let path = format!("/v2/agentic/jit/{}", grant.text_at("/id"));
         let answer = http::send(self.broker.request(Method::DELETE, &path).bearer_auth(&agent.auth_token));
-        assert!(["settling", "revoked"].contains(&answer.text_at("/status")), "{}", answer.text);
+        assert!(["verifying", "revoked"].contains(&answer.text_at("/status")), "{}", answer.text);
     }
 }
 

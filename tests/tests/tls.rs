@@ -46,7 +46,7 @@ fn a_new_certificate_is_given_to_new_connections_without_a_gap() {
     let broker = Broker::behind_tls(client(&authority, None), &limits(folder.path(), ""));
     assert_eq!(alive(&broker).certificate, Some(first.der));
     let ends = http::send(broker.request(Method::GET, "/metrics")).expect(200).text;
-    assert!(ends.contains("\ncloudanix_jit_tls_certificate_not_after_seconds "), "{ends}");
+    assert!(ends.contains("\ncloudanix_jit_tls_certificate_expiry_timestamp_seconds "), "{ends}");
     second.put(folder.path());
     broker.hang_up();
     // Each of these is a connection of its own, and none is refused.

@@ -74,7 +74,7 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
             rows.became_active(*granted_at)?;
             rows.was_not_ending()
         }
-        State::Undoing { cause, .. } => {
+        State::RollingBack { cause, .. } => {
             rows.never_became_active()?;
             rows.ended_for(cause)?;
             rows.is_not_gone()
@@ -84,7 +84,10 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
             rows.ended_for(cause)?;
             rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
         }
-        State::Revoking(ending) | State::Settling(ending) | State::Stuck(ending) | State::Expired(ending) => {
+        State::Revoking(ending)
+        | State::Verifying(ending)
+        | State::RevokeFailing(ending)
+        | State::Expired(ending) => {
             rows.became_active(ending.granted_at)?;
             rows.ended_for(&ending.cause)?;
             rows.is_not_gone()
@@ -97,7 +100,8 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
     }
 }
 
-const ENDING: [EventKind; 4] = [EventKind::Revoke, EventKind::Expire, EventKind::LeaseLost, EventKind::Undo];
+const ENDING: [EventKind; 4] =
+    [EventKind::Revoke, EventKind::Expire, EventKind::LeaseLost, EventKind::RollBack];
 const GONE: [EventKind; 2] = [EventKind::Failed, EventKind::Revoked];
 
 struct Rows<'r>(&'r [TimelineEvent]);

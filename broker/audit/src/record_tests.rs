@@ -45,8 +45,7 @@ fn lives() -> Vec<Moved> {
     let settling = revoking.clone().then(revoking.grant.clone().settle(at(1011), at(1012), "asked").unwrap());
     let revoked = settling.clone().then(settling.grant.clone().gone(at(1012), "gone", None).unwrap());
     let expired = active.clone().then(active.grant.clone().end(at(1900), EndCause::Deadline).unwrap());
-    let undoing =
-        accepted.clone().then(accepted.grant.clone().end(at(1031), EndCause::NeverAcknowledged).unwrap());
+    let undoing = accepted.clone().then(accepted.grant.clone().end(at(1031), EndCause::Abandoned).unwrap());
     let failed = undoing.clone().then(undoing.grant.clone().gone(at(1032), "nothing", None).unwrap());
     let code = protocol::ErrorCode::PolicyNotPermitted;
     let denied = Grant::denied(request(), at(1000), code, "outside");

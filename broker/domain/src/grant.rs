@@ -205,7 +205,7 @@ impl Grant {
     pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Moved, WrongState> {
         let next = match &self.state {
             State::Applying { .. } => {
-                State::Undoing { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
+                State::RollingBack { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
             }
             State::Active { granted_at } => {
                 let ending = Ending {
@@ -221,11 +221,11 @@ impl Grant {
                 }
             }
             State::Denied { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. } => return Err(self.cannot("end")),
         };
@@ -236,7 +236,7 @@ impl Grant {
             | EndCause::LeaseLost
             | EndCause::AgentDisabled
             | EndCause::Operator
-            | EndCause::NeverAcknowledged
+            | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
         let mut event = NewEvent::new(now, cause.kind(), text).said_by(cause.source());
@@ -249,15 +249,15 @@ impl Grant {
     /// The target took the undo; it is looked at again at `look_at`.
     pub fn settle(mut self, now: Timestamp, look_at: Timestamp, receipt: &str) -> Result<Moved, WrongState> {
         self.state = match self.state {
-            State::Revoking(ending) | State::Stuck(ending) | State::Expired(ending) => {
-                State::Settling(Ending { retry_at: look_at, ..ending })
+            State::Revoking(ending) | State::RevokeFailing(ending) | State::Expired(ending) => {
+                State::Verifying(Ending { retry_at: look_at, ..ending })
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Settling(_)
+            | State::Verifying(_)
             | State::Revoked { .. }) => {
                 self.state = state;
                 return Err(self.cannot("settle"));
@@ -276,13 +276,13 @@ impl Grant {
     ) -> Result<Moved, WrongState> {
         let kind;
         self.state = match self.state {
-            State::Undoing { cause, .. } => {
+            State::RollingBack { cause, .. } => {
                 kind = EventKind::Failed;
                 State::Failed { cause, ended_at: now }
             }
             State::Revoking(ending)
-            | State::Settling(ending)
-            | State::Stuck(ending)
+            | State::Verifying(ending)
+            | State::RevokeFailing(ending)
             | State::Expired(ending) => {
                 kind = EventKind::Revoked;
                 let Ending { granted_at, cause, .. } = ending;
@@ -312,7 +312,7 @@ impl Grant {
             return Err(self.cannot("be swept"));
         }
         self.sweep_at = again_at;
-        let events = text.map(|text| NewEvent::new(now, EventKind::Sweep, text)).into_iter().collect();
+        let events = text.map(|text| NewEvent::new(now, EventKind::DenyRemoved, text)).into_iter().collect();
         Ok(Moved { grant: self, events })
     }
 
@@ -324,20 +324,20 @@ impl Grant {
         error: &str,
         retry_at: Timestamp,
     ) -> Result<Moved, WrongState> {
-        let is_stuck_already = matches!(self.state, State::Stuck(_));
+        let is_stuck_already = matches!(self.state, State::RevokeFailing(_));
         let (state, attempts) = match self.state {
-            State::Undoing { cause, attempts, .. } => {
-                (State::Undoing { cause, attempts: attempts + 1, retry_at }, attempts + 1)
+            State::RollingBack { cause, attempts, .. } => {
+                (State::RollingBack { cause, attempts: attempts + 1, retry_at }, attempts + 1)
             }
-            State::Revoking(ending) | State::Settling(ending) | State::Expired(ending) => {
+            State::Revoking(ending) | State::Verifying(ending) | State::Expired(ending) => {
                 let ending = Ending { attempts: ending.attempts + 1, retry_at, ..ending };
                 let attempts = ending.attempts;
                 let stuck = attempts >= STUCK_AFTER;
-                (if stuck { State::Stuck(ending) } else { State::Revoking(ending) }, attempts)
+                (if stuck { State::RevokeFailing(ending) } else { State::Revoking(ending) }, attempts)
             }
-            State::Stuck(ending) => {
+            State::RevokeFailing(ending) => {
                 let attempts = ending.attempts + 1;
-                (State::Stuck(Ending { attempts, retry_at, ..ending }), attempts)
+                (State::RevokeFailing(Ending { attempts, retry_at, ..ending }), attempts)
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
@@ -350,10 +350,10 @@ impl Grant {
         };
         self.state = state;
         // What was stuck, went on and is still there is stuck again.
-        let becomes_stuck = matches!(self.state, State::Stuck(_)) && !is_stuck_already;
+        let becomes_stuck = matches!(self.state, State::RevokeFailing(_)) && !is_stuck_already;
         let events = if attempts == STUCK_AFTER || becomes_stuck {
             let text = format!("not taken back after {attempts} tries · {error} · trying on");
-            vec![NewEvent::new(now, EventKind::Stuck, text)]
+            vec![NewEvent::new(now, EventKind::RevokeFailing, text)]
         } else if attempts == 1 {
             vec![NewEvent::new(now, EventKind::Target, format!("not taken back yet · {error} · trying on"))]
         } else {
@@ -366,14 +366,16 @@ impl Grant {
     /// way when it ended may still change the target.
     pub fn undo_again(mut self, again_at: Timestamp) -> Result<Moved, WrongState> {
         self.state = match self.state {
-            State::Undoing { cause, attempts, .. } => State::Undoing { cause, attempts, retry_at: again_at },
+            State::RollingBack { cause, attempts, .. } => {
+                State::RollingBack { cause, attempts, retry_at: again_at }
+            }
             state @ (State::Denied { .. }
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. }) => {
                 self.state = state;
@@ -387,11 +389,11 @@ impl Grant {
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Applying { claimed_until } => Some(*claimed_until),
-            State::Undoing { retry_at, .. } => Some(*retry_at),
+            State::RollingBack { retry_at, .. } => Some(*retry_at),
             State::Active { .. } => Some(self.expires_at),
             State::Revoking(ending)
-            | State::Settling(ending)
-            | State::Stuck(ending)
+            | State::Verifying(ending)
+            | State::RevokeFailing(ending)
             | State::Expired(ending) => Some(ending.retry_at),
             State::Failed { .. } | State::Revoked { .. } => self.sweep_at,
             State::Denied { .. } => None,
@@ -403,12 +405,12 @@ impl Grant {
         match &self.state {
             State::Denied { .. } => GrantStatus::Denied,
             State::Applying { .. } => GrantStatus::Applying,
-            State::Undoing { .. } => GrantStatus::Undoing,
+            State::RollingBack { .. } => GrantStatus::RollingBack,
             State::Failed { .. } => GrantStatus::Failed,
             State::Active { .. } => GrantStatus::Active,
             State::Revoking(_) => GrantStatus::Revoking,
-            State::Settling(_) => GrantStatus::Settling,
-            State::Stuck(_) => GrantStatus::Stuck,
+            State::Verifying(_) => GrantStatus::Verifying,
+            State::RevokeFailing(_) => GrantStatus::RevokeFailing,
             State::Expired(_) => GrantStatus::Expired,
             State::Revoked { .. } => GrantStatus::Revoked,
         }
@@ -419,12 +421,13 @@ impl Grant {
         match &self.state {
             State::Active { granted_at } | State::Revoked { granted_at, .. } => Some(*granted_at),
             State::Revoking(ending)
-            | State::Settling(ending)
-            | State::Stuck(ending)
+            | State::Verifying(ending)
+            | State::RevokeFailing(ending)
             | State::Expired(ending) => Some(ending.granted_at),
-            State::Denied { .. } | State::Applying { .. } | State::Undoing { .. } | State::Failed { .. } => {
-                None
-            }
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::RollingBack { .. }
+            | State::Failed { .. } => None,
         }
     }
 
@@ -434,11 +437,11 @@ impl Grant {
             State::Revoked { ended_at, .. } | State::Failed { ended_at, .. } => Some(*ended_at),
             State::Denied { .. } => Some(self.requested_at),
             State::Applying { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Active { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_) => None,
         }
     }
@@ -447,12 +450,12 @@ impl Grant {
     pub fn end_reason(&self) -> Option<String> {
         match &self.state {
             State::Denied { why } => Some(why.clone()),
-            State::Undoing { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
+            State::RollingBack { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
                 Some(cause.in_words())
             }
             State::Revoking(ending)
-            | State::Settling(ending)
-            | State::Stuck(ending)
+            | State::Verifying(ending)
+            | State::RevokeFailing(ending)
             | State::Expired(ending) => Some(ending.cause.in_words()),
             State::Applying { .. } | State::Active { .. } => None,
         }

@@ -61,8 +61,8 @@ fn at_the_deadline_it_depends_on_who_enforces_it() {
 
 #[test]
 fn what_never_became_active_is_undone_and_failed() {
-    let moved = applying(EnforcedBy::Cloud).end(at(1030), EndCause::NeverAcknowledged).unwrap();
-    assert_eq!(moved.grant.status(), GrantStatus::Undoing);
+    let moved = applying(EnforcedBy::Cloud).end(at(1030), EndCause::Abandoned).unwrap();
+    assert_eq!(moved.grant.status(), GrantStatus::RollingBack);
     assert!(moved.grant.clone().activate(at(1031), "late").is_err());
     assert_eq!(
         moved.grant.gone(at(1031), "nothing was there", None).unwrap().grant.status(),
@@ -85,7 +85,7 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
         grant = moved.grant;
         assert_eq!(grant.due_at(), Some(at(1101 + n)));
     }
-    assert_eq!((grant.status(), told), (GrantStatus::Stuck, 2));
+    assert_eq!((grant.status(), told), (GrantStatus::RevokeFailing, 2));
     assert_eq!(grant.gone(at(2000), "gone", None).unwrap().grant.status(), GrantStatus::Revoked);
 }
 
@@ -97,8 +97,8 @@ fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_th
     }
     let settling = grant.settle(at(1200), at(1205), "detached").unwrap().grant;
     let again = settling.undo_failed(at(1205), "still there", at(1206)).unwrap();
-    assert_eq!(again.grant.status(), GrantStatus::Stuck);
-    assert_eq!(again.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Stuck]);
+    assert_eq!(again.grant.status(), GrantStatus::RevokeFailing);
+    assert_eq!(again.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::RevokeFailing]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn push() -> impl Strategy<Value = Push> {
         Just(Push::End(EndCause::Deadline)),
         Just(Push::End(EndCause::LeaseLost)),
         Just(Push::End(EndCause::Client(RevokeCause::Asked))),
-        Just(Push::End(EndCause::NeverAcknowledged)),
+        Just(Push::End(EndCause::Abandoned)),
         Just(Push::Settle),
         Just(Push::Gone),
         Just(Push::UndoFailed),
@@ -224,7 +224,7 @@ fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
         "it did not work, and says nothing"
     );
     let swept = again.grant.swept(at(5060), None, Some("policy deleted")).unwrap();
-    assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::Sweep));
+    assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::DenyRemoved));
     let wrong = swept.grant.swept(at(5061), None, None).unwrap_err();
     assert_eq!(wrong.to_string(), "a grant that is revoked cannot be swept");
 }

@@ -110,7 +110,7 @@ impl Engine {
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
-        self.counters.grants_joined();
+        self.counters.elevations_deduplicated();
         let now = self.clock.now();
         match &stored.grant.state {
             // Whoever was at it has been cut off, or is about to be overtaken: the claim is ours from now on.
@@ -124,11 +124,11 @@ impl Engine {
             }
             State::Active { .. }
             | State::Denied { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. } => Err(Refusal::grant_ended(stored.grant.end_reason())),
         }
@@ -138,7 +138,7 @@ impl Engine {
         let id = stored.grant.id.clone();
         let claimed_until = self.clock.now().plus(self.settings.get().claim);
         // Whoever has the claim now may be only slow: what it has begun can land as long as its claim allows.
-        let before = self.with_its_claim(stored.grant.clone(), &EndCause::NeverAcknowledged);
+        let before = self.with_its_claim(stored.grant.clone(), &EndCause::Abandoned);
         let Ok(moved) = before.claimed(claimed_until) else { return Ok(Err(id)) };
         Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
             Saved::Done(stored) => Ok(stored),

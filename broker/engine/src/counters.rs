@@ -28,17 +28,17 @@ macro_rules! counters {
 
 counters! {
     grants_activated = "Grants that became active";
-    grants_joined = "Retries that joined a grant";
+    elevations_deduplicated = "Retries that joined a grant";
     grants_denied = "Elevations refused by a boundary";
     denials_not_recorded = "Elevations refused by a boundary of an agent with too many refused requests on record";
-    identities_refused = "Elevations refused because the identity was not proven";
+    authentication_failures = "Elevations refused because the identity was not proven";
     grants_revoked = "Grants that ended and are gone";
     grants_failed = "Grants that never became active and are gone";
     leases_lost = "Grants that ended because their holder fell silent";
-    deadlines_reached = "Grants that ended at their deadline";
-    undo_failures = "Tries to take a grant back that failed";
+    grants_expired = "Grants that ended at their deadline";
+    revert_failures = "Tries to take a grant back that failed";
     orphans_found = "Things of ended or unknown grants that were found at a target";
     orphans_removed = "Such things that were removed";
-    drifts_found = "Live grants beside which somebody else changed the target";
-    work_errors = "Pieces of due work that ended in an error";
+    drift_detected = "Live grants beside which somebody else changed the target";
+    worker_errors = "Pieces of due work that ended in an error";
 }

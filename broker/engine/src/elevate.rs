@@ -221,7 +221,7 @@ impl Engine {
                 verified.map_err(|refused| {
                     // An outage is not the caller's doing.
                     if matches!(refused, identity::Refused::IssuerUnavailable { .. }) {
-                        self.counters.identities_refused();
+                        self.counters.authentication_failures();
                         return refused.into();
                     }
                     self.unproven(&agent.id, refused.into())

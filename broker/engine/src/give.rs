@@ -192,12 +192,12 @@ impl Engine {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
             | State::Applying { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. } => Err(TargetError::refused("giving took too long")),
         }
@@ -208,12 +208,12 @@ impl Engine {
         match &grant.state {
             State::Applying { claimed_until } => self.claim_until(*claimed_until),
             State::Denied { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. } => self.claim_until(grant.requested_at),
         }

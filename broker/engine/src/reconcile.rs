@@ -235,7 +235,7 @@ impl Engine {
                 && self.tell_once(&grant.id, EventKind::Drift, &drift.what).await?
             {
                 done.drifted += 1;
-                self.counters.drifts_found();
+                self.counters.drift_detected();
                 tracing::warn!(grant = %grant.id, "drift · {}", drift.what);
             }
         }
@@ -257,7 +257,7 @@ impl Engine {
         loop {
             tokio::time::sleep(self.settings.get().reconciling.every).await;
             if let Err(error) = self.reconcile(Unknown::Report).await {
-                self.counters.work_errors();
+                self.counters.worker_errors();
                 tracing::error!(%error, cause = error.cause.as_deref(), "cannot compare the target with the store");
             }
         }

@@ -40,7 +40,7 @@ impl Engine {
 
     /// The identity was not proven. `refusal` says why, unless that has been said often enough.
     pub(crate) fn unproven(&self, agent: &AgentId, refusal: Refusal) -> Refusal {
-        self.counters.identities_refused();
+        self.counters.authentication_failures();
         self.budgets.take(Kind::Unproven, agent, self.clock.now()).err().unwrap_or(refusal)
     }
 

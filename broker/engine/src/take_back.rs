@@ -45,11 +45,11 @@ impl Engine {
                 Saved::Done(stored) => {
                     match cause {
                         EndCause::LeaseLost => self.counters.leases_lost(),
-                        EndCause::Deadline => self.counters.deadlines_reached(),
+                        EndCause::Deadline => self.counters.grants_expired(),
                         EndCause::Client(_)
                         | EndCause::AgentDisabled
                         | EndCause::Operator
-                        | EndCause::NeverAcknowledged
+                        | EndCause::Abandoned
                         | EndCause::TargetFailed(_) => {}
                     }
                     self.count_if_gone(&stored);
@@ -63,7 +63,7 @@ impl Engine {
                         return Ok(read);
                     }
                     // Somebody goes on with it after all, or has ended it.
-                    if *cause == EndCause::NeverAcknowledged {
+                    if *cause == EndCause::Abandoned {
                         return Ok(read);
                     }
                     // A try that failed ends nothing that another one goes on with, or has given. If it was ended
@@ -92,7 +92,7 @@ impl Engine {
                 let Ok(failed) = stored.grant.clone().undo_failed(now, &what, retry_at) else {
                     return Ok(stored);
                 };
-                self.counters.undo_failures();
+                self.counters.revert_failures();
                 self.save_and_let_go(&stored, &failed, Guard::Version, None).await?
             }
             saved @ (SavedAndReleased::Done(_) | SavedAndReleased::Conflict) => saved,
@@ -131,11 +131,11 @@ impl Engine {
             State::Failed { .. } => self.counters.grants_failed(),
             State::Denied { .. }
             | State::Applying { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Active { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_) => {}
         }
     }
@@ -158,12 +158,12 @@ impl Engine {
             }
             (
                 State::Denied { .. }
-                | State::Undoing { .. }
+                | State::RollingBack { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
                 | State::Revoking(_)
-                | State::Settling(_)
-                | State::Stuck(_)
+                | State::Verifying(_)
+                | State::RevokeFailing(_)
                 | State::Expired(_)
                 | State::Revoked { .. },
                 _,

@@ -1,4 +1,4 @@
-//! Undoing what a grant gave: every step, or a look whether it is gone.
+//! RollingBack what a grant gave: every step, or a look whether it is gone.
 
 use std::time::Duration;
 
@@ -27,10 +27,12 @@ impl Engine {
         claim: &Claim,
     ) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
-            State::Undoing { .. } | State::Revoking(_) | State::Stuck(_) | State::Expired(_) => false,
+            State::RollingBack { .. } | State::Revoking(_) | State::RevokeFailing(_) | State::Expired(_) => {
+                false
+            }
             // Too early a look proves nothing: clouds are eventually consistent.
-            State::Settling(ending) if self.clock.now() < ending.retry_at => return Ok(None),
-            State::Settling(_) => true,
+            State::Verifying(ending) if self.clock.now() < ending.retry_at => return Ok(None),
+            State::Verifying(_) => true,
             State::Denied { .. }
             | State::Applying { .. }
             | State::Failed { .. }
@@ -70,12 +72,12 @@ impl Engine {
         }
         let now = self.clock.now();
         let tried = attempts(&grant.state);
-        let never_active = matches!(grant.state, State::Undoing { .. });
+        let never_active = matches!(grant.state, State::RollingBack { .. });
         let lands_until = self.written_until(grant, target.late_changes());
         let grant = grant.clone();
         let moved = match (&failed, look_again) {
             (Some(what), _) => {
-                self.counters.undo_failures();
+                self.counters.revert_failures();
                 grant.undo_failed(now, what, now.plus(pause(tried)))
             }
             // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
@@ -136,8 +138,8 @@ impl Engine {
         let unanswered = grant.late_until.unwrap_or(grant.requested_at);
         match (&grant.state, late) {
             (_, LateChanges::Impossible) => grant.requested_at,
-            (State::Undoing { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
-            (State::Undoing { .. }, LateChanges::Possible { within }) => {
+            (State::RollingBack { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
+            (State::RollingBack { .. }, LateChanges::Possible { within }) => {
                 unanswered.max(grant.requested_at.plus(self.settings.get().claim).plus(within))
             }
             (
@@ -146,8 +148,8 @@ impl Engine {
                 | State::Failed { .. }
                 | State::Active { .. }
                 | State::Revoking(_)
-                | State::Settling(_)
-                | State::Stuck(_)
+                | State::Verifying(_)
+                | State::RevokeFailing(_)
                 | State::Expired(_)
                 | State::Revoked { .. },
                 LateChanges::Possible { .. },
@@ -158,10 +160,11 @@ impl Engine {
 
 pub(crate) fn attempts(state: &State) -> u32 {
     match state {
-        State::Undoing { attempts, .. } => *attempts,
-        State::Revoking(ending) | State::Settling(ending) | State::Stuck(ending) | State::Expired(ending) => {
-            ending.attempts
-        }
+        State::RollingBack { attempts, .. } => *attempts,
+        State::Revoking(ending)
+        | State::Verifying(ending)
+        | State::RevokeFailing(ending)
+        | State::Expired(ending) => ending.attempts,
         State::Denied { .. }
         | State::Applying { .. }
         | State::Failed { .. }

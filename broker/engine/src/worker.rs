@@ -48,7 +48,7 @@ impl Engine {
     async fn finish_or_say_why(self: Arc<Self>, stored: Stored, claim: Claim) {
         let id = stored.grant.id.clone();
         if let Err(error) = self.finish(stored, &claim).await {
-            self.counters.work_errors();
+            self.counters.worker_errors();
             // The claim lapses, and then it is due again.
             let cause = error.cause.as_deref().unwrap_or_default();
             tracing::error!(grant = %id, %error, cause, "due work failed and will be tried again");
@@ -59,7 +59,7 @@ impl Engine {
         let now = self.clock.now();
         match &stored.grant.state {
             State::Applying { .. } => {
-                self.end(stored, &EndCause::NeverAcknowledged, Guard::Version).await?;
+                self.end(stored, &EndCause::Abandoned, Guard::Version).await?;
             }
             State::Active { .. } if now >= stored.grant.expires_at => {
                 self.end(stored, &EndCause::Deadline, Guard::Version).await?;
@@ -69,10 +69,10 @@ impl Engine {
             State::Active { .. } => {
                 self.end(stored, &EndCause::LeaseLost, Guard::VersionAndSilence).await?;
             }
-            State::Undoing { .. }
+            State::RollingBack { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_) => {
                 self.take_back(stored, claim).await?;
             }
@@ -132,7 +132,7 @@ impl Engine {
                     busy
                 }
                 Err(error) => {
-                    self.counters.work_errors();
+                    self.counters.worker_errors();
                     tracing::error!(%error, cause = error.cause.as_deref(), "cannot look for due work");
                     false
                 }

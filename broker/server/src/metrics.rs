@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use crate::http::Front;
 use crate::listen::Admission;
 
-const NOT_AFTER: &str = "cloudanix_jit_tls_certificate_not_after_seconds";
+const NOT_AFTER: &str = "cloudanix_jit_tls_certificate_expiry_timestamp_seconds";
 const RELOAD_FAILURES: &str =
     "Times that a certificate, the configuration or the agents could not be read again";
 

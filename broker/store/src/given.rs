@@ -42,7 +42,7 @@ fn with_a_step(number: u64, shared: bool) -> Moved {
 /// Gone, as a grant is that nobody went on with.
 pub(crate) async fn ended(store: &dyn Store, stored: &mut Stored, last_row_is_known: bool) {
     let now = Timestamp::from_secs(1100);
-    let undoing = stored.grant.clone().end(now, EndCause::NeverAcknowledged).unwrap();
+    let undoing = stored.grant.clone().end(now, EndCause::Abandoned).unwrap();
     let gone = undoing.grant.clone().gone(now, "nothing was there", None).unwrap();
     if !last_row_is_known {
         stored.last_row = None;

@@ -72,10 +72,10 @@ pub(crate) fn intents_closed_at(state: &State) -> Option<Timestamp> {
         State::Failed { ended_at, .. } => Some(*ended_at),
         State::Denied { .. }
         | State::Applying { .. }
-        | State::Undoing { .. }
+        | State::RollingBack { .. }
         | State::Revoking(_)
-        | State::Settling(_)
-        | State::Stuck(_)
+        | State::Verifying(_)
+        | State::RevokeFailing(_)
         | State::Expired(_)
         | State::Revoked { .. } => None,
     }

@@ -65,7 +65,7 @@ impl Revoked {
     pub(crate) fn is_confirmed(&self) -> bool {
         match self {
             Self::Gone(_) | Self::NothingThere => true,
-            Self::Accepted(grant) => grant.status == GrantStatus::Settling,
+            Self::Accepted(grant) => grant.status == GrantStatus::Verifying,
         }
     }
 }
@@ -263,14 +263,14 @@ enum Standing {
 
 fn standing(grant: &Grant) -> Standing {
     match grant.status {
-        GrantStatus::PendingApproval | GrantStatus::Pending | GrantStatus::Applying => Standing::Coming,
+        GrantStatus::PendingApproval | GrantStatus::Applying => Standing::Coming,
         GrantStatus::Active => Standing::Active,
         GrantStatus::Denied
-        | GrantStatus::Undoing
+        | GrantStatus::RollingBack
         | GrantStatus::Failed
         | GrantStatus::Revoking
-        | GrantStatus::Settling
-        | GrantStatus::Stuck
+        | GrantStatus::Verifying
+        | GrantStatus::RevokeFailing
         | GrantStatus::Expired
         | GrantStatus::Revoked => Standing::Ended,
     }

@@ -178,7 +178,7 @@ async fn ended(
             let (mark, text) = match revoked {
                 Revoked::Gone(_) => (Mark::Done, why),
                 // A cloud is read back some seconds later; what was taken away is away.
-                Revoked::Accepted(grant) if grant.status == GrantStatus::Settling => {
+                Revoked::Accepted(grant) if grant.status == GrantStatus::Verifying => {
                     (Mark::Done, format!("{why} · taken back, the broker reads it back"))
                 }
                 Revoked::Accepted(_) => {

@@ -109,7 +109,7 @@ fn revoke_by_agent_ends_every_live_grant_of_it() {
     let broker = ScriptedBroker::start([
         the_agent(),
         page(vec![numbered(1, GrantStatus::Active)], Some(1)),
-        page(vec![numbered(2, GrantStatus::Stuck)], None),
+        page(vec![numbered(2, GrantStatus::RevokeFailing)], None),
         json(200, numbered(1, GrantStatus::Revoked)),
         json(200, numbered(2, GrantStatus::Revoked)),
     ]);

@@ -40,7 +40,7 @@ fn a_404_from_something_else_is_no_success() {
 fn an_accepted_revoke_is_waited_for() {
     let broker = ScriptedBroker::start([
         json(202, grant(GrantStatus::Revoking)),
-        json(200, grant(GrantStatus::Settling)),
+        json(200, grant(GrantStatus::Verifying)),
         json(200, grant(GrantStatus::Revoked)),
     ]);
     Program::new(&broker.url(), &BY_ID).assert().code(0).stderr(contains("· revoked"));
@@ -48,12 +48,12 @@ fn an_accepted_revoke_is_waited_for() {
 
 #[test]
 fn an_accepted_revoke_that_does_not_end_is_exit_7() {
-    let stuck = || json(202, grant(GrantStatus::Stuck));
+    let stuck = || json(202, grant(GrantStatus::RevokeFailing));
     let broker = ScriptedBroker::start(std::iter::repeat_with(stuck).take(50));
     Program::new(&broker.url(), &[&BY_ID[..], &["--timeout", "1s"]].concat())
         .assert()
         .code(7)
-        .stderr(contains("the broker has accepted it and `elev-9c11f3a800000001` is `stuck`"));
+        .stderr(contains("the broker has accepted it and `elev-9c11f3a800000001` is `revoke_failing`"));
 }
 
 #[test]

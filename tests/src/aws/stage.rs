@@ -275,7 +275,7 @@ impl<'a> Stage<'a> {
         let path = format!("/v2/agentic/jit/{grant}");
         let request = self.broker.request(reqwest::Method::DELETE, &path).bearer_auth(&agent.auth_token);
         let answer = http::send(request);
-        let done = ["settling", "revoked"].contains(&answer.text_at("/status"));
+        let done = ["verifying", "revoked"].contains(&answer.text_at("/status"));
         assert!(done, "{} {}", answer.text, self.broker.timeline(grant));
         answer
     }

@@ -174,11 +174,11 @@ pub(crate) fn suffer(ground: &mut Ground<'_>, mode: Mode, phase: Phase, step: &S
     }
     if trouble == Trouble::Denied {
         for _ in 0..10 {
-            if ground.entry(&key).status != "stuck" {
+            if ground.entry(&key).status != "revoke_failing" {
                 ground.work_once(&key);
             }
         }
-        assert_eq!(ground.entry(&key).status, "stuck", "{}", ground.timeline(&key));
+        assert_eq!(ground.entry(&key).status, "revoke_failing", "{}", ground.timeline(&key));
         ground.proxy.behave();
     }
     if ground.proxy.late() > 0 {

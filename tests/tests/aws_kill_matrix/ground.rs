@@ -219,7 +219,7 @@ impl<'a> Ground<'a> {
         let ends = kinds.iter().filter(|kind| ["revoked", "failed"].contains(kind)).count();
         assert_eq!(ends, 1, "one end: {timeline:#}");
         let after = kinds.iter().skip_while(|kind| !["revoked", "failed"].contains(kind)).skip(1);
-        assert!(after.clone().all(|kind| ["sweep", "retry"].contains(kind)), "{timeline:#}");
+        assert!(after.clone().all(|kind| ["deny_removed", "retry"].contains(kind)), "{timeline:#}");
     }
 }
 

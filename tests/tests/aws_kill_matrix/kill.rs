@@ -113,7 +113,7 @@ fn written(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str) {
     let begun = ground.begin(mode, phase, key);
     match &begun {
         Begun::Asked(_) => {
-            let done: &[&str] = if phase == Phase::Elevate { &["active"] } else { &["settling", "revoked"] };
+            let done: &[&str] = if phase == Phase::Elevate { &["active"] } else { &["verifying", "revoked"] };
             eventually("a commit", || {
                 let entry = ground.ledger.grant(key)?;
                 done.contains(&entry.status.as_str()).then_some(())

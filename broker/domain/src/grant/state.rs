@@ -18,7 +18,7 @@ pub enum State {
         claimed_until: Timestamp,
     },
     /// It never became active.
-    Undoing {
+    RollingBack {
         /// Why.
         cause: EndCause,
         /// How often undoing was tried.
@@ -41,9 +41,9 @@ pub enum State {
     /// Being taken back.
     Revoking(Ending),
     /// Accepted by the target; to be read back.
-    Settling(Ending),
+    Verifying(Ending),
     /// Taking back failed often; it goes on, and somebody is told.
-    Stuck(Ending),
+    RevokeFailing(Ending),
     /// Ended by the target itself; the rest is being removed.
     Expired(Ending),
     /// Gone, verified. Final.
@@ -87,7 +87,7 @@ pub enum EndCause {
     /// An operator ended it.
     Operator,
     /// The broker stopped, or lost the claim, before it became active.
-    NeverAcknowledged,
+    Abandoned,
     /// The target refused or failed.
     TargetFailed(String),
 }
@@ -101,7 +101,7 @@ impl EndCause {
             Self::LeaseLost => "holder fell silent".to_owned(),
             Self::AgentDisabled => "agent disabled".to_owned(),
             Self::Operator => "ended by an operator".to_owned(),
-            Self::NeverAcknowledged => "never acknowledged · undone".to_owned(),
+            Self::Abandoned => "never acknowledged · undone".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
         }
     }
@@ -111,9 +111,7 @@ impl EndCause {
         match self {
             Self::Client(_) => Source::Client,
             Self::AgentDisabled | Self::Operator => Source::Operator,
-            Self::Deadline | Self::LeaseLost | Self::NeverAcknowledged | Self::TargetFailed(_) => {
-                Source::Broker
-            }
+            Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
         }
     }
 
@@ -122,7 +120,7 @@ impl EndCause {
         match self {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,
-            Self::NeverAcknowledged | Self::TargetFailed(_) => EventKind::Undo,
+            Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
             Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
         }
     }

@@ -25,7 +25,7 @@ pub(crate) enum Life {
         by: u8,
     },
     Active,
-    /// Undoing, revoking; settling if it is to be looked for.
+    /// Rolling back, revoking; verifying if it is to be looked for.
     Ending {
         look: bool,
     },

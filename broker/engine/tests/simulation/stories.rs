@@ -45,7 +45,7 @@ fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), 
     if (grant.status() == GrantStatus::Revoked) != entry.stood.contains(&GrantStatus::Active) {
         return Err(format!("{:?}, after {:?}", grant.status(), entry.stood));
     }
-    let reasons = [EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire, EventKind::Undo];
+    let reasons = [EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire, EventKind::RollBack];
     let mut ends = rows.iter().filter(|row| reasons.contains(&row.kind));
     match (ends.next(), ends.next()) {
         (Some(reason), None) => has_a_reason(world, entry, reason),
@@ -64,6 +64,6 @@ fn has_a_reason(world: &World, entry: &Entry, reason: &TimelineEvent) -> Result<
     let early = (reason.kind == EventKind::Expire && at < entry.grant.expires_at)
         || (reason.kind == EventKind::LeaseLost && at < kept)
         || (reason.kind == EventKind::Revoke && !world.ledger.was_asked_for(entry))
-        || (reason.kind == EventKind::Undo && entry.told);
+        || (reason.kind == EventKind::RollBack && entry.told);
     if early { Err(format!("it ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
 }

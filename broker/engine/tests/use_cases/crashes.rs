@@ -44,7 +44,7 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
                     match broker.revoke(&caller, &key, RevokeCause::Asked).await {
                         // Not final while whoever died might only have been slow.
                         Ok(grant) => assert!(
-                            grant.status.is_final() || grant.status == GrantStatus::Undoing,
+                            grant.status.is_final() || grant.status == GrantStatus::RollingBack,
                             "{context}: {:?}",
                             grant.status
                         ),

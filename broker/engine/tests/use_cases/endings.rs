@@ -124,7 +124,7 @@ async fn a_target_that_will_not_let_go_is_asked_until_it_does() {
     let world = World::new().await;
     let broker = world.broker(Gate::open()).await;
     let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
-    world.cloud.undo_failures_left.store(60, Ordering::SeqCst);
+    world.cloud.revert_failures_left.store(60, Ordering::SeqCst);
     let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
     let revoked = broker.revoke(&caller, &Revocable::Id(grant.id.clone()), RevokeCause::Asked).await.unwrap();
     assert_eq!(revoked.status, GrantStatus::Revoking, "accepted, and said to be unfinished");
@@ -132,12 +132,17 @@ async fn a_target_that_will_not_let_go_is_asked_until_it_does() {
     for _ in 0..100 {
         world.pass_time(60);
         world.settle(&broker).await;
-        was_stuck |= status(&world).await == GrantStatus::Stuck;
+        was_stuck |= status(&world).await == GrantStatus::RevokeFailing;
     }
     assert!(was_stuck);
     world.assert_nothing_left("stuck").await;
-    let told =
-        world.timeline(&grant.id).await.events.iter().filter(|event| event.kind == EventKind::Stuck).count();
+    let told = world
+        .timeline(&grant.id)
+        .await
+        .events
+        .iter()
+        .filter(|event| event.kind == EventKind::RevokeFailing)
+        .count();
     assert_eq!(told, 1);
 }
 
@@ -149,10 +154,10 @@ async fn what_the_target_accepted_is_looked_at_again_before_it_counts_as_gone() 
     let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
     let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
     let revoked = broker.revoke(&caller, &Revocable::Id(grant.id.clone()), RevokeCause::Asked).await.unwrap();
-    assert_eq!(revoked.status, GrantStatus::Settling);
+    assert_eq!(revoked.status, GrantStatus::Verifying);
     world.pass_time(4);
     world.settle(&broker).await;
-    assert_eq!(status(&world).await, GrantStatus::Settling);
+    assert_eq!(status(&world).await, GrantStatus::Verifying);
     // A write of ours landed late: it is found and undone again.
     world.cloud.objects.lock().unwrap().insert(format!("{}/policy", grant.id));
     for _ in 0..5 {
@@ -234,7 +239,7 @@ async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
     assert_eq!(sweeping.await.unwrap().unwrap(), 1);
     assert_eq!((status(&world).await, world.objects()), (GrantStatus::Active, 3));
     let rows = world.timeline(&given.id).await.events;
-    assert!(rows.iter().all(|row| row.kind != EventKind::Undo), "{rows:?}");
+    assert!(rows.iter().all(|row| row.kind != EventKind::RollBack), "{rows:?}");
 }
 
 #[tokio::test]

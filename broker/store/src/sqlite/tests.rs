@@ -188,7 +188,7 @@ async fn intents_are_open_until_the_grant_is_active_or_failed() {
     store.save(&first, &moved, Guard::Version).await.unwrap();
     assert_eq!(open().await, 1);
 
-    let moved = second.grant.clone().end(now, EndCause::NeverAcknowledged).unwrap();
+    let moved = second.grant.clone().end(now, EndCause::Abandoned).unwrap();
     let Saved::Done(second) = store.save(&second, &moved, Guard::Version).await.unwrap() else {
         panic!("expected no conflict")
     };

@@ -57,11 +57,11 @@ pub(crate) async fn a_claim_ends_in_time_or_with_a_change(store: &dyn Store) {
     let second = store.claim_due(due(1090, 10)).await.unwrap();
     assert!(second[0].version > first[0].version);
 
-    let moved = second[0].grant.clone().end(at(1091), EndCause::NeverAcknowledged).unwrap();
+    let moved = second[0].grant.clone().end(at(1091), EndCause::Abandoned).unwrap();
     done(store, &second[0], &moved).await;
     assert!(store.claim_due(due(1095, 10)).await.unwrap().is_empty(), "whoever ended it is at it");
     let third = store.claim_due(due(1096, 10)).await.unwrap();
-    assert_eq!(third[0].grant.status(), GrantStatus::Undoing);
+    assert_eq!(third[0].grant.status(), GrantStatus::RollingBack);
     let moved = third[0].grant.clone().gone(at(1097), "nothing was there", None).unwrap();
     done(store, &third[0], &moved).await;
     assert!(store.claim_due(due(9000, 10)).await.unwrap().is_empty(), "what is final is never due");

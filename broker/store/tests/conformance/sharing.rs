@@ -141,7 +141,7 @@ pub(crate) async fn who_lives_or_is_about_to_needs_it(store: &dyn Store) {
     done(store, &ending, &gone).await;
     assert_eq!(others(store, 2).await, 0);
 
-    let undoing = second.grant.clone().end(at(1030), EndCause::NeverAcknowledged).unwrap();
+    let undoing = second.grant.clone().end(at(1030), EndCause::Abandoned).unwrap();
     let undoing = done(store, &second, &undoing).await;
     assert_eq!(others(store, 3).await, 0);
     let failed = undoing.grant.clone().gone(at(1031), "nothing was there", None).unwrap();

@@ -64,7 +64,7 @@ impl AwsTarget {
     fn not_there(&self, grant: &Grant, now: Timestamp, proof: &str) -> Undone {
         let sure_from = grant.requested_at.plus(self.settings.late);
         // What never became active is undone again by whoever undoes it, until nothing can land any more.
-        if now >= sure_from || matches!(grant.state, State::Undoing { .. }) {
+        if now >= sure_from || matches!(grant.state, State::RollingBack { .. }) {
             return Undone::gone(proof);
         }
         let looked_for_again = sure_from.max(self.read_back_at(now));
@@ -193,11 +193,11 @@ impl Target for AwsTarget {
         let urgency = match &grant.state {
             State::Applying { .. } | State::Active { .. } => Urgency::Give,
             State::Denied { .. }
-            | State::Undoing { .. }
+            | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Revoking(_)
-            | State::Settling(_)
-            | State::Stuck(_)
+            | State::Verifying(_)
+            | State::RevokeFailing(_)
             | State::Expired(_)
             | State::Revoked { .. } => Urgency::TakeBack,
         };

@@ -172,7 +172,7 @@ pub(super) async fn look(
         return Ok(Undone::Accepted { receipt: "the association is there".to_owned(), look_at: now });
     }
     let mut sweep_at = None;
-    if matches!(grant.state, State::Settling(_)) {
+    if matches!(grant.state, State::Verifying(_)) {
         refuse(account, &grant.id, step, now).await?;
         sweep_at = Some(refused_until(now));
     }

@@ -220,12 +220,13 @@ fn dead_already(grant: &Grant, step: &Step) -> Option<&'static str> {
         return Some("its sessions end with their role");
     }
     let by_deadline = match &grant.state {
-        State::Expired(ending) | State::Settling(ending) | State::Revoking(ending) | State::Stuck(ending) => {
-            ending.cause == EndCause::Deadline
-        }
+        State::Expired(ending)
+        | State::Verifying(ending)
+        | State::Revoking(ending)
+        | State::RevokeFailing(ending) => ending.cause == EndCause::Deadline,
         State::Denied { .. }
         | State::Applying { .. }
-        | State::Undoing { .. }
+        | State::RollingBack { .. }
         | State::Failed { .. }
         | State::Active { .. }
         | State::Revoked { .. } => false,

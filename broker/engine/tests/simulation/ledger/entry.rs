@@ -34,17 +34,17 @@ impl Entry {
             let row: &[EventKind] = match status {
                 GrantStatus::Applying => &[EventKind::Elevate],
                 GrantStatus::Active => &[EventKind::Target],
-                GrantStatus::Undoing => &[EventKind::Undo, EventKind::Revoke, EventKind::LeaseLost],
+                GrantStatus::RollingBack => &[EventKind::RollBack, EventKind::Revoke, EventKind::LeaseLost],
                 // Back from a look, or from its end.
                 GrantStatus::Revoking | GrantStatus::Expired if before != Some(GrantStatus::Active) => &[],
                 GrantStatus::Revoking => &[EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire],
                 GrantStatus::Expired => &[EventKind::Expire],
-                GrantStatus::Settling => &[EventKind::Target],
-                GrantStatus::Stuck => &[EventKind::Stuck],
+                GrantStatus::Verifying => &[EventKind::Target],
+                GrantStatus::RevokeFailing => &[EventKind::RevokeFailing],
                 GrantStatus::Failed => &[EventKind::Failed],
                 GrantStatus::Revoked => &[EventKind::Revoked],
                 GrantStatus::Denied => &[EventKind::Denied],
-                GrantStatus::PendingApproval | GrantStatus::Pending => &[],
+                GrantStatus::PendingApproval => &[],
             };
             if !row.is_empty() {
                 rows.push(row);

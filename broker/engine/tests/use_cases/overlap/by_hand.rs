@@ -106,7 +106,7 @@ fn what_refuses_the_sessions_of_a_grant_goes_although_another_grant_needs_the_ob
         stage.run_out().await.unwrap();
         stage.revoke(0, 0);
         stage.run_out().await.unwrap();
-        assert_eq!(stage.status(0).await, Some(GrantStatus::Settling));
+        assert_eq!(stage.status(0).await, Some(GrantStatus::Verifying));
         assert_eq!(stage.cloud.refused().len(), 1);
         stage.elevate(1, 1);
         stage.run_out().await.unwrap();
@@ -255,7 +255,7 @@ fn a_try_that_wakes_after_its_grant_ended_does_not_take_what_it_made_for_foreign
         stage.pass(1_000).await.unwrap();
         stage.revoke(1, 0);
         stage.without_the_first(400).await.unwrap();
-        assert_eq!(stage.status(0).await, Some(GrantStatus::Undoing));
+        assert_eq!(stage.status(0).await, Some(GrantStatus::RollingBack));
         stage.pass(80_000).await.unwrap();
         assert!(stage.cloud.is_there(), "landed");
         stage.run_out().await.unwrap();

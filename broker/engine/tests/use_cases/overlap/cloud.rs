@@ -283,7 +283,7 @@ impl Target for SharedTarget {
         Ok(if self.call(Call::Look, grant, claim).await? {
             Undone::Accepted { receipt: "attached".to_owned(), look_at: now }
         } else {
-            let sweep_at = matches!(grant.state, State::Settling(_)).then(|| now.plus(REFUSED));
+            let sweep_at = matches!(grant.state, State::Verifying(_)).then(|| now.plus(REFUSED));
             Undone::Gone { proof: "not attached".to_owned(), sweep_at }
         })
     }

@@ -30,7 +30,7 @@ pub(crate) struct Cloud {
     /// Which calls were under way at once, each time that one began.
     pub(crate) at_once: Mutex<Vec<Vec<String>>>,
     under_way: Mutex<Vec<String>>,
-    pub(crate) undo_failures_left: AtomicUsize,
+    pub(crate) revert_failures_left: AtomicUsize,
     pub(crate) settles: Mutex<bool>,
     pub(crate) enforced_by: Mutex<EnforcedBy>,
     /// Nothing is changed outside the broker, as with the `token` target.
@@ -49,7 +49,7 @@ impl Default for Cloud {
             needed_to_get_ready: tokio::sync::Mutex::default(),
             at_once: Mutex::default(),
             under_way: Mutex::default(),
-            undo_failures_left: AtomicUsize::new(0),
+            revert_failures_left: AtomicUsize::new(0),
             settles: Mutex::new(false),
             inside: Mutex::new(false),
             enforced_by: Mutex::new(EnforcedBy::Broker),
@@ -160,7 +160,7 @@ impl Target for CloudTarget {
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.object);
         tokio::task::yield_now().await;
-        let left = &self.cloud.undo_failures_left;
+        let left = &self.cloud.revert_failures_left;
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok() {
             return Err(TargetError::refused("throttled"));
         }
