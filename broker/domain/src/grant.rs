@@ -62,7 +62,7 @@ pub struct Grant {
     /// Something is left that keeps its sessions dead; it can be taken away then, because they have ended by
     /// themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sweep_at: Option<Timestamp>,
+    pub session_deny_until: Option<Timestamp>,
     /// Where it stands.
     pub state: State,
 }
@@ -246,11 +246,16 @@ impl Grant {
         Ok(Moved { grant: self, events: vec![event] })
     }
 
-    /// The target took the undo; it is looked at again at `look_at`.
-    pub fn settle(mut self, now: Timestamp, look_at: Timestamp, receipt: &str) -> Result<Moved, WrongState> {
+    /// The target took the undo; it is looked at again at `observe_at`.
+    pub fn settle(
+        mut self,
+        now: Timestamp,
+        observe_at: Timestamp,
+        receipt: &str,
+    ) -> Result<Moved, WrongState> {
         self.state = match self.state {
             State::Revoking(ending) | State::RevokeFailing(ending) | State::Expired(ending) => {
-                State::Verifying(Ending { retry_at: look_at, ..ending })
+                State::Verifying(Ending { retry_at: observe_at, ..ending })
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
@@ -266,13 +271,13 @@ impl Grant {
         Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
     }
 
-    /// Nothing is left of it at the target but what keeps its sessions dead, until `sweep_at`; `proof` says how
+    /// Nothing is left of it at the target but what keeps its sessions dead, until `session_deny_until`; `proof` says how
     /// that is known.
     pub fn gone(
         mut self,
         now: Timestamp,
         proof: &str,
-        sweep_at: Option<Timestamp>,
+        session_deny_until: Option<Timestamp>,
     ) -> Result<Moved, WrongState> {
         let kind;
         self.state = match self.state {
@@ -297,7 +302,7 @@ impl Grant {
                 return Err(self.cannot("be gone"));
             }
         };
-        self.sweep_at = sweep_at;
+        self.session_deny_until = session_deny_until;
         Ok(Moved { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
     }
 
@@ -308,10 +313,10 @@ impl Grant {
         again_at: Option<Timestamp>,
         text: Option<&str>,
     ) -> Result<Moved, WrongState> {
-        if self.sweep_at.is_none() || !self.status().is_final() {
+        if self.session_deny_until.is_none() || !self.status().is_final() {
             return Err(self.cannot("be swept"));
         }
-        self.sweep_at = again_at;
+        self.session_deny_until = again_at;
         let events = text.map(|text| NewEvent::new(now, EventKind::DenyRemoved, text)).into_iter().collect();
         Ok(Moved { grant: self, events })
     }
@@ -395,7 +400,7 @@ impl Grant {
             | State::Verifying(ending)
             | State::RevokeFailing(ending)
             | State::Expired(ending) => Some(ending.retry_at),
-            State::Failed { .. } | State::Revoked { .. } => self.sweep_at,
+            State::Failed { .. } | State::Revoked { .. } => self.session_deny_until,
             State::Denied { .. } => None,
         }
     }

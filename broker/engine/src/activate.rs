@@ -3,7 +3,6 @@
 //! A retry of the same request may find the first try unfinished, and goes on with it; a revoke may come in between.
 //! Whoever changes the grant first counts, and what the other one has done since is taken back.
 
-use std::mem::take;
 use std::time::Duration;
 
 use domain::grant::WrongState;
@@ -16,33 +15,30 @@ use tracing::Instrument;
 
 use crate::elevate::Elevated;
 use crate::give::Given;
-use crate::ready::Ready;
 use crate::{Engine, Refusal, spans, view};
 
 /// Between two looks at what somebody else makes of the same grant.
 const OVERTAKEN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Changes the target, then says so. Runs for a new grant, of which the first steps may be ready, and again for a
-    /// retry that finds the first try unfinished: every step can be done twice.
-    pub(crate) async fn apply<'t>(
+    /// Changes the target, then says so. Runs for a new grant, and again for a retry that finds the first try
+    /// unfinished: every step can be done twice.
+    pub(crate) async fn apply(
         &self,
         stored: Stored,
         permit: &Permit,
-        target: &'t dyn Target,
+        target: &dyn Target,
         claimed_at: Timestamp,
-        mut ready: Ready<'t>,
     ) -> Result<Elevated, Refusal> {
         let (mut stored, mut seen) = (stored, Some(claimed_at));
         loop {
-            let (given, receipts, held) =
-                match self.give(stored, permit, target, seen, take(&mut ready)).await? {
-                    Given::Done { stored, receipts, held } => (stored, receipts, held),
-                    Given::Failed { stored, error } => {
-                        return Err(self.undo_failed_apply(stored, &error.what).await);
-                    }
-                    Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
-                };
+            let (given, receipts, held) = match self.give(stored, permit, target, seen).await? {
+                Given::Done { stored, receipts, held } => (stored, receipts, held),
+                Given::Failed { stored, error } => {
+                    return Err(self.undo_failed_apply(stored, &error.what).await);
+                }
+                Given::Overtaken { id } => return self.overtaken(&id, permit, target).await,
+            };
             // Made before the grant is active: what takes it back from then on takes back these as well.
             let credentials = match target.credentials(permit, &given.grant, self.clock.now()).await {
                 Ok(credentials) => credentials,
@@ -115,7 +111,7 @@ impl Engine {
         match &stored.grant.state {
             // Whoever was at it has been cut off, or is about to be overtaken: the claim is ours from now on.
             State::Applying { .. } => match self.claim_again(stored).await? {
-                Ok(stored) => self.apply(stored, permit, target, now, Ready::default()).await,
+                Ok(stored) => self.apply(stored, permit, target, now).await,
                 Err(id) => self.overtaken(&id, permit, target).await,
             },
             State::Active { .. } if now < stored.grant.expires_at => {

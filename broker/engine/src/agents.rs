@@ -88,7 +88,7 @@ impl Engine {
         let refused = |detail: String| Refusal::new(ErrorCode::InvalidRegistration, detail);
         let place = &registration.boundary.place;
         let target = self.target(place.target()).map_err(|refusal| refused(refusal.detail))?;
-        target.serves(place).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
+        target.check_scope(place).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
         let Some(pod) = pod_of(registration) else { return Ok(()) };
         let mut after = None;
         loop {

@@ -13,8 +13,7 @@ use protocol::{
 use sha2::{Digest, Sha256};
 use store::{Created, Stored};
 use targets::claim::Claim;
-use targets::leave::Leave;
-use targets::{LateChanges, Plan, Target};
+use targets::{LateWrites, Plan, Target};
 use tracing::Instrument;
 
 use crate::activate::{elevated, target_failed};
@@ -79,15 +78,14 @@ impl Engine {
         let limited = most_active.map(|most| (most, terms.clone()));
         let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
         accepted.events.extend(reasons);
-        let given = match target.late_changes() {
-            LateChanges::Possible { .. } => accepted,
+        let given = match target.late_writes() {
+            LateWrites::Possible { .. } => accepted,
             // Nothing is changed outside the broker: to be accepted and to be active are one change.
-            LateChanges::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
+            LateWrites::Impossible => self.give_at_once(accepted, target.as_ref()).await?,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
-        let mut ready = self.get_first_ready(&given.grant, target.as_ref());
         let creating = self.store.create_grant(&given, lease, checked.principal.replay.as_ref(), most_active);
-        match ready.beside(creating.instrument(spans::store("store: create grant"))).await? {
+        match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(stored) if matches!(stored.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 self.just_given.remember(&stored);
@@ -95,12 +93,8 @@ impl Engine {
                 let credentials = self.make_credentials(&stored, &permit, target.as_ref()).await?;
                 Ok(elevated(&stored, credentials))
             }
-            Created::New(stored) => self.apply(stored, &permit, target.as_ref(), claimed_at, ready).await,
-            Created::Joined(stored) => {
-                // Nobody drives it from here on, and what is done for that grant may need what it is just getting.
-                drop(ready);
-                self.join(stored, &permit, target.as_ref()).await
-            }
+            Created::New(stored) => self.apply(stored, &permit, target.as_ref(), claimed_at).await,
+            Created::Joined(stored) => self.join(stored, &permit, target.as_ref()).await,
             Created::KeyConflict => Err(Refusal::new(
                 ErrorCode::IdempotencyConflict,
                 "the idempotency key was used for a request with other policies, ttl, target or reason",
@@ -178,7 +172,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Plan, Vec<NewEvent>), Refusal> {
         let mut planning = pin!(self.planned(target, permit, &terms.id, now.plus(terms.ttl.into())));
-        if target.late_changes() == LateChanges::Impossible {
+        if target.late_writes() == LateWrites::Impossible {
             return planning.await.map_err(|error| target_failed(&error.what));
         }
         let mut asking = pin!(self.store.grant_by_key(&terms.agent_id, &terms.key));
@@ -247,9 +241,9 @@ impl Engine {
     /// What [`Self::apply`] does, before anything is written: there is nothing that a crash could leave.
     async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
+        let claim = Claim::not_needed();
         for step in &accepted.grant.steps {
-            let applying =
-                target.apply(&accepted.grant, step, self.clock.now(), Leave::given(Claim::not_needed()));
+            let applying = target.apply(&accepted.grant, step, self.clock.now(), &claim);
             let receipt = applying.instrument(spans::target("target: give", target.kind())).await;
             receipts.push(receipt.map_err(|error| target_failed(&error.what))?);
         }

@@ -10,11 +10,11 @@ use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Guard, Release, Saved, Stored};
 use targets::claim::Claim;
-use targets::{Fault, LateChanges, Plan, Target, TargetError};
+use targets::{Fault, LateWrites, Plan, Target, TargetError};
+use tracing::Instrument;
 
-use crate::ready::{Ready, ReadyStep};
 use crate::shared::{CALL, Next, overtaken, unavailable};
-use crate::{Engine, Refusal, together};
+use crate::{Engine, Refusal, spans, together};
 
 /// For so long what was seen of a grant is taken for true. Who overtakes us meanwhile could as well do so while a call is
 /// under way: then the grant does not become active, and what was done is taken back.
@@ -55,29 +55,23 @@ impl Engine {
 
     /// Does every step: in order, and at once what need not wait. Doing one twice is doing it once. At `seen` the grant
     /// was known to be ours.
-    pub(crate) async fn give<'t>(
+    pub(crate) async fn give(
         &self,
         mut stored: Stored,
         permit: &Permit,
-        target: &'t dyn Target,
+        target: &dyn Target,
         mut seen: Option<Timestamp>,
-        mut ready: Ready<'t>,
     ) -> Result<Given, Refusal> {
         let mut patience = Patience::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(stored.grant.steps.len());
         let mut to_do: Vec<usize> = (0..stored.grant.steps.len()).collect();
         let mut held = None;
         while !to_do.is_empty() {
-            let [these, next] = together::first_two(target, &stored.grant.steps, &to_do);
-            if !ready.places().eq(these.iter().copied()) {
-                ready = self.get_ready(&stored.grant, &these, target);
-            }
+            let these = together::first(target, &stored.grant.steps, &to_do);
             // Of several none is held until the others are done, each of which may wait for a hold itself.
-            let alone_and_last = these.len() == 1 && next.is_empty();
+            let alone_and_last = to_do.len() == 1;
             let then = if alone_and_last { Next::Change } else { Next::More };
-            let mut next = self.get_ready(&stored.grant, &next, target);
-            let tried = next.beside(self.do_these(&stored, ready, target, then, &mut seen)).await;
-            ready = next;
+            let tried = self.do_these(&stored, &these, target, then, &mut seen).await;
             let mut errors = Vec::new();
             for (at, outcome) in tried {
                 match outcome {
@@ -90,12 +84,11 @@ impl Engine {
                 }
             }
             if !errors.is_empty() {
-                // Not kept while something else is waited for: what nobody drives keeps others waiting.
-                (ready, seen) = (Ready::default(), None);
+                seen = None;
             }
             // Also if another way is found for the step beside it.
             if errors.iter().any(|(_, error)| error.fault == Fault::Unknown) {
-                stored.grant = self.unsure(stored.grant, target.late_changes());
+                stored.grant = self.unsure(stored.grant, target.late_writes());
             }
             if let Some((plan, error)) = self.another_way(&stored, permit, target, &errors).await {
                 let known = stored.grant.steps.len();
@@ -119,26 +112,25 @@ impl Engine {
         Ok(Given::Done { stored, receipts: receipts.join(" · "), held })
     }
 
-    /// Does what is ready, and may be done at once.
+    /// Does what may be done at once.
     async fn do_these(
         &self,
         stored: &Stored,
-        mut ready: Ready<'_>,
+        these: &[usize],
         target: &dyn Target,
         then: Next,
         seen: &mut Option<Timestamp>,
     ) -> Vec<(usize, Result<(String, Option<Release>), TargetError>)> {
         let steps = &stored.grant.steps;
         // Whoever holds what is shared is told with the hold.
-        let unshared = ready.places().find(|at| steps.get(*at).is_some_and(|step| !step.shared));
+        let unshared = these.iter().copied().find(|at| steps.get(*at).is_some_and(|step| !step.shared));
         if let Some(at) = unshared
-            && let Err(error) = ready.beside(self.still_ours(stored, seen)).await
+            && let Err(error) = self.still_ours(stored, seen).await
         {
             return vec![(at, Err(error))];
         }
-        let these = ready.steps().filter_map(|(at, ready)| Some((at, steps.get(at)?, ready)));
-        let doing =
-            these.map(async |(at, step, ready)| (at, self.do_step(stored, step, target, then, ready).await));
+        let these = these.iter().filter_map(|at| Some((*at, steps.get(*at)?)));
+        let doing = these.map(async |(at, step)| (at, self.do_step(stored, step, target, then).await));
         join_all(doing).await
     }
 
@@ -152,7 +144,7 @@ impl Engine {
     ) -> Option<(Plan, &'e TargetError)> {
         for (at, error) in errors {
             let step = stored.grant.steps.get(*at)?;
-            if let Some(plan) = target.instead(permit, &stored.grant, step, error).await {
+            if let Some(plan) = target.fallback_plan(permit, &stored.grant, step, error).await {
                 return Some((plan, error));
             }
         }
@@ -165,12 +157,13 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         then: Next,
-        ready: ReadyStep<'_>,
     ) -> Result<(String, Option<Release>), TargetError> {
         if step.shared {
-            return self.give_shared(stored, step, target, then, ready).await;
+            return self.give_shared(stored, step, target, then).await;
         }
-        Ok((ready.go(self.claim_on(&stored.grant)).await?, None))
+        let claim = self.claim_on(&stored.grant);
+        let applying = target.apply(&stored.grant, step, self.clock.now(), &claim);
+        Ok((applying.instrument(spans::target("target: give", target.kind())).await?, None))
     }
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
@@ -239,10 +232,10 @@ impl Engine {
     }
 
     /// A change was asked for and not answered.
-    fn unsure(&self, grant: Grant, late: LateChanges) -> Grant {
+    fn unsure(&self, grant: Grant, late: LateWrites) -> Grant {
         match late {
-            LateChanges::Impossible => grant,
-            LateChanges::Possible { within } => grant.unsure(self.clock.now().plus(within)),
+            LateWrites::Impossible => grant,
+            LateWrites::Possible { within } => grant.unsure(self.clock.now().plus(within)),
         }
     }
 }

@@ -35,7 +35,6 @@ mod keys;
 mod pace;
 mod pulse;
 mod read;
-mod ready;
 mod reconcile;
 mod refusal;
 mod refusing;

@@ -9,7 +9,7 @@ use domain::{Boundary, Grant, NewEvent, State};
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Listing, Stored};
-use targets::{Found, LateChanges, Target, TargetError};
+use targets::{Found, LateWrites, Target, TargetError};
 use tokio::task::JoinSet;
 
 use crate::{Engine, Refusal};
@@ -103,7 +103,7 @@ impl Engine {
                 let boundary = &agent.registration.boundary;
                 let changes_something = self
                     .target(boundary.target())
-                    .is_ok_and(|target| target.late_changes() != LateChanges::Impossible);
+                    .is_ok_and(|target| target.late_writes() != LateWrites::Impossible);
                 if changes_something && !boundaries.contains(boundary) {
                     boundaries.push(boundary.clone());
                 }
@@ -211,7 +211,7 @@ impl Engine {
 
     async fn drift_of(&self, grant: &Grant, done: &mut Reconciliation) -> Result<(), Refusal> {
         let target = self.target(grant.target)?;
-        if target.late_changes() == LateChanges::Impossible {
+        if target.late_writes() == LateWrites::Impossible {
             return Ok(());
         }
         for step in &grant.steps {
@@ -270,7 +270,8 @@ fn belongs(owner: Option<&Stored>, found: &Found, now: Timestamp) -> bool {
         return true;
     }
     owner.is_some_and(|stored| {
-        let is_kept_for_its_dead_sessions = found.needed_until.is_some() && stored.grant.sweep_at.is_some();
+        let is_kept_for_its_dead_sessions =
+            found.needed_until.is_some() && stored.grant.session_deny_until.is_some();
         !stored.grant.status().is_final() || is_kept_for_its_dead_sessions
     })
 }

@@ -9,10 +9,9 @@ use domain::{Grant, Step};
 use protocol::Timestamp;
 use store::{Hold, Holding, Release, StoreError, Stored, Then, To, Whose};
 use targets::claim::Claim;
-use targets::{Fault, LateChanges, Target, TargetError, Undone};
+use targets::{Fault, LateWrites, Removal, Target, TargetError};
 use tracing::Instrument;
 
-use crate::ready::ReadyStep;
 use crate::{Engine, spans};
 
 /// No call takes longer: what is begun with less than this left of a hold might arrive after it.
@@ -29,11 +28,9 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         next: Next,
-        mut ready: ReadyStep<'_>,
     ) -> Result<(String, Option<Release>), TargetError> {
-        let holding = self.hold(step, &stored.grant, |_| To::Give { version: stored.version });
-        let hold = ready.beside(holding).await?;
-        let whose = match ready.beside(self.whose(&hold, stored, step, target)).await {
+        let hold = self.hold(step, &stored.grant, |_| To::Give { version: stored.version }).await?;
+        let whose = match self.whose(&hold, stored, step, target).await {
             Ok(whose) => whose,
             Err(error) => {
                 self.note(&hold, hold.whose, Then::Release).await?;
@@ -46,10 +43,14 @@ impl Engine {
             return Ok((format!("{} was there before · left as it is", step.object), kept));
         }
         if whose != hold.whose {
-            ready.beside(self.note(&hold, whose, Then::Keep)).await?;
+            self.note(&hold, whose, Then::Keep).await?;
         }
         let applied = match self.in_time(&hold) {
-            Ok(()) => ready.go(self.claim_on(&stored.grant).no_longer_than(hold.until)).await,
+            Ok(()) => {
+                let claim = self.claim_on(&stored.grant).no_longer_than(hold.until);
+                let applying = target.apply(&stored.grant, step, self.clock.now(), &claim);
+                applying.instrument(spans::target("target: give", target.kind())).await
+            }
             Err(error) => Err(error),
         };
         match applied {
@@ -74,7 +75,7 @@ impl Engine {
         what: TakingBack,
         next: Next,
         claim: &Claim,
-    ) -> Result<(Undone, Option<Release>), TargetError> {
+    ) -> Result<(Removal, Option<Release>), TargetError> {
         let hold = self.hold(step, grant, |until| taking(grant, target, what, until)).await?;
         let others = hold.others;
         let stays = match hold.whose {
@@ -96,24 +97,28 @@ impl Engine {
             };
             let release = Release { whose, may_go_until: hold.may_go_until, hold };
             // An earlier try may have left something, before somebody else came to need the object.
-            let sweep_at = match release.whose {
-                Whose::Ours { .. } | Whose::Foreign => target.keeps_dead_until(step, self.clock.now()),
+            let session_deny_until = match release.whose {
+                Whose::Ours { .. } | Whose::Foreign => {
+                    target.session_deny_needed_until(step, self.clock.now())
+                }
                 Whose::Unknown => None,
             };
             let kept = self.let_go(release, next).await?;
-            return Ok((Undone::Gone { proof, sweep_at }, kept));
+            return Ok((Removal::Confirmed { proof, session_deny_until }, kept));
         }
         let claim = claim.no_longer_than(hold.until);
         let (undone, may_go_until) = match (self.in_time(&hold), what) {
             (Err(error), _) => (Err(error), hold.may_go_until),
             (Ok(()), TakingBack::Look) => {
-                (target.look(grant, step, self.clock.now(), &claim).await, hold.may_go_until)
+                (target.observe(grant, step, self.clock.now(), &claim).await, hold.may_go_until)
             }
             (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target, &claim).await,
         };
         let whose = match &undone {
-            Ok(Undone::Gone { .. }) => Whose::Ours { until: Some(self.last_write_lands(grant, target)) },
-            Ok(Undone::Accepted { .. }) => Whose::Ours { until: None },
+            Ok(Removal::Confirmed { .. }) => {
+                Whose::Ours { until: Some(self.last_write_lands(grant, target)) }
+            }
+            Ok(Removal::Pending { .. }) => Whose::Ours { until: None },
             // Nothing was learnt: what was gone before is not there again.
             Err(_) => hold.whose,
         };
@@ -135,17 +140,17 @@ impl Engine {
         step: &Step,
         target: &dyn Target,
         claim: &Claim,
-    ) -> (Result<Undone, TargetError>, Option<Timestamp>) {
-        let may_go_until = match target.late_changes() {
-            LateChanges::Impossible => hold.may_go_until,
-            LateChanges::Possible { .. } if !hold.goes => {
+    ) -> (Result<Removal, TargetError>, Option<Timestamp>) {
+        let may_go_until = match target.late_writes() {
+            LateWrites::Impossible => hold.may_go_until,
+            LateWrites::Possible { .. } if !hold.goes => {
                 let what = format!("{} is not written down as what may go", hold.object);
                 let busy = Fault::Busy { retry_after: Duration::from_secs(1) };
                 return (Err(TargetError { what, fault: busy }), hold.may_go_until);
             }
-            LateChanges::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
+            LateWrites::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
         };
-        let undoing = target.undo(grant, step, self.clock.now(), claim);
+        let undoing = target.revert(grant, step, self.clock.now(), claim);
         let undone = undoing.instrument(spans::target("target: take back", target.kind())).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
         (undone, if unanswered { may_go_until } else { hold.may_go_until })
@@ -202,9 +207,9 @@ impl Engine {
         }
         self.in_time(hold)?;
         let claim = self.claim_on(&stored.grant).no_longer_than(hold.until);
-        Ok(match target.look(&stored.grant, step, self.clock.now(), &claim).await? {
-            Undone::Gone { .. } => Whose::Ours { until: None },
-            Undone::Accepted { .. } => Whose::Foreign,
+        Ok(match target.observe(&stored.grant, step, self.clock.now(), &claim).await? {
+            Removal::Confirmed { .. } => Whose::Ours { until: None },
+            Removal::Pending { .. } => Whose::Foreign,
         })
     }
 
@@ -259,9 +264,9 @@ impl Engine {
     /// Until when what is seen may be a write of ours that was lost on its way.
     fn last_write_lands(&self, grant: &Grant, target: &dyn Target) -> Timestamp {
         let never_acknowledged = grant.granted_at().is_none();
-        match target.late_changes() {
-            LateChanges::Possible { within } if never_acknowledged => self.clock.now().plus(within),
-            LateChanges::Possible { .. } | LateChanges::Impossible => {
+        match target.late_writes() {
+            LateWrites::Possible { within } if never_acknowledged => self.clock.now().plus(within),
+            LateWrites::Possible { .. } | LateWrites::Impossible => {
                 self.clock.now().max(grant.late_until.unwrap_or(grant.requested_at))
             }
         }
@@ -289,12 +294,12 @@ pub(crate) enum TakingBack {
 /// What is written down with a hold that lasts until then. Until its answer is there, a call may take the object away at
 /// any moment: this broker can die, and its call land all the same. Nobody puts the object there meanwhile.
 fn taking(grant: &Grant, target: &dyn Target, what: TakingBack, until: Timestamp) -> To {
-    match (what, target.late_changes()) {
+    match (what, target.late_writes()) {
         // What is begun in time is lost by the end of the hold at the latest.
-        (TakingBack::Undo, LateChanges::Possible { within }) => {
+        (TakingBack::Undo, LateWrites::Possible { within }) => {
             To::TakeBack { asked_at: grant.requested_at, may_go_until: until.plus(within) }
         }
-        (TakingBack::Undo, LateChanges::Impossible) | (TakingBack::Look, _) => To::Look,
+        (TakingBack::Undo, LateWrites::Impossible) | (TakingBack::Look, _) => To::Look,
     }
 }
 

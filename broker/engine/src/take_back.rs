@@ -7,7 +7,7 @@ use domain::grant::{Moved, WrongState};
 use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
 use store::{Guard, Release, Saved, SavedAndReleased, Stored};
-use targets::LateChanges;
+use targets::LateWrites;
 use targets::claim::Claim;
 
 use crate::shared::{Next, taken_over};
@@ -33,10 +33,10 @@ impl Engine {
                 Ok(moved) => moved,
                 Err(WrongState { .. }) => return Ok(current),
             };
-            let moved = match self.late_changes(current.grant.target) {
-                LateChanges::Possible { .. } => moved,
+            let moved = match self.late_writes(current.grant.target) {
+                LateWrites::Possible { .. } => moved,
                 // All that there is to take back is in the broker: its end and its being gone are one change.
-                LateChanges::Impossible => match self.undo(&moved.grant, Next::More, &claim).await? {
+                LateWrites::Impossible => match self.undo(&moved.grant, Next::More, &claim).await? {
                     Some((undone, _)) => moved.then(undone),
                     None => moved,
                 },
@@ -142,17 +142,17 @@ impl Engine {
 
     /// Whether the grant's target can still change after its undo. One that is not set up is treated like one
     /// that can.
-    fn late_changes(&self, kind: TargetKind) -> LateChanges {
+    fn late_writes(&self, kind: TargetKind) -> LateWrites {
         self.target(kind)
-            .map_or(LateChanges::Possible { within: Duration::ZERO }, |target| target.late_changes())
+            .map_or(LateWrites::Possible { within: Duration::ZERO }, |target| target.late_writes())
     }
 
     /// Whoever has the claim is cut off by the end, and may go on for as long as the claim lasts. A retry has moved
     /// that on from where the request began.
     pub(crate) fn with_its_claim(&self, grant: Grant, cause: &EndCause) -> Grant {
-        match (&grant.state, cause, self.late_changes(grant.target)) {
-            (_, EndCause::TargetFailed(_), _) | (_, _, LateChanges::Impossible) => grant,
-            (State::Applying { claimed_until }, _, LateChanges::Possible { within }) => {
+        match (&grant.state, cause, self.late_writes(grant.target)) {
+            (_, EndCause::TargetFailed(_), _) | (_, _, LateWrites::Impossible) => grant,
+            (State::Applying { claimed_until }, _, LateWrites::Possible { within }) => {
                 let until = claimed_until.plus(within);
                 grant.unsure(until)
             }
@@ -167,7 +167,7 @@ impl Engine {
                 | State::Expired(_)
                 | State::Revoked { .. },
                 _,
-                LateChanges::Possible { .. },
+                LateWrites::Possible { .. },
             ) => grant,
         }
     }
@@ -189,7 +189,7 @@ impl Engine {
         let mut texts = Vec::new();
         let mut again_at = None;
         for step in &stored.grant.steps {
-            match target.sweep(&stored.grant, step, now, claim).await {
+            match target.remove_session_deny(&stored.grant, step, now, claim).await {
                 Ok(text) => texts.extend(text),
                 Err(error) => {
                     tracing::warn!(grant = %stored.grant.id, %error, "what kept dead sessions dead stays");

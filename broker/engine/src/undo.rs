@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use protocol::Timestamp;
 use store::Release;
 use targets::claim::Claim;
-use targets::{LateChanges, Target, TargetError, Undone};
+use targets::{LateWrites, Removal, Target, TargetError};
 use tracing::Instrument;
 
 use crate::shared::{Next, TakingBack};
@@ -44,7 +44,7 @@ impl Engine {
         let began = self.clock.now();
         let mut proofs = Vec::new();
         let mut look_again = None;
-        let mut sweep_at = None;
+        let mut session_deny_until = None;
         let mut failed = None;
         let mut held = None;
         let what = if looking { TakingBack::Look } else { TakingBack::Undo };
@@ -56,14 +56,14 @@ impl Engine {
             let undoing = steps.map(|step| self.undo_step(grant, step, target.as_ref(), what, next, claim));
             for undone in join_all(undoing).await {
                 match undone {
-                    Ok((Undone::Gone { proof, sweep_at: swept_at }, kept)) => {
+                    Ok((Removal::Confirmed { proof, session_deny_until: swept_at }, kept)) => {
                         proofs.push(proof);
-                        sweep_at = sweep_at.max(swept_at);
+                        session_deny_until = session_deny_until.max(swept_at);
                         held = kept;
                     }
-                    Ok((Undone::Accepted { receipt, look_at }, kept)) => {
+                    Ok((Removal::Pending { receipt, observe_at }, kept)) => {
                         proofs.push(receipt);
-                        look_again = look_again.max(Some(look_at));
+                        look_again = look_again.max(Some(observe_at));
                         held = kept;
                     }
                     Err(error) => failed = Some(error.what),
@@ -73,7 +73,7 @@ impl Engine {
         let now = self.clock.now();
         let tried = attempts(&grant.state);
         let never_active = matches!(grant.state, State::RollingBack { .. });
-        let lands_until = self.written_until(grant, target.late_changes());
+        let lands_until = self.written_until(grant, target.late_writes());
         let grant = grant.clone();
         let moved = match (&failed, look_again) {
             (Some(what), _) => {
@@ -81,22 +81,23 @@ impl Engine {
                 grant.undo_failed(now, what, now.plus(pause(tried)))
             }
             // Looked at again and still not gone: as good as a failed try, so it is undone once more, and at once.
-            (None, Some(look_at)) if looking => {
-                let Ok(failed) = grant.undo_failed(now, "still there", look_at) else { return Ok(None) };
+            (None, Some(observe_at)) if looking => {
+                let Ok(failed) = grant.undo_failed(now, "still there", observe_at) else { return Ok(None) };
                 return Ok(Some(match Box::pin(self.undo(&failed.grant, next, claim)).await? {
                     Some((undone, held)) => (failed.then(undone), held),
                     None => (failed, None),
                 }));
             }
-            (None, Some(look_at)) if !never_active => {
-                grant.settle(now, look_at.max(lands_until), &proofs.join(" · "))
+            (None, Some(observe_at)) if !never_active => {
+                grant.settle(now, observe_at.max(lands_until), &proofs.join(" · "))
             }
-            (None, Some(look_at)) => grant.undo_again(look_at.max(lands_until)),
+            (None, Some(observe_at)) => grant.undo_again(observe_at.max(lands_until)),
             (None, None) if began < lands_until && never_active => grant.undo_again(lands_until),
             (None, None) if began < lands_until => grant.settle(now, lands_until, &proofs.join(" · ")),
             (None, None) => {
-                let sweep_at = sweep_at.map(|at| at.max(self.last_undo_lands(now, target.late_changes())));
-                grant.gone(now, &proofs.join(" · "), sweep_at)
+                let session_deny_until =
+                    session_deny_until.map(|at| at.max(self.last_undo_lands(now, target.late_writes())));
+                grant.gone(now, &proofs.join(" · "), session_deny_until)
             }
         };
         // The state was looked at above: it allows whichever of these was chosen.
@@ -111,13 +112,13 @@ impl Engine {
         what: TakingBack,
         next: Next,
         claim: &Claim,
-    ) -> Result<(Undone, Option<Release>), TargetError> {
+    ) -> Result<(Removal, Option<Release>), TargetError> {
         let now = self.clock.now();
         Ok(match what {
             _ if step.shared => return self.take_shared_back(grant, step, target, what, next, claim).await,
-            TakingBack::Look => (target.look(grant, step, now, claim).await?, None),
+            TakingBack::Look => (target.observe(grant, step, now, claim).await?, None),
             TakingBack::Undo => {
-                let undoing = target.undo(grant, step, now, claim);
+                let undoing = target.revert(grant, step, now, claim);
                 (undoing.instrument(spans::target("target: take back", target.kind())).await?, None)
             }
         })
@@ -125,21 +126,21 @@ impl Engine {
 
     /// When the last call of any driver that took the grant back has landed, if the grant is gone `now`: each of them
     /// read the grant before, and its claim counts from then.
-    fn last_undo_lands(&self, now: Timestamp, late: LateChanges) -> Timestamp {
+    fn last_undo_lands(&self, now: Timestamp, late: LateWrites) -> Timestamp {
         match late {
-            LateChanges::Impossible => now,
-            LateChanges::Possible { within } => now.plus(self.settings.get().claim).plus(within),
+            LateWrites::Impossible => now,
+            LateWrites::Possible { within } => now.plus(self.settings.get().claim).plus(within),
         }
     }
 
     /// Until when something that was begun for this grant may still arrive at the target. Whoever failed there has
     /// stopped; whoever was cut off by the end of its own grant may go on for as long as its claim lasts.
-    fn written_until(&self, grant: &Grant, late: LateChanges) -> Timestamp {
+    fn written_until(&self, grant: &Grant, late: LateWrites) -> Timestamp {
         let unanswered = grant.late_until.unwrap_or(grant.requested_at);
         match (&grant.state, late) {
-            (_, LateChanges::Impossible) => grant.requested_at,
+            (_, LateWrites::Impossible) => grant.requested_at,
             (State::RollingBack { cause: EndCause::TargetFailed(_), .. }, _) => unanswered,
-            (State::RollingBack { .. }, LateChanges::Possible { within }) => {
+            (State::RollingBack { .. }, LateWrites::Possible { within }) => {
                 unanswered.max(grant.requested_at.plus(self.settings.get().claim).plus(within))
             }
             (
@@ -152,7 +153,7 @@ impl Engine {
                 | State::RevokeFailing(_)
                 | State::Expired(_)
                 | State::Revoked { .. },
-                LateChanges::Possible { .. },
+                LateWrites::Possible { .. },
             ) => unanswered,
         }
     }

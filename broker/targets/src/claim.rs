@@ -23,7 +23,7 @@ impl Claim {
     }
 
     /// For calls that change nothing at the target.
-    pub fn not_needed() -> Self {
+    pub const fn not_needed() -> Self {
         Self(None)
     }
 

@@ -1,7 +1,7 @@
-//! How is permission given, and taken back?
+//! Targets: where access is provisioned and removed.
 //!
-//! One folder per target; in it, what is done and how that is undone stand side by side. Doing and undoing a
-//! step twice is the same as once: after a crash nobody remembers how far the first try came.
+//! One folder per target; apply, revert and observe of a step stand side by side in one file. Applying or reverting a
+//! step twice has the same effect as once, because a broker that crashed does not know how far it came.
 
 use std::time::Duration;
 
@@ -11,171 +11,168 @@ use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 
 use self::claim::Claim;
-use self::leave::Leave;
 
 pub mod aws;
 pub mod claim;
-pub mod leave;
 pub mod token;
 
-/// A target could not be changed or read.
+/// A call to a target failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct TargetError {
-    /// What happened, for the timeline: names no secret.
+    /// For the timeline. Contains no secret.
     pub what: String,
-    /// What can be concluded from it.
+    /// How to react.
     pub fault: Fault,
 }
 
-/// What can be concluded from a failure.
+/// How the driver reacts to a failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The target said no. Asking again would get the same answer.
+    /// The target refused. A retry would be refused as well.
     Refused,
-    /// A quota is used up. It may be free again when another grant ends; another way may need none of it.
+    /// A quota of the target is used up. Another grant may free it, and a fallback plan may not need it.
     Full {
-        /// When to ask again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// The target said no for now: throttled, or somebody else's change is under way.
+    /// The target refused for now: throttled, or busy with another change.
     Busy {
-        /// When to ask again.
+        /// When to retry.
         retry_after: Duration,
     },
-    /// No answer came. What was asked may be done, or be done later.
+    /// No answer. The target may have applied the change, or may still apply it.
     Unknown,
 }
 
 impl TargetError {
-    /// The target said no.
+    /// A refusal of the target.
     pub fn refused(what: impl Into<String>) -> Self {
         Self { what: what.into(), fault: Fault::Refused }
     }
 }
 
-/// What is to be done for a grant.
+/// The steps of a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// In order, with all that undoing them needs.
+    /// In order. Each step contains everything that reverting it needs.
     pub steps: Vec<Step>,
-    /// Who ends the grant at its deadline.
+    /// Who ends the access at the deadline.
     pub enforced_by: EnforcedBy,
 }
 
-/// What became of an undo.
+/// The result of reverting or observing a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Undone {
-    /// Nothing is left, and this is how it is known.
-    Gone {
+pub enum Removal {
+    /// The object is gone.
+    Confirmed {
         /// For the timeline.
         proof: String,
-        /// Something keeps sessions dead that cannot be called back; it can be taken away then.
-        sweep_at: Option<Timestamp>,
+        /// When the session-deny policy that reverting installed can be removed, if it installed one.
+        session_deny_until: Option<Timestamp>,
     },
-    /// The target took it; whether nothing is left shows at `look_at`.
-    Accepted {
+    /// The target accepted the change, or the object is still there; observe it at `observe_at`.
+    Pending {
         /// For the timeline.
         receipt: String,
-        /// When to look.
-        look_at: Timestamp,
+        /// When to observe the object.
+        observe_at: Timestamp,
     },
 }
 
-impl Undone {
-    /// Nothing is left at all.
-    pub fn gone(proof: impl Into<String>) -> Self {
-        Self::Gone { proof: proof.into(), sweep_at: None }
+impl Removal {
+    /// Gone, with no session-deny policy left behind.
+    pub fn confirmed(proof: impl Into<String>) -> Self {
+        Self::Confirmed { proof: proof.into(), session_deny_until: None }
     }
 }
 
-/// Whether a change that was begun can arrive after its undo.
+/// Whether a write that was sent can still be applied after its step was reverted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LateChanges {
-    /// Nothing is changed outside the broker.
+pub enum LateWrites {
+    /// The target changes nothing outside the broker.
     Impossible,
-    /// A call that is under way is not stopped by undoing, and may arrive for so long.
+    /// A call whose answer was lost may still be applied.
     Possible {
-        /// Counted from when its caller lost it: from the end of the caller's claim at the latest.
+        /// Counted from the end of the claim under which the call was sent.
         within: Duration,
     },
 }
 
-/// Something with our names on it that was found at the target.
+/// An object with a name of ours that a survey found at the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The grant that it says it is of.
+    /// The grant in its name.
     pub grant: GrantId,
-    /// As a step that can be undone.
+    /// A step whose revert removes the object.
     pub step: Step,
-    /// When it was made, if the target knows.
+    /// When it was created, if the target knows.
     pub made_at: Option<Timestamp>,
-    /// It keeps ended sessions dead until then: no orphan before.
+    /// Until when a session-deny policy is needed; it is no orphan before.
     pub needed_until: Option<Timestamp>,
 }
 
-/// Somebody else changed what a live grant gave, or gives it too.
+/// A difference between a live grant's object and what the broker provisioned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// As a shared step would name what is there as well: another grant may have put it there after all.
+    /// The name under which a shared step of another grant may have created it.
     pub object: Option<String>,
     /// For the timeline.
     pub what: String,
 }
 
-/// Where permission is given.
+/// A place where access is provisioned.
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// Which one.
+    /// The kind of this target.
     fn kind(&self) -> TargetKind;
 
-    /// Whether grants can be given there; if not, what is missing.
-    fn serves(&self, _place: &Place) -> Result<(), String> {
+    /// Checks that this broker can provision in a scope; the error says what is missing.
+    fn check_scope(&self, _place: &Place) -> Result<(), String> {
         Ok(())
     }
 
-    /// Whether what never became active has to be undone once more when nothing can arrive any more.
-    fn late_changes(&self) -> LateChanges;
+    /// Whether a timed-out call can still take effect after its step was reverted.
+    fn late_writes(&self) -> LateWrites;
 
-    /// What would be done for a grant with this id that ends then. Changes nothing.
+    /// Plans the steps of a grant with this id and deadline. Changes nothing.
     async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError>;
 
-    /// Whether a step needs nothing of the one before it: then both are done at once, and undone.
-    fn goes_with(&self, _step: &Step, _before: &Step) -> bool {
+    /// Whether a step can be applied, and reverted, in parallel with the step before it.
+    fn can_run_in_parallel_with(&self, _step: &Step, _before: &Step) -> bool {
         false
     }
 
-    /// Does one step, and says so in words for the timeline. Before it has leave it may get ready, but not change
-    /// anything: until then the step is not written down, or not to be done at all. No call that changes something is
-    /// sent after the end of the claim that comes with the leave; the same holds for the claims below.
+    /// Applies one step; returns the receipt for the timeline. No call that changes the target is sent after the end of
+    /// the claim; the same holds for the claims below.
     async fn apply(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
-        leave: Leave,
+        claim: &Claim,
     ) -> Result<String, TargetError>;
 
-    /// Undoes one step, whether it was done or not, from what the grant pins alone.
-    async fn undo(
+    /// Reverts one step, whether it was applied or not, using only what the grant pins.
+    async fn revert(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError>;
+    ) -> Result<Removal, TargetError>;
 
-    /// Looks whether a step's object is there.
-    async fn look(
+    /// Reads whether a step's object exists.
+    async fn observe(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError>;
+    ) -> Result<Removal, TargetError>;
 
-    /// Takes away what kept a step's sessions dead. Says so in words if there was anything.
-    async fn sweep(
+    /// Removes the session-deny policy of a reverted step; returns a text for the timeline if there was one.
+    async fn remove_session_deny(
         &self,
         _grant: &Grant,
         _step: &Step,
@@ -185,14 +182,13 @@ pub trait Target: Send + Sync {
         Ok(None)
     }
 
-    /// Until when that is needed which an undo of this step at `now` puts there to keep sessions dead; nothing if it puts
-    /// nothing.
-    fn keeps_dead_until(&self, _step: &Step, _now: Timestamp) -> Option<Timestamp> {
+    /// When the session-deny policy installed by reverting this step at `now` can be removed, if it installs one.
+    fn session_deny_needed_until(&self, _step: &Step, _now: Timestamp) -> Option<Timestamp> {
         None
     }
 
-    /// What the step of the pipeline uses. Asked again when a retry joins the grant, and when a session ends
-    /// before the grant.
+    /// Credentials for the pipeline's step. Called again when a retry joins the grant, and when a session expires before
+    /// the grant.
     async fn credentials(
         &self,
         permit: &Permit,
@@ -200,8 +196,8 @@ pub trait Target: Send + Sync {
         now: Timestamp,
     ) -> Result<Credentials, TargetError>;
 
-    /// What can be done in the place of a step that failed; nothing if there is no other way.
-    async fn instead(
+    /// A plan to use instead of a step that failed, if there is one.
+    async fn fallback_plan(
         &self,
         _permit: &Permit,
         _grant: &Grant,
@@ -211,17 +207,17 @@ pub trait Target: Send + Sync {
         None
     }
 
-    /// Everything with our names on it within a boundary.
+    /// Lists every object with a name of ours within a boundary.
     async fn survey(&self, _boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
         Ok(Vec::new())
     }
 
-    /// Removes what was found and belongs to no live grant. Says so in words.
+    /// Removes an orphan; returns a text for the timeline.
     async fn remove(&self, found: &Found, _now: Timestamp, _claim: &Claim) -> Result<String, TargetError> {
         Err(TargetError::refused(format!("`{}` is not a step of this target", found.step.action)))
     }
 
-    /// How what is there differs from what this step of a live grant did.
+    /// Compares a live grant's object with what this step applied.
     async fn drift(
         &self,
         _grant: &Grant,

@@ -58,7 +58,7 @@ impl Request {
             enforced_by,
             steps,
             late_until: None,
-            sweep_at: None,
+            session_deny_until: None,
             state,
         }
     }

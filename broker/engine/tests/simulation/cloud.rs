@@ -1,6 +1,6 @@
 //! A cloud whose calls are slow, refused, done and not heard of, or done late.
 //!
-//! A call is on its way by itself: whoever sent it may die meanwhile. Nothing lands later than [`LateChanges`] allows
+//! A call is on its way by itself: whoever sent it may die meanwhile. Nothing lands later than [`LateWrites`] allows
 //! after its caller lost it, which is [`GIVEN_UP`] after it was sent at most. A machine that stood still sends its call
 //! when it goes on, unless the claim for it has lapsed.
 
@@ -13,8 +13,7 @@ use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
-use targets::leave::Leave;
-use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
 use crate::ledger::Call;
@@ -152,8 +151,8 @@ impl Target for FaultyTarget {
         TargetKind::Token
     }
 
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Possible { within: self.world.late }
+    fn late_writes(&self) -> LateWrites {
+        LateWrites::Possible { within: self.world.late }
     }
 
     /// A policy that is called `own` is made for the grant alone, and the cloud ends it at the deadline; each other
@@ -180,39 +179,38 @@ impl Target for FaultyTarget {
         grant: &Grant,
         step: &Step,
         _: Timestamp,
-        leave: Leave,
+        claim: &Claim,
     ) -> Result<String, TargetError> {
-        let claim = leave.had().await;
         self.call(Call::Attach, grant, step, &claim).await.map(|_| format!("{} attached", step.object))
     }
 
-    async fn undo(
+    async fn revert(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
+    ) -> Result<Removal, TargetError> {
         let was_there = self.call(Call::Detach, grant, step, claim).await?;
         Ok(if was_there && self.world.settles {
-            let look_at = now.plus(Duration::from_secs(2));
-            Undone::Accepted { receipt: format!("{} detached", step.object), look_at }
+            let observe_at = now.plus(Duration::from_secs(2));
+            Removal::Pending { receipt: format!("{} detached", step.object), observe_at }
         } else {
-            Undone::gone(format!("{} not attached", step.object))
+            Removal::confirmed(format!("{} not attached", step.object))
         })
     }
 
-    async fn look(
+    async fn observe(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
+    ) -> Result<Removal, TargetError> {
         Ok(if self.call(Call::Look, grant, step, claim).await? {
-            Undone::Accepted { receipt: format!("{} attached", step.object), look_at: now }
+            Removal::Pending { receipt: format!("{} attached", step.object), observe_at: now }
         } else {
-            Undone::gone(format!("{} not attached", step.object))
+            Removal::confirmed(format!("{} not attached", step.object))
         })
     }
 

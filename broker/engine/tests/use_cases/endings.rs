@@ -269,6 +269,18 @@ async fn steps_that_need_nothing_of_one_another_are_done_at_once_and_undone() {
 }
 
 #[tokio::test]
+async fn steps_after_a_refused_step_are_not_applied() {
+    let world = World::new().await;
+    world.cloud.fails_once("make-role", Fault::Refused);
+    let broker = world.broker(Gate::open()).await;
+    let refused = broker.elevate(world.elevation(0)).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TargetFailed);
+    let calls = std::mem::take(&mut *world.cloud.at_once.lock().unwrap());
+    let applied: Vec<_> = calls.iter().flatten().filter(|call| call.starts_with("make-")).collect();
+    assert_eq!(applied, ["make-role"]);
+}
+
+#[tokio::test]
 async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() {
     let world = World::new().await;
     world.cloud.fails_once("make-policy", Fault::Busy { retry_after: Duration::ZERO });

@@ -12,8 +12,7 @@ use engine::{Engine, Revocable, Settings};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, GrantStatus, IdempotencyKey, RevokeCause, Timestamp};
 use targets::claim::Claim;
-use targets::leave::Leave;
-use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 
 use crate::world::{Gate, World};
 
@@ -66,8 +65,8 @@ impl Target for Refusing {
         TargetKind::Token
     }
 
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Possible { within: LATE }
+    fn late_writes(&self) -> LateWrites {
+        LateWrites::Possible { within: LATE }
     }
 
     async fn plan(&self, _: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
@@ -80,34 +79,45 @@ impl Target for Refusing {
         Ok(Plan { steps: vec![step("role"), step("policy")], enforced_by: EnforcedBy::Broker })
     }
 
-    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp, leave: Leave) -> Result<String, TargetError> {
-        let claim = leave.had().await;
+    async fn apply(
+        &self,
+        _: &Grant,
+        step: &Step,
+        _: Timestamp,
+        claim: &Claim,
+    ) -> Result<String, TargetError> {
         self.call(&claim, |there| _ = there.insert(step.object.clone())).await?;
         Ok("made".to_owned())
     }
 
-    async fn undo(
+    async fn revert(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
+    ) -> Result<Removal, TargetError> {
         let undoing = |there: &mut BTreeSet<String>| {
             there.remove(&step.object);
             there.insert(refusal(grant));
         };
         self.call(claim, undoing).await?;
         // Nothing is left to refuse: as soon as nothing can arrive any more.
-        Ok(Undone::Gone { proof: "gone".to_owned(), sweep_at: Some(now) })
+        Ok(Removal::Confirmed { proof: "gone".to_owned(), session_deny_until: Some(now) })
     }
 
-    async fn look(&self, _: &Grant, _: &Step, now: Timestamp, claim: &Claim) -> Result<Undone, TargetError> {
+    async fn observe(
+        &self,
+        _: &Grant,
+        _: &Step,
+        now: Timestamp,
+        claim: &Claim,
+    ) -> Result<Removal, TargetError> {
         self.call(claim, |_| {}).await?;
-        Ok(Undone::Gone { proof: "gone".to_owned(), sweep_at: Some(now) })
+        Ok(Removal::Confirmed { proof: "gone".to_owned(), session_deny_until: Some(now) })
     }
 
-    async fn sweep(
+    async fn remove_session_deny(
         &self,
         grant: &Grant,
         _: &Step,

@@ -12,7 +12,6 @@ mod endings;
 mod keys;
 mod lapsed;
 mod overlap;
-mod ready;
 mod registrations;
 mod slow;
 mod worker;

@@ -1,6 +1,7 @@
 //! How is each account reached? By a role of its own, with clients of its own, at a pace of its own.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use tokio::time::Instant;
 
 use super::caller::{self, Caller};
 use super::gate::Gate;
-use super::held::HeldClient;
 use super::pod::Associations;
 use super::policies::Policies;
 use super::session::Sessions;
 use crate::TargetError;
+use crate::claim::Claim;
 
 /// What an operator says of AWS (`[aws]`).
 #[derive(Debug, Clone, Default)]
@@ -56,6 +57,21 @@ pub(super) struct Account {
     pub(super) associations: Associations,
     config: SdkConfig,
     eks: Mutex<BTreeMap<String, aws_sdk_eks::Client>>,
+}
+
+/// An account, and the claim under which it is called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed<'a> {
+    account: &'a Account,
+    pub(super) claim: &'a Claim,
+}
+
+impl Deref for Claimed<'_> {
+    type Target = Account;
+
+    fn deref(&self) -> &Account {
+        self.account
+    }
 }
 
 /// Every account.
@@ -107,6 +123,17 @@ impl Accounts {
 }
 
 impl Account {
+    /// For the calls of a driver that has this claim.
+    pub(super) fn under<'a>(&'a self, claim: &'a Claim) -> Claimed<'a> {
+        Claimed { account: self, claim }
+    }
+
+    /// For calls that change nothing.
+    pub(super) fn reading(&self) -> Claimed<'_> {
+        static NO_CLAIM: Claim = Claim::not_needed();
+        self.under(&NO_CLAIM)
+    }
+
     pub(super) async fn reach(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
         let (config, caller) = match &settings.role {
             // Each account has its own, so that each hears of new ones.
@@ -129,7 +156,7 @@ impl Account {
                 (own.to_builder().credentials_provider(credentials).build(), Caller::Role(role.clone()))
             }
         };
-        let config = held_back(&config);
+        let config = without_timeouts(&config);
         Self {
             id: id.to_owned(),
             iam: aws_sdk_iam::Client::new(&config),
@@ -162,12 +189,10 @@ fn https() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// For calls that are got ready before they may go: they are timed from when they go, by whoever lets them.
-fn held_back(config: &SdkConfig) -> SdkConfig {
-    let client = HeldClient(config.http_client().unwrap_or_else(https));
+/// Without timeouts of the SDK: [`call`](super::call::call) bounds each call, from when it may be sent.
+fn without_timeouts(config: &SdkConfig) -> SdkConfig {
     config
         .to_builder()
-        .http_client(client)
         .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build()

@@ -5,15 +5,15 @@ use domain::aws::IamKind;
 use domain::{Grant, Step};
 use protocol::Timestamp;
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::names::Action;
 use super::{AwsTarget, fact};
-use crate::{Drift, TargetError, Undone};
+use crate::{Drift, Removal, TargetError};
 
 /// Do.
-pub(super) async fn apply(account: &Account, step: &Step) -> Result<String, Failure> {
+pub(super) async fn apply(account: Claimed<'_>, step: &Step) -> Result<String, Failure> {
     let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
     let kind = fact::principal_kind(step);
     match kind {
@@ -30,18 +30,18 @@ pub(super) async fn apply(account: &Account, step: &Step) -> Result<String, Fail
 }
 
 /// Undo.
-pub(super) async fn undo(
+pub(super) async fn revert(
     target: &AwsTarget,
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
     match detach(account, fact::principal_kind(step), principal, arn).await {
-        Ok(()) => Ok(Undone::Accepted {
+        Ok(()) => Ok(Removal::Pending {
             receipt: format!("policy detached · {}", step.fact(fact::GIVES)),
-            look_at: target.read_back_at(now),
+            observe_at: target.read_back_at(now),
         }),
         Err(failure) if failure.is("NoSuchEntity") => {
             Ok(target.not_there(grant, now, &format!("{arn} is not attached")))
@@ -51,24 +51,24 @@ pub(super) async fn undo(
 }
 
 /// Whether it is there.
-pub(super) async fn look(
-    account: &Account,
+pub(super) async fn observe(
+    account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
     let kind = fact::principal_kind(step);
     let all = attached(account, urgency, kind, principal).await?;
     Ok(if all.iter().any(|found| found == arn) {
-        Undone::Accepted { receipt: format!("{arn} is attached"), look_at: now }
+        Removal::Pending { receipt: format!("{arn} is attached"), observe_at: now }
     } else {
-        Undone::gone(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
+        Removal::confirmed(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
     })
 }
 
 /// Whether what a policy of the grant's own gives is attached as well: it will be there after the grant.
-pub(super) async fn beside(account: &Account, step: &Step) -> Result<Option<Drift>, TargetError> {
+pub(super) async fn beside(account: Claimed<'_>, step: &Step) -> Result<Option<Drift>, TargetError> {
     let (arn, principal) = (step.fact(fact::ARN), step.fact(fact::PRINCIPAL));
     if Action::of(step) != Some(Action::PutPolicy) || arn.is_empty() {
         return Ok(None);
@@ -83,7 +83,7 @@ pub(super) async fn beside(account: &Account, step: &Step) -> Result<Option<Drif
 }
 
 pub(super) async fn detach(
-    account: &Account,
+    account: Claimed<'_>,
     kind: IamKind,
     principal: &str,
     arn: &str,
@@ -102,7 +102,7 @@ pub(super) async fn detach(
 
 /// Every managed policy on a principal; none on one that is not there.
 pub(super) async fn attached(
-    account: &Account,
+    account: Claimed<'_>,
     urgency: Urgency,
     kind: IamKind,
     principal: &str,

@@ -4,12 +4,12 @@ use domain::aws::IamKind;
 use domain::{Grant, Step};
 use protocol::Timestamp;
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::policies::decoded;
 use super::{AwsTarget, fact};
-use crate::{TargetError, Undone};
+use crate::{Removal, TargetError};
 
 /// Whose inline policies, and which one.
 #[derive(Debug, Clone, Copy)]
@@ -30,25 +30,25 @@ impl<'a> Spot<'a> {
 }
 
 /// Do.
-pub(super) async fn apply(account: &Account, step: &Step) -> Result<String, Failure> {
+pub(super) async fn apply(account: Claimed<'_>, step: &Step) -> Result<String, Failure> {
     let spot = Spot::of(step);
     put(account, Urgency::Give, spot, step.fact(fact::DOCUMENT)).await?;
     Ok(format!("policy put · {} · {}/{}", step.fact(fact::GIVES), spot.kind.as_str(), spot.principal))
 }
 
 /// Undo.
-pub(super) async fn undo(
+pub(super) async fn revert(
     target: &AwsTarget,
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let spot = Spot::of(step);
     match delete(account, spot).await {
-        Ok(()) => Ok(Undone::Accepted {
+        Ok(()) => Ok(Removal::Pending {
             receipt: format!("policy deleted · {}", step.fact(fact::GIVES)),
-            look_at: target.read_back_at(now),
+            observe_at: target.read_back_at(now),
         }),
         Err(failure) if failure.is("NoSuchEntity") => {
             Ok(target.not_there(grant, now, &format!("no policy {}", spot.policy)))
@@ -58,23 +58,29 @@ pub(super) async fn undo(
 }
 
 /// Whether it is there.
-pub(super) async fn look(
-    account: &Account,
+pub(super) async fn observe(
+    account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let spot = Spot::of(step);
     Ok(match read(account, urgency, spot).await? {
-        Some(_) => Undone::Accepted { receipt: format!("policy {} is there", spot.policy), look_at: now },
-        None => {
-            Undone::gone(format!("{}/{} has no policy {}", spot.kind.as_str(), spot.principal, spot.policy))
-        }
+        Some(_) => Removal::Pending { receipt: format!("policy {} is there", spot.policy), observe_at: now },
+        None => Removal::confirmed(format!(
+            "{}/{} has no policy {}",
+            spot.kind.as_str(),
+            spot.principal,
+            spot.policy
+        )),
     })
 }
 
 /// Takes away what kept sessions dead that have ended by now. Says so in words if it was there.
-pub(super) async fn sweep(account: &Account, spot: Spot<'_>) -> Result<Option<String>, TargetError> {
+pub(super) async fn remove_session_deny(
+    account: Claimed<'_>,
+    spot: Spot<'_>,
+) -> Result<Option<String>, TargetError> {
     match delete(account, spot).await {
         Ok(()) => Ok(Some(format!("{} removed · what it refused has ended", spot.policy))),
         Err(failure) if failure.is("NoSuchEntity") => Ok(None),
@@ -83,7 +89,7 @@ pub(super) async fn sweep(account: &Account, spot: Spot<'_>) -> Result<Option<St
 }
 
 /// Removes one that belongs to nobody.
-pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, TargetError> {
+pub(super) async fn remove(account: Claimed<'_>, step: &Step) -> Result<String, TargetError> {
     match delete(account, Spot::of(step)).await {
         Ok(()) => Ok("removed".to_owned()),
         Err(failure) if failure.is("NoSuchEntity") => Ok("was gone already".to_owned()),
@@ -92,7 +98,7 @@ pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, Tar
 }
 
 pub(super) async fn put(
-    account: &Account,
+    account: Claimed<'_>,
     urgency: Urgency,
     spot: Spot<'_>,
     document: &str,
@@ -112,7 +118,7 @@ pub(super) async fn put(
     }
 }
 
-pub(super) async fn delete(account: &Account, spot: Spot<'_>) -> Result<(), Failure> {
+pub(super) async fn delete(account: Claimed<'_>, spot: Spot<'_>) -> Result<(), Failure> {
     let Spot { kind, principal, policy } = spot;
     let urgency = Urgency::TakeBack;
     match kind {
@@ -129,7 +135,7 @@ pub(super) async fn delete(account: &Account, spot: Spot<'_>) -> Result<(), Fail
 
 /// The document, if there is one.
 pub(super) async fn read(
-    account: &Account,
+    account: Claimed<'_>,
     urgency: Urgency,
     spot: Spot<'_>,
 ) -> Result<Option<String>, Failure> {

@@ -1,6 +1,8 @@
 //! What became of a call to AWS, and what may be concluded from it?
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -9,11 +11,13 @@ use aws_sdk_iam::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use tokio::time::Instant;
 
-use super::accounts::Account;
+use super::accounts::{Account, Claimed};
 use super::gate::{Closed, Urgency};
-use super::held::{self, ANSWERED_WITHIN, Lapsed};
-use crate::leave::LeaveToGive;
+use crate::claim::Claim;
 use crate::{Fault, TargetError};
+
+/// IAM answers within a second or two or not at all; a worker must not hang on an account that does not answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A call did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +41,10 @@ impl From<Failure> for TargetError {
     }
 }
 
-/// Makes one call when its step has leave and the account's gate lets it, unless the step's claim has lapsed by then.
+/// Makes one call when the account's gate lets it, and sends nothing after the end of the claim.
 /// `name` is as in IAM policies: `iam:PutRolePolicy`.
 pub(super) async fn call<T, E>(
-    account: &Account,
+    account: Claimed<'_>,
     urgency: Urgency,
     name: &str,
     sending: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
@@ -48,35 +52,39 @@ pub(super) async fn call<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let (to_go, leave) = LeaveToGive::new();
-    let mut sending = pin!(held::call(leave, sending));
-    // Made and signed while whoever gives the leave is still at it.
-    let early = tokio::select! {
-        biased;
-        cannot_go = &mut sending => Err(cannot_go),
-        claim = held::step_has_leave() => Ok(claim),
-    };
-    let answer = match early {
-        Err(cannot_go) => cannot_go,
-        Ok(claim) => {
-            let now = Instant::now();
-            let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(account, closed))?;
-            wait_until(turn, now).await;
-            to_go.give(claim.clone());
-            let sending = held::while_claimed(&claim, sending);
-            let answer = tokio::time::timeout(ANSWERED_WITHIN, sending).await;
-            let answer = answer.map_err(|_| unanswered(account, name, "it took too long"))?;
-            // Of the account this says nothing: it is this process that took too long.
-            answer.ok_or_else(|| not_answered(name, "the claim lapsed meanwhile"))?
-        }
-    };
+    // Boxed, because the SDK's futures are large: nested in a use case they overflow the stack of a debug build.
+    let sending = Box::pin(sending);
+    let now = Instant::now();
+    let turn = account.gate.turn(urgency, now).map_err(|closed| not_now(&account, closed))?;
+    wait_until(turn, now).await;
+    if !account.claim.lasts_for(ANSWERED_WITHIN) {
+        return Err(Failure {
+            code: None,
+            what: format!("{name} was not sent: the claim under which it was to be sent has lapsed"),
+            fault: Fault::Busy { retry_after: Duration::from_secs(1) },
+        });
+    }
+    let answer = tokio::time::timeout(ANSWERED_WITHIN, while_claimed(account.claim, sending)).await;
+    let answer = answer.map_err(|_| unanswered(&account, name, "it took too long"))?;
+    // Says nothing about the account: this process took too long.
+    let answer = answer.ok_or_else(|| not_answered(name, "the claim lapsed meanwhile"))?;
     match answer {
         Ok(answer) => {
             account.gate.answered();
             Ok(answer)
         }
-        Err(error) => Err(understood(account, name, &error)),
+        Err(error) => Err(understood(&account, name, &error)),
     }
+}
+
+/// Polls a call only as long as its claim lasts; `None` if the call was dropped. A machine that was paused between two
+/// polls, for instance while the connection was made, does not send the request when it continues.
+async fn while_claimed<F: Future>(claim: &Claim, mut sending: Pin<Box<F>>) -> Option<F::Output> {
+    poll_fn(|context| match claim.lasts_for(Duration::ZERO) {
+        true => sending.as_mut().poll(context).map(Some),
+        false => Poll::Ready(None),
+    })
+    .await
 }
 
 /// A timer takes a millisecond or two even for a moment that has come, and most turns have.
@@ -100,13 +108,6 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
-    if sources(error).any(|error| error.is::<Lapsed>()) {
-        return Failure {
-            code,
-            what: format!("{name} was not sent: {Lapsed}"),
-            fault: Fault::Busy { retry_after: Duration::from_secs(1) },
-        };
-    }
     // By itself the SDK says the same of this as of a machine that cannot be reached.
     if let Some((why, fault)) = no_credentials(error) {
         let what =

@@ -18,8 +18,6 @@ use tokio::sync::Notify;
 
 use super::super::accounts::AccountSettings;
 use super::*;
-use crate::claim::Claim;
-use crate::leave::Leave;
 
 /// AWS, as far as it can be seen from here: what came, and whether it answers.
 #[derive(Debug, Clone, Default)]
@@ -78,87 +76,16 @@ fn claim() -> (Claim, Arc<AtomicI64>) {
     (Claim::until(Timestamp::from_secs(30), move || Timestamp::from_secs(now.load(Ordering::SeqCst))), clock)
 }
 
-async fn delete_role(account: &Account) -> Result<(), Failure> {
+async fn delete_role(account: Claimed<'_>, urgency: Urgency) -> Result<(), Failure> {
     let sending = account.iam.delete_role().role_name("role").send();
-    call(account, Urgency::Give, "iam:DeleteRole", sending).await.map(drop)
-}
-
-/// Waits for no turn.
-async fn take_back(account: &Account) -> Result<(), Failure> {
-    let sending = account.iam.delete_role().role_name("role").send();
-    call(account, Urgency::TakeBack, "iam:DeleteRole", sending).await.map(drop)
-}
-
-#[tokio::test]
-async fn a_call_does_not_go_before_its_step_has_leave() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    let (to_go, leave) = LeaveToGive::new();
-    let mut step = pin!(held::step(leave, delete_role(&account)));
-    for _ in 0..10 {
-        assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    }
-    assert_eq!(cloud.calls(), 0);
-    to_go.give(Claim::not_needed());
-    step.await.unwrap();
-    assert_eq!(cloud.calls(), 1);
-}
-
-#[tokio::test]
-async fn a_step_that_sends_past_the_gate_waits_for_leave_all_the_same() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    let (to_go, leave) = LeaveToGive::new();
-    let mut step = pin!(held::step(leave, account.iam.delete_role().role_name("role").send()));
-    assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    assert_eq!(cloud.calls(), 0);
-    to_go.give(Claim::not_needed());
-    step.await.unwrap();
-    assert_eq!(cloud.calls(), 1);
-}
-
-#[tokio::test]
-async fn what_needs_no_leave_goes_at_once() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    delete_role(&account).await.unwrap();
-    held::step(Leave::given(Claim::not_needed()), delete_role(&account)).await.unwrap();
-    assert_eq!(cloud.calls(), 2);
-}
-
-#[tokio::test]
-async fn a_call_that_never_gets_leave_takes_nobodys_turn() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    for _ in 0..100 {
-        let (_to_go, leave) = LeaveToGive::new();
-        let step = pin!(held::step(leave, delete_role(&account)));
-        assert!(step.poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    }
-    assert_eq!(cloud.calls(), 0);
-    assert!(
-        account.gate.turn(Urgency::Give, Instant::now()).is_ok(),
-        "a second each: three would be too many"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn how_long_a_call_takes_is_counted_from_when_it_may_go() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    let (to_go, leave) = LeaveToGive::new();
-    let mut step = pin!(held::step(leave, delete_role(&account)));
-    // Whoever writes down what is to be done is slow.
-    assert!(tokio::time::timeout(ANSWERED_WITHIN * 10, &mut step).await.is_err());
-    to_go.give(Claim::not_needed());
-    step.await.unwrap();
+    call(account, urgency, "iam:DeleteRole", sending).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_went_and_is_not_answered_may_have_been_done() {
     let cloud = Cloud { is_silent: true, ..Cloud::default() };
     let account = cloud.account().await;
-    let calling = tokio::time::timeout(ANSWERED_WITHIN * 2, delete_role(&account));
+    let calling = tokio::time::timeout(ANSWERED_WITHIN * 2, delete_role(account.reading(), Urgency::Give));
     let failure = calling.await.expect("an end").unwrap_err();
     assert_eq!(failure.fault, Fault::Unknown);
     assert!(failure.what.starts_with("iam:DeleteRole was not answered"), "{failure:?}");
@@ -170,14 +97,9 @@ async fn a_call_that_cannot_be_answered_before_its_claim_ends_is_not_sent() {
     let cloud = Cloud::default();
     let account = cloud.account().await;
     let (claim, clock) = claim();
+    clock.store(25, Ordering::SeqCst);
     for _ in 0..10 {
-        let (to_go, leave) = LeaveToGive::new();
-        let mut step = pin!(held::step(leave, take_back(&account)));
-        assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        // Paused between the look at the claim that gave leave and the call.
-        clock.store(25, Ordering::SeqCst);
-        to_go.give(claim.clone());
-        let failure = step.await.unwrap_err();
+        let failure = delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap_err();
         assert_eq!(
             failure.what,
             "iam:DeleteRole was not sent: the claim under which it was to be sent has lapsed"
@@ -187,30 +109,31 @@ async fn a_call_that_cannot_be_answered_before_its_claim_ends_is_not_sent() {
     assert_eq!(cloud.calls(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_claim_lapses_while_it_waits_for_its_turn_is_not_sent() {
+    let cloud = Cloud::default();
+    let account = cloud.account().await;
+    // The burst is used up: the next call waits a second for its turn.
+    while account.gate.turn(Urgency::Give, Instant::now()).is_ok_and(|turn| turn <= Instant::now()) {}
+    let (claim, clock) = claim();
+    let mut calling = pin!(delete_role(account.under(&claim), Urgency::Give));
+    assert!(calling.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    clock.store(25, Ordering::SeqCst);
+    let failure = calling.await.unwrap_err();
+    assert!(failure.what.contains("was not sent"), "{failure:?}");
+    assert_eq!(cloud.calls(), 0);
+}
+
 #[tokio::test]
-async fn a_call_in_time_is_sent_and_the_next_of_the_same_step_is_not() {
+async fn a_call_in_time_is_sent_and_the_next_under_the_same_claim_is_not() {
     let cloud = Cloud::default();
     let account = cloud.account().await;
     let (claim, clock) = claim();
     clock.store(24, Ordering::SeqCst);
-    let step = async {
-        take_back(&account).await.unwrap();
-        clock.store(25, Ordering::SeqCst);
-        take_back(&account).await.unwrap_err();
-    };
-    held::step(Leave::given(claim), step).await;
+    delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap();
+    clock.store(25, Ordering::SeqCst);
+    delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap_err();
     assert_eq!(cloud.calls(), 1);
-}
-
-#[tokio::test]
-async fn a_call_past_the_gate_is_not_sent_without_a_claim_either() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    let (claim, clock) = claim();
-    clock.store(3600, Ordering::SeqCst);
-    let sending = account.iam.delete_role().role_name("role").send();
-    held::step(Leave::given(claim), sending).await.unwrap_err();
-    assert_eq!(cloud.calls(), 0);
 }
 
 #[tokio::test]
@@ -220,7 +143,7 @@ async fn a_call_of_a_machine_that_was_paused_while_it_connected_is_not_sent_when
     let account = cloud.account().await;
     for _ in 0..10 {
         let (claim, clock) = claim();
-        let mut step = pin!(held::step(Leave::given(claim), take_back(&account)));
+        let mut step = pin!(delete_role(account.under(&claim), Urgency::TakeBack));
         for _ in 0..10 {
             assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }

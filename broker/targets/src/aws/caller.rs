@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::call::call;
 use super::gate::Urgency;
 use crate::TargetError;
@@ -88,7 +88,7 @@ pub(super) fn watched(provider: SharedCredentialsProvider) -> (SharedCredentials
 }
 
 /// The principal that can be named in a trust policy.
-pub(super) async fn principal(account: &Account) -> Result<String, TargetError> {
+pub(super) async fn principal(account: Claimed<'_>) -> Result<String, TargetError> {
     let remembered = match &account.caller {
         Caller::Role(arn) => return Ok(arn.clone()),
         Caller::Asked(remembered) => remembered,

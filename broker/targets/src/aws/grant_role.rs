@@ -5,15 +5,15 @@ use domain::{Grant, Step};
 use protocol::Timestamp;
 use serde_json::json;
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::bound_policy::Spot;
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, attachment, bound_policy, caller, document, fact, names, session};
-use crate::{TargetError, Undone};
+use crate::{Removal, TargetError};
 
 /// Do.
-pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
+pub(super) async fn apply(account: Claimed<'_>, grant: &Grant, step: &Step) -> Result<String, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
     let us = caller::principal(account).await?;
     let mut making = account
@@ -56,18 +56,18 @@ fn trust(us: &str, grant: &Grant) -> String {
 }
 
 /// Undo.
-pub(super) async fn undo(
+pub(super) async fn revert(
     target: &AwsTarget,
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
     match delete_whole(account, role).await {
-        Ok(()) => Ok(Undone::Accepted {
+        Ok(()) => Ok(Removal::Pending {
             receipt: format!("role deleted · {role}"),
-            look_at: target.read_back_at(now),
+            observe_at: target.read_back_at(now),
         }),
         Err(failure) if failure.is("NoSuchEntity") => {
             Ok(target.not_there(grant, now, &format!("no role {role}")))
@@ -77,7 +77,7 @@ pub(super) async fn undo(
 }
 
 /// Removes one that belongs to nobody.
-pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, TargetError> {
+pub(super) async fn remove(account: Claimed<'_>, step: &Step) -> Result<String, TargetError> {
     match delete_whole(account, step.fact(fact::PRINCIPAL)).await {
         Ok(()) => Ok("removed".to_owned()),
         Err(failure) if failure.is("NoSuchEntity") => Ok("was gone already".to_owned()),
@@ -86,7 +86,7 @@ pub(super) async fn remove(account: &Account, step: &Step) -> Result<String, Tar
 }
 
 /// Also if somebody put something on our role, or a late policy of ours is still on it.
-async fn delete_whole(account: &Account, role: &str) -> Result<(), Failure> {
+async fn delete_whole(account: Claimed<'_>, role: &str) -> Result<(), Failure> {
     match delete(account, role).await {
         Err(failure) if failure.is("DeleteConflict") => {
             empty(account, role).await?;
@@ -96,13 +96,13 @@ async fn delete_whole(account: &Account, role: &str) -> Result<(), Failure> {
     }
 }
 
-async fn delete(account: &Account, role: &str) -> Result<(), Failure> {
+async fn delete(account: Claimed<'_>, role: &str) -> Result<(), Failure> {
     let sending = account.iam.delete_role().role_name(role).send();
     call(account, Urgency::TakeBack, "iam:DeleteRole", sending).await.map(drop)
 }
 
 /// Everything that keeps a role from being deleted.
-async fn empty(account: &Account, role: &str) -> Result<(), Failure> {
+async fn empty(account: Claimed<'_>, role: &str) -> Result<(), Failure> {
     for policy in inline_policies(account, Urgency::TakeBack, IamKind::Role, role).await? {
         let spot = Spot { kind: IamKind::Role, principal: role, policy: &policy };
         unless_gone(bound_policy::delete(account, spot).await)?;
@@ -130,7 +130,7 @@ fn unless_gone(result: Result<(), Failure>) -> Result<(), Failure> {
 
 /// The names of every inline policy on a principal; none on one that is not there.
 pub(super) async fn inline_policies(
-    account: &Account,
+    account: Claimed<'_>,
     urgency: Urgency,
     kind: IamKind,
     principal: &str,
@@ -167,17 +167,17 @@ pub(super) async fn inline_policies(
 }
 
 /// Whether it is there.
-pub(super) async fn look(
-    account: &Account,
+pub(super) async fn observe(
+    account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
     let asking = account.iam.get_role().role_name(role).send();
     match call(account, urgency, "iam:GetRole", asking).await {
-        Ok(_) => Ok(Undone::Accepted { receipt: format!("role {role} is there"), look_at: now }),
-        Err(failure) if failure.is("NoSuchEntity") => Ok(Undone::gone(format!("no role {role}"))),
+        Ok(_) => Ok(Removal::Pending { receipt: format!("role {role} is there"), observe_at: now }),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(Removal::confirmed(format!("no role {role}"))),
         Err(failure) => Err(failure.into()),
     }
 }

@@ -12,15 +12,12 @@ mod document;
 mod fact;
 mod gate;
 mod grant_role;
-mod held;
 mod names;
 mod plan;
 mod pod;
 mod policies;
 mod session;
 mod survey;
-
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::aws::{AwsMode, AwsPlace};
@@ -31,12 +28,11 @@ use protocol::{Credentials, GrantId, Timestamp};
 pub use self::accounts::{AccountSettings, AwsSettings};
 pub use self::names::Action;
 
-use self::accounts::{Account, Accounts};
+use self::accounts::{Accounts, Claimed};
 use self::gate::Urgency;
 use self::plan::Planning;
 use crate::claim::Claim;
-use crate::leave::Leave;
-use crate::{Drift, Fault, Found, LateChanges, Plan, Target, TargetError, Undone};
+use crate::{Drift, Fault, Found, LateWrites, Plan, Removal, Target, TargetError};
 
 /// Gives and takes back in AWS accounts.
 #[derive(Debug)]
@@ -51,8 +47,8 @@ impl AwsTarget {
         Self { accounts: Accounts::reach(&settings).await, settings }
     }
 
-    fn account(&self, step: &Step) -> Result<&Arc<Account>, TargetError> {
-        self.accounts.get(step.fact(fact::ACCOUNT))
+    fn account<'a>(&'a self, step: &Step, claim: &'a Claim) -> Result<Claimed<'a>, TargetError> {
+        Ok(self.accounts.get(step.fact(fact::ACCOUNT))?.under(claim))
     }
 
     /// IAM is consistent in the end, not at once.
@@ -61,14 +57,17 @@ impl AwsTarget {
     }
 
     /// "Not found" is not at once "gone": a write of ours may land late, or not have arrived everywhere yet.
-    fn not_there(&self, grant: &Grant, now: Timestamp, proof: &str) -> Undone {
+    fn not_there(&self, grant: &Grant, now: Timestamp, proof: &str) -> Removal {
         let sure_from = grant.requested_at.plus(self.settings.late);
         // What never became active is undone again by whoever undoes it, until nothing can land any more.
         if now >= sure_from || matches!(grant.state, State::RollingBack { .. }) {
-            return Undone::gone(proof);
+            return Removal::confirmed(proof);
         }
         let looked_for_again = sure_from.max(self.read_back_at(now));
-        Undone::Accepted { receipt: format!("{proof} · to be looked for again"), look_at: looked_for_again }
+        Removal::Pending {
+            receipt: format!("{proof} · to be looked for again"),
+            observe_at: looked_for_again,
+        }
     }
 }
 
@@ -90,24 +89,24 @@ impl Target for AwsTarget {
         TargetKind::Aws
     }
 
-    fn serves(&self, place: &Place) -> Result<(), String> {
+    fn check_scope(&self, place: &Place) -> Result<(), String> {
         match place {
             Place::Aws(place) => self.accounts.get(&place.account).map(drop).map_err(|error| error.what),
             Place::Token => Ok(()),
         }
     }
 
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Possible { within: self.settings.late }
+    fn late_writes(&self) -> LateWrites {
+        LateWrites::Possible { within: self.settings.late }
     }
 
     async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError> {
         let place = aws_place(permit)?;
-        let account = self.accounts.get(&place.account)?;
+        let account = self.accounts.get(&place.account)?.reading();
         Planning { account, place, permit, grant: id, ends }.plan().await
     }
 
-    fn goes_with(&self, step: &Step, before: &Step) -> bool {
+    fn can_run_in_parallel_with(&self, step: &Step, before: &Step) -> bool {
         match (Action::of(before), Action::of(step)) {
             // What a session may do is looked up with every call that it makes, not when it is issued.
             (Some(Action::PutPolicy), Some(Action::PutPolicy | Action::IssueSession))
@@ -122,11 +121,11 @@ impl Target for AwsTarget {
         grant: &Grant,
         step: &Step,
         now: Timestamp,
-        leave: Leave,
+        claim: &Claim,
     ) -> Result<String, TargetError> {
-        let account = self.account(step)?;
+        let account = self.account(step, claim)?;
         let action = action(step)?;
-        held::step(leave, async {
+        Box::pin(async {
             match action {
                 Action::PutPolicy => Ok(bound_policy::apply(account, step).await?),
                 Action::AttachPolicy => Ok(attachment::apply(account, step).await?),
@@ -138,7 +137,7 @@ impl Target for AwsTarget {
         .await
     }
 
-    async fn instead(
+    async fn fallback_plan(
         &self,
         permit: &Permit,
         grant: &Grant,
@@ -156,40 +155,40 @@ impl Target for AwsTarget {
         if *binding != domain::aws::Binding::Auto || action(step).ok()? != Action::PutPolicy || !full {
             return None;
         }
-        let account = self.accounts.get(&place.account).ok()?;
+        let account = self.accounts.get(&place.account).ok()?.reading();
         let planning = Planning { account, place, permit, grant: &grant.id, ends: grant.expires_at };
         planning.attach_all(principal).ok()
     }
 
-    async fn undo(
+    async fn revert(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
-        let account = self.account(step)?;
+    ) -> Result<Removal, TargetError> {
+        let account = self.account(step, claim)?;
         let action = action(step)?;
-        held::step(Leave::given(claim.clone()), async {
+        Box::pin(async {
             match action {
-                Action::PutPolicy => bound_policy::undo(self, account, grant, step, now).await,
-                Action::AttachPolicy => attachment::undo(self, account, grant, step, now).await,
-                Action::CreateRole => grant_role::undo(self, account, grant, step, now).await,
-                Action::IssueSession => session::undo(self, account, grant, step, now).await,
-                Action::AssociatePod => pod::undo(self, account, grant, step, now).await,
+                Action::PutPolicy => bound_policy::revert(self, account, grant, step, now).await,
+                Action::AttachPolicy => attachment::revert(self, account, grant, step, now).await,
+                Action::CreateRole => grant_role::revert(self, account, grant, step, now).await,
+                Action::IssueSession => session::revert(self, account, grant, step, now).await,
+                Action::AssociatePod => pod::revert(self, account, grant, step, now).await,
             }
         })
         .await
     }
 
-    async fn look(
+    async fn observe(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
-        let account = self.account(step)?;
+    ) -> Result<Removal, TargetError> {
+        let account = self.account(step, claim)?;
         let urgency = match &grant.state {
             State::Applying { .. } | State::Active { .. } => Urgency::Give,
             State::Denied { .. }
@@ -202,38 +201,38 @@ impl Target for AwsTarget {
             | State::Revoked { .. } => Urgency::TakeBack,
         };
         let action = action(step)?;
-        held::step(Leave::given(claim.clone()), async {
+        Box::pin(async {
             match action {
-                Action::PutPolicy => bound_policy::look(account, step, urgency, now).await,
-                Action::AttachPolicy => attachment::look(account, step, urgency, now).await,
-                Action::CreateRole => grant_role::look(account, step, urgency, now).await,
-                Action::IssueSession => session::look(account, grant, step, now).await,
-                Action::AssociatePod => pod::look(account, grant, step, urgency, now).await,
+                Action::PutPolicy => bound_policy::observe(account, step, urgency, now).await,
+                Action::AttachPolicy => attachment::observe(account, step, urgency, now).await,
+                Action::CreateRole => grant_role::observe(account, step, urgency, now).await,
+                Action::IssueSession => session::observe(account, grant, step, now).await,
+                Action::AssociatePod => pod::observe(account, grant, step, urgency, now).await,
             }
         })
         .await
     }
 
-    async fn sweep(
+    async fn remove_session_deny(
         &self,
         grant: &Grant,
         step: &Step,
         _now: Timestamp,
         claim: &Claim,
     ) -> Result<Option<String>, TargetError> {
-        let account = self.account(step)?;
+        let account = self.account(step, claim)?;
         let action = action(step)?;
-        held::step(Leave::given(claim.clone()), async {
+        Box::pin(async {
             match action {
-                Action::IssueSession => session::sweep(account, grant, step).await,
-                Action::AssociatePod => pod::sweep(account, grant, step).await,
+                Action::IssueSession => session::remove_session_deny(account, grant, step).await,
+                Action::AssociatePod => pod::remove_session_deny(account, grant, step).await,
                 Action::PutPolicy | Action::AttachPolicy | Action::CreateRole => Ok(None),
             }
         })
         .await
     }
 
-    fn keeps_dead_until(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
+    fn session_deny_needed_until(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
         match Action::of(step)? {
             Action::AssociatePod => Some(pod::refused_until(now)),
             // Not put there for an object that is shared.
@@ -249,21 +248,24 @@ impl Target for AwsTarget {
     ) -> Result<Credentials, TargetError> {
         let session = grant.steps.iter().find(|step| Action::of(step) == Some(Action::IssueSession));
         match session {
-            Some(step) => session::credentials(self.account(step)?, grant, step, now).await,
+            Some(step) => {
+                let account = self.accounts.get(step.fact(fact::ACCOUNT))?.reading();
+                session::credentials(account, grant, step, now).await
+            }
             None => Ok(Credentials::Held),
         }
     }
 
     async fn survey(&self, boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
         let Some(place) = survey::place(boundary) else { return Ok(Vec::new()) };
-        let account = self.accounts.get(&place.account)?;
+        let account = self.accounts.get(&place.account)?.reading();
         Ok(survey::survey(account, place, boundary).await?)
     }
 
     async fn remove(&self, found: &Found, now: Timestamp, claim: &Claim) -> Result<String, TargetError> {
-        let account = self.account(&found.step)?;
+        let account = self.account(&found.step, claim)?;
         let action = action(&found.step)?;
-        held::step(Leave::given(claim.clone()), async {
+        Box::pin(async {
             match action {
                 Action::PutPolicy => bound_policy::remove(account, &found.step).await,
                 Action::CreateRole => grant_role::remove(account, &found.step).await,
@@ -278,12 +280,13 @@ impl Target for AwsTarget {
     }
 
     async fn drift(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Option<Drift>, TargetError> {
-        let account = self.account(step)?;
+        let account = self.accounts.get(step.fact(fact::ACCOUNT))?.reading();
         match action(step)? {
             Action::IssueSession => return Ok(None),
             Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::AssociatePod => {}
         }
-        if let Undone::Gone { proof, .. } = self.look(grant, step, now, &Claim::not_needed()).await? {
+        if let Removal::Confirmed { proof, .. } = self.observe(grant, step, now, &Claim::not_needed()).await?
+        {
             let what = format!("taken away by somebody else · {proof}");
             return Ok(Some(Drift { object: None, what }));
         }

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use policy::Permit;
 use protocol::{EnforcedBy, GrantId, PolicyName, Timestamp};
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::names::{self, Action};
 use super::{document, fact, policies};
 use crate::{Plan, TargetError};
@@ -16,7 +16,7 @@ const SESSION_POLICY: usize = 2048;
 
 /// What has to be known to plan.
 pub(super) struct Planning<'a> {
-    pub(super) account: &'a Account,
+    pub(super) account: Claimed<'a>,
     pub(super) place: &'a AwsPlace,
     pub(super) permit: &'a Permit,
     pub(super) grant: &'a GrantId,

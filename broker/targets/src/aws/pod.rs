@@ -8,12 +8,12 @@ use domain::aws::IamKind;
 use domain::{Grant, State, Step};
 use protocol::{GrantId, Timestamp};
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::bound_policy::{self, Spot};
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, document, fact, names};
-use crate::{TargetError, Undone};
+use crate::{Removal, TargetError};
 
 /// More service accounts than one broker sees in a day.
 const MAX_KNOWN: usize = 1000;
@@ -38,7 +38,7 @@ impl Associations {
 }
 
 /// Do.
-pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Result<String, TargetError> {
+pub(super) async fn apply(account: Claimed<'_>, grant: &Grant, step: &Step) -> Result<String, TargetError> {
     let eks = account.eks(step.fact(fact::REGION));
     let making = eks
         .create_pod_identity_association()
@@ -79,31 +79,33 @@ pub(super) async fn apply(account: &Account, grant: &Grant, step: &Step) -> Resu
 }
 
 /// Undo: the association goes, and with it a refusal of what the pods hold comes.
-pub(super) async fn undo(
+pub(super) async fn revert(
     target: &AwsTarget,
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     // Neither needs the other: the refusal counts for what was issued before, and is renewed at the last look.
     let (removed, refused) = tokio::join!(remove(account, step), refuse(account, &grant.id, step, now));
     refused?;
     if removed? {
-        return Ok(Undone::Accepted {
+        return Ok(Removal::Pending {
             receipt: "pod identity removed · what pods hold is refused".to_owned(),
-            look_at: target.read_back_at(now),
+            observe_at: target.read_back_at(now),
         });
     }
     Ok(match target.not_there(grant, now, "no association") {
-        Undone::Gone { proof, .. } => Undone::Gone { proof, sweep_at: Some(refused_until(now)) },
-        early @ Undone::Accepted { .. } => early,
+        Removal::Confirmed { proof, .. } => {
+            Removal::Confirmed { proof, session_deny_until: Some(refused_until(now)) }
+        }
+        early @ Removal::Pending { .. } => early,
     })
 }
 
 /// Removes one that belongs to nobody, and refuses what its pods hold.
 pub(super) async fn remove_orphan(
-    account: &Account,
+    account: Claimed<'_>,
     grant: &GrantId,
     step: &Step,
     now: Timestamp,
@@ -114,7 +116,7 @@ pub(super) async fn remove_orphan(
 }
 
 /// True if there was one of ours.
-async fn remove(account: &Account, step: &Step) -> Result<bool, Failure> {
+async fn remove(account: Claimed<'_>, step: &Step) -> Result<bool, Failure> {
     // What this broker made need not be looked for.
     if let Some(id) = account.associations.take(step)
         && delete(account, step, &id).await?
@@ -131,7 +133,7 @@ async fn remove(account: &Account, step: &Step) -> Result<bool, Failure> {
 }
 
 /// False if it was not there.
-async fn delete(account: &Account, step: &Step, id: &str) -> Result<bool, Failure> {
+async fn delete(account: Claimed<'_>, step: &Step, id: &str) -> Result<bool, Failure> {
     let eks = account.eks(step.fact(fact::REGION));
     let sending = eks
         .delete_pod_identity_association()
@@ -145,7 +147,7 @@ async fn delete(account: &Account, step: &Step, id: &str) -> Result<bool, Failur
     }
 }
 
-async fn refuse(account: &Account, grant: &GrantId, step: &Step, now: Timestamp) -> Result<(), Failure> {
+async fn refuse(account: Claimed<'_>, grant: &GrantId, step: &Step, now: Timestamp) -> Result<(), Failure> {
     let [cluster, namespace, service_account] =
         [fact::CLUSTER, fact::NAMESPACE, fact::SERVICE_ACCOUNT].map(|name| step.fact(name));
     let deny = names::deny(grant);
@@ -159,24 +161,24 @@ async fn refuse(account: &Account, grant: &GrantId, step: &Step, now: Timestamp)
 
 /// Whether it is there. At the end, what pods were given until now is refused as well: EKS goes on for some
 /// seconds after the association is gone.
-pub(super) async fn look(
-    account: &Account,
+pub(super) async fn observe(
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     urgency: Urgency,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     let there = association(account, step, urgency).await?;
     let same = there.filter(|there| there.role_arn() == Some(step.fact(fact::ARN)));
     if same.is_some() {
-        return Ok(Undone::Accepted { receipt: "the association is there".to_owned(), look_at: now });
+        return Ok(Removal::Pending { receipt: "the association is there".to_owned(), observe_at: now });
     }
-    let mut sweep_at = None;
+    let mut session_deny_until = None;
     if matches!(grant.state, State::Verifying(_)) {
         refuse(account, &grant.id, step, now).await?;
-        sweep_at = Some(refused_until(now));
+        session_deny_until = Some(refused_until(now));
     }
-    Ok(Undone::Gone { proof: "no association · read back".to_owned(), sweep_at })
+    Ok(Removal::Confirmed { proof: "no association · read back".to_owned(), session_deny_until })
 }
 
 pub(super) fn refused_until(now: Timestamp) -> Timestamp {
@@ -184,12 +186,12 @@ pub(super) fn refused_until(now: Timestamp) -> Timestamp {
 }
 
 /// Takes the refusal away when it has nothing left to refuse.
-pub(super) async fn sweep(
-    account: &Account,
+pub(super) async fn remove_session_deny(
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
 ) -> Result<Option<String>, TargetError> {
-    bound_policy::sweep(account, spot(step, &names::deny(&grant.id))).await
+    bound_policy::remove_session_deny(account, spot(step, &names::deny(&grant.id))).await
 }
 
 fn spot<'a>(step: &'a Step, policy: &'a str) -> Spot<'a> {
@@ -199,7 +201,7 @@ fn spot<'a>(step: &'a Step, policy: &'a str) -> Spot<'a> {
 
 /// The service account's association, whosever it is: EKS allows one.
 pub(super) async fn association(
-    account: &Account,
+    account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
 ) -> Result<Option<PodIdentityAssociation>, Failure> {

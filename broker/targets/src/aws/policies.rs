@@ -2,13 +2,13 @@
 //! is remembered.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::aws::IamKind;
 use tokio::time::Instant;
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::call::call;
 use super::gate::Urgency;
 use crate::TargetError;
@@ -42,32 +42,34 @@ impl Quotas {
 const DOCUMENTED: Quotas = Quotas { role: 10_240, user: 2_048 };
 /// Quotas change by a request to AWS's support.
 const QUOTAS_REMEMBERED: Duration = Duration::from_secs(60 * 60);
+impl Policies {
+    fn versions(&self) -> MutexGuard<'_, BTreeMap<(String, String), Arc<str>>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// More versions than any account's agents use.
 const MAX_VERSIONS: usize = 1000;
 
 /// The document of a managed policy, as it is in force now.
-pub(super) async fn document(account: &Account, arn: &str) -> Result<Arc<str>, TargetError> {
+pub(super) async fn document(account: Claimed<'_>, arn: &str) -> Result<Arc<str>, TargetError> {
     let name = "iam:GetPolicy";
     let answer = call(account, Urgency::Give, name, account.iam.get_policy().policy_arn(arn).send()).await?;
     let version = answer.policy().and_then(|policy| policy.default_version_id()).unwrap_or_default();
     let key = (arn.to_owned(), version.to_owned());
-    if let Some(known) = versions(account).get(&key) {
+    if let Some(known) = account.policies.versions().get(&key) {
         return Ok(Arc::clone(known));
     }
     let asking = account.iam.get_policy_version().policy_arn(arn).version_id(version).send();
     let answer = call(account, Urgency::Give, "iam:GetPolicyVersion", asking).await?;
     let document = answer.policy_version().and_then(|version| version.document()).unwrap_or_default();
     let document: Arc<str> = decoded(document).into();
-    let mut versions = versions(account);
+    let mut versions = account.policies.versions();
     if versions.len() >= MAX_VERSIONS {
         versions.clear();
     }
     versions.insert(key, Arc::clone(&document));
     Ok(document)
-}
-
-fn versions(account: &Account) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Arc<str>>> {
-    account.policies.versions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// IAM sends documents percent-encoded (RFC 3986).
@@ -76,7 +78,7 @@ pub(super) fn decoded(document: &str) -> String {
 }
 
 /// How much fits, as the account itself says it.
-pub(super) async fn quotas(account: &Account) -> Quotas {
+pub(super) async fn quotas(account: Claimed<'_>) -> Quotas {
     let remembered = *account.policies.quotas.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((quotas, asked_at)) = remembered
         && asked_at.elapsed() < QUOTAS_REMEMBERED

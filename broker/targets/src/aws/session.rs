@@ -13,12 +13,12 @@ use domain::{EndCause, Grant, State, Step};
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use tokio::time::Instant;
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::bound_policy::{self, Spot};
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, document, fact, names};
-use crate::{Fault, TargetError, Undone};
+use crate::{Fault, Removal, TargetError};
 
 /// STS gives no shorter one; what is shorter ends by the deadline in the session's policy.
 const SHORTEST: Duration = Duration::from_secs(900);
@@ -54,7 +54,7 @@ impl Sessions {
 
 /// Do.
 pub(super) async fn apply(
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
@@ -67,7 +67,7 @@ pub(super) async fn apply(
 
 /// The session that was just made, or another one.
 pub(super) async fn credentials(
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
@@ -79,7 +79,7 @@ pub(super) async fn credentials(
 }
 
 async fn assume(
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
@@ -150,61 +150,67 @@ pub(super) fn tag_value(text: &str) -> String {
 }
 
 /// Undo: every session of this grant is refused from now on.
-pub(super) async fn undo(
+pub(super) async fn revert(
     target: &AwsTarget,
-    account: &Account,
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     if let Some(proof) = dead_already(grant, step) {
-        return Ok(Undone::gone(proof));
+        return Ok(Removal::confirmed(proof));
     }
     let bound = ends_by_itself(grant);
     if now >= bound {
         // An earlier try may have refused them.
-        return Ok(Undone::Gone { proof: "its sessions have ended".to_owned(), sweep_at: Some(now) });
+        return Ok(Removal::Confirmed {
+            proof: "its sessions have ended".to_owned(),
+            session_deny_until: Some(now),
+        });
     }
     let deny = names::deny(&grant.id);
     let put = document::dead_sessions(&grant.id, bound);
     match bound_policy::put(account, Urgency::TakeBack, spot(step, &deny), &put).await {
-        Ok(()) => Ok(Undone::Accepted {
+        Ok(()) => Ok(Removal::Pending {
             receipt: "its sessions are refused".to_owned(),
-            look_at: target.read_back_at(now),
+            observe_at: target.read_back_at(now),
         }),
         // Without the role there is nothing that a session could do.
-        Err(failure) if failure.is("NoSuchEntity") => Ok(Undone::gone("the role is gone")),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(Removal::confirmed("the role is gone")),
         Err(failure) => Err(failure.into()),
     }
 }
 
 /// Whether the refusal is in force.
-pub(super) async fn look(
-    account: &Account,
+pub(super) async fn observe(
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Undone, TargetError> {
+) -> Result<Removal, TargetError> {
     if let Some(proof) = dead_already(grant, step) {
-        return Ok(Undone::gone(proof));
+        return Ok(Removal::confirmed(proof));
     }
     let bound = ends_by_itself(grant);
     let deny = names::deny(&grant.id);
     let found = bound_policy::read(account, Urgency::TakeBack, spot(step, &deny)).await?;
     Ok(if found.is_some() || now >= bound {
-        Undone::Gone { proof: "sessions refused · read back".to_owned(), sweep_at: Some(bound) }
+        Removal::Confirmed {
+            proof: "sessions refused · read back".to_owned(),
+            session_deny_until: Some(bound),
+        }
     } else {
-        Undone::Accepted { receipt: format!("the policy {deny} is not there yet"), look_at: now }
+        Removal::Pending { receipt: format!("the policy {deny} is not there yet"), observe_at: now }
     })
 }
 
 /// Takes the refusal away when it has nothing left to refuse.
-pub(super) async fn sweep(
-    account: &Account,
+pub(super) async fn remove_session_deny(
+    account: Claimed<'_>,
     grant: &Grant,
     step: &Step,
 ) -> Result<Option<String>, TargetError> {
-    bound_policy::sweep(account, spot(step, &names::deny(&grant.id))).await
+    bound_policy::remove_session_deny(account, spot(step, &names::deny(&grant.id))).await
 }
 
 fn spot<'a>(step: &'a Step, policy: &'a str) -> Spot<'a> {

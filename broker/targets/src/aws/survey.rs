@@ -4,7 +4,7 @@ use domain::aws::{AwsMode, AwsPlace, IamKind};
 use domain::{Boundary, Place, Step};
 use protocol::{GrantId, Timestamp};
 
-use super::accounts::Account;
+use super::accounts::Claimed;
 use super::bound_policy::{self, Spot};
 use super::call::{Failure, call};
 use super::gate::Urgency;
@@ -15,7 +15,7 @@ use crate::Found;
 
 /// Everything of ours within one boundary.
 pub(super) async fn survey(
-    account: &Account,
+    account: Claimed<'_>,
     place: &AwsPlace,
     boundary: &Boundary,
 ) -> Result<Vec<Found>, Failure> {
@@ -67,7 +67,7 @@ pub(super) fn place(boundary: &Boundary) -> Option<&AwsPlace> {
     }
 }
 
-fn step(account: &Account, action: Action, object: String, facts: &[(&str, &str)]) -> Step {
+fn step(account: Claimed<'_>, action: Action, object: String, facts: &[(&str, &str)]) -> Step {
     let common = [(fact::ACCOUNT, account.id.as_str())];
     let facts = common.iter().chain(facts).filter(|(_, value)| !value.is_empty());
     Step {
@@ -78,7 +78,7 @@ fn step(account: &Account, action: Action, object: String, facts: &[(&str, &str)
     }
 }
 
-async fn on_principal(account: &Account, kind: IamKind, principal: &str) -> Result<Vec<Found>, Failure> {
+async fn on_principal(account: Claimed<'_>, kind: IamKind, principal: &str) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     for policy in inline_policies(account, Urgency::Give, kind, principal).await? {
         let Some(ours) = names::read(&policy) else { continue };
@@ -98,7 +98,7 @@ async fn on_principal(account: &Account, kind: IamKind, principal: &str) -> Resu
     Ok(found)
 }
 
-async fn own_roles(account: &Account) -> Result<Vec<Found>, Failure> {
+async fn own_roles(account: Claimed<'_>) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
     let mut marker: Option<String> = None;
     loop {

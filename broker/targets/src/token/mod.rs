@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
 use crate::claim::Claim;
-use crate::leave::Leave;
-use crate::{LateChanges, Plan, Target, TargetError, Undone};
+use crate::{LateWrites, Plan, Removal, Target, TargetError};
 
 /// The claim that carries the grant's id.
 pub const GRANT_ID: &str = "grant_id";
@@ -43,8 +42,8 @@ impl Target for TokenTarget {
         TargetKind::Token
     }
 
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Impossible
+    fn late_writes(&self) -> LateWrites {
+        LateWrites::Impossible
     }
 
     async fn plan(&self, permit: &Permit, id: &GrantId, _ends: Timestamp) -> Result<Plan, TargetError> {
@@ -62,23 +61,23 @@ impl Target for TokenTarget {
         grant: &Grant,
         step: &Step,
         _now: Timestamp,
-        _leave: Leave,
+        _claim: &Claim,
     ) -> Result<String, TargetError> {
         Ok(format!("token issued · {} · until {}", step.fact(SCOPE), grant.expires_at.time_of_day()))
     }
 
-    async fn undo(&self, _: &Grant, _: &Step, _: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
-        Ok(Undone::gone("token refused from now on"))
+    async fn revert(&self, _: &Grant, _: &Step, _: Timestamp, _: &Claim) -> Result<Removal, TargetError> {
+        Ok(Removal::confirmed("token refused from now on"))
     }
 
-    async fn look(
+    async fn observe(
         &self,
         grant: &Grant,
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
-        self.undo(grant, step, now, claim).await
+    ) -> Result<Removal, TargetError> {
+        self.revert(grant, step, now, claim).await
     }
 
     async fn credentials(

@@ -121,7 +121,7 @@ fn what_refuses_the_sessions_of_a_grant_goes_although_another_grant_needs_the_ob
 
 /// Until when the n-th refusal says that the object may go.
 fn may_go(story: &str, n: usize) -> String {
-    let told = story.split("Undo target failed").nth(n + 1).unwrap();
+    let told = story.split("RollBack target failed").nth(n + 1).unwrap();
     told.split("it may still go until ").nth(1).unwrap().lines().next().unwrap().to_owned()
 }
 
@@ -145,7 +145,7 @@ fn a_detach_without_an_answer_keeps_others_from_attaching_until_it_can_have_land
         stage.run_out().await.unwrap();
         assert!(!stage.cloud.is_there(), "the first detach may still land");
         let story = stage.story(3).await;
-        assert_eq!(story.matches("Undo target failed").count(), 2, "{story}");
+        assert_eq!(story.matches("RollBack target failed").count(), 2, "{story}");
         let (first, second) = (may_go(&story, 0), may_go(&story, 1));
         assert_eq!(first, second, "who is refused makes nobody wait longer: {story}");
         stage.pass(60_000).await.unwrap();

@@ -10,8 +10,7 @@ use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
-use targets::leave::Leave;
-use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
 use crate::world::TestClock;
@@ -233,8 +232,8 @@ impl Target for SharedTarget {
         TargetKind::Token
     }
 
-    fn late_changes(&self) -> LateChanges {
-        LateChanges::Possible { within: LATE }
+    fn late_writes(&self) -> LateWrites {
+        LateWrites::Possible { within: LATE }
     }
 
     async fn plan(&self, _: &Permit, _: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
@@ -252,43 +251,45 @@ impl Target for SharedTarget {
         grant: &Grant,
         _: &Step,
         _: Timestamp,
-        leave: Leave,
+        claim: &Claim,
     ) -> Result<String, TargetError> {
-        let claim = leave.had().await;
         self.call(Call::Attach, grant, &claim).await.map(|_| "attached".to_owned())
     }
 
-    async fn undo(
+    async fn revert(
         &self,
         grant: &Grant,
         _: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
+    ) -> Result<Removal, TargetError> {
         let was_there = self.call(Call::Detach, grant, claim).await?;
         Ok(if was_there && self.cloud.inside.lock().unwrap().settles {
-            Undone::Accepted { receipt: "detached".to_owned(), look_at: now.plus(Duration::from_secs(2)) }
+            Removal::Pending { receipt: "detached".to_owned(), observe_at: now.plus(Duration::from_secs(2)) }
         } else {
-            Undone::Gone { proof: "not attached".to_owned(), sweep_at: Some(now.plus(REFUSED)) }
+            Removal::Confirmed {
+                proof: "not attached".to_owned(),
+                session_deny_until: Some(now.plus(REFUSED)),
+            }
         })
     }
 
-    async fn look(
+    async fn observe(
         &self,
         grant: &Grant,
         _: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Undone, TargetError> {
+    ) -> Result<Removal, TargetError> {
         Ok(if self.call(Call::Look, grant, claim).await? {
-            Undone::Accepted { receipt: "attached".to_owned(), look_at: now }
+            Removal::Pending { receipt: "attached".to_owned(), observe_at: now }
         } else {
-            let sweep_at = matches!(grant.state, State::Verifying(_)).then(|| now.plus(REFUSED));
-            Undone::Gone { proof: "not attached".to_owned(), sweep_at }
+            let session_deny_until = matches!(grant.state, State::Verifying(_)).then(|| now.plus(REFUSED));
+            Removal::Confirmed { proof: "not attached".to_owned(), session_deny_until }
         })
     }
 
-    async fn sweep(
+    async fn remove_session_deny(
         &self,
         grant: &Grant,
         _: &Step,
@@ -298,7 +299,7 @@ impl Target for SharedTarget {
         self.call(Call::Sweep, grant, claim).await.map(|_| None)
     }
 
-    fn keeps_dead_until(&self, _: &Step, now: Timestamp) -> Option<Timestamp> {
+    fn session_deny_needed_until(&self, _: &Step, now: Timestamp) -> Option<Timestamp> {
         Some(now.plus(REFUSED))
     }
 

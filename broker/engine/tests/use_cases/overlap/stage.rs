@@ -146,7 +146,7 @@ impl Stage {
     }
 
     /// What must be so at every moment.
-    pub(crate) async fn look(&self) -> Result<(), String> {
+    pub(crate) async fn observe(&self) -> Result<(), String> {
         self.turns.quiet().await;
         let mut ended = Vec::new();
         self.tasks.borrow_mut().retain_mut(|(_, task)| {

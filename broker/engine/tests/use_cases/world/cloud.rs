@@ -9,8 +9,7 @@ use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
-use targets::leave::Leave;
-use targets::{Fault, LateChanges, Plan, Target, TargetError, Undone};
+use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 
 use super::Gate;
 
@@ -22,11 +21,6 @@ pub(crate) struct Cloud {
     pub(crate) fail_apply_of: Mutex<Option<String>>,
     /// How the first try of an action fails.
     fails_once: Mutex<BTreeMap<String, Fault>>,
-    /// Which actions were got ready, each time.
-    pub(crate) ready: Mutex<Vec<String>>,
-    /// The action that comes to no end the first time that it is got ready, and keeps what all need for that.
-    pub(crate) stuck_once: Mutex<Option<String>>,
-    needed_to_get_ready: tokio::sync::Mutex<()>,
     /// Which calls were under way at once, each time that one began.
     pub(crate) at_once: Mutex<Vec<Vec<String>>>,
     under_way: Mutex<Vec<String>>,
@@ -44,9 +38,6 @@ impl Default for Cloud {
             fail_plan: Mutex::default(),
             fail_apply_of: Mutex::default(),
             fails_once: Mutex::default(),
-            ready: Mutex::default(),
-            stuck_once: Mutex::default(),
-            needed_to_get_ready: tokio::sync::Mutex::default(),
             at_once: Mutex::default(),
             under_way: Mutex::default(),
             revert_failures_left: AtomicUsize::new(0),
@@ -75,15 +66,6 @@ impl Cloud {
         self.fails_once.lock().unwrap().insert(action.to_owned(), fault);
     }
 
-    async fn get_ready(&self, action: &str) {
-        self.ready.lock().unwrap().push(action.to_owned());
-        let _kept = self.needed_to_get_ready.lock().await;
-        let stuck = self.stuck_once.lock().unwrap().take_if(|stuck| stuck == action);
-        if stuck.is_some() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     fn under_way(&self, what: &str) -> UnderWay<'_> {
         let mut under_way = self.under_way.lock().unwrap();
         under_way.push(what.to_owned());
@@ -105,11 +87,11 @@ impl Target for CloudTarget {
         TargetKind::Token
     }
 
-    fn late_changes(&self) -> LateChanges {
+    fn late_writes(&self) -> LateWrites {
         if *self.cloud.inside.lock().unwrap() {
-            LateChanges::Impossible
+            LateWrites::Impossible
         } else {
-            LateChanges::Possible { within: std::time::Duration::ZERO }
+            LateWrites::Possible { within: std::time::Duration::ZERO }
         }
     }
 
@@ -130,22 +112,16 @@ impl Target for CloudTarget {
         Ok(Plan { steps: PARTS.iter().map(step).collect(), enforced_by })
     }
 
-    fn goes_with(&self, step: &Step, _: &Step) -> bool {
+    fn can_run_in_parallel_with(&self, step: &Step, _: &Step) -> bool {
         step.action == "make-binding"
     }
 
-    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp, leave: Leave) -> Result<String, TargetError> {
-        self.cloud.get_ready(&step.action).await;
-        leave.had().await;
+    async fn apply(&self, _: &Grant, step: &Step, _: Timestamp, _: &Claim) -> Result<String, TargetError> {
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.action);
         tokio::task::yield_now().await;
         let fault = self.cloud.fails_once.lock().unwrap().remove(&step.action);
         if let Some(fault) = fault {
-            // It takes longer than to get ready what comes next.
-            for _ in 0..10 {
-                tokio::task::yield_now().await;
-            }
             return Err(TargetError { what: "not this time".to_owned(), fault });
         }
         if self.cloud.fail_apply_of.lock().unwrap().as_deref() == Some(step.action.as_str()) {
@@ -156,7 +132,13 @@ impl Target for CloudTarget {
         Ok(step.action.clone())
     }
 
-    async fn undo(&self, _: &Grant, step: &Step, now: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
+    async fn revert(
+        &self,
+        _: &Grant,
+        step: &Step,
+        now: Timestamp,
+        _: &Claim,
+    ) -> Result<Removal, TargetError> {
         self.gate.pass().await;
         let _under_way = self.cloud.under_way(&step.object);
         tokio::task::yield_now().await;
@@ -167,14 +149,14 @@ impl Target for CloudTarget {
         self.cloud.objects.lock().unwrap().remove(&step.object);
         self.gate.pass().await;
         Ok(if *self.cloud.settles.lock().unwrap() {
-            let look_at = now.plus(std::time::Duration::from_secs(5));
-            Undone::Accepted { receipt: format!("{} accepted", step.object), look_at }
+            let observe_at = now.plus(std::time::Duration::from_secs(5));
+            Removal::Pending { receipt: format!("{} accepted", step.object), observe_at }
         } else {
-            Undone::gone(format!("{} gone", step.object))
+            Removal::confirmed(format!("{} gone", step.object))
         })
     }
 
-    async fn instead(&self, _: &Permit, grant: &Grant, _: &Step, error: &TargetError) -> Option<Plan> {
+    async fn fallback_plan(&self, _: &Permit, grant: &Grant, _: &Step, error: &TargetError) -> Option<Plan> {
         let step = Step {
             action: "make-attachment".to_owned(),
             object: format!("{}/attachment", grant.id),
@@ -185,11 +167,17 @@ impl Target for CloudTarget {
         full.then(|| Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
-    async fn look(&self, _: &Grant, step: &Step, now: Timestamp, _: &Claim) -> Result<Undone, TargetError> {
+    async fn observe(
+        &self,
+        _: &Grant,
+        step: &Step,
+        now: Timestamp,
+        _: &Claim,
+    ) -> Result<Removal, TargetError> {
         Ok(if self.cloud.objects.lock().unwrap().contains(&step.object) {
-            Undone::Accepted { receipt: "still there".to_owned(), look_at: now }
+            Removal::Pending { receipt: "still there".to_owned(), observe_at: now }
         } else {
-            Undone::gone(format!("{} gone", step.object))
+            Removal::confirmed(format!("{} gone", step.object))
         })
     }
 
