@@ -190,7 +190,7 @@ fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
         stage.elevate(1, 0);
         // It finds the grant, and claims it.
         for _ in 0..4 {
-            stage.look().await.unwrap();
+            stage.observe().await.unwrap();
             stage.advance(1);
         }
         stage.run_out().await.unwrap();
@@ -209,7 +209,7 @@ fn whoever_sleeps_while_it_takes_back_cuts_off_nobody_who_came_meanwhile() {
             stage.run_out().await.unwrap();
             stage.revoke(0, 0);
             for _ in 0..boundary {
-                stage.look().await.unwrap();
+                stage.observe().await.unwrap();
                 stage.advance(0);
             }
             // Past its hold, and past what it wrote down of when the object may go.
@@ -248,10 +248,10 @@ fn a_try_that_wakes_after_its_grant_ended_does_not_take_what_it_made_for_foreign
         stage.befalls(0, Fate::Late(40_000));
         // It writes down why it tries again, and stands before it holds the object again.
         for _ in 0..4 {
-            stage.look().await.unwrap();
+            stage.observe().await.unwrap();
             stage.advance(0);
         }
-        stage.look().await.unwrap();
+        stage.observe().await.unwrap();
         stage.pass(1_000).await.unwrap();
         stage.revoke(1, 0);
         stage.without_the_first(400).await.unwrap();

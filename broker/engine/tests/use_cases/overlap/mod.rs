@@ -107,7 +107,7 @@ async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Nex
             Next::ChangeBefalls(fate) => stage.change_befalls(fate).await?,
             Next::OwnerActs => stage.owner_acts().await?,
         }
-        stage.look().await?;
+        stage.observe().await?;
     }
     stage.end(GRANTS).await
 }

@@ -138,7 +138,7 @@ impl Stage {
             self.world.clock.pass_millis(next - now);
             tokio::time::advance(Duration::from_millis((next - now).unsigned_abs())).await;
             self.cloud.time_came();
-            self.look().await?;
+            self.observe().await?;
             if next == end {
                 return Ok(());
             }
@@ -227,7 +227,7 @@ impl Stage {
     /// Everybody goes on until a change is on its way; then this becomes of it.
     pub(crate) async fn change_befalls(&self, fate: Fate) -> Result<(), String> {
         for turn in 0..200 {
-            self.look().await?;
+            self.observe().await?;
             if let Some(n) = self.cloud.changes().first() {
                 self.cloud.decide(*n, fate);
                 return Ok(());
@@ -240,7 +240,7 @@ impl Stage {
     /// Everybody goes on until a call waits at the cloud; calls before that are answered.
     pub(crate) async fn until_sent(&self, call: Call) -> Result<(), String> {
         for _ in 0..500 {
-            self.look().await?;
+            self.observe().await?;
             match self.cloud.sent_first() {
                 Some(sent) if sent == call => return Ok(()),
                 Some(_) => self.befalls(0, Fate::Answered),
@@ -254,7 +254,7 @@ impl Stage {
     /// Everybody goes on but the cloud, for so many boundaries or pauses.
     pub(crate) async fn without_the_cloud(&self, moves: usize) -> Result<(), String> {
         for _ in 0..moves {
-            self.look().await?;
+            self.observe().await?;
             match self.turns.waiting() {
                 0 => self.pass(50).await?,
                 _ => self.advance(0),
@@ -266,7 +266,7 @@ impl Stage {
     /// Everybody goes on but whoever has stood still for longest, for so many moves.
     pub(crate) async fn without_the_first(&self, moves: usize) -> Result<(), String> {
         for _ in 0..moves {
-            self.look().await?;
+            self.observe().await?;
             match (self.cloud.sent(), self.turns.waiting()) {
                 (0, 0 | 1) => self.pass(50).await?,
                 (0, _) => self.advance(1),
@@ -285,7 +285,7 @@ impl Stage {
     /// Everybody goes on, with nothing in the way, until nobody is left.
     pub(crate) async fn run_out(&self) -> Result<(), String> {
         for turn in 0..50_000 {
-            self.look().await?;
+            self.observe().await?;
             if self.tasks.borrow().is_empty() {
                 return Ok(());
             }
