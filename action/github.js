@@ -57,7 +57,7 @@ function print(descriptor, text) {
     try {
       at += fs.writeSync(descriptor, bytes, at)
     } catch (error) {
-      // Somebody else has made it one: the reader is slow.
+      // Another process made it non-blocking: the reader is slow.
       if (error.code !== 'EAGAIN') throw error
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10)
     }
@@ -65,7 +65,7 @@ function print(descriptor, text) {
 }
 
 function append(variable, name, value) {
-  // No value can contain what nobody knows beforehand.
+  // A value cannot contain a delimiter that is random.
   const end = `cloudanix-${randomUUID()}`
   write(variable, `${name}<<${end}\n${value}\n${end}\n`)
 }

@@ -55,7 +55,7 @@ function tell(client, { grant_id: grant, expires_at: expiresAt = '', end }, { co
   if (!revoked) {
     return annotate('warning', `it is not confirmed that ${grant} has ended; it is tried again when the job ends`)
   }
-  // Whoever cancels leaves us ten seconds, of which the client may have used six.
+  // A cancel leaves the action ten seconds, of which the client may have used six.
   const timeline = interrupted ? '' : ask(client, ['timeline', grant], 10_000)
   if (timeline) summarise(`Grant \`${grant}\``, timeline)
   // `post` has nothing to try again.

@@ -1,4 +1,4 @@
-// Gives back what the main half of this step may have left. Never fails the job.
+// Revokes a grant that the main half of this step may have left. Never fails the job.
 'use strict'
 
 const fs = require('node:fs')
@@ -9,7 +9,7 @@ async function post() {
   const client = resume()
   if (!client) return
   const { grant_id: grant = state('grant'), end } = stateOf(client)
-  // The handle was written before the broker was asked: it also gives back a grant that nobody heard of.
+  // The handle was written before the broker was asked: it also revokes a grant whose answer was lost.
   if (fs.existsSync(stateFile(client)) && !end?.revoked) {
     // A `run` that has ended has left a process that tries for longer.
     const patience = end ? ['--timeout=10s'] : []

@@ -2,7 +2,7 @@
 # `cloudanix-jit` in the `script:` of a step. Copy it into your repository, with `fetch.sh` beside it.
 #
 #   sh ci/cloudanix-jit.sh run --policy P --ttl 15m -- COMMAND   in `script:`
-#   sh ci/cloudanix-jit.sh give-back                            in `after-script:`
+#   sh ci/cloudanix-jit.sh revoke                               in `after-script:`
 set -eu
 
 here="$(dirname "$0")"
@@ -20,11 +20,11 @@ case "${1:-}" in
     program="$(sh "$here/fetch.sh")"
     mkdir -m 700 "$handles" 2>/dev/null || [ -n "$(find "$handles" -prune -type d -user "$(id -u)")" ] ||
       fail "\`$handles\` is somebody else's" "set \`TMPDIR\` to a folder that only this step writes into"
-    # There the client leaves the handle of a grant that it could not give back.
+    # Where the client leaves the handle of a grant that it could not revoke.
     export TMPDIR="$handles"
     exec "$program" "$@"
     ;;
-  give-back)
+  revoke)
     # A step that failed because of something else has its own code already.
     for handle in "$handles"/cloudanix-jit-*.json; do
       [ -f "$handle" ] || continue
@@ -34,5 +34,5 @@ case "${1:-}" in
     done
     rm -rf "$handles"
     ;;
-  *) fail "expected \`run\` or \`give-back\`, found \`${1:-}\`" "in \`script:\` it is \`run --policy P --ttl 15m -- COMMAND\`" ;;
+  *) fail "expected \`run\` or \`revoke\`, found \`${1:-}\`" "in \`script:\` it is \`run --policy P --ttl 15m -- COMMAND\`" ;;
 esac

@@ -126,7 +126,7 @@ file="$(file_for_this_machine)"
 [ -n "$expected" ] || fail "no checksum is known for $file $version, and nothing unchecked is run" \
   'give it in CLOUDANIX_JIT_SHA256: it is in SHA256SUMS of the release'
 
-# A folder of our own, which nobody else can write into.
+# A private folder: no other user can write into it.
 folder="$(umask 077 && mktemp -d "${RUNNER_TEMP:-${WORKSPACE_TMP:-${TMPDIR:-/tmp}}}/cloudanix-jit.XXXXXX")"
 program="$folder/cloudanix-jit"
 download "$mirror/v$version/$file" "$program" || {

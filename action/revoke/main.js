@@ -1,4 +1,4 @@
-// Gives a grant back before the job ends. Never fails the job: the post step of whoever asked tries again.
+// Revokes a grant before the job ends. Never fails the job: the post step of the elevating step tries again.
 'use strict'
 
 const fs = require('node:fs')

@@ -1,16 +1,16 @@
 #!/bin/sh
 # A grant for several commands of one script, where the script cannot be started by `run` as a whole.
 #
-# Nobody beats for such a grant: if this script is killed, the grant lives until its deadline. So keep `--ttl` short.
+# Such a grant has no heartbeat: if this script is killed, the grant lives until its deadline. So keep `--ttl` short.
 set -eu
 
 folder="$(mktemp -d)"
-give_back() {
-  # The handle is there before the first request is made, so this also gives back what was asked for a moment ago.
+revoke_grant() {
+  # The handle is there before the first request is made, so this also revokes a grant that was requested a moment ago.
   cloudanix-jit revoke --state "$folder/grant" || echo 'the grant ends at its deadline' >&2
   rm -rf "$folder"
 }
-trap give_back EXIT
+trap revoke_grant EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -17,7 +17,7 @@ def call(Map inputs = [:], Closure body) {
     if (!env.WORKSPACE_TMP) {
         error('cloudanixElevate: there is no agent here: put it inside of `node { … }`, or below `agent any`')
     }
-    // Known before anything is asked for: whatever becomes of the answer, the grant can be given back.
+    // Known before the grant is requested: it can be revoked whatever becomes of the answer.
     String folder = "${env.WORKSPACE_TMP}/cloudanix-jit-${UUID.randomUUID()}"
     boolean finished = false
     try {
@@ -78,7 +78,7 @@ private void giveBack(String folder, boolean finished) {
         }
     } catch (FlowInterruptedException interrupted) {
         echo('cloudanix-jit: nobody waited for the revoke; the broker ends the grant when its holder is gone')
-        // Somebody's abort and not our own limit: it counts, unless the block has thrown something already.
+        // A user's abort and not our own limit: it counts, unless the block has thrown something already.
         if (finished && new Date().time - since < limit * 1000) {
             throw interrupted
         }

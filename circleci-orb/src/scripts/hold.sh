@@ -4,7 +4,7 @@ umask 077
 
 jit="$HOME/.cloudanix-jit/${CIRCLE_WORKFLOW_JOB_ID:-job}-${CIRCLE_NODE_INDEX:-0}"
 held="$jit/held"
-# Whoever waits for the grant looks at this process, and shows what it says.
+# The step that waits for the grant watches this process, and shows its output.
 printf '%s\n' "$$" >"$held/pid"
 exec 2>"$held/log"
 

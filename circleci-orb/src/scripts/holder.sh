@@ -14,10 +14,10 @@ printenv CLOUDANIX_GRANT_ID >"$held/id"
     printf "export %s='%s'\n" "$name" "$(printenv "$name" | sed "s/'/'\\\\''/g")"
   done
 } >"$held/grant.new"
-# Whoever sees the file sees all of it.
+# A reader that sees the file sees all of it.
 mv "$held/grant.new" "$held/grant"
 
-# Opened for both, so that opening waits for nobody.
+# Opened for both, so that opening does not block.
 exec 3<>"$held/end"
 read -r _ <&3
 rm -f "$held/grant"

@@ -1,4 +1,4 @@
-# Gives back what `elevate` holds. What goes wrong here is a warning: the broker ends the grant in any case.
+# Revokes the grant of `elevate`. A failure here is a warning: the broker ends the grant in any case.
 set +e -u
 
 jit="$HOME/.cloudanix-jit/${CIRCLE_WORKFLOW_JOB_ID:-job}-${CIRCLE_NODE_INDEX:-0}"
@@ -11,11 +11,11 @@ fi
 pid="$(cat "$held/pid" 2>/dev/null)"
 holds() { [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
 if [ -p "$held/end" ]; then
-  # Opened for both, because there may be nobody on the other side.
+  # Opened for both, because the other side may be gone.
   exec 3<>"$held/end"
   echo "done" >&3
 elif holds; then
-  # It still asks: it gives back what it is given.
+  # The holder still waits for its grant: it revokes what it gets.
   kill -TERM "$pid" 2>/dev/null
 fi
 looks=0
@@ -26,7 +26,7 @@ done
 shown="$(cat "$held/shown" 2>/dev/null || echo 0)"
 tail -n "+$((shown + 1))" "$held/log" >&2
 
-# The holder may have been lost; and this says that the grant is gone, by whoever ended it.
+# The holder may have been lost; and this says that the grant has ended, whatever ended it.
 if id="$(cat "$held/id" 2>/dev/null)"; then
   if ! (eval "$CLOUDANIX_ORB_SCRIPT_BROKER" && exec "$jit/bin/cloudanix-jit" revoke "$id"); then
     printf 'cloudanix-jit: it is not confirmed that %s is gone; the broker ends it when its heartbeats stop, or at its deadline\n' "$id" >&2

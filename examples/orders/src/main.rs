@@ -1,6 +1,6 @@
-//! An orders service: how does somebody who serves a resource accept `token` grants?
+//! An example service that accepts `token` grants.
 //!
-//! `serve` asks the broker about each token (RFC 7662), so that a grant that was given back is refused with
+//! `serve` asks the broker about each token (RFC 7662), so that a revoked grant is refused with
 //! the very next request. `list` is the step of a pipeline: it finds its token where `cloudanix-jit run` put it.
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -51,6 +51,6 @@ if ($env:AWS_CSM_CLIENT_ID -eq $env:CLOUDANIX_GRANT_ID) {
 [IO.File]::WriteAllLines("$folder\given.new", $given)
 Move-Item "$folder\given.new" "$folder\given"
 
-# Whoever wipes the folder takes the way to end the grant with it, and a `run` that was killed ends nobody.
+# A build that wipes the folder removes the way to end the grant with it, and a killed `run` ends no grant.
 while ((Test-Path "$folder\end") -and (Get-Process -Id $run -ErrorAction SilentlyContinue)) { Start-Sleep -Milliseconds 200 }
 exit 0

@@ -64,7 +64,7 @@ if [ "${AWS_CSM_CLIENT_ID:-}" = "$CLOUDANIX_GRANT_ID" ]; then
 fi
 mv "$folder/given.new" "$folder/given"
 
-# Whoever wipes the folder takes the way to end the grant with it, and a `run` that was killed ends nobody.
+# A build that wipes the folder removes the way to end the grant with it, and a killed `run` ends no grant.
 (
   exec 3>&-
   while [ -p "$folder/end" ] && kill -0 "$run" 2>/dev/null; do sleep 2; done

@@ -26,7 +26,7 @@ if [ -e "$folder/holder" ]; then
     echo end 1<>"$folder/end"
     rm -f "$folder/end"
   elif ! has_ended; then
-    # It still asks: it gives back what it is given.
+    # The holder still waits for its grant: it revokes what it gets.
     kill -TERM "$holder" 2>/dev/null
   fi
   # The program tries for six seconds and leaves the rest to its keeper.

@@ -170,7 +170,7 @@ final class Build implements AutoCloseable {
     public void close() throws IOException {
         // A stand-in that is stuck ends with its record.
         Files.delete(record);
-        // Somebody who is only just ending may still write.
+        // A process that is just ending may still write.
         long deadline = System.currentTimeMillis() + 10_000;
         while (Files.exists(home) && System.currentTimeMillis() < deadline) {
             try (Stream<Path> files = Files.walk(home)) {
