@@ -1,7 +1,7 @@
 //! What is true of our figures on this machine, held against something that everybody has?
 //!
 //! `cargo run -p bench --release -- all` measures ours and the other's turn by turn, in one run, and prints
-//! ratios first: times drift with the machine, ratios much less. See docs/measurements.md.
+//! ratios first: times drift with the machine, ratios much less. See docs/evidence/measurements.md.
 
 mod aws;
 mod broker;
@@ -27,7 +27,7 @@ use crate::figures::Report;
 use crate::programs::Programs;
 use crate::scene::Scene;
 
-/// Measures the claims of docs/measurements.md, ours and the other's in one run.
+/// Measures the claims of docs/evidence/measurements.md, ours and the other's in one run.
 #[derive(Parser)]
 #[command(arg_required_else_help = true)]
 struct Arguments {

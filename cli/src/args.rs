@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::{AgentId, GrantId, PolicyName, Ttl};
 
+mod document;
 mod grants;
 
+pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 
 /// One command, one grant: elevate, run the step, give it back.

@@ -1,7 +1,7 @@
 //! What did the environment say when we started, and what of it must the child not see?
 //!
 //! [`Env`] is a snapshot, taken once in `main` and handed down; nothing else reads the process environment.
-//! Every variable that is read stands once in [`VARIABLES`], from which `docs/environment.md` is rendered.
+//! Every variable that is read stands once in [`VARIABLES`], from which `docs/book/src/reference/environment.md` is rendered.
 
 mod variables;
 
@@ -113,7 +113,7 @@ pub(crate) fn scrubbed() -> &'static [&'static str] {
     ]
 }
 
-/// `docs/environment.md`.
+/// `docs/book/src/reference/environment.md`.
 pub(crate) fn document() -> String {
     let mut page = String::from(
         "# Environment variables\n\n\

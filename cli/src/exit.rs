@@ -45,7 +45,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// `docs/exit-codes.md`.
+/// `docs/book/src/reference/exit-codes.md`.
 pub(crate) fn document() -> String {
     let mut text = String::from(
         "# Exit codes of `cloudanix-jit`\n\n\

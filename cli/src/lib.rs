@@ -36,14 +36,19 @@ use crate::run::parent::Parent;
 
 /// The committed documents that are generated from the code.
 pub mod documents {
-    /// `docs/exit-codes.md`.
+    /// `docs/book/src/reference/exit-codes.md`.
     pub fn exit_codes() -> String {
         crate::exit::document()
     }
 
-    /// `docs/environment.md`.
+    /// `docs/book/src/reference/environment.md`.
     pub fn environment() -> String {
         crate::environment::document()
+    }
+
+    /// `docs/book/src/reference/cli.md`.
+    pub fn commands() -> String {
+        crate::args::document()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who can read our memory, in which there are secrets, and what does it cost to have some?
 
 /// musl's own asks the kernel for a few pages at a time and gives them back at once: in a process that lives for
-/// milliseconds that is most of what it does. See docs/adr/0009-an-allocator-for-a-short-life.md.
+/// milliseconds that is most of what it does. See docs/adr/0009-allocate-with-dlmalloc-on-musl.md.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -6,21 +6,19 @@ use std::path::Path;
 
 #[test]
 fn the_generated_documents_are_up_to_date() {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/book/src/reference");
     let write = std::env::var_os("CLOUDANIX_WRITE_DOCS").is_some_and(|value| value == "1");
-    for (name, rendered) in
-        [("exit-codes.md", cli::documents::exit_codes()), ("environment.md", cli::documents::environment())]
-    {
+    for (name, rendered) in [
+        ("exit-codes.md", cli::documents::exit_codes()),
+        ("environment.md", cli::documents::environment()),
+        ("cli.md", cli::documents::commands()),
+    ] {
         let file = docs.join(name);
         if write {
             fs::write(&file, &rendered).unwrap();
         }
         let committed = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            committed == rendered,
-            "docs/{name} is not what the code says: write it with `CLOUDANIX_WRITE_DOCS=1 cargo test -p \
-             cloudanix-jit --test documents`"
-        );
+        assert!(committed == rendered, "{name} is not what the code says: write it with `cargo xtask docs`");
     }
 }
 

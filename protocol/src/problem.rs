@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
+    ($($(#[doc = $meaning:literal])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
         /// Why a request was refused. The text of a code never changes; new ones may come.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $meaning])* $name,)*
         }
 
         impl ErrorCode {
@@ -30,6 +30,11 @@ macro_rules! codes {
             /// The same few words for every occurrence.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
+            }
+
+            /// When the broker answers with it, for the reference page.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),*).trim_ascii(),)* }
             }
 
             /// The code with this text, if this version knows it.

@@ -9,12 +9,12 @@ use crate::printable::printable;
 use crate::{Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal, $label:literal;)*) => {
+    ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
         /// What kind of thing happened.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventKind {
-            $($(#[$doc])* #[serde(rename = $wire)] $name,)*
+            $($(#[doc = $meaning])* #[serde(rename = $wire)] $name,)*
         }
 
         impl EventKind {
@@ -26,6 +26,11 @@ macro_rules! kinds {
                 match self { $(Self::$name => $wire,)* }
             }
 
+            /// What happened, for the reference page.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),*).trim_ascii(),)* }
+            }
+
             /// As in the text form: at most 12 characters.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
@@ -35,39 +40,39 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// Somebody asked.
+    /// The client requested the grant.
     Elevate = "elevate", "ELEVATE";
-    /// The boundary was held against the request.
+    /// The boundary permits the request.
     PolicyCheck = "policy_check", "POLICY-CHECK";
-    /// It was refused.
+    /// The boundary refuses the request.
     Denied = "denied", "DENIED";
-    /// Something that an auditor should stop at, like trust in an auth token alone.
+    /// The broker relies on an auth token alone, without a signed identity.
     Danger = "danger", "DANGER";
-    /// The target was changed.
+    /// The broker changed the target.
     Target = "target", "TARGET";
     /// A retry joined the grant.
     Retry = "retry", "RETRY";
-    /// What the client saw the step do.
+    /// The client reports calls that the step made; nothing proves them.
     Action = "action", "ACTION";
-    /// The holder gave it back, or somebody took it.
+    /// The client, an operator, or a disabled agent ended the grant before its deadline.
     Revoke = "revoke", "REVOKE";
-    /// The holder fell silent.
+    /// Heartbeats stopped for longer than the lease.
     LeaseLost = "lease_lost", "LEASE-LOST";
-    /// The deadline came.
+    /// The grant reached its deadline.
     Expire = "expire", "EXPIRE";
-    /// It never became active and is being undone.
+    /// The grant never became active; the broker removes what it provisioned.
     RollBack = "roll_back", "ROLL-BACK";
-    /// Taking back failed and is tried again.
+    /// Reverting failed five times; the worker keeps trying.
     RevokeFailing = "revoke_failing", "REVOKE-FAIL";
-    /// It did not become active; nothing is left.
+    /// The grant never became active, and nothing is left at the target.
     Failed = "failed", "FAILED";
-    /// It is gone, verified.
+    /// The broker observed that the access is gone.
     Revoked = "revoked", "REVOKED";
-    /// What kept its sessions dead is taken away: they have ended by themselves.
+    /// The broker removed the session-deny policy: the sessions that it refused have expired.
     DenyRemoved = "deny_removed", "DENY-REMOVED";
-    /// The target is not as the grant left it: somebody else changed it.
+    /// The target differs from what the broker provisioned.
     Drift = "drift", "DRIFT";
-    /// Something of this grant was found after its end, and removed.
+    /// The broker found and removed an object of the grant after its end.
     Orphan = "orphan", "ORPHAN";
 }
 

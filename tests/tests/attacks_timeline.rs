@@ -1,5 +1,5 @@
 //! What does the broker notice of a database that was edited behind its back? Not a chain that was computed anew:
-//! see `docs/timeline.md`.
+//! see `docs/book/src/guarantees/timeline.md`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

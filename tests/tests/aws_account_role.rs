@@ -19,7 +19,7 @@ static SHARED: LazyLock<Ministack> = LazyLock::new(Ministack::start);
 
 const EXTERNAL_ID: &str = "of this broker";
 
-/// An account set up as docs/aws.md says, and a broker in another one.
+/// An account set up as docs/book/src/targets/aws.md says, and a broker in another one.
 struct Scene<'a> {
     account: Account<'a>,
     broker: Broker,

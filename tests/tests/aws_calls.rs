@@ -1,6 +1,6 @@
 //! Which calls of AWS does a grant cost, mode by mode, and may the broker make these and no others?
 //!
-//! What is asserted here is what docs/aws.md says, and what examples/aws/broker-policy.json grants.
+//! What is asserted here is what docs/book/src/targets/aws.md says, and what examples/aws/broker-policy.json grants.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -192,7 +192,7 @@ fn what_changes_anything_does_not_leave_before_it_is_written_down() {
 
 #[test]
 fn the_page_about_aws_says_the_same() {
-    let page = include_str!("../../docs/aws.md");
+    let page = include_str!("../../docs/book/src/targets/aws.md");
     for cost in COSTS {
         let row = format!(
             "| {} | {} | {} | {} | {} |",
@@ -202,7 +202,7 @@ fn the_page_about_aws_says_the_same() {
             cost.read_back.len(),
             cost.sweep.len()
         );
-        assert!(page.contains(&row), "docs/aws.md has no row `{row}`");
+        assert!(page.contains(&row), "docs/book/src/targets/aws.md has no row `{row}`");
     }
 }
 
@@ -210,7 +210,7 @@ fn the_page_about_aws_says_the_same() {
 fn every_registration_on_the_page_is_accepted() {
     let emulator = Ministack::start();
     let stage = Stage::set(&emulator);
-    let blocks = include_str!("../../docs/aws.md").split("```toml\n").skip(1);
+    let blocks = include_str!("../../docs/book/src/targets/aws-registrations.md").split("```toml\n").skip(1);
     let files = blocks.filter_map(|block| block.split("```").next()).filter(|file| file.starts_with("id "));
     let tokens =
         files.map(|file| stage.broker.register(&file.replace("123456789012", stage.account.number())));

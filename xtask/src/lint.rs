@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::links;
 use crate::process::{cargo, program, run};
 use crate::steps::Steps;
 use crate::tools::{CARGO_DENY, CARGO_MACHETE};
@@ -13,6 +14,7 @@ pub(crate) fn run_command() -> Result<()> {
         run(cargo().args(["fmt", "--all", "--", "--check"]))?;
         run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"]))
     })?;
+    steps.step("links, anchors and paths in the documents", links::check)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
     })?;

@@ -1,5 +1,6 @@
 //! Which commands does someone who works on cloudanix-jit need?
 
+mod book;
 mod client_gate;
 mod demo;
 mod demo_account;
@@ -8,8 +9,10 @@ mod documents;
 mod elf;
 mod fuzz;
 mod gitea;
+mod links;
 mod lint;
 mod machine;
+mod markdown;
 mod process;
 mod python;
 mod release_check;
@@ -35,6 +38,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Write the generated documents again
     Docs,
+    /// Check the links of the documents and render the book
+    Book,
     /// Build the client for Windows and arm64, and run it there under emulation
     ReleaseCheck,
     /// Write the wrappers as they are published: with the version and the checksums of a release in them
@@ -48,6 +53,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run_command(),
         Command::Fuzz(arguments) => fuzz::run_command(&arguments),
         Command::Docs => documents::write(),
+        Command::Book => book::run_command(),
         Command::ReleaseCheck => release_check::run_command(),
         Command::Wrappers(arguments) => wrappers::run_command(&arguments),
     };

@@ -11,14 +11,19 @@ use crate::process::{cargo, program, root, run, text};
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
+    /// Its cargo features, where the default ones are more than is needed.
+    features: Option<&'static str>,
 }
 
 /// Checks bans, licenses and sources.
-pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", features: None };
 /// Finds dependencies that no code names.
-pub(crate) const CARGO_MACHETE: Tool = Tool { name: "cargo-machete", version: "0.9.2" };
+pub(crate) const CARGO_MACHETE: Tool = Tool { name: "cargo-machete", version: "0.9.2", features: None };
 /// Builds and runs fuzz targets.
-pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", features: None };
+
+/// Renders the book. Without its server and its watcher, which are most of what it depends on.
+pub(crate) const MDBOOK: Tool = Tool { name: "mdbook", version: "0.5.4", features: Some("search") };
 
 impl Tool {
     /// Its path in `.tools/bin`, where it is installed first if it is not there yet.
@@ -43,6 +48,9 @@ impl Tool {
             "--debug",
             "--quiet",
         ]);
+        if let Some(features) = self.features {
+            install.args(["--no-default-features", "--features", features]);
+        }
         install.args(["--config", "profile.dev.debug=false"]);
         install.arg("--root").arg(&folder).arg("--target-dir").arg(&build);
         run(&mut install)?;

@@ -35,7 +35,7 @@ fn stage<'a>(emulator: &'a Ministack, proxy: &Proxy) -> Stage<'a> {
     Stage::with(emulator, &Setting { settle: "10m", late: "10m", ..Setting::before(&proxy.url) })
 }
 
-/// What is measured of each mode, in the words of docs/aws.md.
+/// What is measured of each mode, in the words of docs/book/src/targets/aws.md.
 fn name(mode: Mode) -> &'static str {
     match mode {
         Mode::StaticInline => "static-principal, inline",

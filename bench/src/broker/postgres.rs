@@ -63,9 +63,9 @@ pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
     })
 }
 
-/// As docs/postgresql.md says that it should be for many brokers.
+/// As docs/book/src/operate/postgresql.md says that it should be for many brokers.
 fn set_up(mut server: Server) -> Server {
-    let page = include_str!("../../../docs/postgresql.md");
+    let page = include_str!("../../../docs/book/src/operate/postgresql.md");
     let settings = page.split(';').filter_map(|text| text.rfind("ALTER SYSTEM").map(|at| &text[at..]));
     for setting in settings {
         server.query("postgres", setting);

@@ -4,7 +4,7 @@
 //! all its other fields. Changing, removing (but for the last ones) or moving a row shows, and so does a grant's record
 //! that contradicts its rows ([`verify`]). A chain that was computed anew does not show: nothing outside the database
 //! holds a hash of it. Checkpoints over many grants, and delivery to the user's own bucket, have their room here and
-//! are not built yet: see `docs/roadmap.md`.
+//! are not built yet: see `docs/book/src/develop/roadmap.md`.
 
 use domain::{Grant, NewEvent};
 use protocol::{GrantId, TimelineEvent};

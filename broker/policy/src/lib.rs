@@ -2,7 +2,7 @@
 //!
 //! The boundary check: plain code that a reviewer reads in a minute. Only this crate can make a [`Permit`], and
 //! no target acts without one. Rules that narrow further, and approvals, will stand behind this check and can
-//! only say no: see `docs/roadmap.md`.
+//! only say no: see `docs/book/src/develop/roadmap.md`.
 
 use domain::{Agent, AgentStatus, Place, TargetKind};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::{dev, log, migrate, serve};
 
@@ -41,13 +41,13 @@ enum Command {
     },
     /// Run as configured.
     Serve {
-        /// The configuration file, see docs/configuration.md.
+        /// The configuration file, see docs/book/src/operate/configuration.md.
         #[arg(long)]
         config: PathBuf,
     },
     /// Bring the database's tables up to date, before a new release is started or while the old one runs.
     Migrate {
-        /// The configuration file, see docs/configuration.md.
+        /// The configuration file, see docs/book/src/operate/configuration.md.
         #[arg(long)]
         config: PathBuf,
     },
@@ -90,6 +90,18 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The help of every command with its name, for `docs/book/src/reference/broker-cli.md`.
+pub fn help() -> Vec<(String, String)> {
+    let mut command = Arguments::command().term_width(100);
+    command.build();
+    let of_one =
+        |command: &clap::Command, name: String| (name, command.clone().render_long_help().to_string());
+    let name = command.get_name();
+    let subcommands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    let subcommands = subcommands.map(|command| of_one(command, format!("{name} {}", command.get_name())));
+    std::iter::once(of_one(&command, name.to_owned())).chain(subcommands).collect()
 }
 
 fn with_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What can be configured? One TOML file, every key checked; see docs/configuration.md.
+//! What can be configured? One TOML file, every key checked; see docs/book/src/operate/configuration.md.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

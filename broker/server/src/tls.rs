@@ -19,7 +19,7 @@ use x509_cert::der::Decode;
 
 use crate::config::{ClientCertificates, Tls};
 
-/// What is spoken behind TLS, see docs/adr/0021-http-1-alone.md.
+/// What is spoken behind TLS, see docs/adr/0021-speak-http-1-only.md.
 const PROTOCOL: &[u8] = b"http/1.1";
 
 /// What new connections are given.

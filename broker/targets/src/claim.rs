@@ -1,7 +1,7 @@
 //! Until when may the holder of a claim send calls to the target?
 //!
 //! The store fences its own changes by version. The target knows no version, so the fence there is the end of the claim
-//! ([ADR 22](../../../docs/adr/0022-no-call-after-the-end-of-its-claim.md)): checked as late as possible before a call is
+//! ([ADR 22](../../../docs/adr/0022-send-no-call-after-its-claim-ends.md)): checked as late as possible before a call is
 //! sent, because a process or a machine can be paused for hours between any two instructions.
 
 use std::fmt;

@@ -7,7 +7,7 @@ pub(crate) struct Var {
     pub(crate) name: &'static str,
     /// Its value is never printed.
     pub(crate) secret: bool,
-    /// Which part reads it; the sections of `docs/environment.md`.
+    /// Which part reads it; the sections of `docs/book/src/reference/environment.md`.
     pub(crate) read_by: &'static str,
     /// What it is, for the person who sets it or wonders why it is read.
     pub(crate) about: &'static str,

@@ -32,6 +32,6 @@ fn source(env: &Env, _: &Files) -> Result<TokenSource, IdentityError> {
         platform: NAME,
         missing,
         hint: "set `CLOUDANIX_OIDC_TOKEN_FILE` to a token of an issuer that the agent trusts, or register an agent \
-               with `allow_auth_token_only` (see docs/registration.md, \"Platforms without OIDC\")",
+               with `allow_auth_token_only` (see docs/book/src/operate/agents.md, \"Platforms without OIDC\")",
     })
 }

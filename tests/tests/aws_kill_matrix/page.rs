@@ -101,10 +101,13 @@ pub(crate) fn faults(points: &[(Mode, Trouble)]) -> String {
 /// Fails unless the page says just this.
 #[track_caller]
 pub(crate) fn assert_says(name: &str, text: &str) {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence").join(name);
     if std::env::var_os("CLOUDANIX_WRITE_DOCS").is_some_and(|value| value == "1") {
         fs::write(&page, text).unwrap();
     }
     let found = fs::read_to_string(&page).unwrap_or_default();
-    assert!(found == text, "docs/{name} says something else than what was run; what was run:\n{text}");
+    assert!(
+        found == text,
+        "docs/evidence/{name} says something else than what was run; what was run:\n{text}"
+    );
 }

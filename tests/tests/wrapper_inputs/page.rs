@@ -1,4 +1,4 @@
-//! Is `docs/inputs.md` what the table says today?
+//! Is `docs/book/src/reference/inputs.md` what the table says today?
 
 use std::fs;
 
@@ -8,13 +8,13 @@ use super::table::{Input, Platform, inputs};
 
 /// Writes the page when it is told to, and compares it otherwise.
 pub(crate) fn check() {
-    let path = root().join("docs/inputs.md");
+    let path = root().join("docs/book/src/reference/inputs.md");
     let page = page();
     if std::env::var_os("CLOUDANIX_WRITE_DOCS").is_some() {
         fs::write(&path, &page).unwrap();
     }
     let there = fs::read_to_string(&path).unwrap_or_default();
-    assert!(there == page, "docs/inputs.md is out of date: run `cargo xtask docs`");
+    assert!(there == page, "docs/book/src/reference/inputs.md is out of date: run `cargo xtask docs`");
 }
 
 fn page() -> String {

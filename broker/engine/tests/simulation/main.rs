@@ -1,7 +1,7 @@
 //! Three replicas, one store and one cloud, and everything goes wrong. Is nothing left, and nothing cut early?
 //!
 //! Every run is made of its seed alone: `SIMULATION_SEED=7` plays one, `SIMULATION_SEEDS=0..10000` plays many. What is
-//! simulated, and what must always be true, is in docs/simulation.md.
+//! simulated, and what must always be true, is in docs/book/src/develop/simulation.md.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot do without fails it")]
 

@@ -1,4 +1,4 @@
-//! How is the API described? Generated from the handlers; a test holds `docs/openapi.json` against it.
+//! How is the API described? Generated from the handlers; a test holds `docs/book/src/reference/openapi.json` against it.
 
 use axum::Json;
 use utoipa::openapi::OpenApi as Document;
@@ -64,7 +64,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
 }
 
-/// The description, as it is committed in `docs/openapi.json`.
+/// The description, as it is committed in `docs/book/src/reference/openapi.json`.
 pub fn document() -> String {
     let (_, document) = routes().split_for_parts();
     serde_json::to_string_pretty(&document).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! How is one connection served? HTTP/1 alone, see docs/adr/0021-http-1-alone.md.
+//! How is one connection served? HTTP/1 alone, see docs/adr/0021-speak-http-1-only.md.
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -78,7 +78,7 @@ impl OpenError {
             }
             Self::Newer { .. } => "start the newer broker, or restore the database from before the upgrade",
             Self::NotMigrated(_) => {
-                "nothing was changed; docs/postgresql.md says what the user has to be allowed"
+                "nothing was changed; docs/book/src/operate/postgresql.md says what the user has to be allowed"
             }
         }
     }

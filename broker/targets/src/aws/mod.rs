@@ -1,7 +1,7 @@
 //! Permission in AWS: five ways to give it, and for each the way in which it ends.
 //!
 //! Where it can be, the deadline is in what is given, so that AWS ends it when everything of ours is dead; sessions
-//! that were issued are refused at revoke. What each mode does, and its worst case, is in docs/aws.md.
+//! that were issued are refused at revoke. What each mode does, and its worst case, is in docs/book/src/targets/aws.md.
 
 mod accounts;
 mod attachment;

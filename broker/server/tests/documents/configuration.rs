@@ -1,0 +1,289 @@
+//! Renders the page of configuration keys, and compares the keys and defaults with the parser.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use server::config::Config;
+use toml::{Table, Value};
+
+/// A table of the configuration file and its keys.
+struct Section {
+    /// The path of the table; empty for the top level.
+    path: &'static str,
+    about: &'static str,
+    keys: &'static [(&'static str, Preset, &'static str)],
+}
+
+/// What holds when a key is not there.
+enum Preset {
+    /// The start is refused, if the table is there.
+    Required,
+    /// This value, as TOML.
+    Is(&'static str),
+    /// Described in words, because it is the absence of a value or follows from another key.
+    Words(&'static str),
+}
+
+use Preset::{Is, Required, Words};
+
+/// The smallest file with every table.
+const SMALLEST: &str = r#"
+listen = "127.0.0.1:8700"
+url = "https://jit.example.com"
+database = "postgres://jit@db.example.com/jit"
+operator_token_hashes = ["0123456789012345678901234567890123456789012345678901234567890123"]
+[postgres]
+[limits]
+[tls]
+certificate = "tls.pem"
+key = "tls.key"
+[telemetry]
+otlp_endpoint = "http://127.0.0.1:4318"
+[aws.accounts.123456789012]
+"#;
+
+const SECTIONS: [Section; 7] = [
+    Section {
+        path: "",
+        about: "At the top of the file.",
+        keys: &[
+            ("listen", Required, "Address and port. Without `[tls]` it has to be a loopback address."),
+            (
+                "url",
+                Required,
+                "How clients and resource servers reach the broker; the `iss` of `token` grants. https, or http for a loopback address, without a slash at the end.",
+            ),
+            (
+                "database",
+                Required,
+                "`sqlite:` and a file in a folder that exists, or `postgres://USER@HOST/DATABASE`. See [PostgreSQL and replicas](../operate/postgresql.md).",
+            ),
+            (
+                "operator_token_hashes",
+                Required,
+                "SHA-256 of each operator token; at least one. `cloudanix-jit-broker operator-token` makes a token and prints both.",
+            ),
+            (
+                "introspection_token_hashes",
+                Is("[]"),
+                "SHA-256 of each token with which a resource server may introspect.",
+            ),
+            (
+                "agents",
+                Words("none"),
+                "A folder of registration files (`*.toml`). They are applied at every start and when one changes. Removing a file does not disable its agent.",
+            ),
+            (
+                "oidc_ca_file",
+                Words("none"),
+                "PEM certificates of private CAs of OIDC issuers, beside the public ones.",
+            ),
+        ],
+    },
+    Section {
+        path: "postgres",
+        about: "For a PostgreSQL database only.",
+        keys: &[
+            (
+                "password_file",
+                Words("`PGPASSWORD` or `PGPASSFILE`"),
+                "A file that contains the database password and nothing else.",
+            ),
+            ("connections", Is("16"), "The most connections of this broker, at least 1."),
+            (
+                "auto_migrate",
+                Is("false"),
+                "Whether a start brings the tables up to date. Otherwise the start refuses older tables, and `cloudanix-jit-broker migrate` does it.",
+            ),
+        ],
+    },
+    Section {
+        path: "tls",
+        about: "Without this table the broker listens on a loopback address only.",
+        keys: &[
+            ("certificate", Required, "The certificate chain of the broker, in PEM."),
+            ("key", Required, "Its private key, in PEM."),
+            (
+                "client_ca",
+                Words("no client certificates"),
+                "PEM certificates of the authorities that sign client certificates (mutual TLS, in addition to the tokens).",
+            ),
+            (
+                "client_certificates",
+                Words("`required` with `client_ca`"),
+                "`required`: a handshake without a valid client certificate fails. `optional`: a client may have none.",
+            ),
+        ],
+    },
+    Section {
+        path: "limits",
+        about: "Each broker counts for itself.",
+        keys: &[
+            (
+                "elevations_per_minute",
+                Is("600"),
+                "Elevations per agent, at least 1. [More](../operate/configuration.md#rate-limits).",
+            ),
+            (
+                "requests_per_minute_per_address",
+                Is("6000"),
+                "Requests per IPv4 address or IPv6 /64, at least 1. [More](../operate/configuration.md#rate-limits).",
+            ),
+            (
+                "connections",
+                Is("8192"),
+                "The most connections of clients, at least 1. The limit of open files can lower it. [More](../operate/configuration.md#connections).",
+            ),
+            (
+                "connections_per_network",
+                Words("half of `connections`"),
+                "The most connections from one IPv4 address or IPv6 /64, at most `connections`. Trusted proxies are exempt.",
+            ),
+            (
+                "connection_idle",
+                Words("`heartbeat` and 65 s"),
+                "How long a connection may wait for its next request, or for the client to read the answer. Longer than `heartbeat`.",
+            ),
+            (
+                "trusted_proxies",
+                Is("[]"),
+                "Networks or addresses of proxies whose `X-Forwarded-For` counts. [More](../operate/configuration.md#behind-a-proxy).",
+            ),
+            (
+                "heartbeat",
+                Is("\"10s\""),
+                "How often a client sends a heartbeat. A grant whose heartbeats stop for three intervals is revoked.",
+            ),
+            (
+                "signing_key_days",
+                Is("30"),
+                "The age in days, at least 1, at which a new signing key is made. It is published ten minutes before it signs; the old key stays published for 25 hours more.",
+            ),
+            (
+                "shutdown_grace",
+                Words("none"),
+                "How long (`1s` to `24h`) the broker keeps serving after SIGTERM, while `/readyz` fails.",
+            ),
+        ],
+    },
+    Section {
+        path: "telemetry",
+        about: "Without this table there are no traces.",
+        keys: &[(
+            "otlp_endpoint",
+            Required,
+            "An OpenTelemetry collector that takes OTLP over HTTP, without `/v1/traces`. [More](../operate/configuration.md#traces).",
+        )],
+    },
+    Section {
+        path: "aws",
+        about: "Without an account the broker has no `aws` target. The broker's own credentials come from the SDK's standard chain.",
+        keys: &[
+            ("accounts", Required, "The accounts in which grants may be provisioned; see below."),
+            ("settle", Is("\"5s\""), "How long after a revert the target is observed."),
+            (
+                "late",
+                Is("\"5m\""),
+                "How long after a timed-out call AWS may still apply it. Do not lower it for AWS itself ([ADR 22](../../../adr/0022-send-no-call-after-its-claim-ends.md)).",
+            ),
+            ("reconcile_every", Is("\"5m\""), "How often accounts are compared with the database."),
+            ("orphan_grace", Is("\"15m\""), "How long an orphan is kept after the end of its grant."),
+            (
+                "orphans",
+                Is("\"remove\""),
+                "`remove` or `report` orphans of ended grants. Objects of unknown grants are only ever reported ([backup](../operate/backup.md)).",
+            ),
+        ],
+    },
+    Section {
+        path: "aws.accounts.123456789012",
+        about: "One table for each account, named by its twelve digits.",
+        keys: &[
+            (
+                "role",
+                Words("the broker's own principal"),
+                "The role, in this account, that the broker assumes.",
+            ),
+            ("external_id", Words("none"), "The external id that the role's trust policy demands."),
+            (
+                "calls_per_second",
+                Is("15"),
+                "The most calls per second, at least 1. Reverts count and never wait.",
+            ),
+        ],
+    },
+];
+
+pub(crate) fn page() -> String {
+    let mut page = String::from(
+        "# Configuration keys\n\n\
+         <!-- Generated from broker/server/tests/documents/configuration.rs, which compares it with the parser. -->\n\n\
+         `cloudanix-jit-broker serve --config FILE` reads one TOML file. An unknown key stops the start. Durations are a \
+         number and `s`, `m` or `h`. [Configure the broker](../operate/configuration.md) explains them, and says which \
+         keys need a restart.\n",
+    );
+    for section in &SECTIONS {
+        let heading = match section.path {
+            "" => "Top level".to_owned(),
+            path => format!("`[{}]`", path.replace("123456789012", "ID")),
+        };
+        let _ = write!(
+            page,
+            "\n## {heading}\n\n{}\n\n| key | meaning | default |\n|---|---|---|\n",
+            section.about
+        );
+        for (key, preset, about) in section.keys {
+            let preset = match preset {
+                Required => "required".to_owned(),
+                Is("[]") => "none".to_owned(),
+                Is(value) => format!("`{}`", value.trim_matches('"')),
+                Words(words) => (*words).to_owned(),
+            };
+            let _ = writeln!(page, "| `{key}` | {about} | {preset} |");
+        }
+    }
+    page
+}
+
+/// The smallest file with one more value in it.
+fn with(path: &str, key: &str, value: &str) -> Result<Config, toml::de::Error> {
+    let mut file: Table = SMALLEST.parse().unwrap();
+    let mut table = &mut file;
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        table = table[part].as_table_mut().unwrap();
+    }
+    let value: Table = format!("value = {value}").parse().unwrap();
+    table.insert(key.to_owned(), value["value"].clone());
+    Value::Table(file).try_into()
+}
+
+#[test]
+fn the_page_names_each_key_that_the_parser_knows() {
+    for section in &SECTIONS {
+        let refused = with(section.path, "no_such_key", "1").unwrap_err().to_string();
+        let expected = refused.split_once("expected").unwrap_or_else(|| panic!("{refused}")).1;
+        let known: BTreeSet<&str> = expected.lines().next().unwrap().split('`').skip(1).step_by(2).collect();
+        let mut listed: BTreeSet<&str> = section.keys.iter().map(|(key, _, _)| *key).collect();
+        if section.path.is_empty() {
+            listed.extend(
+                SECTIONS
+                    .iter()
+                    .map(|section| section.path)
+                    .filter(|path| !path.is_empty() && !path.contains('.')),
+            );
+        }
+        assert_eq!(listed, known, "in `[{}]`", section.path);
+    }
+}
+
+#[test]
+fn each_default_of_the_page_is_that_of_the_parser() {
+    let plain: Config = toml::from_str(SMALLEST).unwrap();
+    for section in &SECTIONS {
+        for (key, preset, _) in section.keys {
+            let Is(value) = preset else { continue };
+            let explicit = with(section.path, key, value).unwrap();
+            assert_eq!(format!("{explicit:?}"), format!("{plain:?}"), "`{key}` in `[{}]`", section.path);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Renders the page of error codes: the code, its HTTP status, its meaning, and what to do.
+
+use std::fmt::Write as _;
+
+use protocol::ErrorCode;
+
+pub(crate) fn page() -> String {
+    let mut page = String::from(
+        "# Error codes\n\n\
+         <!-- Generated from protocol/src/problem.rs and broker/server/tests/documents/error_codes.rs. -->\n\n\
+         Every error is a problem document (RFC 9457) with one of these codes in `code`, what was expected and found in \
+         `detail`, usually a `hint`, and a `request_id` that the broker's log has too. A code never changes; new ones \
+         may come. What the client exits with is in [exit codes](exit-codes.md).\n",
+    );
+    let mut status = 0;
+    for code in ErrorCode::ALL {
+        if code.status() != status {
+            status = code.status();
+            let _ = write!(page, "\n## {status}\n\n| code | meaning | what to do |\n|---|---|---|\n");
+        }
+        let _ = writeln!(page, "| `{}` | {} | {} |", code.as_str(), code.meaning(), what_to_do(*code));
+    }
+    page
+}
+
+fn what_to_do(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::AuthTokenMissing => "Set `CLOUDANIX_AUTH_TOKEN` in the job.",
+        ErrorCode::AuthTokenInvalid => {
+            "Check the secret of the pipeline. An operator can issue a new token with `cloudanix-jit agent rotate-token`."
+        }
+        ErrorCode::AgentMismatch => "Use the auth token of the agent that `CLOUDANIX_AGENT_ID` names.",
+        ErrorCode::OidcTokenMissing => {
+            "Allow the job to have an OIDC token; `cloudanix-jit doctor` says how on its platform."
+        }
+        ErrorCode::OidcTokenInvalid => {
+            "Compare the token's audience with the trust rule, and the clocks. Tokens expire within minutes on some platforms."
+        }
+        ErrorCode::OidcTokenReplayed => {
+            "Elevate once per token, or fetch a fresh one. If the job did not use it before, somebody else did: rotate the auth token."
+        }
+        ErrorCode::IssuerNotTrusted => {
+            "Add a trust rule for the issuer, or correct `issuer` in the registration."
+        }
+        ErrorCode::ClaimsNotTrusted => {
+            "Compare `cloudanix-jit whoami` in the job with `claims` in the registration."
+        }
+        ErrorCode::ForkRefused => {
+            "Run the step outside of pull requests of forks, or see `allow` in the registration."
+        }
+        ErrorCode::SshRerunRefused => "Rerun the job without SSH, or see `allow` in the registration.",
+        ErrorCode::EventRefused => "Start the step by another event, or see `allow` in the registration.",
+        ErrorCode::AgentDisabled => "An operator can enable it: `cloudanix-jit agent enable`.",
+        ErrorCode::PolicyNotPermitted => "Request a policy of the boundary, or add it to the registration.",
+        ErrorCode::TtlTooLong => "Request a shorter `--ttl`, or raise `max_session` in the registration.",
+        ErrorCode::TargetNotPermitted => "Leave `--target` out, or name the boundary's target.",
+        ErrorCode::HeartbeatRequired => "Use `cloudanix-jit run`, which sends heartbeats.",
+        ErrorCode::TooManyActiveGrants => {
+            "Let the run's other grant end first, or raise `max_active_grants_per_run` in the registration."
+        }
+        ErrorCode::GrantNotFound => "Check the id, and that it belongs to this agent.",
+        ErrorCode::AgentNotFound => "Check the id; `cloudanix-jit agent list` shows all.",
+        ErrorCode::TokenNotFound => "Check the token's id; `cloudanix-jit agent show` lists them.",
+        ErrorCode::RouteNotFound => "Check the path, and that the broker is as new as the client.",
+        ErrorCode::MethodNotAllowed => "Use a method that the path has: see the [HTTP API](http-api.md).",
+        ErrorCode::RequestTimeout => "Send the whole body within ten seconds.",
+        ErrorCode::IdempotencyConflict => "Use a new key for another request.",
+        ErrorCode::GrantEnded => "Elevate again with a new key.",
+        ErrorCode::AgentExists => "Leave `--create-only` out to replace the registration.",
+        ErrorCode::BodyTooLarge => "Send at most 64 KiB.",
+        ErrorCode::UnsupportedMediaType => "Send the content type that the [HTTP API](http-api.md) names.",
+        ErrorCode::InvalidRequest => "`detail` names the field.",
+        ErrorCode::InvalidRegistration => {
+            "`detail` names the key; see [Register agents](../operate/agents.md)."
+        }
+        ErrorCode::RateLimited => "Wait for as long as `Retry-After` says; the client does.",
+        ErrorCode::Internal => "Look up `request_id` in the broker's log, and report it.",
+        ErrorCode::TargetFailed => {
+            "Read `detail` and the timeline; see the [runbook](../operate/runbooks/aws-account-down.md)."
+        }
+        ErrorCode::IssuerUnavailable => "Try again; the client does. The broker has to reach the issuer.",
+        ErrorCode::StoreUnavailable => {
+            "Try again; the client does. See [The broker is down](../operate/runbooks/broker-down.md)."
+        }
+    }
+}
