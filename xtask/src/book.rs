@@ -25,6 +25,7 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("a copy with the links of a site", || stage(&copy))?;
     let mdbook = steps.step("mdBook is there", || MDBOOK.ready())?;
     steps.step("the book", || run(program(mdbook).arg("build").arg(&copy)))?;
+    steps.step("links of the rendered pages", || rendered_links(&copy.join("book")))?;
     steps.finish();
     println!("  {}", copy.join("book/index.html").display());
     Ok(())
@@ -52,6 +53,31 @@ fn stage_folder(from: &Path, to: &Path) -> Result<()> {
             fs::copy(root().join(from), to)?;
         }
     }
+    Ok(())
+}
+
+/// Fails if a rendered page links to a file that was not rendered.
+fn rendered_links(html: &Path) -> Result<()> {
+    let mut dead = Vec::new();
+    let mut folders = vec![html.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "html") && !path.ends_with("404.html") {
+                let text = fs::read_to_string(&path)?;
+                let links = text.split("href=\"").skip(1).filter_map(|rest| rest.split(['"', '#']).next());
+                let links = links.filter(|link| !link.is_empty() && !link.contains(':'));
+                dead.extend(
+                    links
+                        .filter(|link| !normal(&folder.join(link)).exists())
+                        .map(|link| format!("{}: `{link}`", path.display())),
+                );
+            }
+        }
+    }
+    anyhow::ensure!(dead.is_empty(), "dead links in rendered pages:\n  {}", dead.join("\n  "));
     Ok(())
 }
 
@@ -85,7 +111,11 @@ fn rebased(text: &str, file: &Path, page: &Path) -> String {
         }
         let (path, anchor) =
             link.to.split_once('#').map_or((&*link.to, None), |(path, anchor)| (path, Some(anchor)));
-        let target = normal(&file.parent().unwrap_or(Path::new("")).join(path));
+        let mut target = normal(&file.parent().unwrap_or(Path::new("")).join(path));
+        // mdBook writes a README as the index of its folder, and does not follow with the links to it.
+        if target.starts_with(PAGES) && target.ends_with("README.md") && !page.ends_with("SUMMARY.md") {
+            target.set_file_name("index.md");
+        }
         let mut to = match target.strip_prefix(PAGES) {
             Ok(_) => between(page.parent().unwrap_or(Path::new("")), &target).display().to_string(),
             Err(_) => format!("{REPOSITORY}{}", target.display()),
@@ -114,6 +144,26 @@ fn between(folder: &Path, file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rendered_link_to_a_missing_page_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("b.html"), "<a href=\"#top\"> <a href=\"https://example.com\">")
+            .unwrap();
+        fs::write(folder.path().join("a.html"), "<a href=\"b.html#x\">").unwrap();
+        rendered_links(folder.path()).unwrap();
+        fs::write(folder.path().join("a.html"), "<a href=\"c.html\">").unwrap();
+        let failed = rendered_links(folder.path()).unwrap_err().to_string();
+        assert!(failed.ends_with("a.html: `c.html`"), "{failed}");
+    }
+
+    #[test]
+    fn a_link_to_a_readme_leads_to_the_index_that_mdbook_makes_of_it() {
+        let page = Path::new("docs/book/src/operate/deploy.md");
+        assert_eq!(rebased("[a](runbooks/README.md#b)", page, page), "[a](runbooks/index.md#b)");
+        let summary = Path::new("docs/book/src/SUMMARY.md");
+        assert_eq!(rebased("[a](targets/README.md)", summary, summary), "[a](targets/README.md)");
+    }
 
     #[test]
     fn links_of_an_included_file_lead_to_the_same_places() {

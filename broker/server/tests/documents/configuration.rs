@@ -157,7 +157,7 @@ const SECTIONS: [Section; 7] = [
             (
                 "signing_key_days",
                 Is("30"),
-                "The age in days, at least 1, at which a new signing key is made. It is published ten minutes before it signs; the old key stays published for 25 hours more.",
+                "The age in days, at least 1, at which the broker makes a new signing key. It is published ten minutes before it signs; the old key stays published for 25 hours.",
             ),
             (
                 "shutdown_grace",

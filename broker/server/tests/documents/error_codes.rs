@@ -37,7 +37,7 @@ fn what_to_do(code: ErrorCode) -> &'static str {
             "Compare the token's audience with the trust rule, and the clocks. Tokens expire within minutes on some platforms."
         }
         ErrorCode::OidcTokenReplayed => {
-            "Elevate once per token, or fetch a fresh one. If the job did not use it before, somebody else did: rotate the auth token."
+            "Elevate once per token, or fetch a fresh one. If the job did not use it before, another process did: rotate the auth token."
         }
         ErrorCode::IssuerNotTrusted => {
             "Add a trust rule for the issuer, or correct `issuer` in the registration."
