@@ -68,14 +68,23 @@ fn dead_links(root: &Path) -> Result<Vec<String>> {
         }
     }
     for (path, text) in &texts {
-        // The tests of this file name documents that do not exist.
-        if path.ends_with("xtask/src/links.rs") {
+        // The tests of this tool name documents that do not exist.
+        if path.starts_with("xtask/src") {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
             for document in documents_in(line) {
                 if !root.join(document).is_file() {
                     dead.push(format!("{}:{}: `{document}`: no such document", path.display(), number + 1));
+                }
+            }
+            // The links of pages were checked above.
+            if pages.contains_key(path.as_path()) {
+                continue;
+            }
+            for address in addresses_in(line) {
+                if let Err(why) = repository.resolves(path, address) {
+                    dead.push(format!("{}:{}: `{address}`: {why}", path.display(), number + 1));
                 }
             }
         }
@@ -160,6 +169,17 @@ fn documents_in(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The addresses of files of this repository in a line of any file.
+fn addresses_in(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices(REPOSITORY).filter_map(|(at, _)| {
+        let address = line.get(at..)?;
+        let end = address
+            .find(|letter: char| !(letter.is_ascii_alphanumeric() || ":/._-#".contains(letter)))
+            .unwrap_or(address.len());
+        address.get(..end).map(|address| address.trim_end_matches('.'))
+    })
+}
+
 /// The path without `.` and `..`.
 pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
@@ -222,7 +242,10 @@ mod tests {
         let page = "# A\n[x](b.md)\n[x](#c)\n[x](../README.md#d)\n\
                     [x](https://github.com/cloudanix/cloudanix-jit/blob/main/docs/e.md)\n`docs/f/`\n";
         let code = "// see docs/g.md, and not other/docs/h.md.\n";
-        let found = dead(&[("docs/a.md", page), ("README.md", "# Top\n"), ("src/lib.rs", code)]);
+        let alerts =
+            "url: https://github.com/cloudanix/cloudanix-jit/blob/main/README.md#i\n# see README.md\n";
+        let files = [("docs/a.md", page), ("README.md", "# Top\n"), ("src/lib.rs", code), ("y.yml", alerts)];
+        let found = dead(&files);
         assert_eq!(
             found,
             [
@@ -232,6 +255,7 @@ mod tests {
                 "docs/a.md:5: `https://github.com/cloudanix/cloudanix-jit/blob/main/docs/e.md`: no such file",
                 "docs/a.md:6: `docs/f/`: no such file or folder",
                 "src/lib.rs:1: `docs/g.md`: no such document",
+                "y.yml:1: `https://github.com/cloudanix/cloudanix-jit/blob/main/README.md#i`: the page has no such heading",
             ]
         );
     }
