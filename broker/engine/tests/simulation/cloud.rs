@@ -181,7 +181,7 @@ impl Target for FaultyTarget {
         _: Timestamp,
         claim: &Claim,
     ) -> Result<String, TargetError> {
-        self.call(Call::Attach, grant, step, &claim).await.map(|_| format!("{} attached", step.object))
+        self.call(Call::Attach, grant, step, claim).await.map(|_| format!("{} attached", step.object))
     }
 
     async fn revert(

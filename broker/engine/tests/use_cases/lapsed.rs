@@ -86,7 +86,7 @@ impl Target for Refusing {
         _: Timestamp,
         claim: &Claim,
     ) -> Result<String, TargetError> {
-        self.call(&claim, |there| _ = there.insert(step.object.clone())).await?;
+        self.call(claim, |there| _ = there.insert(step.object.clone())).await?;
         Ok("made".to_owned())
     }
 

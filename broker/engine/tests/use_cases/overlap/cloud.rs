@@ -253,7 +253,7 @@ impl Target for SharedTarget {
         _: Timestamp,
         claim: &Claim,
     ) -> Result<String, TargetError> {
-        self.call(Call::Attach, grant, &claim).await.map(|_| "attached".to_owned())
+        self.call(Call::Attach, grant, claim).await.map(|_| "attached".to_owned())
     }
 
     async fn revert(
