@@ -1,12 +1,5 @@
 //! What does a real broker do, started, stopped, killed and started again on the same data?
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Who signs certificates here? Private authorities, and what they sign for brokers and their clients.
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,12 +1,5 @@
 //! What does our real client do, in an environment of its own?
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

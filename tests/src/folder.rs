@@ -1,7 +1,5 @@
 //! Where does a test run what it starts, so that nothing goes on when the test has failed?
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;

@@ -2,8 +2,6 @@
 //!
 //! Calls block, and may be made from any thread.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::sync::LazyLock;
 use std::time::Duration;
 

@@ -1,10 +1,18 @@
-//! What do the whole-system tests need to run real processes?
+//! Starts and drives the real processes that whole-system tests need.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails when something is not as expected"
+)]
 
 pub mod aws;
 pub mod broker;
 pub mod certificates;
 pub mod client;
 pub mod folder;
+pub mod gate;
 pub mod http;
 pub mod leak_scan;
 pub mod lossy_proxy;

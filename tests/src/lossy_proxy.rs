@@ -4,8 +4,6 @@
 //! which replies get lost: then the request is carried to the broker, its reply is awaited, and the client's
 //! connection is closed without a byte.
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,5 @@
 //! Where are the two programs that are tested?
 
-#![expect(clippy::panic, clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::path::PathBuf;
 use std::sync::OnceLock;
 

@@ -1,7 +1,5 @@
 //! What do several brokers on one PostgreSQL do?
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use postgres_for_tests::{HeldBack, PASSWORD, Server};
 use reqwest::Method;
 use serde_json::Value;

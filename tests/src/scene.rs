@@ -1,7 +1,5 @@
 //! Who is there, in most tests? A broker, a provider, an agent in GitLab's shape, and its job.
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::{Method, RequestBuilder};

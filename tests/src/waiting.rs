@@ -1,7 +1,5 @@
 //! How does a test wait for something that another process does?
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::time::{Duration, Instant};
 
 /// Far more than anything here takes, on a loaded machine too.

@@ -2,8 +2,6 @@
 //!
 //! `cargo xtask test` installs them at pinned versions; nothing of the developer's own machine is used.
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::path::{Path, PathBuf};
 
 /// The folder that the workspace is in.

@@ -1,7 +1,5 @@
 //! What does a YAML file say, and does Kubernetes take it?
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

@@ -7,18 +7,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run};
 
-/// The tests that write documents when they are told to, and compare them otherwise.
-const WRITERS: [&str; 2] = ["documents", "wrapper_inputs"];
+/// The tests that write documents when `CLOUDANIX_WRITE_DOCS` is set and compare them otherwise: binary and filter.
+const WRITERS: [(&str, &str); 2] = [("documents", ""), ("integration", "wrappers::inputs::")];
 
 /// Writes them all. Of the whole workspace, so that the libraries are those of every other test: for one package
 /// alone cargo would build them once more, with the features that this one needs.
 pub(crate) fn write() -> Result<()> {
-    let mut testing = cargo();
-    testing.args(["test", "--quiet", "--workspace"]).env("CLOUDANIX_WRITE_DOCS", "1");
-    for test in WRITERS {
-        testing.args(["--test", test]);
+    for (binary, filter) in WRITERS {
+        let mut testing = cargo();
+        testing.args(["test", "--quiet", "--workspace", "--test", binary, "--", filter]);
+        run(testing.env("CLOUDANIX_WRITE_DOCS", "1"))?;
     }
-    run(&mut testing)
+    Ok(())
 }
 
 /// Writes them and fails if one was not what it is now.

@@ -69,9 +69,18 @@ impl Gitea {
             Err(why) => return Ok(Some(why)),
         };
         let mut tests = cargo();
-        tests.args(["test", "--locked", "--package", "system-tests", "--test", "gitea", "--", "--ignored"]);
+        tests.args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--test",
+            "integration",
+            "gitea::",
+            "--",
+            "--ignored",
+        ]);
         match wanted {
-            Wanted::Short => tests.args(["--skip", "long::"]),
+            Wanted::Short => tests.args(["--skip", "gitea::long::"]),
             // Measured times, and one after another: the load of a thousand steps is not for the others.
             Wanted::Long => tests.args(["--nocapture", "--test-threads", "1"]),
         };

@@ -3,8 +3,6 @@
 //! All of it as the account's root, which no policy binds: so never hand these keys to what is tested. A broker
 //! gets a user of its own, by [`Account::user`].
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use serde_json::{Value, json};
 
 use super::calls::{Calls, Keys};

@@ -3,13 +3,6 @@
 //! A handle over `tests/aws/calls.py`, a boto3 process that lives as long as the handle, and no longer than the
 //! test. One call at a time: where two things have to happen at once, start two.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

@@ -1,7 +1,5 @@
 //! What does the real AWS CLI say?
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::process::{Command, Output};
 
 use serde_json::Value;

@@ -4,8 +4,6 @@
 //! It cannot work on a static binary. Only the calendar is moved; timers run as always. Whoever signs requests
 //! needs the same clock as the emulator, which refuses what was signed 15 minutes ago (for EKS and ECS: 5).
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

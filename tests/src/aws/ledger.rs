@@ -1,7 +1,5 @@
 //! What does a broker's database say, whether or not the broker is alive; and what if it cannot be written just now?
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};

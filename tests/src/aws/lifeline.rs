@@ -1,11 +1,5 @@
 //! How does a server that tests start end with the test, however the test ends?
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "in a test, whatever is not as expected is a failure"
-)]
-
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -3,14 +3,13 @@
 //! One ministack with permissions enforced, in a folder and on a loopback port of its own. It ends with the
 //! handle, and with the test's process however that ends.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::account::Account;
 use super::calls::Calls;
 use super::clock::Clock;
 use super::lifeline::Server;
+use crate::gate::{EMULATORS, Permit};
 
 /// The account that is the emulator's own.
 pub const ACCOUNT: &str = "111111111111";
@@ -21,20 +20,28 @@ pub struct Ministack {
     clock: Option<Clock>,
     calls: Calls,
     next_account: AtomicU64,
+    /// Dropped last: the place is free when the processes are gone.
+    _permit: Option<Permit>,
 }
 
 impl Ministack {
-    /// By the machine's clock.
+    /// By the machine's clock, for the rest of the process: every test can use it at once.
+    pub fn shared() -> Self {
+        Self::by(None, None)
+    }
+
+    /// By the machine's clock, for one test.
     pub fn start() -> Self {
-        Self::by(None)
+        Self::by(None, Some(EMULATORS.enter()))
     }
 
     /// By a clock of its own, which [`Ministack::clock`] moves.
     pub fn with_faketime() -> Self {
-        Self::by(Some(Clock::new()))
+        let permit = EMULATORS.enter();
+        Self::by(Some(Clock::new()), Some(permit))
     }
 
-    fn by(clock: Option<Clock>) -> Self {
+    fn by(clock: Option<Clock>, permit: Option<Permit>) -> Self {
         let server = Server::start("ministack", "/_ministack/health", |command, port| {
             command
                 .envs(clock.as_ref().map(Clock::environment).unwrap_or_default())
@@ -49,7 +56,7 @@ impl Ministack {
         });
         let server = server.unwrap_or_else(|said| panic!("ministack does not start: {said}"));
         let calls = Calls::started(&server.url(), clock.as_ref());
-        Self { server, clock, calls, next_account: AtomicU64::new(200_000_000_000) }
+        Self { server, clock, calls, next_account: AtomicU64::new(200_000_000_000), _permit: permit }
     }
 
     /// Its endpoint, for every service.

@@ -4,8 +4,6 @@
 //! the time, no session policy and no boundary, has no pod identity associations, and refuses calls of ECS and EKS
 //! in IAM's XML, which boto3 reads as the code `403`.
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use reqwest::Method;
 
 use super::account::Account;

@@ -1,7 +1,5 @@
 //! Did AWS let somebody do something?
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use serde_json::Value;
 
 /// What came of one call.

@@ -1,7 +1,5 @@
 //! Where is the Python that `cargo xtask test` set up, and what may its programs see?
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -1,8 +1,6 @@
 //! What does a test of a grant in AWS need? Our broker before an emulator, as a user who may only what a broker
 //! needs, and agents of every mode.
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use serde_json::{Value, json};
 
 use super::account::Account;

@@ -3,8 +3,6 @@
 //! Its words are told at the top of `tests/aws/step.py`. A line of what it did is an access key and an outcome:
 //! `ASIA… allowed`, `ASIA… AccessDeniedException`.
 
-#![expect(clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
-
 use std::path::Path;
 
 use super::python;

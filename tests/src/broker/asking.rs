@@ -1,7 +1,5 @@
 //! What is a broker asked, and what does it say of its grants?
 
-#![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
-
 use reqwest::Method;
 use serde_json::Value;
 

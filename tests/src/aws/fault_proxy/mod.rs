@@ -4,8 +4,6 @@
 //! down in their order, does to them what the test ordered, and stops at the instants where a test wants to act:
 //! before a call is applied, and when it was applied but nobody has heard of it yet.
 
-#![expect(clippy::expect_used, reason = "in a test, whatever is not as expected is a failure")]
-
 mod call;
 mod fault;
 mod message;

@@ -1,0 +1,46 @@
+//! Bounds how many tests use much of the machine at once, since all tests share one process.
+//!
+//! A test enters a gate once, before it starts what needs the machine: it never waits for a permit while it has one
+//! of the same gate.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Emulators of AWS that one test has for itself: each is a Python process of about 150 MB.
+pub static EMULATORS: Gate = Gate::of(4);
+/// Floods of connections: each opens 300 sockets in the tests' process, whose limit can be 1,024.
+pub static FLOODS: Gate = Gate::of(1);
+/// Builds of Jenkins: each is a Java virtual machine.
+pub static JENKINS: Gate = Gate::of(2);
+
+/// A counting semaphore.
+#[derive(Debug)]
+pub struct Gate {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A place inside of a gate, free again when this is dropped.
+#[derive(Debug)]
+pub struct Permit(&'static Gate);
+
+impl Gate {
+    /// Lets this many in at once.
+    pub const fn of(places: usize) -> Self {
+        Self { free: Mutex::new(places), freed: Condvar::new() }
+    }
+
+    /// Waits for a place.
+    pub fn enter(&'static self) -> Permit {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Permit(self)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,155 @@
+//! Is a `token` grant's JWT what it says, to a library that is not ours, and refused the moment it is given back?
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::http;
+use system_tests::oidc_provider::Token;
+use system_tests::scene::{Scene, new_key};
+use system_tests::waiting::eventually;
+
+/// What npm's `jose` makes of it.
+fn verified(scene: &Scene, audience: &str, token: &str) -> Value {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc-provider");
+    let mut node = Command::new("node")
+        .args(["--input-type=module", "-e", include_str!("../../../src/verify_with_jose.mjs")])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let order = json!({"issuer": scene.broker.url(), "audience": audience, "token": token});
+    node.stdin.take().unwrap().write_all(order.to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn inactive() -> Value {
+    json!({"active": false})
+}
+
+#[test]
+fn a_library_that_is_not_ours_verifies_the_token_and_reads_what_it_permits() {
+    let scene = Scene::set();
+    let grant = scene.elevate().expect(201);
+    let token = grant.text_at("/credentials/token");
+    let seen = verified(&scene, "orders", token);
+    let payload = &seen["payload"];
+    assert_eq!(seen["header"]["alg"], "EdDSA", "{seen}");
+    assert_eq!(payload["iss"], scene.broker.url());
+    assert_eq!((&payload["client_id"], &payload["scope"]), (&json!("orders-agent"), &json!("orders:read")));
+    assert_eq!((&payload["grant_id"], &payload["jti"]), (&grant.json["id"], &grant.json["id"]));
+    assert_eq!(payload["authorization_details"][0]["identifier"], "orders");
+    assert_eq!(payload["authorization_details"][0]["actions"], json!(["read"]));
+    assert_eq!(payload["exp"].as_i64().unwrap() - payload["iat"].as_i64().unwrap(), 15 * 60);
+    assert!(payload["provenance"].to_string().contains("octo/my-app"), "{payload}");
+    assert!(payload["provenance"].to_string().contains("a7c1f24d"), "{payload}");
+    assert_eq!(
+        verified(&scene, "billing", token)["refused"],
+        "ERR_JWT_CLAIM_VALIDATION_FAILED",
+        "for orders only"
+    );
+}
+
+#[test]
+fn introspection_says_yes_until_the_moment_of_the_revoke() {
+    let scene = Scene::set();
+    let grant = scene.elevate().expect(201);
+    let token = grant.text_at("/credentials/token");
+    let active = scene.broker.introspect(token);
+    assert_eq!((&active["active"], &active["scope"]), (&json!(true), &json!("orders:read")));
+    assert_eq!(active["grant_id"], grant.json["id"]);
+    let revoke = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{}", grant.text_at("/id")));
+    http::send(revoke.bearer_auth(&scene.agent.auth_token)).expect(200);
+    // The revoke was answered, so there is nothing to be waited for.
+    assert_eq!(scene.broker.introspect(token), inactive(), "and no word more");
+    assert!(
+        verified(&scene, "orders", token).get("payload").is_some(),
+        "its signature holds until it expires"
+    );
+}
+
+#[test]
+fn a_token_that_has_expired_is_refused_by_everybody() {
+    let scene = Scene::set();
+    let mut body = scene.body();
+    body["ttl"] = json!("1s");
+    let grant = http::send(scene.elevation(&new_key(), &body)).expect(201);
+    let token = grant.text_at("/credentials/token");
+    eventually("the deadline", || (scene.broker.introspect(token) == inactive()).then_some(()));
+    eventually("a refusal by others", || {
+        (verified(&scene, "orders", token)["refused"] == "ERR_JWT_EXPIRED").then_some(())
+    });
+}
+
+#[test]
+fn what_the_broker_did_not_sign_is_not_active() {
+    let scene = Scene::set();
+    let other = Scene::set();
+    let grant = scene.elevate().expect(201);
+    let token = grant.text_at("/credentials/token");
+    let parts: Vec<&str> = token.split('.').collect();
+    let mut payload: Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+    payload["scope"] = json!("orders:write");
+    let coded = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let cases = [
+        ("another scope under the signature", format!("{}.{}.{}", parts[0], coded(&payload), parts[2])),
+        ("no algorithm", format!("{}.{}.", coded(&json!({"alg": "none"})), parts[1])),
+        ("the signature cut", token[..token.len() - 3].to_owned()),
+        ("another broker's", other.elevate().expect(201).text_at("/credentials/token").to_owned()),
+        ("the workload's own OIDC token", scene.oidc_token()),
+        (
+            "a provider's token with our issuer's name",
+            scene.provider.mint(&Token::with_claims(payload.clone())).unwrap(),
+        ),
+        ("the auth token", scene.agent.auth_token.clone()),
+        ("nonsense", "nonsense".to_owned()),
+    ];
+    for (what, forged) in cases {
+        assert_eq!(scene.broker.introspect(&forged), inactive(), "{what}");
+    }
+    assert_eq!(scene.broker.introspect(token)["active"], true);
+}
+
+#[test]
+fn introspection_is_for_those_who_were_given_a_token_for_it() {
+    let scene = Scene::set();
+    let grant = scene.elevate().expect(201);
+    let ask = || {
+        scene
+            .broker
+            .request(Method::POST, "/v2/introspect")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("token={}", grant.text_at("/credentials/token")))
+    };
+    for (who, request) in [
+        ("nobody", ask()),
+        ("the agent", ask().bearer_auth(&scene.agent.auth_token)),
+        ("the grant itself", ask().bearer_auth(grant.text_at("/credentials/token"))),
+    ] {
+        assert_eq!(http::send(request).status, 401, "{who}");
+    }
+    for token in [scene.broker.introspection_token(), scene.broker.operator_token()] {
+        assert_eq!(http::send(ask().bearer_auth(token)).expect(200).json["active"], true);
+    }
+}
+
+#[test]
+fn tokens_outlive_the_broker_that_signed_them() {
+    let mut scene = Scene::set();
+    let grant = scene.elevate().expect(201);
+    let token = grant.text_at("/credentials/token");
+    scene.broker.kill();
+    scene.broker.restart();
+    assert_eq!(scene.broker.introspect(token)["active"], true);
+    assert!(verified(&scene, "orders", token).get("payload").is_some(), "the key is the same");
+    assert_eq!(scene.broker.stop(), Some(0), "and it stops in peace");
+    scene.broker.restart();
+    assert_eq!(scene.broker.introspect(token)["active"], true);
+}

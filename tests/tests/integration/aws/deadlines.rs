@@ -1,0 +1,147 @@
+//! Who ends a grant at its deadline when every broker is dead, and what does a broker do when it lives?
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::aws::calls::Keys;
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
+use system_tests::http::Answer;
+use system_tests::scene::Agent;
+use system_tests::waiting::eventually;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Shorter than any session that STS gives.
+const SHORT: &str = "5m";
+
+fn stage(emulator: &Ministack) -> Stage<'_> {
+    let launcher = emulator.clock().launcher();
+    Stage::with(emulator, &Setting { launcher, ..Setting::before(&emulator.url()) })
+}
+
+/// What is given permission by a grant: keys of the runner, a pod's, or the grant's own.
+fn keys(stage: &Stage<'_>, mode: Mode, grant: &Answer) -> Keys {
+    match mode {
+        Mode::StaticInline | Mode::StaticAttached => stage.deploy_session(),
+        Mode::UserInline | Mode::UserAttached => stage.account.access_key("deployer"),
+        Mode::Session | Mode::Role => keys_of(grant),
+        Mode::Pod => {
+            let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
+            let tags = [
+                tag("eks-cluster-name", CLUSTER),
+                tag("kubernetes-namespace", "shop"),
+                tag("kubernetes-service-account", "web"),
+            ];
+            let role = stage.account.arn(&format!("role/{POD_ROLE}"));
+            stage.account.session(&stage.pipeline, &role, json!({ "Tags": tags }))
+        }
+    }
+}
+
+fn may(stage: &Stage<'_>, keys: &Keys) -> bool {
+    let outcome = stage.emulator().calls().list_clusters(keys);
+    assert!(outcome.is_allowed() || outcome.is_refused(), "{outcome:?}");
+    outcome.is_allowed()
+}
+
+struct Given {
+    mode: Mode,
+    id: String,
+    keys: Keys,
+}
+
+#[track_caller]
+fn give(stage: &Stage<'_>, agent: &Agent, mode: Mode, by: &str) -> Given {
+    let grant = stage.elevate(agent, SHORT).expect(201);
+    assert_eq!(grant.text_at("/enforced_by"), by, "{mode:?}");
+    let keys = keys(stage, mode, &grant);
+    assert!(may(stage, &keys), "{mode:?} during");
+    Given { mode, id: grant.text_at("/id").to_owned(), keys }
+}
+
+fn status(stage: &Stage<'_>, id: &str) -> String {
+    stage
+        .broker
+        .operator(Method::GET, &format!("/v2/agentic/jit/{id}"))
+        .expect(200)
+        .text_at("/status")
+        .to_owned()
+}
+
+fn kinds(timeline: &Value) -> Vec<&str> {
+    let rows = timeline["events"].as_array().into_iter().flatten();
+    rows.filter_map(|row| row["kind"].as_str()).collect()
+}
+
+/// Kills the broker for ever, with these grants; what each may a minute before its deadline and a minute after it.
+fn without_a_broker(stage: &mut Stage<'_>, given: &[Given], after: bool) {
+    stage.broker.kill();
+    let clock = stage.emulator().clock();
+    clock.advance(4 * MINUTE);
+    for Given { mode, keys, .. } in given {
+        assert!(may(stage, keys), "{mode:?} a minute before its deadline");
+    }
+    clock.advance(2 * MINUTE);
+    for Given { mode, keys, .. } in given {
+        assert_eq!(may(stage, keys), after, "{mode:?} a minute after its deadline");
+    }
+}
+
+#[test]
+fn where_the_cloud_enforces_it_access_ends_with_every_broker_dead() {
+    let emulator = Ministack::with_faketime();
+    let mut stage = stage(&emulator);
+    // Not both of a user's modes at once: each would have what the other gives.
+    let modes = [Mode::StaticInline, Mode::UserInline, Mode::Session, Mode::Role];
+    let given = modes.map(|mode| give(&stage, &stage.agent(mode), mode, "cloud"));
+    without_a_broker(&mut stage, &given, false);
+}
+
+#[test]
+fn where_the_broker_enforces_it_access_ends_when_there_is_one_again() {
+    let emulator = Ministack::with_faketime();
+    let mut stage = stage(&emulator);
+    let modes = [Mode::StaticAttached, Mode::UserAttached, Mode::Pod];
+    let given = modes.map(|mode| give(&stage, &stage.agent(mode), mode, "broker"));
+    without_a_broker(&mut stage, &given, true);
+    assert_eq!(stage.account.associations(CLUSTER).len(), 1);
+    stage.broker.restart();
+    for Given { mode, id, keys } in &given {
+        eventually(&format!("the end of {mode:?}"), || (!may(&stage, keys)).then_some(()));
+        eventually("its state", || (status(&stage, id) == "revoked").then_some(()));
+    }
+    assert!(stage.account.associations(CLUSTER).is_empty());
+}
+
+#[test]
+fn a_broker_that_lives_clears_away_what_the_deadline_ended() {
+    let emulator = Ministack::with_faketime();
+    let stage = stage(&emulator);
+    let agents = Mode::ALL.iter().map(|mode| (*mode, stage.agent(*mode)));
+    let agents: Vec<(Mode, Agent)> = agents.collect();
+    let before = stage.account.snapshot();
+    for (mode, agent) in &agents {
+        let by = match mode {
+            Mode::StaticInline | Mode::UserInline | Mode::Session | Mode::Role => "cloud",
+            Mode::StaticAttached | Mode::UserAttached | Mode::Pod => "broker",
+        };
+        let Given { id, keys, .. } = give(&stage, agent, *mode, by);
+        emulator.clock().advance(6 * MINUTE);
+        eventually(&format!("the end of {mode:?}"), || (status(&stage, &id) == "revoked").then_some(()));
+        assert!(!may(&stage, &keys), "{mode:?}");
+        let timeline = stage.broker.timeline(&id);
+        let kinds = kinds(&timeline);
+        let at = |kind: &str| kinds.iter().position(|found| *found == kind);
+        assert!(at("expire").is_some() && at("expire") < at("revoked"), "{mode:?}: {kinds:?}");
+    }
+    // What sessions that may still be cached are refused by stays as long as they last, and no longer.
+    emulator.clock().advance(Duration::from_secs(14 * 3600));
+    let mut changes = Vec::new();
+    let clean = || {
+        changes = before.changes_until(&stage.account.snapshot());
+        changes.retain(|change| !change.contains("/keys/"));
+        changes.is_empty().then_some(())
+    };
+    eventually("an account as it was before", clean);
+}

@@ -1,0 +1,151 @@
+//! The broker dies at one point, another is started on the same data, and the client does one of the things that
+//! clients do: what is left?
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use system_tests::aws::fault_proxy::{Fault, Instant, Which};
+use system_tests::aws::stage::Mode;
+use system_tests::http;
+use system_tests::scene::new_key;
+use system_tests::waiting::eventually;
+
+use super::ground::Ground;
+use super::phase::{Begun, Phase};
+use super::point::{Blow, Step};
+
+/// What the client does once a broker is there again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// Nothing: the claim lapses, or the deadline comes.
+    IsGone,
+    /// The same request again, then gives back what it got.
+    Retries,
+    /// Gives back by its key, twice.
+    GivesBack,
+}
+
+impl Client {
+    pub(crate) const ALL: &'static [Self] = &[Self::IsGone, Self::Retries, Self::GivesBack];
+}
+
+/// One point, to the end of its grant.
+pub(crate) fn strike(ground: &mut Ground<'_>, mode: Mode, phase: Phase, blow: &Blow, client: Client) {
+    let key = new_key();
+    assert!(ground.reach(mode, phase, &key), "nothing to do in {phase:?}");
+    match blow {
+        Blow::BeforeCall(step) => {
+            ground.proxy.order(which(step), Fault::NotForwarded);
+            at_call(ground, mode, phase, &key, Instant::Before, step);
+        }
+        Blow::ReplyLost(step) => {
+            ground.proxy.order(which(step), Fault::ReplyLost);
+            at_call(ground, mode, phase, &key, Instant::AfterApplied, step);
+        }
+        Blow::BeforeCommit(step) => before_commit(ground, mode, phase, &key, step),
+        Blow::Written => written(ground, mode, phase, &key),
+    }
+    ground.proxy.behave();
+    ground.another_broker(&key);
+    // Whoever died holding a shared object holds it until its claim has lapsed.
+    ground.pass_holds_of_the_dead();
+    acts(ground, mode, &key, client);
+    ground.pass_until_the_end(&key);
+    ground.assert_nothing_left(&key);
+}
+
+/// The calls that are this step.
+pub(crate) fn which(step: &Step) -> Which {
+    // A few dozen names, for as long as the test runs.
+    Which::named(step.name.clone().leak()).after(step.nth - 1).times(1)
+}
+
+fn at_call(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str, instant: Instant, step: &Step) {
+    let (kill, struck) = (ground.killer(), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&struck);
+    ground.proxy.at(instant, which(step), move |_| {
+        kill();
+        told.store(true, Ordering::SeqCst);
+    });
+    let begun = ground.begin(mode, phase, key);
+    eventually(&format!("{step:?}"), || struck.load(Ordering::SeqCst).then_some(()));
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+}
+
+/// The database cannot be written from when the call was applied, so whatever its caller hears of it is not
+/// written down. It dies when it waits to write, or is about to make its next call.
+fn before_commit(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str, step: &Step) {
+    let held = Arc::new(AtomicBool::new(false));
+    let next = Arc::new(AtomicBool::new(false));
+    let (ledger, told) = (Arc::clone(&ground.ledger), Arc::clone(&held));
+    ground.proxy.at(Instant::AfterApplied, which(step), move |_| {
+        ledger.hold();
+        told.store(true, Ordering::SeqCst);
+    });
+    let (is_held, told) = (Arc::clone(&held), Arc::clone(&next));
+    ground.proxy.at(Instant::Before, Which::every(), move |_| {
+        if is_held.load(Ordering::SeqCst) {
+            told.store(true, Ordering::SeqCst);
+        }
+    });
+    let begun = ground.begin(mode, phase, key);
+    eventually(&format!("{step:?}"), || held.load(Ordering::SeqCst).then_some(()));
+    let pid = ground.stage.broker.pid();
+    eventually("a broker that waits to write", || {
+        (next.load(Ordering::SeqCst) || waits_to_write(pid)).then_some(())
+    });
+    ground.killer()();
+    ground.ledger.release();
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+}
+
+/// SQLite sleeps between two tries to get the lock; nothing else in a broker sleeps like this.
+fn waits_to_write(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("wchan")).ok())
+        .any(|waits_in| waits_in.contains("nanosleep"))
+}
+
+/// It dies when it has written what became of the phase; whoever asked drops the answer.
+fn written(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str) {
+    let begun = ground.begin(mode, phase, key);
+    match &begun {
+        Begun::Asked(_) => {
+            let done: &[&str] = if phase == Phase::Elevate { &["active"] } else { &["verifying", "revoked"] };
+            eventually("a commit", || {
+                let entry = ground.ledger.grant(key)?;
+                done.contains(&entry.status.as_str()).then_some(())
+            });
+        }
+        Begun::Worked { .. } => ground.written(&begun, key),
+    }
+    ground.killer()();
+    drop(begun.answer());
+}
+
+fn acts(ground: &mut Ground<'_>, mode: Mode, key: &str, client: Client) {
+    match client {
+        Client::IsGone => {}
+        Client::Retries => {
+            let before = ground.ledger.grant(key);
+            let answer = http::send(ground.elevation(mode, key));
+            match (answer.status, before) {
+                (201, Some(before)) => assert_eq!(answer.text_at("/id"), before.id, "the same grant"),
+                (201, None) => {}
+                (_, _) => assert_eq!(answer.outcome(), (409, "grant_ended"), "{}", answer.text),
+            }
+            if answer.status == 201 {
+                ground.revoke(mode, key);
+            }
+        }
+        Client::GivesBack => {
+            for _ in 0..2 {
+                let answer = http::send(ground.revocation(mode, key));
+                let gone = answer.outcome() == (404, "grant_not_found");
+                assert!([200, 202].contains(&answer.status) || gone, "{}", answer.text);
+            }
+        }
+    }
+}

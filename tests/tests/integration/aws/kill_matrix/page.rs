@@ -1,0 +1,113 @@
+//! What does the page say, and is it what was run? `CLOUDANIX_WRITE_DOCS=1` writes it again.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use system_tests::aws::stage::Mode;
+
+use super::fault::Trouble;
+use super::phase::Phase;
+use super::point::Part;
+
+const HEAD: &str = "# The kill matrix
+
+Generated from the run of `tests/tests/integration/aws/kill_matrix`; it fails while this page says anything else.
+To write it again: `CLOUDANIX_WRITE_DOCS=1 cargo test --workspace --test integration kill_matrix`.
+
+A real broker, as a user who may only what `examples/aws/broker-policy.json` allows, gives and takes back in an account
+of an emulator that enforces IAM. The points are not listed anywhere: a life in which nothing goes wrong is watched in
+every mode, and every AWS call that the broker makes in it is a step with its boundaries. So a new step is covered by
+being there, and every kind of step that the target knows has to be among those that were met.
+
+";
+
+const KILLED: &str = "## Killed
+
+`kill -9`, at each call of each phase:
+
+* before the call: it never leaves;
+* applied and reply lost: AWS has done it, the broker never hears of it;
+* reply before commit: the broker has heard of it and cannot write it down. The database is held from outside; it dies
+  when it waits for it, or when it is about to make its next call without having had anything to write;
+
+and once in each phase after the commit and before the response is read. Then another broker is started on the same
+data, and the client in turn is gone, asks again with the same key and gives back what it got, or gives back by its key
+twice. The clock is moved on until nothing is ever due again. After each point:
+
+* nothing is left and nothing foreign is gone: the account (roles, users, policies, associations) is as it was before,
+  with policies named like ours, attachments, a role and an association in it that are not ours;
+* no grant is live, and the timeline is intact, begins with `elevate` and has one end;
+* a retry got the same grant, or was told that it has ended.
+
+";
+
+const TWICE: &str = "
+Every do and every undo is run twice here: a call that was applied and whose reply was lost is made again by the retry
+or by the undo after it, and `undo again` undoes once more what was undone.
+";
+
+/// The table of one kind of points: what was done to them, by mode and phase.
+pub(crate) fn table(parts: &[Part], points: impl Fn(&Part) -> usize) -> String {
+    let mut text = "| mode | phase | AWS calls | points |\n|---|---|---|---|\n".to_owned();
+    let mut all = 0;
+    for mode in Mode::ALL {
+        for phase in Phase::ALL {
+            let part = parts.iter().find(|part| part.mode == *mode && part.phase == *phase);
+            let Some(part) = part else { continue };
+            let count = points(part);
+            if count == 0 {
+                continue;
+            }
+            all += count;
+            let row = [mode.agent(), phase.in_words(), &part.calls(), &count.to_string()].join(" | ");
+            writeln!(text, "| {row} |").unwrap();
+        }
+    }
+    writeln!(text, "| **all** | | | **{all}** |").unwrap();
+    text
+}
+
+pub(crate) fn killed(parts: &[Part]) -> String {
+    let table = table(parts, |part| part.blows().len());
+    format!("{HEAD}{KILLED}{table}{TWICE}")
+}
+
+const FAULTS: &str = "# The fault matrix
+
+Generated from the run of `tests/tests/integration/aws/kill_matrix`, as [the kill matrix](kill-matrix.md) is, and
+with the same checks after each point. Nobody is killed here; a proxy before the emulator makes a call fail. Whatever went wrong in
+elevate, the client gets its grant, and the reason for the delay is on the timeline; whatever went wrong later, the
+grant ends.
+
+";
+
+/// What went wrong, by mode: how many calls it was tried at.
+pub(crate) fn faults(points: &[(Mode, Trouble)]) -> String {
+    let names: Vec<&str> = Mode::ALL.iter().map(|mode| mode.agent()).collect();
+    let mut text = format!("{FAULTS}| what goes wrong | {} | points |\n", names.join(" | "));
+    writeln!(text, "|---|{}---|", "---|".repeat(names.len())).unwrap();
+    for trouble in Trouble::ALL {
+        let of = |mode: &Mode| points.iter().filter(|point| **point == (*mode, *trouble)).count();
+        let counts: Vec<usize> = Mode::ALL.iter().map(of).collect();
+        let sum: usize = counts.iter().sum();
+        let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
+        writeln!(text, "| {} | {} | {sum} |", trouble.in_words(), counts.join(" | ")).unwrap();
+    }
+    writeln!(text, "| **all** |{} **{}** |", " |".repeat(names.len()), points.len()).unwrap();
+    text
+}
+
+/// Fails unless the page says just this.
+#[track_caller]
+pub(crate) fn assert_says(name: &str, text: &str) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence").join(name);
+    if std::env::var_os("CLOUDANIX_WRITE_DOCS").is_some_and(|value| value == "1") {
+        fs::write(&page, text).unwrap();
+    }
+    let found = fs::read_to_string(&page).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/evidence/{name} says something else than what was run; what was run:\n{text}"
+    );
+}

@@ -1,0 +1,133 @@
+//! Which points are there? Not from a list: a life in which nothing goes wrong is watched, and every call in it is a
+//! step with its boundaries.
+
+use std::collections::BTreeMap;
+
+use system_tests::aws::stage::Mode;
+use system_tests::scene::new_key;
+
+use super::ground::Ground;
+use super::phase::Phase;
+
+/// A call of a phase: the `nth` of this name, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) nth: usize,
+}
+
+/// A phase of a mode, with the calls in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) mode: Mode,
+    pub(crate) phase: Phase,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// When the broker is killed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Blow {
+    /// The call never leaves.
+    BeforeCall(Step),
+    /// It was applied, and the broker does not hear of it.
+    ReplyLost(Step),
+    /// The broker has heard of it, and has not written it down.
+    BeforeCommit(Step),
+    /// It was written down, and whoever asked does not hear of it.
+    Written,
+}
+
+impl Part {
+    /// Every blow in it.
+    pub(crate) fn blows(&self) -> Vec<Blow> {
+        let mut blows = Vec::new();
+        for step in &self.steps {
+            blows.push(Blow::BeforeCall(step.clone()));
+            blows.push(Blow::ReplyLost(step.clone()));
+            blows.push(Blow::BeforeCommit(step.clone()));
+        }
+        blows.push(Blow::Written);
+        blows
+    }
+
+    /// The calls in words, the same whichever of two that are made at once comes first.
+    pub(crate) fn calls(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for step in &self.steps {
+            *counts.entry(&step.name).or_default() += 1;
+        }
+        let word = |(name, count): (&str, usize)| match count {
+            1 => format!("`{name}`"),
+            several => format!("`{name}` ×{several}"),
+        };
+        if counts.is_empty() {
+            "—".to_owned()
+        } else {
+            counts.into_iter().map(word).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// Every phase of every mode, as it goes when nothing goes wrong.
+pub(crate) fn parts(ground: &mut Ground<'_>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for mode in Mode::ALL.iter().copied() {
+        for phase in Phase::ALL.iter().copied() {
+            let mut seen = watched(ground, mode, phase);
+            for _ in 0..3 {
+                // Alone it is seen better.
+                if matches!(seen, Seen::Twice(_)) {
+                    seen = watched(ground, mode, phase);
+                }
+            }
+            match seen {
+                Seen::Calls(names) => parts.push(Part { mode, phase, steps: numbered(names) }),
+                // What the second does is what the first does, over again.
+                Seen::Twice(names) => {
+                    let mut steps = numbered(names);
+                    steps.retain(|step| step.nth == 1);
+                    parts.push(Part { mode, phase, steps });
+                }
+                Seen::Nothing => {}
+            }
+        }
+    }
+    parts
+}
+
+enum Seen {
+    /// There is nothing to do in this phase.
+    Nothing,
+    /// These.
+    Calls(Vec<String>),
+    /// The worker was at it as well, because the client's own revoke took longer than the worker's round.
+    Twice(Vec<String>),
+}
+
+fn watched(ground: &mut Ground<'_>, mode: Mode, phase: Phase) -> Seen {
+    let key = new_key();
+    let mut seen = Seen::Nothing;
+    if ground.reach(mode, phase, &key) {
+        let before = ground.ledger.grant(&key).map_or(0, |entry| entry.version);
+        let from = ground.proxy.calls().len();
+        let begun = ground.begin(mode, phase, &key);
+        ground.written(&begun, &key);
+        drop(begun.answer());
+        let alone = phase != Phase::Revoke || ground.entry(&key).version == before + 2;
+        let names = ground.proxy.names().split_off(from);
+        seen = if alone { Seen::Calls(names) } else { Seen::Twice(names) };
+    }
+    ground.pass_until_the_end(&key);
+    ground.assert_nothing_left(&key);
+    seen
+}
+
+fn numbered(names: Vec<String>) -> Vec<Step> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut step = |name: String| {
+        let nth = seen.entry(name.clone()).or_default();
+        *nth += 1;
+        Step { nth: *nth, name }
+    };
+    names.into_iter().map(&mut step).collect()
+}

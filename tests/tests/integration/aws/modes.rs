@@ -1,0 +1,298 @@
+//! Refused before the grant, allowed during, refused after; another policy refused throughout: each way to give
+//! permission in AWS, with the real AWS CLI on an IAM that refuses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use system_tests::aws::account::Account;
+use system_tests::aws::calls::Keys;
+use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
+use system_tests::aws::ministack::Ministack;
+use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
+use system_tests::waiting::eventually;
+
+use crate::aws::SHARED;
+
+/// `aws ecs list-clusters`, which the grants are for.
+const WANTED: [&str; 2] = ["ecs", "list-clusters"];
+/// `aws s3api list-buckets`, which nobody asked for.
+const NEVER: [&str; 2] = ["s3api", "list-buckets"];
+
+fn live(stage: &Stage<'_>) -> Vec<Value> {
+    stage.broker.live()
+}
+
+/// Everything is as it was, when nothing is live any more.
+#[track_caller]
+fn as_before(stage: &Stage<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
+    eventually("the end of every grant", || live(stage).is_empty().then_some(()));
+    let mut changes = before.changes_until(&stage.account.snapshot());
+    changes.retain(|change| !but.iter().any(|text| change.contains(text)));
+    assert_eq!(changes, Vec::<String>::new());
+}
+
+#[track_caller]
+fn allowed(stage: &Stage<'_>, keys: &Keys) -> bool {
+    assert!(stage.cli.run(keys, &NEVER).is_refused(), "another policy is refused throughout");
+    let outcome = stage.cli.run(keys, &WANTED);
+    assert!(outcome.is_allowed() || outcome.is_refused(), "{outcome:?}");
+    outcome.is_allowed()
+}
+
+fn static_principal(mode: Mode, keys: impl Fn(&Stage<'_>) -> Keys) {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(mode);
+    let before = stage.account.snapshot();
+    let held = keys(&stage);
+    assert!(!allowed(&stage, &held), "refused before");
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    assert_eq!(grant.text_at("/credentials/type"), "held");
+    let by = if matches!(mode, Mode::StaticInline | Mode::UserInline) { "cloud" } else { "broker" };
+    assert_eq!(grant.text_at("/enforced_by"), by);
+    assert!(allowed(&stage, &held), "allowed during: {}", stage.broker.log());
+    let taken_during = keys(&stage);
+    assert!(allowed(&stage, &taken_during));
+    let id = grant.text_at("/id");
+    let revoked = stage.revoke(&agent, id);
+    assert!(!allowed(&stage, &held), "refused after: {}", revoked.text);
+    assert!(!allowed(&stage, &taken_during), "a session that was taken during is refused after");
+    // The user's own keys are the test's doing.
+    as_before(&stage, &before, &["/keys/"]);
+    stage.broker.timeline(id);
+}
+
+#[test]
+fn a_role_gets_a_policy_of_the_grants_own() {
+    static_principal(Mode::StaticInline, |stage| stage.deploy_session());
+}
+
+#[test]
+fn a_role_gets_a_managed_policy_attached() {
+    static_principal(Mode::StaticAttached, |stage| stage.deploy_session());
+}
+
+#[test]
+fn a_user_gets_a_policy_of_the_grants_own() {
+    static_principal(Mode::UserInline, |stage| stage.account.access_key("deployer"));
+}
+
+#[test]
+fn a_user_gets_a_managed_policy_attached() {
+    static_principal(Mode::UserAttached, |stage| stage.account.access_key("deployer"));
+}
+
+#[test]
+fn a_session_is_narrowed_to_the_grant_and_dies_at_its_revoke_and_no_other_with_it() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Session);
+    let before = stage.account.snapshot();
+    let first = stage.elevate(&agent, "15m").expect(201);
+    let second = stage.elevate(&agent, "15m").expect(201);
+    let (one, other) = (keys_of(&first), keys_of(&second));
+    assert!(allowed(&stage, &one) && allowed(&stage, &other), "{}", stage.broker.log());
+    stage.revoke(&agent, first.text_at("/id"));
+    assert!(!allowed(&stage, &one), "its session is refused");
+    assert!(allowed(&stage, &other), "another session of the same role goes on");
+    stage.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&stage, &other));
+    as_before(&stage, &before, &["jit-deny-"]);
+    let denies: Vec<String> = stage.account.role_policies("sessions");
+    assert_eq!(denies.iter().filter(|name| name.starts_with("jit-deny-elev-")).count(), 2, "{denies:?}");
+}
+
+#[test]
+fn a_role_for_one_grant_comes_and_goes_with_it() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Role);
+    let before = stage.account.snapshot();
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let id = grant.text_at("/id");
+    assert_eq!(stage.account.roles_named("jit-"), [format!("jit-{id}")]);
+    let keys = keys_of(&grant);
+    assert!(allowed(&stage, &keys), "{}", stage.broker.log());
+    // Nobody but the broker, and it only for this grant.
+    let arn = stage.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
+    assert!(stage.account.assume(&stage.pipeline, &arn, json!({})).is_refused());
+    stage.revoke(&agent, id);
+    assert!(!allowed(&stage, &keys));
+    as_before(&stage, &before, &[]);
+}
+
+#[test]
+fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Pod);
+    let before = stage.account.snapshot();
+    assert!(stage.account.associations(CLUSTER).is_empty());
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let there = stage.account.associations(CLUSTER);
+    assert_eq!(there.len(), 1, "{there:?}");
+    let (cached, other_pod) = (stage.pod_session(), other_pods_session(&stage.account, &stage.pipeline));
+    assert!(allowed(&stage, &cached) && allowed(&stage, &other_pod));
+    stage.revoke(&agent, grant.text_at("/id"));
+    assert!(stage.account.associations(CLUSTER).is_empty());
+    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    assert!(!allowed(&stage, &cached), "what the pod has cached is refused");
+    assert!(allowed(&stage, &other_pod), "another service account's pods go on");
+    as_before(&stage, &before, &["jit-deny-"]);
+}
+
+#[test]
+fn what_refuses_a_pods_sessions_goes_although_another_grant_came_before_the_end_was_read_back() {
+    let emulator = Ministack::with_faketime();
+    let launcher = emulator.clock().launcher();
+    let aws = "orphans = \"report\"";
+    let setting = Setting { launcher, settle: "3m", late: "1m", aws, ..Setting::before(&emulator.url()) };
+    let stage = Stage::with(&emulator, &setting);
+    let agent = stage.agent(Mode::Pod);
+    let before = stage.account.snapshot();
+    let ends = |count: usize| {
+        emulator.clock().advance(Duration::from_secs(4 * 60));
+        eventually("what has ended is read back", || (live(&stage).len() == count).then_some(()));
+    };
+    let first = stage.elevate(&agent, "15m").expect(201);
+    stage.revoke(&agent, first.text_at("/id"));
+    let second = stage.elevate(&agent, "15m").expect(201);
+    ends(1);
+    let told = stage.broker.timeline(first.text_at("/id")).to_string();
+    assert!(told.contains("other grants need it"), "{told}");
+    stage.revoke(&agent, second.text_at("/id"));
+    ends(0);
+    emulator.clock().advance(Duration::from_secs(7 * 60 * 60));
+    eventually("the end of every refusal", || {
+        before.changes_until(&stage.account.snapshot()).is_empty().then_some(())
+    });
+}
+
+#[test]
+fn an_association_that_somebody_put_in_the_place_of_ours_stays() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::Pod);
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let [ours] = stage.account.associations(CLUSTER).try_into().unwrap();
+    let named = |name: &str| ours.get(name).cloned().unwrap();
+    let this = json!({"clusterName": CLUSTER, "associationId": named("associationId")});
+    stage.account.call("eks", "delete_pod_identity_association", this);
+    let theirs = json!({
+        "clusterName": CLUSTER, "namespace": named("namespace"), "serviceAccount": named("serviceAccount"),
+        "roleArn": stage.account.arn(&format!("role/{POD_ROLE}")),
+    });
+    stage.account.call("eks", "create_pod_identity_association", theirs);
+    let there = stage.account.associations(CLUSTER);
+    stage.revoke(&agent, grant.text_at("/id"));
+    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    assert_eq!(stage.account.associations(CLUSTER), there);
+}
+
+/// Neither call is answered before both are there.
+#[test]
+fn what_needs_nothing_of_one_another_is_asked_for_at_once() {
+    let cases = [
+        (Mode::StaticInline, ["iam:PutRolePolicy", "iam:PutRolePolicy"], ["iam:DeleteRolePolicy"; 2]),
+        (Mode::StaticAttached, ["iam:AttachRolePolicy"; 2], ["iam:DetachRolePolicy"; 2]),
+        (Mode::Role, ["iam:PutRolePolicy", "sts:AssumeRole"], ["iam:DeleteRolePolicy"; 2]),
+    ];
+    for (mode, giving, taking_back) in cases {
+        let proxy = Arc::new(FaultProxy::before(&SHARED.url()));
+        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
+        let agent = stage.agent(mode);
+        let met = meet(&proxy, giving);
+        let grant = stage.elevate_for(&agent, &["ecs-read", "s3-read"], "15m").expect(201);
+        assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
+        proxy.behave();
+        let met = meet(&proxy, taking_back);
+        stage.revoke(&agent, grant.text_at("/id"));
+        assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
+        proxy.behave();
+        eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+    }
+}
+
+/// The first call of each of these names waits until as many calls have come.
+fn meet(proxy: &Arc<FaultProxy>, names: [&'static str; 2]) -> Arc<AtomicBool> {
+    let count = move |proxy: &FaultProxy| {
+        let of = |name: &&str| names.contains(name);
+        proxy.names().iter().filter(|name| of(&name.as_str())).count()
+    };
+    let before = count(proxy);
+    let (here, met) = (Arc::clone(proxy), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&met);
+    proxy.at(Instant::Before, Which::named(names[0]).times(1), move |_| {
+        eventually("the other call", || (count(&here) >= before + 2).then_some(()));
+        told.store(true, Ordering::SeqCst);
+    });
+    met
+}
+
+fn other_pods_session(account: &Account<'_>, pipeline: &Keys) -> Keys {
+    let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
+    let tags = [
+        tag("eks-cluster-name", CLUSTER),
+        tag("kubernetes-namespace", "shop"),
+        tag("kubernetes-service-account", "worker"),
+    ];
+    account.session(pipeline, &account.arn(&format!("role/{POD_ROLE}")), json!({ "Tags": tags }))
+}
+
+#[test]
+fn what_was_attached_before_us_stays() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::StaticAttached);
+    stage.account.attach("deploy", &stage.ecs);
+    let before = stage.account.snapshot();
+    let grant = stage.elevate(&agent, "15m").expect(201);
+    let id = grant.text_at("/id");
+    stage.revoke(&agent, id);
+    as_before(&stage, &before, &[]);
+    let text = stage.broker.timeline(id).to_string();
+    assert!(text.contains("was there before"), "{text}");
+}
+
+#[test]
+fn two_grants_of_one_policy_never_cut_each_other_off() {
+    let stage = Stage::set(&SHARED);
+    let agent = stage.agent(Mode::StaticAttached);
+    let before = stage.account.snapshot();
+    let held = stage.deploy_session();
+    let first = stage.elevate(&agent, "15m").expect(201);
+    let second = stage.elevate(&agent, "15m").expect(201);
+    stage.revoke(&agent, first.text_at("/id"));
+    assert!(allowed(&stage, &held), "the second grant lives");
+    stage.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&stage, &held));
+    as_before(&stage, &before, &[]);
+}
+
+#[test]
+fn what_does_not_fit_inline_is_attached_and_then_the_broker_ends_it() {
+    let on_role: fn(&Stage<'_>) -> (Keys, Vec<String>) =
+        |stage| (stage.deploy_session(), stage.account.attached_to_role("deploy"));
+    let on_user: fn(&Stage<'_>) -> (Keys, Vec<String>) =
+        |stage| (stage.account.access_key("deployer"), stage.account.attached_to_user("deployer"));
+    let cases = [
+        (Mode::StaticInline, "iam:PutRolePolicy", on_role),
+        (Mode::UserInline, "iam:PutUserPolicy", on_user),
+    ];
+    for (mode, put, principal) in cases {
+        let proxy = FaultProxy::before(&SHARED.url());
+        proxy.order(Which::named(put), Fault::LimitExceeded);
+        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
+        let agent = stage.agent(mode);
+        let before = stage.account.snapshot();
+        let (held, attached) = principal(&stage);
+        assert!(attached.is_empty() && !allowed(&stage, &held), "{mode:?}");
+        let grant = stage.elevate(&agent, "15m").expect(201);
+        assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
+        assert_eq!(principal(&stage).1, [stage.ecs.as_str()], "{mode:?}");
+        assert!(allowed(&stage, &held), "{mode:?}");
+        let id = grant.text_at("/id");
+        let told = stage.broker.timeline(id).to_string();
+        assert!(told.contains(put) && told.contains("LimitExceeded"), "{told}");
+        assert!(told.contains("another way is taken"), "{told}");
+        stage.revoke(&agent, id);
+        assert!(!allowed(&stage, &held), "{mode:?}");
+        as_before(&stage, &before, &["/keys/"]);
+    }
+}

@@ -1,0 +1,50 @@
+//! Gitea has no OIDC: what a job is told, and what the timeline says of a job that has an auth token alone.
+
+use super::repository::Repository;
+use super::site::{Identity, Site, text};
+
+#[test]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
+fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
+    let site = Site::with(Identity::Missing);
+    let run = Repository::with(
+        r#"      - uses: ./action/run
+        with:
+          policy: orders-read
+          $WHO
+          run: touch "$OUTSIDE/ran"
+"#,
+    )
+    .push(&site);
+    let ended = run.finish();
+    let log = ended.expect("failure");
+    assert!(!site.runner.outside("ran").exists());
+    let lower = log.to_lowercase();
+    for part in ["gitea", "oidc", "cloudanix_oidc_token_file", "allow_auth_token_only"] {
+        assert!(lower.contains(part), "no `{part}` in {log}");
+    }
+    assert!(!log.contains("id-token: write"), "the workflow cannot fix it: {log}");
+    assert_eq!(site.broker.given().len(), 0);
+}
+
+#[test]
+#[ignore = "needs Gitea, which `cargo xtask test` builds"]
+fn with_an_auth_token_alone_the_timeline_has_repository_run_and_commit_as_claimed() {
+    let site = Site::with(Identity::AuthTokenOnly);
+    let run = Repository::with(
+        r#"      - uses: ./action/run
+        with:
+          policy: orders-read
+          $WHO
+          run: echo "$GITHUB_REPOSITORY $GITHUB_RUN_NUMBER $GITHUB_SHA" > "$OUTSIDE/facts"
+"#,
+    )
+    .push(&site);
+    let facts = run.line_outside("facts");
+    run.finish().expect("success");
+    let grants = site.assert_ended(1, "step finished · exit 0");
+    let claimed = |name: &str| text(&grants[0], &format!("/provenance/claimed/{name}")).to_owned();
+    let found = format!("{} {} {}", claimed("repository"), claimed("run"), claimed("commit"));
+    assert_eq!(found, facts, "{}", grants[0]["provenance"]);
+    assert_eq!(text(&grants[0], "/provenance/trust"), "auth-token-only");
+}

@@ -1,0 +1,177 @@
+//! A broker is killed with `kill -9` at many moments: is what it comes back to ever more than what the client holds?
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+use system_tests::http;
+use system_tests::lossy_proxy::LossyProxy;
+use system_tests::scene::{Scene, new_key};
+use system_tests::waiting::{at, eventually, eventually_within};
+
+const WAITS: &str =
+    "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
+const BLOWS: u32 = 12;
+
+/// The moments of the blows after a request was handed over: from at once to a little after its answer, which
+/// takes `whole` when nobody strikes.
+fn moment(blow: u32, whole: Duration) -> Duration {
+    whole * blow / (BLOWS - 3)
+}
+
+/// How long an elevation takes when the broker has just started, as it has before each blow.
+fn cold_elevation(scene: &mut Scene) -> Duration {
+    scene.broker.restart();
+    let (key, body) = (new_key(), scene.body());
+    let request = scene.elevation(&key, &body);
+    let began = Instant::now();
+    http::send(request).expect(201);
+    let took = began.elapsed();
+    let undo = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit?idempotency_key={key}"));
+    http::send(undo.bearer_auth(&scene.agent.auth_token)).expect(200);
+    scene.broker.restart();
+    took
+}
+
+/// The timeline of every grant is whole, and no grant has become two.
+#[track_caller]
+fn assert_whole(scene: &Scene, keys: usize) {
+    let grants = scene.broker.given();
+    assert!(grants.len() <= keys, "{keys} requests, {} grants", grants.len());
+    for grant in grants {
+        scene.broker.timeline(grant["id"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn killed_during_elevate_the_client_ends_up_with_the_one_grant_that_is_live() {
+    let mut scene = Scene::set();
+    let proxy_to = scene.broker.url().to_owned();
+    let whole = cold_elevation(&mut scene);
+    let mut lost = 0;
+    for blow in 0..BLOWS {
+        let proxy = LossyProxy::before(&proxy_to);
+        let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", WAITS];
+        let mut running = scene.client_at(&proxy.url(), &step).start();
+        let sent = eventually("the request", || proxy.carried("POST /v2/agentic/jit "));
+        at(sent + moment(blow, whole));
+        scene.broker.kill();
+        scene.broker.restart();
+        let held = running.line_in("grant");
+        let live = scene.broker.live();
+        assert_eq!(live.len(), 1, "blow {blow}: {live:?}");
+        assert_eq!(live[0]["id"], *held, "blow {blow}");
+        lost += usize::from(proxy.count("POST /v2/agentic/jit ") > 1);
+        running.touch("go");
+        running.finish().assert_code(0);
+        scene.broker.wait_until_nothing_is_live();
+        assert_whole(&scene, blow as usize + 2);
+    }
+    assert!(lost > 0, "no blow came before the answer: nothing was tested");
+}
+
+#[test]
+fn killed_during_revoke_the_grant_ends_all_the_same() {
+    let mut scene = Scene::set();
+    let proxy_to = scene.broker.url().to_owned();
+    let id = scene.elevate().expect(201).text_at("/id").to_owned();
+    let began = Instant::now();
+    scene.broker.operator(Method::DELETE, &format!("/v2/agentic/jit/{id}")).expect(200);
+    let whole = began.elapsed();
+    let mut lost = 0;
+    for blow in 0..BLOWS {
+        let proxy = LossyProxy::before(&proxy_to);
+        let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "true"];
+        let running = scene.client_at(&proxy.url(), &step).start();
+        let sent = eventually("the revoke", || proxy.carried("DELETE "));
+        at(sent + moment(blow, whole));
+        scene.broker.kill();
+        scene.broker.restart();
+        running.finish().assert_code(0);
+        scene.broker.wait_until_nothing_is_live();
+        assert_whole(&scene, blow as usize + 2);
+        lost += usize::from(proxy.count("DELETE ") > 1);
+    }
+    assert!(lost > 0, "no blow came before the answer: nothing was tested");
+    for grant in scene.broker.given().iter().filter(|grant| grant["id"] != id) {
+        assert_eq!(grant["end_reason"], "step finished · exit 0");
+    }
+}
+
+/// Nobody tries again here: whatever the broker had begun when it died is undone, or ends because nobody
+/// beats, unless it was the whole of it and the client has the answer.
+#[test]
+fn killed_under_a_client_that_never_comes_back_nothing_stays() {
+    let mut scene = Scene::with(system_tests::broker::Broker::with_heartbeat("1s"));
+    let whole = cold_elevation(&mut scene);
+    let address = scene.broker.url().trim_start_matches("http://").to_owned();
+    let mut keys = Vec::new();
+    for blow in 0..BLOWS {
+        let key = new_key();
+        let mut body = scene.body();
+        body["heartbeat"] = json!(true);
+        let body = body.to_string();
+        let mut request = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "POST /v2/agentic/jit HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            scene.agent.auth_token,
+            body.len()
+        );
+        request.write_all(head.as_bytes()).unwrap();
+        request.write_all(body.as_bytes()).unwrap();
+        at(Instant::now() + moment(blow, whole));
+        scene.broker.kill();
+        scene.broker.restart();
+        keys.push(key);
+    }
+    // The claim of a broker that died lapses after half a minute.
+    eventually_within(Duration::from_secs(50), "the end of everything", || {
+        scene.broker.live().is_empty().then_some(())
+    });
+    assert_whole(&scene, keys.len() + 1);
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    // The first in time, last in the list, was the one that was measured.
+    let given = scene.broker.given();
+    for grant in given.iter().take(given.len() - 1) {
+        *reasons.entry(grant["end_reason"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    println!("{} requests, {reasons:?}", keys.len());
+    assert!(!reasons.is_empty(), "every blow came before the broker had begun: nothing was tested");
+    for reason in reasons.keys() {
+        assert!(
+            ["never acknowledged · undone", "holder fell silent"].contains(&reason.as_str()),
+            "{reasons:?}"
+        );
+    }
+}
+
+#[test]
+fn killed_while_a_disabled_agents_grants_end_they_end_all_the_same() {
+    let mut scene = Scene::set();
+    let tokens: Vec<String> =
+        (0..20).map(|_| scene.elevate().expect(201).text_at("/credentials/token").to_owned()).collect();
+    assert_eq!(scene.broker.live().len(), 20);
+    let url = format!("{}/v2/agents/{}/disable", scene.broker.url(), scene.agent.id);
+    let operator = scene.broker.operator_token().to_owned();
+    let disabling = std::thread::spawn(move || {
+        let request = http::request(Method::POST, &url).bearer_auth(operator);
+        drop(http::try_send(request));
+    });
+    // As soon as the first has ended, so that most have not.
+    eventually("the first end", || (scene.broker.live().len() < 20).then_some(()));
+    scene.broker.kill();
+    disabling.join().unwrap();
+    scene.broker.restart();
+    eventually_within(Duration::from_secs(45), "the end of everything", || {
+        scene.broker.live().is_empty().then_some(())
+    });
+    for token in tokens {
+        assert_eq!(scene.broker.introspect(&token), json!({"active": false}));
+    }
+    assert!(scene.broker.given().iter().all(|grant| grant["end_reason"] == "agent disabled"));
+    assert_whole(&scene, 20);
+}

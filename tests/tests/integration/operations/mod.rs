@@ -1,0 +1,15 @@
+//! Tests what an operator does to a broker, and what happens to its machine.
+
+#[cfg(unix)]
+mod dev;
+#[cfg(target_os = "linux")]
+mod disk_full;
+mod examples;
+mod reload;
+#[cfg(target_os = "linux")]
+mod replica_failures;
+#[cfg(target_os = "linux")]
+mod replicas;
+mod shutdown;
+mod tls;
+mod traces;

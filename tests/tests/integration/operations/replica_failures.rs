@@ -1,0 +1,159 @@
+//! What if one of several brokers is killed, or stopped and woken up, or their PostgreSQL goes away for a while?
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::broker::Broker;
+use system_tests::client::kill;
+use system_tests::http;
+use system_tests::lossy_proxy::LossyProxy;
+use system_tests::replicas::{Replicas, kinds};
+use system_tests::scene::{elevation, new_key};
+use system_tests::waiting::{eventually, eventually_within};
+
+const WAITS: &str = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
+const RUN: [&str; 9] = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", WAITS];
+const BEAT: &str = "POST /v2/agentic/jit/";
+
+/// A claim lapses after half a minute, and house is kept as often.
+const TAKEN_OVER: Duration = Duration::from_secs(50);
+
+fn signal(broker: &Broker, name: &str) {
+    kill(broker.pid().cast_signed(), name);
+}
+
+fn is_ready(broker: &Broker) -> bool {
+    http::try_send(broker.request(Method::GET, "/readyz")).is_ok_and(|answer| answer.status == 200)
+}
+
+fn ids(grants: &[Value]) -> BTreeSet<String> {
+    grants.iter().map(|grant| grant["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Whole, and ended once: one row that begins the end, one that tells that it is over.
+#[track_caller]
+fn assert_ended_once(replicas: &Replicas, broker: &Broker, grants: &BTreeSet<String>) {
+    for id in grants {
+        let timeline = broker.timeline(id);
+        let kinds = kinds(&timeline);
+        for either in [&["revoke", "lease_lost"][..], &["revoked"]] {
+            let told = kinds.iter().filter(|kind| either.contains(&kind.as_str())).count();
+            assert_eq!(told, 1, "{either:?}: {timeline}");
+        }
+    }
+    let gaps =
+        "SELECT count(*) FROM grants WHERE last_seq <> (SELECT max(seq) FROM events WHERE grant_n = n)";
+    assert_eq!(replicas.query(gaps), "0");
+}
+
+#[test]
+fn what_a_killed_broker_had_begun_another_finishes() {
+    let mut replicas = Replicas::start(2, "10s");
+    let elevate = || replicas.scene.elevate().expect(201).text_at("/credentials/token").to_owned();
+    let tokens: Vec<String> = (0..40).map(|_| elevate()).collect();
+    let all = ids(&replicas.scene.broker.live());
+    let url = format!("{}/v2/agents/orders-agent/disable", replicas.scene.broker.url());
+    let operator = replicas.scene.broker.operator_token().to_owned();
+    let held_back = replicas.hold_back_ends();
+    let disabling = std::thread::spawn(move || {
+        drop(http::try_send(http::request(Method::POST, &url).bearer_auth(operator)));
+    });
+    let status = "SELECT status FROM agents";
+    eventually("the agent to be off", || (replicas.query(status) == "disabled").then_some(()));
+    replicas.scene.broker.kill();
+    disabling.join().unwrap();
+    drop(held_back);
+    let live = |replicas: &Replicas| replicas.others[0].live().len();
+    let left = live(&replicas);
+    assert!(left > 0, "it had finished before it was killed: nothing was tested");
+    eventually_within(TAKEN_OVER, "the end of everything", || (live(&replicas) == 0).then_some(()));
+    for token in tokens {
+        assert_eq!(replicas.others[0].introspect(&token), json!({"active": false}));
+    }
+    assert_ended_once(&replicas, &replicas.others[0], &all);
+}
+
+/// One is stopped while it ends grants whose holders fell silent. The other finishes; then the first wakes up, with
+/// claims that have lapsed and whatever it was about to write.
+#[test]
+fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
+    let replicas = Replicas::start(2, "1s");
+    let (sleeper, other) = (&replicas.scene.broker, &replicas.others[0]);
+    signal(other, "STOP");
+    let mut body = replicas.scene.body();
+    body["heartbeat"] = json!(true);
+    for _ in 0..60 {
+        http::send(elevation(sleeper, &replicas.scene.agent, &new_key(), &body)).expect(201);
+    }
+    let live = "SELECT count(*) FROM grants WHERE status = 'active'";
+    let count = |sql: &str| replicas.query(sql).parse::<u64>().unwrap();
+    let held_back = replicas.hold_back_ends();
+    let claimed = format!("{live} AND claimed_until IS NOT NULL");
+    eventually("the first claim", || (count(&claimed) > 0).then_some(()));
+    signal(sleeper, "STOP");
+    drop(held_back);
+    let claimed = count(&claimed);
+    assert!(claimed > 0, "it had claimed nothing when it was stopped: nothing was tested");
+    signal(other, "CONT");
+    eventually_within(TAKEN_OVER, "the end of everything", || (count(live) == 0).then_some(()));
+    other.wait_until_nothing_is_live();
+    let all = ids(&other.given());
+    let rows = "SELECT string_agg(hash, ',' ORDER BY grant_n, seq) FROM events";
+    let before = replicas.query(rows);
+
+    // Somebody holds a grant while the sleeper wakes up: it has not heard a single beat of this holder.
+    let proxy = LossyProxy::before(other.url());
+    let mut holder = replicas.scene.client_at(&proxy.url(), &RUN).start();
+    let held = holder.line_in("grant");
+    signal(sleeper, "CONT");
+    eventually("the sleeper's answer", || is_ready(sleeper).then_some(()));
+    let beats = proxy.count(BEAT);
+    eventually("more beats than a lease is long", || (proxy.count(BEAT) > beats + 5).then_some(()));
+    assert_eq!(ids(&sleeper.live()), BTreeSet::from([held.clone()]), "{}", sleeper.log());
+    let of_the_old = format!("{rows} WHERE grant_n <> (SELECT n FROM grants WHERE id = '{held}')");
+    assert_eq!(replicas.query(&of_the_old), before, "nothing was written twice");
+    holder.touch("go");
+    holder.finish().assert_code(0);
+    assert_ended_once(&replicas, sleeper, &all);
+}
+
+#[test]
+fn while_the_database_is_away_nothing_is_given_and_when_it_is_back_nothing_is_lost() {
+    let mut replicas = Replicas::start(2, "1s");
+    let proxy = LossyProxy::before(replicas.others[0].url());
+    let mut holder = replicas.scene.client_at(&proxy.url(), &RUN).start();
+    let held = holder.line_in("grant");
+    let given = replicas.elevate_at(&replicas.others[0]).expect(201);
+    let beats = |more: usize| {
+        let before = proxy.count(BEAT);
+        eventually("beats", || (proxy.count(BEAT) > before + more).then_some(()));
+    };
+    beats(1);
+
+    replicas.server.crash();
+    // Each of these takes longer than the lease of three seconds, in which nobody is heard.
+    for broker in replicas.all() {
+        eventually("a broker that is not ready", || (!is_ready(broker)).then_some(()));
+        assert_eq!(http::send(broker.request(Method::GET, "/healthz")).status, 200, "it is alive");
+        assert_eq!(replicas.elevate_at(broker).outcome(), (503, "store_unavailable"));
+    }
+
+    replicas.server.start_again();
+    for broker in replicas.all() {
+        eventually("a broker that is ready again", || is_ready(broker).then_some(()));
+    }
+    beats(5);
+    let live = ids(&replicas.scene.broker.live());
+    let log = replicas.others[0].log();
+    assert!(live.contains(&held), "a holder that could not be heard was cut off: {log}");
+    assert!(live.contains(given.text_at("/id")));
+    let token = given.text_at("/credentials/token");
+    assert_eq!(replicas.scene.broker.introspect(token)["active"], true);
+    holder.touch("go");
+    holder.finish().assert_code(0);
+    let still = |id: &String| ids(&replicas.scene.broker.live()).contains(id);
+    eventually("the end", || (!still(&held)).then_some(()));
+    assert_ended_once(&replicas, &replicas.scene.broker, &BTreeSet::from([held]));
+}

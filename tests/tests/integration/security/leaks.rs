@@ -1,0 +1,326 @@
+//! Is any secret, in any form, in anything that any process wrote in good days and bad?
+
+use std::fs;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use system_tests::client::{Client, Finished, kill};
+use system_tests::http;
+use system_tests::leak_scan::LeakScan;
+use system_tests::lossy_proxy::LossyProxy;
+use system_tests::oidc_provider::Token;
+use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
+use system_tests::waiting::eventually;
+
+/// Everything that a step can do to show what it was given: to both outputs, and in every form.
+const SHOWS_ALL: &str = "env; env >&2; echo $CLOUDANIX_GRANT_TOKEN; printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo; \
+                         printf ' %s' $CLOUDANIX_GRANT_TOKEN | base64 -w0 >&2; echo; \
+                         printf '  %s' $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo; \
+                         printf '{\"token\":\"%s\"}\\n' $CLOUDANIX_GRANT_TOKEN; \
+                         for n in 1 2 3; do printf '%s' $CLOUDANIX_GRANT_TOKEN; done; \
+                         printf %s $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept";
+
+struct Scanned {
+    scene: Scene,
+    scan: LeakScan,
+    runs: usize,
+}
+
+impl Scanned {
+    fn new() -> Self {
+        let scene = Scene::set();
+        let mut scan = LeakScan::default();
+        scan.secret("auth token", &scene.agent.auth_token);
+        // What is left of it when its public part is known.
+        scan.secret("auth token without prefix and id", &scene.agent.auth_token[17..]);
+        scan.secret("operator token", scene.broker.operator_token());
+        scan.secret("introspection token", scene.broker.introspection_token());
+        Self { scene, scan, runs: 0 }
+    }
+
+    /// A client with an OIDC token of its own job.
+    fn client(&mut self, arguments: &[&str]) -> Client {
+        let job = format!("job-{}", self.runs);
+        let token =
+            self.scene.provider.mint(&Token::with_claims(job_claims(&job)).audience(AUDIENCE)).unwrap();
+        self.oidc_secret(&token);
+        self.scene.client(arguments).env("CLOUDANIX_OIDC_TOKEN", token)
+    }
+
+    /// The payload of a token is no secret by itself; the whole of it is, and so is its signature.
+    fn oidc_secret(&mut self, token: &str) {
+        self.scan.secret("OIDC token", token);
+        if let Some((_, signature)) = token.rsplit_once('.').filter(|(_, signature)| signature.len() > 40) {
+            self.scan.secret("an OIDC token's signature", signature);
+        }
+    }
+
+    fn seen(&mut self, what: &str, finished: &Finished) {
+        self.runs += 1;
+        self.scan.written(&format!("{what}: stdout"), finished.stdout.clone());
+        self.scan.written(&format!("{what}: stderr"), finished.stderr.clone());
+        self.scan.folder(&format!("{what}: folder"), finished.folder.path());
+    }
+
+    fn answer(&mut self, what: &str, answer: &http::Answer) {
+        self.scan.written(what, format!("{:?} {}", answer.headers, answer.text));
+    }
+
+    /// Adds what the broker wrote and says, and looks.
+    fn assert_no_leak(mut self) {
+        for grant in self.scene.broker.grants("all") {
+            let id = grant["id"].as_str().unwrap().to_owned();
+            let json = self.scene.broker.timeline(&id);
+            self.scan.written("timeline as JSON", json.to_string());
+            let path = format!("/v2/agentic/jit/{id}/timeline");
+            let text = self.scene.broker.request(Method::GET, &path).header("accept", "text/plain");
+            let text = http::send(text.bearer_auth(self.scene.broker.operator_token())).expect(200);
+            self.scan.written("timeline as text", text.text);
+            self.scan.written("grant", grant.to_string());
+        }
+        for path in ["/v2/agents", "/v2/agents/orders-agent", "/metrics", "/openapi.json"] {
+            let answer = self.scene.broker.operator(Method::GET, path);
+            self.answer(path, &answer);
+        }
+        let folder = self.scene.broker.folder().to_owned();
+        self.scan.folder("broker", &folder);
+        self.scene.broker.stop();
+        self.scan.folder("broker, stopped", &folder);
+        assert!(self.scan.bytes() > 50_000, "{}", self.scan.bytes());
+        let finds = self.scan.finds();
+        assert!(finds.is_empty(), "{}", finds.join("\n"));
+    }
+}
+
+#[test]
+fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
+    let mut all = Scanned::new();
+    for (what, arguments) in [
+        ("a run", &["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "because", "--"][..]),
+        ("a redacted run", &["run", "--redact", "always", "--policy", "orders-write", "--ttl", "15m", "--"]),
+    ] {
+        let finished = all.client(&[arguments, &["sh", "-c", SHOWS_ALL]].concat()).finish();
+        finished.assert_code(0);
+        // The one place where the step kept it is not ours to redact, and tells us what to look for.
+        let kept = finished.folder.path().with_extension("kept");
+        let token = fs::read_to_string(&kept).unwrap();
+        fs::remove_file(kept).unwrap();
+        assert!(token.starts_with("eyJ"), "{token}");
+        assert_eq!(all.scene.broker.introspect(&token), json!({"active": false}));
+        all.scan.secret("grant token", &token);
+        all.scan.secret("a grant token's signature", token.rsplit_once('.').unwrap().1);
+        assert!(
+            finished.stdout.contains("CLOUDANIX_GRANT_ID=elev-"),
+            "the rest of it passes: {}",
+            finished.stdout
+        );
+        all.seen(what, &finished);
+    }
+    for arguments in [
+        &["whoami"][..],
+        &["whoami", "--output", "json"],
+        &["doctor"],
+        &["doctor", "--policy", "orders-read", "--ttl", "15m"],
+    ] {
+        let finished = all.client(arguments).finish();
+        finished.assert_code(0);
+        all.seen(&arguments.join(" "), &finished);
+    }
+    for arguments in
+        [&["agent", "list"][..], &["agent", "show", "orders-agent"], &["agent", "list", "--output", "json"]]
+    {
+        let finished = all.scene.operator_client(arguments).finish();
+        finished.assert_code(0);
+        all.seen(&arguments.join(" "), &finished);
+    }
+    all.assert_no_leak();
+}
+
+/// Otherwise the other tests here would prove nothing.
+#[test]
+fn without_redaction_the_scan_finds_what_the_step_shows() {
+    let mut all = Scanned::new();
+    let run =
+        ["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", SHOWS_ALL];
+    let finished = all.client(&run).finish();
+    finished.assert_code(0);
+    let kept = finished.folder.path().with_extension("kept");
+    all.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
+    fs::remove_file(kept).unwrap();
+    all.seen("unredacted", &finished);
+    let finds = all.scan.finds().join("\n");
+    for form in [
+        "raw) in unredacted: stdout",
+        "raw) in unredacted: stderr",
+        "base64, from byte 0",
+        "base64, from byte 1",
+        "base64, from byte 2",
+    ] {
+        assert!(finds.contains(form), "{form} is not in\n{finds}");
+    }
+    assert!(!finds.contains("auth token") && !finds.contains("OIDC"), "the step never had these: {finds}");
+}
+
+#[test]
+fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
+    let mut all = Scanned::new();
+    let finished = all
+        .client(&[
+            "elevate",
+            "--policy",
+            "orders-read",
+            "--ttl",
+            "15m",
+            "--output",
+            "json",
+            "--state",
+            "state.json",
+        ])
+        .finish();
+    finished.assert_code(0);
+    let token = finished.json()["credentials"]["token"].as_str().unwrap().to_owned();
+    all.scan.secret("grant token", &token);
+    let state = fs::read(finished.folder.path().join("state.json")).unwrap();
+    let key =
+        serde_json::from_slice::<Value>(&state).unwrap()["idempotency_key"].as_str().unwrap().to_owned();
+    all.scan.written("state file", state);
+    // stdout is where it is handed over: everything but that.
+    all.scan.written("elevate: stderr", finished.stderr.clone());
+    let id = finished.json()["id"].as_str().unwrap().to_owned();
+    for arguments in [
+        &["status", &id][..],
+        &["status", &id, "--output", "json"],
+        &["timeline", &id],
+        &["timeline", &id, "--output", "json"],
+        &["revoke", &id],
+    ] {
+        let finished = all.client(arguments).finish();
+        finished.assert_code(0);
+        all.seen(&arguments.join(" "), &finished);
+    }
+    // Whoever has the key can give back, or beat: not a credential, and still nobody's but the run's.
+    assert!(!all.scene.broker.log().contains(&key), "the idempotency key is in the broker's log");
+    all.assert_no_leak();
+}
+
+#[test]
+fn refusals_and_garbage_repeat_no_secret() {
+    let mut all = Scanned::new();
+    let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--timeout", "2s", "--", "true"];
+    let expired = all
+        .scene
+        .provider
+        .mint(&Token::with_claims(job_claims("late")).audience(AUDIENCE).expires_in(-600))
+        .unwrap();
+    let elsewhere = all
+        .scene
+        .provider
+        .mint(&Token::with_claims(job_claims("off")).audience("sts.amazonaws.com"))
+        .unwrap();
+    let mut claims = job_claims("other");
+    claims["project_id"] = json!("2");
+    let untrusted = all.scene.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
+    let damaged = format!("{}AAAA", &expired[..expired.len() - 4]);
+    let wrong_auth = protocol::AuthToken::from_random([1; 6], [2; 24]).secret().reveal().to_owned();
+    let cut_auth = all.scene.agent.auth_token[..60].to_owned();
+    for token in [&expired, &elsewhere, &untrusted, &damaged] {
+        all.oidc_secret(token);
+    }
+    all.scan.secret("an auth token that is not accepted", &wrong_auth);
+    all.scan.secret("half an auth token", &cut_auth);
+    let with = |all: &mut Scanned, name: &str, value: &str| all.client(&run).env(name, value).finish();
+    for (what, finished) in [
+        ("expired", with(&mut all, "CLOUDANIX_OIDC_TOKEN", &expired)),
+        ("another audience", with(&mut all, "CLOUDANIX_OIDC_TOKEN", &elsewhere)),
+        ("another project", with(&mut all, "CLOUDANIX_OIDC_TOKEN", &untrusted)),
+        ("damaged", with(&mut all, "CLOUDANIX_OIDC_TOKEN", &damaged)),
+        ("an unknown auth token", with(&mut all, "CLOUDANIX_AUTH_TOKEN", &wrong_auth)),
+        ("a cut auth token", with(&mut all, "CLOUDANIX_AUTH_TOKEN", &cut_auth)),
+        ("the auth token as URL", {
+            let token = all.scene.agent.auth_token.clone();
+            with(&mut all, "CLOUDANIX_URL", &format!("http://user:{token}@127.0.0.1:1"))
+        }),
+        ("no broker", {
+            // Its keeper goes on for a minute: there may have been a broker, for all it knows.
+            let soon = ["run", "--policy", "orders-read", "--ttl", "1m", "--timeout", "2s", "--", "true"];
+            all.client(&soon).env("CLOUDANIX_URL", "http://127.0.0.1:1").finish()
+        }),
+        ("a step that is not there", all.client(&[&run[..8], &["./not-there"]].concat()).finish()),
+        ("a denied policy", all.client(&["run", "--policy", "nope", "--ttl", "15m", "--", "true"]).finish()),
+        ("a secret on the command line", {
+            let token = all.scene.agent.auth_token.clone();
+            all.scene.operator_client(&["agent", "revoke-token", "orders-agent", &token]).finish()
+        }),
+    ] {
+        assert_ne!(finished.status.code(), Some(0), "{what}");
+        all.seen(what, &finished);
+    }
+    let good = all.scene.body();
+    let token = good["oidc_token"].as_str().unwrap().to_owned();
+    all.oidc_secret(&token);
+    let auth = all.scene.agent.auth_token.clone();
+    let post = |body: String| {
+        let request = all.scene.broker.request(Method::POST, "/v2/agentic/jit").bearer_auth(&auth);
+        request.header("idempotency-key", new_key()).header("content-type", "application/json").body(body)
+    };
+    let answers = [
+        ("a body cut in the token", post(format!("{{\"oidc_token\":\"{token}"))),
+        ("a token where a list is expected", post(json!({"policies": token}).to_string())),
+        (
+            "a token where an id is expected",
+            post(json!({"agent_id": auth, "policies": [], "ttl": "1m"}).to_string()),
+        ),
+        (
+            "a token as policy",
+            post(json!({"agent_id": "orders-agent", "policies": [auth], "ttl": "1m"}).to_string()),
+        ),
+        ("a token as key", post(good.to_string()).header("idempotency-key", &auth)),
+        (
+            "a token in the path",
+            all.scene.broker.request(Method::GET, &format!("/{auth}")).bearer_auth(&auth),
+        ),
+    ]
+    .map(|(what, request)| (what, http::send(request)));
+    for (what, answer) in &answers {
+        assert!(answer.status >= 400, "{what}");
+    }
+    // The answers go to whoever sent the secret; what counts is what stays with the broker.
+    all.assert_no_leak();
+}
+
+#[test]
+fn bad_days_write_no_secret() {
+    let mut all = Scanned::new();
+    let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c"];
+    let waits = "echo $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept; echo up > up; until test -e go || ! test -e up; do sleep 0.01; done";
+
+    let proxy = LossyProxy::before(all.scene.broker.url());
+    proxy.lose("POST ", 1);
+    proxy.lose("DELETE ", 1);
+    let lossy = all.client(&[&run[..], &["true"]].concat()).env("CLOUDANIX_URL", proxy.url()).finish();
+    lossy.assert_code(0);
+    all.seen("lost replies", &lossy);
+
+    let mut running = all.client(&[&run[..], &[waits]].concat()).start();
+    running.line_in("up");
+    let kept = running.folder().with_extension("kept");
+    let token = fs::read_to_string(&kept).unwrap();
+    fs::remove_file(kept).unwrap();
+    all.scan.secret("grant token", token.trim());
+    let (pid, keeper) = (running.pid(), running.keeper());
+    for process in [pid, keeper] {
+        for what in ["cmdline", "status"] {
+            all.scan.written(&format!("/proc/{what}"), fs::read(format!("/proc/{process}/{what}")).unwrap());
+        }
+    }
+    all.scan.written("the keeper's environment", fs::read(format!("/proc/{keeper}/environ")).unwrap());
+    all.scene.broker.kill();
+    running.signal("TERM");
+    kill(pid, "KILL");
+    all.scene.broker.restart();
+    eventually("the end of the grant", || all.scene.broker.live().is_empty().then_some(()));
+    running.touch("go");
+    let killed = running.finish();
+    all.seen("killed", &killed);
+    all.assert_no_leak();
+}

@@ -1,0 +1,165 @@
+//! GitHub stops a job: INT to the action's process alone, 7.5 s later TERM, 2.5 s later KILL. Then `post` runs,
+//! except when the stop was forced or the runner is lost. Is the grant gone in time?
+
+use std::time::{Duration, Instant};
+
+use system_tests::broker::Broker;
+use system_tests::client::{is_alive, kill};
+use system_tests::lossy_proxy::LossyProxy;
+use system_tests::runner::{Blow, Whom, cancel, hit_by, lose_the_machine};
+use system_tests::waiting::{eventually, eventually_within};
+
+use super::hub::Hub;
+use super::step::{Running, Step, line_in};
+
+const BUDGET: Duration = Duration::from_millis(7500);
+/// Goes on until it is told.
+const WAITS: &str = "echo $$ > pid; until test -e go; do sleep 0.05; done";
+/// The same, deaf to every signal that can be ignored.
+const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; until test -e go; do sleep 0.05; done";
+
+/// A step whose command has begun, and the shell that runs it.
+fn under_way(hub: &Hub, script: &str) -> (Step, Running, i32) {
+    let step = Step::of(hub).input("run", script);
+    let main = step.start("main.js");
+    let shell = line_in(&step.in_workspace("pid")).parse().unwrap();
+    assert_eq!(hub.broker.live().len(), 1, "the command runs, so its grant is live");
+    (step, main, shell)
+}
+
+fn rhythm() -> Vec<Blow> {
+    vec![
+        Blow::first("INT", Whom::Entry),
+        Blow::then(7500, "TERM", Whom::Entry),
+        Blow::then(10_000, "KILL", Whom::Entry),
+    ]
+}
+
+fn tell(rhythm: &str, budget: Duration, began: Instant) {
+    println!("cancel · github · {rhythm} · {} ms · {} ms", budget.as_millis(), began.elapsed().as_millis());
+}
+
+#[test]
+fn a_command_that_obeys_is_gone_at_the_first_signal() {
+    let hub = Hub::set();
+    let (step, main, shell) = under_way(&hub, WAITS);
+    let cancelled = cancel(main.pid(), rhythm());
+    hub.broker.wait_until_nothing_is_live();
+    tell("INT", BUDGET, cancelled.began);
+    assert!(cancelled.began.elapsed() < BUDGET);
+    main.finish().assert_code(130);
+    assert!(cancelled.began.elapsed() < BUDGET, "there is nothing left for the other two to hit");
+    assert!(!is_alive(shell));
+    cancelled.finish();
+    assert_eq!(step.output("revoked"), "true");
+    assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
+    hub.assert_ended(1, "interrupted · SIGINT");
+}
+
+#[test]
+fn a_command_that_is_deaf_goes_on_without_a_grant() {
+    let hub = Hub::set();
+    let (step, main, shell) = under_way(&hub, DEAF);
+    let cancelled = cancel(main.pid(), rhythm());
+    hub.broker.wait_until_nothing_is_live();
+    tell("INT, TERM, KILL, deaf command", BUDGET, cancelled.began);
+    assert!(cancelled.began.elapsed() < BUDGET);
+    assert!(is_alive(shell), "it ignores what it was told");
+    cancelled.finish();
+    assert_eq!(main.finish().code, None, "killed at the end");
+    assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
+    hub.assert_ended(1, "interrupted · SIGINT");
+    // GitHub finds it by RUNNER_TRACKING_ID when the job has ended.
+    kill(shell, "KILL");
+}
+
+#[test]
+fn a_broker_that_is_away_is_told_when_it_returns() {
+    let mut hub = Hub::set();
+    let (step, main, shell) = under_way(&hub, WAITS);
+    hub.broker.kill();
+    let cancelled = cancel(main.pid(), rhythm());
+    let ended = main.finish();
+    assert!(cancelled.began.elapsed() < Duration::from_secs(10), "before it is killed");
+    let warnings = ended.assert_code(130).annotations("warning");
+    let grant = step.output("grant-id");
+    assert_eq!(
+        warnings,
+        [format!("it is not confirmed that {grant} has ended; it is tried again when the job ends")]
+    );
+    assert_eq!(step.output("revoked"), "false");
+    assert!(!is_alive(shell));
+    cancelled.finish();
+    hub.broker.restart();
+    assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
+    assert!(hub.broker.live().is_empty());
+}
+
+#[test]
+fn a_step_that_still_asks_gets_nothing() {
+    let hub = Hub::set();
+    for run in ["", "touch ran"] {
+        let proxy = LossyProxy::before(hub.broker.url());
+        proxy.lose("POST /v2/agentic/jit ", 1000);
+        let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
+        let main = step.start("main.js");
+        eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
+        let cancelled = cancel(main.pid(), rhythm());
+        main.finish().assert_code(130);
+        tell("INT, still asking", BUDGET, cancelled.began);
+        assert!(cancelled.began.elapsed() < BUDGET);
+        cancelled.finish();
+        assert!(hub.broker.live().is_empty() && !step.in_workspace("ran").exists());
+        step.run("post.js").assert_code(0);
+    }
+    assert_eq!(hub.broker.given().len(), 2);
+}
+
+#[test]
+fn a_grant_for_the_job_is_given_back_by_post() {
+    let hub = Hub::set();
+    let step = Step::of(&hub);
+    step.run("main.js").assert_code(0);
+    // Whatever step was running is stopped; then this half of the earlier one is run.
+    let began = Instant::now();
+    step.run("post.js").assert_code(0);
+    assert!(hub.broker.live().is_empty());
+    tell("post", Duration::from_secs(285), began);
+    hub.assert_ended(1, "asked by the client");
+}
+
+/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, for every kind of stop.
+#[test]
+fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
+    for (command, script) in [("", WAITS), (", deaf command", DEAF)] {
+        let hub = Hub::set();
+        let (_step, main, shell) = under_way(&hub, script);
+        let cancelled = cancel(main.pid(), vec![Blow::first("KILL", Whom::Entry)]);
+        hub.broker.wait_until_nothing_is_live();
+        tell(&format!("KILL to main alone, no post{command}"), Duration::ZERO, cancelled.began);
+        hub.assert_ended(1, "interrupted · the client's parent process ended");
+        cancelled.finish();
+        main.finish();
+        if script == DEAF {
+            assert!(is_alive(shell), "it ignores what it was told");
+            kill(shell, "KILL");
+        }
+        eventually("the command's end", || (!is_alive(shell)).then_some(()));
+    }
+}
+
+#[test]
+fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
+    let hub = Hub::with(Broker::with_heartbeat("1s"));
+    let (_step, main, _) = under_way(&hub, DEAF);
+    let began = Instant::now();
+    let all = hit_by(main.pid(), &Whom::Tree);
+    assert!(all.len() >= 4, "main, client, keeper, command: {all:?}");
+    lose_the_machine(&[main.pid()]);
+    eventually_within(Duration::from_secs(30), "the end of every grant", || {
+        hub.broker.live().is_empty().then_some(())
+    });
+    tell("KILL to all, no post, a beat each second", Duration::ZERO, began);
+    assert_eq!(main.finish().code, None);
+    hub.assert_ended(1, "holder fell silent");
+}

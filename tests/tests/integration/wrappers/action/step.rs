@@ -1,0 +1,191 @@
+//! How does GitHub's runner run a step that uses an action? One process of Node for each half of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use system_tests::folder::Folder;
+use system_tests::onlooker::through_launcher;
+use system_tests::programs;
+use system_tests::waiting::eventually;
+use system_tests::wrappers::{node, root};
+
+use super::hub::{AGENT, Hub};
+
+/// A step, and what its job has set.
+pub(crate) struct Step {
+    pub(crate) folder: Folder,
+    variables: BTreeMap<String, String>,
+}
+
+/// A half of a step, at work.
+pub(crate) struct Running {
+    pub(crate) process: Child,
+    folder: PathBuf,
+    half: String,
+}
+
+/// A half of a step that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The files through which a step speaks to the runner.
+const FILES: [&str; 4] = ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY"];
+
+impl Step {
+    /// In a job with an identity, on a machine that has the client.
+    pub(crate) fn of(hub: &Hub) -> Self {
+        let folder = Folder::new();
+        for name in ["temp", "workspace", "home"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let step = Self { folder, variables: BTreeMap::new() };
+        let place = |name: &str| step.folder.path().join(name).display().to_string();
+        let path = std::env::var("PATH").unwrap();
+        let files: Vec<(&str, String)> = FILES.iter().map(|name| (*name, place(name))).collect();
+        for (_, file) in &files {
+            File::create(file).unwrap();
+        }
+        let facts = [
+            ("PATH", path),
+            ("HOME", place("home")),
+            ("RUNNER_TEMP", place("temp")),
+            ("GITHUB_WORKSPACE", place("workspace")),
+            ("GITHUB_ACTIONS", "true".to_owned()),
+            ("GITHUB_EVENT_NAME", "push".to_owned()),
+            ("CI", "true".to_owned()),
+        ];
+        let step =
+            facts.into_iter().chain(files).fold(step, |step, (name, value)| step.variable(name, &value));
+        let step = hub.identity().into_iter().fold(step, |step, (name, value)| step.variable(name, &value));
+        step.input("policy", "orders-read")
+            .input("ttl", "15m")
+            .input("url", hub.broker.url())
+            .input("agent-id", AGENT)
+            .input("auth-token", &hub.auth_token)
+            .input("binary", &programs::client().display().to_string())
+    }
+
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    pub(crate) fn input(self, name: &str, value: &str) -> Self {
+        self.variable(&format!("INPUT_{}", name.to_uppercase()), value)
+    }
+
+    /// A file in the workspace.
+    pub(crate) fn in_workspace(&self, name: &str) -> PathBuf {
+        self.folder.path().join("workspace").join(name)
+    }
+
+    /// What stands in one of the files through which the step speaks.
+    pub(crate) fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// What the runner reads in such a file.
+    pub(crate) fn entries(&self, name: &str) -> BTreeMap<String, String> {
+        entries(&self.file(name))
+    }
+
+    pub(crate) fn output(&self, name: &str) -> String {
+        self.entries("GITHUB_OUTPUT").remove(name).unwrap_or_default()
+    }
+
+    /// What is left in the job's folder for temporary files.
+    pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.folder.path().join("temp")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// Starts `main.js`, `post.js`…, with what an earlier half has saved.
+    pub(crate) fn start(&self, script: &str) -> Running {
+        let half = script.replace('/', "-");
+        let folder = self.folder.path();
+        let output = |kind: &str| File::create(folder.join(format!("{half}.{kind}"))).unwrap();
+        let saved = self.entries("GITHUB_STATE");
+        let mut command = through_launcher(node());
+        command.arg(action().join(script)).current_dir(folder.join("workspace"));
+        command.env_clear().envs(&self.variables);
+        command.envs(saved.iter().map(|(name, value)| (format!("STATE_{name}"), value)));
+        // Files, so that what outlives the step keeps nobody waiting.
+        command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
+        let process = command.process_group(0).spawn().unwrap();
+        Running { process, folder: folder.to_owned(), half }
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> Ended {
+        self.start(script).finish()
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.id().cast_signed()
+    }
+
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Ended {
+        let status = eventually("the end of a half", || self.process.try_wait().unwrap());
+        let read = |kind: &str| {
+            let bytes = fs::read(self.folder.join(format!("{}.{kind}", self.half))).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        Ended { code: status.code(), stdout: read("stdout"), stderr: read("stderr") }
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The annotations of this level.
+    pub(crate) fn annotations(&self, level: &str) -> Vec<&str> {
+        let start = format!("::{level} title=cloudanix-jit::");
+        self.stdout.lines().filter_map(|line| line.strip_prefix(start.as_str())).collect()
+    }
+}
+
+/// The action's folder.
+pub(crate) fn action() -> PathBuf {
+    root().join("action")
+}
+
+/// The names and values of a file in the form `name<<end`, value, `end`.
+fn entries(text: &str) -> BTreeMap<String, String> {
+    let mut entries = BTreeMap::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let (name, end) = line.split_once("<<").unwrap_or_else(|| panic!("`{line}` in {text}"));
+        let value: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
+        entries.insert(name.to_owned(), value.join("\n"));
+    }
+    entries
+}
+
+/// A whole line in a file, once it is there.
+#[track_caller]
+pub(crate) fn line_in(file: &Path) -> String {
+    eventually(&format!("a line in {}", file.display()), || {
+        let text = fs::read_to_string(file).ok()?;
+        text.ends_with('\n').then(|| text.trim().to_owned())
+    })
+}

@@ -1,0 +1,198 @@
+//! However a runner stops a job, is its grant gone within the runner's budget, or within the heartbeat's?
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use system_tests::broker::Broker;
+use system_tests::runner::{Blow, Whom, cancel, hit_by};
+use system_tests::scene::Scene;
+
+use super::project::Project;
+use super::stage::Job;
+
+/// Each job says which grant it has, and waits; told so, it hears no signal that can be ignored.
+const PIPELINE: &str = r#"
+stages: [deploy]
+include:
+  - component: $CI_SERVER_FQDN/$CI_PROJECT_PATH/elevate@$CI_COMMIT_SHA
+    inputs: { job-name: component, image: unused, policy: orders-read, run: "WAITS" }
+  - local: cloudanix-jit.gitlab-ci.yml
+one-command:
+  extends: .cloudanix-elevate
+  stage: deploy
+  variables: { CLOUDANIX_POLICY: orders-read }
+  script: ["cloudanix_run sh -c 'WAITS'"]
+whole-script:
+  extends: .cloudanix-elevate-script
+  stage: deploy
+  variables: { CLOUDANIX_POLICY: orders-read }
+  script: ["WAITS"]
+"#;
+const WAITS: &str =
+    "${DEAF:-:} INT TERM HUP; echo $CLOUDANIX_GRANT_ID >grant; while test -e grant; do sleep 0.02 || :; done";
+
+static JOBS: LazyLock<Value> =
+    LazyLock::new(|| Project::with(Some(&PIPELINE.replace("WAITS", WAITS))).preview());
+
+/// What a script finds in the images that most jobs use.
+const ALPINE: &str = "busybox sh";
+
+struct Rhythm {
+    name: &'static str,
+    budget: Duration,
+    blows: fn() -> Vec<Blow>,
+}
+
+const SHELL: Rhythm = Rhythm {
+    name: "shell executor · TERM to the group, KILL",
+    budget: Duration::from_secs(600),
+    blows: || vec![Blow::first("TERM", Whom::Group), Blow::then(600_000, "KILL", Whom::Group)],
+};
+const DOCKER: Rhythm = Rhythm {
+    name: "docker executor · TERM to every process, KILL",
+    budget: Duration::from_secs(10),
+    blows: || vec![Blow::first("TERM", Whom::Tree), Blow::then(10_000, "KILL", Whom::Tree)],
+};
+
+#[track_caller]
+fn end_of_the_only_grant(scene: &Scene) -> String {
+    let grants = scene.broker.given();
+    assert_eq!(grants.len(), 1, "{grants:?}");
+    scene.broker.timeline(grants[0]["id"].as_str().unwrap());
+    grants[0]["end_reason"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
+    for (rhythm, shell) in [(SHELL, "bash"), (SHELL, "sh"), (DOCKER, "bash"), (DOCKER, ALPINE)] {
+        for (job, end) in [
+            ("component", "interrupted · SIGTERM"),
+            ("one-command", "interrupted · SIGTERM"),
+            ("whole-script", "asked by the client"),
+        ] {
+            let scene = Scene::set();
+            let taken = Job::taken(&JOBS[job], shell, &scene, &[]);
+            let mut working = taken.start();
+            taken.line_in("grant", &working);
+            let cancelled = cancel(working.entry(), (rhythm.blows)());
+            scene.broker.wait_until_nothing_is_live();
+            let took = cancelled.began.elapsed();
+            println!(
+                "cancel · gitlab · {} · {job}, {shell} · {:?} · {} ms",
+                rhythm.name,
+                rhythm.budget,
+                took.as_millis()
+            );
+            assert!(took < rhythm.budget, "{took:?}");
+            working.wait();
+            cancelled.finish();
+            let after = taken.after_script("canceled");
+            assert!(after.status.success() && after.stderr.is_empty(), "{after:?}");
+            assert_eq!(end_of_the_only_grant(&scene), end, "{job}: {}", working.printed());
+        }
+    }
+}
+
+#[test]
+fn a_command_that_is_deaf_to_the_cancel_goes_on_without_its_grant() {
+    for job in ["component", "one-command"] {
+        let scene = Scene::set();
+        let taken = Job::taken(&JOBS[job], "bash", &scene, &[("DEAF", "trap :")]);
+        let mut working = taken.start();
+        taken.line_in("grant", &working);
+        let cancelled = cancel(working.entry(), vec![Blow::first("TERM", Whom::Group)]);
+        scene.broker.wait_until_nothing_is_live();
+        println!(
+            "cancel · gitlab · {} · {job}, deaf · {:?} · {} ms",
+            SHELL.name,
+            SHELL.budget,
+            cancelled.began.elapsed().as_millis()
+        );
+        assert!(!hit_by(working.entry(), &Whom::Group).is_empty(), "a deaf command goes on");
+        cancelled.finish();
+        cancel(working.entry(), vec![Blow::first("KILL", Whom::Group)]).finish();
+        working.wait();
+        assert_eq!(end_of_the_only_grant(&scene), "interrupted · SIGTERM");
+    }
+}
+
+#[test]
+fn a_script_that_had_no_time_is_cleared_up_by_after_script() {
+    let scene = Scene::set();
+    let taken = Job::taken(&JOBS["whole-script"], "bash", &scene, &[]);
+    let mut working = taken.start();
+    let grant = taken.line_in("grant", &working);
+    cancel(working.entry(), vec![Blow::first("KILL", Whom::Tree)]).finish();
+    working.wait();
+    assert_eq!(scene.broker.live()[0]["id"], json!(grant), "nobody was left to give it back");
+    let after = taken.after_script("canceled");
+    let said = String::from_utf8_lossy(&after.stderr).into_owned();
+    assert!(after.status.success() && said.contains("ended as canceled"), "{said}");
+    assert!(scene.broker.live().is_empty(), "{said}");
+    assert_eq!(end_of_the_only_grant(&scene), "asked by the client");
+}
+
+#[test]
+fn an_after_script_that_cannot_give_back_says_so_and_fails_nothing() {
+    let scene = Scene::set();
+    let mut taken = Job::taken(&JOBS["whole-script"], "bash", &scene, &[("CLOUDANIX_TTL", "5s")]);
+    let mut working = taken.start();
+    taken.line_in("grant", &working);
+    cancel(working.entry(), vec![Blow::first("KILL", Whom::Tree)]).finish();
+    working.wait();
+    taken.set("CLOUDANIX_JIT_BINARY", "/not/there");
+    let after = taken.after_script("canceled");
+    let said = String::from_utf8_lossy(&after.stderr).into_owned();
+    assert!(after.status.success() && said.contains("ends the grant at its deadline"), "{said}");
+    scene.broker.wait_until_nothing_is_live();
+    assert_eq!(end_of_the_only_grant(&scene), "deadline reached");
+}
+
+#[test]
+fn a_job_without_a_client_fails_and_says_what_to_do() {
+    for (job, shell) in [("component", ALPINE), ("one-command", "sh"), ("whole-script", "bash")] {
+        let scene = Scene::set();
+        let taken = Job::taken(&JOBS[job], shell, &scene, &[("CLOUDANIX_JIT_BINARY", "/not/there")]);
+        let mut working = taken.start();
+        assert_eq!(working.wait().code(), Some(125), "{}", working.printed());
+        assert!(working.printed().contains("which is not a program\n  hint: "), "{}", working.printed());
+        let after = taken.after_script("failed");
+        assert!(after.status.success() && after.stderr.is_empty(), "{after:?}");
+        assert!(scene.broker.grants("all").is_empty());
+    }
+}
+
+#[test]
+fn a_machine_that_is_lost_leaves_a_command_to_the_heartbeat_and_a_script_to_the_deadline() {
+    for (job, ttl, end) in [
+        ("component", "10m", "holder fell silent"),
+        ("one-command", "10m", "holder fell silent"),
+        ("whole-script", "3s", "deadline reached"),
+    ] {
+        let scene = Scene::with(Broker::with_heartbeat("1s"));
+        let taken = Job::taken(&JOBS[job], "bash", &scene, &[("CLOUDANIX_TTL", ttl)]);
+        let mut working = taken.start();
+        taken.line_in("grant", &working);
+        // One blow for all, watchers before whom they watch: nobody has the time to see another one die.
+        let mut everybody = hit_by(working.entry(), &Whom::Tree);
+        everybody.sort_by_key(|pid| !is_keeper(*pid));
+        let lost = Instant::now();
+        // One of them may be a pause of the step's that is over by now.
+        let pids = everybody.iter().map(i32::to_string);
+        let _ = Command::new("kill").args(["-s", "KILL", "--"]).args(pids).stderr(Stdio::null()).status();
+        scene.broker.wait_until_nothing_is_live();
+        println!(
+            "cancel · gitlab · machine lost, KILL to all · {job} · none · {} ms",
+            lost.elapsed().as_millis()
+        );
+        working.wait();
+        assert_eq!(end_of_the_only_grant(&scene), end, "{job}");
+    }
+}
+
+fn is_keeper(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"\0keeper\0"))
+}

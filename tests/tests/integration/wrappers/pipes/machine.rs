@@ -1,0 +1,188 @@
+//! On what does a job run? A home, a workspace and programs of its own, and nothing of the test's environment.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use system_tests::leak_scan::LeakScan;
+use system_tests::runner::{Whom, hit_by, lose_the_machine};
+use system_tests::waiting::eventually;
+use system_tests::{onlooker, programs};
+
+/// One job's machine.
+pub(crate) struct Machine {
+    folder: tempfile::TempDir,
+    aside: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+/// One step of a job, started in a process group of its own.
+pub(crate) struct Step {
+    /// The process that the runner started.
+    pub(crate) pid: i32,
+    ended: Receiver<ExitStatus>,
+    output: PathBuf,
+}
+
+impl Machine {
+    /// With nothing but a `PATH`, a home, and the client in `CLOUDANIX_JIT_BINARY`.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["home", "workspace", "bin", "tmp"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let environment = BTreeMap::from([
+            ("PATH".to_owned(), format!("{}:/usr/bin:/bin", at("bin"))),
+            ("HOME".to_owned(), at("home")),
+            ("TMPDIR".to_owned(), at("tmp")),
+            ("CI".to_owned(), "true".to_owned()),
+            ("CLOUDANIX_JIT_BINARY".to_owned(), programs::client().display().to_string()),
+        ]);
+        Self { folder, aside: tempfile::tempdir().unwrap(), environment }
+    }
+
+    /// Sets a variable for all steps.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.environment.insert(name.to_owned(), value.into());
+    }
+
+    /// A variable that all steps have.
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    /// Puts a program on the `PATH`.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        let path = self.folder.path().join("bin").join(name);
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A path in the machine's own folder: `home`, `workspace`, `bin`, `tmp` are in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file outside of the machine, where no leak is looked for: what a platform keeps, or a test.
+    pub(crate) fn aside(&self, name: &str) -> String {
+        self.aside.path().join(name).display().to_string()
+    }
+
+    /// Starts a step in the workspace; its output goes into one file.
+    #[track_caller]
+    pub(crate) fn start(&self, name: &str, line: &[&str], environment: &BTreeMap<String, String>) -> Step {
+        let output = self.path(&format!("{name}.log"));
+        let file = OpenOptions::new().create(true).append(true).open(&output).unwrap();
+        self.start_into(file, output, line, environment)
+    }
+
+    fn start_into(
+        &self,
+        file: File,
+        output: PathBuf,
+        line: &[&str],
+        environment: &BTreeMap<String, String>,
+    ) -> Step {
+        let (program, arguments) = line.split_first().unwrap();
+        let mut child = onlooker::through_launcher(program)
+            .args(arguments)
+            .current_dir(self.path("workspace"))
+            .env_clear()
+            .envs(&self.environment)
+            .envs(environment)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        let pid = child.id().cast_signed();
+        let (tell, ended) = channel();
+        // Collected at once, as a runner does.
+        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        Step { pid, ended, output }
+    }
+
+    /// What every step has written so far.
+    pub(crate) fn logs(&self) -> String {
+        let mut logs = String::new();
+        for path in super::yaml::files(self.folder.path(), "log") {
+            logs.push_str(&fs::read_to_string(path).unwrap());
+        }
+        logs
+    }
+
+    /// Takes the lines out of the log that are for Azure DevOps' agent: it hides what they name, and them.
+    pub(crate) fn read_by_azure_devops(&self) {
+        for path in super::yaml::files(self.folder.path(), "log") {
+            let log = fs::read_to_string(&path).unwrap();
+            let lines = log.lines().filter(|line| !line.starts_with("##vso[task.setsecret]"));
+            fs::write(&path, lines.collect::<Vec<_>>().join("\n")).unwrap();
+        }
+    }
+
+    /// All that is on it now, for a scan.
+    pub(crate) fn scan(&self, scan: &mut LeakScan) {
+        remove_links(self.folder.path());
+        scan.folder("the machine", self.folder.path());
+    }
+
+    /// What a step has written into a file of the workspace, once that is a whole line.
+    #[track_caller]
+    pub(crate) fn line_in(&self, file: &str) -> String {
+        let path = self.path("workspace").join(file);
+        eventually(&format!("a line in `{file}`: {}", self.logs()), || {
+            fs::read_to_string(&path)
+                .ok()
+                .filter(|text| text.ends_with('\n'))
+                .map(|text| text.trim().to_owned())
+        })
+    }
+}
+
+impl Step {
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn finish(self) -> Option<i32> {
+        let ended = self.ended.recv_timeout(Duration::from_secs(60));
+        ended.unwrap_or_else(|_| panic!("the step does not end: {}", text_of(&self.output))).code()
+    }
+}
+
+/// A test that fails leaves nobody running, whoever started them; a keeper ends by itself without its client.
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for pid in hit_by(0, &Whom::Marked(format!("HOME={}", self.variable("HOME")))) {
+            let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
+        }
+    }
+}
+
+/// Kills all processes of these steps as by one stroke.
+pub(crate) fn end_of_container<'a>(steps: impl IntoIterator<Item = &'a Step>) {
+    let entries: Vec<i32> = steps.into_iter().map(|step| step.pid).collect();
+    lose_the_machine(&entries);
+}
+
+/// They lead to the client, whose megabytes hold no secret of this run.
+fn remove_links(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            fs::remove_file(entry.path()).unwrap();
+        } else if kind.is_dir() {
+            remove_links(&entry.path());
+        }
+    }
+}
+
+fn text_of(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

@@ -1,0 +1,23 @@
+//! Do the wrappers without a runner of their own here (the CircleCI orb, the Bitbucket pipe, the examples) hold
+//! against a live broker, played as their platforms play them?
+
+mod bitbucket;
+mod bitbucket_step;
+mod bitbucket_stopped;
+mod circleci;
+mod circleci_cancelled;
+mod circleci_job;
+mod example;
+mod examples;
+mod examples_cancelled;
+mod handed_over;
+mod hidden;
+mod inputs;
+mod machine;
+mod orb;
+mod orb_review;
+mod platform;
+mod readme;
+mod scripts;
+mod token_endpoint;
+mod yaml;

@@ -1,0 +1,137 @@
+//! Who is the job on each platform: which agent trusts it, and what does its token say?
+
+use serde_json::{Value, json};
+use system_tests::broker::Broker;
+use system_tests::leak_scan::LeakScan;
+use system_tests::oidc_provider::Token;
+use system_tests::scene::{AUDIENCE, Agent, Scene, registration_of};
+
+use super::machine::Machine;
+
+/// A platform as a trust rule names it, with the claims that the rule wants.
+pub(crate) struct Trust {
+    pub(crate) platform: &'static str,
+    pub(crate) claims: &'static str,
+}
+
+pub(crate) const CIRCLECI: Trust = Trust {
+    platform: "circleci",
+    claims: r#"{ "oidc.circleci.com/project-id" = "p-1", "oidc.circleci.com/vcs-origin" = "github.com/octo/my-app" }"#,
+};
+
+pub(crate) const BITBUCKET: Trust =
+    Trust { platform: "bitbucket", claims: r#"{ repositoryUuid = "{repository}", branchName = "main" }"# };
+
+pub(crate) const BUILDKITE: Trust = Trust {
+    platform: "buildkite",
+    claims: r#"{ organization_id = "o-1", pipeline_id = "p-1", build_branch = "main" }"#,
+};
+
+pub(crate) const AZURE_DEVOPS: Trust = Trust {
+    platform: "azure-devops",
+    claims: r#"{ sub = "p://octo/orders/deploy", rpo_ref = "refs/heads/main" }"#,
+};
+
+pub(crate) const KUBERNETES: Trust =
+    Trust { platform: "kubernetes", claims: r#"{ sub = "system:serviceaccount:prod:orders-deploy" }"# };
+
+/// A role of AWS, and whatever else has no platform of its own.
+pub(crate) const ANY: Trust =
+    Trust { platform: "oidc", claims: r#"{ sub = "arn:aws:iam::123456789012:role/codebuild-orders" }"# };
+
+/// A broker, and an agent that trusts one project of the platform.
+pub(crate) struct Stage {
+    pub(crate) scene: Scene,
+    pub(crate) agent: Agent,
+    pub(crate) scan: LeakScan,
+}
+
+impl Stage {
+    /// With the broker's default limits.
+    pub(crate) fn set(trust: &Trust) -> Self {
+        Self::with(Broker::start(), trust)
+    }
+
+    /// With this broker.
+    pub(crate) fn with(broker: Broker, trust: &Trust) -> Self {
+        Self::for_audience(broker, trust, AUDIENCE)
+    }
+
+    /// With an agent whose rule names this audience.
+    pub(crate) fn for_audience(broker: Broker, trust: &Trust, audience: &str) -> Self {
+        let scene = Scene::with(broker);
+        let id = format!("{}-deploy", trust.platform);
+        let registration = registration_of(trust.platform, &id, scene.provider.issuer(), trust.claims, "");
+        let wanted = format!("audience = \"{audience}\"");
+        let registration = registration.replace(&format!("audience = \"{AUDIENCE}\""), &wanted);
+        // What the examples ask for.
+        let more = "policies = { \"ecs-deploy\" = \"ecs:deploy\", \"orders-migrate\" = \"orders:migrate\", ";
+        let registration = registration.replace("policies = { ", more);
+        let auth_token = scene.broker.register(&registration);
+        let mut scan = LeakScan::default();
+        scan.secret("auth token", &auth_token);
+        Self { scene, agent: Agent { id, auth_token }, scan }
+    }
+
+    /// A machine on which the agent's variables are set, as a context or the platform's secrets set them.
+    pub(crate) fn machine(&self) -> Machine {
+        let mut machine = Machine::new();
+        machine.set("CLOUDANIX_URL", self.scene.broker.url());
+        machine.set("CLOUDANIX_AGENT_ID", &self.agent.id);
+        machine.set("CLOUDANIX_AUTH_TOKEN", &self.agent.auth_token);
+        // A deployment that works with a grant only, and says nothing of it.
+        machine.program(
+            "aws",
+            "#!/bin/sh\n[ -n \"$CLOUDANIX_GRANT_TOKEN\" ] || { echo 'Unable to locate credentials' >&2; exit 253; }\n\
+             printf 'aws %s\\n' \"$*\" >>aws-calls\n",
+        );
+        machine
+    }
+
+    /// A token with these claims, watched by the leak scan.
+    pub(crate) fn mint(&mut self, claims: &Value, audience: impl Into<Value>) -> String {
+        let token = self.scene.provider.mint(&Token::with_claims(claims.clone()).audience(audience)).unwrap();
+        self.scan.secret("an OIDC token", &token);
+        self.scan.secret("an OIDC token's signature", token.rsplit_once('.').unwrap().1);
+        token
+    }
+
+    /// The only grant there was: its status, why it ended, and whether its timeline is whole.
+    #[track_caller]
+    pub(crate) fn assert_ended(&self, reason: &str) -> Value {
+        self.scene.broker.wait_until_nothing_is_live();
+        let grants = self.scene.broker.given();
+        assert_eq!(grants.len(), 1, "{grants:?}");
+        assert_eq!((&grants[0]["status"], &grants[0]["end_reason"]), (&json!("revoked"), &json!(reason)));
+        self.scene.broker.timeline(grants[0]["id"].as_str().unwrap())
+    }
+
+    /// Nothing secret is left on the machine, nor in what the broker wrote.
+    #[track_caller]
+    pub(crate) fn assert_no_leak(mut self, machine: &Machine) {
+        machine.scan(&mut self.scan);
+        self.scan.written("the broker's log", self.scene.broker.log());
+        assert!(self.scan.bytes() > 1000);
+        let finds = self.scan.finds();
+        assert!(finds.is_empty(), "{}", finds.join("\n"));
+    }
+}
+
+/// What CircleCI says of this job.
+pub(crate) fn circleci_claims(job: &str) -> Value {
+    json!({
+        "sub": "org/O/project/p-1/user/U/vcs-origin/github.com/octo/my-app/vcs-ref/refs/heads/main",
+        "oidc.circleci.com/project-id": "p-1", "oidc.circleci.com/vcs-origin": "github.com/octo/my-app",
+        "oidc.circleci.com/vcs-ref": "refs/heads/main", "oidc.circleci.com/pipeline-id": "pl-1",
+        "oidc.circleci.com/workflow-id": "w-1", "oidc.circleci.com/job-id": job,
+        "oidc.circleci.com/ssh-rerun": false,
+    })
+}
+
+/// What Bitbucket says of this step.
+pub(crate) fn bitbucket_claims(step: &str) -> Value {
+    json!({
+        "sub": format!("{{repository}}:{step}"), "repositoryUuid": "{repository}", "branchName": "main",
+        "pipelineUuid": "{pipeline}", "stepUuid": step, "workspaceUuid": "{workspace}",
+    })
+}
