@@ -3,20 +3,19 @@
 //! A call may be held up before it is done or after; it may fail before, and after it was done. What the store then
 //! really did goes into the [`Ledger`](crate::ledger::Ledger), at the moment at which it did it.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use domain::grant::Moved;
-use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+use domain::{Lease, ReplayGuard};
+use protocol::Timestamp;
 use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Recorded,
-    Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then,
-    Whose,
+    Created, Due, Guard, Hold, Holding, Memory, Release, Saved, SavedAndReleased, Store, StoreError, Stored,
+    Then, Whose,
 };
+use testkit::decorate_store;
 
 use crate::troubles;
 use crate::weather::Link;
@@ -31,9 +30,11 @@ pub(crate) struct FaultyStore {
     pub(crate) slot: usize,
 }
 
+decorate_store!(FaultyStore, recorder, ask);
+
 impl FaultyStore {
-    fn inner(&self) -> &Memory {
-        &self.world.store
+    fn recorder(&self) -> Recorder<'_> {
+        Recorder { world: &self.world, who: self.who }
     }
 
     async fn held_up(&self, call: &str) {
@@ -72,49 +73,22 @@ impl FaultyStore {
     }
 }
 
-#[async_trait]
-impl Store for FaultyStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.ask("ping", self.inner().ping()).await
-    }
+/// The store without faults, which writes into the ledger what was done.
+struct Recorder<'a> {
+    world: &'a World,
+    who: usize,
+}
 
-    async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
-        self.ask("apply_agent", self.inner().apply_agent(registering)).await
-    }
+impl Deref for Recorder<'_> {
+    type Target = Memory;
 
-    async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.ask("agent", self.inner().agent(id)).await
+    fn deref(&self) -> &Memory {
+        &self.world.store
     }
+}
 
-    async fn agents(&self, after: Option<&AgentId>, limit: u32) -> Result<Vec<Arc<Agent>>, StoreError> {
-        self.ask("agents", self.inner().agents(after, limit)).await
-    }
-
-    async fn set_agent_status(
-        &self,
-        id: &AgentId,
-        status: AgentStatus,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.ask("set_agent_status", self.inner().set_agent_status(id, status, now)).await
-    }
-
-    async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
-        self.ask("credential", self.inner().credential(token_id)).await
-    }
-
-    async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
-        self.ask("tokens", self.inner().tokens(id, now)).await
-    }
-
-    async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
-        self.ask("rotate_token", self.inner().rotate_token(new, others_expire_at)).await
-    }
-
-    async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
-        self.ask("revoke_token", self.inner().revoke_token(id, token_id)).await
-    }
-
+/// These win over the methods of the store.
+impl Recorder<'_> {
     async fn create_grant(
         &self,
         moved: &Moved,
@@ -122,43 +96,21 @@ impl Store for FaultyStore {
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        self.ask("create_grant", async {
-            let created = self.inner().create_grant(moved, lease, replay, most_active).await?;
-            if let Created::New(stored) = &created {
-                self.world.ledger.created(self.who, &stored.grant);
-            }
-            Ok(created)
-        })
-        .await
-    }
-
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
-        self.ask("record_denied", self.inner().record_denied(denying)).await
-    }
-
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
-        self.ask("grant", self.inner().grant(id)).await
-    }
-
-    async fn grant_by_key(
-        &self,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
-        self.ask("grant_by_key", self.inner().grant_by_key(agent, key)).await
+        let created = self.world.store.create_grant(moved, lease, replay, most_active).await?;
+        if let Created::New(stored) = &created {
+            self.world.ledger.created(self.who, &stored.grant);
+        }
+        Ok(created)
     }
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        self.ask("save", async {
-            let there = self.inner().grant(&before.grant.id).await?;
-            let saved = self.inner().save(before, moved, guard).await?;
-            if let Saved::Done(stored) = &saved {
-                let was = there.map(|there| there.version);
-                self.world.ledger.saved(self.who, &stored.grant, was, before.version);
-            }
-            Ok(saved)
-        })
-        .await
+        let there = self.world.store.grant(&before.grant.id).await?;
+        let saved = self.world.store.save(before, moved, guard).await?;
+        if let Saved::Done(stored) = &saved {
+            let was = there.map(|there| there.version);
+            self.world.ledger.saved(self.who, &stored.grant, was, before.version);
+        }
+        Ok(saved)
     }
 
     async fn save_and_release(
@@ -168,57 +120,24 @@ impl Store for FaultyStore {
         guard: Guard,
         release: &Release,
     ) -> Result<SavedAndReleased, StoreError> {
-        self.ask("save_and_release", async {
-            let there = self.inner().grant(&before.grant.id).await?;
-            let saved = self.inner().save_and_release(before, moved, guard, release).await?;
-            if !matches!(saved, SavedAndReleased::NotHeld) {
-                self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
-            }
-            if let SavedAndReleased::Done(stored) = &saved {
-                let was = there.map(|there| there.version);
-                self.world.ledger.saved(self.who, &stored.grant, was, before.version);
-            }
-            Ok(saved)
-        })
-        .await
-    }
-
-    async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
-        self.ask("add_events", self.inner().add_events(id, events)).await
-    }
-
-    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
-        self.ask("add_retry", self.inner().add_retry(id, now)).await
-    }
-
-    async fn beat(
-        &self,
-        id: &GrantId,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-        now: Timestamp,
-    ) -> Result<Beat, StoreError> {
-        self.ask("beat", self.inner().beat(id, agent, key, now)).await
-    }
-
-    async fn give_key_back(
-        &self,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-        forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
-        self.ask("give_key_back", self.inner().give_key_back(agent, key, forget_after)).await
+        let there = self.world.store.grant(&before.grant.id).await?;
+        let saved = self.world.store.save_and_release(before, moved, guard, release).await?;
+        if !matches!(saved, SavedAndReleased::NotHeld) {
+            self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
+        }
+        if let SavedAndReleased::Done(stored) = &saved {
+            let was = there.map(|there| there.version);
+            self.world.ledger.saved(self.who, &stored.grant, was, before.version);
+        }
+        Ok(saved)
     }
 
     async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        self.ask("hold_shared", async {
-            let held = self.inner().hold_shared(holding).await?;
-            if let Some(hold) = &held {
-                self.world.ledger.held(self.who, hold);
-            }
-            Ok(held)
-        })
-        .await
+        let held = self.world.store.hold_shared(holding).await?;
+        if let Some(hold) = &held {
+            self.world.ledger.held(self.who, hold);
+        }
+        Ok(held)
     }
 
     async fn note_shared(
@@ -228,56 +147,18 @@ impl Store for FaultyStore {
         may_go_until: Option<Timestamp>,
         then: Then,
     ) -> Result<bool, StoreError> {
-        self.ask("note_shared", async {
-            let noted = self.inner().note_shared(hold, whose, may_go_until, then).await?;
-            if noted {
-                self.world.ledger.noted(self.who, hold, whose, then);
-            }
-            Ok(noted)
-        })
-        .await
-    }
-
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        self.ask("shared_with", self.inner().shared_with(object, grant)).await
-    }
-
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
-        self.ask("list", self.inner().list(listing)).await
+        let noted = self.world.store.note_shared(hold, whose, may_go_until, then).await?;
+        if noted {
+            self.world.ledger.noted(self.who, hold, whose, then);
+        }
+        Ok(noted)
     }
 
     async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
-        self.ask("claim_due", async {
-            let claimed = self.inner().claim_due(due).await?;
-            for stored in &claimed {
-                self.world.ledger.claimed(self.who, &stored.grant.id, due.claimed_until);
-            }
-            Ok(claimed)
-        })
-        .await
-    }
-
-    async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
-        self.ask("count_by_status", self.inner().count_by_status()).await
-    }
-
-    async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
-        self.ask("events", self.inner().events(id)).await
-    }
-
-    async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        self.ask("signing_keys", self.inner().signing_keys()).await
-    }
-
-    async fn add_signing_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError> {
-        self.ask("add_signing_key", self.inner().add_signing_key(key, newest)).await
-    }
-
-    async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.ask("remove_signing_keys", self.inner().remove_signing_keys(before)).await
-    }
-
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.ask("forget", self.inner().forget(now)).await
+        let claimed = self.world.store.claim_due(due).await?;
+        for stored in &claimed {
+            self.world.ledger.claimed(self.who, &stored.grant.id, due.claimed_until);
+        }
+        Ok(claimed)
     }
 }

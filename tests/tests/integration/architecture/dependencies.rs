@@ -49,7 +49,10 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// These build nothing that is shipped, and may use any of ours.
-const NOT_SHIPPED: &[&str] = &["system-tests", "postgres-for-tests", "bench", "xtask"];
+const NOT_SHIPPED: &[&str] = &["system-tests", "postgres-for-tests", "testkit", "bench", "xtask"];
+
+/// What tests of every crate may use.
+const TEST_SUPPORT: &[&str] = &["postgres-for-tests", "testkit"];
 
 struct Dependency {
     from: String,
@@ -118,7 +121,7 @@ fn our_crates_know_only_those_that_the_architecture_lets_them_know() {
     let crossed: Vec<String> = dependencies()
         .iter()
         .filter(|it| it.is_ours && !NOT_SHIPPED.contains(&it.from.as_str()))
-        .filter(|it| !(it.for_tests && it.on == "postgres-for-tests"))
+        .filter(|it| !(it.for_tests && TEST_SUPPORT.contains(&it.on.as_str())))
         .filter(|it| {
             let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == it.from).unwrap();
             !allowed.iter().any(|name| it.on == format!("cloudanix-jit-{name}"))

@@ -1,230 +1,56 @@
-//! A store at which the process can die: before a transaction, or after it was committed and before anybody
-//! heard of it.
+//! A store at which the process can die: before a transaction, or after its commit and before the broker knows of it.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use domain::grant::Moved;
-use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
-use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
-};
+use store::{Store, StoreError};
+use testkit::decorate_store;
 
 use super::Gate;
+
+/// At these no process dies: they change no grant, no agent and no lock.
+const WITHOUT_BOUNDARY: [&str; 14] = [
+    "ping",
+    "agent",
+    "agents",
+    "credential",
+    "tokens",
+    "grant",
+    "grant_by_key",
+    "list",
+    "count_by_status",
+    "events",
+    "signing_keys",
+    "add_signing_key",
+    "remove_signing_keys",
+    "forget",
+];
 
 pub(crate) struct GatedStore {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) gate: Arc<Gate>,
 }
 
-#[async_trait]
-impl Store for GatedStore {
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.gate.working(self.inner.ping()).await
+decorate_store!(GatedStore, inner, around);
+
+impl GatedStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
-    async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.apply_agent(registering)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.gate.working(self.inner.agent(id)).await
-    }
-
-    async fn agents(&self, after: Option<&AgentId>, limit: u32) -> Result<Vec<Arc<Agent>>, StoreError> {
-        self.gate.working(self.inner.agents(after, limit)).await
-    }
-
-    async fn set_agent_status(
+    async fn around<T>(
         &self,
-        id: &AgentId,
-        status: AgentStatus,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Agent>>, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.set_agent_status(id, status, now)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
-        self.gate.working(self.inner.credential(token_id)).await
-    }
-
-    async fn tokens(&self, id: &AgentId, now: Timestamp) -> Result<Vec<StoredToken>, StoreError> {
-        self.gate.working(self.inner.tokens(id, now)).await
-    }
-
-    async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.rotate_token(new, others_expire_at)).await;
+        method: &str,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        if WITHOUT_BOUNDARY.contains(&method) {
+            return self.gate.working(call).await;
+        }
+        // A read: what happens before it, happens before the call that came before.
+        if method != "shared_with" {
+            self.gate.pass().await;
+        }
+        let done = self.gate.working(call).await;
         self.gate.pass().await;
         done
-    }
-
-    async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<bool, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.revoke_token(id, token_id)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.hold_shared(holding)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn note_shared(
-        &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
-    ) -> Result<bool, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.note_shared(hold, whose, may_go_until, then)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let done = self.gate.working(self.inner.shared_with(object, grant)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn create_grant(
-        &self,
-        moved: &Moved,
-        lease: Option<Lease>,
-        replay: Option<&ReplayGuard>,
-        most_active: Option<NonZeroU32>,
-    ) -> Result<Created, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.create_grant(moved, lease, replay, most_active)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.record_denied(denying)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
-        self.gate.working(self.inner.grant(id)).await
-    }
-
-    async fn grant_by_key(
-        &self,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
-        self.gate.working(self.inner.grant_by_key(agent, key)).await
-    }
-
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.save(before, moved, guard)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn save_and_release(
-        &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.save_and_release(before, moved, guard, release)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.add_events(id, events)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.add_retry(id, now)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn beat(
-        &self,
-        id: &GrantId,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-        now: Timestamp,
-    ) -> Result<Beat, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.beat(id, agent, key, now)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn give_key_back(
-        &self,
-        agent: &AgentId,
-        key: &IdempotencyKey,
-        forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.give_key_back(agent, key, forget_after)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
-        self.gate.working(self.inner.list(listing)).await
-    }
-
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.claim_due(due)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError> {
-        self.gate.working(self.inner.count_by_status()).await
-    }
-
-    async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
-        self.gate.working(self.inner.events(id)).await
-    }
-
-    async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        self.gate.working(self.inner.signing_keys()).await
-    }
-
-    async fn add_signing_key(&self, key: &StoredKey, newest: Option<&str>) -> Result<bool, StoreError> {
-        self.gate.working(self.inner.add_signing_key(key, newest)).await
-    }
-
-    async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.gate.working(self.inner.remove_signing_keys(before)).await
-    }
-
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.gate.working(self.inner.forget(now)).await
     }
 }

@@ -1,0 +1,80 @@
+//! Implements the trait [`Store`] for a decorator: a type that does something around every call to another store.
+//!
+//! A new method of the trait is written here once, for every decorator.
+
+pub use std::collections::BTreeMap;
+pub use std::num::NonZeroU32;
+pub use std::sync::Arc;
+
+pub use async_trait::async_trait;
+pub use domain::grant::Moved;
+pub use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+pub use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+pub use store::{
+    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
+    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+};
+
+/// Implements `Store` for a type by two of its methods.
+///
+/// `inner(&self)` returns the store that answers. Where it returns a type that dereferences to a store, methods that
+/// the type has itself win: that is how a decorator changes single methods.
+///
+/// `around(&self, method: &'static str, call) -> Result<T, StoreError>`, which may be left out, runs the call.
+#[macro_export]
+macro_rules! decorate_store {
+    (@call [] $this:expr, $name:ident, $call:expr) => { $call.await };
+    (@call [$around:ident] $this:expr, $name:ident, $call:expr) => {
+        $this.$around(stringify!($name), $call).await
+    };
+    (@methods $type:ty, $inner:ident, $around:tt, $($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
+        const _: () = {
+            use $crate::store_decorator::*;
+
+            #[async_trait]
+            impl Store for $type {
+                $(async fn $name(&self, $($argument: $kind),*) -> Result<$answer, StoreError> {
+                    $crate::decorate_store!(@call $around self, $name, self.$inner().$name($($argument),*))
+                })+
+            }
+        };
+    };
+    (@store $type:ty, $inner:ident, $around:tt) => {
+        $crate::decorate_store! { @methods $type, $inner, $around,
+            ping() -> ();
+            apply_agent(registering: Registering<'_>) -> Applied;
+            agent(id: &AgentId) -> Option<Arc<Agent>>;
+            agents(after: Option<&AgentId>, limit: u32) -> Vec<Arc<Agent>>;
+            set_agent_status(id: &AgentId, status: AgentStatus, now: Timestamp) -> Option<Arc<Agent>>;
+            credential(token_id: &str) -> Option<(StoredToken, Arc<Agent>)>;
+            tokens(id: &AgentId, now: Timestamp) -> Vec<StoredToken>;
+            rotate_token(new: &StoredToken, others_expire_at: Timestamp) -> bool;
+            revoke_token(id: &AgentId, token_id: &str) -> bool;
+            create_grant(
+                moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>, most_active: Option<NonZeroU32>
+            ) -> Created;
+            record_denied(denying: Denying<'_>) -> Recorded;
+            grant(id: &GrantId) -> Option<Stored>;
+            grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
+            save(before: &Stored, moved: &Moved, guard: Guard) -> Saved;
+            save_and_release(before: &Stored, moved: &Moved, guard: Guard, release: &Release) -> SavedAndReleased;
+            add_events(id: &GrantId, events: &[NewEvent]) -> ();
+            add_retry(id: &GrantId, now: Timestamp) -> ();
+            beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;
+            give_key_back(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> KeyGivenBack;
+            hold_shared(holding: Holding<'_>) -> Option<Hold>;
+            note_shared(hold: &Hold, whose: Whose, may_go_until: Option<Timestamp>, then: Then) -> bool;
+            shared_with(object: &str, grant: &GrantId) -> u32;
+            list(listing: &Listing) -> Vec<Stored>;
+            claim_due(due: Due) -> Vec<Stored>;
+            count_by_status() -> BTreeMap<GrantStatus, u64>;
+            events(id: &GrantId) -> Vec<TimelineEvent>;
+            signing_keys() -> Vec<StoredKey>;
+            add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
+            remove_signing_keys(before: Timestamp) -> ();
+            forget(now: Timestamp) -> ();
+        }
+    };
+    ($type:ty, $inner:ident) => { $crate::decorate_store! { @store $type, $inner, [] } };
+    ($type:ty, $inner:ident, $around:ident) => { $crate::decorate_store! { @store $type, $inner, [$around] } };
+}
