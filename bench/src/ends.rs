@@ -11,26 +11,26 @@ use protocol::{EventKind, Timeline};
 use crate::Effort;
 use crate::clock::{self, millis_between};
 use crate::figures::{Figure, Report, Samples, Target};
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
 /// A revoke that has not come by then does not come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     report.section("ends");
-    step_ends(scene, effort, report)?;
-    wrapper_killed(scene, effort, report)
+    step_ends(fixture, effort, report)?;
+    wrapper_killed(fixture, effort, report)
 }
 
 /// The broker's rows carry the time before they are committed. The wrapper says `✓ revoke` once it has the broker's
 /// answer that the grant is gone, and the broker answers after the commit: when that line is here, the commit is
 /// done. Beside the commit the bound has in it the answer's way to the wrapper, and the line's way to us.
-fn step_ends(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+fn step_ends(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let this = std::env::current_exe()?.display().to_string();
     let runs = effort.pick(300, 3);
     let (mut decided, mut committed) = (Samples::default(), Samples::default());
     for run in 0..=runs {
-        let mut wrapper = scene
+        let mut wrapper = fixture
             .run(&[&this, "step", "now"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -42,7 +42,7 @@ fn step_ends(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
         let said = String::from_utf8(output.stdout)?;
         let (grant, nanos) = said.trim().split_once(' ').context("a grant and a time")?;
         let exited = Duration::from_nanos(nanos.parse()?);
-        let timeline = scene.timeline(grant)?;
+        let timeline = fixture.timeline(grant)?;
         // The first one warms up.
         if run > 0 {
             decided.push(millis_between(exited, at(&timeline, EventKind::Revoke)?));
@@ -73,12 +73,12 @@ fn revoke_told(lines: impl BufRead) -> Result<Duration> {
     told.with_context(|| format!("expected a line `✓ revoke`, found {all}"))
 }
 
-fn wrapper_killed(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+fn wrapper_killed(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let runs = effort.pick(100, 2);
     let mut committed = Samples::default();
     for run in 0..=runs {
         // Ends when we close its standard input: nothing is left behind when its wrapper is gone.
-        let mut command = scene.run(&["sh", "-c", "echo $CLOUDANIX_GRANT_ID; exec cat"]);
+        let mut command = fixture.run(&["sh", "-c", "echo $CLOUDANIX_GRANT_ID; exec cat"]);
         let mut wrapper =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut grant = String::new();
@@ -87,7 +87,7 @@ fn wrapper_killed(scene: &Scene, effort: Effort, report: &mut Report) -> Result<
         wrapper.kill()?;
         wrapper.wait()?;
         drop(wrapper.stdin.take());
-        ended(scene, grant.trim())?;
+        ended(fixture, grant.trim())?;
         if run > 0 {
             committed.push(millis_between(killed, clock::wall()));
         }
@@ -102,10 +102,10 @@ fn wrapper_killed(scene: &Scene, effort: Effort, report: &mut Report) -> Result<
 }
 
 /// Returns when a reader finds it gone: after the commit, by at most one pause.
-fn ended(scene: &Scene, grant: &str) -> Result<()> {
+fn ended(fixture: &Fixture, grant: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let timeline = scene.timeline(grant)?;
+        let timeline = fixture.timeline(grant)?;
         if timeline.events.iter().any(|event| event.kind == EventKind::Revoked) {
             return Ok(());
         }

@@ -10,11 +10,11 @@ mod clock;
 mod connection;
 mod ends;
 mod figures;
+mod fixture;
 mod machine;
 mod proc_files;
 mod programs;
 mod scale;
-mod scene;
 mod step;
 
 use std::path::PathBuf;
@@ -24,8 +24,8 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::figures::Report;
+use crate::fixture::Fixture;
 use crate::programs::Programs;
-use crate::scene::Scene;
 
 /// Measures the claims of docs/evidence/measurements.md, ours and the other's in one run.
 #[derive(Parser)]
@@ -104,8 +104,8 @@ fn main() -> ExitCode {
         What::Postgres(how) => measure(how, &[&broker::postgres::measure]),
         What::Scale { how, picture } => measure(
             how,
-            &[&|scene: &Scene, effort, report: &mut Report| {
-                scale::measure(scene, effort, report, picture.as_deref())
+            &[&|fixture: &Fixture, effort, report: &mut Report| {
+                scale::measure(fixture, effort, report, picture.as_deref())
             }],
         ),
         What::Ends(how) => measure(how, &[&ends::measure]),
@@ -124,7 +124,7 @@ fn main() -> ExitCode {
     }
 }
 
-type Measurement<'a> = &'a dyn Fn(&Scene, Effort, &mut Report) -> Result<()>;
+type Measurement<'a> = &'a dyn Fn(&Fixture, Effort, &mut Report) -> Result<()>;
 
 impl How {
     fn effort_and_programs(self) -> Result<(Effort, Programs)> {
@@ -148,10 +148,10 @@ fn measure_aws(how: How) -> Result<()> {
 
 fn measure(how: How, all: &[Measurement<'_>]) -> Result<()> {
     let (effort, programs) = how.effort_and_programs()?;
-    let scene = Scene::set(programs)?;
+    let fixture = Fixture::start(programs)?;
     let mut report = Report::default();
     for measurement in all {
-        measurement(&scene, effort, &mut report)?;
+        measurement(&fixture, effort, &mut report)?;
     }
     println!("\ntargets missed: {} · {}", report.missed(), machine::load());
     Ok(())

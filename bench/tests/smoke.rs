@@ -5,8 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use system_tests::aws::fixture::{AwsFixture, Mode};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Stage};
 
 /// Programs that are not optimised do: times do not matter here.
 fn program(name: &str) -> PathBuf {
@@ -85,13 +85,13 @@ fn grants_in_aws_are_measured() {
 fn how_soon_a_grant_is_refused_is_measured_by_whatever_broker_the_environment_names() {
     system_tests::programs::use_these(program("cloudanix-jit"), program("cloudanix-jit-broker"));
     let emulator = Ministack::start();
-    let stage = Stage::set(&emulator);
-    for (mode, held) in [(Mode::Session, None), (Mode::StaticInline, Some(stage.deploy_session()))] {
-        let agent = stage.agent(mode);
+    let fixture = AwsFixture::start(&emulator);
+    for (mode, held) in [(Mode::Session, None), (Mode::StaticInline, Some(fixture.deploy_session()))] {
+        let agent = fixture.agent(mode);
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
         command.args(["aws-refused", "--policy", "ecs-read", "--runs", "2", "--client"]);
         command.arg(program("cloudanix-jit")).env_clear().env("AWS_ENDPOINT_URL", emulator.url());
-        command.env("CLOUDANIX_URL", stage.broker.url()).env("CLOUDANIX_AGENT_ID", &agent.id);
+        command.env("CLOUDANIX_URL", fixture.broker.url()).env("CLOUDANIX_AGENT_ID", &agent.id);
         command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
         if let Some(keys) = held {
             command.env("AWS_ACCESS_KEY_ID", keys.id).env("AWS_SECRET_ACCESS_KEY", keys.secret);
@@ -101,7 +101,7 @@ fn how_soon_a_grant_is_refused_is_measured_by_whatever_broker_the_environment_na
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains("given back to refused: p50 ") && text.contains("2 runs"), "{text}");
-        stage.broker.wait_until_nothing_is_live();
+        fixture.broker.wait_until_nothing_is_live();
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http;
 use crate::programs;
 use crate::waiting::eventually;
 
-mod asking;
+mod requests;
 
 /// What several brokers have in common.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ struct OperatorToken {
 }
 
 /// So many elevations a minute that no test has to wait.
-pub const HURRY: &str = "elevations_per_minute = 1000000";
+pub const NO_RATE_LIMIT: &str = "elevations_per_minute = 1000000";
 /// So many requests, unless a test is about that: all of them come from one address here, and look again and again.
 const REQUESTS: &str = "requests_per_minute_per_address";
 
@@ -53,12 +53,12 @@ pub struct Broker {
 impl Broker {
     /// `serve` on SQLite, with the default limits (but for the number of elevations: tests are in a hurry).
     pub fn start() -> Self {
-        Self::launched_by(&[], HURRY)
+        Self::launched_by(&[], NO_RATE_LIMIT)
     }
 
     /// The same, with holders that beat this often.
     pub fn with_heartbeat(every: &str) -> Self {
-        Self::launched_by(&[], &format!("{HURRY}\nheartbeat = \"{every}\""))
+        Self::launched_by(&[], &format!("{NO_RATE_LIMIT}\nheartbeat = \"{every}\""))
     }
 
     /// The same, with agents that may ask this often.

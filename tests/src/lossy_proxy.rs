@@ -27,7 +27,7 @@ struct Orders {
 
 impl LossyProxy {
     /// In front of `http://127.0.0.1:PORT`.
-    pub fn before(broker: &str) -> Self {
+    pub fn in_front_of(broker: &str) -> Self {
         let broker: SocketAddr =
             broker.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -4,14 +4,14 @@ use postgres_for_tests::{HeldBack, PASSWORD, Server};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::broker::{Broker, HURRY, Shared};
+use crate::broker::{Broker, NO_RATE_LIMIT, Shared};
+use crate::fixture::{Fixture, elevation, new_key};
 use crate::http::{self, Answer};
-use crate::scene::{Scene, elevation, new_key};
 
-/// A server, a scene on its first broker, and the brokers beside that.
+/// A server, a fixture on its first broker, and the brokers beside that.
 pub struct Replicas {
     /// The first broker with its provider and agent.
-    pub scene: Scene,
+    pub fixture: Fixture,
     /// The others.
     pub others: Vec<Broker>,
     /// What they share.
@@ -32,7 +32,7 @@ impl Replicas {
             url: "http://127.0.0.1:9".to_owned(),
             more: "auto_migrate = true\nconnections = 6".to_owned(),
         };
-        let limits = format!("{HURRY}\nheartbeat = \"{heartbeat}\"");
+        let limits = format!("{NO_RATE_LIMIT}\nheartbeat = \"{heartbeat}\"");
         let mut brokers: Vec<Broker> = std::thread::scope(|threads| {
             let starting: Vec<_> =
                 (0..count).map(|_| threads.spawn(|| Broker::sharing(&shared, &limits))).collect();
@@ -40,24 +40,24 @@ impl Replicas {
         });
         let others = brokers.split_off(1);
         let first = brokers.pop().unwrap();
-        Self { scene: Scene::with(first), others, server, name }
+        Self { fixture: Fixture::with(first), others, server, name }
     }
 
     /// All of them, the first one first.
     pub fn all(&self) -> impl Iterator<Item = &Broker> {
-        std::iter::once(&self.scene.broker).chain(&self.others)
+        std::iter::once(&self.fixture.broker).chain(&self.others)
     }
 
     /// Asks this broker for a grant.
     #[track_caller]
     pub fn elevate_at(&self, broker: &Broker) -> Answer {
-        http::send(elevation(broker, &self.scene.agent, &new_key(), &self.scene.body()))
+        http::send(elevation(broker, &self.fixture.agent, &new_key(), &self.fixture.body()))
     }
 
     /// The agent's own request to this broker.
     #[track_caller]
     pub fn as_agent(&self, broker: &Broker, method: Method, path: &str) -> Answer {
-        http::send(broker.request(method, path).bearer_auth(&self.scene.agent.auth_token))
+        http::send(broker.request(method, path).bearer_auth(&self.fixture.agent.auth_token))
     }
 
     /// Nothing is told in any timeline until this is dropped: whoever ends a grant waits in the middle of it.

@@ -1,6 +1,6 @@
-//! How does a CI system stop a step: which signal, to whom, and when?
+//! How does a CI system stop a step: which signal, to recipients, and when?
 //!
-//! A platform's own rhythm is a list of [`Blow`]s. It is played to the real process tree of a wrapper by a
+//! A platform's own rhythm is a list of [`ScheduledSignal`]s. It is played to the real process tree of a wrapper by a
 //! thread of its own, so that a test looks at the broker meanwhile.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Whom a signal is sent to.
+/// Recipients a signal is sent to.
 #[derive(Debug, Clone)]
-pub enum Whom {
+pub enum Recipients {
     /// The process that the runner started, and nobody else.
     Entry,
     /// The process group of that process.
@@ -24,24 +24,24 @@ pub enum Whom {
 
 /// One signal.
 #[derive(Debug, Clone)]
-pub struct Blow {
+pub struct ScheduledSignal {
     /// How long after the first.
     pub after: Duration,
     /// Its name, like `TERM`.
     pub signal: &'static str,
-    /// To whom.
-    pub whom: Whom,
+    /// To recipients.
+    pub recipients: Recipients,
 }
 
-impl Blow {
+impl ScheduledSignal {
     /// At once.
-    pub fn first(signal: &'static str, whom: Whom) -> Self {
-        Self { after: Duration::ZERO, signal, whom }
+    pub fn first(signal: &'static str, recipients: Recipients) -> Self {
+        Self { after: Duration::ZERO, signal, recipients }
     }
 
     /// After so many milliseconds.
-    pub fn then(after: u64, signal: &'static str, whom: Whom) -> Self {
-        Self { after: Duration::from_millis(after), signal, whom }
+    pub fn then(after: u64, signal: &'static str, recipients: Recipients) -> Self {
+        Self { after: Duration::from_millis(after), signal, recipients }
     }
 }
 
@@ -54,19 +54,19 @@ pub struct Cancel {
 }
 
 /// Plays a rhythm to the step whose first process is `entry`; stops early when nobody is left to be hit.
-pub fn cancel(entry: i32, blows: Vec<Blow>) -> Cancel {
+pub fn cancel(entry: i32, signals: Vec<ScheduledSignal>) -> Cancel {
     let began = Instant::now();
     let player = std::thread::spawn(move || {
-        for blow in blows {
-            while began.elapsed() < blow.after {
-                let left = blow.after.saturating_sub(began.elapsed());
+        for signal in signals {
+            while began.elapsed() < signal.after {
+                let left = signal.after.saturating_sub(began.elapsed());
                 std::thread::sleep(left.min(Duration::from_millis(20)));
-                if hit_by(entry, &blow.whom).is_empty() {
+                if recipients(entry, &signal.recipients).is_empty() {
                     return;
                 }
             }
-            for pid in hit_by(entry, &blow.whom) {
-                send(pid, blow.signal);
+            for pid in recipients(entry, &signal.recipients) {
+                send(pid, signal.signal);
             }
         }
     });
@@ -74,7 +74,7 @@ pub fn cancel(entry: i32, blows: Vec<Blow>) -> Cancel {
 }
 
 impl Cancel {
-    /// Waits until the last blow has fallen, or nobody was left.
+    /// Waits until the last signal has fallen, or nobody was left.
     pub fn finish(self) {
         // It only sends signals; that it could not is seen by the test at the broker.
         let _ = self.player.join();
@@ -82,16 +82,16 @@ impl Cancel {
 }
 
 /// The processes that a signal for them would reach now.
-pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
+pub fn recipients(entry: i32, recipients: &Recipients) -> Vec<i32> {
     let alive = alive();
     let is_there = |pid: &i32| alive.contains_key(pid);
-    match whom {
-        Whom::Entry => Some(entry).filter(is_there).into_iter().collect(),
-        Whom::Group => {
+    match recipients {
+        Recipients::Entry => Some(entry).filter(is_there).into_iter().collect(),
+        Recipients::Group => {
             let members = alive.iter().filter(|(_, process)| process.group == entry);
             members.map(|(pid, _)| *pid).collect()
         }
-        Whom::Tree => {
+        Recipients::Tree => {
             let mut tree: Vec<i32> = Some(entry).filter(is_there).into_iter().collect();
             let mut looked_at = 0;
             while let Some(parent) = tree.get(looked_at).copied() {
@@ -102,7 +102,7 @@ pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
             }
             tree
         }
-        Whom::Marked(mark) => {
+        Recipients::Marked(mark) => {
             let marked = |pid: &&i32| {
                 let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
                 environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
@@ -114,12 +114,13 @@ pub fn hit_by(entry: i32, whom: &Whom) -> Vec<i32> {
 
 /// The machine is lost: everybody who descends from these is stopped before anybody is killed, so that none has
 /// time to notice that another is gone, and to give back.
-pub fn lose_the_machine(entries: &[i32]) {
+pub fn kill_the_machine(entries: &[i32]) {
     // Parents before their children. Not by number: numbers start again.
     let mut stopped: Vec<i32> = Vec::new();
     // Whoever was about to start somebody may have done it.
     loop {
-        let mut more: Vec<i32> = entries.iter().flat_map(|entry| hit_by(*entry, &Whom::Tree)).collect();
+        let mut more: Vec<i32> =
+            entries.iter().flat_map(|entry| recipients(*entry, &Recipients::Tree)).collect();
         more.retain(|pid| !stopped.contains(pid));
         if more.is_empty() {
             break;

@@ -8,8 +8,8 @@ mod refused;
 mod whole_run;
 
 use anyhow::Result;
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Setting, Stage};
 
 use crate::Effort;
 use crate::figures::Report;
@@ -22,7 +22,7 @@ pub(crate) use refused::Real;
 pub(crate) fn measure(programs: Programs, effort: Effort, report: &mut Report) -> Result<()> {
     system_tests::programs::use_these(programs.client, programs.broker);
     let emulator = Ministack::start();
-    let proxy = Proxy::before(&emulator.url())?;
+    let proxy = Proxy::in_front_of(&emulator.url())?;
     report.section("aws");
     own_cost::measure(&emulator, &proxy, effort, report)?;
     refused::measure(&emulator, &proxy, effort, report)?;
@@ -31,8 +31,8 @@ pub(crate) fn measure(programs: Programs, effort: Effort, report: &mut Report) -
 
 /// A broker before the proxy, and a new account. What it does later (reading back, sweeping) it does long after
 /// everything was measured, and is not taken for the cost of something else.
-fn stage<'a>(emulator: &'a Ministack, proxy: &Proxy) -> Stage<'a> {
-    Stage::with(emulator, &Setting { settle: "10m", late: "10m", ..Setting::before(&proxy.url) })
+fn fixture<'a>(emulator: &'a Ministack, proxy: &Proxy) -> AwsFixture<'a> {
+    AwsFixture::with(emulator, &Setting { settle: "10m", late: "10m", ..Setting::in_front_of(&proxy.url) })
 }
 
 /// What is measured of each mode, in the words of docs/book/src/targets/aws.md.

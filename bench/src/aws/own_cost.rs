@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use system_tests::aws::fixture::{AwsFixture, Mode};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Stage};
-use system_tests::scene::{Agent, new_key};
+use system_tests::fixture::{Agent, new_key};
 
 use super::proxy::Proxy;
-use super::{name, stage};
+use super::{fixture, name};
 use crate::Effort;
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, millis};
@@ -95,11 +95,11 @@ fn pairs(
     elevate: &mut Cost,
     revoke: &mut Cost,
 ) -> Result<()> {
-    let stage = stage(emulator, proxy);
-    let agent = stage.agent(mode);
-    let port = stage.broker.url().rsplit(':').next().context("a port")?.parse()?;
+    let fixture = fixture(emulator, proxy);
+    let agent = fixture.agent(mode);
+    let port = fixture.broker.url().rsplit(':').next().context("a port")?.parse()?;
     let mut connection = Connection::open(port)?;
-    lengthen_log(&stage, &mut connection)?;
+    lengthen_log(&fixture, &mut connection)?;
     // The first one finds nothing cached, and is not counted: a broker lives for more than one grant.
     for turn in 0..=count {
         let begin = Instant::now();
@@ -117,11 +117,11 @@ fn pairs(
 
 /// The database's log grows with the first changes, which takes longer than to write over what is there: a broker
 /// makes more changes in its life.
-fn lengthen_log(stage: &Stage<'_>, connection: &mut Connection) -> Result<()> {
+fn lengthen_log(fixture: &AwsFixture<'_>, connection: &mut Connection) -> Result<()> {
     let registration = "id = \"first-agent\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
         [dangerous]\nallow_auth_token_only = true\n\
         [boundary]\ntarget = \"token\"\npolicies = { \"ecs-read\" = \"ecs:read\" }\n";
-    let auth_token = stage.broker.register(registration);
+    let auth_token = fixture.broker.register(registration);
     let agent = Agent { id: "first-agent".to_owned(), auth_token };
     for _ in 0..FIRST_GRANTS {
         ask_for_it(connection, &agent)?;

@@ -25,7 +25,7 @@ struct Call {
 
 impl Proxy {
     /// Before the emulator at this URL.
-    pub(crate) fn before(url: &str) -> Result<Self> {
+    pub(crate) fn in_front_of(url: &str) -> Result<Self> {
         let target = url.strip_prefix("http://").context("an emulator in the clear")?.trim_end_matches('/');
         let target = target.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use system_tests::aws::calls::{Calls, Keys};
+use system_tests::aws::fixture::{AwsFixture, Mode, keys_of};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Stage, keys_of};
-use system_tests::scene::Agent;
+use system_tests::fixture::Agent;
 
 use super::own_cost::give_it_back;
 use super::proxy::Proxy;
-use super::{name, stage};
+use super::{fixture, name};
 use crate::Effort;
 use crate::connection::Connection;
 use crate::figures::{Report, Samples, millis};
@@ -104,15 +104,15 @@ pub(super) fn measure(
     for mode in Mode::ALL.iter().copied() {
         let mut took = Samples::default();
         for _ in 0..effort.pick(4, 1) {
-            let stage = stage(emulator, proxy);
-            let agent = stage.agent(mode);
+            let fixture = fixture(emulator, proxy);
+            let agent = fixture.agent(mode);
             let held = match mode {
-                Mode::StaticInline | Mode::StaticAttached => Some(stage.deploy_session()),
-                Mode::UserInline | Mode::UserAttached => Some(stage.account.access_key("deployer")),
+                Mode::StaticInline | Mode::StaticAttached => Some(fixture.deploy_session()),
+                Mode::UserInline | Mode::UserAttached => Some(fixture.account.access_key("deployer")),
                 Mode::Session | Mode::Role | Mode::Pod => None,
             };
             for _ in 0..effort.pick(GRANTS_OF_A_STAGE, 1) {
-                took.push(once(&stage, &agent, held.as_ref(), &calls, mode)?);
+                took.push(once(&fixture, &agent, held.as_ref(), &calls, mode)?);
             }
         }
         report.note(&format!(
@@ -126,12 +126,18 @@ pub(super) fn measure(
     Ok(())
 }
 
-fn once(stage: &Stage<'_>, agent: &Agent, held: Option<&Keys>, calls: &Calls, mode: Mode) -> Result<f64> {
-    let grant = stage.elevate(agent, "15m");
+fn once(
+    fixture: &AwsFixture<'_>,
+    agent: &Agent,
+    held: Option<&Keys>,
+    calls: &Calls,
+    mode: Mode,
+) -> Result<f64> {
+    let grant = fixture.elevate(agent, "15m");
     ensure!(grant.status == 201, "{}", grant.text);
     let keys = match held {
         Some(keys) => keys.clone(),
-        None if mode == Mode::Pod => stage.pod_session(),
+        None if mode == Mode::Pod => fixture.pod_session(),
         None => keys_of(&grant),
     };
     let probe = Probe { calls, keys, service: "ecs", operation: "list_clusters", arguments: json!({}) };
@@ -141,7 +147,7 @@ fn once(stage: &Stage<'_>, agent: &Agent, held: Option<&Keys>, calls: &Calls, mo
         // refused only by the read-back. A pod's is older than that.
         thread::sleep(Duration::from_millis(1100));
     }
-    let port = stage.broker.url().rsplit(':').next().context("a port")?.parse()?;
+    let port = fixture.broker.url().rsplit(':').next().context("a port")?.parse()?;
     let mut connection = Connection::open(port)?;
     probe.until_refused(|| give_it_back(&mut connection, agent, grant.text_at("/id")))
 }

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use system_tests::aws::cli::AwsCli;
+use system_tests::aws::fixture::Mode;
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::Mode;
 
+use super::fixture;
 use super::proxy::Proxy;
-use super::stage;
 use crate::Effort;
 use crate::figures::{Figure, Report, Samples, Target, millis};
 
@@ -21,9 +21,9 @@ pub(super) fn measure(
     effort: Effort,
     report: &mut Report,
 ) -> Result<()> {
-    let stage = stage(emulator, proxy);
-    let agent = stage.agent(Mode::StaticInline);
-    let keys = stage.deploy_session();
+    let fixture = fixture(emulator, proxy);
+    let agent = fixture.agent(Mode::StaticInline);
+    let keys = fixture.deploy_session();
     let aws = AwsCli::path();
     let folder = tempfile::tempdir()?;
     // Its own call goes straight to the emulator, past the proxy: what that sees is the broker's.
@@ -31,21 +31,21 @@ pub(super) fn measure(
         let mut command = Command::new(system_tests::programs::client());
         command.args(["run", "--policy", "ecs-read", "--ttl", "15m", "--", &aws]).args(CALL).env_clear();
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path))).env("LC_ALL", "C.UTF-8");
-        command.envs(stage.cli.environment().iter().cloned()).env("TMPDIR", folder.path());
+        command.envs(fixture.cli.environment().iter().cloned()).env("TMPDIR", folder.path());
         command.env("AWS_ACCESS_KEY_ID", &keys.id).env("AWS_SECRET_ACCESS_KEY", &keys.secret);
         command.envs(keys.token.iter().map(|token| ("AWS_SESSION_TOKEN", token)));
-        command.env("CLOUDANIX_URL", stage.broker.url()).env("CLOUDANIX_AGENT_ID", &agent.id);
+        command.env("CLOUDANIX_URL", fixture.broker.url()).env("CLOUDANIX_AGENT_ID", &agent.id);
         command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
         command
     };
     // With a permission that it has all the time.
     let everything = system_tests::aws::policies::allow(&["ecs:ListClusters"]);
-    let bare_keys = stage.account.user("standing", &everything);
+    let bare_keys = fixture.account.user("standing", &everything);
     let (mut ours, mut bare, mut cloud) = (Samples::default(), Samples::default(), Samples::default());
     let runs = effort.pick(30, 1);
     for run in 0..=runs {
         let (from, to) = timed(&mut with_grant())?;
-        let (bare_from, bare_to) = timed(&mut stage.cli.command(&bare_keys, &CALL))?;
+        let (bare_from, bare_to) = timed(&mut fixture.cli.command(&bare_keys, &CALL))?;
         // One of each that does not count.
         if run > 0 {
             ours.push(millis(to.saturating_duration_since(from)));

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::scene::{Database, Scene};
+use crate::fixture::{Database, Fixture};
 
 const SCRIPT: &str = include_str!("bare.py");
 
@@ -27,14 +27,14 @@ pub(super) enum Rows {
 
 impl Bare {
     /// The broker has to have revoked a grant before: it is the pattern.
-    pub(super) fn beside(scene: &Scene) -> Result<Self> {
-        let Database::File(theirs) = &scene.in_the_clear.database else {
+    pub(super) fn beside(fixture: &Fixture) -> Result<Self> {
+        let Database::File(theirs) = &fixture.in_the_clear.database else {
             bail!("expected a broker on SQLite");
         };
         let mut process = Command::new("python3")
             .args(["-c", SCRIPT])
             .arg(theirs)
-            .arg(scene.folder.path().join("bare.db"))
+            .arg(fixture.folder.path().join("bare.db"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

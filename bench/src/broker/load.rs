@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::clock;
 use crate::connection::Connection;
 use crate::figures::{Samples, millis};
-use crate::scene::Broker;
+use crate::fixture::Broker;
 
 /// So many clients for so long.
 pub(super) struct Load {

@@ -11,20 +11,20 @@ use crate::Effort;
 use crate::broker::bare::{Bare, Rows};
 use crate::broker::load::Load;
 use crate::figures::{Figure, Report, Samples, Target};
+use crate::fixture::{Broker, Fixture};
 use crate::proc_files;
-use crate::scene::{Broker, Scene};
 
 /// The life of a `token` grant, as far as the store is concerned: given, and taken back.
 const TRANSACTIONS: f64 = 2.0;
 
-pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     report.section("broker on SQLite, target `token`: OIDC token verified, every state committed to disk");
     let (rounds, seconds) = effort.pick((7, 3.0), (1, 0.3));
     // Fetches the issuer's keys, and leaves the rows that the bare loop writes again.
-    let (broker, elevation) = (&scene.in_the_clear, scene.elevation());
+    let (broker, elevation) = (&fixture.in_the_clear, fixture.elevation());
     Load { clients: 1, seconds: 0.2, pairs_per_second: None }.put_on(broker, &elevation)?;
     let mut most = 0.0_f64;
-    let mut bare = Bare::beside(scene)?;
+    let mut bare = Bare::beside(fixture)?;
     bare.rate(Rows::TheSame, 0.2)?;
     for clients in effort.pick(&[1, 8, 32][..], &[1, 2]) {
         let load = Load { clients: *clients, seconds, pairs_per_second: None };

@@ -12,16 +12,16 @@ use super::load::Load;
 use super::statements::Script;
 use crate::Effort;
 use crate::figures::{Figure, Report, Samples, Target};
-use crate::scene::{Broker, Database, Scene};
+use crate::fixture::{Broker, Database, Fixture};
 
-pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     report
         .section("broker on PostgreSQL, target `token`: OIDC token verified, every state committed to disk");
     let server = set_up(Server::start());
-    let bare = Bare::beside(scene, &server)?;
+    let bare = Bare::beside(fixture, &server)?;
     let url = server.database();
-    let broker = scene.another("postgres", Database::Server { url, password: PASSWORD.to_owned() })?;
-    let elevation = scene.elevation();
+    let broker = fixture.another("postgres", Database::Server { url, password: PASSWORD.to_owned() })?;
+    let elevation = fixture.elevation();
     let (rounds, seconds) = effort.pick((7, 3), (1, 1));
     let mut most = 0.0_f64;
     for clients in effort.pick(&[1, 8, 32][..], &[1]) {
@@ -83,20 +83,21 @@ struct Bare<'a> {
 }
 
 impl<'a> Bare<'a> {
-    fn beside(scene: &Scene, server: &'a Server) -> Result<Self> {
+    fn beside(fixture: &Fixture, server: &'a Server) -> Result<Self> {
         let url = server.database();
         let name = url.rsplit('/').next().context("a name")?.to_owned();
         server.query("postgres", &format!("ALTER DATABASE {name} SET log_min_duration_statement = 0"));
-        let mut broker = scene.another("logged", Database::Server { url, password: PASSWORD.to_owned() })?;
+        let mut broker =
+            fixture.another("logged", Database::Server { url, password: PASSWORD.to_owned() })?;
         // The first one fetches the issuer's keys and prepares statements.
-        one_pair(&broker, scene)?;
+        one_pair(&broker, fixture)?;
         let before = server.log().len();
-        let (id, key) = one_pair(&broker, scene)?;
+        let (id, key) = one_pair(&broker, fixture)?;
         let log = server.log();
         let script = Script::of(log.get(before..).unwrap_or_default(), &id, &key)?;
         broker.stop();
         server.query("postgres", &format!("ALTER DATABASE {name} RESET ALL"));
-        let path = scene.folder.path().join("pair.sql");
+        let path = fixture.folder.path().join("pair.sql");
         fs::write(&path, &script.text)?;
         Ok(Self { server, database: name, script: path, values: script.values })
     }
@@ -141,12 +142,12 @@ impl<'a> Bare<'a> {
 }
 
 /// Elevate and revoke: the grant's id and key.
-fn one_pair(broker: &Broker, scene: &Scene) -> Result<(String, String)> {
-    let key = crate::scene::new_key();
+fn one_pair(broker: &Broker, fixture: &Fixture) -> Result<(String, String)> {
+    let key = crate::fixture::new_key();
     let id = super::load::pair(
         &mut crate::connection::Connection::open(broker.port)?,
         broker,
-        &scene.elevation(),
+        &fixture.elevation(),
         &key,
     )?;
     Ok((id, key))

@@ -6,21 +6,21 @@ use anyhow::{Context, Result};
 
 use crate::Effort;
 use crate::figures::{Figure, Report, Samples, Target};
+use crate::fixture::Fixture;
 use crate::proc_files;
-use crate::scene::Scene;
 
 const LIMIT: f64 = 6000.0;
 
-pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let runs = effort.pick(20, 1);
     let (mut wrapper, mut keeper, mut curl) = (Samples::default(), Samples::default(), Samples::default());
     for _ in 0..runs {
-        let (of_wrapper, of_keeper) = watched(scene.run(&["sleep", "0.05"]))?;
+        let (of_wrapper, of_keeper) = watched(fixture.run(&["sleep", "0.05"]))?;
         wrapper.push(of_wrapper);
         keeper.push(of_keeper.context("a keeper")?);
         let mut command = Command::new("curl");
-        command.args(["-sS", "--cacert"]).arg(&scene.ca_file);
-        curl.push(watched(command.arg(format!("{}/readyz", scene.behind_tls.url)))?.0);
+        command.args(["-sS", "--cacert"]).arg(&fixture.ca_file);
+        curl.push(watched(command.arg(format!("{}/readyz", fixture.behind_tls.url)))?.0);
     }
     let mut figure = |claim, samples: &Samples| {
         report.figure(&Figure {

@@ -12,16 +12,16 @@ use std::process::{Command, Stdio};
 
 use crate::Effort;
 use crate::figures::Report;
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
-pub(crate) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     report.section("client");
-    size::measure(scene, report)?;
-    whole_run::measure(scene, effort, report)?;
-    network::measure(scene, report)?;
-    memory::measure(scene, effort, report)?;
-    step_time::measure(scene, effort, report)?;
-    pipe::measure(scene, effort, report)
+    size::measure(fixture, report)?;
+    whole_run::measure(fixture, effort, report)?;
+    network::measure(fixture, report)?;
+    memory::measure(fixture, effort, report)?;
+    step_time::measure(fixture, effort, report)?;
+    pipe::measure(fixture, effort, report)
 }
 
 /// Runs it to its end, silently; an error unless it succeeds.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::figures::{Figure, Report, Target};
-use crate::scene::{POLICY, Scene};
+use crate::fixture::{Fixture, POLICY};
 
 /// A closing alert under TLS 1.3: what the client says last, and waits for no answer to.
 const FAREWELL: usize = 24;
@@ -27,11 +27,11 @@ struct Counted {
     turns: AtomicUsize,
 }
 
-pub(super) fn measure(scene: &Scene, report: &mut Report) -> Result<()> {
+pub(super) fn measure(fixture: &Fixture, report: &mut Report) -> Result<()> {
     let counted = Arc::new(Counted::default());
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
-    let (port, counting) = (scene.behind_tls.port, Arc::clone(&counted));
+    let (port, counting) = (fixture.behind_tls.port, Arc::clone(&counted));
     // Ends with this program: nobody connects any more.
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
@@ -41,7 +41,7 @@ pub(super) fn measure(scene: &Scene, report: &mut Report) -> Result<()> {
             }
         }
     });
-    let output = scene
+    let output = fixture
         .client_at(&url, &["run", "--policy", POLICY, "--ttl", "15m", "--", "true"])
         .stdout(Stdio::null())
         .output()?;

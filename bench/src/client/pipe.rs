@@ -10,13 +10,13 @@ use anyhow::{Result, ensure};
 
 use crate::Effort;
 use crate::figures::{Figure, Report, Target, interleaved};
-use crate::scene::{POLICY, Scene};
+use crate::fixture::{Fixture, POLICY};
 
 const FILE: usize = 64 * 1024 * 1024;
 
-pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     // A small file many times over: what comes from the disk is not what is measured.
-    let (file, times) = (scene.folder.path().join("log.txt"), effort.pick(16, 1));
+    let (file, times) = (fixture.folder.path().join("log.txt"), effort.pick(16, 1));
     fs::write(&file, log(FILE))?;
     let file_name = file.display().to_string();
     let mut cat = vec!["cat"];
@@ -31,7 +31,7 @@ pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
     };
     let with_us = |redact: &str| {
         let run = ["run", "--policy", POLICY, "--ttl", "15m", "--redact", redact, "--"];
-        throughput(&mut scene.client(&[&run, cat.as_slice()].concat()), expected)
+        throughput(&mut fixture.client(&[&run, cat.as_slice()].concat()), expected)
     };
     let runs = effort.pick(11, 1);
     let untouched = interleaved(runs, || with_us("never"), alone)?;

@@ -5,13 +5,13 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::figures::{Figure, Report, Target};
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 
 const LIMIT: f64 = 3_000_000.0;
 const LIMIT_GZIPPED: f64 = 1_500_000.0;
 
-pub(super) fn measure(scene: &Scene, report: &mut Report) -> Result<()> {
-    let client = &scene.programs.client;
+pub(super) fn measure(fixture: &Fixture, report: &mut Report) -> Result<()> {
+    let client = &fixture.programs.client;
     let gzipped = Command::new("gzip").args(["-9", "-c"]).arg(client).output()?;
     ensure!(gzipped.status.success(), "`gzip` failed");
     let plain = size(usize::try_from(client.metadata()?.len())?);

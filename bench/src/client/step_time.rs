@@ -6,22 +6,22 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Effort;
 use crate::figures::{Figure, Report, Target, interleaved, timed};
-use crate::scene::Scene;
+use crate::fixture::Fixture;
 use crate::step;
 
-pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let runs = effort.pick(20, 1);
     let this = std::env::current_exe()?.display().to_string();
     let rounds = step::rounds_for(effort.pick(1000.0, 20.0)).to_string();
     let work = [this.as_str(), "step", "spin", &rounds];
     let whole = interleaved(
         runs,
-        || timed(|| own_time(&mut scene.run(&work)).map(drop)),
+        || timed(|| own_time(&mut fixture.run(&work)).map(drop)),
         || timed(|| own_time(Command::new(&this).args(["step", "spin", &rounds]).env_clear()).map(drop)),
     )?;
     let own = interleaved(
         runs,
-        || own_time(&mut scene.run(&work)),
+        || own_time(&mut fixture.run(&work)),
         || own_time(Command::new(&this).args(["step", "spin", &rounds]).env_clear()),
     )?;
     for (claim, pairs) in [

@@ -8,32 +8,32 @@ use anyhow::Result;
 use super::succeed;
 use crate::Effort;
 use crate::figures::{Figure, Pairs, Report, Target, interleaved, timed};
-use crate::scene::{Scene, new_key};
+use crate::fixture::{Fixture, new_key};
 
-pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let runs = effort.pick(200, 3);
     let start = interleaved(
         runs,
-        || timed(|| succeed(scene.client(&["--version"]).env_clear())),
+        || timed(|| succeed(fixture.client(&["--version"]).env_clear())),
         || timed(|| succeed(Command::new("/bin/true").env_clear())),
     )?;
     figure(report, "start: `--version` against `/bin/true`", Target::AtMost(1.0), &start, "true");
 
     let runs = effort.pick(100, 2);
-    let body = scene.folder.path().join("elevation.json");
-    fs::write(&body, scene.elevation())?;
+    let body = fixture.folder.path().join("elevation.json");
+    fs::write(&body, fixture.elevation())?;
     let by_curl = |method: &str, path: &str, key: &str| {
         let mut curl = Command::new("curl");
         curl.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-        curl.args(["-sSf", "--http1.1", "-X", method, "--cacert"]).arg(&scene.ca_file);
-        curl.args(["-H", &format!("Authorization: Bearer {}", scene.behind_tls.auth_token)]);
+        curl.args(["-sSf", "--http1.1", "-X", method, "--cacert"]).arg(&fixture.ca_file);
+        curl.args(["-H", &format!("Authorization: Bearer {}", fixture.behind_tls.auth_token)]);
         curl.args(["-H", &format!("Idempotency-Key: {key}")]);
-        curl.arg(format!("{}{path}", scene.behind_tls.url));
+        curl.arg(format!("{}{path}", fixture.behind_tls.url));
         curl
     };
     let whole = interleaved(
         runs,
-        || timed(|| succeed(&mut scene.run(&["true"]))),
+        || timed(|| succeed(&mut fixture.run(&["true"]))),
         || {
             let key = new_key();
             timed(|| {
@@ -55,7 +55,7 @@ pub(super) fn measure(scene: &Scene, effort: Effort, report: &mut Report) -> Res
 
     let nothing = interleaved(
         runs,
-        || timed(|| succeed(&mut scene.run(&["true"]))),
+        || timed(|| succeed(&mut fixture.run(&["true"]))),
         || {
             timed(|| {
                 // Not found: no work for the broker, nothing but two requests.

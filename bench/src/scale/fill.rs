@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use postgres_for_tests::Server;
 use protocol::Timestamp;
 
-use crate::scene::Database;
+use crate::fixture::Database;
 
 const SCRIPT: &str = include_str!("fill.py");
 

@@ -16,7 +16,7 @@ use self::picture::Row;
 use crate::broker::load::{elevate, pair};
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, interleaved, millis, timed};
-use crate::scene::{Broker, Database, POLICY, Scene, new_key};
+use crate::fixture::{Broker, Database, Fixture, POLICY, new_key};
 use crate::{Effort, clock, proc_files};
 
 const READY_WITHIN: f64 = 1000.0;
@@ -26,7 +26,7 @@ const AT_ONCE: u64 = 10_000;
 const GONE_WITHIN: f64 = 10_000.0;
 
 pub(crate) fn measure(
-    scene: &Scene,
+    fixture: &Fixture,
     effort: Effort,
     report: &mut Report,
     picture: Option<&Path>,
@@ -37,10 +37,10 @@ pub(crate) fn measure(
         report.section(&format!("{name}: live grants, from one to a million"));
         let mut rows = Vec::new();
         for size in effort.pick(&[1, 1_000, 100_000, 1_000_000][..], &[1, 50]) {
-            let mut stand = Stand::with(scene, name, *size, server)?;
+            let mut stand = Stand::with(fixture, name, *size, server)?;
             rows.push(stand.row(effort, report)?);
             if rows.len() == effort.pick(4, 2) {
-                stand.the_clients_view(scene, effort, report)?;
+                stand.the_clients_view(fixture, effort, report)?;
                 stand.many_at_once(effort, report)?;
             }
         }
@@ -62,18 +62,18 @@ struct Stand<'a> {
 }
 
 impl<'a> Stand<'a> {
-    fn with(scene: &Scene, name: &str, size: u64, server: Option<&'a Server>) -> Result<Self> {
+    fn with(fixture: &Fixture, name: &str, size: u64, server: Option<&'a Server>) -> Result<Self> {
         let name = format!("{name}-{size}");
         let database = match server {
-            None => Database::File(scene.folder.path().join(format!("{name}.db"))),
+            None => Database::File(fixture.folder.path().join(format!("{name}.db"))),
             Some(server) => Database::Server { url: server.database(), password: PASSWORD.to_owned() },
         };
-        let mut broker = scene.another(&name, database)?;
+        let mut broker = fixture.another(&name, database)?;
         let mut connection = Connection::open(broker.port)?;
-        let pattern = elevate(&mut connection, &broker, &scene.long_elevation(), &new_key())?;
+        let pattern = elevate(&mut connection, &broker, &fixture.long_elevation(), &new_key())?;
         broker.stop();
         Copies { of: &pattern, count: size - 1, first: 1, deadline: None }.make(&broker.database, server)?;
-        Ok(Self { broker, server, size, pattern, elevation: scene.elevation() })
+        Ok(Self { broker, server, size, pattern, elevation: fixture.elevation() })
     }
 
     fn row(&mut self, effort: Effort, report: &mut Report) -> Result<Row> {
@@ -112,16 +112,16 @@ impl<'a> Stand<'a> {
     }
 
     /// A run of the client, against one with a broker that has nothing.
-    fn the_clients_view(&self, scene: &Scene, effort: Effort, report: &mut Report) -> Result<()> {
+    fn the_clients_view(&self, fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
         let name = if self.server.is_some() { "empty-postgres" } else { "empty-sqlite" };
         let empty = match self.server {
-            None => Database::File(scene.folder.path().join("empty.db")),
+            None => Database::File(fixture.folder.path().join("empty.db")),
             Some(server) => Database::Server { url: server.database(), password: PASSWORD.to_owned() },
         };
-        let empty = scene.another(name, empty)?;
+        let empty = fixture.another(name, empty)?;
         let run = |broker: &Broker| {
             let step = ["run", "--policy", POLICY, "--ttl", "15m", "--", "true"];
-            crate::client::succeed(&mut scene.client_of(broker, &step))
+            crate::client::succeed(&mut fixture.client_of(broker, &step))
         };
         let runs = effort.pick(200, 2);
         let both = interleaved(runs, || timed(|| run(&self.broker)), || timed(|| run(&empty)))?;

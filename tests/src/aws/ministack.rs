@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::account::Account;
 use super::calls::Calls;
 use super::clock::Clock;
-use super::lifeline::Server;
+use super::server::Server;
 use crate::gate::{EMULATORS, Permit};
 
 /// The account that is the emulator's own.

@@ -8,7 +8,7 @@ use reqwest::Method;
 
 use super::account::Account;
 use super::calls::Calls;
-use super::lifeline::Server;
+use super::server::Server;
 use crate::http;
 
 /// The account whose root may set things up.

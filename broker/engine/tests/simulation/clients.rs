@@ -9,8 +9,8 @@ use protocol::{
 };
 use tokio::sync::oneshot;
 
+use crate::fixture::{AGENTS, Fixture, REPLICAS};
 use crate::ledger::SKEW;
-use crate::world::{AGENTS, REPLICAS, World};
 
 /// For how long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ enum Ending {
 
 /// One run of a step in somebody's pipeline.
 pub(crate) struct Job {
-    world: Arc<World>,
+    fixture: Arc<Fixture>,
     agent: AgentId,
     token: Secret,
     key: IdempotencyKey,
@@ -39,42 +39,42 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn of(world: &Arc<World>, n: u64) -> Self {
-        let dice = &world.dice;
-        let (agent, token) = world.agent(dice.below(AGENTS));
+    pub(crate) fn of(fixture: &Arc<Fixture>, n: u64) -> Self {
+        let rng = &fixture.rng;
+        let (agent, token) = fixture.agent(rng.below(AGENTS));
         Self {
             agent,
             token,
             key: IdempotencyKey::from_random(u128::from(n).to_be_bytes()),
-            policies: POLICIES[dice.below(POLICIES.len())],
-            seconds: 60 + dice.roll() % 120,
-            beats: dice.chance(500),
-            ending: *dice.pick(&[
+            policies: POLICIES[rng.below(POLICIES.len())],
+            seconds: 60 + rng.next() % 120,
+            beats: rng.chance(500),
+            ending: *rng.pick(&[
                 Ending::GivesBack,
                 Ending::GivesBack,
                 Ending::Vanishes,
                 Ending::WaitsForTheDeadline,
             ]),
-            key_goes_first: dice.chance(40),
-            world: Arc::clone(world),
+            key_goes_first: rng.chance(40),
+            fixture: Arc::clone(fixture),
         }
     }
 
     pub(crate) async fn run(self) {
-        let dice = &self.world.dice;
+        let rng = &self.fixture.rng;
         let never = self.key_goes_first && self.gives_key_back_unused().await;
         let Some(id) = self.elevate().await else {
-            if dice.chance(700) {
+            if rng.chance(700) {
                 self.give_back().await;
             }
             return;
         };
         if never {
-            self.world.trace.wrong(&format!("{id} was given for a key that was given back before"));
+            self.fixture.trace.wrong(&format!("{id} was given for a key that was given back before"));
         }
-        self.world.ledger.told(&id);
+        self.fixture.ledger.told(&id);
         let works_for = match self.ending {
-            Ending::GivesBack | Ending::Vanishes => dice.millis(100, self.seconds * 1_000),
+            Ending::GivesBack | Ending::Vanishes => rng.millis(100, self.seconds * 1_000),
             Ending::WaitsForTheDeadline => Duration::from_secs(self.seconds),
         };
         self.work(&id, works_for).await;
@@ -97,11 +97,11 @@ impl Job {
 
     /// False once the grant has ended.
     async fn beat(&self, id: &GrantId) -> bool {
-        let sent = self.world.trace.now();
+        let sent = self.fixture.trace.now();
         let (token, id, key) = (self.token.clone(), id.clone(), self.key.clone());
         let grant = id.clone();
         match self.call(async move |engine| engine.heartbeat(Some(&token), &id, &key).await).await {
-            Some(Ok(_)) => self.world.ledger.heard(&grant, sent),
+            Some(Ok(_)) => self.fixture.ledger.heard(&grant, sent),
             Some(Err(refusal)) => return refusal.code != ErrorCode::GrantEnded,
             None => {}
         }
@@ -129,7 +129,7 @@ impl Job {
     async fn elevate(&self) -> Option<GrantId> {
         for _ in 0..6 {
             let elevation = self.elevation();
-            let asked = self.world.trace.now();
+            let asked = self.fixture.trace.now();
             match self.call(async move |engine| engine.elevate(elevation).await).await {
                 Some(Ok(elevated)) => {
                     let grant = elevated.grant;
@@ -139,7 +139,7 @@ impl Job {
                 Some(Err(refusal)) if is_final(&refusal) => return None,
                 Some(Err(_)) | None => {}
             }
-            tokio::time::sleep(self.world.dice.millis(100, 5_000)).await;
+            tokio::time::sleep(self.fixture.rng.millis(100, 5_000)).await;
         }
         None
     }
@@ -147,7 +147,7 @@ impl Job {
     fn begins_in_time(&self, id: &GrantId, asked: Timestamp, expires_at: Timestamp) {
         let latest = asked.plus(Duration::from_secs(self.seconds)).plus(PATIENCE).plus(SKEW);
         if latest < expires_at {
-            self.world.trace.wrong(&format!("{id} has more time than it was asked for"));
+            self.fixture.trace.wrong(&format!("{id} has more time than it was asked for"));
         }
     }
 
@@ -161,13 +161,13 @@ impl Job {
             match self.revoke().await {
                 Some(Ok(_)) => return,
                 Some(Err(refusal)) if refusal.code == ErrorCode::GrantNotFound => return,
-                Some(Err(_)) | None => tokio::time::sleep(self.world.dice.millis(100, 3_000)).await,
+                Some(Err(_)) | None => tokio::time::sleep(self.fixture.rng.millis(100, 3_000)).await,
             }
         }
     }
 
     async fn revoke(&self) -> Option<Result<protocol::Grant, Refusal>> {
-        self.world.ledger.gives_back(&self.key);
+        self.fixture.ledger.gives_back(&self.key);
         let (token, what) = (self.token.clone(), Revocable::Key(self.key.clone()));
         self.call(async move |engine| {
             let agent = engine.agent_of(Some(&token)).await?;
@@ -182,29 +182,29 @@ impl Job {
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
-        let World { dice, weather, .. } = &*self.world;
-        tokio::time::sleep(dice.millis(1, 60)).await;
-        if weather.strikes(dice, weather.message_lost) {
+        let Fixture { rng, fault_rates, .. } = &*self.fixture;
+        tokio::time::sleep(rng.millis(1, 60)).await;
+        if fault_rates.occurs(rng, fault_rates.message_lost) {
             tokio::time::sleep(PATIENCE).await;
             return None;
         }
-        let n = dice.below(REPLICAS);
-        let engine = self.world.replica(n)?;
+        let n = rng.below(REPLICAS);
+        let engine = self.fixture.replica(n)?;
         let (answer, answered) = oneshot::channel();
         let done = async move {
             // Whoever asked may have given up.
             let _ = answer.send(work(engine).await);
         };
-        if dice.chance(500) {
+        if rng.chance(500) {
             // It is stopped as soon as nobody waits for it.
-            self.world.runs(n, async move {
+            self.fixture.runs(n, async move {
                 drop(tokio::time::timeout(PATIENCE, done).await);
             });
         } else {
-            self.world.runs(n, done);
+            self.fixture.runs(n, done);
         }
         let answer = tokio::time::timeout(PATIENCE, answered).await;
-        if weather.strikes(dice, weather.message_lost) {
+        if fault_rates.occurs(rng, fault_rates.message_lost) {
             tokio::time::sleep(PATIENCE).await;
             return None;
         }

@@ -16,10 +16,10 @@ use targets::claim::Claim;
 use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
+use crate::fault_injection;
+use crate::fault_rates::Link;
+use crate::fixture::Fixture;
 use crate::ledger::Call;
-use crate::troubles;
-use crate::weather::Link;
-use crate::world::World;
 
 /// Longer than that nobody waits for an answer.
 const GIVEN_UP: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ impl UnderWay {
 }
 
 /// What becomes of a call.
-enum Fate {
+enum CallOutcome {
     /// Done after so long, and answered after so long again.
     Answered(Duration, Duration),
     Throttled,
@@ -47,7 +47,7 @@ enum Fate {
 
 /// The cloud as one replica sees it.
 pub(crate) struct FaultyTarget {
-    pub(crate) world: Arc<World>,
+    pub(crate) fixture: Arc<Fixture>,
     pub(crate) link: Arc<Link>,
     pub(crate) who: usize,
     /// Where it runs.
@@ -55,48 +55,48 @@ pub(crate) struct FaultyTarget {
 }
 
 impl FaultyTarget {
-    fn fate(&self) -> Fate {
-        let World { dice, weather, late, .. } = &*self.world;
-        let strikes = |permille| weather.strikes(dice, permille);
-        if strikes(weather.throttled) {
-            Fate::Throttled
-        } else if strikes(weather.refused) {
-            Fate::Refused
-        } else if strikes(weather.lost) {
-            Fate::Lost
-        } else if strikes(weather.late) {
-            let lost = dice.millis(1, 5_000);
-            Fate::Unheard(dice.millis(0, u64::try_from((lost + *late).as_millis()).unwrap()), lost)
-        } else if strikes(weather.unheard) {
-            Fate::Unheard(dice.millis(1, 400), dice.millis(1, 5_000))
-        } else if strikes(weather.slow) {
-            Fate::Answered(dice.millis(100, 4_000), dice.millis(10, 3_000))
+    fn outcome(&self) -> CallOutcome {
+        let Fixture { rng, fault_rates, late, .. } = &*self.fixture;
+        let occurs = |permille| fault_rates.occurs(rng, permille);
+        if occurs(fault_rates.throttled) {
+            CallOutcome::Throttled
+        } else if occurs(fault_rates.refused) {
+            CallOutcome::Refused
+        } else if occurs(fault_rates.lost) {
+            CallOutcome::Lost
+        } else if occurs(fault_rates.late) {
+            let lost = rng.millis(1, 5_000);
+            CallOutcome::Unheard(rng.millis(0, u64::try_from((lost + *late).as_millis()).unwrap()), lost)
+        } else if occurs(fault_rates.unheard) {
+            CallOutcome::Unheard(rng.millis(1, 400), rng.millis(1, 5_000))
+        } else if occurs(fault_rates.slow) {
+            CallOutcome::Answered(rng.millis(100, 4_000), rng.millis(10, 3_000))
         } else {
-            Fate::Answered(dice.millis(5, 150), dice.millis(5, 150))
+            CallOutcome::Answered(rng.millis(5, 150), rng.millis(5, 150))
         }
     }
 
     async fn call(&self, call: Call, grant: &Grant, step: &Step, claim: &Claim) -> Result<bool, TargetError> {
-        let world = &self.world;
-        troubles::may_strike(world, self.slot).await;
+        let fixture = &self.fixture;
+        fault_injection::maybe_inject(fixture, self.slot).await;
         if !claim.lasts_for(GIVEN_UP) {
             return Err(busy("not sent: its claim has lapsed"));
         }
         if step.shared && call != Call::Look {
-            world.ledger.changes_shared(self.who, &step.object);
+            fixture.ledger.changes_shared(self.who, &step.object);
         }
         let unanswered = || TargetError { what: "not answered".to_owned(), fault: Fault::Unknown };
         let cut = self.link.cloud_cut.load(Ordering::SeqCst);
-        let fate = if cut { Fate::Lost } else { self.fate() };
-        let said = match fate {
-            Fate::Throttled => Err((world.dice.millis(5, 200), busy("throttled"))),
-            Fate::Refused => Err((world.dice.millis(5, 200), TargetError::refused("refused"))),
-            Fate::Lost => Err((GIVEN_UP, unanswered())),
-            Fate::Unheard(lands, lost) => {
+        let outcome = if cut { CallOutcome::Lost } else { self.outcome() };
+        let said = match outcome {
+            CallOutcome::Throttled => Err((fixture.rng.millis(5, 200), busy("throttled"))),
+            CallOutcome::Refused => Err((fixture.rng.millis(5, 200), TargetError::refused("refused"))),
+            CallOutcome::Lost => Err((GIVEN_UP, unanswered())),
+            CallOutcome::Unheard(lands, lost) => {
                 drop(self.send(call, grant, step, lands, Duration::ZERO));
                 Err((lost, unanswered()))
             }
-            Fate::Answered(lands, answered) => Ok(self.send(call, grant, step, lands, answered)),
+            CallOutcome::Answered(lands, answered) => Ok(self.send(call, grant, step, lands, answered)),
         };
         let said = match said {
             Ok(answer) => match tokio::time::timeout(GIVEN_UP, answer).await {
@@ -108,10 +108,10 @@ impl FaultyTarget {
                 Err(error)
             }
         };
-        troubles::may_strike(world, self.slot).await;
+        fault_injection::maybe_inject(fixture, self.slot).await;
         if let Err(error) = &said {
             let Self { who, .. } = self;
-            world.trace.say(&format!("replica {who} · {call:?} {}: {error}", step.object));
+            fixture.trace.say(&format!("replica {who} · {call:?} {}: {error}", step.object));
         }
         said
     }
@@ -126,12 +126,12 @@ impl FaultyTarget {
         answered: Duration,
     ) -> oneshot::Receiver<bool> {
         let (answer, heard) = oneshot::channel();
-        let (world, grant, object) = (Arc::clone(&self.world), grant.id.clone(), step.object.clone());
-        world.under_way.0.fetch_add(1, Ordering::SeqCst);
+        let (fixture, grant, object) = (Arc::clone(&self.fixture), grant.id.clone(), step.object.clone());
+        fixture.under_way.0.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
             tokio::time::sleep(lands).await;
-            let was_there = world.ledger.lands(call, &object, &grant);
-            world.under_way.0.fetch_sub(1, Ordering::SeqCst);
+            let was_there = fixture.ledger.lands(call, &object, &grant);
+            fixture.under_way.0.fetch_sub(1, Ordering::SeqCst);
             tokio::time::sleep(answered).await;
             // Whoever asked may be dead.
             let _ = answer.send(was_there);
@@ -152,7 +152,7 @@ impl Target for FaultyTarget {
     }
 
     fn late_writes(&self) -> LateWrites {
-        LateWrites::Possible { within: self.world.late }
+        LateWrites::Possible { within: self.fixture.late }
     }
 
     /// A policy that is called `own` is made for the grant alone, and the cloud ends it at the deadline; each other
@@ -192,7 +192,7 @@ impl Target for FaultyTarget {
         claim: &Claim,
     ) -> Result<Removal, TargetError> {
         let was_there = self.call(Call::Detach, grant, step, claim).await?;
-        Ok(if was_there && self.world.settles {
+        Ok(if was_there && self.fixture.settles {
             let observe_at = now.plus(Duration::from_secs(2));
             Removal::Pending { receipt: format!("{} detached", step.object), observe_at }
         } else {

@@ -17,12 +17,12 @@ use store::{
 };
 use testkit::decorate_store;
 
-use crate::troubles;
-use crate::weather::Link;
-use crate::world::World;
+use crate::fault_injection;
+use crate::fault_rates::Link;
+use crate::fixture::Fixture;
 
 pub(crate) struct FaultyStore {
-    pub(crate) world: Arc<World>,
+    pub(crate) fixture: Arc<Fixture>,
     pub(crate) link: Arc<Link>,
     /// Which replica asks, since its last start.
     pub(crate) who: usize,
@@ -34,28 +34,28 @@ decorate_store!(FaultyStore, recorder, ask);
 
 impl FaultyStore {
     fn recorder(&self) -> Recorder<'_> {
-        Recorder { world: &self.world, who: self.who }
+        Recorder { fixture: &self.fixture, who: self.who }
     }
 
     async fn held_up(&self, call: &str) {
-        let World { dice, weather, .. } = &*self.world;
-        if weather.strikes(dice, weather.store_delayed) {
-            let most = if dice.chance(20) { 12_000 } else { 400 };
-            tokio::time::sleep(dice.millis(1, most)).await;
+        let Fixture { rng, fault_rates, .. } = &*self.fixture;
+        if fault_rates.occurs(rng, fault_rates.store_delayed) {
+            let most = if rng.chance(20) { 12_000 } else { 400 };
+            tokio::time::sleep(rng.millis(1, most)).await;
         }
         match call {
             // So often that nothing else would ever be struck.
             "claim_due" => self.link.awake().await,
-            _ => troubles::may_strike(&self.world, self.slot).await,
+            _ => fault_injection::maybe_inject(&self.fixture, self.slot).await,
         }
     }
 
     fn fails(&self, call: &str, when: &str, permille: u64) -> Result<(), StoreError> {
         let cut = self.link.store_cut.load(Ordering::SeqCst);
-        if !cut && !self.world.weather.strikes(&self.world.dice, permille) {
+        if !cut && !self.fixture.fault_rates.occurs(&self.fixture.rng, permille) {
             return Ok(());
         }
-        self.world.trace.say(&format!("replica {} · {call} fails {when}", self.who));
+        self.fixture.trace.say(&format!("replica {} · {call} fails {when}", self.who));
         Err(StoreError::Unavailable("simulated".into()))
     }
 
@@ -65,17 +65,17 @@ impl FaultyStore {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         self.held_up(call).await;
-        self.fails(call, "before it is done", self.world.weather.store_fails)?;
+        self.fails(call, "before it is done", self.fixture.fault_rates.store_fails)?;
         let done = work.await;
         self.held_up(call).await;
-        self.fails(call, "after it was done", self.world.weather.store_unheard)?;
+        self.fails(call, "after it was done", self.fixture.fault_rates.store_unheard)?;
         done
     }
 }
 
 /// The store without faults, which writes into the ledger what was done.
 struct Recorder<'a> {
-    world: &'a World,
+    fixture: &'a Fixture,
     who: usize,
 }
 
@@ -83,7 +83,7 @@ impl Deref for Recorder<'_> {
     type Target = Memory;
 
     fn deref(&self) -> &Memory {
-        &self.world.store
+        &self.fixture.store
     }
 }
 
@@ -96,19 +96,19 @@ impl Recorder<'_> {
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let created = self.world.store.create_grant(moved, lease, replay, most_active).await?;
+        let created = self.fixture.store.create_grant(moved, lease, replay, most_active).await?;
         if let Created::New(stored) = &created {
-            self.world.ledger.created(self.who, &stored.grant);
+            self.fixture.ledger.created(self.who, &stored.grant);
         }
         Ok(created)
     }
 
     async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let there = self.world.store.grant(&before.grant.id).await?;
-        let saved = self.world.store.save(before, moved, guard).await?;
+        let there = self.fixture.store.grant(&before.grant.id).await?;
+        let saved = self.fixture.store.save(before, moved, guard).await?;
         if let Saved::Done(stored) = &saved {
             let was = there.map(|there| there.version);
-            self.world.ledger.saved(self.who, &stored.grant, was, before.version);
+            self.fixture.ledger.saved(self.who, &stored.grant, was, before.version);
         }
         Ok(saved)
     }
@@ -120,22 +120,22 @@ impl Recorder<'_> {
         guard: Guard,
         release: &Release,
     ) -> Result<SavedAndReleased, StoreError> {
-        let there = self.world.store.grant(&before.grant.id).await?;
-        let saved = self.world.store.save_and_release(before, moved, guard, release).await?;
+        let there = self.fixture.store.grant(&before.grant.id).await?;
+        let saved = self.fixture.store.save_and_release(before, moved, guard, release).await?;
         if !matches!(saved, SavedAndReleased::NotHeld) {
-            self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
+            self.fixture.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
         }
         if let SavedAndReleased::Done(stored) = &saved {
             let was = there.map(|there| there.version);
-            self.world.ledger.saved(self.who, &stored.grant, was, before.version);
+            self.fixture.ledger.saved(self.who, &stored.grant, was, before.version);
         }
         Ok(saved)
     }
 
     async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        let held = self.world.store.hold_shared(holding).await?;
+        let held = self.fixture.store.hold_shared(holding).await?;
         if let Some(hold) = &held {
-            self.world.ledger.held(self.who, hold);
+            self.fixture.ledger.held(self.who, hold);
         }
         Ok(held)
     }
@@ -147,17 +147,17 @@ impl Recorder<'_> {
         may_go_until: Option<Timestamp>,
         then: Then,
     ) -> Result<bool, StoreError> {
-        let noted = self.world.store.note_shared(hold, whose, may_go_until, then).await?;
+        let noted = self.fixture.store.note_shared(hold, whose, may_go_until, then).await?;
         if noted {
-            self.world.ledger.noted(self.who, hold, whose, then);
+            self.fixture.ledger.noted(self.who, hold, whose, then);
         }
         Ok(noted)
     }
 
     async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
-        let claimed = self.world.store.claim_due(due).await?;
+        let claimed = self.fixture.store.claim_due(due).await?;
         for stored in &claimed {
-            self.world.ledger.claimed(self.who, &stored.grant.id, due.claimed_until);
+            self.fixture.ledger.claimed(self.who, &stored.grant.id, due.claimed_until);
         }
         Ok(claimed)
     }

@@ -7,23 +7,23 @@
 
 mod clients;
 mod cloud;
-mod dice;
+mod fault_injection;
+mod fault_rates;
 mod faulty_store;
+mod fixture;
 mod ledger;
-mod play;
-mod stories;
+mod rng;
+mod run;
+mod timelines;
 mod trace;
-mod troubles;
-mod weather;
-mod world;
 
 use std::ops::Range;
 
-use play::{Played, play};
+use run::{RunResult, simulate};
 
-/// Played wherever the tests run.
+/// Simulated wherever the tests run.
 const SEEDS: Range<u64> = 0..400;
-/// After so many seeds that fail no more are played.
+/// After so many failed seeds the test stops.
 const ENOUGH: usize = 10;
 
 fn seeds() -> Range<u64> {
@@ -44,7 +44,7 @@ fn seeds() -> Range<u64> {
 fn nothing_leaks_and_nothing_is_cut_early_whatever_goes_wrong() {
     let mut failed = Vec::new();
     for seed in seeds() {
-        let Played { trace, wrong } = play(seed);
+        let RunResult { trace, wrong } = simulate(seed);
         let is_first = !wrong.is_empty() && failed.is_empty();
         // Shown for the first seed that fails, and with `--nocapture` for any that was asked for by itself.
         if is_first || std::env::var_os("SIMULATION_SEED").is_some() {
@@ -69,7 +69,7 @@ fn nothing_leaks_and_nothing_is_cut_early_whatever_goes_wrong() {
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in SEEDS.step_by(20) {
-        let (first, again) = (play(seed), play(seed));
+        let (first, again) = (simulate(seed), simulate(seed));
         assert!(first.trace.len() > 100, "{}", first.trace.len());
         let differ = first.trace.iter().zip(&again.trace).find(|(one, other)| one != other);
         assert_eq!(differ, None, "seed {seed}");

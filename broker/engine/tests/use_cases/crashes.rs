@@ -5,7 +5,7 @@
 
 use protocol::{ErrorCode, GrantStatus, IdempotencyKey, RevokeCause};
 
-use crate::world::{Gate, World};
+use crate::fixture::{Fixture, Gate};
 
 /// More than the longest claim and the longest silence.
 const A_WHILE: i64 = 61;
@@ -24,22 +24,22 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
         let mut boundary = 1;
         loop {
             let context = format!("elevate, boundary {boundary}, client {client:?}");
-            let world = World::new().await;
+            let fixture = Fixture::new().await;
             let gate = Gate::dying_at(boundary);
-            let dying = world.broker(gate.clone()).await;
-            if gate.run(dying.elevate(world.elevation(1))).await.is_some() {
+            let dying = fixture.broker(gate.clone()).await;
+            if gate.run(dying.elevate(fixture.elevation(1))).await.is_some() {
                 break;
             }
-            let broker = world.broker(Gate::open()).await;
+            let broker = fixture.broker(Gate::open()).await;
             match client {
                 Client::IsGone => {}
                 Client::Retries => {
-                    let grant = broker.elevate(world.elevation(1)).await.expect(&context).grant;
-                    assert_eq!((grant.status, world.objects()), (GrantStatus::Active, 3), "{context}");
-                    assert_eq!(world.grants().await.len(), 1, "{context}: a retry joins");
+                    let grant = broker.elevate(fixture.elevation(1)).await.expect(&context).grant;
+                    assert_eq!((grant.status, fixture.objects()), (GrantStatus::Active, 3), "{context}");
+                    assert_eq!(fixture.grants().await.len(), 1, "{context}: a retry joins");
                 }
                 Client::GivesBackByKey => {
-                    let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+                    let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
                     let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
                     match broker.revoke(&caller, &key, RevokeCause::Asked).await {
                         // Not final while whoever died might only have been slow.
@@ -50,14 +50,14 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
                         ),
                         Err(refusal) => assert_eq!(refusal.code, ErrorCode::GrantNotFound, "{context}"),
                     }
-                    assert_eq!(world.objects(), 0, "{context}: gone as soon as it was given back");
-                    let late = broker.elevate(world.elevation(1)).await.unwrap_err();
+                    assert_eq!(fixture.objects(), 0, "{context}: gone as soon as it was given back");
+                    let late = broker.elevate(fixture.elevation(1)).await.unwrap_err();
                     assert_eq!(late.code, ErrorCode::GrantEnded, "{context}: the request that comes late");
                 }
             }
-            world.pass_time(A_WHILE);
-            world.settle(&broker).await;
-            world.assert_nothing_left(&context).await;
+            fixture.pass_time(A_WHILE);
+            fixture.settle(&broker).await;
+            fixture.assert_nothing_left(&context).await;
             boundary += 1;
         }
         assert!(boundary > 10, "only {boundary} boundaries were found in elevate");
@@ -71,27 +71,28 @@ async fn a_broker_that_dies_anywhere_in_revoke_leaves_nothing() {
             let mut boundary = 1;
             loop {
                 let context = format!("revoke, boundary {boundary}, client {client:?}, settles {settles}");
-                let world = World::new().await;
-                *world.cloud.settles.lock().unwrap() = settles;
-                let id = world.broker(Gate::open()).await.elevate(world.elevation(1)).await.unwrap().grant.id;
+                let fixture = Fixture::new().await;
+                *fixture.cloud.settles.lock().unwrap() = settles;
+                let id =
+                    fixture.broker(Gate::open()).await.elevate(fixture.elevation(1)).await.unwrap().grant.id;
                 let gate = Gate::dying_at(boundary);
-                let dying = world.broker(gate.clone()).await;
-                let caller = dying.caller(Some(&world.auth_token)).await.unwrap();
+                let dying = fixture.broker(gate.clone()).await;
+                let caller = dying.caller(Some(&fixture.auth_token)).await.unwrap();
                 let what = engine::Revocable::Id(id.clone());
                 if gate.run(dying.revoke(&caller, &what, RevokeCause::StepExited(0))).await.is_some() {
                     break;
                 }
-                let broker = world.broker(Gate::open()).await;
+                let broker = fixture.broker(Gate::open()).await;
                 if client == Client::Retries {
                     let grant = broker.revoke(&caller, &what, RevokeCause::StepExited(0)).await.unwrap();
                     assert_ne!(grant.status, GrantStatus::Active, "{context}");
-                    assert_eq!(world.objects(), 0, "{context}");
+                    assert_eq!(fixture.objects(), 0, "{context}");
                 }
                 for _ in 0..2 {
-                    world.pass_time(A_WHILE);
-                    world.settle(&broker).await;
+                    fixture.pass_time(A_WHILE);
+                    fixture.settle(&broker).await;
                 }
-                world.assert_nothing_left(&context).await;
+                fixture.assert_nothing_left(&context).await;
                 boundary += 1;
             }
             assert!(boundary > 8, "only {boundary} boundaries were found in revoke");
@@ -104,23 +105,23 @@ async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
     let mut boundary = 1;
     loop {
         let context = format!("sweep, boundary {boundary}");
-        let world = World::new().await;
+        let fixture = Fixture::new().await;
         for key in 1..=2 {
-            world.broker(Gate::open()).await.elevate(world.elevation(key)).await.unwrap();
+            fixture.broker(Gate::open()).await.elevate(fixture.elevation(key)).await.unwrap();
         }
         let gate = Gate::dying_at(boundary);
-        let dying = world.broker(gate.clone()).await;
+        let dying = fixture.broker(gate.clone()).await;
         // Past the silence that the leases allow; this broker could hear all the time.
-        world.pass_time(A_WHILE);
+        fixture.pass_time(A_WHILE);
         if gate.run(dying.sweep()).await.is_some() {
             break;
         }
         drop(dying);
-        let broker = world.broker(Gate::open()).await;
+        let broker = fixture.broker(Gate::open()).await;
         // The next broker gives the holders time to be heard, and waits for claims to lapse.
-        world.pass_time(A_WHILE);
-        world.settle(&broker).await;
-        world.assert_nothing_left(&context).await;
+        fixture.pass_time(A_WHILE);
+        fixture.settle(&broker).await;
+        fixture.assert_nothing_left(&context).await;
         boundary += 1;
     }
     assert!(boundary > 10, "only {boundary} boundaries were found in a sweep");
@@ -131,19 +132,19 @@ async fn a_target_that_fails_half_way_is_undone_even_if_the_broker_dies_meanwhil
     let mut boundary = 1;
     loop {
         let context = format!("failing apply, boundary {boundary}");
-        let world = World::new().await;
-        *world.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
+        let fixture = Fixture::new().await;
+        *fixture.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
         let gate = Gate::dying_at(boundary);
-        let dying = world.broker(gate.clone()).await;
-        if let Some(result) = gate.run(dying.elevate(world.elevation(1))).await {
+        let dying = fixture.broker(gate.clone()).await;
+        if let Some(result) = gate.run(dying.elevate(fixture.elevation(1))).await {
             assert_eq!(result.unwrap_err().code, ErrorCode::TargetFailed);
-            world.assert_nothing_left(&context).await;
+            fixture.assert_nothing_left(&context).await;
             break;
         }
-        let broker = world.broker(Gate::open()).await;
-        world.pass_time(A_WHILE);
-        world.settle(&broker).await;
-        world.assert_nothing_left(&context).await;
+        let broker = fixture.broker(Gate::open()).await;
+        fixture.pass_time(A_WHILE);
+        fixture.settle(&broker).await;
+        fixture.assert_nothing_left(&context).await;
         boundary += 1;
     }
     assert!(boundary > 12, "only {boundary} boundaries were found");
@@ -153,50 +154,50 @@ async fn a_target_that_fails_half_way_is_undone_even_if_the_broker_dies_meanwhil
 #[tokio::test]
 async fn a_grant_that_is_only_in_the_broker_comes_and_goes_in_one_change_each() {
     let inside = async || {
-        let world = World::new().await;
-        *world.cloud.inside.lock().unwrap() = true;
-        world
+        let fixture = Fixture::new().await;
+        *fixture.cloud.inside.lock().unwrap() = true;
+        fixture
     };
     let mut boundary = 1;
     loop {
-        let world = inside().await;
+        let fixture = inside().await;
         let gate = Gate::dying_at(boundary);
-        let dying = world.broker(gate.clone()).await;
-        if gate.run(dying.elevate(world.elevation(1))).await.is_some() {
+        let dying = fixture.broker(gate.clone()).await;
+        if gate.run(dying.elevate(fixture.elevation(1))).await.is_some() {
             break;
         }
         let there: Vec<GrantStatus> =
-            world.grants().await.iter().map(|stored| stored.grant.status()).collect();
+            fixture.grants().await.iter().map(|stored| stored.grant.status()).collect();
         assert!(there.is_empty() || there == [GrantStatus::Active], "boundary {boundary}: {there:?}");
-        let broker = world.broker(Gate::open()).await;
-        let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
+        let broker = fixture.broker(Gate::open()).await;
+        let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
         assert_eq!(
-            (grant.status, world.grants().await.len()),
+            (grant.status, fixture.grants().await.len()),
             (GrantStatus::Active, 1),
             "boundary {boundary}"
         );
-        world.pass_time(A_WHILE);
-        world.settle(&broker).await;
-        world.assert_nothing_left(&format!("elevate, boundary {boundary}")).await;
+        fixture.pass_time(A_WHILE);
+        fixture.settle(&broker).await;
+        fixture.assert_nothing_left(&format!("elevate, boundary {boundary}")).await;
         boundary += 1;
     }
     assert_eq!(boundary, 4, "before the transaction, after it, and before the answer");
 
     boundary = 1;
     loop {
-        let world = inside().await;
-        let id = world.broker(Gate::open()).await.elevate(world.elevation(1)).await.unwrap().grant.id;
+        let fixture = inside().await;
+        let id = fixture.broker(Gate::open()).await.elevate(fixture.elevation(1)).await.unwrap().grant.id;
         let gate = Gate::dying_at(boundary);
-        let dying = world.broker(gate.clone()).await;
-        let caller = dying.caller(Some(&world.auth_token)).await.unwrap();
+        let dying = fixture.broker(gate.clone()).await;
+        let caller = dying.caller(Some(&fixture.auth_token)).await.unwrap();
         let what = engine::Revocable::Id(id.clone());
         if gate.run(dying.revoke(&caller, &what, RevokeCause::StepExited(0))).await.is_some() {
             break;
         }
-        let broker = world.broker(Gate::open()).await;
+        let broker = fixture.broker(Gate::open()).await;
         let revoked = broker.revoke(&caller, &what, RevokeCause::StepExited(0)).await.unwrap();
         assert_eq!(revoked.status, GrantStatus::Revoked, "boundary {boundary}");
-        world.assert_nothing_left(&format!("revoke, boundary {boundary}")).await;
+        fixture.assert_nothing_left(&format!("revoke, boundary {boundary}")).await;
         boundary += 1;
     }
     assert_eq!(boundary, 3, "before the transaction and after it");

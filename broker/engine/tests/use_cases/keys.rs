@@ -1,6 +1,6 @@
 //! Signing keys over time.
 
-use crate::world::{Gate, World};
+use crate::fixture::{Fixture, Gate};
 
 fn kids(broker: &engine::Engine) -> Vec<String> {
     let jwks = broker.issuer().jwks();
@@ -10,19 +10,19 @@ fn kids(broker: &engine::Engine) -> Vec<String> {
 #[tokio::test]
 async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
     const DAY: i64 = 24 * 60 * 60;
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
     let first = kids(&broker);
     assert_eq!(first.len(), 1);
-    assert_eq!(kids(world.broker(Gate::open()).await.as_ref()), first, "a restart keeps the key");
-    world.pass_time(30 * DAY);
+    assert_eq!(kids(fixture.broker(Gate::open()).await.as_ref()), first, "a restart keeps the key");
+    fixture.pass_time(30 * DAY);
     broker.housekeeping().await.unwrap();
     let both = kids(&broker);
     assert_eq!((both.len(), both.contains(&first[0])), (2, true));
-    world.pass_time(DAY);
+    fixture.pass_time(DAY);
     broker.housekeeping().await.unwrap();
     assert_eq!(kids(&broker).len(), 2, "a grant of a day ago may still be alive");
-    world.pass_time(DAY);
+    fixture.pass_time(DAY);
     broker.housekeeping().await.unwrap();
     broker.housekeeping().await.unwrap();
     assert_eq!(kids(&broker), both[1..], "the first is forgotten");
@@ -31,14 +31,14 @@ async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
 #[tokio::test]
 async fn keys_that_are_made_every_day_do_not_pile_up() {
     const HOUR: i64 = 60 * 60;
-    let world = World::new().await;
+    let fixture = Fixture::new().await;
     let daily = engine::Settings {
         signing_key_age: std::time::Duration::from_secs(24 * 60 * 60),
         ..engine::Settings::default()
     };
-    let broker = world.broker_with(Gate::open(), daily).await;
+    let broker = fixture.broker_with(Gate::open(), daily).await;
     for _ in 0..24 * 14 {
-        world.pass_time(HOUR);
+        fixture.pass_time(HOUR);
         broker.housekeeping().await.unwrap();
     }
     let left = kids(&broker).len();

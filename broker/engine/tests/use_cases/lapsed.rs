@@ -14,7 +14,7 @@ use protocol::{Credentials, EnforcedBy, GrantId, GrantStatus, IdempotencyKey, Re
 use targets::claim::Claim;
 use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 
-use crate::world::{Gate, World};
+use crate::fixture::{Fixture, Gate};
 
 /// As the engine has it.
 const CLAIM: i64 = 30;
@@ -142,29 +142,29 @@ enum Driver {
     Worker,
 }
 
-struct Ground {
-    world: World,
+struct LapsedClaim {
+    fixture: Fixture,
     refusals: Arc<Refusals>,
 }
 
-impl Ground {
+impl LapsedClaim {
     async fn new() -> Self {
-        Self { world: World::new().await, refusals: Arc::default() }
+        Self { fixture: Fixture::new().await, refusals: Arc::default() }
     }
 
     async fn broker(&self, gate: Arc<Gate>) -> Arc<Engine> {
         let target = Refusing { refusals: Arc::clone(&self.refusals), gate: Arc::clone(&gate) };
-        self.world.broker_before(Arc::new(target), gate, Settings::default()).await
+        self.fixture.broker_before(Arc::new(target), gate, Settings::default()).await
     }
 
     async fn elevate(&self, broker: &Engine) {
-        let mut elevation = self.world.elevation(1);
+        let mut elevation = self.fixture.elevation(1);
         elevation.request.heartbeat = false;
         drop(broker.elevate(elevation).await);
     }
 
     async fn revoke(&self, broker: &Engine) {
-        let caller = broker.caller(Some(&self.world.auth_token)).await.unwrap();
+        let caller = broker.caller(Some(&self.fixture.auth_token)).await.unwrap();
         let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
         drop(broker.revoke(&caller, &key, RevokeCause::Asked).await);
     }
@@ -177,13 +177,13 @@ impl Ground {
                 let gate = Gate::dying_at(4);
                 let dies = self.broker(Arc::clone(&gate)).await;
                 gate.run(self.elevate(&dies)).await;
-                assert_eq!(self.world.grants().await.len(), 1);
+                assert_eq!(self.fixture.grants().await.len(), 1);
             }
             Driver::Revoke => self.elevate(broker).await,
             Driver::Worker => {
                 self.elevate(broker).await;
                 // The deadline.
-                self.world.pass_time(15 * 60);
+                self.fixture.pass_time(15 * 60);
             }
         }
     }
@@ -199,11 +199,11 @@ impl Ground {
     /// Nothing is due any more, however long it takes.
     async fn pass_to_the_end(&self, broker: &Arc<Engine>) {
         for _ in 0..100 {
-            self.world.settle(broker).await;
-            let grants = self.world.grants().await;
+            self.fixture.settle(broker).await;
+            let grants = self.fixture.grants().await;
             let Some(due) = grants.iter().filter_map(|stored| stored.grant.due_at()).max() else { return };
             let left = due.since(broker.now()).as_secs().max(u64::try_from(CLAIM).unwrap());
-            self.world.pass_time(i64::try_from(left).unwrap() + 1);
+            self.fixture.pass_time(i64::try_from(left).unwrap() + 1);
         }
         panic!("still due");
     }
@@ -211,12 +211,12 @@ impl Ground {
 
 /// False if the driver came to its end before this boundary.
 async fn paused_at(boundary: usize, driver: Driver) -> bool {
-    let ground = Ground::new().await;
-    let other = ground.broker(Gate::open()).await;
-    ground.reach(driver, &other).await;
+    let lapsed = LapsedClaim::new().await;
+    let other = lapsed.broker(Gate::open()).await;
+    lapsed.reach(driver, &other).await;
     let gate = Gate::stopping_at(boundary);
-    let paused = ground.broker(Arc::clone(&gate)).await;
-    let mut driving = pin!(ground.drive(driver, &paused));
+    let paused = lapsed.broker(Arc::clone(&gate)).await;
+    let mut driving = pin!(lapsed.drive(driver, &paused));
     let until_paused = async {
         while !gate.was_reached() {
             tokio::task::yield_now().await;
@@ -227,15 +227,15 @@ async fn paused_at(boundary: usize, driver: Driver) -> bool {
         () = &mut driving => return false,
         () = until_paused => {}
     }
-    ground.world.pass_time(CLAIM + 1);
-    ground.revoke(&other).await;
-    ground.pass_to_the_end(&other).await;
-    let left = ground.refusals.left();
+    lapsed.fixture.pass_time(CLAIM + 1);
+    lapsed.revoke(&other).await;
+    lapsed.pass_to_the_end(&other).await;
+    let left = lapsed.refusals.left();
     assert!(left.is_empty(), "{driver:?} is paused at boundary {boundary}: {left:?} is left");
     gate.go_on();
     driving.await;
-    ground.pass_to_the_end(&other).await;
-    let left = ground.refusals.left();
+    lapsed.pass_to_the_end(&other).await;
+    let left = lapsed.refusals.left();
     assert!(left.is_empty(), "{driver:?} went on at boundary {boundary}, and {left:?} arrived");
     true
 }
@@ -253,17 +253,17 @@ async fn a_driver_that_was_paused_until_its_claim_lapsed_sends_nothing_more() {
 
 #[tokio::test]
 async fn a_refusal_is_removed_when_no_call_of_any_driver_can_arrive_any_more() {
-    let ground = Ground::new().await;
-    let broker = ground.broker(Gate::open()).await;
-    ground.elevate(&broker).await;
-    ground.revoke(&broker).await;
-    let revoked = &ground.world.grants().await[0];
+    let lapsed = LapsedClaim::new().await;
+    let broker = lapsed.broker(Gate::open()).await;
+    lapsed.elevate(&broker).await;
+    lapsed.revoke(&broker).await;
+    let revoked = &lapsed.fixture.grants().await[0];
     assert_eq!(revoked.grant.status(), GrantStatus::Revoked);
     // A driver that began just before may send until its claim ends, and what it sent may arrive for `LATE`.
-    ground.world.pass_time(CLAIM + i64::try_from(LATE.as_secs()).unwrap() - 1);
-    ground.world.settle(&broker).await;
-    assert_eq!(ground.refusals.left().len(), 1);
-    ground.world.pass_time(1);
-    ground.world.settle(&broker).await;
-    assert_eq!(ground.refusals.left(), [""; 0]);
+    lapsed.fixture.pass_time(CLAIM + i64::try_from(LATE.as_secs()).unwrap() - 1);
+    lapsed.fixture.settle(&broker).await;
+    assert_eq!(lapsed.refusals.left().len(), 1);
+    lapsed.fixture.pass_time(1);
+    lapsed.fixture.settle(&broker).await;
+    assert_eq!(lapsed.refusals.left(), [""; 0]);
 }

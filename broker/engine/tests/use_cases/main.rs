@@ -1,4 +1,4 @@
-//! The use cases from outside, in a world in which the broker can die anywhere.
+//! The use cases from outside, in a fixture in which the broker can die anywhere.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,10 +9,10 @@
 
 mod crashes;
 mod endings;
+mod fixture;
 mod keys;
 mod lapsed;
 mod overlap;
 mod registrations;
 mod slow;
 mod worker;
-mod world;

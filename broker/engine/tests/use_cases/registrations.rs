@@ -5,7 +5,7 @@ use engine::{Caller, Engine, Revocable};
 use protocol::{AgentId, ErrorCode, GrantStatus, IdempotencyKey, RevokeCause, Secret, Timestamp};
 use store::{ApplyMode, Registering, StoredToken};
 
-use crate::world::{AGENT, Gate, World};
+use crate::fixture::{AGENT, Fixture, Gate};
 
 const BOUNDARY: &str = r#"
     [boundary]
@@ -25,32 +25,32 @@ async fn apply(broker: &Engine, keys: &str) {
 
 #[tokio::test]
 async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record() {
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
     apply(&broker, "max_active_grants_per_run = 1").await;
-    let first = broker.elevate(world.elevation(1)).await.unwrap().grant;
-    let objects = world.objects();
-    let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
+    let first = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
+    let objects = fixture.objects();
+    let refused = broker.elevate(fixture.elevation(2)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::TooManyActiveGrants);
     assert!(refused.detail.contains("whose token names no run"), "{}", refused.detail);
-    assert_eq!(world.objects(), objects);
+    assert_eq!(fixture.objects(), objects);
     let denied =
-        world.grants().await.into_iter().filter(|stored| stored.grant.status() == GrantStatus::Denied);
+        fixture.grants().await.into_iter().filter(|stored| stored.grant.status() == GrantStatus::Denied);
     assert_eq!(denied.count(), 1);
-    let joined = broker.elevate(world.elevation(1)).await.unwrap().grant;
+    let joined = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
     assert_eq!(joined.id, first.id, "a retry is no other grant");
 
     let by_id = Revocable::Id(first.id);
     broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
-    broker.elevate(world.elevation(3)).await.unwrap();
+    broker.elevate(fixture.elevation(3)).await.unwrap();
 }
 
 #[tokio::test]
 async fn two_requests_at_once_do_not_both_get_a_grant() {
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
     apply(&broker, "max_active_grants_per_run = 1").await;
-    let asked = (1..9).map(|key| broker.elevate(world.elevation(key)));
+    let asked = (1..9).map(|key| broker.elevate(fixture.elevation(key)));
     let answers = futures_util::future::join_all(asked).await;
     let (made, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
     assert_eq!(made.len(), 1);
@@ -60,26 +60,26 @@ async fn two_requests_at_once_do_not_both_get_a_grant() {
         let by_id = Revocable::Id(elevated.unwrap().grant.id);
         broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
     }
-    world.settle(&broker).await;
-    assert_eq!(world.objects(), 0, "only the one grant had any");
+    fixture.settle(&broker).await;
+    assert_eq!(fixture.objects(), 0, "only the one grant had any");
 }
 
 #[tokio::test]
 async fn a_grant_without_a_heartbeat_is_refused_where_one_is_required() {
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
     apply(&broker, "require_heartbeat = true").await;
-    let mut silent = world.elevation(1);
+    let mut silent = fixture.elevation(1);
     silent.request.heartbeat = false;
     let dry = broker.dry_run(silent.bearer.as_ref(), &silent.request).await.unwrap_err();
     assert_eq!(dry.code, ErrorCode::HeartbeatRequired);
     assert_eq!(broker.elevate(silent).await.unwrap_err().code, ErrorCode::HeartbeatRequired);
-    assert_eq!(world.objects(), 0);
-    broker.elevate(world.elevation(2)).await.unwrap();
+    assert_eq!(fixture.objects(), 0);
+    broker.elevate(fixture.elevation(2)).await.unwrap();
 }
 
 /// A release before this one accepted the registration.
-async fn accepted_once(world: &World, keys: &str) {
+async fn accepted_once(fixture: &Fixture, keys: &str) {
     let source = source(keys);
     let registration = &parse_stored(&source).unwrap();
     assert!(registration.trust.is_err(), "it is accepted still");
@@ -92,22 +92,22 @@ async fn accepted_once(world: &World, keys: &str) {
         expires_at: None,
     };
     let registering = Registering { registration, source: &source, mode: ApplyMode::Replace, token, now };
-    world.store.apply_agent(registering).await.unwrap();
+    fixture.store.apply_agent(registering).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_registration_that_is_not_accepted_any_more_stops_its_own_agents_elevations_only() {
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
-    let other: Secret = world.register("other-agent").await;
-    let grant = broker.elevate(world.elevation(1)).await.unwrap().grant;
-    accepted_once(&world, "[[trust]]\nissuer = \"https://ci.example\"\naudience = \"x\"").await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let other: Secret = fixture.register("other-agent").await;
+    let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
+    accepted_once(&fixture, "[[trust]]\nissuer = \"https://ci.example\"\naudience = \"x\"").await;
 
-    let broker = world.broker(Gate::open()).await;
-    let refused = broker.elevate(world.elevation(2)).await.unwrap_err();
+    let broker = fixture.broker(Gate::open()).await;
+    let refused = broker.elevate(fixture.elevation(2)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::InvalidRegistration);
     assert!(refused.detail.contains("`trust[0].platform`"), "{}", refused.detail);
-    let mut others = world.elevation(3);
+    let mut others = fixture.elevation(3);
     others.bearer = Some(other);
     others.request.agent_id = "other-agent".parse().unwrap();
     broker.elevate(others).await.unwrap();
@@ -115,10 +115,10 @@ async fn a_registration_that_is_not_accepted_any_more_stops_its_own_agents_eleva
     let agent: AgentId = AGENT.parse().unwrap();
     assert_eq!(broker.agent(&agent).await.unwrap().id, agent, "it is shown");
     let key = IdempotencyKey::from_random([1; 16]);
-    broker.heartbeat(Some(&world.auth_token), &grant.id, &key).await.unwrap();
-    let holder = broker.caller(Some(&world.auth_token)).await.unwrap();
+    broker.heartbeat(Some(&fixture.auth_token), &grant.id, &key).await.unwrap();
+    let holder = broker.caller(Some(&fixture.auth_token)).await.unwrap();
     broker.revoke(&holder, &Revocable::Id(grant.id), RevokeCause::Asked).await.unwrap();
 
     apply(&broker, "").await;
-    broker.elevate(world.elevation(4)).await.unwrap();
+    broker.elevate(fixture.elevation(4)).await.unwrap();
 }

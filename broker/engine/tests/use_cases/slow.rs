@@ -3,7 +3,7 @@
 
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
 
-use crate::world::{Gate, World};
+use crate::fixture::{Fixture, Gate};
 
 /// As long as the claim of an elevation.
 const CLAIM: i64 = 30;
@@ -16,10 +16,10 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
         let mut given_all_the_same = 0;
         loop {
             let context = format!("boundary {boundary}, comes to its end: {ends}");
-            let world = World::new().await;
+            let fixture = Fixture::new().await;
             let gate = Gate::stopping_at(boundary);
-            let slow = world.broker(gate.clone()).await;
-            let elevation = world.elevation(1);
+            let slow = fixture.broker(gate.clone()).await;
+            let elevation = fixture.elevation(1);
             let elevating = tokio::spawn(async move { slow.elevate(elevation).await });
             while !gate.was_reached() && !elevating.is_finished() {
                 tokio::task::yield_now().await;
@@ -28,32 +28,35 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
                 break;
             }
             // For long enough that it has to look again.
-            world.pass_time(1);
-            let broker = world.broker(Gate::open()).await;
-            let caller = broker.caller(Some(&world.auth_token)).await.unwrap();
+            fixture.pass_time(1);
+            let broker = fixture.broker(Gate::open()).await;
+            let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
             let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
             let answered = broker.revoke(&caller, &key, RevokeCause::Asked).await.map(|grant| grant.status);
-            assert_eq!(world.objects(), 0, "{context}: gone as soon as it was given back");
+            assert_eq!(fixture.objects(), 0, "{context}: gone as soon as it was given back");
             gate.go_on();
             if ends {
                 if elevating.await.unwrap().is_ok() {
                     given_all_the_same += 1;
                     assert_eq!(answered.ok(), Some(GrantStatus::Revoked), "{context}");
                 }
-                assert_eq!(world.objects(), 0, "{context}: what came late was not taken back at once");
+                assert_eq!(fixture.objects(), 0, "{context}: what came late was not taken back at once");
             } else {
-                let before = world.objects();
-                while world.objects() == before && !elevating.is_finished() {
+                let before = fixture.objects();
+                while fixture.objects() == before && !elevating.is_finished() {
                     tokio::task::yield_now().await;
                 }
                 elevating.abort();
                 let final_already = answered.is_ok_and(GrantStatus::is_final);
-                assert!(world.objects() == 0 || !final_already, "{context}: said to be gone, and came back");
+                assert!(
+                    fixture.objects() == 0 || !final_already,
+                    "{context}: said to be gone, and came back"
+                );
             }
-            world.pass_time(CLAIM);
-            world.settle(&broker).await;
-            if !world.grants().await.is_empty() {
-                world.assert_nothing_left(&context).await;
+            fixture.pass_time(CLAIM);
+            fixture.settle(&broker).await;
+            if !fixture.grants().await.is_empty() {
+                fixture.assert_nothing_left(&context).await;
             }
             boundary += 1;
         }

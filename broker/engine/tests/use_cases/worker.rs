@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::world::{Gate, World};
+use crate::fixture::{Fixture, Gate};
 
 const OFTEN: Duration = Duration::from_millis(1);
 /// Far more than it takes: it only keeps a failing test from hanging.
@@ -11,8 +11,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
-    let world = World::new().await;
-    let broker = world.broker(Gate::open()).await;
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
     let refused = broker.ready().await.unwrap_err();
     assert!(refused.to_string().contains("has not begun"), "{refused}");
     let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
@@ -29,15 +29,15 @@ async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
 async fn what_a_worker_has_begun_it_finishes_before_it_stops() {
     let mut boundary = 1;
     loop {
-        let world = World::new().await;
-        let giving = world.broker(Gate::open()).await;
-        giving.elevate(world.elevation(1)).await.unwrap();
-        assert!(world.objects() > 0);
-        world.pass_time(60 * 60 * 24);
+        let fixture = Fixture::new().await;
+        let giving = fixture.broker(Gate::open()).await;
+        giving.elevate(fixture.elevation(1)).await.unwrap();
+        assert!(fixture.objects() > 0);
+        fixture.pass_time(60 * 60 * 24);
         let gate = Gate::stopping_at(boundary);
-        let broker = world.broker(gate.clone()).await;
+        let broker = fixture.broker(gate.clone()).await;
         let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
-        while !gate.was_reached() && !world.grants().await[0].grant.status().is_final() {
+        while !gate.was_reached() && !fixture.grants().await[0].grant.status().is_final() {
             tokio::task::yield_now().await;
         }
         broker.stop_working();
@@ -45,7 +45,7 @@ async fn what_a_worker_has_begun_it_finishes_before_it_stops() {
         // Also where it was not: the round that is under way can still come to it.
         gate.go_on();
         tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
-        let left = world.objects();
+        let left = fixture.objects();
         let claimed = boundary > 1;
         assert!(left == 0 || !claimed, "boundary {boundary}: {left} objects are left to the next claim");
         if !was_reached {

@@ -8,12 +8,12 @@ use jsonwebtoken::Algorithm;
 use crate::local_issuer::LocalIssuer;
 use crate::signed::{Key, Pair, agent, claims, now, rule, secret};
 
-struct World {
+struct Fixture {
     local: LocalIssuer,
     verifier: Verifier,
 }
 
-impl World {
+impl Fixture {
     /// An issuer with one key of each kind, which name neither their algorithm nor their use.
     async fn start() -> Self {
         let keys = signers();
@@ -61,35 +61,39 @@ fn signers() -> [Key; 9] {
 
 #[tokio::test]
 async fn every_allowed_algorithm_verifies_and_no_flipped_bit_does() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for key in signers() {
-        let (signed, signature) = world.signed(&key);
-        assert!(world.takes(&signed, &signature).await, "{:?}", key.algorithm);
+        let (signed, signature) = fixture.signed(&key);
+        assert!(fixture.takes(&signed, &signature).await, "{:?}", key.algorithm);
         for at in 0..signature.len() {
             let mut flipped = signature.clone();
             flipped[at] ^= 1 << (at % 8);
-            assert!(!world.takes(&signed, &flipped).await, "{:?}: byte {at}", key.algorithm);
+            assert!(!fixture.takes(&signed, &flipped).await, "{:?}: byte {at}", key.algorithm);
         }
     }
-    assert_eq!(world.local.asked_for_anything(), 2, "one discovery document and one key set for all of them");
+    assert_eq!(
+        fixture.local.asked_for_anything(),
+        2,
+        "one discovery document and one key set for all of them"
+    );
 }
 
 #[tokio::test]
 async fn a_key_without_a_name_is_found_where_only_one_fits() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for pair in [Pair::RsaA, Pair::Ed25519] {
-        world.verify(&Key::new(pair, None).sign(&claims(&world.local.url))).await.unwrap();
+        fixture.verify(&Key::new(pair, None).sign(&claims(&fixture.local.url))).await.unwrap();
     }
     let single = LocalIssuer::start(&[Key::new(Pair::RsaA, "rsa"), Key::new(Pair::Ec, "ec")]).await;
     let token = secret(&Key::new(Pair::Ec, None).sign(&claims(&single.url)));
-    world.verifier.verify(&token, &agent(), &[rule(&single.url)], now()).await.unwrap();
+    fixture.verifier.verify(&token, &agent(), &[rule(&single.url)], now()).await.unwrap();
 }
 
 #[tokio::test]
 async fn signatures_of_another_length_are_refused() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for key in signers() {
-        let (signed, good) = world.signed(&key);
+        let (signed, good) = fixture.signed(&key);
         let (all, half) = (good.len(), good.len() / 2);
         for other in [
             good[..all - 1].to_vec(),
@@ -103,23 +107,23 @@ async fn signatures_of_another_length_are_refused() {
             vec![0; all],
             vec![0xff; all],
         ] {
-            assert!(!world.takes(&signed, &other).await, "{:?}: {} bytes", key.algorithm, other.len());
+            assert!(!fixture.takes(&signed, &other).await, "{:?}: {} bytes", key.algorithm, other.len());
         }
     }
 }
 
 #[tokio::test]
 async fn an_ecdsa_signature_in_der_is_refused() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for pair in [Pair::Ec, Pair::Ec384] {
         let name = if matches!(pair, Pair::Ec) { "ec" } else { "ec-384" };
         let key = Key::new(pair, name);
-        let (signed, fixed) = world.signed(&key);
+        let (signed, fixed) = fixture.signed(&key);
         let (r, s) = fixed.split_at(fixed.len() / 2);
         let numbers = [der_integer(r), der_integer(s)].concat();
         let der = [vec![0x30, u8::try_from(numbers.len()).unwrap()], numbers].concat();
-        assert!(!world.takes(&signed, &der).await, "{:?}", key.algorithm);
-        assert!(world.takes(&signed, &fixed).await, "{:?}", key.algorithm);
+        assert!(!fixture.takes(&signed, &der).await, "{:?}", key.algorithm);
+        assert!(fixture.takes(&signed, &fixed).await, "{:?}", key.algorithm);
     }
 }
 
@@ -134,22 +138,22 @@ fn der_integer(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_signature_by_a_key_of_the_other_curve_is_refused() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for (signer, named) in [(Pair::Ec, "ec-384"), (Pair::Ec384, "ec")] {
-        let (signed, signature) = world.signed(&Key::new(signer, named));
-        assert!(!world.takes(&signed, &signature).await, "{named}");
+        let (signed, signature) = fixture.signed(&Key::new(signer, named));
+        assert!(!fixture.takes(&signed, &signature).await, "{named}");
     }
 }
 
 #[tokio::test]
 async fn an_rsa_key_that_is_one_bit_too_short_is_no_key() {
     let short = Key::new(Pair::Rsa2047, "short");
-    let world = World::start().await;
-    world.local.publishes(&[short.clone(), Key::new(Pair::RsaA, "rsa")]);
+    let fixture = Fixture::start().await;
+    fixture.local.publishes(&[short.clone(), Key::new(Pair::RsaA, "rsa")]);
     for algorithm in [Algorithm::RS256, Algorithm::PS256] {
         let verifier = Verifier::new(Http::new(None).unwrap(), Options::default());
-        let token = secret(&short.clone().with(algorithm).sign(&claims(&world.local.url)));
-        let rules = [rule(&world.local.url)];
+        let token = secret(&short.clone().with(algorithm).sign(&claims(&fixture.local.url)));
+        let rules = [rule(&fixture.local.url)];
         let refused = verifier.verify(&token, &agent(), &rules, now()).await.unwrap_err();
         assert!(matches!(&refused, Refused::UnknownKey { .. }), "{refused}");
     }

@@ -9,12 +9,12 @@ use tokio::task::JoinSet;
 use crate::local_issuer::{DISCOVERY, KEYS, LocalIssuer};
 use crate::signed::{Key, Pair, agent, claims_with, now, rule, secret};
 
-struct World {
+struct Fixture {
     local: LocalIssuer,
     verifier: Verifier,
 }
 
-impl World {
+impl Fixture {
     async fn start(keys: &[Key]) -> Self {
         let verifier = Verifier::new(Http::new(None).unwrap(), Options::default());
         Self { local: LocalIssuer::start(keys).await, verifier }
@@ -43,93 +43,93 @@ fn ed(kid: impl Into<Option<&'static str>>) -> Key {
 
 #[tokio::test]
 async fn a_rotated_key_works_with_its_first_token() {
-    let world = World::start(&[ec("1")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    world.local.publishes(&[ec("1"), ed("2")]);
-    world.verify(&ed("2"), 1).await.unwrap();
-    assert_eq!(world.local.asked(KEYS), 2);
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    fixture.local.publishes(&[ec("1"), ed("2")]);
+    fixture.verify(&ed("2"), 1).await.unwrap();
+    assert_eq!(fixture.local.asked(KEYS), 2);
 }
 
 #[tokio::test]
 async fn unknown_keys_have_the_issuer_asked_once_in_30_seconds() {
-    let world = World::start(&[ec("1")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    let refused = world.verify(&ed("x"), 1).await.unwrap_err();
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    let refused = fixture.verify(&ed("x"), 1).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::OidcTokenInvalid, "{refused}");
     for second in 2..31 {
-        let refused = world.verify(&ed("y"), second).await.unwrap_err();
+        let refused = fixture.verify(&ed("y"), second).await.unwrap_err();
         // Not known to be wrong, so the client may come again.
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
         assert!(refused.to_string().contains("again from 2026-06-08T14:00:45.000Z"), "{refused}");
-        world.verify(&ec("1"), second).await.expect("known keys are not held up");
+        fixture.verify(&ec("1"), second).await.expect("known keys are not held up");
     }
-    assert_eq!(world.local.asked(KEYS), 2);
-    world.local.publishes(&[ec("1"), ed("y")]);
-    world.verify(&ed("y"), 31).await.unwrap();
-    assert_eq!(world.local.asked(KEYS), 3);
+    assert_eq!(fixture.local.asked(KEYS), 2);
+    fixture.local.publishes(&[ec("1"), ed("y")]);
+    fixture.verify(&ed("y"), 31).await.unwrap();
+    assert_eq!(fixture.local.asked(KEYS), 3);
 }
 
 #[tokio::test]
 async fn a_key_without_a_name_is_rotated_too_and_a_bad_signature_asks_no_more_often() {
-    let world = World::start(&[ec(None)]).await;
-    world.verify(&ec(None), 0).await.unwrap();
-    world.local.publishes(&[ed(None)]);
-    world.verify(&ed(None), 1).await.unwrap();
-    let refused = world.verify(&ec(None), 2).await.unwrap_err();
+    let fixture = Fixture::start(&[ec(None)]).await;
+    fixture.verify(&ec(None), 0).await.unwrap();
+    fixture.local.publishes(&[ed(None)]);
+    fixture.verify(&ed(None), 1).await.unwrap();
+    let refused = fixture.verify(&ec(None), 2).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::OidcTokenInvalid, "{refused}");
-    assert_eq!(world.local.asked(KEYS), 2);
+    assert_eq!(fixture.local.asked(KEYS), 2);
 }
 
 #[tokio::test]
 async fn a_crowd_shares_one_fetch_for_the_first_keys_and_one_for_an_unknown_key() {
-    let world = std::sync::Arc::new(World::start(&[ec("1")]).await);
+    let fixture = std::sync::Arc::new(Fixture::start(&[ec("1")]).await);
     for (key, second, asked) in [(ec("1"), 0, 1), (ed("2"), 1, 2)] {
-        world.local.publishes(&[ec("1"), ed("2")]);
+        fixture.local.publishes(&[ec("1"), ed("2")]);
         if second == 0 {
-            world.local.publishes(&[ec("1")]);
+            fixture.local.publishes(&[ec("1")]);
         }
-        world.local.closes();
+        fixture.local.closes();
         let mut crowd = JoinSet::new();
         for _ in 0..50 {
-            let (world, key) = (std::sync::Arc::clone(&world), key.clone());
-            crowd.spawn(async move { world.verify(&key, second).await });
+            let (fixture, key) = (std::sync::Arc::clone(&fixture), key.clone());
+            crowd.spawn(async move { fixture.verify(&key, second).await });
         }
-        while world.local.asked(DISCOVERY) < asked {
+        while fixture.local.asked(DISCOVERY) < asked {
             tokio::task::yield_now().await;
         }
-        world.local.opens();
+        fixture.local.opens();
         for verified in crowd.join_all().await {
             verified.unwrap();
         }
-        assert_eq!((world.local.asked(DISCOVERY), world.local.asked(KEYS)), (asked, asked));
+        assert_eq!((fixture.local.asked(DISCOVERY), fixture.local.asked(KEYS)), (asked, asked));
     }
 }
 
 #[tokio::test]
 async fn who_hangs_up_during_a_fetch_does_not_waste_it() {
-    let world = World::start(&[ec("1")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    world.local.publishes(&[ec("1"), ed("2")]);
-    world.local.closes();
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    fixture.local.publishes(&[ec("1"), ed("2")]);
+    fixture.local.closes();
     let rotated = ed("2");
     tokio::select! {
         biased;
-        verified = world.verify(&rotated, 1) => panic!("answered by a closed issuer: {verified:?}"),
-        () = async { while world.local.asked(DISCOVERY) < 2 { tokio::task::yield_now().await } } => {}
+        verified = fixture.verify(&rotated, 1) => panic!("answered by a closed issuer: {verified:?}"),
+        () = async { while fixture.local.asked(DISCOVERY) < 2 { tokio::task::yield_now().await } } => {}
     }
-    world.local.opens();
-    world.verify(&ed("2"), 2).await.unwrap();
-    assert_eq!(world.local.asked(DISCOVERY), 2);
+    fixture.local.opens();
+    fixture.verify(&ed("2"), 2).await.unwrap();
+    assert_eq!(fixture.local.asked(DISCOVERY), 2);
 }
 
 #[tokio::test]
 async fn a_withdrawn_key_is_refused_once_the_keys_are_not_fresh() {
-    let world = World::start(&[ec("1"), ed("2")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    world.local.publishes(&[ed("2")]);
-    world.verify(&ec("1"), 599).await.expect("fresh for ten minutes");
-    assert_eq!(world.local.asked(KEYS), 1);
-    let refused = world.verify(&ec("1"), 600).await.unwrap_err();
+    let fixture = Fixture::start(&[ec("1"), ed("2")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    fixture.local.publishes(&[ed("2")]);
+    fixture.verify(&ec("1"), 599).await.expect("fresh for ten minutes");
+    assert_eq!(fixture.local.asked(KEYS), 1);
+    let refused = fixture.verify(&ec("1"), 600).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::OidcTokenInvalid, "{refused}");
 }
 
@@ -142,65 +142,65 @@ async fn the_issuers_max_age_counts_between_a_minute_and_an_hour() {
         ("no-store", 600),
         ("max-age=soon", 600),
     ] {
-        let world = World::start(&[]).await;
-        world.local.publishes_for(&[ec("1")], header);
-        world.verify(&ec("1"), 0).await.unwrap();
-        world.verify(&ec("1"), fresh - 1).await.unwrap();
-        assert_eq!(world.local.asked(KEYS), 1, "{header}");
-        world.verify(&ec("1"), fresh).await.unwrap();
-        assert_eq!(world.local.asked(KEYS), 2, "{header}");
+        let fixture = Fixture::start(&[]).await;
+        fixture.local.publishes_for(&[ec("1")], header);
+        fixture.verify(&ec("1"), 0).await.unwrap();
+        fixture.verify(&ec("1"), fresh - 1).await.unwrap();
+        assert_eq!(fixture.local.asked(KEYS), 1, "{header}");
+        fixture.verify(&ec("1"), fresh).await.unwrap();
+        assert_eq!(fixture.local.asked(KEYS), 2, "{header}");
     }
 }
 
 #[tokio::test]
 async fn keys_outlive_an_outage_for_an_hour_and_not_longer() {
-    let world = World::start(&[ec("1")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    world.local.is_down();
-    world.verify(&ec("1"), 600).await.unwrap();
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    fixture.local.is_down();
+    fixture.verify(&ec("1"), 600).await.unwrap();
     for second in 601..630 {
-        world.verify(&ec("1"), second).await.unwrap();
+        fixture.verify(&ec("1"), second).await.unwrap();
     }
-    assert_eq!(world.local.asked(DISCOVERY), 2, "a failed refresh is not repeated within 30 s");
-    world.verify(&ec("1"), 600 + 3599).await.unwrap();
-    let refused = world.verify(&ec("1"), 600 + 3600).await.unwrap_err();
+    assert_eq!(fixture.local.asked(DISCOVERY), 2, "a failed refresh is not repeated within 30 s");
+    fixture.verify(&ec("1"), 600 + 3599).await.unwrap();
+    let refused = fixture.verify(&ec("1"), 600 + 3600).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
-    world.local.describes(&world.local.url, &format!("{}{KEYS}", world.local.url));
-    world.verify(&ec("1"), 600 + 3605).await.expect("back after the outage");
+    fixture.local.describes(&fixture.local.url, &format!("{}{KEYS}", fixture.local.url));
+    fixture.verify(&ec("1"), 600 + 3605).await.expect("back after the outage");
 }
 
 #[tokio::test]
 async fn an_unknown_key_during_an_outage_is_no_accept_and_no_final_refusal() {
-    let world = World::start(&[ec("1")]).await;
-    world.verify(&ec("1"), 0).await.unwrap();
-    world.local.is_down();
-    let refused = world.verify(&ed("2"), 1).await.unwrap_err();
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.verify(&ec("1"), 0).await.unwrap();
+    fixture.local.is_down();
+    let refused = fixture.verify(&ed("2"), 1).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
-    world.verify(&ec("1"), 2).await.unwrap();
+    fixture.verify(&ec("1"), 2).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_failed_first_fetch_is_not_repeated_for_five_seconds() {
-    let world = World::start(&[ec("1")]).await;
-    world.local.is_down();
+    let fixture = Fixture::start(&[ec("1")]).await;
+    fixture.local.is_down();
     for second in 0..5 {
-        let refused = world.verify(&ec("1"), second).await.unwrap_err();
+        let refused = fixture.verify(&ec("1"), second).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
     }
-    assert_eq!(world.local.asked(DISCOVERY), 1);
-    world.local.describes(&world.local.url, &format!("{}{KEYS}", world.local.url));
-    world.verify(&ec("1"), 5).await.unwrap();
+    assert_eq!(fixture.local.asked(DISCOVERY), 1);
+    fixture.local.describes(&fixture.local.url, &format!("{}{KEYS}", fixture.local.url));
+    fixture.verify(&ec("1"), 5).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_issuer_that_no_rule_names_is_never_asked() {
-    let world = World::start(&[ec("1")]).await;
-    let token = secret(&ec("1").sign(&claims_with(&world.local.url, "x", 1.into())));
+    let fixture = Fixture::start(&[ec("1")]).await;
+    let token = secret(&ec("1").sign(&claims_with(&fixture.local.url, "x", 1.into())));
     for rules in [vec![], vec![rule("https://issuer.example")]] {
-        let refused = world.verifier.verify(&token, &agent(), &rules, now()).await.unwrap_err();
+        let refused = fixture.verifier.verify(&token, &agent(), &rules, now()).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::IssuerNotTrusted, "{refused}");
     }
-    assert_eq!(world.local.asked_for_anything(), 0);
+    assert_eq!(fixture.local.asked_for_anything(), 0);
 }
 
 #[tokio::test]
@@ -208,9 +208,9 @@ async fn nothing_is_fetched_from_where_the_issuer_did_not_say() {
     let other = LocalIssuer::start(&[ec("1")]).await;
     let redirect = |path| Some(("location", format!("{}{path}", other.url)));
     for (what, says) in [("discovery redirects", DISCOVERY), ("keys redirect", KEYS)] {
-        let world = World::start(&[ec("1")]).await;
-        world.local.says(says, 302, redirect(says), "");
-        let refused = world.verify(&ec("1"), 0).await.unwrap_err();
+        let fixture = Fixture::start(&[ec("1")]).await;
+        fixture.local.says(says, 302, redirect(says), "");
+        let refused = fixture.verify(&ec("1"), 0).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{what}");
         assert!(refused.to_string().contains("redirects are not followed"), "{what}: {refused}");
     }
@@ -221,12 +221,12 @@ async fn nothing_is_fetched_from_where_the_issuer_did_not_say() {
         ("", "file:///etc/passwd"),
         ("", "not a URL"),
     ] {
-        let world = World::start(&[ec("1")]).await;
-        let issuer = if document.is_empty() { world.local.url.as_str() } else { document };
-        world.local.describes(issuer, jwks_uri);
-        let refused = world.verify(&ec("1"), 0).await.unwrap_err();
+        let fixture = Fixture::start(&[ec("1")]).await;
+        let issuer = if document.is_empty() { fixture.local.url.as_str() } else { document };
+        fixture.local.describes(issuer, jwks_uri);
+        let refused = fixture.verify(&ec("1"), 0).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{document} {jwks_uri}");
-        assert_eq!(world.local.asked(KEYS), 0, "{document} {jwks_uri}");
+        assert_eq!(fixture.local.asked(KEYS), 0, "{document} {jwks_uri}");
     }
     assert_eq!(other.asked_for_anything(), 0);
 }
@@ -237,10 +237,10 @@ async fn what_is_no_key_set_replaces_none() {
     for body in
         ["", "{}", "[]", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"1"}]}"#, &endless]
     {
-        let world = World::start(&[ec("1")]).await;
-        world.verify(&ec("1"), 0).await.unwrap();
-        world.local.says(KEYS, 200, None, body);
-        world.verify(&ec("1"), 600).await.expect("the keys at hand go on working");
-        assert_eq!(world.local.asked(KEYS), 2);
+        let fixture = Fixture::start(&[ec("1")]).await;
+        fixture.verify(&ec("1"), 0).await.unwrap();
+        fixture.local.says(KEYS, 200, None, body);
+        fixture.verify(&ec("1"), 600).await.expect("the keys at hand go on working");
+        assert_eq!(fixture.local.asked(KEYS), 2);
     }
 }

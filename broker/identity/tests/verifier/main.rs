@@ -3,8 +3,8 @@
 
 mod accepted;
 mod algorithms;
-mod garbage_keys;
 mod hostile_tokens;
 mod key_rotation;
 mod local_issuer;
+mod malformed_keys;
 mod signed;

@@ -63,7 +63,7 @@ struct Script {
 
 impl FaultProxy {
     /// In front of `http://127.0.0.1:PORT`.
-    pub fn before(emulator: &str) -> Self {
+    pub fn in_front_of(emulator: &str) -> Self {
         let emulator =
             emulator.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

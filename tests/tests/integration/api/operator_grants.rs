@@ -2,72 +2,75 @@
 
 use serde_json::Value;
 use system_tests::client::Client;
+use system_tests::fixture::{AUDIENCE, Fixture, elevation, job_claims, new_key};
 use system_tests::http;
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{AUDIENCE, Scene, elevation, job_claims, new_key};
 
-fn listed(scene: &Scene, more: &[&str]) -> Vec<Value> {
+fn listed(fixture: &Fixture, more: &[&str]) -> Vec<Value> {
     let line = [&["grants", "list", "--output", "json"], more].concat();
-    let finished = scene.operator_client(&line).finish();
+    let finished = fixture.operator_client(&line).finish();
     finished.assert_code(0);
     finished.json().as_array().unwrap().clone()
 }
 
 #[test]
 fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
-    let scene = Scene::set();
-    let other = scene.another_agent("billing-agent");
-    let ids: Vec<String> = (0..3).map(|_| scene.elevate().expect(201).text_at("/id").to_owned()).collect();
-    let mut body = scene.body();
+    let fixture = Fixture::start();
+    let other = fixture.another_agent("billing-agent");
+    let ids: Vec<String> = (0..3).map(|_| fixture.elevate().expect(201).text_at("/id").to_owned()).collect();
+    let mut body = fixture.body();
     body["agent_id"] = other.id.clone().into();
     let token = Token::with_claims(job_claims("job-2")).audience(AUDIENCE);
-    body["oidc_token"] = scene.provider.mint(&token).unwrap().into();
-    let theirs = http::send(elevation(&scene.broker, &other, &new_key(), &body)).expect(201);
+    body["oidc_token"] = fixture.provider.mint(&token).unwrap().into();
+    let theirs = http::send(elevation(&fixture.broker, &other, &new_key(), &body)).expect(201);
 
-    assert_eq!(listed(&scene, &["--live"]).len(), 4);
-    assert_eq!(listed(&scene, &["--live", "--agent", &scene.agent.id]).len(), 3);
-    let text = scene.operator_client(&["grants", "list"]).finish().stdout;
+    assert_eq!(listed(&fixture, &["--live"]).len(), 4);
+    assert_eq!(listed(&fixture, &["--live", "--agent", &fixture.agent.id]).len(), 3);
+    let text = fixture.operator_client(&["grants", "list"]).finish().stdout;
     assert!(ids.iter().all(|id| text.contains(id.as_str())), "{text}");
 
     let one = ["grants", "revoke", &ids[0], &ids[1]];
     for _ in 0..2 {
-        let finished = scene.operator_client(&one).finish();
+        let finished = fixture.operator_client(&one).finish();
         finished.assert_code(0);
         assert!(finished.stderr.contains(&format!("{} · revoked", ids[1])), "{}", finished.stderr);
     }
-    assert_eq!(listed(&scene, &["--live", "--agent", &scene.agent.id]).len(), 1);
+    assert_eq!(listed(&fixture, &["--live", "--agent", &fixture.agent.id]).len(), 1);
 
-    let all = ["grants", "revoke", "--agent", &scene.agent.id];
+    let all = ["grants", "revoke", "--agent", &fixture.agent.id];
     for _ in 0..2 {
-        scene.operator_client(&all).finish().assert_code(0);
+        fixture.operator_client(&all).finish().assert_code(0);
     }
-    let live = listed(&scene, &["--live"]);
+    let live = listed(&fixture, &["--live"]);
     assert_eq!(live.iter().map(|grant| &grant["id"]).collect::<Vec<_>>(), [&theirs.json["id"]]);
-    assert_eq!(listed(&scene, &[]).len(), 4);
+    assert_eq!(listed(&fixture, &[]).len(), 4);
 
     let unknown = ["grants", "revoke", "elev-0000000000000000", theirs.text_at("/id")];
-    let finished = scene.operator_client(&unknown).finish();
+    let finished = fixture.operator_client(&unknown).finish();
     finished.assert_code(7);
-    assert!(listed(&scene, &["--live"]).is_empty(), "one that is not known keeps no other from ending");
+    assert!(listed(&fixture, &["--live"]).is_empty(), "one that is not known keeps no other from ending");
 }
 
 #[test]
 fn nobody_else_lists_or_ends_the_grants_of_others() {
-    let scene = Scene::set();
-    let other = scene.another_agent("billing-agent");
-    let id = scene.elevate().expect(201).text_at("/id").to_owned();
-    let lines: [&[&str]; 3] =
-        [&["grants", "list"], &["grants", "revoke", &id], &["grants", "revoke", "--agent", &scene.agent.id]];
+    let fixture = Fixture::start();
+    let other = fixture.another_agent("billing-agent");
+    let id = fixture.elevate().expect(201).text_at("/id").to_owned();
+    let lines: [&[&str]; 3] = [
+        &["grants", "list"],
+        &["grants", "revoke", &id],
+        &["grants", "revoke", "--agent", &fixture.agent.id],
+    ];
     for line in lines {
         let with = |token: &str| {
-            let client = Client::new(line).env("CLOUDANIX_URL", scene.broker.url());
+            let client = Client::new(line).env("CLOUDANIX_URL", fixture.broker.url());
             client.env("CLOUDANIX_OPERATOR_TOKEN", token).finish()
         };
-        Client::new(line).env("CLOUDANIX_URL", scene.broker.url()).finish().assert_code(2);
-        with(scene.broker.introspection_token()).assert_code(4);
+        Client::new(line).env("CLOUDANIX_URL", fixture.broker.url()).finish().assert_code(2);
+        with(fixture.broker.introspection_token()).assert_code(4);
         let theirs = with(&other.auth_token);
         assert!(!theirs.status.success(), "{line:?}: {}", theirs.stderr);
         assert!(!theirs.stdout.contains(&id), "{line:?}: {}", theirs.stdout);
     }
-    assert_eq!(scene.broker.live().len(), 1);
+    assert_eq!(fixture.broker.live().len(), 1);
 }

@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
 
 /// What npm's `jose` makes of it.
-fn verified(scene: &Scene, audience: &str, token: &str) -> Value {
+fn verified(fixture: &Fixture, audience: &str, token: &str) -> Value {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc-provider");
     let mut node = Command::new("node")
         .args(["--input-type=module", "-e", include_str!("../../../src/verify_with_jose.mjs")])
@@ -22,7 +22,7 @@ fn verified(scene: &Scene, audience: &str, token: &str) -> Value {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let order = json!({"issuer": scene.broker.url(), "audience": audience, "token": token});
+    let order = json!({"issuer": fixture.broker.url(), "audience": audience, "token": token});
     node.stdin.take().unwrap().write_all(order.to_string().as_bytes()).unwrap();
     let output = node.wait_with_output().unwrap();
     assert!(output.status.success());
@@ -35,13 +35,13 @@ fn inactive() -> Value {
 
 #[test]
 fn a_library_that_is_not_ours_verifies_the_token_and_reads_what_it_permits() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
-    let seen = verified(&scene, "orders", token);
+    let seen = verified(&fixture, "orders", token);
     let payload = &seen["payload"];
     assert_eq!(seen["header"]["alg"], "EdDSA", "{seen}");
-    assert_eq!(payload["iss"], scene.broker.url());
+    assert_eq!(payload["iss"], fixture.broker.url());
     assert_eq!((&payload["client_id"], &payload["scope"]), (&json!("orders-agent"), &json!("orders:read")));
     assert_eq!((&payload["grant_id"], &payload["jti"]), (&grant.json["id"], &grant.json["id"]));
     assert_eq!(payload["authorization_details"][0]["identifier"], "orders");
@@ -50,7 +50,7 @@ fn a_library_that_is_not_ours_verifies_the_token_and_reads_what_it_permits() {
     assert!(payload["provenance"].to_string().contains("octo/my-app"), "{payload}");
     assert!(payload["provenance"].to_string().contains("a7c1f24d"), "{payload}");
     assert_eq!(
-        verified(&scene, "billing", token)["refused"],
+        verified(&fixture, "billing", token)["refused"],
         "ERR_JWT_CLAIM_VALIDATION_FAILED",
         "for orders only"
     );
@@ -58,40 +58,40 @@ fn a_library_that_is_not_ours_verifies_the_token_and_reads_what_it_permits() {
 
 #[test]
 fn introspection_says_yes_until_the_moment_of_the_revoke() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
-    let active = scene.broker.introspect(token);
+    let active = fixture.broker.introspect(token);
     assert_eq!((&active["active"], &active["scope"]), (&json!(true), &json!("orders:read")));
     assert_eq!(active["grant_id"], grant.json["id"]);
-    let revoke = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{}", grant.text_at("/id")));
-    http::send(revoke.bearer_auth(&scene.agent.auth_token)).expect(200);
+    let revoke = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{}", grant.text_at("/id")));
+    http::send(revoke.bearer_auth(&fixture.agent.auth_token)).expect(200);
     // The revoke was answered, so there is nothing to be waited for.
-    assert_eq!(scene.broker.introspect(token), inactive(), "and no word more");
+    assert_eq!(fixture.broker.introspect(token), inactive(), "and no word more");
     assert!(
-        verified(&scene, "orders", token).get("payload").is_some(),
+        verified(&fixture, "orders", token).get("payload").is_some(),
         "its signature holds until it expires"
     );
 }
 
 #[test]
 fn a_token_that_has_expired_is_refused_by_everybody() {
-    let scene = Scene::set();
-    let mut body = scene.body();
+    let fixture = Fixture::start();
+    let mut body = fixture.body();
     body["ttl"] = json!("1s");
-    let grant = http::send(scene.elevation(&new_key(), &body)).expect(201);
+    let grant = http::send(fixture.elevation(&new_key(), &body)).expect(201);
     let token = grant.text_at("/credentials/token");
-    eventually("the deadline", || (scene.broker.introspect(token) == inactive()).then_some(()));
+    eventually("the deadline", || (fixture.broker.introspect(token) == inactive()).then_some(()));
     eventually("a refusal by others", || {
-        (verified(&scene, "orders", token)["refused"] == "ERR_JWT_EXPIRED").then_some(())
+        (verified(&fixture, "orders", token)["refused"] == "ERR_JWT_EXPIRED").then_some(())
     });
 }
 
 #[test]
 fn what_the_broker_did_not_sign_is_not_active() {
-    let scene = Scene::set();
-    let other = Scene::set();
-    let grant = scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    let other = Fixture::start();
+    let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
     let parts: Vec<&str> = token.split('.').collect();
     let mut payload: Value =
@@ -103,26 +103,26 @@ fn what_the_broker_did_not_sign_is_not_active() {
         ("no algorithm", format!("{}.{}.", coded(&json!({"alg": "none"})), parts[1])),
         ("the signature cut", token[..token.len() - 3].to_owned()),
         ("another broker's", other.elevate().expect(201).text_at("/credentials/token").to_owned()),
-        ("the workload's own OIDC token", scene.oidc_token()),
+        ("the workload's own OIDC token", fixture.oidc_token()),
         (
             "a provider's token with our issuer's name",
-            scene.provider.mint(&Token::with_claims(payload.clone())).unwrap(),
+            fixture.provider.mint(&Token::with_claims(payload.clone())).unwrap(),
         ),
-        ("the auth token", scene.agent.auth_token.clone()),
+        ("the auth token", fixture.agent.auth_token.clone()),
         ("nonsense", "nonsense".to_owned()),
     ];
     for (what, forged) in cases {
-        assert_eq!(scene.broker.introspect(&forged), inactive(), "{what}");
+        assert_eq!(fixture.broker.introspect(&forged), inactive(), "{what}");
     }
-    assert_eq!(scene.broker.introspect(token)["active"], true);
+    assert_eq!(fixture.broker.introspect(token)["active"], true);
 }
 
 #[test]
 fn introspection_is_for_those_who_were_given_a_token_for_it() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
     let ask = || {
-        scene
+        fixture
             .broker
             .request(Method::POST, "/v2/introspect")
             .header("content-type", "application/x-www-form-urlencoded")
@@ -130,26 +130,26 @@ fn introspection_is_for_those_who_were_given_a_token_for_it() {
     };
     for (who, request) in [
         ("nobody", ask()),
-        ("the agent", ask().bearer_auth(&scene.agent.auth_token)),
+        ("the agent", ask().bearer_auth(&fixture.agent.auth_token)),
         ("the grant itself", ask().bearer_auth(grant.text_at("/credentials/token"))),
     ] {
         assert_eq!(http::send(request).status, 401, "{who}");
     }
-    for token in [scene.broker.introspection_token(), scene.broker.operator_token()] {
+    for token in [fixture.broker.introspection_token(), fixture.broker.operator_token()] {
         assert_eq!(http::send(ask().bearer_auth(token)).expect(200).json["active"], true);
     }
 }
 
 #[test]
 fn tokens_outlive_the_broker_that_signed_them() {
-    let mut scene = Scene::set();
-    let grant = scene.elevate().expect(201);
+    let mut fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
-    scene.broker.kill();
-    scene.broker.restart();
-    assert_eq!(scene.broker.introspect(token)["active"], true);
-    assert!(verified(&scene, "orders", token).get("payload").is_some(), "the key is the same");
-    assert_eq!(scene.broker.stop(), Some(0), "and it stops in peace");
-    scene.broker.restart();
-    assert_eq!(scene.broker.introspect(token)["active"], true);
+    fixture.broker.kill();
+    fixture.broker.restart();
+    assert_eq!(fixture.broker.introspect(token)["active"], true);
+    assert!(verified(&fixture, "orders", token).get("payload").is_some(), "the key is the same");
+    assert_eq!(fixture.broker.stop(), Some(0), "and it stops in peace");
+    fixture.broker.restart();
+    assert_eq!(fixture.broker.introspect(token)["active"], true);
 }

@@ -5,18 +5,18 @@ use serde_json::json;
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
 use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::fixture::{broker_policy, keys_of, registration};
 use system_tests::aws::policies::{allow, trusts, trusts_if};
-use system_tests::aws::stage::{broker_policy, keys_of, registration};
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
+use system_tests::fixture::{self, Agent, new_key};
 use system_tests::http::{self, Answer};
-use system_tests::scene::{self, Agent, new_key};
 
 use crate::aws::SHARED;
 
 const EXTERNAL_ID: &str = "of this broker";
 
-/// An account set up as docs/book/src/targets/aws.md says, and a broker in another one.
-struct Scene<'a> {
+/// an account set up as docs/book/src/targets/aws.md says, and a broker in another one.
+struct Fixture<'a> {
     account: Account<'a>,
     broker: Broker,
     /// Before the broker alone.
@@ -24,8 +24,8 @@ struct Scene<'a> {
     ecs: String,
 }
 
-impl Scene<'_> {
-    fn set(external_id: &str) -> Self {
+impl Fixture<'_> {
+    fn start(external_id: &str) -> Self {
         let (home, account) = (SHARED.new_account(), SHARED.new_account());
         let keys = home.user("broker", &allow(&["sts:AssumeRole"]));
         let condition = json!({"StringEquals": {"sts:ExternalId": EXTERNAL_ID}});
@@ -34,7 +34,7 @@ impl Scene<'_> {
         account.role("sessions", &trusts(&role));
         account.put_role_policy("sessions", "most", &allow(&["ecs:*"]));
         let ecs = account.managed_policy("EcsRead", &allow(&["ecs:ListClusters"]));
-        let proxy = FaultProxy::before(&SHARED.url());
+        let proxy = FaultProxy::in_front_of(&SHARED.url());
         let launcher = [
             "env".to_owned(),
             format!("AWS_ACCESS_KEY_ID={}", keys.id),
@@ -44,7 +44,7 @@ impl Scene<'_> {
         ];
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{HURRY}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{}]\nrole = \"{role}\"\n\
+            "{NO_RATE_LIMIT}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{}]\nrole = \"{role}\"\n\
              external_id = \"{external_id}\"",
             account.number()
         );
@@ -59,7 +59,7 @@ impl Scene<'_> {
 
     fn elevate(&self, agent: &Agent) -> Answer {
         let body = json!({ "agent_id": agent.id, "policies": ["ecs-read"], "ttl": "15m" });
-        http::send(scene::elevation(&self.broker, agent, &new_key(), &body))
+        http::send(fixture::elevation(&self.broker, agent, &new_key(), &body))
     }
 
     fn sessions(&self) -> Agent {
@@ -73,19 +73,19 @@ fn allowed(keys: &Keys) -> bool {
 
 #[test]
 fn grants_in_another_account_are_given_and_taken_back_by_the_role_there() {
-    let scene = Scene::set(EXTERNAL_ID);
-    for agent in [scene.sessions(), scene.agent("dynamic-role", "")] {
-        let grant = scene.elevate(&agent).expect(201);
+    let fixture = Fixture::start(EXTERNAL_ID);
+    for agent in [fixture.sessions(), fixture.agent("dynamic-role", "")] {
+        let grant = fixture.elevate(&agent).expect(201);
         let keys = keys_of(&grant);
-        assert!(allowed(&keys), "{}: {}", agent.id, scene.broker.log());
+        assert!(allowed(&keys), "{}: {}", agent.id, fixture.broker.log());
         let path = format!("/v2/agentic/jit/{}", grant.text_at("/id"));
-        http::send(scene.broker.request(Method::DELETE, &path).bearer_auth(&agent.auth_token));
-        assert!(!allowed(&keys), "{}: {}", agent.id, scene.broker.log());
-        scene.broker.wait_until_nothing_is_live();
+        http::send(fixture.broker.request(Method::DELETE, &path).bearer_auth(&agent.auth_token));
+        assert!(!allowed(&keys), "{}: {}", agent.id, fixture.broker.log());
+        fixture.broker.wait_until_nothing_is_live();
     }
-    assert_eq!(scene.account.roles_named("jit-"), Vec::<String>::new());
+    assert_eq!(fixture.account.roles_named("jit-"), Vec::<String>::new());
     assert_eq!(
-        scene.proxy.count("sts:GetCallerIdentity"),
+        fixture.proxy.count("sts:GetCallerIdentity"),
         0,
         "by a role of the configuration, it is that role"
     );
@@ -93,13 +93,13 @@ fn grants_in_another_account_are_given_and_taken_back_by_the_role_there() {
 
 #[test]
 fn with_another_external_id_nothing_is_given() {
-    let scene = Scene::set("of another broker");
-    let answer = scene.elevate(&scene.sessions());
+    let fixture = Fixture::start("of another broker");
+    let answer = fixture.elevate(&fixture.sessions());
     assert!(answer.status >= 500, "{} {}", answer.status, answer.text);
     assert_eq!(answer.text_at("/code"), "target_failed", "{}", answer.text);
-    let given = scene.broker.given();
+    let given = fixture.broker.given();
     let id = given.first().and_then(|grant| grant.get("id")?.as_str()).unwrap_or_default();
-    let why = scene.broker.timeline(id).to_string();
+    let why = fixture.broker.timeline(id).to_string();
     assert!(
         why.contains("no credentials of the broker for account") && why.contains("AccessDenied"),
         "{why}"

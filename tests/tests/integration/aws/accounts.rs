@@ -9,10 +9,10 @@ use serde_json::json;
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
 use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting, broker_policy, registration};
 use system_tests::aws::policies::{allow, policy, trusts};
-use system_tests::aws::stage::{Mode, Setting, Stage, broker_policy, registration};
+use system_tests::fixture::Agent;
 use system_tests::http::{self, Answer};
-use system_tests::scene::Agent;
 use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
@@ -20,9 +20,9 @@ use crate::aws::SHARED;
 /// What the other account's role asks for.
 const EXTERNAL_ID: &str = "customer-4711";
 
-/// A stage, and another account in which its broker acts by a role.
+/// A fixture, and another account in which its broker acts by a role.
 struct Two<'a> {
-    stage: Stage<'a>,
+    fixture: AwsFixture<'a>,
     other: Account<'a>,
     session: Keys,
     ecs: String,
@@ -30,21 +30,21 @@ struct Two<'a> {
 
 impl<'a> Two<'a> {
     #[track_caller]
-    fn set(endpoint: &str, external_id: &str) -> Self {
+    fn start(endpoint: &str, external_id: &str) -> Self {
         let other = SHARED.new_account();
         let number = other.number().to_owned();
         let role = other.arn("role/cloudanix-jit-broker");
         let account = format!(
             "[aws.accounts.{number}]\nrole = \"{role}\"\nexternal_id = \"{external_id}\"\ncalls_per_second = 1000"
         );
-        let setting = Setting { limits: account.leak(), ..Setting::before(endpoint) };
-        let stage = Stage::with(&SHARED, &setting);
+        let setting = Setting { limits: account.leak(), ..Setting::in_front_of(endpoint) };
+        let fixture = AwsFixture::with(&SHARED, &setting);
         let may_assume = policy(&[json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role})]);
         let put =
             json!({"UserName": "broker", "PolicyName": "others", "PolicyDocument": may_assume.to_string()});
-        stage.account.call("iam", "put_user_policy", put);
+        fixture.account.call("iam", "put_user_policy", put);
         let by_broker = json!({
-            "Effect": "Allow", "Principal": {"AWS": stage.account.arn("user/broker")},
+            "Effect": "Allow", "Principal": {"AWS": fixture.account.arn("user/broker")},
             "Action": "sts:AssumeRole", "Condition": {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}},
         });
         other.role("cloudanix-jit-broker", &policy(&[by_broker]));
@@ -54,7 +54,7 @@ impl<'a> Two<'a> {
         let far = other.role("far", &trusts(&other.arn("user/pipeline")));
         let session = other.session(&pipeline, &far, json!({}));
         let ecs = other.managed_policy("EcsRead", &allow(&["ecs:ListClusters"]));
-        Self { stage, other, session, ecs }
+        Self { fixture, other, session, ecs }
     }
 
     /// An agent in the other account.
@@ -63,7 +63,7 @@ impl<'a> Two<'a> {
         let principal = format!("principal = \"{}\"", self.other.arn("role/far"));
         let policies = format!("{{ \"ecs-read\" = \"{}\" }}", self.ecs);
         let text = registration("far", self.other.number(), "static-principal", &principal, &policies);
-        Agent { id: "far".to_owned(), auth_token: self.stage.broker.register(&text) }
+        Agent { id: "far".to_owned(), auth_token: self.fixture.broker.register(&text) }
     }
 
     fn may(&self) -> bool {
@@ -71,78 +71,80 @@ impl<'a> Two<'a> {
     }
 }
 
-fn status(stage: &Stage<'_>, id: &str) -> String {
-    let grant = stage.broker.operator(Method::GET, &format!("/v2/agentic/jit/{id}")).expect(200);
+fn status(fixture: &AwsFixture<'_>, id: &str) -> String {
+    let grant = fixture.broker.operator(Method::GET, &format!("/v2/agentic/jit/{id}")).expect(200);
     grant.text_at("/status").to_owned()
 }
 
 #[test]
 fn in_another_account_the_broker_acts_by_a_role() {
-    let two = Two::set(&SHARED.url(), EXTERNAL_ID);
-    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
+    let two = Two::start(&SHARED.url(), EXTERNAL_ID);
+    let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
     let before = two.other.snapshot();
     assert!(!two.may(), "before");
-    let grant = two.stage.elevate(&far, "15m").expect(201);
-    assert!(two.may(), "during: {}", two.stage.broker.log());
-    let here = two.stage.elevate(&near, "15m").expect(201);
-    two.stage.revoke(&far, grant.text_at("/id"));
+    let grant = two.fixture.elevate(&far, "15m").expect(201);
+    assert!(two.may(), "during: {}", two.fixture.broker.log());
+    let here = two.fixture.elevate(&near, "15m").expect(201);
+    two.fixture.revoke(&far, grant.text_at("/id"));
     assert!(!two.may(), "after");
-    two.stage.revoke(&near, here.text_at("/id"));
-    two.stage.broker.wait_until_nothing_is_live();
+    two.fixture.revoke(&near, here.text_at("/id"));
+    two.fixture.broker.wait_until_nothing_is_live();
     assert_eq!(before.changes_until(&two.other.snapshot()), Vec::<String>::new());
 }
 
 #[test]
 fn with_a_wrong_external_id_nothing_is_given_and_the_reason_is_told() {
-    let proxy = FaultProxy::before(&SHARED.url());
-    let two = Two::set(&proxy.url(), "customer-0815");
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
+    let two = Two::start(&proxy.url(), "customer-0815");
     let agent = two.agent();
     let before = two.other.snapshot();
-    let refused = two.stage.elevate(&agent, "15m");
+    let refused = two.fixture.elevate(&agent, "15m");
     assert!(refused.status >= 400, "{}", refused.text);
     // Two reads ask for credentials at the same time; nobody asks again.
     assert!(proxy.count("sts:AssumeRole") <= 2, "{:?}", proxy.names());
-    two.stage.broker.wait_until_nothing_is_live();
+    two.fixture.broker.wait_until_nothing_is_live();
     assert!(!two.may());
     assert_eq!(before.changes_until(&two.other.snapshot()), Vec::<String>::new());
     assert!(refused.text.contains("no credentials of the broker for account"), "{}", refused.text);
     assert!(refused.text.contains("AccessDenied"), "{}", refused.text);
-    for text in [&refused.text, &two.stage.broker.log()] {
+    for text in [&refused.text, &two.fixture.broker.log()] {
         assert!(!text.contains("customer-0815") && !text.contains(EXTERNAL_ID), "{text}");
     }
 }
 
 #[test]
 fn an_account_that_the_broker_is_not_set_up_for_is_refused_at_registration() {
-    let stage = Stage::set(&SHARED);
+    let fixture = AwsFixture::start(&SHARED);
     let principal = "principal = \"arn:aws:iam::999999999999:role/deploy\"";
     let policies = "{ \"ecs-read\" = \"arn:aws:iam::aws:policy/AmazonECS_FullAccess\" }";
     let text = registration("nowhere", "999999999999", "static-principal", principal, policies);
-    let refused = register(&stage, &text);
+    let refused = register(&fixture, &text);
     assert_eq!(refused.status, 422, "{}", refused.text);
     assert!(refused.text.contains("999999999999"), "{}", refused.text);
 }
 
 #[test]
 fn two_agents_of_one_pods_service_account_are_refused() {
-    let stage = Stage::set(&SHARED);
-    stage.agent(Mode::Pod);
-    let refused = register(&stage, &stage.registration(Mode::Pod).replace("id = \"pod\"", "id = \"pod-2\""));
+    let fixture = AwsFixture::start(&SHARED);
+    fixture.agent(Mode::Pod);
+    let refused =
+        register(&fixture, &fixture.registration(Mode::Pod).replace("id = \"pod\"", "id = \"pod-2\""));
     assert!((400..500).contains(&refused.status), "{}", refused.text);
     assert!(refused.text.contains("agent `pod` has it already"), "{}", refused.text);
 }
 
-fn register(stage: &Stage<'_>, text: &str) -> Answer {
-    let request = stage.broker.request(Method::POST, "/v2/agents").bearer_auth(stage.broker.operator_token());
+fn register(fixture: &AwsFixture<'_>, text: &str) -> Answer {
+    let request =
+        fixture.broker.request(Method::POST, "/v2/agents").bearer_auth(fixture.broker.operator_token());
     http::send(request.header("content-type", "application/toml").body(text.to_owned()))
 }
 
 #[test]
 fn an_account_that_hangs_holds_up_no_other() {
-    let proxy = FaultProxy::before(&SHARED.url());
-    let two = Two::set(&proxy.url(), EXTERNAL_ID);
-    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
-    let stuck = two.stage.elevate(&far, "15m").expect(201).text_at("/id").to_owned();
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
+    let two = Two::start(&proxy.url(), EXTERNAL_ID);
+    let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
+    let stuck = two.fixture.elevate(&far, "15m").expect(201).text_at("/id").to_owned();
     let (hangs, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (still, count) = (Arc::clone(&hangs), Arc::clone(&held));
     proxy.at(Instant::Before, Which::named("iam:DeleteRolePolicy"), move |call| {
@@ -151,46 +153,48 @@ fn an_account_that_hangs_holds_up_no_other() {
             eventually("the end of the outage", || (!still.load(Ordering::SeqCst)).then_some(()));
         }
     });
-    let request = two.stage.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{stuck}"));
+    let request = two.fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{stuck}"));
     let request = request.bearer_auth(&far.auth_token);
     thread::scope(|scope| {
         let revoke = scope.spawn(move || http::try_send(request));
         eventually("a call that hangs", || (held.load(Ordering::SeqCst) > 0).then_some(()));
         let mut ids = Vec::new();
         for _ in 0..20 {
-            let grant = two.stage.elevate(&near, "15m").expect(201);
-            two.stage.revoke(&near, grant.text_at("/id"));
+            let grant = two.fixture.elevate(&near, "15m").expect(201);
+            two.fixture.revoke(&near, grant.text_at("/id"));
             ids.push(grant.text_at("/id").to_owned());
         }
         for id in &ids {
             eventually("the end of a grant elsewhere", || {
-                (status(&two.stage, id) == "revoked").then_some(())
+                (status(&two.fixture, id) == "revoked").then_some(())
             });
         }
         assert!(two.may(), "all of this while the other account hangs");
-        assert_ne!(status(&two.stage, &stuck), "revoked");
+        assert_ne!(status(&two.fixture, &stuck), "revoked");
         hangs.store(false, Ordering::SeqCst);
         drop(revoke.join());
     });
-    eventually("the end of the grant that hung", || (status(&two.stage, &stuck) == "revoked").then_some(()));
+    eventually("the end of the grant that hung", || {
+        (status(&two.fixture, &stuck) == "revoked").then_some(())
+    });
     assert!(!two.may());
 }
 
 /// A grant near by comes and goes from its beginning to its end.
 #[track_caller]
 fn near_goes_on(two: &Two<'_>, near: &Agent) {
-    let grant = two.stage.elevate(near, "15m").expect(201);
-    two.stage.revoke(near, grant.text_at("/id"));
+    let grant = two.fixture.elevate(near, "15m").expect(201);
+    two.fixture.revoke(near, grant.text_at("/id"));
     eventually("the end of a grant elsewhere", || {
-        (status(&two.stage, grant.text_at("/id")) == "revoked").then_some(())
+        (status(&two.fixture, grant.text_at("/id")) == "revoked").then_some(())
     });
 }
 
 #[test]
 fn an_account_that_throttles_holds_up_no_other_and_its_grant_says_why_it_waits() {
-    let proxy = FaultProxy::before(&SHARED.url());
-    let two = Two::set(&proxy.url(), EXTERNAL_ID);
-    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
+    let two = Two::start(&proxy.url(), EXTERNAL_ID);
+    let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
     let throttled = |call: &'static str| {
         let before = proxy.count(call);
         proxy.order(Which::named(call).with("RoleName", "far"), Fault::Throttled);
@@ -200,32 +204,32 @@ fn an_account_that_throttles_holds_up_no_other_and_its_grant_says_why_it_waits()
     };
     let is_throttled = throttled("iam:PutRolePolicy");
     let id = thread::scope(|scope| {
-        let elevating = scope.spawn(|| two.stage.elevate(&far, "15m"));
+        let elevating = scope.spawn(|| two.fixture.elevate(&far, "15m"));
         is_throttled(&proxy);
-        let grant = two.stage.elevate(&near, "15m").expect(201);
-        two.stage.revoke(&near, grant.text_at("/id"));
-        let live = two.stage.broker.live();
+        let grant = two.fixture.elevate(&near, "15m").expect(201);
+        two.fixture.revoke(&near, grant.text_at("/id"));
+        let live = two.fixture.broker.live();
         assert!(live.iter().any(|grant| grant["status"] == "applying"), "{live:?}");
         assert!(!two.may(), "all of this while the other account throttles");
         proxy.behave();
         elevating.join().unwrap().expect(201).text_at("/id").to_owned()
     });
     assert!(two.may());
-    let told = two.stage.broker.timeline(&id).to_string();
+    let told = two.fixture.broker.timeline(&id).to_string();
     assert!(told.contains("iam:PutRolePolicy · Throttling"), "{told}");
     assert!(told.contains("Rate exceeded · trying again"), "{told}");
 
     let is_throttled = throttled("iam:DeleteRolePolicy");
-    let request = two.stage.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
+    let request = two.fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
     drop(http::send(request.bearer_auth(&far.auth_token)));
     is_throttled(&proxy);
     near_goes_on(&two, &near);
     assert!(two.may(), "all of this while the other account throttles");
-    let told = two.stage.broker.timeline(&id).to_string();
+    let told = two.fixture.broker.timeline(&id).to_string();
     assert!(told.contains("iam:DeleteRolePolicy · Throttling"), "{told}");
     assert!(told.contains("trying on"), "{told}");
     proxy.behave();
-    eventually("the end of the throttled grant", || (status(&two.stage, &id) == "revoked").then_some(()));
+    eventually("the end of the throttled grant", || (status(&two.fixture, &id) == "revoked").then_some(()));
     assert!(!two.may());
 }
 
@@ -248,9 +252,9 @@ fn an_account_that_is_dead_at_any_call_holds_up_no_other() {
 }
 
 fn dead_at(name: &'static str, parameter: &'static str, value: fn(&Two<'_>) -> String) {
-    let proxy = FaultProxy::before(&SHARED.url());
-    let two = Two::set(&proxy.url(), EXTERNAL_ID);
-    let (near, far) = (two.stage.agent(Mode::StaticInline), two.agent());
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
+    let two = Two::start(&proxy.url(), EXTERNAL_ID);
+    let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
     let value = value(&two);
     let (hangs, held) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
     let (still, count) = (Arc::clone(&hangs), Arc::clone(&held));
@@ -262,7 +266,7 @@ fn dead_at(name: &'static str, parameter: &'static str, value: fn(&Two<'_>) -> S
         // Again and again: whatever becomes of one, there is always another one.
         let elevating = scope.spawn(|| {
             loop {
-                let answer = two.stage.elevate(&far, "15m");
+                let answer = two.fixture.elevate(&far, "15m");
                 if answer.status == 201 {
                     return answer.text_at("/id").to_owned();
                 }
@@ -276,8 +280,8 @@ fn dead_at(name: &'static str, parameter: &'static str, value: fn(&Two<'_>) -> S
         hangs.store(false, Ordering::SeqCst);
         let id = elevating.join().unwrap();
         assert!(two.may(), "{name}");
-        two.stage.revoke(&far, &id);
+        two.fixture.revoke(&far, &id);
     });
-    two.stage.broker.wait_until_nothing_is_live();
+    two.fixture.broker.wait_until_nothing_is_live();
     assert!(!two.may(), "{name}");
 }

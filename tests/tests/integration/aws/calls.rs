@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting, broker_policy};
 use system_tests::aws::ledger::Ledger;
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::allow;
-use system_tests::aws::stage::{Mode, Setting, Stage, broker_policy};
-use system_tests::scene::Agent;
+use system_tests::fixture::Agent;
 use system_tests::waiting::eventually;
 
 /// What one grant of one policy costs, when the broker has given that policy before.
@@ -98,57 +98,57 @@ fn calls_since(proxy: &FaultProxy, before: usize, beside: &[&str]) -> Vec<String
     names
 }
 
-fn status(stage: &Stage<'_>, grant: &str) -> String {
+fn status(fixture: &AwsFixture<'_>, grant: &str) -> String {
     let path = format!("/v2/agentic/jit/{grant}");
-    stage.broker.operator(reqwest::Method::GET, &path).expect(200).text_at("/status").to_owned()
+    fixture.broker.operator(reqwest::Method::GET, &path).expect(200).text_at("/status").to_owned()
 }
 
 /// One whole life, without the sweep. The calls of its three parts.
 #[track_caller]
-fn life(stage: &Stage<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<String>; 3] {
+fn life(fixture: &AwsFixture<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<String>; 3] {
     let start = proxy.names().len();
-    let grant = stage.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
+    let grant = fixture.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
     let given = proxy.names().len();
     let elevate = calls_since(proxy, start, &["iam:GetAccountSummary", "sts:AssumeRole"]);
-    stage.revoke(agent, &grant);
-    assert_eq!(status(stage, &grant), "verifying", "it is read back when the clock says so");
+    fixture.revoke(agent, &grant);
+    assert_eq!(status(fixture, &grant), "verifying", "it is read back when the clock says so");
     let revoke = calls_since(proxy, given, &["iam:PutRolePolicy"]);
     let taken_back = proxy.names().len();
-    stage.emulator().clock().advance(SETTLE);
-    eventually("the end of the grant", || (status(stage, &grant) == "revoked").then_some(()));
+    fixture.emulator().clock().advance(SETTLE);
+    eventually("the end of the grant", || (status(fixture, &grant) == "revoked").then_some(()));
     [elevate, revoke, calls_since(proxy, taken_back, &["iam:PutRolePolicy"])]
 }
 
 #[test]
 fn a_grant_costs_these_calls_in_this_order_and_no_others() {
     let emulator = Ministack::with_faketime();
-    let proxy = FaultProxy::before(&emulator.url());
+    let proxy = FaultProxy::in_front_of(&emulator.url());
     let launcher = emulator.clock().launcher();
-    let setting = Setting { launcher, settle: "3m", late: "1m", ..Setting::before(&proxy.url()) };
-    let stage = Stage::with(&emulator, &setting);
+    let setting = Setting { launcher, settle: "3m", late: "1m", ..Setting::in_front_of(&proxy.url()) };
+    let fixture = AwsFixture::with(&emulator, &setting);
     for cost in COSTS {
-        let agent = stage.agent(cost.mode);
+        let agent = fixture.agent(cost.mode);
         if let Some((_, more)) = FIRST.iter().find(|(mode, _)| *mode == cost.mode) {
             // What a version of a policy says is asked once: here is one that nobody has asked about.
             let version = json!({
-                "PolicyArn": stage.ecs, "SetAsDefault": true,
+                "PolicyArn": fixture.ecs, "SetAsDefault": true,
                 "PolicyDocument": allow(&["ecs:ListClusters"]).to_string(),
             });
-            stage.account.call("iam", "create_policy_version", version);
-            let [elevate, ..] = life(&stage, &proxy, &agent);
+            fixture.account.call("iam", "create_policy_version", version);
+            let [elevate, ..] = life(&fixture, &proxy, &agent);
             let mut expected: Vec<&str> = cost.elevate.iter().chain(*more).copied().collect();
             expected.sort_unstable();
             let mut found = elevate;
             found.sort_unstable();
             assert_eq!(found, expected, "the first time, {:?}", cost.mode);
         }
-        let found = life(&stage, &proxy, &agent);
+        let found = life(&fixture, &proxy, &agent);
         assert_eq!(found, [cost.elevate, cost.revoke, cost.read_back], "{:?}", cost.mode);
     }
     // Once for each life, while everything else is at rest.
     let before = proxy.names().len();
     emulator.clock().advance(EVERYTHING_HAS_ENDED);
-    let kept = || stage.account.snapshot().json().to_string().matches("jit-deny-").count();
+    let kept = || fixture.account.snapshot().json().to_string().matches("jit-deny-").count();
     eventually("the end of every refusal", || (kept() == 0).then_some(()));
     let swept = proxy.names().split_off(before);
     let expected: Vec<&str> = COSTS.iter().flat_map(|cost| cost.sweep.iter().copied()).collect();
@@ -159,13 +159,13 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
 #[test]
 fn what_changes_anything_does_not_leave_before_it_is_written_down() {
     let emulator = Ministack::start();
-    let proxy = FaultProxy::before(&emulator.url());
+    let proxy = FaultProxy::in_front_of(&emulator.url());
     for mode in Mode::ALL.iter().copied() {
-        let setting = Setting { settle: "10m", late: "10m", ..Setting::before(&proxy.url()) };
-        let stage = Stage::with(&emulator, &setting);
-        let agent = stage.agent(mode);
-        let known = stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
-        stage.revoke(&agent, &known);
+        let setting = Setting { settle: "10m", late: "10m", ..Setting::in_front_of(&proxy.url()) };
+        let fixture = AwsFixture::with(&emulator, &setting);
+        let agent = fixture.agent(mode);
+        let known = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+        fixture.revoke(&agent, &known);
 
         let changes = || {
             let reads = ["iam:Get", "iam:List", "eks:List", "eks:Describe", "sts:GetCallerIdentity"];
@@ -173,13 +173,13 @@ fn what_changes_anything_does_not_leave_before_it_is_written_down() {
             names.filter(|name| !reads.iter().any(|read| name.starts_with(read))).count()
         };
         let before = changes();
-        let ledger = Ledger::of(&stage.broker);
+        let ledger = Ledger::of(&fixture.broker);
         ledger.hold();
         std::thread::scope(|scope| {
-            let elevating = scope.spawn(|| stage.elevate(&agent, "15m"));
+            let elevating = scope.spawn(|| fixture.elevate(&agent, "15m"));
             // Long after it has come to its database: each of these takes as long as a call.
             for _ in 0..50 {
-                status(&stage, &known);
+                status(&fixture, &known);
             }
             assert_eq!(changes(), before, "{mode:?}: {:?}", proxy.names());
             ledger.release();
@@ -208,11 +208,11 @@ fn the_page_about_aws_says_the_same() {
 #[test]
 fn every_registration_on_the_page_is_accepted() {
     let emulator = Ministack::start();
-    let stage = Stage::set(&emulator);
+    let fixture = AwsFixture::start(&emulator);
     let blocks = include_str!("../../../../docs/book/src/targets/aws-registrations.md").split("```toml\n").skip(1);
     let files = blocks.filter_map(|block| block.split("```").next()).filter(|file| file.starts_with("id "));
     let tokens =
-        files.map(|file| stage.broker.register(&file.replace("123456789012", stage.account.number())));
+        files.map(|file| fixture.broker.register(&file.replace("123456789012", fixture.account.number())));
     assert_eq!(tokens.count(), 5);
 }
 
@@ -237,22 +237,22 @@ const FREE: &str = "sts:GetCallerIdentity";
 #[test]
 fn the_broker_may_do_what_it_does_and_nothing_else() {
     let emulator = Ministack::start();
-    let proxy = FaultProxy::before(&emulator.url());
+    let proxy = FaultProxy::in_front_of(&emulator.url());
     let aws = "reconcile_every = \"1s\"\norphan_grace = \"1s\"";
-    let mut stage = Stage::with(&emulator, &Setting { aws, ..Setting::before(&proxy.url()) });
+    let mut fixture = AwsFixture::with(&emulator, &Setting { aws, ..Setting::in_front_of(&proxy.url()) });
     for mode in Mode::ALL {
-        let agent = stage.agent(*mode);
-        let grant = stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+        let agent = fixture.agent(*mode);
+        let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
         if *mode == Mode::Role {
-            keep_from_being_deleted(&stage, &format!("jit-{grant}"));
+            keep_from_being_deleted(&fixture, &format!("jit-{grant}"));
             eventually("a look at the grant", || (proxy.count("iam:GetRole") > 0).then_some(()));
         }
         if *mode == Mode::Pod {
             // Whoever made the association knows it without a look.
-            stage.broker.restart();
+            fixture.broker.restart();
         }
-        stage.revoke(&agent, &grant);
-        eventually("the end of the grant", || (status(&stage, &grant) == "revoked").then_some(()));
+        fixture.revoke(&agent, &grant);
+        eventually("the end of the grant", || (status(&fixture, &grant) == "revoked").then_some(()));
     }
     eventually("a look at every account", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
     eventually("a look at every role of ours", || (proxy.count("iam:ListRoles") > 0).then_some(()));
@@ -264,7 +264,7 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
     for carried in CARRIED {
         assert!(done.insert(carried.to_owned()), "{carried} is a call after all");
     }
-    assert_eq!(done, granted(&broker_policy(stage.account.number())));
+    assert_eq!(done, granted(&broker_policy(fixture.account.number())));
 }
 
 #[test]
@@ -303,12 +303,12 @@ fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
 }
 
 /// Whatever a person could have put on a role of ours.
-fn keep_from_being_deleted(stage: &Stage<'_>, role: &str) {
-    stage.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));
-    stage.account.attach(role, &stage.s3);
-    stage.account.call("iam", "create_instance_profile", json!({"InstanceProfileName": "machine"}));
+fn keep_from_being_deleted(fixture: &AwsFixture<'_>, role: &str) {
+    fixture.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));
+    fixture.account.attach(role, &fixture.s3);
+    fixture.account.call("iam", "create_instance_profile", json!({"InstanceProfileName": "machine"}));
     let profile = json!({"InstanceProfileName": "machine", "RoleName": role});
-    stage.account.call("iam", "add_role_to_instance_profile", profile);
+    fixture.account.call("iam", "add_role_to_instance_profile", profile);
 }
 
 /// Every action that a policy allows.

@@ -5,26 +5,26 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::aws::calls::Keys;
+use system_tests::aws::fixture::{AwsFixture, CLUSTER, Mode, POD_ROLE, Setting, keys_of};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
+use system_tests::fixture::Agent;
 use system_tests::http::Answer;
-use system_tests::scene::Agent;
 use system_tests::waiting::eventually;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Shorter than any session that STS gives.
 const SHORT: &str = "5m";
 
-fn stage(emulator: &Ministack) -> Stage<'_> {
+fn fixture(emulator: &Ministack) -> AwsFixture<'_> {
     let launcher = emulator.clock().launcher();
-    Stage::with(emulator, &Setting { launcher, ..Setting::before(&emulator.url()) })
+    AwsFixture::with(emulator, &Setting { launcher, ..Setting::in_front_of(&emulator.url()) })
 }
 
 /// What is given permission by a grant: keys of the runner, a pod's, or the grant's own.
-fn keys(stage: &Stage<'_>, mode: Mode, grant: &Answer) -> Keys {
+fn keys(fixture: &AwsFixture<'_>, mode: Mode, grant: &Answer) -> Keys {
     match mode {
-        Mode::StaticInline | Mode::StaticAttached => stage.deploy_session(),
-        Mode::UserInline | Mode::UserAttached => stage.account.access_key("deployer"),
+        Mode::StaticInline | Mode::StaticAttached => fixture.deploy_session(),
+        Mode::UserInline | Mode::UserAttached => fixture.account.access_key("deployer"),
         Mode::Session | Mode::Role => keys_of(grant),
         Mode::Pod => {
             let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});
@@ -33,14 +33,14 @@ fn keys(stage: &Stage<'_>, mode: Mode, grant: &Answer) -> Keys {
                 tag("kubernetes-namespace", "shop"),
                 tag("kubernetes-service-account", "web"),
             ];
-            let role = stage.account.arn(&format!("role/{POD_ROLE}"));
-            stage.account.session(&stage.pipeline, &role, json!({ "Tags": tags }))
+            let role = fixture.account.arn(&format!("role/{POD_ROLE}"));
+            fixture.account.session(&fixture.pipeline, &role, json!({ "Tags": tags }))
         }
     }
 }
 
-fn may(stage: &Stage<'_>, keys: &Keys) -> bool {
-    let outcome = stage.emulator().calls().list_clusters(keys);
+fn may(fixture: &AwsFixture<'_>, keys: &Keys) -> bool {
+    let outcome = fixture.emulator().calls().list_clusters(keys);
     assert!(outcome.is_allowed() || outcome.is_refused(), "{outcome:?}");
     outcome.is_allowed()
 }
@@ -52,16 +52,16 @@ struct Given {
 }
 
 #[track_caller]
-fn give(stage: &Stage<'_>, agent: &Agent, mode: Mode, by: &str) -> Given {
-    let grant = stage.elevate(agent, SHORT).expect(201);
+fn give(fixture: &AwsFixture<'_>, agent: &Agent, mode: Mode, by: &str) -> Given {
+    let grant = fixture.elevate(agent, SHORT).expect(201);
     assert_eq!(grant.text_at("/enforced_by"), by, "{mode:?}");
-    let keys = keys(stage, mode, &grant);
-    assert!(may(stage, &keys), "{mode:?} during");
+    let keys = keys(fixture, mode, &grant);
+    assert!(may(fixture, &keys), "{mode:?} during");
     Given { mode, id: grant.text_at("/id").to_owned(), keys }
 }
 
-fn status(stage: &Stage<'_>, id: &str) -> String {
-    stage
+fn status(fixture: &AwsFixture<'_>, id: &str) -> String {
+    fixture
         .broker
         .operator(Method::GET, &format!("/v2/agentic/jit/{id}"))
         .expect(200)
@@ -75,62 +75,62 @@ fn kinds(timeline: &Value) -> Vec<&str> {
 }
 
 /// Kills the broker for ever, with these grants; what each may a minute before its deadline and a minute after it.
-fn without_a_broker(stage: &mut Stage<'_>, given: &[Given], after: bool) {
-    stage.broker.kill();
-    let clock = stage.emulator().clock();
+fn without_a_broker(fixture: &mut AwsFixture<'_>, given: &[Given], after: bool) {
+    fixture.broker.kill();
+    let clock = fixture.emulator().clock();
     clock.advance(4 * MINUTE);
     for Given { mode, keys, .. } in given {
-        assert!(may(stage, keys), "{mode:?} a minute before its deadline");
+        assert!(may(fixture, keys), "{mode:?} a minute before its deadline");
     }
     clock.advance(2 * MINUTE);
     for Given { mode, keys, .. } in given {
-        assert_eq!(may(stage, keys), after, "{mode:?} a minute after its deadline");
+        assert_eq!(may(fixture, keys), after, "{mode:?} a minute after its deadline");
     }
 }
 
 #[test]
 fn where_the_cloud_enforces_it_access_ends_with_every_broker_dead() {
     let emulator = Ministack::with_faketime();
-    let mut stage = stage(&emulator);
+    let mut fixture = fixture(&emulator);
     // Not both of a user's modes at once: each would have what the other gives.
     let modes = [Mode::StaticInline, Mode::UserInline, Mode::Session, Mode::Role];
-    let given = modes.map(|mode| give(&stage, &stage.agent(mode), mode, "cloud"));
-    without_a_broker(&mut stage, &given, false);
+    let given = modes.map(|mode| give(&fixture, &fixture.agent(mode), mode, "cloud"));
+    without_a_broker(&mut fixture, &given, false);
 }
 
 #[test]
 fn where_the_broker_enforces_it_access_ends_when_there_is_one_again() {
     let emulator = Ministack::with_faketime();
-    let mut stage = stage(&emulator);
+    let mut fixture = fixture(&emulator);
     let modes = [Mode::StaticAttached, Mode::UserAttached, Mode::Pod];
-    let given = modes.map(|mode| give(&stage, &stage.agent(mode), mode, "broker"));
-    without_a_broker(&mut stage, &given, true);
-    assert_eq!(stage.account.associations(CLUSTER).len(), 1);
-    stage.broker.restart();
+    let given = modes.map(|mode| give(&fixture, &fixture.agent(mode), mode, "broker"));
+    without_a_broker(&mut fixture, &given, true);
+    assert_eq!(fixture.account.associations(CLUSTER).len(), 1);
+    fixture.broker.restart();
     for Given { mode, id, keys } in &given {
-        eventually(&format!("the end of {mode:?}"), || (!may(&stage, keys)).then_some(()));
-        eventually("its state", || (status(&stage, id) == "revoked").then_some(()));
+        eventually(&format!("the end of {mode:?}"), || (!may(&fixture, keys)).then_some(()));
+        eventually("its state", || (status(&fixture, id) == "revoked").then_some(()));
     }
-    assert!(stage.account.associations(CLUSTER).is_empty());
+    assert!(fixture.account.associations(CLUSTER).is_empty());
 }
 
 #[test]
 fn a_broker_that_lives_clears_away_what_the_deadline_ended() {
     let emulator = Ministack::with_faketime();
-    let stage = stage(&emulator);
-    let agents = Mode::ALL.iter().map(|mode| (*mode, stage.agent(*mode)));
+    let fixture = fixture(&emulator);
+    let agents = Mode::ALL.iter().map(|mode| (*mode, fixture.agent(*mode)));
     let agents: Vec<(Mode, Agent)> = agents.collect();
-    let before = stage.account.snapshot();
+    let before = fixture.account.snapshot();
     for (mode, agent) in &agents {
         let by = match mode {
             Mode::StaticInline | Mode::UserInline | Mode::Session | Mode::Role => "cloud",
             Mode::StaticAttached | Mode::UserAttached | Mode::Pod => "broker",
         };
-        let Given { id, keys, .. } = give(&stage, agent, *mode, by);
+        let Given { id, keys, .. } = give(&fixture, agent, *mode, by);
         emulator.clock().advance(6 * MINUTE);
-        eventually(&format!("the end of {mode:?}"), || (status(&stage, &id) == "revoked").then_some(()));
-        assert!(!may(&stage, &keys), "{mode:?}");
-        let timeline = stage.broker.timeline(&id);
+        eventually(&format!("the end of {mode:?}"), || (status(&fixture, &id) == "revoked").then_some(()));
+        assert!(!may(&fixture, &keys), "{mode:?}");
+        let timeline = fixture.broker.timeline(&id);
         let kinds = kinds(&timeline);
         let at = |kind: &str| kinds.iter().position(|found| *found == kind);
         assert!(at("expire").is_some() && at("expire") < at("revoked"), "{mode:?}: {kinds:?}");
@@ -139,7 +139,7 @@ fn a_broker_that_lives_clears_away_what_the_deadline_ended() {
     emulator.clock().advance(Duration::from_secs(14 * 3600));
     let mut changes = Vec::new();
     let clean = || {
-        changes = before.changes_until(&stage.account.snapshot());
+        changes = before.changes_until(&fixture.account.snapshot());
         changes.retain(|change| !change.contains("/keys/"));
         changes.is_empty().then_some(())
     };

@@ -9,58 +9,58 @@ use system_tests::aws::cli::AwsCli;
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::moto::Moto;
 use system_tests::aws::outcome::Outcome;
-use system_tests::aws::place::Place;
 use system_tests::aws::policies::{FAR_AHEAD, LONG_AGO, allow, allow_until, trusts, trusts_if};
+use system_tests::aws::role_fixture::RoleFixture;
 use system_tests::http;
 
 use crate::aws::SHARED;
 
 #[test]
 fn the_real_cli_is_refused_before_a_policy_is_attached_allowed_with_it_and_refused_after() {
-    let place = Place::on(&SHARED);
+    let fixture = RoleFixture::on(&SHARED);
     let aws = AwsCli::of(&SHARED);
-    let policy = place.account.managed_policy("ecs-read", &allow(&["ecs:ListClusters"]));
-    let try_it = || aws.run(&place.session, &["ecs", "list-clusters"]);
+    let policy = fixture.account.managed_policy("ecs-read", &allow(&["ecs:ListClusters"]));
+    let try_it = || aws.run(&fixture.session, &["ecs", "list-clusters"]);
     assert_eq!(try_it(), Outcome::Refused("AccessDeniedException".into()));
-    place.account.attach("deploy", &policy);
+    fixture.account.attach("deploy", &policy);
     assert_eq!(try_it(), Outcome::Allowed(json!({"clusterArns": []})));
-    assert_eq!(place.account.attached_to_role("deploy"), [policy.as_str()]);
-    place.account.detach("deploy", &policy);
+    assert_eq!(fixture.account.attached_to_role("deploy"), [policy.as_str()]);
+    fixture.account.detach("deploy", &policy);
     assert_eq!(try_it(), Outcome::Refused("AccessDeniedException".into()));
 }
 
 #[test]
 fn the_real_cli_and_boto3_agree_on_who_may_do_what() {
-    let place = Place::on(&SHARED);
-    place.account.put_role_policy("deploy", "grant", &allow(&["s3:ListAllMyBuckets"]));
+    let fixture = RoleFixture::on(&SHARED);
+    fixture.account.put_role_policy("deploy", "grant", &allow(&["s3:ListAllMyBuckets"]));
     let aws = AwsCli::of(&SHARED);
     let cases: [(&[&str], (&str, &str), bool); 2] = [
         (&["s3api", "list-buckets"], ("s3", "list_buckets"), true),
         (&["iam", "list-users"], ("iam", "list_users"), false),
     ];
     for (words, (service, operation), allowed) in cases {
-        let by_cli = aws.run(&place.session, words);
-        let by_boto3 = SHARED.calls().call(&place.session, service, operation, json!({}));
+        let by_cli = aws.run(&fixture.session, words);
+        let by_boto3 = SHARED.calls().call(&fixture.session, service, operation, json!({}));
         assert_eq!(by_cli.is_allowed(), allowed, "{words:?}: {by_cli:?}");
         assert_eq!(by_cli.code(), by_boto3.code(), "{words:?}");
     }
-    let wrong = Keys { secret: "wrong".into(), ..place.session };
+    let wrong = Keys { secret: "wrong".into(), ..fixture.session };
     assert_eq!(aws.run(&wrong, &["iam", "list-users"]), Outcome::Refused("SignatureDoesNotMatch".into()));
 }
 
 #[test]
 fn an_inline_policy_whose_deadline_has_passed_gives_nothing() {
-    let place = Place::on(&SHARED);
-    let try_it = || SHARED.calls().list_clusters(&place.session);
-    place.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], FAR_AHEAD));
+    let fixture = RoleFixture::on(&SHARED);
+    let try_it = || SHARED.calls().list_clusters(&fixture.session);
+    fixture.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], FAR_AHEAD));
     assert!(try_it().is_allowed());
-    place.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], LONG_AGO));
+    fixture.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], LONG_AGO));
     assert!(try_it().is_refused());
 }
 
 #[test]
 fn a_role_in_another_account_asks_for_the_external_id() {
-    let (home, away) = (Place::on(&SHARED), Place::on(&SHARED));
+    let (home, away) = (RoleFixture::on(&SHARED), RoleFixture::on(&SHARED));
     let condition = json!({"StringEquals": {"sts:ExternalId": "of-this-customer"}});
     let role = away.account.role("far", &trusts_if(&home.account.arn("user/broker"), condition));
     let by = |further: Value| home.account.assume(&home.broker, &role, further);
@@ -73,65 +73,68 @@ fn a_role_in_another_account_asks_for_the_external_id() {
 
 #[test]
 fn a_snapshot_shows_what_was_left_behind_and_nothing_when_all_is_as_before() {
-    let place = Place::on(&SHARED);
-    place.account.cluster("main");
-    let before = place.account.snapshot();
-    place.account.put_role_policy("deploy", "grant", &allow(&["ecs:ListClusters"]));
-    let managed = place.account.managed_policy("ecs-read", &allow(&["ecs:ListClusters"]));
-    place.account.attach("deploy", &managed);
-    place.account.role("jit-1", &trusts("*"));
-    let key = place.account.access_key("broker");
+    let fixture = RoleFixture::on(&SHARED);
+    fixture.account.cluster("main");
+    let before = fixture.account.snapshot();
+    fixture.account.put_role_policy("deploy", "grant", &allow(&["ecs:ListClusters"]));
+    let managed = fixture.account.managed_policy("ecs-read", &allow(&["ecs:ListClusters"]));
+    fixture.account.attach("deploy", &managed);
+    fixture.account.role("jit-1", &trusts("*"));
+    let key = fixture.account.access_key("broker");
     let association = json!({
-        "clusterName": "main", "namespace": "shop", "serviceAccount": "web", "roleArn": place.role,
+        "clusterName": "main", "namespace": "shop", "serviceAccount": "web", "roleArn": fixture.role,
     });
-    place.account.call("eks", "create_pod_identity_association", association);
-    let changes = before.changes_until(&place.account.snapshot());
+    fixture.account.call("eks", "create_pod_identity_association", association);
+    let changes = before.changes_until(&fixture.account.snapshot());
     for expected in ["/jit-1: is new", "/grant: is new", "/attached: was []", "/ecs-read: is new"] {
         assert!(changes.iter().any(|change| change.contains(expected)), "{expected}: {changes:#?}");
     }
     assert!(changes.iter().any(|change| change.contains(&format!("/keys/{}: is new", key.id))));
     assert!(changes.iter().any(|change| change.starts_with("/associations/main/shop/web: is new")));
     assert_eq!(changes.len(), 6, "{changes:#?}");
-    assert_eq!(place.account.roles_named("jit-"), ["jit-1"]);
+    assert_eq!(fixture.account.roles_named("jit-"), ["jit-1"]);
 
-    place.account.detach("deploy", &managed);
-    place.account.delete_role_policy("deploy", "grant");
-    place.account.call("iam", "delete_policy", json!({"PolicyArn": managed}));
-    place.account.call("iam", "delete_role", json!({"RoleName": "jit-1"}));
-    place.account.call("iam", "delete_access_key", json!({"UserName": "broker", "AccessKeyId": key.id}));
-    let id = place.account.associations("main")[0]["associationId"].clone();
+    fixture.account.detach("deploy", &managed);
+    fixture.account.delete_role_policy("deploy", "grant");
+    fixture.account.call("iam", "delete_policy", json!({"PolicyArn": managed}));
+    fixture.account.call("iam", "delete_role", json!({"RoleName": "jit-1"}));
+    fixture.account.call("iam", "delete_access_key", json!({"UserName": "broker", "AccessKeyId": key.id}));
+    let id = fixture.account.associations("main")[0]["associationId"].clone();
     let which = json!({"clusterName": "main", "associationId": id});
-    place.account.call("eks", "delete_pod_identity_association", which);
-    assert_eq!(before, place.account.snapshot());
+    fixture.account.call("eks", "delete_pod_identity_association", which);
+    assert_eq!(before, fixture.account.snapshot());
 }
 
 #[test]
 fn the_clock_of_an_emulator_can_be_moved_and_the_cli_goes_with_it() {
     let emulator = Ministack::with_faketime();
-    let place = Place::on(&emulator);
+    let fixture = RoleFixture::on(&emulator);
     let further = json!({"DurationSeconds": 900});
-    let answer = place.account.assume(&place.broker, &place.role, further).expect_allowed();
+    let answer = fixture.account.assume(&fixture.broker, &fixture.role, further).expect_allowed();
     let (short, until) = (Keys::from_answer(&answer), answer["Credentials"]["Expiration"].as_str().unwrap());
-    place.account.put_role_policy("deploy", "forever", &allow(&["s3:ListAllMyBuckets"]));
-    place.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], until));
+    fixture.account.put_role_policy("deploy", "forever", &allow(&["s3:ListAllMyBuckets"]));
+    fixture.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], until));
     let aws = AwsCli::of(&emulator);
     emulator.clock().advance(Duration::from_secs(14 * 60));
     assert!(aws.run(&short, &["ecs", "list-clusters"]).is_allowed());
-    assert!(emulator.calls().list_clusters(&place.session).is_allowed());
+    assert!(emulator.calls().list_clusters(&fixture.session).is_allowed());
     emulator.clock().advance(Duration::from_secs(2 * 60));
     assert_eq!(aws.run(&short, &["s3api", "list-buckets"]), Outcome::Refused("ExpiredToken".into()));
-    let session_lives = emulator.calls().call(&place.session, "s3", "list_buckets", json!({}));
+    let session_lives = emulator.calls().call(&fixture.session, "s3", "list_buckets", json!({}));
     assert!(session_lives.is_allowed(), "{session_lives:?}");
-    assert!(emulator.calls().list_clusters(&place.session).is_refused(), "the policy's deadline has passed");
+    assert!(
+        emulator.calls().list_clusters(&fixture.session).is_refused(),
+        "the policy's deadline has passed"
+    );
 }
 
 #[test]
 fn two_emulators_agree_on_the_errors_that_an_undo_meets_and_on_what_is_attached() {
     let moto = Moto::start();
-    let place = Place::on(&SHARED);
+    let fixture = RoleFixture::on(&SHARED);
     let second = moto.account();
     second.role("deploy", &trusts("*"));
-    let nothing = json!({"RoleName": "deploy", "PolicyArn": place.account.arn("policy/nothing")});
+    let nothing = json!({"RoleName": "deploy", "PolicyArn": fixture.account.arn("policy/nothing")});
     let policy = json!({"RoleName": "deploy", "PolicyName": "nothing"});
     let nobody = json!({"RoleName": "nobody", "PolicyName": "nothing"});
     let again = json!({"RoleName": "deploy", "AssumeRolePolicyDocument": trusts("*").to_string()});
@@ -145,7 +148,7 @@ fn two_emulators_agree_on_the_errors_that_an_undo_meets_and_on_what_is_attached(
         ("create_role", again, (409, "EntityAlreadyExists")),
     ];
     for (operation, arguments, expected) in cases {
-        let first = place.account.try_call("iam", operation, arguments.clone());
+        let first = fixture.account.try_call("iam", operation, arguments.clone());
         let other = second.try_call("iam", operation, arguments);
         assert_eq!(first.error(), expected, "{operation}: {first:?}");
         assert_eq!(other.error(), expected, "{operation}: {other:?}");

@@ -9,32 +9,32 @@ use serde_json::json;
 use system_tests::aws::calls::Calls;
 use system_tests::aws::cli::AwsCli;
 use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Meanwhile, Which};
-use system_tests::aws::place::Place;
 use system_tests::aws::policies::allow;
+use system_tests::aws::role_fixture::RoleFixture;
 use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
 #[test]
 fn the_proxy_names_every_call_in_order() {
-    let place = Place::on(&SHARED);
-    place.account.cluster("main");
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    fixture.account.cluster("main");
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
-    place.put_policy(&calls).expect_allowed();
-    place.account.assume(&place.broker, &place.role, json!({})).expect_allowed();
-    let role = json!({"RoleArn": place.role, "RoleSessionName": "test"});
-    calls.call(&place.broker, "sts", "assume_role", role).expect_allowed();
-    calls.list_clusters(&place.session).expect_allowed();
-    let root = place.account.root();
+    fixture.put_policy(&calls).expect_allowed();
+    fixture.account.assume(&fixture.broker, &fixture.role, json!({})).expect_allowed();
+    let role = json!({"RoleArn": fixture.role, "RoleSessionName": "test"});
+    calls.call(&fixture.broker, "sts", "assume_role", role).expect_allowed();
+    calls.list_clusters(&fixture.session).expect_allowed();
+    let root = fixture.account.root();
     let association = json!({
-        "clusterName": "main", "namespace": "shop", "serviceAccount": "web", "roleArn": place.role,
+        "clusterName": "main", "namespace": "shop", "serviceAccount": "web", "roleArn": fixture.role,
     });
     calls.call(&root, "eks", "create_pod_identity_association", association).expect_allowed();
     calls
         .call(&root, "eks", "list_pod_identity_associations", json!({"clusterName": "main"}))
         .expect_allowed();
-    assert!(calls.call(&place.session, "s3", "list_buckets", json!({})).is_refused());
+    assert!(calls.call(&fixture.session, "s3", "list_buckets", json!({})).is_refused());
     assert_eq!(
         proxy.names(),
         [
@@ -47,15 +47,15 @@ fn the_proxy_names_every_call_in_order() {
         ]
     );
     let seen = proxy.calls();
-    assert_eq!((seen[0].parameter("RoleName"), seen[0].key.as_str()), ("deploy", place.broker.id.as_str()));
+    assert_eq!((seen[0].parameter("RoleName"), seen[0].key.as_str()), ("deploy", fixture.broker.id.as_str()));
     assert_eq!((seen[3].parameter("clusterName"), seen[3].parameter("namespace")), ("main", "shop"));
     assert_eq!(seen.iter().map(|call| call.status).collect::<Vec<_>>()[4..], [Some(200), Some(403)]);
 }
 
 #[test]
 fn refusals_come_in_the_words_of_the_service_and_nothing_is_applied() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
     let cases = [
         (Fault::Throttled, (400, "Throttling")),
@@ -67,45 +67,45 @@ fn refusals_come_in_the_words_of_the_service_and_nothing_is_applied() {
     ];
     for (fault, expected) in cases {
         proxy.order(Which::named("iam:PutRolePolicy").times(1), fault);
-        assert_eq!(place.put_policy(&calls).error(), expected);
-        assert!(!place.has_policy());
+        assert_eq!(fixture.put_policy(&calls).error(), expected);
+        assert!(!fixture.has_policy());
     }
-    place.put_policy(&calls).expect_allowed();
+    fixture.put_policy(&calls).expect_allowed();
 
     proxy.order(Which::named("eks:ListClusters").times(1), Fault::Throttled);
-    let root = place.account.root();
+    let root = fixture.account.root();
     let throttled = calls.call(&root, "eks", "list_clusters", json!({}));
     assert_eq!(throttled.error(), (429, "TooManyRequestsException"));
     proxy.order(Which::nth(2), Fault::Throttled);
-    assert!(calls.list_clusters(&place.session).is_allowed(), "the first is not the second");
-    assert_eq!(calls.list_clusters(&place.session).error(), (400, "ThrottlingException"));
-    assert!(calls.list_clusters(&place.session).is_allowed(), "nor is the third");
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "the first is not the second");
+    assert_eq!(calls.list_clusters(&fixture.session).error(), (400, "ThrottlingException"));
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "nor is the third");
 }
 
 #[test]
 fn a_lost_reply_was_applied_and_a_lost_request_was_not() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
     proxy.order(Which::nth(1), Fault::NotForwarded);
-    assert_eq!(place.put_policy(&calls).error(), (0, ""));
-    assert!(!place.has_policy());
+    assert_eq!(fixture.put_policy(&calls).error(), (0, ""));
+    assert!(!fixture.has_policy());
     proxy.order(Which::nth(1), Fault::ReplyLost);
-    assert_eq!(place.put_policy(&calls).error(), (0, ""));
-    assert!(place.has_policy());
+    assert_eq!(fixture.put_policy(&calls).error(), (0, ""));
+    assert!(fixture.has_policy());
     assert_eq!(proxy.calls().iter().map(|call| call.status).collect::<Vec<_>>(), [None, Some(200)]);
 }
 
 #[test]
 fn a_held_reply_was_applied_and_comes_when_it_is_released() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
     proxy.order(Which::every(), Fault::ReplyHeld);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| place.put_policy(&calls));
+        let waiting = scope.spawn(|| fixture.put_policy(&calls));
         eventually("a held reply", || (proxy.held() == 1).then_some(()));
-        assert!(place.has_policy() && !waiting.is_finished());
+        assert!(fixture.has_policy() && !waiting.is_finished());
         proxy.release();
         assert!(waiting.join().unwrap().is_allowed());
     });
@@ -113,77 +113,77 @@ fn a_held_reply_was_applied_and_comes_when_it_is_released() {
 
 #[test]
 fn a_late_write_lands_when_the_test_says_so() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
     for (meanwhile, seen) in
         [(Meanwhile::ServerError, (503, "ServiceUnavailable")), (Meanwhile::Closed, (0, ""))]
     {
         proxy.order(Which::nth(1), Fault::Late(meanwhile));
-        assert_eq!(place.put_policy(&calls).error(), seen);
-        assert!(!place.has_policy());
+        assert_eq!(fixture.put_policy(&calls).error(), seen);
+        assert!(!fixture.has_policy());
         assert_eq!(proxy.apply_late()[0].status, Some(200));
-        assert!(place.has_policy());
-        place.account.delete_role_policy("deploy", "grant");
+        assert!(fixture.has_policy());
+        fixture.account.delete_role_policy("deploy", "grant");
     }
     proxy.order(Which::nth(1), Fault::Late(Meanwhile::Silence));
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| place.put_policy(&calls));
+        let waiting = scope.spawn(|| fixture.put_policy(&calls));
         eventually("a late call", || (proxy.late() == 1).then_some(()));
-        assert!(!place.has_policy() && !waiting.is_finished());
+        assert!(!fixture.has_policy() && !waiting.is_finished());
         proxy.apply_late();
         assert!(waiting.join().unwrap().is_allowed());
     });
-    assert!(place.has_policy());
+    assert!(fixture.has_policy());
 }
 
 #[test]
 fn a_stale_read_is_answered_as_an_earlier_one_was() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
-    assert_eq!(place.get_policy(&calls).error(), (404, "NoSuchEntity"));
+    assert_eq!(fixture.get_policy(&calls).error(), (404, "NoSuchEntity"));
     let stale = proxy.last_reply("iam:GetRolePolicy").unwrap();
-    place.put_policy(&calls).expect_allowed();
+    fixture.put_policy(&calls).expect_allowed();
     proxy.order(Which::named("iam:GetRolePolicy").times(2), Fault::Answered(stale));
     for _ in 0..2 {
-        assert_eq!(place.get_policy(&calls).error(), (404, "NoSuchEntity"));
+        assert_eq!(fixture.get_policy(&calls).error(), (404, "NoSuchEntity"));
     }
-    assert!(place.get_policy(&calls).is_allowed());
+    assert!(fixture.get_policy(&calls).is_allowed());
 }
 
 #[test]
 fn a_test_can_act_before_a_call_is_applied_and_before_its_caller_hears_of_it() {
-    let place = Place::on(&SHARED);
-    let proxy = FaultProxy::before(&SHARED.url());
+    let fixture = RoleFixture::on(&SHARED);
+    let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Arc::new(Calls::to(&proxy.url()));
     let (told, instants) = mpsc::channel();
     for instant in [Instant::Before, Instant::AfterApplied] {
-        let (told, root) = (told.clone(), place.account.root());
+        let (told, root) = (told.clone(), fixture.account.root());
         let beside = SHARED.more_calls(&SHARED.url());
         proxy.at(instant, Which::named("iam:PutRolePolicy"), move |call| {
             let policies = beside.call(&root, "iam", "list_role_policies", json!({"RoleName": "deploy"}));
             told.send((instant, call.status, policies.expect_allowed()["PolicyNames"].clone())).unwrap();
         });
     }
-    place.put_policy(&calls).expect_allowed();
+    fixture.put_policy(&calls).expect_allowed();
     assert_eq!(instants.recv().unwrap(), (Instant::Before, None, json!([])));
     assert_eq!(instants.recv().unwrap(), (Instant::AfterApplied, Some(200), json!(["grant"])));
     proxy.behave();
-    place.put_policy(&calls).expect_allowed();
+    fixture.put_policy(&calls).expect_allowed();
     assert!(instants.try_recv().is_err());
 }
 
 #[test]
 fn whoever_made_a_call_can_be_killed_before_it_leaves_or_when_it_was_applied() {
-    let place = Place::on(&SHARED);
+    let fixture = RoleFixture::on(&SHARED);
     let document = allow(&["ecs:ListClusters"]).to_string();
     let put = ["iam", "put-role-policy", "--role-name", "deploy", "--policy-name", "grant"];
     let arguments = [put.as_slice(), &["--policy-document", &document]].concat();
     for (instant, fault, applied) in
         [(Instant::Before, Some(Fault::NotForwarded), false), (Instant::AfterApplied, None, true)]
     {
-        let proxy = FaultProxy::before(&SHARED.url());
+        let proxy = FaultProxy::in_front_of(&SHARED.url());
         if let Some(fault) = fault {
             proxy.order(Which::every(), fault);
         }
@@ -196,12 +196,12 @@ fn whoever_made_a_call_can_be_killed_before_it_leaves_or_when_it_was_applied() {
         {
             // The hook waits until its victim is here.
             let mut place_for_it = caller.lock().unwrap();
-            *place_for_it = Some(aws.command(&place.broker, &arguments).spawn().unwrap());
+            *place_for_it = Some(aws.command(&fixture.broker, &arguments).spawn().unwrap());
         }
         let end =
             eventually("the end of the CLI", || caller.lock().unwrap().as_mut().unwrap().try_wait().unwrap());
         assert_eq!(end.signal(), Some(9));
-        assert_eq!(place.has_policy(), applied);
+        assert_eq!(fixture.has_policy(), applied);
         assert_eq!(proxy.names(), ["iam:PutRolePolicy"]);
     }
 }

@@ -6,32 +6,32 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Setting, Stage};
 use system_tests::aws::steps::Sdk;
 use system_tests::client::{Client, Finished};
+use system_tests::fixture::Agent;
 use system_tests::leak_scan::LeakScan;
-use system_tests::scene::Agent;
 
 const RUN: [&str; 5] = ["run", "--policy", "ecs-read", "--ttl", "2h"];
 
 /// By a clock that can be moved, and a broker that logs all that it can.
 #[track_caller]
-fn stage(emulator: &Ministack) -> Stage<'_> {
+fn fixture(emulator: &Ministack) -> AwsFixture<'_> {
     let mut launcher = emulator.clock().launcher();
     // The last two are what AWS's SDK asks for before it prints keys.
     let all = ["RUST_LOG=trace", "LOG_SENSITIVE_BODIES=true", "LOG_SIGNABLE_BODY=true"];
     launcher.extend(all.map(str::to_owned));
     // Its beats are by timers, which nobody moves.
     let limits = "heartbeat = \"2h\"";
-    Stage::with(emulator, &Setting { launcher, limits, ..Setting::before(&emulator.url()) })
+    AwsFixture::with(emulator, &Setting { launcher, limits, ..Setting::in_front_of(&emulator.url()) })
 }
 
-fn client(stage: &Stage<'_>, agent: &Agent, options: &[&str], words: &str) -> Client {
+fn client(fixture: &AwsFixture<'_>, agent: &Agent, options: &[&str], words: &str) -> Client {
     let step = Sdk::Python.step(words);
     let line: Vec<&str> =
         options.iter().copied().chain(["--"]).chain(step.iter().map(String::as_str)).collect();
-    stage.client(agent, &stage.pipeline, &line)
+    fixture.client(agent, &fixture.pipeline, &line)
 }
 
 /// The keys that a step kept, which are the one thing that is not ours to redact: they are taken away.
@@ -50,29 +50,29 @@ fn seen(scan: &mut LeakScan, name: &str, finished: &Finished) {
 }
 
 /// Adds the broker's own secret, and what the broker wrote and says.
-fn broker(scan: &mut LeakScan, stage: &mut Stage<'_>, agents: &[Agent]) {
-    stage.broker.wait_until_nothing_is_live();
-    let environment = fs::read_to_string(format!("/proc/{}/environ", stage.broker.pid())).unwrap();
+fn broker(scan: &mut LeakScan, fixture: &mut AwsFixture<'_>, agents: &[Agent]) {
+    fixture.broker.wait_until_nothing_is_live();
+    let environment = fs::read_to_string(format!("/proc/{}/environ", fixture.broker.pid())).unwrap();
     let own = environment.split('\0').find_map(|pair| pair.strip_prefix("AWS_SECRET_ACCESS_KEY=")).unwrap();
     scan.secret("the broker's secret key", own);
     scan.written(
         "the broker's command line",
-        fs::read(format!("/proc/{}/cmdline", stage.broker.pid())).unwrap(),
+        fs::read(format!("/proc/{}/cmdline", fixture.broker.pid())).unwrap(),
     );
     for agent in agents {
         scan.secret("auth token", &agent.auth_token);
     }
-    for grant in stage.broker.grants("all") {
+    for grant in fixture.broker.grants("all") {
         let id = grant["id"].as_str().unwrap();
-        scan.written("timeline", stage.broker.timeline(id).to_string());
+        scan.written("timeline", fixture.broker.timeline(id).to_string());
         scan.written("grant", grant.to_string());
     }
     for path in ["/metrics", "/v2/agents"] {
-        scan.written(path, stage.broker.operator(Method::GET, path).text);
+        scan.written(path, fixture.broker.operator(Method::GET, path).text);
     }
-    let folder = stage.broker.folder().to_owned();
+    let folder = fixture.broker.folder().to_owned();
     scan.folder("broker", &folder);
-    stage.broker.stop();
+    fixture.broker.stop();
     scan.folder("broker, stopped", &folder);
 }
 
@@ -86,13 +86,13 @@ fn assert_no_leak(scan: &LeakScan) {
 #[test]
 fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
     let emulator = Ministack::with_faketime();
-    let mut stage = stage(&emulator);
-    let agents = [Mode::Session, Mode::Role].map(|mode| stage.agent(mode));
+    let mut fixture = fixture(&emulator);
+    let agents = [Mode::Session, Mode::Role].map(|mode| fixture.agent(mode));
     let mut scan = LeakScan::default();
     let words = "clusters keep one show tell up wait go clusters keep two show tell end wait on";
     for agent in &agents {
         let options = [&RUN[..], &["--aws-credentials", "endpoint", "--reason", "to see"]].concat();
-        let mut running = client(&stage, agent, &options, words).start();
+        let mut running = client(&fixture, agent, &options, words).start();
         running.line_in("up");
         for process in [running.pid(), running.keeper()] {
             scan.written("command line", fs::read(format!("/proc/{process}/cmdline")).unwrap());
@@ -109,7 +109,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         assert!(finished.stdout.contains("allowed"), "the rest of it passes: {}", finished.stdout);
         seen(&mut scan, "endpoint", &finished);
 
-        let finished = client(&stage, agent, &[&RUN[..], &["--aws-credentials", "env"]].concat(), words);
+        let finished = client(&fixture, agent, &[&RUN[..], &["--aws-credentials", "env"]].concat(), words);
         let finished = finished.file("go", "").file("on", "").finish();
         finished.assert_code(0);
         kept(&mut scan, "environment", &finished.folder.path().join("one"));
@@ -118,7 +118,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
 
         let asked =
             ["elevate", "--policy", "ecs-read", "--ttl", "15m", "--output", "json", "--state", "state"];
-        let elevated = stage.client(agent, &stage.pipeline, &asked).finish();
+        let elevated = fixture.client(agent, &fixture.pipeline, &asked).finish();
         elevated.assert_code(0);
         for name in ["secret_access_key", "session_token"] {
             scan.secret(name, elevated.json()["credentials"][name].as_str().unwrap());
@@ -127,11 +127,11 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         scan.written("elevate: stderr", elevated.stderr.clone());
         scan.written("elevate: state", fs::read(elevated.folder.path().join("state")).unwrap());
         let id = elevated.json()["id"].as_str().unwrap().to_owned();
-        let revoked = stage.client(agent, &stage.pipeline, &["revoke", &id]).finish();
+        let revoked = fixture.client(agent, &fixture.pipeline, &["revoke", &id]).finish();
         seen(&mut scan, "revoke", &revoked);
     }
-    broker(&mut scan, &mut stage, &agents);
-    assert!(stage.broker.log().contains("TRACE"), "the broker logs all that it can");
+    broker(&mut scan, &mut fixture, &agents);
+    assert!(fixture.broker.log().contains("TRACE"), "the broker logs all that it can");
     assert_no_leak(&scan);
 }
 
@@ -139,10 +139,10 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
 #[test]
 fn without_redaction_the_scan_finds_what_the_step_shows() {
     let emulator = Ministack::with_faketime();
-    let stage = stage(&emulator);
-    let agent = stage.agent(Mode::Session);
+    let fixture = fixture(&emulator);
+    let agent = fixture.agent(Mode::Session);
     let options = [&RUN[..], &["--redact", "never"]].concat();
-    let finished = client(&stage, &agent, &options, "clusters keep one show").finish();
+    let finished = client(&fixture, &agent, &options, "clusters keep one show").finish();
     finished.assert_code(0);
     let mut scan = LeakScan::default();
     kept(&mut scan, "session", &finished.folder.path().join("one"));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use system_tests::aws::account::Account;
 use system_tests::aws::calls::Keys;
 use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
+use system_tests::aws::fixture::{AwsFixture, CLUSTER, Mode, POD_ROLE, Setting, keys_of};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage, keys_of};
 use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
@@ -20,123 +20,124 @@ const WANTED: [&str; 2] = ["ecs", "list-clusters"];
 /// `aws s3api list-buckets`, which nobody asked for.
 const NEVER: [&str; 2] = ["s3api", "list-buckets"];
 
-fn live(stage: &Stage<'_>) -> Vec<Value> {
-    stage.broker.live()
+fn live(fixture: &AwsFixture<'_>) -> Vec<Value> {
+    fixture.broker.live()
 }
 
 /// Everything is as it was, when nothing is live any more.
 #[track_caller]
-fn as_before(stage: &Stage<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
-    eventually("the end of every grant", || live(stage).is_empty().then_some(()));
-    let mut changes = before.changes_until(&stage.account.snapshot());
+fn as_before(fixture: &AwsFixture<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
+    eventually("the end of every grant", || live(fixture).is_empty().then_some(()));
+    let mut changes = before.changes_until(&fixture.account.snapshot());
     changes.retain(|change| !but.iter().any(|text| change.contains(text)));
     assert_eq!(changes, Vec::<String>::new());
 }
 
 #[track_caller]
-fn allowed(stage: &Stage<'_>, keys: &Keys) -> bool {
-    assert!(stage.cli.run(keys, &NEVER).is_refused(), "another policy is refused throughout");
-    let outcome = stage.cli.run(keys, &WANTED);
+fn allowed(fixture: &AwsFixture<'_>, keys: &Keys) -> bool {
+    assert!(fixture.cli.run(keys, &NEVER).is_refused(), "another policy is refused throughout");
+    let outcome = fixture.cli.run(keys, &WANTED);
     assert!(outcome.is_allowed() || outcome.is_refused(), "{outcome:?}");
     outcome.is_allowed()
 }
 
-fn static_principal(mode: Mode, keys: impl Fn(&Stage<'_>) -> Keys) {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(mode);
-    let before = stage.account.snapshot();
-    let held = keys(&stage);
-    assert!(!allowed(&stage, &held), "refused before");
-    let grant = stage.elevate(&agent, "15m").expect(201);
+fn static_principal(mode: Mode, keys: impl Fn(&AwsFixture<'_>) -> Keys) {
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(mode);
+    let before = fixture.account.snapshot();
+    let held = keys(&fixture);
+    assert!(!allowed(&fixture, &held), "refused before");
+    let grant = fixture.elevate(&agent, "15m").expect(201);
     assert_eq!(grant.text_at("/credentials/type"), "held");
     let by = if matches!(mode, Mode::StaticInline | Mode::UserInline) { "cloud" } else { "broker" };
     assert_eq!(grant.text_at("/enforced_by"), by);
-    assert!(allowed(&stage, &held), "allowed during: {}", stage.broker.log());
-    let taken_during = keys(&stage);
-    assert!(allowed(&stage, &taken_during));
+    assert!(allowed(&fixture, &held), "allowed during: {}", fixture.broker.log());
+    let taken_during = keys(&fixture);
+    assert!(allowed(&fixture, &taken_during));
     let id = grant.text_at("/id");
-    let revoked = stage.revoke(&agent, id);
-    assert!(!allowed(&stage, &held), "refused after: {}", revoked.text);
-    assert!(!allowed(&stage, &taken_during), "a session that was taken during is refused after");
+    let revoked = fixture.revoke(&agent, id);
+    assert!(!allowed(&fixture, &held), "refused after: {}", revoked.text);
+    assert!(!allowed(&fixture, &taken_during), "a session that was taken during is refused after");
     // The user's own keys are the test's doing.
-    as_before(&stage, &before, &["/keys/"]);
-    stage.broker.timeline(id);
+    as_before(&fixture, &before, &["/keys/"]);
+    fixture.broker.timeline(id);
 }
 
 #[test]
 fn a_role_gets_a_policy_of_the_grants_own() {
-    static_principal(Mode::StaticInline, |stage| stage.deploy_session());
+    static_principal(Mode::StaticInline, |fixture| fixture.deploy_session());
 }
 
 #[test]
 fn a_role_gets_a_managed_policy_attached() {
-    static_principal(Mode::StaticAttached, |stage| stage.deploy_session());
+    static_principal(Mode::StaticAttached, |fixture| fixture.deploy_session());
 }
 
 #[test]
 fn a_user_gets_a_policy_of_the_grants_own() {
-    static_principal(Mode::UserInline, |stage| stage.account.access_key("deployer"));
+    static_principal(Mode::UserInline, |fixture| fixture.account.access_key("deployer"));
 }
 
 #[test]
 fn a_user_gets_a_managed_policy_attached() {
-    static_principal(Mode::UserAttached, |stage| stage.account.access_key("deployer"));
+    static_principal(Mode::UserAttached, |fixture| fixture.account.access_key("deployer"));
 }
 
 #[test]
 fn a_session_is_narrowed_to_the_grant_and_dies_at_its_revoke_and_no_other_with_it() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Session);
-    let before = stage.account.snapshot();
-    let first = stage.elevate(&agent, "15m").expect(201);
-    let second = stage.elevate(&agent, "15m").expect(201);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Session);
+    let before = fixture.account.snapshot();
+    let first = fixture.elevate(&agent, "15m").expect(201);
+    let second = fixture.elevate(&agent, "15m").expect(201);
     let (one, other) = (keys_of(&first), keys_of(&second));
-    assert!(allowed(&stage, &one) && allowed(&stage, &other), "{}", stage.broker.log());
-    stage.revoke(&agent, first.text_at("/id"));
-    assert!(!allowed(&stage, &one), "its session is refused");
-    assert!(allowed(&stage, &other), "another session of the same role goes on");
-    stage.revoke(&agent, second.text_at("/id"));
-    assert!(!allowed(&stage, &other));
-    as_before(&stage, &before, &["jit-deny-"]);
-    let denies: Vec<String> = stage.account.role_policies("sessions");
+    assert!(allowed(&fixture, &one) && allowed(&fixture, &other), "{}", fixture.broker.log());
+    fixture.revoke(&agent, first.text_at("/id"));
+    assert!(!allowed(&fixture, &one), "its session is refused");
+    assert!(allowed(&fixture, &other), "another session of the same role goes on");
+    fixture.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&fixture, &other));
+    as_before(&fixture, &before, &["jit-deny-"]);
+    let denies: Vec<String> = fixture.account.role_policies("sessions");
     assert_eq!(denies.iter().filter(|name| name.starts_with("jit-deny-elev-")).count(), 2, "{denies:?}");
 }
 
 #[test]
 fn a_role_for_one_grant_comes_and_goes_with_it() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Role);
-    let before = stage.account.snapshot();
-    let grant = stage.elevate(&agent, "15m").expect(201);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Role);
+    let before = fixture.account.snapshot();
+    let grant = fixture.elevate(&agent, "15m").expect(201);
     let id = grant.text_at("/id");
-    assert_eq!(stage.account.roles_named("jit-"), [format!("jit-{id}")]);
+    assert_eq!(fixture.account.roles_named("jit-"), [format!("jit-{id}")]);
     let keys = keys_of(&grant);
-    assert!(allowed(&stage, &keys), "{}", stage.broker.log());
+    assert!(allowed(&fixture, &keys), "{}", fixture.broker.log());
     // Nobody but the broker, and it only for this grant.
-    let arn = stage.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
-    assert!(stage.account.assume(&stage.pipeline, &arn, json!({})).is_refused());
-    stage.revoke(&agent, id);
-    assert!(!allowed(&stage, &keys));
-    as_before(&stage, &before, &[]);
+    let arn = fixture.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
+    assert!(fixture.account.assume(&fixture.pipeline, &arn, json!({})).is_refused());
+    fixture.revoke(&agent, id);
+    assert!(!allowed(&fixture, &keys));
+    as_before(&fixture, &before, &[]);
 }
 
 #[test]
 fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Pod);
-    let before = stage.account.snapshot();
-    assert!(stage.account.associations(CLUSTER).is_empty());
-    let grant = stage.elevate(&agent, "15m").expect(201);
-    let there = stage.account.associations(CLUSTER);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Pod);
+    let before = fixture.account.snapshot();
+    assert!(fixture.account.associations(CLUSTER).is_empty());
+    let grant = fixture.elevate(&agent, "15m").expect(201);
+    let there = fixture.account.associations(CLUSTER);
     assert_eq!(there.len(), 1, "{there:?}");
-    let (cached, other_pod) = (stage.pod_session(), other_pods_session(&stage.account, &stage.pipeline));
-    assert!(allowed(&stage, &cached) && allowed(&stage, &other_pod));
-    stage.revoke(&agent, grant.text_at("/id"));
-    assert!(stage.account.associations(CLUSTER).is_empty());
-    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
-    assert!(!allowed(&stage, &cached), "what the pod has cached is refused");
-    assert!(allowed(&stage, &other_pod), "another service account's pods go on");
-    as_before(&stage, &before, &["jit-deny-"]);
+    let (cached, other_pod) =
+        (fixture.pod_session(), other_pods_session(&fixture.account, &fixture.pipeline));
+    assert!(allowed(&fixture, &cached) && allowed(&fixture, &other_pod));
+    fixture.revoke(&agent, grant.text_at("/id"));
+    assert!(fixture.account.associations(CLUSTER).is_empty());
+    eventually("the end of every grant", || live(&fixture).is_empty().then_some(()));
+    assert!(!allowed(&fixture, &cached), "what the pod has cached is refused");
+    assert!(allowed(&fixture, &other_pod), "another service account's pods go on");
+    as_before(&fixture, &before, &["jit-deny-"]);
 }
 
 #[test]
@@ -144,46 +145,47 @@ fn what_refuses_a_pods_sessions_goes_although_another_grant_came_before_the_end_
     let emulator = Ministack::with_faketime();
     let launcher = emulator.clock().launcher();
     let aws = "orphans = \"report\"";
-    let setting = Setting { launcher, settle: "3m", late: "1m", aws, ..Setting::before(&emulator.url()) };
-    let stage = Stage::with(&emulator, &setting);
-    let agent = stage.agent(Mode::Pod);
-    let before = stage.account.snapshot();
+    let setting =
+        Setting { launcher, settle: "3m", late: "1m", aws, ..Setting::in_front_of(&emulator.url()) };
+    let fixture = AwsFixture::with(&emulator, &setting);
+    let agent = fixture.agent(Mode::Pod);
+    let before = fixture.account.snapshot();
     let ends = |count: usize| {
         emulator.clock().advance(Duration::from_secs(4 * 60));
-        eventually("what has ended is read back", || (live(&stage).len() == count).then_some(()));
+        eventually("what has ended is read back", || (live(&fixture).len() == count).then_some(()));
     };
-    let first = stage.elevate(&agent, "15m").expect(201);
-    stage.revoke(&agent, first.text_at("/id"));
-    let second = stage.elevate(&agent, "15m").expect(201);
+    let first = fixture.elevate(&agent, "15m").expect(201);
+    fixture.revoke(&agent, first.text_at("/id"));
+    let second = fixture.elevate(&agent, "15m").expect(201);
     ends(1);
-    let told = stage.broker.timeline(first.text_at("/id")).to_string();
+    let told = fixture.broker.timeline(first.text_at("/id")).to_string();
     assert!(told.contains("other grants need it"), "{told}");
-    stage.revoke(&agent, second.text_at("/id"));
+    fixture.revoke(&agent, second.text_at("/id"));
     ends(0);
     emulator.clock().advance(Duration::from_secs(7 * 60 * 60));
     eventually("the end of every refusal", || {
-        before.changes_until(&stage.account.snapshot()).is_empty().then_some(())
+        before.changes_until(&fixture.account.snapshot()).is_empty().then_some(())
     });
 }
 
 #[test]
 fn an_association_that_somebody_put_in_the_place_of_ours_stays() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Pod);
-    let grant = stage.elevate(&agent, "15m").expect(201);
-    let [ours] = stage.account.associations(CLUSTER).try_into().unwrap();
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Pod);
+    let grant = fixture.elevate(&agent, "15m").expect(201);
+    let [ours] = fixture.account.associations(CLUSTER).try_into().unwrap();
     let named = |name: &str| ours.get(name).cloned().unwrap();
     let this = json!({"clusterName": CLUSTER, "associationId": named("associationId")});
-    stage.account.call("eks", "delete_pod_identity_association", this);
+    fixture.account.call("eks", "delete_pod_identity_association", this);
     let theirs = json!({
         "clusterName": CLUSTER, "namespace": named("namespace"), "serviceAccount": named("serviceAccount"),
-        "roleArn": stage.account.arn(&format!("role/{POD_ROLE}")),
+        "roleArn": fixture.account.arn(&format!("role/{POD_ROLE}")),
     });
-    stage.account.call("eks", "create_pod_identity_association", theirs);
-    let there = stage.account.associations(CLUSTER);
-    stage.revoke(&agent, grant.text_at("/id"));
-    eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
-    assert_eq!(stage.account.associations(CLUSTER), there);
+    fixture.account.call("eks", "create_pod_identity_association", theirs);
+    let there = fixture.account.associations(CLUSTER);
+    fixture.revoke(&agent, grant.text_at("/id"));
+    eventually("the end of every grant", || live(&fixture).is_empty().then_some(()));
+    assert_eq!(fixture.account.associations(CLUSTER), there);
 }
 
 /// Neither call is answered before both are there.
@@ -195,18 +197,18 @@ fn what_needs_nothing_of_one_another_is_asked_for_at_once() {
         (Mode::Role, ["iam:PutRolePolicy", "sts:AssumeRole"], ["iam:DeleteRolePolicy"; 2]),
     ];
     for (mode, giving, taking_back) in cases {
-        let proxy = Arc::new(FaultProxy::before(&SHARED.url()));
-        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
-        let agent = stage.agent(mode);
+        let proxy = Arc::new(FaultProxy::in_front_of(&SHARED.url()));
+        let fixture = AwsFixture::with(&SHARED, &Setting::in_front_of(&proxy.url()));
+        let agent = fixture.agent(mode);
         let met = meet(&proxy, giving);
-        let grant = stage.elevate_for(&agent, &["ecs-read", "s3-read"], "15m").expect(201);
+        let grant = fixture.elevate_for(&agent, &["ecs-read", "s3-read"], "15m").expect(201);
         assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
         proxy.behave();
         let met = meet(&proxy, taking_back);
-        stage.revoke(&agent, grant.text_at("/id"));
+        fixture.revoke(&agent, grant.text_at("/id"));
         assert!(met.load(Ordering::SeqCst), "{mode:?}: {:?}", proxy.names());
         proxy.behave();
-        eventually("the end of every grant", || live(&stage).is_empty().then_some(()));
+        eventually("the end of every grant", || live(&fixture).is_empty().then_some(()));
     }
 }
 
@@ -238,61 +240,61 @@ fn other_pods_session(account: &Account<'_>, pipeline: &Keys) -> Keys {
 
 #[test]
 fn what_was_attached_before_us_stays() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::StaticAttached);
-    stage.account.attach("deploy", &stage.ecs);
-    let before = stage.account.snapshot();
-    let grant = stage.elevate(&agent, "15m").expect(201);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::StaticAttached);
+    fixture.account.attach("deploy", &fixture.ecs);
+    let before = fixture.account.snapshot();
+    let grant = fixture.elevate(&agent, "15m").expect(201);
     let id = grant.text_at("/id");
-    stage.revoke(&agent, id);
-    as_before(&stage, &before, &[]);
-    let text = stage.broker.timeline(id).to_string();
+    fixture.revoke(&agent, id);
+    as_before(&fixture, &before, &[]);
+    let text = fixture.broker.timeline(id).to_string();
     assert!(text.contains("was there before"), "{text}");
 }
 
 #[test]
 fn two_grants_of_one_policy_never_cut_each_other_off() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::StaticAttached);
-    let before = stage.account.snapshot();
-    let held = stage.deploy_session();
-    let first = stage.elevate(&agent, "15m").expect(201);
-    let second = stage.elevate(&agent, "15m").expect(201);
-    stage.revoke(&agent, first.text_at("/id"));
-    assert!(allowed(&stage, &held), "the second grant lives");
-    stage.revoke(&agent, second.text_at("/id"));
-    assert!(!allowed(&stage, &held));
-    as_before(&stage, &before, &[]);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::StaticAttached);
+    let before = fixture.account.snapshot();
+    let held = fixture.deploy_session();
+    let first = fixture.elevate(&agent, "15m").expect(201);
+    let second = fixture.elevate(&agent, "15m").expect(201);
+    fixture.revoke(&agent, first.text_at("/id"));
+    assert!(allowed(&fixture, &held), "the second grant lives");
+    fixture.revoke(&agent, second.text_at("/id"));
+    assert!(!allowed(&fixture, &held));
+    as_before(&fixture, &before, &[]);
 }
 
 #[test]
 fn what_does_not_fit_inline_is_attached_and_then_the_broker_ends_it() {
-    let on_role: fn(&Stage<'_>) -> (Keys, Vec<String>) =
-        |stage| (stage.deploy_session(), stage.account.attached_to_role("deploy"));
-    let on_user: fn(&Stage<'_>) -> (Keys, Vec<String>) =
-        |stage| (stage.account.access_key("deployer"), stage.account.attached_to_user("deployer"));
+    let on_role: fn(&AwsFixture<'_>) -> (Keys, Vec<String>) =
+        |fixture| (fixture.deploy_session(), fixture.account.attached_to_role("deploy"));
+    let on_user: fn(&AwsFixture<'_>) -> (Keys, Vec<String>) =
+        |fixture| (fixture.account.access_key("deployer"), fixture.account.attached_to_user("deployer"));
     let cases = [
         (Mode::StaticInline, "iam:PutRolePolicy", on_role),
         (Mode::UserInline, "iam:PutUserPolicy", on_user),
     ];
     for (mode, put, principal) in cases {
-        let proxy = FaultProxy::before(&SHARED.url());
+        let proxy = FaultProxy::in_front_of(&SHARED.url());
         proxy.order(Which::named(put), Fault::LimitExceeded);
-        let stage = Stage::with(&SHARED, &Setting::before(&proxy.url()));
-        let agent = stage.agent(mode);
-        let before = stage.account.snapshot();
-        let (held, attached) = principal(&stage);
-        assert!(attached.is_empty() && !allowed(&stage, &held), "{mode:?}");
-        let grant = stage.elevate(&agent, "15m").expect(201);
+        let fixture = AwsFixture::with(&SHARED, &Setting::in_front_of(&proxy.url()));
+        let agent = fixture.agent(mode);
+        let before = fixture.account.snapshot();
+        let (held, attached) = principal(&fixture);
+        assert!(attached.is_empty() && !allowed(&fixture, &held), "{mode:?}");
+        let grant = fixture.elevate(&agent, "15m").expect(201);
         assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
-        assert_eq!(principal(&stage).1, [stage.ecs.as_str()], "{mode:?}");
-        assert!(allowed(&stage, &held), "{mode:?}");
+        assert_eq!(principal(&fixture).1, [fixture.ecs.as_str()], "{mode:?}");
+        assert!(allowed(&fixture, &held), "{mode:?}");
         let id = grant.text_at("/id");
-        let told = stage.broker.timeline(id).to_string();
+        let told = fixture.broker.timeline(id).to_string();
         assert!(told.contains(put) && told.contains("LimitExceeded"), "{told}");
         assert!(told.contains("another way is taken"), "{told}");
-        stage.revoke(&agent, id);
-        assert!(!allowed(&stage, &held), "{mode:?}");
-        as_before(&stage, &before, &["/keys/"]);
+        fixture.revoke(&agent, id);
+        assert!(!allowed(&fixture, &held), "{mode:?}");
+        as_before(&fixture, &before, &["/keys/"]);
     }
 }

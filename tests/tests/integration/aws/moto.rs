@@ -4,15 +4,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::aws::calls::Keys;
 use system_tests::aws::cli::AwsCli;
+use system_tests::aws::fixture::registration;
 use system_tests::aws::moto::{ACCOUNT, Moto};
 use system_tests::aws::policies::{allow, trusts};
-use system_tests::aws::stage::registration;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
+use system_tests::fixture::{self, Agent, new_key};
 use system_tests::http::{self, Answer};
-use system_tests::scene::{self, Agent, new_key};
 
 /// A role without policies in moto, which refuses by now, and a broker before it.
-struct Scene {
+struct Fixture {
     moto: Moto,
     broker: Broker,
     admin: Keys,
@@ -20,8 +20,8 @@ struct Scene {
     policy: String,
 }
 
-impl Scene {
-    fn set() -> Self {
+impl Fixture {
+    fn start() -> Self {
         let moto = Moto::start();
         let account = moto.account();
         let (ours, admin) =
@@ -39,7 +39,7 @@ impl Scene {
         ];
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{HURRY}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{ACCOUNT}]\ncalls_per_second = 1000"
+            "{NO_RATE_LIMIT}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{ACCOUNT}]\ncalls_per_second = 1000"
         );
         Self { broker: Broker::launched_by(&launcher, &limits), moto, admin, session, policy }
     }
@@ -59,7 +59,7 @@ impl Scene {
 
     fn elevate(&self, agent: &Agent) -> Answer {
         let body = json!({ "agent_id": agent.id, "policies": ["iam-read"], "ttl": "15m" });
-        http::send(scene::elevation(&self.broker, agent, &new_key(), &body))
+        http::send(fixture::elevation(&self.broker, agent, &new_key(), &body))
     }
 
     /// What the real AWS CLI says is on the role: its managed policies, and the names of its inline ones.
@@ -94,48 +94,48 @@ impl Scene {
 
 #[test]
 fn a_policy_is_attached_or_put_for_a_grant_and_gone_after_it() {
-    let scene = Scene::set();
+    let fixture = Fixture::start();
     let nothing = (Vec::new(), Vec::new());
-    let attach = scene.agent("attach", "attach", "deploy", &scene.policy);
-    let inline = scene.agent("inline", "inline", "deploy", &scene.policy);
+    let attach = fixture.agent("attach", "attach", "deploy", &fixture.policy);
+    let inline = fixture.agent("inline", "inline", "deploy", &fixture.policy);
     for agent in [attach, inline] {
-        assert_eq!(scene.on_the_role(), nothing, "{}: before", agent.id);
-        assert!(!scene.may(), "{}: before", agent.id);
-        let grant = scene.elevate(&agent).expect(201);
+        assert_eq!(fixture.on_the_role(), nothing, "{}: before", agent.id);
+        assert!(!fixture.may(), "{}: before", agent.id);
+        let grant = fixture.elevate(&agent).expect(201);
         let during = match agent.id.as_str() {
-            "attach" => (vec![scene.policy.clone()], Vec::new()),
+            "attach" => (vec![fixture.policy.clone()], Vec::new()),
             _ => (Vec::new(), vec![format!("jit-{}", grant.text_at("/id"))]),
         };
-        assert_eq!(scene.on_the_role(), during, "{}: {}", agent.id, scene.broker.log());
-        assert!(scene.may(), "{}: during", agent.id);
-        scene.revoke(&agent, &grant);
-        assert_eq!(scene.on_the_role(), nothing, "{}: after", agent.id);
-        assert!(!scene.may(), "{}: after", agent.id);
-        scene.broker.wait_until_nothing_is_live();
-        let told = scene.broker.timeline(grant.text_at("/id")).to_string();
+        assert_eq!(fixture.on_the_role(), during, "{}: {}", agent.id, fixture.broker.log());
+        assert!(fixture.may(), "{}: during", agent.id);
+        fixture.revoke(&agent, &grant);
+        assert_eq!(fixture.on_the_role(), nothing, "{}: after", agent.id);
+        assert!(!fixture.may(), "{}: after", agent.id);
+        fixture.broker.wait_until_nothing_is_live();
+        let told = fixture.broker.timeline(grant.text_at("/id")).to_string();
         assert!(!told.contains("trying"), "{told}");
     }
 }
 
 #[test]
 fn a_role_or_a_policy_that_is_not_there_is_a_refusal_and_nothing_is_left() {
-    let scene = Scene::set();
-    let missing = scene.moto.account().arn("policy/nothing");
+    let fixture = Fixture::start();
+    let missing = fixture.moto.account().arn("policy/nothing");
     let cases = [
-        ("attach-nobody", "attach", "nobody", scene.policy.as_str()),
+        ("attach-nobody", "attach", "nobody", fixture.policy.as_str()),
         ("attach-nothing", "attach", "deploy", missing.as_str()),
-        ("inline-nobody", "inline", "nobody", scene.policy.as_str()),
+        ("inline-nobody", "inline", "nobody", fixture.policy.as_str()),
         ("inline-nothing", "inline", "deploy", missing.as_str()),
     ];
     for (id, binding, role, policy) in cases {
-        let refused = scene.elevate(&scene.agent(id, binding, role, policy));
+        let refused = fixture.elevate(&fixture.agent(id, binding, role, policy));
         assert_eq!(refused.outcome(), (502, "target_failed"), "{id}: {}", refused.text);
         assert!(refused.text.contains("NoSuchEntity"), "{id}: {}", refused.text);
-        scene.broker.wait_until_nothing_is_live();
-        assert_eq!(scene.on_the_role(), (Vec::new(), Vec::new()), "{id}");
+        fixture.broker.wait_until_nothing_is_live();
+        assert_eq!(fixture.on_the_role(), (Vec::new(), Vec::new()), "{id}");
     }
-    for grant in scene.broker.given() {
-        let told = scene.broker.timeline(grant["id"].as_str().unwrap_or_default()).to_string();
+    for grant in fixture.broker.given() {
+        let told = fixture.broker.timeline(grant["id"].as_str().unwrap_or_default()).to_string();
         assert!(told.contains("NoSuchEntity") && !told.contains("trying again"), "{told}");
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting};
 use system_tests::aws::policies::{allow, trusts};
-use system_tests::aws::stage::{Mode, Setting, Stage};
+use system_tests::fixture::Agent;
 use system_tests::http;
-use system_tests::scene::Agent;
 use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
@@ -16,48 +16,48 @@ use crate::aws::SHARED;
 const UNKNOWN: &str = "jit-elev-00000000000000aa";
 
 fn compared_every_second(aws: &'static str) -> Setting {
-    Setting { aws, ..Setting::before(&SHARED.url()) }
+    Setting { aws, ..Setting::in_front_of(&SHARED.url()) }
 }
 
 const REMOVING: &str = "reconcile_every = \"1s\"\norphan_grace = \"1s\"";
 const REPORTING: &str = "reconcile_every = \"1s\"\norphan_grace = \"1s\"\norphans = \"report\"";
 
 /// Things with our names on them, and things that only look like it.
-fn plant(stage: &Stage<'_>) {
+fn plant(fixture: &AwsFixture<'_>) {
     let document = allow(&["s3:ListAllMyBuckets"]);
-    stage.account.put_role_policy("deploy", UNKNOWN, &document);
-    stage.account.put_role_policy("deploy", "jit-elev-00000000000000aa-2", &document);
+    fixture.account.put_role_policy("deploy", UNKNOWN, &document);
+    fixture.account.put_role_policy("deploy", "jit-elev-00000000000000aa-2", &document);
     for foreign in ["jit-tools", "jit-elev-and-more", "nightly"] {
-        stage.account.put_role_policy("deploy", foreign, &document);
+        fixture.account.put_role_policy("deploy", foreign, &document);
     }
-    let trust = trusts(&stage.account.arn("user/pipeline")).to_string();
+    let trust = trusts(&fixture.account.arn("user/pipeline")).to_string();
     for (name, path) in [(UNKNOWN, "/cloudanix-jit/"), ("jit-elev-00000000000000bb", "/other/")] {
         let role = json!({"RoleName": name, "Path": path, "AssumeRolePolicyDocument": trust});
-        stage.account.call("iam", "create_role", role);
+        fixture.account.call("iam", "create_role", role);
     }
     // Somebody put something on it, which keeps it from being deleted.
-    stage.account.put_role_policy(UNKNOWN, "added", &document);
+    fixture.account.put_role_policy(UNKNOWN, "added", &document);
 }
 
 /// Who may be given something on the role, and who gets roles; the first of them.
-fn agents(stage: &Stage<'_>) -> Agent {
-    stage.agent(Mode::Role);
-    stage.agent(Mode::StaticInline)
+fn agents(fixture: &AwsFixture<'_>) -> Agent {
+    fixture.agent(Mode::Role);
+    fixture.agent(Mode::StaticInline)
 }
 
 /// What a grant that has ended would have left if its undo had not come through.
-fn leave_behind(stage: &Stage<'_>, agent: &Agent) -> String {
-    let grant = stage.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
-    stage.revoke(agent, &grant);
-    stage.broker.wait_until_nothing_is_live();
+fn leave_behind(fixture: &AwsFixture<'_>, agent: &Agent) -> String {
+    let grant = fixture.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
+    fixture.revoke(agent, &grant);
+    fixture.broker.wait_until_nothing_is_live();
     let name = format!("jit-{grant}");
-    stage.account.put_role_policy("deploy", &name, &allow(&["s3:ListAllMyBuckets"]));
+    fixture.account.put_role_policy("deploy", &name, &allow(&["s3:ListAllMyBuckets"]));
     name
 }
 
-fn reconcile(stage: &Stage<'_>, request: &Value) -> Value {
+fn reconcile(fixture: &AwsFixture<'_>, request: &Value) -> Value {
     let asked =
-        stage.broker.request(Method::POST, "/v2/reconcile").bearer_auth(stage.broker.operator_token());
+        fixture.broker.request(Method::POST, "/v2/reconcile").bearer_auth(fixture.broker.operator_token());
     http::send(asked.json(request)).expect(200).json
 }
 
@@ -74,39 +74,39 @@ fn outcomes(found: &Value, known: bool) -> Vec<(&str, &str)> {
 
 #[test]
 fn what_an_ended_grant_left_is_removed_after_its_grace() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let left = leave_behind(&stage, &stage.agent(Mode::StaticInline));
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let left = leave_behind(&fixture, &fixture.agent(Mode::StaticInline));
     eventually("the end of the orphan", || {
-        (!stage.account.role_policies("deploy").contains(&left)).then_some(())
+        (!fixture.account.role_policies("deploy").contains(&left)).then_some(())
     });
     let grant = left.trim_start_matches("jit-");
-    let text = eventually("a row", || told(&stage, grant, "orphan"));
+    let text = eventually("a row", || told(&fixture, grant, "orphan"));
     assert!(text.contains(&left), "{text}");
 }
 
 #[test]
 fn what_the_database_does_not_know_is_found_in_one_sweep_and_removed_only_when_an_operator_says_so() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let before = stage.account.snapshot();
-    plant(&stage);
-    let planted = stage.account.snapshot();
-    let agent = agents(&stage);
-    let found = reconcile(&stage, &json!({}));
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let before = fixture.account.snapshot();
+    plant(&fixture);
+    let planted = fixture.account.snapshot();
+    let agent = agents(&fixture);
+    let found = reconcile(&fixture, &json!({}));
     let reported = outcomes(&found, false);
     assert_eq!(reported.len(), 3, "{found}");
     assert!(reported.iter().all(|(_, outcome)| *outcome == "reported"), "{found}");
     // In its own time the broker does not remove them either: what it knows is gone before.
-    let known = leave_behind(&stage, &agent);
+    let known = leave_behind(&fixture, &agent);
     eventually("the end of what is known", || {
-        (!stage.account.role_policies("deploy").contains(&known)).then_some(())
+        (!fixture.account.role_policies("deploy").contains(&known)).then_some(())
     });
-    assert_eq!(planted.changes_until(&stage.account.snapshot()), Vec::<String>::new());
+    assert_eq!(planted.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
 
-    let found = reconcile(&stage, &json!({"remove_unknown": true}));
+    let found = reconcile(&fixture, &json!({"remove_unknown": true}));
     let removed: Vec<_> = reported.iter().map(|(object, _)| (*object, "removed")).collect();
     assert_eq!(outcomes(&found, false), removed, "{found}");
-    assert_eq!(stage.account.roles_named("jit-"), ["jit-elev-00000000000000bb"]);
-    let left = before.changes_until(&stage.account.snapshot()).join("\n");
+    assert_eq!(fixture.account.roles_named("jit-"), ["jit-elev-00000000000000bb"]);
+    let left = before.changes_until(&fixture.account.snapshot()).join("\n");
     assert!(!left.contains("00000000000000aa"), "{left}");
     for foreign in ["jit-tools", "jit-elev-and-more", "nightly"] {
         assert!(left.contains(foreign), "{left}");
@@ -115,68 +115,69 @@ fn what_the_database_does_not_know_is_found_in_one_sweep_and_removed_only_when_a
 
 #[test]
 fn a_live_grant_is_no_orphan() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let agent = stage.agent(Mode::StaticInline);
-    let grant = stage.elevate(&agent, "15m").expect(201);
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let agent = fixture.agent(Mode::StaticInline);
+    let grant = fixture.elevate(&agent, "15m").expect(201);
     let name = format!("jit-{}", grant.text_at("/id"));
-    stage.account.put_role_policy("deploy", UNKNOWN, &allow(&["s3:ListAllMyBuckets"]));
-    reconcile(&stage, &json!({"remove_unknown": true}));
-    assert_eq!(stage.account.role_policies("deploy"), [name]);
+    fixture.account.put_role_policy("deploy", UNKNOWN, &allow(&["s3:ListAllMyBuckets"]));
+    reconcile(&fixture, &json!({"remove_unknown": true}));
+    assert_eq!(fixture.account.role_policies("deploy"), [name]);
 }
 
 #[test]
 fn orphans_are_only_reported_when_the_operator_wants_it_so() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REPORTING));
-    plant(&stage);
-    leave_behind(&stage, &agents(&stage));
-    let before = stage.account.snapshot();
-    eventually("a report", || stage.broker.log().contains("only reported").then_some(()));
-    assert_eq!(before.changes_until(&stage.account.snapshot()), Vec::<String>::new());
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REPORTING));
+    plant(&fixture);
+    leave_behind(&fixture, &agents(&fixture));
+    let before = fixture.account.snapshot();
+    eventually("a report", || fixture.broker.log().contains("only reported").then_some(()));
+    assert_eq!(before.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
 }
 
 /// A database is put back to what it was before some grants were given and others were taken back.
 #[test]
 fn after_an_older_database_was_restored_no_live_grant_is_cut_and_all_that_it_forgot_is_found() {
-    let mut stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let agent = stage.agent(Mode::StaticInline);
-    let elevate = |stage: &Stage<'_>| stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
-    let [over, kept] = [elevate(&stage), elevate(&stage)];
-    stage.broker.stop();
+    let mut fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let agent = fixture.agent(Mode::StaticInline);
+    let elevate =
+        |fixture: &AwsFixture<'_>| fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+    let [over, kept] = [elevate(&fixture), elevate(&fixture)];
+    fixture.broker.stop();
     let files = ["", "-wal", "-shm"].map(|end| {
-        let path = PathBuf::from(format!("{}{end}", stage.broker.database().display()));
+        let path = PathBuf::from(format!("{}{end}", fixture.broker.database().display()));
         let held = std::fs::read(&path).ok();
         (path, held)
     });
-    stage.broker.restart();
-    stage.revoke(&agent, &over);
-    let forgotten = elevate(&stage);
-    stage.broker.stop();
+    fixture.broker.restart();
+    fixture.revoke(&agent, &over);
+    let forgotten = elevate(&fixture);
+    fixture.broker.stop();
     for (path, held) in files {
         match held {
             Some(held) => std::fs::write(path, held).unwrap(),
             None => drop(std::fs::remove_file(path)),
         }
     }
-    stage.broker.restart();
+    fixture.broker.restart();
 
-    let found = reconcile(&stage, &json!({}));
+    let found = reconcile(&fixture, &json!({}));
     assert_eq!(outcomes(&found, false).len(), 1, "{found}");
     assert!(found.to_string().contains(&forgotten), "{found}");
-    let live = |grant: &String| stage.account.role_policies("deploy").contains(&format!("jit-{grant}"));
+    let live = |grant: &String| fixture.account.role_policies("deploy").contains(&format!("jit-{grant}"));
     // It compares again by itself, and takes back what it knows; both are left to whoever holds them.
-    let text = eventually("a row", || told(&stage, &over, "drift"));
+    let text = eventually("a row", || told(&fixture, &over, "drift"));
     assert!(text.contains("taken away by somebody else"), "{text}");
     assert!(live(&kept) && live(&forgotten));
-    stage.revoke(&agent, &kept);
-    stage.revoke(&agent, &over);
-    stage.broker.wait_until_nothing_is_live();
+    fixture.revoke(&agent, &kept);
+    fixture.revoke(&agent, &over);
+    fixture.broker.wait_until_nothing_is_live();
     assert!(!live(&kept) && live(&forgotten));
-    reconcile(&stage, &json!({"remove_unknown": true}));
-    assert_eq!(stage.account.role_policies("deploy"), Vec::<String>::new());
+    reconcile(&fixture, &json!({"remove_unknown": true}));
+    assert_eq!(fixture.account.role_policies("deploy"), Vec::<String>::new());
 }
 
-fn told(stage: &Stage<'_>, grant: &str, kind: &str) -> Option<String> {
-    let timeline = stage.broker.timeline(grant);
+fn told(fixture: &AwsFixture<'_>, grant: &str, kind: &str) -> Option<String> {
+    let timeline = fixture.broker.timeline(grant);
     let rows = timeline.get("events").and_then(Value::as_array)?;
     let row = rows.iter().find(|row| row.get("kind").is_some_and(|found| found == kind))?;
     Some(row.get("text")?.as_str()?.to_owned())
@@ -184,32 +185,32 @@ fn told(stage: &Stage<'_>, grant: &str, kind: &str) -> Option<String> {
 
 #[test]
 fn what_somebody_took_away_by_hand_is_told_and_not_given_again() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let (inline, attached) = (stage.agent(Mode::StaticInline), stage.agent(Mode::StaticAttached));
-    let first = stage.elevate(&inline, "15m").expect(201).text_at("/id").to_owned();
-    stage.account.delete_role_policy("deploy", &format!("jit-{first}"));
-    let text = eventually("a row", || told(&stage, &first, "drift"));
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let (inline, attached) = (fixture.agent(Mode::StaticInline), fixture.agent(Mode::StaticAttached));
+    let first = fixture.elevate(&inline, "15m").expect(201).text_at("/id").to_owned();
+    fixture.account.delete_role_policy("deploy", &format!("jit-{first}"));
+    let text = eventually("a row", || told(&fixture, &first, "drift"));
     assert!(text.contains("taken away by somebody else"), "{text}");
-    let second = stage.elevate(&attached, "15m").expect(201).text_at("/id").to_owned();
-    stage.account.detach("deploy", &stage.ecs);
-    let text = eventually("a row", || told(&stage, &second, "drift"));
+    let second = fixture.elevate(&attached, "15m").expect(201).text_at("/id").to_owned();
+    fixture.account.detach("deploy", &fixture.ecs);
+    let text = eventually("a row", || told(&fixture, &second, "drift"));
     assert!(text.contains("is not attached to role/deploy"), "{text}");
-    assert!(stage.account.attached_to_role("deploy").is_empty(), "a person has decided: it stays away");
+    assert!(fixture.account.attached_to_role("deploy").is_empty(), "a person has decided: it stays away");
     for (agent, grant) in [(&inline, &first), (&attached, &second)] {
-        stage.revoke(agent, grant);
+        fixture.revoke(agent, grant);
     }
-    stage.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
 }
 
 #[test]
 fn permission_that_will_outlive_the_grant_is_told() {
-    let stage = Stage::with(&SHARED, &compared_every_second(REMOVING));
-    let agent = stage.agent(Mode::StaticInline);
-    let grant = stage.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
-    stage.account.attach("deploy", &stage.ecs);
-    let text = eventually("a row", || told(&stage, &grant, "drift"));
+    let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
+    let agent = fixture.agent(Mode::StaticInline);
+    let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
+    fixture.account.attach("deploy", &fixture.ecs);
+    let text = eventually("a row", || told(&fixture, &grant, "drift"));
     assert!(text.contains("as well, and stays after this grant"), "{text}");
-    stage.revoke(&agent, &grant);
-    let left = stage.account.attached_to_role("deploy");
-    assert!(left.contains(&stage.ecs), "it is not ours to remove: {left:?}");
+    fixture.revoke(&agent, &grant);
+    let left = fixture.account.attached_to_role("deploy");
+    assert!(left.contains(&fixture.ecs), "it is not ours to remove: {left:?}");
 }

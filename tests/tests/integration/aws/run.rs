@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 use system_tests::aws::calls::Keys;
 use system_tests::aws::cli::AwsCli;
+use system_tests::aws::fixture::{AwsFixture, Mode, Setting};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Setting, Stage};
 use system_tests::aws::steps::{Sdk, calls};
 use system_tests::client::Client;
-use system_tests::scene::Agent;
+use system_tests::fixture::Agent;
 use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
@@ -21,7 +21,7 @@ const WANTED: [&str; 2] = ["ecs", "list-clusters"];
 const RUN: [&str; 5] = ["run", "--policy", "ecs-read", "--ttl", "15m"];
 
 fn client<'a>(
-    stage: &Stage<'_>,
+    fixture: &AwsFixture<'_>,
     agent: &Agent,
     keys: &Keys,
     options: &[&'a str],
@@ -29,15 +29,15 @@ fn client<'a>(
 ) -> Client {
     let step = step.iter().map(String::as_str);
     let line: Vec<&str> = options.iter().copied().chain(["--"]).chain(step).collect();
-    stage.client(agent, keys, &line).env("AWS_REGION", "us-east-1")
+    fixture.client(agent, keys, &line).env("AWS_REGION", "us-east-1")
 }
 
 /// What the runner holds: the keys that are given permission, or keys that never get it.
-fn held(stage: &Stage<'_>, mode: Mode) -> Keys {
+fn held(fixture: &AwsFixture<'_>, mode: Mode) -> Keys {
     match mode {
-        Mode::StaticInline | Mode::StaticAttached => stage.deploy_session(),
-        Mode::UserInline | Mode::UserAttached => stage.account.access_key("deployer"),
-        Mode::Session | Mode::Role | Mode::Pod => stage.pipeline.clone(),
+        Mode::StaticInline | Mode::StaticAttached => fixture.deploy_session(),
+        Mode::UserInline | Mode::UserAttached => fixture.account.access_key("deployer"),
+        Mode::Session | Mode::Role | Mode::Pod => fixture.pipeline.clone(),
     }
 }
 
@@ -46,20 +46,20 @@ const KEPT: &str = "aws ecs list-clusters && \
                     printf '%s\\n' $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY $AWS_SESSION_TOKEN > kept";
 
 fn the_aws_cli(mode: Mode) {
-    let stage = Stage::set(&SHARED);
-    let (agent, held) = (stage.agent(mode), held(&stage, mode));
-    assert!(stage.cli.run(&held, &WANTED).is_refused(), "before");
+    let fixture = AwsFixture::start(&SHARED);
+    let (agent, held) = (fixture.agent(mode), held(&fixture, mode));
+    assert!(fixture.cli.run(&held, &WANTED).is_refused(), "before");
     let aws = AwsCli::path();
     let alone = [aws.as_str(), "ecs", "list-clusters"].map(str::to_owned);
-    let finished = client(&stage, &agent, &held, &RUN, &alone).finish();
+    let finished = client(&fixture, &agent, &held, &RUN, &alone).finish();
     finished.assert_code(0);
     assert_eq!(finished.json()["clusterArns"], serde_json::json!([]), "{}", finished.stdout);
     assert!(finished.stderr.contains("revoke   step finished · exit 0"), "{}", finished.stderr);
-    assert!(stage.cli.run(&held, &WANTED).is_refused(), "after");
+    assert!(fixture.cli.run(&held, &WANTED).is_refused(), "after");
     assert!(finished.left_behind().is_empty(), "{:?}", finished.left_behind());
 
     let keeping = ["sh".to_owned(), "-c".to_owned(), KEPT.replace("aws ", &format!("{aws} "))];
-    let finished = client(&stage, &agent, &held, &RUN, &keeping).finish();
+    let finished = client(&fixture, &agent, &held, &RUN, &keeping).finish();
     finished.assert_code(0);
     let kept = fs::read_to_string(finished.folder.path().join("kept")).unwrap_or_default();
     let mut kept = kept.lines().map(str::to_owned);
@@ -67,13 +67,13 @@ fn the_aws_cli(mode: Mode) {
     let kept = Keys { id, secret, token: kept.next().filter(|token| !token.is_empty()) };
     let is_new = matches!(mode, Mode::Session | Mode::Role);
     assert_eq!(kept != held, is_new, "{kept:?}");
-    assert!(stage.cli.run(&kept, &WANTED).is_refused(), "what the step kept is worth nothing");
+    assert!(fixture.cli.run(&kept, &WANTED).is_refused(), "what the step kept is worth nothing");
 
     let other = [aws.as_str(), "s3api", "list-buckets"].map(str::to_owned);
-    let refused = client(&stage, &agent, &held, &RUN, &other).finish();
+    let refused = client(&fixture, &agent, &held, &RUN, &other).finish();
     assert_ne!(refused.status.code(), Some(0), "another policy is refused throughout: {}", refused.stdout);
     assert!(refused.stderr.contains("AccessDenied"), "{}", refused.stderr);
-    stage.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
 }
 
 #[test]
@@ -98,22 +98,22 @@ fn the_step_gets_a_session_of_a_role_of_its_own() {
 
 #[test]
 fn sdks_find_the_keys_in_either_way() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Session);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Session);
     for sdk in Sdk::ALL {
         for way in ["env", "endpoint"] {
             let options = [&RUN[..], &["--aws-credentials", way]].concat();
             let step = sdk.step("clusters tell done");
-            let finished = client(&stage, &agent, &stage.pipeline, &options, &step).finish();
+            let finished = client(&fixture, &agent, &fixture.pipeline, &options, &step).finish();
             finished.assert_code(0);
             let done = fs::read_to_string(finished.folder.path().join("done")).unwrap_or_default();
             let done = calls(&done);
             assert_eq!(done.len(), 1, "{sdk:?} {way}: {}{}", finished.stdout, finished.stderr);
             assert_eq!(done[0].1, "allowed", "{sdk:?} {way}: {}", finished.stderr);
-            assert_ne!(done[0].0, stage.pipeline.id, "{sdk:?} {way}: not the runner's own");
+            assert_ne!(done[0].0, fixture.pipeline.id, "{sdk:?} {way}: not the runner's own");
         }
     }
-    stage.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
 }
 
 /// A session is an hour at the most, the grant is of two.
@@ -122,11 +122,12 @@ fn a_step_outlives_its_session(sdk: Sdk) {
     let launcher = emulator.clock().launcher();
     // Its beats are by timers, which nobody moves.
     let limits = "heartbeat = \"2h\"";
-    let stage = Stage::with(&emulator, &Setting { launcher, limits, ..Setting::before(&emulator.url()) });
-    let agent = stage.agent(Mode::Session);
+    let fixture =
+        AwsFixture::with(&emulator, &Setting { launcher, limits, ..Setting::in_front_of(&emulator.url()) });
+    let agent = fixture.agent(Mode::Session);
     let options = ["run", "--policy", "ecs-read", "--ttl", "2h"];
     let step = sdk.step("clusters tell first wait go clusters tell second wait on clusters tell third");
-    let mut running = client(&stage, &agent, &stage.pipeline, &options, &step).start();
+    let mut running = client(&fixture, &agent, &fixture.pipeline, &options, &step).start();
     running.line_in("first");
     emulator.clock().advance(Duration::from_secs(57 * 60));
     running.touch("go");
@@ -141,7 +142,7 @@ fn a_step_outlives_its_session(sdk: Sdk) {
     assert_eq!(outcomes, ["allowed"; 3], "{}{}", finished.stdout, finished.stderr);
     // JavaScript uses the old keys once more while it fetches new ones.
     assert_ne!(done[0].0, done[2].0, "the first session is over: {done:?}");
-    stage.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
 }
 
 #[test]
@@ -154,8 +155,8 @@ fn a_javascript_step_outlives_its_session() {
     a_step_outlives_its_session(Sdk::JavaScript);
 }
 
-fn only_grant(stage: &Stage<'_>) -> String {
-    let grants = stage.broker.grants("all");
+fn only_grant(fixture: &AwsFixture<'_>) -> String {
+    let grants = fixture.broker.grants("all");
     assert_eq!(grants.len(), 1, "{grants:?}");
     grants[0]["id"].as_str().unwrap_or_default().to_owned()
 }
@@ -177,27 +178,27 @@ fn actions(timeline: &Value) -> Vec<(String, u64)> {
 
 #[test]
 fn what_a_step_does_is_on_the_timeline_while_it_runs() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Session);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Session);
     let step = Sdk::Python.step("clusters buckets buckets buckets tell up wait go clusters");
-    let mut running = client(&stage, &agent, &stage.pipeline, &RUN, &step).start();
+    let mut running = client(&fixture, &agent, &fixture.pipeline, &RUN, &step).start();
     running.line_in("up");
-    let id = only_grant(&stage);
+    let id = only_grant(&fixture);
     let expected =
         [("ecs:ListClusters · 200".to_owned(), 1), ("s3:ListBuckets · 403 AccessDenied".to_owned(), 3)];
     eventually("the calls on the timeline", || {
-        (actions(&stage.broker.timeline(&id)) == expected).then_some(())
+        (actions(&fixture.broker.timeline(&id)) == expected).then_some(())
     });
-    assert_eq!(stage.broker.live().len(), 1, "the step still runs");
+    assert_eq!(fixture.broker.live().len(), 1, "the step still runs");
     running.touch("go");
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("→ action   ecs:ListClusters · 200"), "{}", finished.stderr);
-    let timeline = stage.broker.timeline(&id);
+    let timeline = fixture.broker.timeline(&id);
     assert_eq!(actions(&timeline)[0].1, 2, "the last call is there at the end: {timeline}");
     let path = format!("/v2/agentic/jit/{id}/timeline");
-    let text = stage.broker.request(reqwest::Method::GET, &path).header("accept", "text/plain");
-    let text = system_tests::http::send(text.bearer_auth(stage.broker.operator_token())).expect(200).text;
+    let text = fixture.broker.request(reqwest::Method::GET, &path).header("accept", "text/plain");
+    let text = system_tests::http::send(text.bearer_auth(fixture.broker.operator_token())).expect(200).text;
     assert!(text.contains("ecs:ListClusters · 200 (client says)"), "{text}");
     let keys = calls(&finished.stdout);
     assert!(!text.contains(&keys[0].0) && !timeline.to_string().contains(&keys[0].0), "no key: {text}");
@@ -205,22 +206,22 @@ fn what_a_step_does_is_on_the_timeline_while_it_runs() {
 
 #[test]
 fn the_aws_clis_calls_are_on_the_timeline_when_it_has_ended() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::StaticInline);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::StaticInline);
     let step = [AwsCli::path().as_str(), "ecs", "list-clusters"].map(str::to_owned);
-    client(&stage, &agent, &stage.deploy_session(), &RUN, &step).finish().assert_code(0);
-    let timeline = stage.broker.timeline(&only_grant(&stage));
+    client(&fixture, &agent, &fixture.deploy_session(), &RUN, &step).finish().assert_code(0);
+    let timeline = fixture.broker.timeline(&only_grant(&fixture));
     assert_eq!(actions(&timeline), [("ecs:ListClusters · 200".to_owned(), 1)], "{timeline}");
 }
 
 #[test]
 fn a_step_whose_sdk_tells_nothing_loses_nothing() {
-    let stage = Stage::set(&SHARED);
-    let agent = stage.agent(Mode::Session);
+    let fixture = AwsFixture::start(&SHARED);
+    let agent = fixture.agent(Mode::Session);
     let step = Sdk::JavaScript.step("clusters");
-    let finished = client(&stage, &agent, &stage.pipeline, &RUN, &step).finish();
+    let finished = client(&fixture, &agent, &fixture.pipeline, &RUN, &step).finish();
     finished.assert_code(0);
     assert_eq!(calls(&finished.stdout)[0].1, "allowed", "{}", finished.stderr);
     assert!(!finished.stderr.contains("action"), "{}", finished.stderr);
-    assert!(actions(&stage.broker.timeline(&only_grant(&stage))).is_empty());
+    assert!(actions(&fixture.broker.timeline(&only_grant(&fixture))).is_empty());
 }

@@ -10,8 +10,8 @@
 use std::fs;
 use std::process::Command;
 
+use system_tests::aws::fixture::{AwsFixture, Mode};
 use system_tests::aws::ministack::Ministack;
-use system_tests::aws::stage::{Mode, Stage};
 use tempfile::TempDir;
 
 const CONFIGURATION: &str = r#"
@@ -52,16 +52,16 @@ fn initialised() -> TempDir {
 fn terraform_may_during_the_step_and_not_before_or_after() {
     let folder = initialised();
     let emulator = Ministack::start();
-    let stage = Stage::set(&emulator);
+    let fixture = AwsFixture::start(&emulator);
     let apply = format!("-chdir={}", folder.path().display());
     let apply = ["terraform", &apply, "apply", "-auto-approve", "-input=false", "-no-color"];
     for mode in [Mode::StaticInline, Mode::Session] {
-        let agent = stage.agent(mode);
+        let agent = fixture.agent(mode);
         // A role that gets the policy for the step, or keys that are worth nothing and that it never sees.
-        let held = if mode == Mode::Session { stage.pipeline.clone() } else { stage.deploy_session() };
+        let held = if mode == Mode::Session { fixture.pipeline.clone() } else { fixture.deploy_session() };
         let client = |policy: &[&str]| {
             let arguments = [&["run", "--policy"], policy, &["--ttl", "15m", "--"], &apply].concat();
-            stage.client(&agent, &held, &arguments).env("AWS_REGION", "us-east-1")
+            fixture.client(&agent, &held, &arguments).env("AWS_REGION", "us-east-1")
         };
         let finished = client(&["ecs-read"]).finish();
         finished.assert_code(0);
@@ -72,5 +72,5 @@ fn terraform_may_during_the_step_and_not_before_or_after() {
         assert_eq!(refused.status.code(), Some(1), "{mode:?}: Terraform's own code: {}", refused.stdout);
         assert!(refused.stderr.contains("AccessDenied"), "{mode:?}: {}", refused.stderr);
     }
-    stage.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
 }

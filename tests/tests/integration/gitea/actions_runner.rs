@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use system_tests::folder::Folder;
 use system_tests::programs;
-use system_tests::runner::{Whom, hit_by};
+use system_tests::runner::{Recipients, recipients};
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::node;
 
@@ -71,14 +71,16 @@ impl ActionsRunner {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).trim_end_matches('\0').ends_with("main.js")
         };
-        hit_by(self.pid(), &Whom::Tree).into_iter().find(is_main).unwrap()
+        recipients(self.pid(), &Recipients::Tree).into_iter().find(is_main).unwrap()
     }
 
     /// Every process that belongs to a job.
     pub(crate) fn processes_of_jobs(&self) -> Vec<i32> {
-        hit_by(
+        recipients(
             self.pid(),
-            &Whom::Marked(format!("OUTSIDE={}", self.outside("").display()).trim_end_matches('/').to_owned()),
+            &Recipients::Marked(
+                format!("OUTSIDE={}", self.outside("").display()).trim_end_matches('/').to_owned(),
+            ),
         )
     }
 

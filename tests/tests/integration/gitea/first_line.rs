@@ -18,7 +18,7 @@ const PRINTS: &str = r#"            echo "first:$CLOUDANIX_GRANT_TOKEN"
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn the_first_line_of_a_command_never_shows_the_token() {
-    let site = Site::set();
+    let site = Site::start();
     no_log_has_a_token(&site, 4, 5);
     the_server_has_none_on_its_disk(&site);
 }

@@ -6,7 +6,7 @@ use super::site::{Site, text};
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_command_runs_with_its_grant_and_the_next_step_has_the_outputs() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - id: deploy
         uses: ./action/run
@@ -39,7 +39,7 @@ fn a_command_runs_with_its_grant_and_the_next_step_has_the_outputs() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn the_exit_code_of_a_failing_command_fails_the_job() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - uses: ./action/run
         with:
@@ -60,7 +60,7 @@ fn the_exit_code_of_a_failing_command_fails_the_job() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_policy_outside_the_boundary_is_refused_with_the_permitted_ones() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - uses: ./action/run
         with:
@@ -82,7 +82,7 @@ fn a_policy_outside_the_boundary_is_refused_with_the_permitted_ones() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn two_jobs_at_once_have_a_grant_each() {
-    let site = Site::set();
+    let site = Site::start();
     let job = |name: &str| {
         format!(
             r#"      - uses: ./action/run
@@ -107,7 +107,7 @@ fn two_jobs_at_once_have_a_grant_each() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn the_action_is_used_by_a_tag_from_a_repository_of_the_server() {
-    let site = Site::set();
+    let site = Site::start();
     publish_the_action(&site, "v0.1.0");
     let run = Repository::with(
         r#"      - uses: cloudanix/jit-action/run@v0.1.0

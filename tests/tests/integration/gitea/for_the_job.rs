@@ -16,7 +16,7 @@ const LOOK: &str = r#"      - run: |
 /// the job by its post half.
 #[track_caller]
 fn ends_with_the_job(later: &str, conclusion: &str) -> String {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(&format!("{ELEVATE}{LOOK}{later}")).push(&site);
     let grant = run.line_outside("grant");
     let live: Vec<String> = site.broker.live().iter().map(|grant| text(grant, "/id").to_owned()).collect();
@@ -47,7 +47,7 @@ fn post_revokes_when_a_later_step_fails() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn inside_a_composite_action_both_kinds_work() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - id: deploy
         uses: ./deploy

@@ -14,14 +14,14 @@ use super::stopped::{QUIET, UnderWay, nothing_is_left};
 fn a_thousand_commands_never_show_the_token_in_their_first_line_at_load() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let _load: Vec<Burner> = (0..cores * 2).map(|_| Burner::start()).collect();
-    let site = Site::set();
+    let site = Site::start();
     no_log_has_a_token(&site, 25, 40);
 }
 
 #[test]
 #[ignore = "takes more than a minute: GITEA=long cargo xtask test"]
 fn a_step_that_takes_longer_than_it_may_ends_with_its_grant() {
-    let site = Site::set();
+    let site = Site::start();
     // The limit of a step: this runner ignores that of a job.
     let limited = QUIET.replace("./action/run\n", "./action/run\n        timeout-minutes: 1\n");
     let step = UnderWay::on(&site, Repository::with(&limited));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use system_tests::broker::Broker;
 use system_tests::client::{is_alive, kill};
-use system_tests::runner::lose_the_machine;
+use system_tests::runner::kill_the_machine;
 use system_tests::waiting::{eventually, eventually_within};
 
 use super::repository::Repository;
@@ -15,7 +15,7 @@ use super::stopped::{QUIET, UnderWay, nothing_is_left};
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_killed() {
-    let mut site = Site::set();
+    let mut site = Site::start();
     {
         let step = UnderWay::on(&site, Repository::with(QUIET));
         kill(site.runner.pid(), "KILL");
@@ -32,7 +32,7 @@ fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_ki
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_command_that_prints_ends_with_its_grant_when_the_runner_alone_is_killed() {
-    let site = Site::set();
+    let site = Site::start();
     let prints = QUIET.replace("$UNTIL_GO", "for _ in $(seq 3000); do echo tick; sleep 0.05; done");
     let step = UnderWay::on(&site, Repository::with(&prints));
     let began = Instant::now();
@@ -50,7 +50,7 @@ fn a_command_that_prints_ends_with_its_grant_when_the_runner_alone_is_killed() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_grant_of_the_job_ends_at_its_deadline_when_the_runner_is_killed() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - uses: ./action
         with:
@@ -76,7 +76,7 @@ fn a_lost_machine_ends_by_the_heartbeat() {
     let site = Site::with_broker(Broker::with_heartbeat("1s"), Identity::TokenFile);
     let step = UnderWay::on(&site, Repository::with(QUIET));
     let began = Instant::now();
-    lose_the_machine(&[site.runner.pid()]);
+    kill_the_machine(&[site.runner.pid()]);
     site.broker.wait_until_nothing_is_live();
     println!("cancel · gitea · machine lost · heartbeat: {} ms", began.elapsed().as_millis());
     eventually("the end of the command", || (!is_alive(step.shell)).then_some(()));

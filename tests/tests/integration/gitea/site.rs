@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use system_tests::broker::Broker;
+use system_tests::fixture::{AUDIENCE, registration_of};
 use system_tests::oidc_provider::{OidcProvider, Token};
-use system_tests::scene::{AUDIENCE, registration_of};
 
 use super::actions_runner::ActionsRunner;
 use super::server::Server;
@@ -44,7 +44,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// With jobs that have a signed token.
-    pub(crate) fn set() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(Identity::TokenFile)
     }
 

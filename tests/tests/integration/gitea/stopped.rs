@@ -77,7 +77,7 @@ impl<'site> UnderWay<'site> {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_cancelled_run_ends_a_quiet_command_and_its_grant() {
-    let site = Site::set();
+    let site = Site::start();
     let step = UnderWay::on(&site, Repository::with(QUIET));
     let began = Instant::now();
     step.run.cancel();
@@ -91,7 +91,7 @@ fn a_cancelled_run_ends_a_quiet_command_and_its_grant() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_runner_that_is_stopped_ends_the_command_and_its_grant() {
-    let mut site = Site::set();
+    let mut site = Site::start();
     let began;
     {
         let step = UnderWay::on(&site, Repository::with(QUIET));
@@ -108,7 +108,7 @@ fn a_runner_that_is_stopped_ends_the_command_and_its_grant() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
-    let site = Site::set();
+    let site = Site::start();
     let step = UnderWay::on(&site, Repository::with(QUIET));
     let began = Instant::now();
     kill(step.node, "KILL");
@@ -121,7 +121,7 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
-    let site = Site::set();
+    let site = Site::start();
     let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
     let step = UnderWay::on(&site, Repository::with(&deaf));
     let began = Instant::now();
@@ -138,7 +138,7 @@ fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn a_cancelled_job_with_a_grant_of_its_own_ends_by_post() {
-    let site = Site::set();
+    let site = Site::start();
     let run = Repository::with(
         r#"      - uses: ./action
         with:

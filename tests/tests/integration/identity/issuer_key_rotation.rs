@@ -5,33 +5,33 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use system_tests::fixture::{AUDIENCE, Fixture, job_claims, new_key};
 use system_tests::http::{self, Answer};
 use system_tests::oidc_provider::{Key, OldKeys, Outage, Token};
-use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
 use system_tests::waiting::{eventually, eventually_within};
 
 /// An unknown key has the broker look for new ones at most once in this time.
 const REFETCH: Duration = Duration::from_secs(30);
 
-fn elevate_with(scene: &Scene, oidc_token: &str) -> Answer {
-    let mut body = scene.body();
+fn elevate_with(fixture: &Fixture, oidc_token: &str) -> Answer {
+    let mut body = fixture.body();
     body["oidc_token"] = json!(oidc_token);
-    http::send(scene.elevation(&new_key(), &body))
+    http::send(fixture.elevation(&new_key(), &body))
 }
 
-fn job(scene: &Scene, name: &str, key: Key) -> String {
-    scene.provider.mint(&Token::with_claims(job_claims(name)).audience(AUDIENCE).signed_by(key)).unwrap()
+fn job(fixture: &Fixture, name: &str, key: Key) -> String {
+    fixture.provider.mint(&Token::with_claims(job_claims(name)).audience(AUDIENCE).signed_by(key)).unwrap()
 }
 
 #[test]
 fn keys_rotated_under_load_refuse_nobody_for_long_and_count_no_longer_than_they_are_published() {
-    let scene = Scene::set();
+    let fixture = Fixture::start();
     let over = AtomicBool::new(false);
     let (given, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let longest = thread::scope(|threads| {
         let clients: Vec<_> = (0..8)
             .map(|n| {
-                let (scene, over, given, refused) = (&scene, &over, &given, &refused);
+                let (fixture, over, given, refused) = (&fixture, &over, &given, &refused);
                 threads.spawn(move || {
                     let mut longest = Duration::ZERO;
                     let mut refused_since: Option<Instant> = None;
@@ -39,7 +39,7 @@ fn keys_rotated_under_load_refuse_nobody_for_long_and_count_no_longer_than_they_
                     while !over.load(Ordering::Relaxed) {
                         round += 1;
                         let answer =
-                            elevate_with(scene, &job(scene, &format!("job-{n}-{round}"), Key::Current));
+                            elevate_with(fixture, &job(fixture, &format!("job-{n}-{round}"), Key::Current));
                         match answer.outcome() {
                             (201, _) => {
                                 given.fetch_add(1, Ordering::Relaxed);
@@ -69,20 +69,20 @@ fn keys_rotated_under_load_refuse_nobody_for_long_and_count_no_longer_than_they_
             });
         };
         more_given("grants before a rotation");
-        scene.provider.rotate(OldKeys::Kept).unwrap();
+        fixture.provider.rotate(OldKeys::Kept).unwrap();
         more_given("grants after a rotation with an overlap");
-        let overlapping = elevate_with(&scene, &job(&scene, "overlap", Key::Previous));
+        let overlapping = elevate_with(&fixture, &job(&fixture, "overlap", Key::Previous));
         assert_eq!(overlapping.status, 201, "a key that is still published counts: {}", overlapping.text);
         assert_eq!(refused.load(Ordering::Relaxed), 0, "the first rotation in half a minute is not noticed");
 
-        scene.provider.rotate_to("ES256", OldKeys::Removed).unwrap();
+        fixture.provider.rotate_to("ES256", OldKeys::Removed).unwrap();
         more_given("grants after a rotation without an overlap");
         // A grant was given to the new key, so the broker has the new set: the old key is worth nothing now.
-        let withdrawn = job(&scene, "withdrawn", Key::Previous);
-        let first = elevate_with(&scene, &withdrawn);
+        let withdrawn = job(&fixture, "withdrawn", Key::Previous);
+        let first = elevate_with(&fixture, &withdrawn);
         assert_ne!(first.status, 201, "{}", first.text);
         eventually_within(REFETCH + Duration::from_secs(10), "a final no", || {
-            let answer = elevate_with(&scene, &withdrawn);
+            let answer = elevate_with(&fixture, &withdrawn);
             assert_ne!(answer.status, 201, "{}", answer.text);
             (answer.outcome() == (401, "oidc_token_invalid")).then_some(())
         });
@@ -96,39 +96,39 @@ fn keys_rotated_under_load_refuse_nobody_for_long_and_count_no_longer_than_they_
     );
     assert!(longest < REFETCH + Duration::from_secs(5), "{longest:?}");
     // Eight clients in a hurry for a minute, and still only a handful of questions to the provider.
-    let fetches = scene.provider.fetches().unwrap();
+    let fetches = fixture.provider.fetches().unwrap();
     assert!(fetches.jwks <= 8, "{fetches:?}");
 }
 
 #[test]
 fn a_provider_that_is_down_does_not_stop_those_whose_keys_are_known() {
-    let scene = Scene::set();
-    scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    fixture.elevate().expect(201);
     for outage in [Outage::Refused, Outage::Silent, Outage::Error] {
-        scene.provider.stop_answering(outage).unwrap();
-        scene.elevate().expect(201);
+        fixture.provider.stop_answering(outage).unwrap();
+        fixture.elevate().expect(201);
     }
 }
 
 #[test]
 fn a_provider_that_was_never_reached_is_a_try_again_and_not_a_grant() {
-    let scene = Scene::set();
-    scene.provider.stop_answering(Outage::Error).unwrap();
-    assert_eq!(scene.elevate().outcome(), (503, "issuer_unavailable"));
-    assert_eq!(scene.broker.given().len(), 0);
-    scene.provider.answer_again().unwrap();
-    eventually("a grant, once the provider is back", || (scene.elevate().status == 201).then_some(()));
+    let fixture = Fixture::start();
+    fixture.provider.stop_answering(Outage::Error).unwrap();
+    assert_eq!(fixture.elevate().outcome(), (503, "issuer_unavailable"));
+    assert_eq!(fixture.broker.given().len(), 0);
+    fixture.provider.answer_again().unwrap();
+    eventually("a grant, once the provider is back", || (fixture.elevate().status == 201).then_some(()));
 }
 
 #[test]
 fn our_client_waits_until_a_provider_is_back() {
-    let scene = Scene::set();
-    scene.provider.stop_answering(Outage::Error).unwrap();
-    let mut running = scene
+    let fixture = Fixture::start();
+    fixture.provider.stop_answering(Outage::Error).unwrap();
+    let mut running = fixture
         .client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", "echo ran > ran"])
         .start();
     eventually("a retry", || running.stderr().contains("HTTP 503").then_some(()));
-    scene.provider.answer_again().unwrap();
+    fixture.provider.answer_again().unwrap();
     assert_eq!(running.line_in("ran"), "ran");
     running.finish().assert_code(0);
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::{at, eventually, eventually_within};
 
 const WAITS: &str =
@@ -23,80 +23,80 @@ fn moment(blow: u32, whole: Duration) -> Duration {
 }
 
 /// How long an elevation takes when the broker has just started, as it has before each blow.
-fn cold_elevation(scene: &mut Scene) -> Duration {
-    scene.broker.restart();
-    let (key, body) = (new_key(), scene.body());
-    let request = scene.elevation(&key, &body);
+fn cold_elevation(fixture: &mut Fixture) -> Duration {
+    fixture.broker.restart();
+    let (key, body) = (new_key(), fixture.body());
+    let request = fixture.elevation(&key, &body);
     let began = Instant::now();
     http::send(request).expect(201);
     let took = began.elapsed();
-    let undo = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit?idempotency_key={key}"));
-    http::send(undo.bearer_auth(&scene.agent.auth_token)).expect(200);
-    scene.broker.restart();
+    let undo = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit?idempotency_key={key}"));
+    http::send(undo.bearer_auth(&fixture.agent.auth_token)).expect(200);
+    fixture.broker.restart();
     took
 }
 
 /// The timeline of every grant is whole, and no grant has become two.
 #[track_caller]
-fn assert_whole(scene: &Scene, keys: usize) {
-    let grants = scene.broker.given();
+fn assert_whole(fixture: &Fixture, keys: usize) {
+    let grants = fixture.broker.given();
     assert!(grants.len() <= keys, "{keys} requests, {} grants", grants.len());
     for grant in grants {
-        scene.broker.timeline(grant["id"].as_str().unwrap());
+        fixture.broker.timeline(grant["id"].as_str().unwrap());
     }
 }
 
 #[test]
 fn killed_during_elevate_the_client_ends_up_with_the_one_grant_that_is_live() {
-    let mut scene = Scene::set();
-    let proxy_to = scene.broker.url().to_owned();
-    let whole = cold_elevation(&mut scene);
+    let mut fixture = Fixture::start();
+    let proxy_to = fixture.broker.url().to_owned();
+    let whole = cold_elevation(&mut fixture);
     let mut lost = 0;
     for blow in 0..BLOWS {
-        let proxy = LossyProxy::before(&proxy_to);
+        let proxy = LossyProxy::in_front_of(&proxy_to);
         let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", WAITS];
-        let mut running = scene.client_at(&proxy.url(), &step).start();
+        let mut running = fixture.client_at(&proxy.url(), &step).start();
         let sent = eventually("the request", || proxy.carried("POST /v2/agentic/jit "));
         at(sent + moment(blow, whole));
-        scene.broker.kill();
-        scene.broker.restart();
+        fixture.broker.kill();
+        fixture.broker.restart();
         let held = running.line_in("grant");
-        let live = scene.broker.live();
+        let live = fixture.broker.live();
         assert_eq!(live.len(), 1, "blow {blow}: {live:?}");
         assert_eq!(live[0]["id"], *held, "blow {blow}");
         lost += usize::from(proxy.count("POST /v2/agentic/jit ") > 1);
         running.touch("go");
         running.finish().assert_code(0);
-        scene.broker.wait_until_nothing_is_live();
-        assert_whole(&scene, blow as usize + 2);
+        fixture.broker.wait_until_nothing_is_live();
+        assert_whole(&fixture, blow as usize + 2);
     }
     assert!(lost > 0, "no blow came before the answer: nothing was tested");
 }
 
 #[test]
 fn killed_during_revoke_the_grant_ends_all_the_same() {
-    let mut scene = Scene::set();
-    let proxy_to = scene.broker.url().to_owned();
-    let id = scene.elevate().expect(201).text_at("/id").to_owned();
+    let mut fixture = Fixture::start();
+    let proxy_to = fixture.broker.url().to_owned();
+    let id = fixture.elevate().expect(201).text_at("/id").to_owned();
     let began = Instant::now();
-    scene.broker.operator(Method::DELETE, &format!("/v2/agentic/jit/{id}")).expect(200);
+    fixture.broker.operator(Method::DELETE, &format!("/v2/agentic/jit/{id}")).expect(200);
     let whole = began.elapsed();
     let mut lost = 0;
     for blow in 0..BLOWS {
-        let proxy = LossyProxy::before(&proxy_to);
+        let proxy = LossyProxy::in_front_of(&proxy_to);
         let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "true"];
-        let running = scene.client_at(&proxy.url(), &step).start();
+        let running = fixture.client_at(&proxy.url(), &step).start();
         let sent = eventually("the revoke", || proxy.carried("DELETE "));
         at(sent + moment(blow, whole));
-        scene.broker.kill();
-        scene.broker.restart();
+        fixture.broker.kill();
+        fixture.broker.restart();
         running.finish().assert_code(0);
-        scene.broker.wait_until_nothing_is_live();
-        assert_whole(&scene, blow as usize + 2);
+        fixture.broker.wait_until_nothing_is_live();
+        assert_whole(&fixture, blow as usize + 2);
         lost += usize::from(proxy.count("DELETE ") > 1);
     }
     assert!(lost > 0, "no blow came before the answer: nothing was tested");
-    for grant in scene.broker.given().iter().filter(|grant| grant["id"] != id) {
+    for grant in fixture.broker.given().iter().filter(|grant| grant["id"] != id) {
         assert_eq!(grant["end_reason"], "step finished · exit 0");
     }
 }
@@ -105,37 +105,37 @@ fn killed_during_revoke_the_grant_ends_all_the_same() {
 /// beats, unless it was the whole of it and the client has the answer.
 #[test]
 fn killed_under_a_client_that_never_comes_back_nothing_stays() {
-    let mut scene = Scene::with(system_tests::broker::Broker::with_heartbeat("1s"));
-    let whole = cold_elevation(&mut scene);
-    let address = scene.broker.url().trim_start_matches("http://").to_owned();
+    let mut fixture = Fixture::with(system_tests::broker::Broker::with_heartbeat("1s"));
+    let whole = cold_elevation(&mut fixture);
+    let address = fixture.broker.url().trim_start_matches("http://").to_owned();
     let mut keys = Vec::new();
     for blow in 0..BLOWS {
         let key = new_key();
-        let mut body = scene.body();
+        let mut body = fixture.body();
         body["heartbeat"] = json!(true);
         let body = body.to_string();
         let mut request = TcpStream::connect(&address).unwrap();
         let head = format!(
             "POST /v2/agentic/jit HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {key}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            scene.agent.auth_token,
+            fixture.agent.auth_token,
             body.len()
         );
         request.write_all(head.as_bytes()).unwrap();
         request.write_all(body.as_bytes()).unwrap();
         at(Instant::now() + moment(blow, whole));
-        scene.broker.kill();
-        scene.broker.restart();
+        fixture.broker.kill();
+        fixture.broker.restart();
         keys.push(key);
     }
     // The claim of a broker that died lapses after half a minute.
     eventually_within(Duration::from_secs(50), "the end of everything", || {
-        scene.broker.live().is_empty().then_some(())
+        fixture.broker.live().is_empty().then_some(())
     });
-    assert_whole(&scene, keys.len() + 1);
+    assert_whole(&fixture, keys.len() + 1);
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     // The first in time, last in the list, was the one that was measured.
-    let given = scene.broker.given();
+    let given = fixture.broker.given();
     for grant in given.iter().take(given.len() - 1) {
         *reasons.entry(grant["end_reason"].as_str().unwrap().to_owned()).or_default() += 1;
     }
@@ -151,27 +151,27 @@ fn killed_under_a_client_that_never_comes_back_nothing_stays() {
 
 #[test]
 fn killed_while_a_disabled_agents_grants_end_they_end_all_the_same() {
-    let mut scene = Scene::set();
+    let mut fixture = Fixture::start();
     let tokens: Vec<String> =
-        (0..20).map(|_| scene.elevate().expect(201).text_at("/credentials/token").to_owned()).collect();
-    assert_eq!(scene.broker.live().len(), 20);
-    let url = format!("{}/v2/agents/{}/disable", scene.broker.url(), scene.agent.id);
-    let operator = scene.broker.operator_token().to_owned();
+        (0..20).map(|_| fixture.elevate().expect(201).text_at("/credentials/token").to_owned()).collect();
+    assert_eq!(fixture.broker.live().len(), 20);
+    let url = format!("{}/v2/agents/{}/disable", fixture.broker.url(), fixture.agent.id);
+    let operator = fixture.broker.operator_token().to_owned();
     let disabling = std::thread::spawn(move || {
         let request = http::request(Method::POST, &url).bearer_auth(operator);
         drop(http::try_send(request));
     });
     // As soon as the first has ended, so that most have not.
-    eventually("the first end", || (scene.broker.live().len() < 20).then_some(()));
-    scene.broker.kill();
+    eventually("the first end", || (fixture.broker.live().len() < 20).then_some(()));
+    fixture.broker.kill();
     disabling.join().unwrap();
-    scene.broker.restart();
+    fixture.broker.restart();
     eventually_within(Duration::from_secs(45), "the end of everything", || {
-        scene.broker.live().is_empty().then_some(())
+        fixture.broker.live().is_empty().then_some(())
     });
     for token in tokens {
-        assert_eq!(scene.broker.introspect(&token), json!({"active": false}));
+        assert_eq!(fixture.broker.introspect(&token), json!({"active": false}));
     }
-    assert!(scene.broker.given().iter().all(|grant| grant["end_reason"] == "agent disabled"));
-    assert_whole(&scene, 20);
+    assert!(fixture.broker.given().iter().all(|grant| grant["end_reason"] == "agent disabled"));
+    assert_whole(&fixture, 20);
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use system_tests::broker::Broker;
 use system_tests::client::{Client, Running, is_alive, kill};
+use system_tests::fixture::Fixture;
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::scene::Scene;
 use system_tests::waiting::eventually;
 
 /// Says which grant it has, then waits for the file `go`.
@@ -15,15 +15,15 @@ const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test
 const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
                     until test -e go || ! test -e grant; do sleep 0.01; done";
 
-fn run(scene: &Scene, step: &[&str]) -> Client {
-    scene.client(&[&["run", "--policy", "orders-read", "--ttl", "15m", "--"], step].concat())
+fn run(fixture: &Fixture, step: &[&str]) -> Client {
+    fixture.client(&[&["run", "--policy", "orders-read", "--ttl", "15m", "--"], step].concat())
 }
 
-fn start(scene: &Scene, script: &str) -> (Running, i32) {
-    let mut running = run(scene, &["sh", "-c", script]).start();
+fn start(fixture: &Fixture, script: &str) -> (Running, i32) {
+    let mut running = run(fixture, &["sh", "-c", script]).start();
     let step = running.line_in("pid").parse().unwrap();
     running.line_in("grant");
-    assert_eq!(scene.broker.live().len(), 1, "the step runs, so its grant is live");
+    assert_eq!(fixture.broker.live().len(), 1, "the step runs, so its grant is live");
     (running, step)
 }
 
@@ -52,12 +52,12 @@ fn the_step_ends_by_itself_in_every_way_that_a_step_can() {
         (&["sh", "-c", "kill -KILL $$"], 137, "step killed · SIGKILL"),
         (&["sh", "-c", "kill -SEGV $$"], 139, "step killed · SIGSEGV"),
     ] {
-        let scene = Scene::set();
-        let finished = run(&scene, step).finish();
+        let fixture = Fixture::start();
+        let finished = run(&fixture, step).finish();
         finished.assert_code(code);
         // The client waits for the answer: there is nothing to be waited for any more.
-        assert!(scene.broker.live().is_empty(), "{step:?}");
-        assert_ended(&scene.broker, reason);
+        assert!(fixture.broker.live().is_empty(), "{step:?}");
+        assert_ended(&fixture.broker, reason);
         assert_eq!(finished.left_behind(), Vec::<std::path::PathBuf>::new(), "{step:?}");
     }
 }
@@ -65,10 +65,10 @@ fn the_step_ends_by_itself_in_every_way_that_a_step_can() {
 #[test]
 fn a_signal_to_the_wrapper_ends_the_grant_and_reaches_the_step() {
     for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
-        let scene = Scene::set();
-        let (running, step) = start(&scene, WAITS);
+        let fixture = Fixture::start();
+        let (running, step) = start(&fixture, WAITS);
         running.signal(signal);
-        assert_ended(&scene.broker, &format!("interrupted · SIG{signal}"));
+        assert_ended(&fixture.broker, &format!("interrupted · SIG{signal}"));
         running.finish().assert_code(128 + number);
         assert!(!is_alive(step), "the step was told too");
     }
@@ -76,172 +76,172 @@ fn a_signal_to_the_wrapper_ends_the_grant_and_reaches_the_step() {
 
 #[test]
 fn a_cancelled_github_job_loses_its_grant_at_the_first_signal_and_its_processes_at_the_last() {
-    let scene = Scene::set();
-    let (mut running, step) = start(&scene, DEAF);
+    let fixture = Fixture::start();
+    let (mut running, step) = start(&fixture, DEAF);
     let keeper = running.keeper();
     // INT, 7.5 s later TERM, 2.5 s later KILL: what has to be done is done after the first, so the others
     // may come as soon as it is.
     running.signal("INT");
-    scene.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
     assert!(is_alive(step) && !running.has_ended(), "a deaf step goes on, without a grant");
     running.signal("TERM");
     running.signal("KILL");
     kill(step, "KILL");
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
-    assert_ended(&scene.broker, "interrupted · SIGINT");
+    assert_ended(&fixture.broker, "interrupted · SIGINT");
 }
 
 #[test]
 fn a_cancelled_job_whose_broker_is_away_is_given_back_when_it_returns() {
-    let mut scene = Scene::set();
-    let (running, step) = start(&scene, DEAF);
-    scene.broker.kill();
+    let mut fixture = Fixture::start();
+    let (running, step) = start(&fixture, DEAF);
+    fixture.broker.kill();
     running.signal("INT");
     running.signal("TERM");
     running.signal("KILL");
     kill(step, "KILL");
-    scene.broker.restart();
-    scene.broker.wait_until_nothing_is_live();
-    assert_ended(&scene.broker, "wrapper killed · keeper gave the grant back");
+    fixture.broker.restart();
+    fixture.broker.wait_until_nothing_is_live();
+    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
 }
 
 #[test]
 fn a_wrapper_that_is_killed_at_once_is_survived_by_its_keeper() {
-    let scene = Scene::set();
-    let (running, step) = start(&scene, WAITS);
+    let fixture = Fixture::start();
+    let (running, step) = start(&fixture, WAITS);
     let keeper = running.keeper();
     running.signal("KILL");
-    scene.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
     kill(step, "KILL");
-    assert_ended(&scene.broker, "wrapper killed · keeper gave the grant back");
+    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
 }
 
 #[test]
 fn a_machine_that_is_lost_falls_silent() {
-    let scene = Scene::with(Broker::with_heartbeat("1s"));
-    let (running, step) = start(&scene, WAITS);
+    let fixture = Fixture::with(Broker::with_heartbeat("1s"));
+    let (running, step) = start(&fixture, WAITS);
     let keeper = running.keeper();
     for pid in [keeper, running.pid(), step] {
         kill(pid, "KILL");
     }
-    assert_ended(&scene.broker, "holder fell silent");
+    assert_ended(&fixture.broker, "holder fell silent");
 }
 
 #[test]
 fn a_holder_that_beats_keeps_its_grant_for_longer_than_silence_is_borne() {
-    let scene = Scene::with(Broker::with_heartbeat("1s"));
-    let (mut running, _) = start(&scene, WAITS);
+    let fixture = Fixture::with(Broker::with_heartbeat("1s"));
+    let (mut running, _) = start(&fixture, WAITS);
     let grant = running.line_in("grant");
     let began = Instant::now();
     eventually("five seconds of a live grant", || {
-        assert_eq!(scene.broker.live().len(), 1, "{}", scene.broker.timeline(&grant));
+        assert_eq!(fixture.broker.live().len(), 1, "{}", fixture.broker.timeline(&grant));
         (began.elapsed() > Duration::from_secs(5)).then_some(())
     });
     running.touch("go");
     running.finish().assert_code(0);
-    assert_ended(&scene.broker, "step finished · exit 0");
+    assert_ended(&fixture.broker, "step finished · exit 0");
 }
 
 #[test]
 fn the_deadline_ends_the_grant_under_a_step_that_goes_on() {
-    let scene = Scene::set();
+    let fixture = Fixture::start();
     let script = ["run", "--policy", "orders-read", "--ttl", "2s", "--", "sh", "-c", WAITS];
-    let mut running = scene.client(&script).start();
+    let mut running = fixture.client(&script).start();
     running.line_in("grant");
-    scene.broker.wait_until_nothing_is_live();
+    fixture.broker.wait_until_nothing_is_live();
     assert!(!running.has_ended(), "{}", running.stderr());
     running.touch("go");
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("the step goes on without it"), "{}", finished.stderr);
-    assert_ended(&scene.broker, "deadline reached");
+    assert_ended(&fixture.broker, "deadline reached");
 }
 
 #[test]
 fn a_deadline_that_comes_while_the_broker_is_away_is_kept_when_it_returns() {
-    let mut scene = Scene::set();
+    let mut fixture = Fixture::start();
     let script = ["run", "--policy", "orders-read", "--ttl", "1s", "--", "sh", "-c", WAITS];
-    let mut running = scene.client(&script).start();
+    let mut running = fixture.client(&script).start();
     running.line_in("grant");
     let keeper = running.keeper();
-    scene.broker.kill();
+    fixture.broker.kill();
     let killed = Instant::now();
     for pid in [keeper, running.pid()] {
         kill(pid, "KILL");
     }
     eventually("the deadline", || (killed.elapsed() > Duration::from_millis(1100)).then_some(()));
-    scene.broker.restart();
-    assert_ended(&scene.broker, "deadline reached");
+    fixture.broker.restart();
+    assert_ended(&fixture.broker, "deadline reached");
     running.touch("go");
 }
 
 #[test]
 fn a_step_that_ends_while_the_broker_is_away_is_given_back_by_the_keeper() {
-    let mut scene = Scene::set();
-    let (running, _) = start(&scene, WAITS);
+    let mut fixture = Fixture::start();
+    let (running, _) = start(&fixture, WAITS);
     let keeper = running.keeper();
-    scene.broker.kill();
+    fixture.broker.kill();
     running.touch("go");
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("not confirmed yet"), "{}", finished.stderr);
     assert!(is_alive(keeper), "it goes on trying");
-    scene.broker.restart();
-    assert_ended(&scene.broker, "step finished · exit 0");
+    fixture.broker.restart();
+    assert_ended(&fixture.broker, "step finished · exit 0");
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
 }
 
 #[test]
 fn a_reply_that_is_lost_costs_a_retry_and_no_second_grant() {
-    let scene = Scene::set();
-    let proxy = LossyProxy::before(scene.broker.url());
+    let fixture = Fixture::start();
+    let proxy = LossyProxy::in_front_of(fixture.broker.url());
     proxy.lose("POST /v2/agentic/jit ", 2);
     let step =
         ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", "echo $CLOUDANIX_GRANT_ID"];
-    let finished = scene.client_at(&proxy.url(), &step).finish();
+    let finished = fixture.client_at(&proxy.url(), &step).finish();
     finished.assert_code(0);
     assert_eq!((proxy.lost(), proxy.count("POST /v2/agentic/jit ")), (2, 3));
-    assert_ended(&scene.broker, "step finished · exit 0");
-    assert_eq!(finished.stdout.trim(), scene.broker.given()[0]["id"], "the step had this very grant");
+    assert_ended(&fixture.broker, "step finished · exit 0");
+    assert_eq!(finished.stdout.trim(), fixture.broker.given()[0]["id"], "the step had this very grant");
 }
 
 #[test]
 fn when_every_reply_is_lost_nothing_stays_behind() {
-    let scene = Scene::set();
-    let proxy = LossyProxy::before(scene.broker.url());
+    let fixture = Fixture::start();
+    let proxy = LossyProxy::in_front_of(fixture.broker.url());
     proxy.lose("POST /v2/agentic/jit ", usize::MAX);
     let step =
         ["run", "--policy", "orders-read", "--ttl", "15m", "--timeout", "2s", "--", "sh", "-c", "echo ran"];
-    let finished = scene.client_at(&proxy.url(), &step).finish();
+    let finished = fixture.client_at(&proxy.url(), &step).finish();
     finished.assert_code(125);
     assert_eq!(finished.stdout, "", "no step without a grant");
     assert!(proxy.lost() >= 2);
-    assert_ended(&scene.broker, "step could not be started");
+    assert_ended(&fixture.broker, "step could not be started");
 }
 
 #[test]
 fn a_wrapper_killed_before_the_reply_leaves_nothing_behind() {
-    let scene = Scene::set();
-    let proxy = LossyProxy::before(scene.broker.url());
+    let fixture = Fixture::start();
+    let proxy = LossyProxy::in_front_of(fixture.broker.url());
     proxy.lose("POST /v2/agentic/jit ", usize::MAX);
     let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", "echo ran > ran"];
-    let running = scene.client_at(&proxy.url(), &step).start();
+    let running = fixture.client_at(&proxy.url(), &step).start();
     eventually("a lost reply", || (proxy.lost() > 0).then_some(()));
-    assert_eq!(scene.broker.live().len(), 1, "given, and nobody knows");
+    assert_eq!(fixture.broker.live().len(), 1, "given, and nobody knows");
     running.signal("KILL");
-    assert_ended(&scene.broker, "wrapper killed · keeper gave the grant back");
+    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
     assert!(!running.folder().join("ran").exists());
 }
 
 #[test]
 fn a_reply_to_the_revoke_that_is_lost_changes_nothing() {
-    let scene = Scene::set();
-    let proxy = LossyProxy::before(scene.broker.url());
+    let fixture = Fixture::start();
+    let proxy = LossyProxy::in_front_of(fixture.broker.url());
     proxy.lose("DELETE ", 2);
     let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "true"];
-    let finished = scene.client_at(&proxy.url(), &step).finish();
+    let finished = fixture.client_at(&proxy.url(), &step).finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("✓ revoke"), "{}", finished.stderr);
-    assert_ended(&scene.broker, "step finished · exit 0");
+    assert_ended(&fixture.broker, "step finished · exit 0");
 }

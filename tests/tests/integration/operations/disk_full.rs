@@ -7,9 +7,9 @@ use std::process::Command;
 
 use reqwest::Method;
 use serde_json::json;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
-use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
 
 /// A small disk of the broker's own, in a namespace of its own: it goes when the broker goes.
@@ -30,14 +30,14 @@ fn can_mount() -> bool {
 }
 
 /// The broker's folder, as the broker sees it.
-fn disk(scene: &Scene) -> PathBuf {
-    let data = scene.broker.folder().join("data");
-    PathBuf::from(format!("/proc/{}/root{}", scene.broker.pid(), data.display()))
+fn disk(fixture: &Fixture) -> PathBuf {
+    let data = fixture.broker.folder().join("data");
+    PathBuf::from(format!("/proc/{}/root{}", fixture.broker.pid(), data.display()))
 }
 
 /// Writes until nothing more goes in.
-fn fill(scene: &Scene) {
-    let mut file = OpenOptions::new().create(true).append(true).open(disk(scene).join("filler")).unwrap();
+fn fill(fixture: &Fixture) {
+    let mut file = OpenOptions::new().create(true).append(true).open(disk(fixture).join("filler")).unwrap();
     for size in [64 * 1024, 4096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
@@ -51,21 +51,21 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
         );
         return;
     }
-    let scene = Scene::with(Broker::launched_by(OWN_DISK, HURRY));
-    let given = scene.elevate().expect(201);
+    let fixture = Fixture::with(Broker::launched_by(OWN_DISK, NO_RATE_LIMIT));
+    let given = fixture.elevate().expect(201);
     let token = given.text_at("/credentials/token");
-    fill(&scene);
+    fill(&fixture);
 
     // What is left in blocks that are there already may still be used up.
     let mut granted = 1;
     let mut key = String::new();
     eventually("a disk that is full", || {
         key = new_key();
-        let answer = http::send(scene.elevation(&key, &scene.body()));
+        let answer = http::send(fixture.elevation(&key, &fixture.body()));
         match answer.outcome() {
             (201, _) => {
                 granted += 1;
-                fill(&scene);
+                fill(&fixture);
                 None
             }
             outcome => {
@@ -81,27 +81,27 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
         }
     });
     for _ in 0..20 {
-        assert_eq!(scene.elevate().outcome(), (503, "store_unavailable"));
+        assert_eq!(fixture.elevate().outcome(), (503, "store_unavailable"));
     }
-    assert_eq!(scene.broker.operator(Method::GET, "/readyz").status, 503, "it does not call itself ready");
-    assert_eq!(scene.broker.operator(Method::GET, "/healthz").status, 200, "it is alive");
-    assert_eq!(scene.broker.introspect(token)["active"], true, "what can be read is read");
-    assert_eq!(scene.broker.live().len(), granted);
+    assert_eq!(fixture.broker.operator(Method::GET, "/readyz").status, 503, "it does not call itself ready");
+    assert_eq!(fixture.broker.operator(Method::GET, "/healthz").status, 200, "it is alive");
+    assert_eq!(fixture.broker.introspect(token)["active"], true, "what can be read is read");
+    assert_eq!(fixture.broker.live().len(), granted);
 
-    fs::remove_file(disk(&scene).join("filler")).unwrap();
-    eventually("room again", || (scene.elevate().status == 201).then_some(()));
+    fs::remove_file(disk(&fixture).join("filler")).unwrap();
+    eventually("room again", || (fixture.elevate().status == 201).then_some(()));
     granted += 1;
     // The request that was refused had taken nothing: it can be made again.
-    http::send(scene.elevation(&key, &scene.body())).expect(201);
+    http::send(fixture.elevation(&key, &fixture.body())).expect(201);
     granted += 1;
-    assert_eq!(scene.broker.given().len(), granted, "nothing was given that was not answered");
-    for grant in scene.broker.given() {
+    assert_eq!(fixture.broker.given().len(), granted, "nothing was given that was not answered");
+    for grant in fixture.broker.given() {
         let id = grant["id"].as_str().unwrap();
-        scene.broker.timeline(id);
-        let revoke = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
-        http::send(revoke.bearer_auth(&scene.agent.auth_token)).expect(200);
+        fixture.broker.timeline(id);
+        let revoke = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
+        http::send(revoke.bearer_auth(&fixture.agent.auth_token)).expect(200);
     }
-    assert!(scene.broker.live().is_empty());
+    assert!(fixture.broker.live().is_empty());
 }
 
 #[test]
@@ -112,23 +112,23 @@ fn a_step_whose_broker_runs_out_of_disk_is_given_back_when_there_is_room() {
         );
         return;
     }
-    let scene = Scene::with(Broker::launched_by(OWN_DISK, HURRY));
+    let fixture = Fixture::with(Broker::launched_by(OWN_DISK, NO_RATE_LIMIT));
     let step = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
     let mut running =
-        scene.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", step]).start();
+        fixture.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", step]).start();
     let grant = running.line_in("grant");
-    fill(&scene);
+    fill(&fixture);
     eventually("a disk that is full", || {
-        fill(&scene);
-        (scene.elevate().status == 503).then_some(())
+        fill(&fixture);
+        (fixture.elevate().status == 503).then_some(())
     });
     running.touch("go");
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("not confirmed yet"), "{}", finished.stderr);
-    fs::remove_file(disk(&scene).join("filler")).unwrap();
-    let state = || scene.broker.operator(Method::GET, &format!("/v2/agentic/jit/{grant}")).json;
+    fs::remove_file(disk(&fixture).join("filler")).unwrap();
+    let state = || fixture.broker.operator(Method::GET, &format!("/v2/agentic/jit/{grant}")).json;
     eventually("the keeper's revoke", || (state()["status"] == "revoked").then_some(()));
     assert_eq!(state()["end_reason"], json!("step finished · exit 0"));
-    scene.broker.timeline(&grant);
+    fixture.broker.timeline(&grant);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use reqwest::{Certificate, Method};
 use serde_json::Value;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::certificates::Authority;
 use system_tests::wrappers::root;
 use system_tests::yaml_files::{assert_follows_kubernetes, documents};
@@ -31,7 +31,8 @@ impl Served {
         authority.for_a_broker().put(folder.path());
         let root = Certificate::from_pem(authority.pem.as_bytes()).unwrap();
         let shown = folder.path().display();
-        let limits = format!("{HURRY}\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
+        let limits =
+            format!("{NO_RATE_LIMIT}\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
         let broker = Broker::behind_tls(http::client(|builder| builder.tls_certs_only([root])), &limits);
         let text = http::send(broker.request(Method::GET, "/metrics")).expect(200).text;
         let mut names = BTreeSet::new();

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use reqwest::Method;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::certificates::put;
+use system_tests::fixture::{Fixture, new_key, registration};
 use system_tests::http;
 use system_tests::oidc_provider::OidcProvider;
-use system_tests::scene::{Scene, new_key, registration};
 use system_tests::waiting::eventually;
 use tempfile::TempDir;
 
@@ -95,17 +95,17 @@ fn one_bad_file_is_enough_for_none_to_be_applied() {
 
 #[test]
 fn limits_and_token_hashes_hold_from_the_signal_on() {
-    let scene = Scene::set();
-    let broker = &scene.broker;
-    let mut body = scene.body();
+    let fixture = Fixture::start();
+    let broker = &fixture.broker;
+    let mut body = fixture.body();
     body["heartbeat"] = true.into();
     let beats_every = |seconds: u32| {
-        let grant = http::send(scene.elevation(&new_key(), &body)).expect(201);
+        let grant = http::send(fixture.elevation(&new_key(), &body)).expect(201);
         assert_eq!(grant.json["heartbeat_seconds"], seconds, "{}", grant.text);
     };
     beats_every(10);
     broker.reconfigure(|text| {
-        let text = text.replace(HURRY, "elevations_per_minute = 1\nheartbeat = \"7s\"");
+        let text = text.replace(NO_RATE_LIMIT, "elevations_per_minute = 1\nheartbeat = \"7s\"");
         // The resource servers' token becomes the operator's, whose own is nobody's any more.
         let hash = text.lines().find_map(|line| line.strip_prefix("introspection_token_hashes = "));
         let kept: Vec<&str> = text.lines().filter(|line| !line.contains("token_hashes")).collect();
@@ -116,42 +116,42 @@ fn limits_and_token_hashes_hold_from_the_signal_on() {
     eventually("the new operator", || (list(broker.introspection_token()) == 200).then_some(()));
     assert_eq!(list(broker.operator_token()), 401);
     beats_every(7);
-    assert_eq!(scene.elevate().outcome(), (429, "rate_limited"));
+    assert_eq!(fixture.elevate().outcome(), (429, "rate_limited"));
     assert!(!broker.log().contains("needs a restart"), "{}", broker.log());
 }
 
 #[test]
 fn a_configuration_with_an_error_changes_nothing_and_says_which_key() {
-    let scene = Scene::set();
-    scene.broker.reconfigure(|text| {
+    let fixture = Fixture::start();
+    fixture.broker.reconfigure(|text| {
         text.replace("elevations_per_minute = 1000000", "elevations_per_minute = 1\nsigning_key_days = 0")
     });
-    scene.broker.hang_up();
+    fixture.broker.hang_up();
     eventually("the reason", || {
-        scene.broker.log().contains("`limits.signing_key_days`: expected at least 1, found 0").then_some(())
+        fixture.broker.log().contains("`limits.signing_key_days`: expected at least 1, found 0").then_some(())
     });
     for _ in 0..5 {
-        scene.elevate().expect(201);
+        fixture.elevate().expect(201);
     }
 }
 
 #[test]
 fn what_needs_a_restart_is_named_and_left() {
-    let scene = Scene::set();
-    let url = scene.broker.url().to_owned();
-    scene.broker.reconfigure(|text| {
+    let fixture = Fixture::start();
+    let url = fixture.broker.url().to_owned();
+    fixture.broker.reconfigure(|text| {
         let text = text.replacen(&format!("url = \"{url}\""), "url = \"https://elsewhere.example.com\"", 1);
         text.replacen("database = \"sqlite:", "database = \"sqlite:/elsewhere", 1)
     });
-    scene.broker.hang_up();
+    fixture.broker.hang_up();
     eventually("the warnings", || {
-        let log = scene.broker.log();
+        let log = fixture.broker.log();
         let named = |key: &str| {
             log.lines().any(|line| line.contains("needs a restart") && line.contains(&format!("\"{key}\"")))
         };
         (named("url") && named("database") && !named("listen")).then_some(())
     });
-    let discovery = scene.broker.request(Method::GET, "/.well-known/openid-configuration");
+    let discovery = fixture.broker.request(Method::GET, "/.well-known/openid-configuration");
     assert_eq!(http::send(discovery).text_at("/issuer"), url);
-    scene.elevate().expect(201);
+    fixture.elevate().expect(201);
 }

@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
 use system_tests::client::kill;
+use system_tests::fixture::{elevation, new_key};
 use system_tests::http;
 use system_tests::lossy_proxy::LossyProxy;
 use system_tests::replicas::{Replicas, kinds};
-use system_tests::scene::{elevation, new_key};
 use system_tests::waiting::{eventually, eventually_within};
 
 const WAITS: &str = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
@@ -51,18 +51,18 @@ fn assert_ended_once(replicas: &Replicas, broker: &Broker, grants: &BTreeSet<Str
 #[test]
 fn what_a_killed_broker_had_begun_another_finishes() {
     let mut replicas = Replicas::start(2, "10s");
-    let elevate = || replicas.scene.elevate().expect(201).text_at("/credentials/token").to_owned();
+    let elevate = || replicas.fixture.elevate().expect(201).text_at("/credentials/token").to_owned();
     let tokens: Vec<String> = (0..40).map(|_| elevate()).collect();
-    let all = ids(&replicas.scene.broker.live());
-    let url = format!("{}/v2/agents/orders-agent/disable", replicas.scene.broker.url());
-    let operator = replicas.scene.broker.operator_token().to_owned();
+    let all = ids(&replicas.fixture.broker.live());
+    let url = format!("{}/v2/agents/orders-agent/disable", replicas.fixture.broker.url());
+    let operator = replicas.fixture.broker.operator_token().to_owned();
     let held_back = replicas.hold_back_ends();
     let disabling = std::thread::spawn(move || {
         drop(http::try_send(http::request(Method::POST, &url).bearer_auth(operator)));
     });
     let status = "SELECT status FROM agents";
     eventually("the agent to be off", || (replicas.query(status) == "disabled").then_some(()));
-    replicas.scene.broker.kill();
+    replicas.fixture.broker.kill();
     disabling.join().unwrap();
     drop(held_back);
     let live = |replicas: &Replicas| replicas.others[0].live().len();
@@ -80,12 +80,12 @@ fn what_a_killed_broker_had_begun_another_finishes() {
 #[test]
 fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
     let replicas = Replicas::start(2, "1s");
-    let (sleeper, other) = (&replicas.scene.broker, &replicas.others[0]);
+    let (sleeper, other) = (&replicas.fixture.broker, &replicas.others[0]);
     signal(other, "STOP");
-    let mut body = replicas.scene.body();
+    let mut body = replicas.fixture.body();
     body["heartbeat"] = json!(true);
     for _ in 0..60 {
-        http::send(elevation(sleeper, &replicas.scene.agent, &new_key(), &body)).expect(201);
+        http::send(elevation(sleeper, &replicas.fixture.agent, &new_key(), &body)).expect(201);
     }
     let live = "SELECT count(*) FROM grants WHERE status = 'active'";
     let count = |sql: &str| replicas.query(sql).parse::<u64>().unwrap();
@@ -104,8 +104,8 @@ fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
     let before = replicas.query(rows);
 
     // Somebody holds a grant while the sleeper wakes up: it has not heard a single beat of this holder.
-    let proxy = LossyProxy::before(other.url());
-    let mut holder = replicas.scene.client_at(&proxy.url(), &RUN).start();
+    let proxy = LossyProxy::in_front_of(other.url());
+    let mut holder = replicas.fixture.client_at(&proxy.url(), &RUN).start();
     let held = holder.line_in("grant");
     signal(sleeper, "CONT");
     eventually("the sleeper's answer", || is_ready(sleeper).then_some(()));
@@ -122,8 +122,8 @@ fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
 #[test]
 fn while_the_database_is_away_nothing_is_given_and_when_it_is_back_nothing_is_lost() {
     let mut replicas = Replicas::start(2, "1s");
-    let proxy = LossyProxy::before(replicas.others[0].url());
-    let mut holder = replicas.scene.client_at(&proxy.url(), &RUN).start();
+    let proxy = LossyProxy::in_front_of(replicas.others[0].url());
+    let mut holder = replicas.fixture.client_at(&proxy.url(), &RUN).start();
     let held = holder.line_in("grant");
     let given = replicas.elevate_at(&replicas.others[0]).expect(201);
     let beats = |more: usize| {
@@ -145,15 +145,15 @@ fn while_the_database_is_away_nothing_is_given_and_when_it_is_back_nothing_is_lo
         eventually("a broker that is ready again", || is_ready(broker).then_some(()));
     }
     beats(5);
-    let live = ids(&replicas.scene.broker.live());
+    let live = ids(&replicas.fixture.broker.live());
     let log = replicas.others[0].log();
     assert!(live.contains(&held), "a holder that could not be heard was cut off: {log}");
     assert!(live.contains(given.text_at("/id")));
     let token = given.text_at("/credentials/token");
-    assert_eq!(replicas.scene.broker.introspect(token)["active"], true);
+    assert_eq!(replicas.fixture.broker.introspect(token)["active"], true);
     holder.touch("go");
     holder.finish().assert_code(0);
-    let still = |id: &String| ids(&replicas.scene.broker.live()).contains(id);
+    let still = |id: &String| ids(&replicas.fixture.broker.live()).contains(id);
     eventually("the end", || (!still(&held)).then_some(()));
-    assert_ended_once(&replicas, &replicas.scene.broker, &BTreeSet::from([held]));
+    assert_ended_once(&replicas, &replicas.fixture.broker, &BTreeSet::from([held]));
 }

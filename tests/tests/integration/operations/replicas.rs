@@ -5,9 +5,9 @@ use std::thread;
 use reqwest::Method;
 use serde_json::json;
 use system_tests::client::Client;
+use system_tests::fixture::{elevation, new_key};
 use system_tests::http;
 use system_tests::replicas::{Replicas, kinds};
-use system_tests::scene::{elevation, new_key};
 
 /// How often a thing is tried that could go wrong by chance.
 const ROUNDS: usize = 10;
@@ -39,7 +39,7 @@ fn what_one_gives_every_other_knows_verifies_and_takes_back() {
 #[test]
 fn an_agent_or_a_token_that_is_switched_off_at_one_is_refused_by_every_other_at_once() {
     let replicas = Replicas::start(2, "10s");
-    let (one, other) = (&replicas.scene.broker, &replicas.others[0]);
+    let (one, other) = (&replicas.fixture.broker, &replicas.others[0]);
     for round in 0..ROUNDS {
         let (here, there) = if round % 2 == 0 { (one, other) } else { (other, one) };
         let given = replicas.elevate_at(there).expect(201);
@@ -50,7 +50,7 @@ fn an_agent_or_a_token_that_is_switched_off_at_one_is_refused_by_every_other_at_
         here.operator(Method::POST, "/v2/agents/orders-agent/enable").expect(200);
         replicas.elevate_at(there).expect(201);
     }
-    let token = &replicas.scene.agent.auth_token[5..17];
+    let token = &replicas.fixture.agent.auth_token[5..17];
     one.operator(Method::DELETE, &format!("/v2/agents/orders-agent/tokens/{token}")).expect(204);
     for broker in [other, one] {
         assert_eq!(replicas.elevate_at(broker).outcome(), (401, "auth_token_invalid"));
@@ -60,16 +60,16 @@ fn an_agent_or_a_token_that_is_switched_off_at_one_is_refused_by_every_other_at_
 #[test]
 fn one_request_that_reaches_several_at_once_is_one_grant_and_so_is_its_end() {
     let replicas = Replicas::start(3, "10s");
-    let (scene, all) = (&replicas.scene, replicas.all().collect::<Vec<_>>());
+    let (fixture, all) = (&replicas.fixture, replicas.all().collect::<Vec<_>>());
     for _ in 0..ROUNDS {
-        let (key, body) = (new_key(), scene.body());
+        let (key, body) = (new_key(), fixture.body());
         let at_once = |ask: &(dyn Fn(usize) -> http::Answer + Sync)| {
             thread::scope(|threads| {
                 let asking: Vec<_> = (0..9).map(|n| threads.spawn(move || ask(n % 3))).collect();
                 asking.into_iter().map(|answer| answer.join().unwrap()).collect::<Vec<_>>()
             })
         };
-        let given = at_once(&|at| http::send(elevation(all[at], &scene.agent, &key, &body)));
+        let given = at_once(&|at| http::send(elevation(all[at], &fixture.agent, &key, &body)));
         let id = given[0].text_at("/id");
         for answer in &given {
             assert!(answer.status < 300 && answer.text_at("/id") == id, "{}", answer.text);
@@ -90,16 +90,16 @@ fn one_request_that_reaches_several_at_once_is_one_grant_and_so_is_its_end() {
 #[test]
 fn our_client_gives_back_at_another_than_gave_it() {
     let replicas = Replicas::start(2, "1s");
-    let scene = &replicas.scene;
+    let fixture = &replicas.fixture;
     let step = ["elevate", "--policy", "orders-read", "--ttl", "15m", "--output", "json"];
-    let given = scene.client(&step).finish();
+    let given = fixture.client(&step).finish();
     given.assert_code(0);
     let id = given.json()["id"].as_str().unwrap().to_owned();
     let back = Client::new(&["revoke", &id])
         .env("CLOUDANIX_URL", replicas.others[0].url())
-        .env("CLOUDANIX_AUTH_TOKEN", &scene.agent.auth_token)
+        .env("CLOUDANIX_AUTH_TOKEN", &fixture.agent.auth_token)
         .finish();
     back.assert_code(0);
-    scene.broker.wait_until_nothing_is_live();
-    scene.broker.timeline(&id);
+    fixture.broker.wait_until_nothing_is_live();
+    fixture.broker.timeline(&id);
 }

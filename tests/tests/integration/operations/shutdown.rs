@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use reqwest::Method;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::client::kill;
+use system_tests::fixture::{Fixture, registration};
 use system_tests::http;
-use system_tests::scene::{Scene, registration};
 use system_tests::waiting::eventually;
 
 fn terminate(broker: &Broker) {
@@ -16,47 +16,48 @@ fn terminate(broker: &Broker) {
 
 #[test]
 fn a_broker_that_is_about_to_stop_is_not_ready_and_still_gives_and_takes_back() {
-    let mut scene = Scene::with(Broker::launched_by(&[], &format!("{HURRY}\nshutdown_grace = \"1h\"")));
-    let grant = scene.elevate().expect(201).text_at("/id").to_owned();
-    terminate(&scene.broker);
+    let mut fixture =
+        Fixture::with(Broker::launched_by(&[], &format!("{NO_RATE_LIMIT}\nshutdown_grace = \"1h\"")));
+    let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
+    terminate(&fixture.broker);
     let unready = eventually("the end of readiness", || {
-        let answer = http::send(scene.broker.request(Method::GET, "/readyz"));
+        let answer = http::send(fixture.broker.request(Method::GET, "/readyz"));
         (answer.status == 503).then_some(answer)
     });
     assert_eq!(unready.text_at("/detail"), "the broker is stopping");
-    http::send(scene.broker.request(Method::GET, "/healthz")).expect(200);
-    let another = scene.elevate().expect(201).text_at("/id").to_owned();
+    http::send(fixture.broker.request(Method::GET, "/healthz")).expect(200);
+    let another = fixture.elevate().expect(201).text_at("/id").to_owned();
     for id in [grant, another] {
-        let back = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
-        http::send(back.bearer_auth(&scene.agent.auth_token)).expect(200);
+        let back = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
+        http::send(back.bearer_auth(&fixture.agent.auth_token)).expect(200);
     }
     // The second signal ends the grace, which is an hour here.
-    assert_eq!(scene.broker.stop(), Some(0));
+    assert_eq!(fixture.broker.stop(), Some(0));
 }
 
 #[test]
 fn a_request_under_way_is_answered_when_nobody_is_listened_to_any_more() {
-    let mut scene = Scene::set();
-    let body = registration("late-agent", scene.provider.issuer());
+    let mut fixture = Fixture::start();
+    let body = registration("late-agent", fixture.provider.issuer());
     let (first, last) = body.split_at(10);
-    let address = scene.broker.url().trim_start_matches("http://").to_owned();
+    let address = fixture.broker.url().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).unwrap();
     let head = format!(
         "POST /v2/agents HTTP/1.1\r\nHost: broker\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/toml\r\nContent-Length: {}\r\n\r\n{first}",
-        scene.broker.operator_token(),
+        fixture.broker.operator_token(),
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
     // It has been read when another, which came later, is answered.
-    http::send(scene.broker.request(Method::GET, "/healthz")).expect(200);
-    terminate(&scene.broker);
+    http::send(fixture.broker.request(Method::GET, "/healthz")).expect(200);
+    terminate(&fixture.broker);
     eventually("the end of listening", || TcpStream::connect(&address).err());
     stream.write_all(last.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    eventually("the end", || scene.broker.log().contains("stopped").then_some(()));
-    scene.broker.restart();
-    scene.broker.operator(Method::GET, "/v2/agents/late-agent").expect(200);
+    eventually("the end", || fixture.broker.log().contains("stopped").then_some(()));
+    fixture.broker.restart();
+    fixture.broker.operator(Method::GET, "/v2/agents/late-agent").expect(200);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reqwest::{Certificate, Client, Identity, Method};
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::certificates::{Authority, Pair, put};
 use system_tests::http::{self, Answer};
 use system_tests::waiting::eventually;
@@ -22,7 +22,7 @@ fn client(authority: &Authority, identity: Option<Identity>) -> Client {
 
 fn limits(folder: &Path, more: &str) -> String {
     let folder = folder.display();
-    format!("{HURRY}\n[tls]\ncertificate = \"{folder}/tls.pem\"\nkey = \"{folder}/tls.key\"\n{more}")
+    format!("{NO_RATE_LIMIT}\n[tls]\ncertificate = \"{folder}/tls.pem\"\nkey = \"{folder}/tls.key\"\n{more}")
 }
 
 fn folder_with(pair: &Pair) -> TempDir {

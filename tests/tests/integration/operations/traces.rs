@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use reqwest::Method;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
-use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -82,16 +82,17 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[test]
 fn a_trace_goes_on_in_the_broker_and_holds_no_secret() {
     let collector = Collector::start();
-    let limits = format!("{HURRY}\n[telemetry]\notlp_endpoint = \"{}\"", collector.url);
-    let mut scene = Scene::with(Broker::launched_by(&[], &limits));
-    let (key, body) = (new_key(), scene.body());
-    let asked = scene.elevation(&key, &body).header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
+    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"{}\"", collector.url);
+    let mut fixture = Fixture::with(Broker::launched_by(&[], &limits));
+    let (key, body) = (new_key(), fixture.body());
+    let asked = fixture.elevation(&key, &body).header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
     let grant = http::send(asked).expect(201);
     let path = format!("/v2/agentic/jit?idempotency_key={key}&cause=asked");
-    http::send(scene.broker.request(Method::DELETE, &path).bearer_auth(&scene.agent.auth_token)).expect(200);
-    http::send(scene.broker.request(Method::GET, "/made-up/by-a-stranger")).expect(404);
+    http::send(fixture.broker.request(Method::DELETE, &path).bearer_auth(&fixture.agent.auth_token))
+        .expect(200);
+    http::send(fixture.broker.request(Method::GET, "/made-up/by-a-stranger")).expect(404);
     // What was not sent yet goes out before the end.
-    assert_eq!(scene.broker.stop(), Some(0));
+    assert_eq!(fixture.broker.stop(), Some(0));
     for expected in [
         "cloudanix-jit-broker",
         "POST /v2/agentic/jit",
@@ -111,8 +112,8 @@ fn a_trace_goes_on_in_the_broker_and_holds_no_secret() {
     let token = grant.json.pointer("/credentials/token").and_then(|token| token.as_str());
     for secret in [
         key.as_str(),
-        scene.agent.auth_token.as_str(),
-        scene.broker.operator_token(),
+        fixture.agent.auth_token.as_str(),
+        fixture.broker.operator_token(),
         body.pointer("/oidc_token").and_then(|token| token.as_str()).unwrap(),
         token.unwrap_or_else(|| panic!("no credentials in {}", grant.text)),
         grant.text_at("/id"),
@@ -122,17 +123,17 @@ fn a_trace_goes_on_in_the_broker_and_holds_no_secret() {
     ] {
         assert!(!collector.has(secret.as_bytes()), "`{secret}` went to the collector");
     }
-    assert!(!scene.broker.log().contains("verify identity"), "spans are not for the log");
+    assert!(!fixture.broker.log().contains("verify identity"), "spans are not for the log");
 }
 
 #[test]
 fn a_broker_without_its_collector_works_and_says_that_it_cannot_send() {
     let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    let limits = format!("{HURRY}\n[telemetry]\notlp_endpoint = \"http://{nobody}\"");
-    let mut scene = Scene::with(Broker::launched_by(&[], &limits));
-    scene.elevate().expect(201);
+    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"http://{nobody}\"");
+    let mut fixture = Fixture::with(Broker::launched_by(&[], &limits));
+    fixture.elevate().expect(201);
     eventually("a line in the log", || {
-        scene.broker.log().contains("BatchSpanProcessor.ExportError").then_some(())
+        fixture.broker.log().contains("BatchSpanProcessor.ExportError").then_some(())
     });
-    assert_eq!(scene.broker.stop(), Some(0));
+    assert_eq!(fixture.broker.stop(), Some(0));
 }

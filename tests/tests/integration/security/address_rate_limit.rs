@@ -2,35 +2,35 @@
 
 use reqwest::Method;
 use system_tests::broker::Broker;
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http::{self, Answer};
-use system_tests::scene::{Scene, new_key};
 
 const PER_MINUTE: usize = 30;
 
-fn limited(more: &str) -> Scene {
+fn limited(more: &str) -> Fixture {
     let limits = format!("requests_per_minute_per_address = {PER_MINUTE}\n{more}");
-    Scene::with(Broker::launched_by(&[], &limits))
+    Fixture::with(Broker::launched_by(&[], &limits))
 }
 
-fn keys_for(scene: &Scene, client: &str) -> Answer {
-    let request = scene.broker.request(Method::GET, "/.well-known/jwks.json");
+fn keys_for(fixture: &Fixture, client: &str) -> Answer {
+    let request = fixture.broker.request(Method::GET, "/.well-known/jwks.json");
     http::send(request.header("x-forwarded-for", client))
 }
 
 /// Asks until it is refused.
 #[track_caller]
-fn exhaust(scene: &Scene, client: impl Fn(usize) -> String) -> Answer {
+fn exhaust(fixture: &Fixture, client: impl Fn(usize) -> String) -> Answer {
     let refused =
-        (0..PER_MINUTE * 10).map(|n| keys_for(scene, &client(n))).find(|answer| answer.status == 429);
+        (0..PER_MINUTE * 10).map(|n| keys_for(fixture, &client(n))).find(|answer| answer.status == 429);
     refused.expect("a refusal, sooner or later")
 }
 
 #[test]
 fn giving_back_and_beats_and_probes_pass_where_everything_else_is_refused() {
-    let scene = limited("");
+    let fixture = limited("");
     let key = new_key();
-    let grant = http::send(scene.elevation(&key, &scene.body())).expect(201).text_at("/id").to_owned();
-    let refused = exhaust(&scene, |_| String::new());
+    let grant = http::send(fixture.elevation(&key, &fixture.body())).expect(201).text_at("/id").to_owned();
+    let refused = exhaust(&fixture, |_| String::new());
     assert_eq!(refused.outcome(), (429, "rate_limited"));
     let header =
         |name: &str| refused.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value);
@@ -40,31 +40,31 @@ fn giving_back_and_beats_and_probes_pass_where_everything_else_is_refused() {
     assert!(refused.text_at("/hint").contains("limits.trusted_proxies"), "{}", refused.text);
     for _ in 0..PER_MINUTE * 2 {
         for path in ["/healthz", "/readyz"] {
-            http::send(scene.broker.request(Method::GET, path)).expect(200);
+            http::send(fixture.broker.request(Method::GET, path)).expect(200);
         }
-        let beat = scene.broker.request(Method::POST, &format!("/v2/agentic/jit/{grant}/heartbeat"));
-        let beat = beat.bearer_auth(&scene.agent.auth_token).header("Idempotency-Key", &key);
+        let beat = fixture.broker.request(Method::POST, &format!("/v2/agentic/jit/{grant}/heartbeat"));
+        let beat = beat.bearer_auth(&fixture.agent.auth_token).header("Idempotency-Key", &key);
         http::send(beat).expect(200);
     }
     for _ in 0..PER_MINUTE * 2 {
-        let back = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{grant}"));
-        http::send(back.bearer_auth(&scene.agent.auth_token)).expect(200);
+        let back = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{grant}"));
+        http::send(back.bearer_auth(&fixture.agent.auth_token)).expect(200);
     }
-    let path = format!("/v2/agents/{}/disable", scene.agent.id);
-    scene.broker.operator(Method::POST, &path).expect(200);
+    let path = format!("/v2/agents/{}/disable", fixture.agent.id);
+    fixture.broker.operator(Method::POST, &path).expect(200);
 }
 
 #[test]
 fn behind_a_trusted_proxy_each_client_has_its_own_measure() {
-    let scene = limited("trusted_proxies = [\"127.0.0.0/8\"]");
-    exhaust(&scene, |_| "198.51.100.7".to_owned());
-    keys_for(&scene, "198.51.100.8").expect(200);
+    let fixture = limited("trusted_proxies = [\"127.0.0.0/8\"]");
+    exhaust(&fixture, |_| "198.51.100.7".to_owned());
+    keys_for(&fixture, "198.51.100.8").expect(200);
     // What the client itself wrote stands to the left.
-    exhaust(&scene, |n| format!("203.0.113.{n}, 198.51.100.9"));
+    exhaust(&fixture, |n| format!("203.0.113.{n}, 198.51.100.9"));
 }
 
 #[test]
 fn from_others_no_forwarded_address_is_believed() {
-    let scene = limited("trusted_proxies = [\"10.0.0.0/8\"]");
-    exhaust(&scene, |n| format!("198.51.100.{n}"));
+    let fixture = limited("trusted_proxies = [\"10.0.0.0/8\"]");
+    exhaust(&fixture, |n| format!("198.51.100.{n}"));
 }

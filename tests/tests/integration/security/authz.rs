@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
+use system_tests::fixture::{Agent, Fixture, new_key, registration};
 use system_tests::http;
-use system_tests::scene::{Agent, Scene, new_key, registration};
 
 /// Open to everybody, each for a reason: the rest of the world verifies tokens with the first two, and probes
 /// and scrapers carry no credentials. Whoever adds one adds it here too.
@@ -33,11 +33,11 @@ impl Operation {
     }
 
     /// A request that would be answered if the right credentials were on it.
-    fn request(&self, scene: &Scene, grant: &str) -> RequestBuilder {
+    fn request(&self, fixture: &Fixture, grant: &str) -> RequestBuilder {
         let path = self
             .path
-            .replace("{token_id}", &scene.agent.auth_token[5..17])
-            .replace("{id}", if self.path.contains("/agents/") { &scene.agent.id } else { grant });
+            .replace("{token_id}", &fixture.agent.auth_token[5..17])
+            .replace("{id}", if self.path.contains("/agents/") { &fixture.agent.id } else { grant });
         let mut query = String::new();
         let mut headers = Vec::new();
         for parameter in self.described["parameters"].as_array().into_iter().flatten() {
@@ -49,7 +49,7 @@ impl Operation {
                 other => panic!("{}: say here how to fill in {other:?}", self.name()),
             }
         }
-        let mut request = scene.broker.request(self.method.clone(), &format!("{path}{query}"));
+        let mut request = fixture.broker.request(self.method.clone(), &format!("{path}{query}"));
         for (name, value) in headers {
             request = request.header(name, value);
         }
@@ -57,15 +57,15 @@ impl Operation {
             None => request,
             Some(content) => {
                 let media_type = content.keys().next().unwrap();
-                request.header("content-type", media_type).body(self.body(scene, media_type))
+                request.header("content-type", media_type).body(self.body(fixture, media_type))
             }
         }
     }
 
-    fn body(&self, scene: &Scene, media_type: &str) -> String {
+    fn body(&self, fixture: &Fixture, media_type: &str) -> String {
         match (media_type, self.path.as_str()) {
-            ("application/toml", _) => registration(&scene.agent.id, scene.provider.issuer()),
-            (_, "/v2/agentic/jit") => scene.body().to_string(),
+            ("application/toml", _) => registration(&fixture.agent.id, fixture.provider.issuer()),
+            (_, "/v2/agentic/jit") => fixture.body().to_string(),
             (_, "/v2/agentic/jit/{id}/actions") => {
                 json!({"actions": [{"name": "orders:read", "count": 1}]}).to_string()
             }
@@ -77,8 +77,8 @@ impl Operation {
     }
 }
 
-fn operations(scene: &Scene) -> Vec<Operation> {
-    let document = http::send(scene.broker.request(Method::GET, "/openapi.json")).expect(200).json;
+fn operations(fixture: &Fixture) -> Vec<Operation> {
+    let document = http::send(fixture.broker.request(Method::GET, "/openapi.json")).expect(200).json;
     let paths = document["paths"].as_object().unwrap().clone();
     let operations: Vec<Operation> = paths
         .into_iter()
@@ -97,32 +97,32 @@ fn operations(scene: &Scene) -> Vec<Operation> {
     operations
 }
 
-fn guarded(scene: &Scene) -> Vec<Operation> {
-    let mut operations = operations(scene);
+fn guarded(fixture: &Fixture) -> Vec<Operation> {
+    let mut operations = operations(fixture);
     operations.retain(|operation| !PUBLIC.contains(&operation.path.as_str()));
     operations
 }
 
 #[test]
 fn nobody_gets_anything_without_credentials() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201).text_at("/id").to_owned();
-    let before = scene.broker.timeline(&grant);
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
+    let before = fixture.broker.timeline(&grant);
     let forged = protocol::AuthToken::from_random([7; 6], [9; 24]).secret().reveal().to_owned();
-    let cut = &scene.agent.auth_token[..40];
-    let operator_cut = &scene.broker.operator_token()[..40];
+    let cut = &fixture.agent.auth_token[..40];
+    let operator_cut = &fixture.broker.operator_token()[..40];
     let mut wrong = Vec::new();
-    for operation in guarded(&scene) {
-        let request = || operation.request(&scene, &grant);
+    for operation in guarded(&fixture) {
+        let request = || operation.request(&fixture, &grant);
         for (how, request) in [
             ("nothing", request()),
             ("an empty bearer", request().header("authorization", "Bearer ")),
-            ("basic", request().basic_auth("operator", Some(scene.broker.operator_token()))),
+            ("basic", request().basic_auth("operator", Some(fixture.broker.operator_token()))),
             ("nonsense", request().bearer_auth("nonsense")),
             ("a token of nobody", request().bearer_auth(&forged)),
             ("half a token", request().bearer_auth(cut)),
             ("half an operator token", request().bearer_auth(operator_cut)),
-            ("an OIDC token", request().bearer_auth(scene.oidc_token())),
+            ("an OIDC token", request().bearer_auth(fixture.oidc_token())),
         ] {
             let answer = http::send(request);
             let challenged = answer.headers.iter().any(|(name, _)| name == "www-authenticate");
@@ -132,20 +132,20 @@ fn nobody_gets_anything_without_credentials() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(scene.broker.given().len(), 1);
-    assert_eq!(scene.broker.timeline(&grant), before, "nothing came of it");
-    scene.elevate().expect(201);
+    assert_eq!(fixture.broker.given().len(), 1);
+    assert_eq!(fixture.broker.timeline(&grant), before, "nothing came of it");
+    fixture.elevate().expect(201);
 }
 
 #[test]
 fn another_agent_finds_nothing_and_operates_nothing() {
-    let scene = Scene::set();
-    let stranger = scene.another_agent("billing-agent");
-    let grant = scene.elevate().expect(201).text_at("/id").to_owned();
+    let fixture = Fixture::start();
+    let stranger = fixture.another_agent("billing-agent");
+    let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
     let mut wrong = Vec::new();
-    for operation in guarded(&scene) {
-        let answer = http::send(operation.request(&scene, &grant).bearer_auth(&stranger.auth_token));
-        // Elevate names an agent in its body: that of the scene, which is not the stranger.
+    for operation in guarded(&fixture) {
+        let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&stranger.auth_token));
+        // Elevate names an agent in its body: that of the fixture, which is not the stranger.
         let expected = match operation.name().as_str() {
             "POST /v2/agentic/jit" => (401, "agent_mismatch"),
             _ if operation.accepts("auth_token") => (404, "grant_not_found"),
@@ -159,28 +159,29 @@ fn another_agent_finds_nothing_and_operates_nothing() {
                 answer.text
             ));
         }
-        for secret in ["octo/my-app", &scene.agent.auth_token] {
+        for secret in ["octo/my-app", &fixture.agent.auth_token] {
             if answer.text.contains(secret) {
                 wrong.push(format!("{}: tells `{secret}`", operation.name()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(scene.broker.live().len(), 1);
+    assert_eq!(fixture.broker.live().len(), 1);
 }
 
 #[test]
 fn an_agents_own_token_and_a_resource_servers_do_not_operate() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201).text_at("/id").to_owned();
-    for operation in guarded(&scene) {
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
+    for operation in guarded(&fixture) {
         if !operation.accepts("auth_token") {
-            let answer = http::send(operation.request(&scene, &grant).bearer_auth(&scene.agent.auth_token));
+            let answer =
+                http::send(operation.request(&fixture, &grant).bearer_auth(&fixture.agent.auth_token));
             assert_eq!(answer.status, 401, "{} with the agent's own token", operation.name());
         }
         if !operation.accepts("introspection_token") {
-            let token = scene.broker.introspection_token();
-            let answer = http::send(operation.request(&scene, &grant).bearer_auth(token));
+            let token = fixture.broker.introspection_token();
+            let answer = http::send(operation.request(&fixture, &grant).bearer_auth(token));
             assert_eq!(answer.status, 401, "{} with an introspection token", operation.name());
         }
     }
@@ -188,16 +189,16 @@ fn an_agents_own_token_and_a_resource_servers_do_not_operate() {
 
 #[test]
 fn what_is_public_tells_of_no_agent_and_no_grant() {
-    let scene = Scene::set();
-    let grant = scene.elevate().expect(201);
-    let open: Vec<Operation> = operations(&scene)
+    let fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
+    let open: Vec<Operation> = operations(&fixture)
         .into_iter()
         .filter(|operation| PUBLIC.contains(&operation.path.as_str()))
         .collect();
     assert_eq!(open.len(), PUBLIC.len());
     for operation in open {
-        let answer = http::send(operation.request(&scene, "")).expect(200);
-        for secret in [&scene.agent.id, grant.text_at("/id"), "octo/my-app", "PRIVATE"] {
+        let answer = http::send(operation.request(&fixture, "")).expect(200);
+        for secret in [&fixture.agent.id, grant.text_at("/id"), "octo/my-app", "PRIVATE"] {
             assert!(!answer.text.contains(secret), "{}: {}", operation.name(), answer.text);
         }
     }
@@ -205,30 +206,30 @@ fn what_is_public_tells_of_no_agent_and_no_grant() {
 
 #[test]
 fn a_body_of_ten_megabytes_is_refused_and_not_kept() {
-    let scene = Scene::set();
-    scene.elevate().expect(201);
-    let before = resident(scene.broker.pid());
-    for operation in guarded(&scene) {
+    let fixture = Fixture::start();
+    fixture.elevate().expect(201);
+    let before = resident(fixture.broker.pid());
+    for operation in guarded(&fixture) {
         if operation.described.get("requestBody").is_none() {
             continue;
         }
-        for (who, token) in [("a stranger", "nonsense"), ("the operator", scene.broker.operator_token())] {
-            let path = operation.path.replace("{id}", &scene.agent.id);
+        for (who, token) in [("a stranger", "nonsense"), ("the operator", fixture.broker.operator_token())] {
+            let path = operation.path.replace("{id}", &fixture.agent.id);
             let media_type =
                 operation.described["requestBody"]["content"].as_object().unwrap().keys().next().unwrap();
             let path = path.replace("jit/orders-agent", "jit/elev-0000000000000000");
-            let status = post_ten_megabytes(&scene, operation.method.as_str(), &path, media_type, token);
+            let status = post_ten_megabytes(&fixture, operation.method.as_str(), &path, media_type, token);
             assert_eq!(status, 413, "{} by {who}", operation.name());
         }
     }
-    let grown = resident(scene.broker.pid()).saturating_sub(before);
+    let grown = resident(fixture.broker.pid()).saturating_sub(before);
     assert!(grown < 8 * 1024, "the broker has grown by {grown} kB");
-    scene.elevate().expect(201);
+    fixture.elevate().expect(201);
 }
 
 /// By hand: a server that says no early makes most clients report a broken connection and no status.
-fn post_ten_megabytes(scene: &Scene, method: &str, path: &str, media_type: &str, token: &str) -> u16 {
-    let mut stream = TcpStream::connect(scene.broker.url().trim_start_matches("http://")).unwrap();
+fn post_ten_megabytes(fixture: &Fixture, method: &str, path: &str, media_type: &str, token: &str) -> u16 {
+    let mut stream = TcpStream::connect(fixture.broker.url().trim_start_matches("http://")).unwrap();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: broker\r\nAuthorization: Bearer {token}\r\nIdempotency-Key: {}\r\n\
          Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
@@ -264,20 +265,20 @@ fn resident(pid: u32) -> u64 {
 
 #[test]
 fn an_agent_that_asks_too_often_waits_and_the_others_do_not() {
-    let scene = Scene::with(Broker::with_pace(3));
-    let other: Agent = scene.another_agent("billing-agent");
+    let fixture = Fixture::with(Broker::with_pace(3));
+    let other: Agent = fixture.another_agent("billing-agent");
     for _ in 0..3 {
-        scene.elevate().expect(201);
+        fixture.elevate().expect(201);
     }
-    let refused = scene.elevate();
+    let refused = fixture.elevate();
     assert_eq!(refused.outcome(), (429, "rate_limited"));
     let wait = refused.headers.iter().find(|(name, _)| name == "retry-after").unwrap();
     assert!((1..=21).contains(&wait.1.parse::<u32>().unwrap()), "{wait:?}");
-    let mut body = scene.body();
+    let mut body = fixture.body();
     body["agent_id"] = json!(other.id);
-    let theirs = http::send(system_tests::scene::elevation(&scene.broker, &other, &new_key(), &body));
+    let theirs = http::send(system_tests::fixture::elevation(&fixture.broker, &other, &new_key(), &body));
     assert_ne!(theirs.status, 429, "{}", theirs.text);
-    let id = scene.broker.live()[0]["id"].as_str().unwrap().to_owned();
-    let back = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
-    http::send(back.bearer_auth(&scene.agent.auth_token)).expect(200);
+    let id = fixture.broker.live()[0]["id"].as_str().unwrap().to_owned();
+    let back = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
+    http::send(back.bearer_auth(&fixture.agent.auth_token)).expect(200);
 }

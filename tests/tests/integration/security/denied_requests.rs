@@ -4,17 +4,17 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
+use system_tests::fixture::{AUDIENCE, Agent, Fixture, elevation, new_key, registration_of, run_claims};
 use system_tests::http::{self, Answer};
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{AUDIENCE, Agent, Scene, elevation, new_key, registration_of, run_claims};
 
 /// With the default number of elevations, of which 60 a minute may be refused.
-fn scene() -> Scene {
-    Scene::with(Broker::with_pace(600))
+fn fixture() -> Fixture {
+    Fixture::with(Broker::with_pace(600))
 }
 
-fn denied(scene: &Scene) -> Vec<Value> {
-    let mut grants = scene.broker.grants("ended");
+fn denied(fixture: &Fixture) -> Vec<Value> {
+    let mut grants = fixture.broker.grants("ended");
     grants.retain(|grant| grant["status"] == "denied");
     grants
 }
@@ -30,12 +30,12 @@ fn budget(began: Instant) -> usize {
 
 #[test]
 fn the_auth_token_alone_does_not_keep_its_agent_from_elevating() {
-    let scene = scene();
-    let mut body = scene.body();
+    let fixture = fixture();
+    let mut body = fixture.body();
     body["oidc_token"] = json!("garbage");
     let began = Instant::now();
-    let answers: Vec<Answer> = (0..700).map(|_| http::send(scene.elevation(&new_key(), &body))).collect();
-    scene.elevate().expect(201);
+    let answers: Vec<Answer> = (0..700).map(|_| http::send(fixture.elevation(&new_key(), &body))).collect();
+    fixture.elevate().expect(201);
 
     let heard = count(&answers, (401, "oidc_token_invalid"));
     assert!(heard <= budget(began), "{heard} were looked at");
@@ -46,54 +46,54 @@ fn the_auth_token_alone_does_not_keep_its_agent_from_elevating() {
 
 #[test]
 fn the_auth_token_alone_does_not_use_up_what_refusals_may_cost() {
-    let scene = scene();
-    let mut garbage = scene.body();
+    let fixture = fixture();
+    let mut garbage = fixture.body();
     garbage["oidc_token"] = json!("garbage");
-    while http::send(scene.elevation(&new_key(), &garbage)).status != 429 {}
-    let mut outside = scene.body();
+    while http::send(fixture.elevation(&new_key(), &garbage)).status != 429 {}
+    let mut outside = fixture.body();
     outside["policies"] = json!(["billing-admin"]);
-    http::send(scene.elevation(&new_key(), &outside)).expect(403);
-    assert_eq!(denied(&scene).len(), 1, "the attack hides no refusal");
+    http::send(fixture.elevation(&new_key(), &outside)).expect(403);
+    assert_eq!(denied(&fixture).len(), 1, "the attack hides no refusal");
 }
 
 #[test]
 fn a_request_that_is_refused_again_and_again_is_one_row() {
-    let scene = scene();
-    let mut body = scene.body();
+    let fixture = fixture();
+    let mut body = fixture.body();
     body["policies"] = json!(["billing-admin"]);
     let names = ["repository", "workflow", "run", "job", "step", "commit", "ref", "actor", "url"];
     body["claimed"] = names.iter().map(|name| ((*name).to_owned(), json!("x".repeat(512)))).collect();
     let began = Instant::now();
-    let answers: Vec<Answer> = (0..400).map(|_| http::send(scene.elevation(&new_key(), &body))).collect();
-    scene.elevate().expect(201);
+    let answers: Vec<Answer> = (0..400).map(|_| http::send(fixture.elevation(&new_key(), &body))).collect();
+    fixture.elevate().expect(201);
 
     let refused = count(&answers, (403, "policy_not_permitted"));
     assert!((60..=budget(began)).contains(&refused), "{refused}");
     assert_eq!(refused + count(&answers, (429, "rate_limited")), 400);
-    let recorded = denied(&scene);
+    let recorded = denied(&fixture);
     assert_eq!(recorded.len(), 1, "{recorded:#?}");
     assert_eq!(recorded[0]["denials"]["count"], refused);
     let claimed = recorded[0]["provenance"]["claimed"].as_object().unwrap();
     let kept: usize = claimed.values().map(|fact| fact.as_str().unwrap().len()).sum();
     assert_eq!(kept, 1024);
-    let timeline = scene.broker.timeline(recorded[0]["id"].as_str().unwrap());
+    let timeline = fixture.broker.timeline(recorded[0]["id"].as_str().unwrap());
     assert_eq!(timeline["events"].as_array().unwrap().len(), 2);
 }
 
 #[test]
 fn one_single_use_token_is_refused_once() {
-    let scene = scene();
-    let issuer = scene.provider.issuer();
+    let fixture = fixture();
+    let issuer = fixture.provider.issuer();
     let claims = r#"{ repository_id = "81234567" }"#;
-    let auth_token = scene.broker.register(&registration_of("github", "release-agent", issuer, claims, ""));
+    let auth_token = fixture.broker.register(&registration_of("github", "release-agent", issuer, claims, ""));
     let agent = Agent { id: "release-agent".to_owned(), auth_token };
-    let token = |jti| scene.provider.mint(&Token::with_claims(run_claims(jti)).audience(AUDIENCE)).unwrap();
+    let token = |jti| fixture.provider.mint(&Token::with_claims(run_claims(jti)).audience(AUDIENCE)).unwrap();
     let first = token("first");
     let ask = |key: &str, token: &str, policy: &str, reason: &str| {
         let body = json!({
             "agent_id": agent.id, "oidc_token": token, "policies": [policy], "ttl": "15m", "reason": reason,
         });
-        http::send(elevation(&scene.broker, &agent, key, &body))
+        http::send(elevation(&fixture.broker, &agent, key, &body))
     };
     let key = new_key();
     ask(&key, &first, "billing-admin", "0").expect(403);
@@ -103,29 +103,29 @@ fn one_single_use_token_is_refused_once() {
         assert_eq!(answer.outcome(), (401, "oidc_token_replayed"));
     }
     assert_eq!(ask(&new_key(), &first, "orders-read", "").outcome(), (401, "oidc_token_replayed"));
-    assert_eq!(denied(&scene).len(), 1);
+    assert_eq!(denied(&fixture).len(), 1);
     ask(&new_key(), &token("second"), "orders-read", "").expect(201);
 }
 
 #[test]
 fn a_target_of_any_length_is_not_recorded() {
-    let scene = scene();
-    let mut body = scene.body();
+    let fixture = fixture();
+    let mut body = fixture.body();
     body["target"] = json!("x".repeat(60_000));
-    assert_eq!(http::send(scene.elevation(&new_key(), &body)).outcome(), (422, "invalid_request"));
-    assert!(denied(&scene).is_empty());
+    assert_eq!(http::send(fixture.elevation(&new_key(), &body)).outcome(), (422, "invalid_request"));
+    assert!(denied(&fixture).is_empty());
 }
 
 #[test]
 fn a_grant_that_is_retried_for_ever_has_a_timeline_that_ends() {
-    let scene = Scene::set();
-    let (key, body) = (new_key(), scene.body());
-    let grant = http::send(scene.elevation(&key, &body)).expect(201);
+    let fixture = Fixture::start();
+    let (key, body) = (new_key(), fixture.body());
+    let grant = http::send(fixture.elevation(&key, &body)).expect(201);
     for _ in 0..50 {
-        let again = http::send(scene.elevation(&key, &body)).expect(201);
+        let again = http::send(fixture.elevation(&key, &body)).expect(201);
         assert_eq!(again.json["id"], grant.json["id"]);
     }
-    let timeline = scene.broker.timeline(grant.text_at("/id"));
+    let timeline = fixture.broker.timeline(grant.text_at("/id"));
     let rows = timeline["events"].as_array().unwrap();
     let retries: Vec<&Value> = rows.iter().filter(|row| row["kind"] == "retry").collect();
     assert_eq!(retries.len(), 20);

@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
+use system_tests::fixture::{AUDIENCE, Fixture, job_claims, new_key};
 use system_tests::http;
 use system_tests::oidc_provider::{Key, OidcProvider, OldKeys, Token};
-use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
 
 #[derive(Clone)]
 struct Case {
@@ -22,17 +22,17 @@ const NOT_TRUSTED: (u16, &str) = (401, "issuer_not_trusted");
 
 #[test]
 fn every_hostile_token_is_refused_and_gets_nothing() {
-    let scene = Scene::set();
-    let good = scene.elevate().expect(201);
+    let fixture = Fixture::start();
+    let good = fixture.elevate().expect(201);
     let attacker = OidcProvider::start().unwrap();
-    let cases = [made_by_the_provider(&scene, &attacker), made_by_hand(&scene)].concat();
+    let cases = [made_by_the_provider(&fixture, &attacker), made_by_hand(&fixture)].concat();
     assert!(cases.len() >= 40, "{}", cases.len());
 
     let mut wrong = Vec::new();
     for case in &cases {
-        let mut body = scene.body();
+        let mut body = fixture.body();
         body["oidc_token"] = json!(case.token);
-        let answer = http::send(scene.elevation(&new_key(), &body));
+        let answer = http::send(fixture.elevation(&new_key(), &body));
         if answer.outcome() != case.expected {
             wrong.push(format!(
                 "{}: expected {:?}, found {} {}",
@@ -44,16 +44,16 @@ fn every_hostile_token_is_refused_and_gets_nothing() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let given = scene.broker.given();
+    let given = fixture.broker.given();
     assert_eq!(given.len(), 1, "only what the genuine token got: {given:?}");
     assert_eq!(given[0]["id"], good.json["id"]);
     assert_eq!(attacker.fetches().unwrap().jwks, 0, "no header and no claim sends the broker elsewhere");
     assert_eq!(attacker.fetches().unwrap().discovery, 0);
-    scene.elevate().expect(201);
+    fixture.elevate().expect(201);
 }
 
-fn made_by_the_provider(scene: &Scene, attacker: &OidcProvider) -> Vec<Case> {
-    let provider = &scene.provider;
+fn made_by_the_provider(fixture: &Fixture, attacker: &OidcProvider) -> Vec<Case> {
+    let provider = &fixture.provider;
     let now = now();
     let token = || Token::with_claims(job_claims("job-1"));
     let with = |claim: &str, value: Value| {
@@ -117,7 +117,7 @@ fn made_by_the_provider(scene: &Scene, attacker: &OidcProvider) -> Vec<Case> {
     ] {
         cases.push(case(what, token().audience(AUDIENCE).header(name, value), INVALID));
     }
-    let kid = header_of(&scene.oidc_token())["kid"].clone();
+    let kid = header_of(&fixture.oidc_token())["kid"].clone();
     let forged = Token::with_claims(job_claims("job-1")).audience(AUDIENCE);
     let mut claims = job_claims("job-1");
     claims["iss"] = json!(provider.issuer());
@@ -136,8 +136,8 @@ fn made_by_the_provider(scene: &Scene, attacker: &OidcProvider) -> Vec<Case> {
 }
 
 /// What no provider would sign.
-fn made_by_hand(scene: &Scene) -> Vec<Case> {
-    let genuine = scene.oidc_token();
+fn made_by_hand(fixture: &Fixture) -> Vec<Case> {
+    let genuine = fixture.oidc_token();
     let parts: Vec<&str> = genuine.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);
     let kid = header_of(&genuine)["kid"].clone();
@@ -155,7 +155,7 @@ fn made_by_hand(scene: &Scene) -> Vec<Case> {
             ]
         })
         .collect();
-    let (jwk, pem) = public_key(scene, &kid);
+    let (jwk, pem) = public_key(fixture, &kid);
     for (what, secret) in [
         ("HMAC with the JWK", jwk.clone()),
         ("HMAC with the PEM", pem.clone()),
@@ -202,7 +202,7 @@ fn made_by_hand(scene: &Scene) -> Vec<Case> {
     let other = OidcProvider::start().unwrap();
     other.rotate(OldKeys::Removed).unwrap();
     let mut claims = job_claims("job-1");
-    claims["iss"] = json!(scene.provider.issuer());
+    claims["iss"] = json!(fixture.provider.issuer());
     let stale = Token::with_claims(claims).audience(AUDIENCE).signed_by(Key::Previous);
     // A key that nobody has heard of may be a new one: "later", the first time, and a "no" once it was looked for.
     cases.push(invalid("an unknown key's id", other.mint(&stale).unwrap()));
@@ -210,8 +210,9 @@ fn made_by_hand(scene: &Scene) -> Vec<Case> {
 }
 
 /// The provider's public key, as JWK and as PEM: what an attacker has, too.
-fn public_key(scene: &Scene, kid: &Value) -> (String, String) {
-    let keys = http::send(http::request(reqwest::Method::GET, &format!("{}/jwks", scene.provider.issuer())));
+fn public_key(fixture: &Fixture, kid: &Value) -> (String, String) {
+    let keys =
+        http::send(http::request(reqwest::Method::GET, &format!("{}/jwks", fixture.provider.issuer())));
     let keys = keys.json["keys"].as_array().unwrap().clone();
     let jwk = keys.into_iter().find(|key| key["kid"] == *kid).unwrap().to_string();
     let script = "const key = require('crypto').createPublicKey({key: JSON.parse(process.argv[1]), format: 'jwk'}); \

@@ -5,11 +5,11 @@ use std::fs;
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::client::{Client, Finished, kill};
+use system_tests::fixture::{AUDIENCE, Fixture, job_claims, new_key};
 use system_tests::http;
 use system_tests::leak_scan::LeakScan;
 use system_tests::lossy_proxy::LossyProxy;
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
 use system_tests::waiting::eventually;
 
 /// Everything that a step can do to show what it was given: to both outputs, and in every form.
@@ -21,30 +21,30 @@ const SHOWS_ALL: &str = "env; env >&2; echo $CLOUDANIX_GRANT_TOKEN; printf %s $C
                          printf %s $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept";
 
 struct Scanned {
-    scene: Scene,
+    fixture: Fixture,
     scan: LeakScan,
     runs: usize,
 }
 
 impl Scanned {
     fn new() -> Self {
-        let scene = Scene::set();
+        let fixture = Fixture::start();
         let mut scan = LeakScan::default();
-        scan.secret("auth token", &scene.agent.auth_token);
+        scan.secret("auth token", &fixture.agent.auth_token);
         // What is left of it when its public part is known.
-        scan.secret("auth token without prefix and id", &scene.agent.auth_token[17..]);
-        scan.secret("operator token", scene.broker.operator_token());
-        scan.secret("introspection token", scene.broker.introspection_token());
-        Self { scene, scan, runs: 0 }
+        scan.secret("auth token without prefix and id", &fixture.agent.auth_token[17..]);
+        scan.secret("operator token", fixture.broker.operator_token());
+        scan.secret("introspection token", fixture.broker.introspection_token());
+        Self { fixture, scan, runs: 0 }
     }
 
     /// A client with an OIDC token of its own job.
     fn client(&mut self, arguments: &[&str]) -> Client {
         let job = format!("job-{}", self.runs);
         let token =
-            self.scene.provider.mint(&Token::with_claims(job_claims(&job)).audience(AUDIENCE)).unwrap();
+            self.fixture.provider.mint(&Token::with_claims(job_claims(&job)).audience(AUDIENCE)).unwrap();
         self.oidc_secret(&token);
-        self.scene.client(arguments).env("CLOUDANIX_OIDC_TOKEN", token)
+        self.fixture.client(arguments).env("CLOUDANIX_OIDC_TOKEN", token)
     }
 
     /// The payload of a token is no secret by itself; the whole of it is, and so is its signature.
@@ -68,23 +68,23 @@ impl Scanned {
 
     /// Adds what the broker wrote and says, and looks.
     fn assert_no_leak(mut self) {
-        for grant in self.scene.broker.grants("all") {
+        for grant in self.fixture.broker.grants("all") {
             let id = grant["id"].as_str().unwrap().to_owned();
-            let json = self.scene.broker.timeline(&id);
+            let json = self.fixture.broker.timeline(&id);
             self.scan.written("timeline as JSON", json.to_string());
             let path = format!("/v2/agentic/jit/{id}/timeline");
-            let text = self.scene.broker.request(Method::GET, &path).header("accept", "text/plain");
-            let text = http::send(text.bearer_auth(self.scene.broker.operator_token())).expect(200);
+            let text = self.fixture.broker.request(Method::GET, &path).header("accept", "text/plain");
+            let text = http::send(text.bearer_auth(self.fixture.broker.operator_token())).expect(200);
             self.scan.written("timeline as text", text.text);
             self.scan.written("grant", grant.to_string());
         }
         for path in ["/v2/agents", "/v2/agents/orders-agent", "/metrics", "/openapi.json"] {
-            let answer = self.scene.broker.operator(Method::GET, path);
+            let answer = self.fixture.broker.operator(Method::GET, path);
             self.answer(path, &answer);
         }
-        let folder = self.scene.broker.folder().to_owned();
+        let folder = self.fixture.broker.folder().to_owned();
         self.scan.folder("broker", &folder);
-        self.scene.broker.stop();
+        self.fixture.broker.stop();
         self.scan.folder("broker, stopped", &folder);
         assert!(self.scan.bytes() > 50_000, "{}", self.scan.bytes());
         let finds = self.scan.finds();
@@ -106,7 +106,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
         let token = fs::read_to_string(&kept).unwrap();
         fs::remove_file(kept).unwrap();
         assert!(token.starts_with("eyJ"), "{token}");
-        assert_eq!(all.scene.broker.introspect(&token), json!({"active": false}));
+        assert_eq!(all.fixture.broker.introspect(&token), json!({"active": false}));
         all.scan.secret("grant token", &token);
         all.scan.secret("a grant token's signature", token.rsplit_once('.').unwrap().1);
         assert!(
@@ -129,7 +129,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
     for arguments in
         [&["agent", "list"][..], &["agent", "show", "orders-agent"], &["agent", "list", "--output", "json"]]
     {
-        let finished = all.scene.operator_client(arguments).finish();
+        let finished = all.fixture.operator_client(arguments).finish();
         finished.assert_code(0);
         all.seen(&arguments.join(" "), &finished);
     }
@@ -199,7 +199,7 @@ fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
         all.seen(&arguments.join(" "), &finished);
     }
     // Whoever has the key can give back, or beat: not a credential, and still nobody's but the run's.
-    assert!(!all.scene.broker.log().contains(&key), "the idempotency key is in the broker's log");
+    assert!(!all.fixture.broker.log().contains(&key), "the idempotency key is in the broker's log");
     all.assert_no_leak();
 }
 
@@ -208,21 +208,21 @@ fn refusals_and_garbage_repeat_no_secret() {
     let mut all = Scanned::new();
     let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--timeout", "2s", "--", "true"];
     let expired = all
-        .scene
+        .fixture
         .provider
         .mint(&Token::with_claims(job_claims("late")).audience(AUDIENCE).expires_in(-600))
         .unwrap();
     let elsewhere = all
-        .scene
+        .fixture
         .provider
         .mint(&Token::with_claims(job_claims("off")).audience("sts.amazonaws.com"))
         .unwrap();
     let mut claims = job_claims("other");
     claims["project_id"] = json!("2");
-    let untrusted = all.scene.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
+    let untrusted = all.fixture.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
     let damaged = format!("{}AAAA", &expired[..expired.len() - 4]);
     let wrong_auth = protocol::AuthToken::from_random([1; 6], [2; 24]).secret().reveal().to_owned();
-    let cut_auth = all.scene.agent.auth_token[..60].to_owned();
+    let cut_auth = all.fixture.agent.auth_token[..60].to_owned();
     for token in [&expired, &elsewhere, &untrusted, &damaged] {
         all.oidc_secret(token);
     }
@@ -237,7 +237,7 @@ fn refusals_and_garbage_repeat_no_secret() {
         ("an unknown auth token", with(&mut all, "CLOUDANIX_AUTH_TOKEN", &wrong_auth)),
         ("a cut auth token", with(&mut all, "CLOUDANIX_AUTH_TOKEN", &cut_auth)),
         ("the auth token as URL", {
-            let token = all.scene.agent.auth_token.clone();
+            let token = all.fixture.agent.auth_token.clone();
             with(&mut all, "CLOUDANIX_URL", &format!("http://user:{token}@127.0.0.1:1"))
         }),
         ("no broker", {
@@ -248,19 +248,19 @@ fn refusals_and_garbage_repeat_no_secret() {
         ("a step that is not there", all.client(&[&run[..8], &["./not-there"]].concat()).finish()),
         ("a denied policy", all.client(&["run", "--policy", "nope", "--ttl", "15m", "--", "true"]).finish()),
         ("a secret on the command line", {
-            let token = all.scene.agent.auth_token.clone();
-            all.scene.operator_client(&["agent", "revoke-token", "orders-agent", &token]).finish()
+            let token = all.fixture.agent.auth_token.clone();
+            all.fixture.operator_client(&["agent", "revoke-token", "orders-agent", &token]).finish()
         }),
     ] {
         assert_ne!(finished.status.code(), Some(0), "{what}");
         all.seen(what, &finished);
     }
-    let good = all.scene.body();
+    let good = all.fixture.body();
     let token = good["oidc_token"].as_str().unwrap().to_owned();
     all.oidc_secret(&token);
-    let auth = all.scene.agent.auth_token.clone();
+    let auth = all.fixture.agent.auth_token.clone();
     let post = |body: String| {
-        let request = all.scene.broker.request(Method::POST, "/v2/agentic/jit").bearer_auth(&auth);
+        let request = all.fixture.broker.request(Method::POST, "/v2/agentic/jit").bearer_auth(&auth);
         request.header("idempotency-key", new_key()).header("content-type", "application/json").body(body)
     };
     let answers = [
@@ -277,7 +277,7 @@ fn refusals_and_garbage_repeat_no_secret() {
         ("a token as key", post(good.to_string()).header("idempotency-key", &auth)),
         (
             "a token in the path",
-            all.scene.broker.request(Method::GET, &format!("/{auth}")).bearer_auth(&auth),
+            all.fixture.broker.request(Method::GET, &format!("/{auth}")).bearer_auth(&auth),
         ),
     ]
     .map(|(what, request)| (what, http::send(request)));
@@ -294,7 +294,7 @@ fn bad_days_write_no_secret() {
     let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c"];
     let waits = "echo $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept; echo up > up; until test -e go || ! test -e up; do sleep 0.01; done";
 
-    let proxy = LossyProxy::before(all.scene.broker.url());
+    let proxy = LossyProxy::in_front_of(all.fixture.broker.url());
     proxy.lose("POST ", 1);
     proxy.lose("DELETE ", 1);
     let lossy = all.client(&[&run[..], &["true"]].concat()).env("CLOUDANIX_URL", proxy.url()).finish();
@@ -314,11 +314,11 @@ fn bad_days_write_no_secret() {
         }
     }
     all.scan.written("the keeper's environment", fs::read(format!("/proc/{keeper}/environ")).unwrap());
-    all.scene.broker.kill();
+    all.fixture.broker.kill();
     running.signal("TERM");
     kill(pid, "KILL");
-    all.scene.broker.restart();
-    eventually("the end of the grant", || all.scene.broker.live().is_empty().then_some(()));
+    all.fixture.broker.restart();
+    eventually("the end of the grant", || all.fixture.broker.live().is_empty().then_some(()));
     running.touch("go");
     let killed = running.finish();
     all.seen("killed", &killed);

@@ -2,22 +2,22 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
-use system_tests::scene::{Scene, new_key};
 
 #[test]
-fn garbage_is_understood_to_be_garbage() {
-    let scene = Scene::set();
+fn malformed_requests_are_refused_as_malformed() {
+    let fixture = Fixture::start();
     let elevate = |key: &str, body: &str| {
-        scene
+        fixture
             .broker
             .request(Method::POST, "/v2/agentic/jit")
-            .bearer_auth(&scene.agent.auth_token)
+            .bearer_auth(&fixture.agent.auth_token)
             .header("idempotency-key", key)
             .header("content-type", "application/json")
             .body(body.to_owned())
     };
-    let good = scene.body();
+    let good = fixture.body();
     let with = |field: &str, value: Value| {
         let mut body = good.clone();
         body[field] = value;
@@ -57,23 +57,24 @@ fn garbage_is_understood_to_be_garbage() {
     }
     let twice = elevate(&new_key(), &good.to_string()).header("idempotency-key", new_key());
     assert_eq!(http::send(twice).outcome(), (422, "invalid_request"), "two keys are no key");
-    let twice = scene.elevation(&new_key(), &good).header("authorization", "Bearer nonsense");
+    let twice = fixture.elevation(&new_key(), &good).header("authorization", "Bearer nonsense");
     assert_eq!(http::send(twice).outcome(), (401, "auth_token_invalid"), "nor are two tokens a token");
-    let plain = scene
+    let plain = fixture
         .broker
         .request(Method::POST, "/v2/agentic/jit")
-        .bearer_auth(&scene.agent.auth_token)
+        .bearer_auth(&fixture.agent.auth_token)
         .header("idempotency-key", new_key())
         .header("content-type", "text/plain")
         .body(good.to_string());
     assert_eq!(http::send(plain).outcome(), (415, "unsupported_media_type"));
     for path in ["/v2/agentic/jit/elev-1", "/v2/agentic/jit/%00", "/v2/agentic/jit/elev-0000000000000000'--"]
     {
-        let answer = http::send(scene.broker.request(Method::GET, path).bearer_auth(&scene.agent.auth_token));
+        let answer =
+            http::send(fixture.broker.request(Method::GET, path).bearer_auth(&fixture.agent.auth_token));
         assert_eq!(answer.outcome(), (422, "invalid_request"), "{path}");
     }
     for path in ["/", "/v2", "/v2/agentic/jit/", "/admin", "//v2/agents"] {
-        assert_eq!(http::send(scene.broker.request(Method::GET, path)).status, 404, "{path}");
+        assert_eq!(http::send(fixture.broker.request(Method::GET, path)).status, 404, "{path}");
     }
     for (method, path) in [
         ("PATCH", "/v2/agentic/jit"),
@@ -81,9 +82,9 @@ fn garbage_is_understood_to_be_garbage() {
         ("FETCH", "/v2/agents"),
         ("PUT", "/v2/introspect"),
     ] {
-        let answer = http::send(scene.broker.request(method.parse().unwrap(), path));
+        let answer = http::send(fixture.broker.request(method.parse().unwrap(), path));
         assert_eq!(answer.outcome(), (405, "method_not_allowed"), "{method} {path}");
     }
-    assert!(scene.broker.given().is_empty());
-    scene.elevate().expect(201);
+    assert!(fixture.broker.given().is_empty());
+    fixture.elevate().expect(201);
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
-use system_tests::scene::{Scene, new_key};
 
 const EDIT: &str = "
 import sqlite3, sys
@@ -16,31 +16,31 @@ database.commit()
 assert changed == 1, changed";
 
 struct Forged {
-    scene: Scene,
+    fixture: Fixture,
     id: String,
 }
 
 /// A grant that is over, and a broker that is stopped while its database is edited with each of these statements.
 fn forged() -> Forged {
-    let scene = Scene::set();
-    let mut body = scene.body();
+    let fixture = Fixture::start();
+    let mut body = fixture.body();
     body["claimed"] = json!({ "run": "142" });
-    let id = http::send(scene.elevation(&new_key(), &body)).expect(201).text_at("/id").to_owned();
-    scene.broker.operator(Method::DELETE, &format!("/v2/agentic/jit/{id}")).expect(200);
-    scene.broker.timeline(&id);
-    Forged { scene, id }
+    let id = http::send(fixture.elevation(&new_key(), &body)).expect(201).text_at("/id").to_owned();
+    fixture.broker.operator(Method::DELETE, &format!("/v2/agentic/jit/{id}")).expect(200);
+    fixture.broker.timeline(&id);
+    Forged { fixture, id }
 }
 
 impl Forged {
     fn edit(&mut self, statement: &str) -> Value {
-        self.scene.broker.kill();
-        let database = self.scene.broker.database();
+        self.fixture.broker.kill();
+        let database = self.fixture.broker.database();
         let python =
             Command::new("python3").arg("-c").arg(EDIT).arg(database).arg(statement).output().unwrap();
         assert!(python.status.success(), "{statement}: {}", String::from_utf8_lossy(&python.stderr));
-        self.scene.broker.restart();
+        self.fixture.broker.restart();
         let path = format!("/v2/agentic/jit/{}/timeline", self.id);
-        self.scene.broker.operator(Method::GET, &path).expect(200).json
+        self.fixture.broker.operator(Method::GET, &path).expect(200).json
     }
 
     #[track_caller]
@@ -49,7 +49,7 @@ impl Forged {
         assert_eq!(timeline["intact"], false, "{statement}");
         let broken = timeline["broken"].as_str().unwrap();
         assert!(broken.contains(named), "{statement}: expected `{named}`, found `{broken}`");
-        let client = self.scene.operator_client(&["timeline", &self.id]).finish();
+        let client = self.fixture.operator_client(&["timeline", &self.id]).finish();
         client.assert_code(1);
         assert!(client.stdout.contains("WARNING: this timeline is not intact"), "{}", client.stdout);
         assert!(client.stdout.contains(named), "{}", client.stdout);

@@ -13,7 +13,7 @@ use targets::claim::Claim;
 use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
-use crate::world::TestClock;
+use crate::fixture::TestClock;
 
 /// Longer than that nobody waits for an answer.
 const CALL: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub(crate) enum Call {
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum CallOutcome {
     /// Done, and answered.
     Answered,
     /// Not done, and said so.
@@ -118,29 +118,29 @@ impl SharedCloud {
         changes.map(|(n, _)| n).collect()
     }
 
-    pub(crate) fn decide(&self, n: usize, fate: Fate) {
+    pub(crate) fn decide(&self, n: usize, outcome: CallOutcome) {
         let sent = self.inside.lock().unwrap().sent.remove(n);
-        self.befalls(sent, fate);
+        self.resolves(sent, outcome);
     }
 
-    fn befalls(&self, sent: Sent, fate: Fate) {
+    fn resolves(&self, sent: Sent, outcome: CallOutcome) {
         let unknown = Err(TargetError { what: "not answered".to_owned(), fault: Fault::Unknown });
-        let answer = match fate {
-            Fate::Answered => Ok(self.lands(sent.call, &sent.grant)),
-            Fate::Throttled => Err(TargetError {
+        let answer = match outcome {
+            CallOutcome::Answered => Ok(self.lands(sent.call, &sent.grant)),
+            CallOutcome::Throttled => Err(TargetError {
                 what: "throttled".to_owned(),
                 fault: Fault::Busy { retry_after: Duration::from_millis(500) },
             }),
-            Fate::Unheard => {
+            CallOutcome::Unheard => {
                 self.lands(sent.call, &sent.grant);
                 unknown
             }
-            Fate::Late(millis) => {
+            CallOutcome::Late(millis) => {
                 let late = Duration::from_millis(millis.unsigned_abs()).min(LATE);
                 self.inside.lock().unwrap().late.push((self.clock.now().plus(late), sent.call, sent.grant));
                 unknown
             }
-            Fate::Lost => unknown,
+            CallOutcome::Lost => unknown,
         };
         // Whoever asked may be dead.
         let _ = sent.answer.send(answer);
@@ -164,13 +164,13 @@ impl SharedCloud {
     }
 
     /// The caller died; nobody calls its calls back.
-    pub(crate) fn caller_died(&self, broker: usize, fate: Fate) {
+    pub(crate) fn caller_died(&self, broker: usize, outcome: CallOutcome) {
         let (dead, alive): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inside.lock().unwrap().sent)
             .into_iter()
             .partition(|sent| sent.broker == broker);
         self.inside.lock().unwrap().sent = alive;
         for sent in dead {
-            self.befalls(sent, fate);
+            self.resolves(sent, outcome);
         }
     }
 
@@ -192,7 +192,7 @@ impl SharedCloud {
             self.lands(call, &grant);
         }
         while let Some(n) = self.given_up(now) {
-            self.decide(n, Fate::Late(5_000));
+            self.decide(n, CallOutcome::Late(5_000));
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod by_hand;
 mod cloud;
-mod stage;
+mod fixture;
 
 use std::cell::RefCell;
 
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 
-use cloud::Fate;
-use stage::Stage;
+use cloud::CallOutcome;
+use fixture::Overlap;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -31,10 +31,10 @@ enum Next {
     /// One of those who stand still goes on.
     Advance(usize),
     /// One of the calls does not end well.
-    Befalls(usize, Fate),
+    Befalls(usize, CallOutcome),
     Crash {
         broker: usize,
-        calls: Fate,
+        calls: CallOutcome,
     },
     Pass {
         millis: i64,
@@ -43,12 +43,12 @@ enum Next {
     Episode {
         broker: usize,
         grant: u8,
-        fate: Option<Fate>,
+        outcome: Option<CallOutcome>,
     },
     /// Everybody comes to an end, and calls are answered.
     RunOut,
     /// Everybody goes on until a change is on its way, and that does not end well.
-    ChangeBefalls(Fate),
+    ChangeBefalls(CallOutcome),
     /// Somebody else puts the object there, if nothing of ours is left that would account for it; or takes away what
     /// is theirs, if nobody of ours needs it.
     OwnerActs,
@@ -56,12 +56,12 @@ enum Next {
 
 const GRANTS: u8 = 4;
 
-fn bad_fate() -> impl Strategy<Value = Fate> {
+fn bad_fate() -> impl Strategy<Value = CallOutcome> {
     prop_oneof![
-        Just(Fate::Throttled),
-        Just(Fate::Unheard),
-        (0..45_000_i64).prop_map(Fate::Late),
-        Just(Fate::Lost),
+        Just(CallOutcome::Throttled),
+        Just(CallOutcome::Unheard),
+        (0..45_000_i64).prop_map(CallOutcome::Late),
+        Just(CallOutcome::Lost),
     ]
 }
 
@@ -72,44 +72,44 @@ fn next() -> impl Strategy<Value = Next> {
         6 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Elevate { broker, grant }),
         5 => (broker(), 0..GRANTS).prop_map(|(broker, grant)| Next::Revoke { broker, grant }),
         2 => broker().prop_map(|broker| Next::Sweep { broker }),
-        2 => (0..4_usize, bad_fate()).prop_map(|(n, fate)| Next::Befalls(n, fate)),
+        2 => (0..4_usize, bad_fate()).prop_map(|(n, outcome)| Next::Befalls(n, outcome)),
         1 => (broker(), bad_fate()).prop_map(|(broker, calls)| Next::Crash { broker, calls }),
         4 => prop_oneof![Just(50), Just(500), Just(4_000), Just(15_000), Just(40_000)]
             .prop_map(|millis| Next::Pass { millis }),
         2 => Just(Next::RunOut),
         2 => bad_fate().prop_map(Next::ChangeBefalls),
         2 => (broker(), 0..GRANTS, prop::option::of(bad_fate()))
-            .prop_map(|(broker, grant, fate)| Next::Episode { broker, grant, fate }),
+            .prop_map(|(broker, grant, outcome)| Next::Episode { broker, grant, outcome }),
         2 => Just(Next::OwnerActs),
     ]
 }
 
-async fn play(stage: &Stage, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
-    match play_through(stage, foreign, settles, script).await {
+async fn run_script(overlap: &Overlap, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
+    match run_to_end(overlap, foreign, settles, script).await {
         Ok(()) => Ok(()),
-        Err(what) => Err(format!("{what}\n{}", stage.story(GRANTS).await)),
+        Err(what) => Err(format!("{what}\n{}", overlap.timelines(GRANTS).await)),
     }
 }
 
-async fn play_through(stage: &Stage, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
-    stage.begin(foreign, settles);
+async fn run_to_end(overlap: &Overlap, foreign: bool, settles: bool, script: &[Next]) -> Result<(), String> {
+    overlap.begin(foreign, settles);
     for next in script {
         match *next {
-            Next::Elevate { broker, grant } => stage.elevate(broker, grant),
-            Next::Revoke { broker, grant } => stage.revoke(broker, grant),
-            Next::Sweep { broker } => stage.sweep(broker),
-            Next::Advance(n) => stage.advance(n),
-            Next::Befalls(n, fate) => stage.befalls(n, fate),
-            Next::Crash { broker, calls } => stage.crash(broker, calls),
-            Next::Pass { millis } => stage.pass(millis).await?,
-            Next::Episode { broker, grant, fate } => stage.episode(broker, grant, fate).await?,
-            Next::RunOut => stage.run_out().await?,
-            Next::ChangeBefalls(fate) => stage.change_befalls(fate).await?,
-            Next::OwnerActs => stage.owner_acts().await?,
+            Next::Elevate { broker, grant } => overlap.elevate(broker, grant),
+            Next::Revoke { broker, grant } => overlap.revoke(broker, grant),
+            Next::Sweep { broker } => overlap.sweep(broker),
+            Next::Advance(n) => overlap.advance(n),
+            Next::Befalls(n, outcome) => overlap.resolves(n, outcome),
+            Next::Crash { broker, calls } => overlap.crash(broker, calls),
+            Next::Pass { millis } => overlap.pass(millis).await?,
+            Next::Episode { broker, grant, outcome } => overlap.episode(broker, grant, outcome).await?,
+            Next::RunOut => overlap.run_out().await?,
+            Next::ChangeBefalls(outcome) => overlap.change_resolves(outcome).await?,
+            Next::OwnerActs => overlap.owner_acts().await?,
         }
-        stage.observe().await?;
+        overlap.observe().await?;
     }
-    stage.end(GRANTS).await
+    overlap.end(GRANTS).await
 }
 
 fn runtime() -> Runtime {
@@ -119,7 +119,7 @@ fn runtime() -> Runtime {
 const SEED: u64 = 20_261_124;
 /// So many plays are made, but for `PROPTEST_CASES`.
 const PLAYS: u32 = 4096;
-/// Each of the parts has a stage of its own. As many wherever it runs: the plays must not depend on the machine.
+/// Each of the parts has a overlap of its own. As many wherever it runs: the plays must not depend on the machine.
 const PARTS: u32 = 4;
 
 /// The same plays each time, unless `PROPTEST_RNG_SEED` says which: what fails for somebody fails for everybody.
@@ -139,20 +139,20 @@ fn part(n: u32) -> ProptestConfig {
     }
 }
 
-fn plays_of(config: ProptestConfig) {
-    let stage = RefCell::new(None::<(Runtime, Stage)>);
+fn check_scripts(config: ProptestConfig) {
+    let overlap = RefCell::new(None::<(Runtime, Overlap)>);
     let plays = (any::<bool>(), any::<bool>(), prop::collection::vec(next(), 10..100));
     TestRunner::new(config)
         .run(&plays, |(foreign, settles, script)| {
-            let (runtime, built) = stage.borrow_mut().take().unwrap_or_else(|| {
+            let (runtime, built) = overlap.borrow_mut().take().unwrap_or_else(|| {
                 let runtime = runtime();
-                let built = runtime.block_on(Stage::build());
+                let built = runtime.block_on(Overlap::build());
                 (runtime, built)
             });
-            let played = runtime.block_on(play(&built, foreign, settles, &script));
+            let played = runtime.block_on(run_script(&built, foreign, settles, &script));
             played.map_err(TestCaseError::fail)?;
-            // After a failure another stage is built: nothing of a play that failed may be left on it.
-            *stage.borrow_mut() = Some((runtime, built));
+            // After a failure another overlap is built: nothing of a play that failed may be left on it.
+            *overlap.borrow_mut() = Some((runtime, built));
             Ok(())
         })
         .unwrap();
@@ -161,7 +161,7 @@ fn plays_of(config: ProptestConfig) {
 #[test]
 fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
     std::thread::scope(|scope| {
-        let parts: Vec<_> = (0..PARTS).map(|n| scope.spawn(move || plays_of(part(n)))).collect();
+        let parts: Vec<_> = (0..PARTS).map(|n| scope.spawn(move || check_scripts(part(n)))).collect();
         for part in parts {
             if let Err(failed) = part.join() {
                 std::panic::resume_unwind(failed);

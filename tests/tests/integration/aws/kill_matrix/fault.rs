@@ -4,17 +4,17 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use system_tests::aws::fault_proxy::{Fault, Meanwhile};
-use system_tests::aws::stage::{CLUSTER, Mode};
-use system_tests::scene::new_key;
+use system_tests::aws::fixture::{CLUSTER, Mode};
+use system_tests::fixture::new_key;
 
-use super::ground::Ground;
+use super::fixture::KillFixture;
 use super::kill::which;
 use super::phase::Phase;
 use super::point::{Part, Step};
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum CallFault {
     /// Too many calls, once.
     Throttled,
     /// Too many calls, three times.
@@ -39,7 +39,7 @@ pub(crate) enum Trouble {
     Full,
 }
 
-impl Trouble {
+impl CallFault {
     pub(crate) const ALL: &'static [Self] = &[
         Self::Throttled,
         Self::ThrottledForAWhile,
@@ -139,58 +139,64 @@ impl StaleRead for Mode {
 }
 
 /// One point, to the end of its grant.
-pub(crate) fn suffer(ground: &mut Ground<'_>, mode: Mode, phase: Phase, step: &Step, trouble: Trouble) {
+pub(crate) fn fail_at(
+    fixture: &mut KillFixture<'_>,
+    mode: Mode,
+    phase: Phase,
+    step: &Step,
+    call_fault: CallFault,
+) {
     let key = new_key();
-    if trouble == Trouble::Stale {
-        return read_stale(ground, mode, step, &key);
+    if call_fault == CallFault::Stale {
+        return read_stale(fixture, mode, step, &key);
     }
-    assert!(ground.reach(mode, phase, &key), "nothing to do in {phase:?}");
-    let (times, fault) = match trouble {
-        Trouble::Throttled => (1, Fault::Throttled),
-        Trouble::ThrottledForAWhile => (3, Fault::Throttled),
-        Trouble::Failed => (1, Fault::ServerError(500)),
-        Trouble::Unavailable => (1, Fault::ServerError(503)),
-        Trouble::ReplyLost => (1, Fault::ReplyLost),
-        Trouble::ReplyHeld => (1, Fault::ReplyHeld),
-        Trouble::LateAfterError => (1, Fault::Late(Meanwhile::ServerError)),
-        Trouble::LateAfterSilence => (1, Fault::Late(Meanwhile::Closed)),
-        Trouble::Denied => (usize::MAX, Fault::AccessDenied),
-        Trouble::Full => (1, Fault::LimitExceeded),
-        Trouble::Stale => unreachable!("above"),
+    assert!(fixture.reach(mode, phase, &key), "nothing to do in {phase:?}");
+    let (times, fault) = match call_fault {
+        CallFault::Throttled => (1, Fault::Throttled),
+        CallFault::ThrottledForAWhile => (3, Fault::Throttled),
+        CallFault::Failed => (1, Fault::ServerError(500)),
+        CallFault::Unavailable => (1, Fault::ServerError(503)),
+        CallFault::ReplyLost => (1, Fault::ReplyLost),
+        CallFault::ReplyHeld => (1, Fault::ReplyHeld),
+        CallFault::LateAfterError => (1, Fault::Late(Meanwhile::ServerError)),
+        CallFault::LateAfterSilence => (1, Fault::Late(Meanwhile::Closed)),
+        CallFault::Denied => (usize::MAX, Fault::AccessDenied),
+        CallFault::Full => (1, Fault::LimitExceeded),
+        CallFault::Stale => unreachable!("above"),
     };
-    ground.proxy.order(which(step).times(times), fault);
-    let answer = ground.begin(mode, phase, &key).answer().expect("an answer");
+    fixture.proxy.order(which(step).times(times), fault);
+    let answer = fixture.begin(mode, phase, &key).answer().expect("an answer");
     match phase {
         Phase::Elevate => {
-            assert_eq!(answer.status, StatusCode::CREATED, "{} {}", answer.text, ground.stage.broker.log());
-            let text = ground.timeline(&key).to_string();
+            assert_eq!(answer.status, StatusCode::CREATED, "{} {}", answer.text, fixture.aws.broker.log());
+            let text = fixture.timeline(&key).to_string();
             let explained = text.contains("trying again") || text.contains("another way is taken");
             // Without an account's own quotas the documented ones count, and nothing takes longer.
             assert!(explained || step.name == "iam:GetAccountSummary", "{text}");
-            ground.revoke(mode, &key);
+            fixture.revoke(mode, &key);
         }
         Phase::Revoke => assert!([200, 202].contains(&answer.status), "{}", answer.text),
         Phase::Deadline | Phase::ReadBack | Phase::Sweep | Phase::Undo | Phase::UndoAgain => {}
     }
-    if trouble == Trouble::Denied {
+    if call_fault == CallFault::Denied {
         for _ in 0..10 {
-            if ground.entry(&key).status != "revoke_failing" {
-                ground.work_once(&key);
+            if fixture.entry(&key).status != "revoke_failing" {
+                fixture.work_once(&key);
             }
         }
-        assert_eq!(ground.entry(&key).status, "revoke_failing", "{}", ground.timeline(&key));
-        ground.proxy.behave();
+        assert_eq!(fixture.entry(&key).status, "revoke_failing", "{}", fixture.timeline(&key));
+        fixture.proxy.behave();
     }
-    if ground.proxy.late() > 0 {
-        ground.arrives_as_late_as_can_be(&key);
+    if fixture.proxy.late() > 0 {
+        fixture.arrives_as_late_as_can_be(&key);
     }
-    ground.pass_until_the_end(&key);
-    ground.proxy.release();
-    ground.proxy.behave();
-    ground.assert_nothing_left(&key);
+    fixture.pass_until_the_end(&key);
+    fixture.proxy.release();
+    fixture.proxy.behave();
+    fixture.assert_nothing_left(&key);
 }
 
-impl Ground<'_> {
+impl KillFixture<'_> {
     /// A write that nobody counts on any more arrives: after the look at whether all is gone, unless that look waits
     /// for it.
     fn arrives_as_late_as_can_be(&mut self, key: &str) {
@@ -201,21 +207,21 @@ impl Ground<'_> {
     }
 }
 
-fn read_stale(ground: &mut Ground<'_>, mode: Mode, step: &Step, key: &str) {
-    ground.pass_what_was();
-    ground.elevate(mode, key);
-    let id = ground.entry(key).id;
+fn read_stale(fixture: &mut KillFixture<'_>, mode: Mode, step: &Step, key: &str) {
+    fixture.pass_what_was();
+    fixture.elevate(mode, key);
+    let id = fixture.entry(key).id;
     let (name, operation, arguments) = mode.stale_read(step, &id).unwrap();
-    let calls = ground.stage.emulator().more_calls(&ground.proxy.url());
+    let calls = fixture.aws.emulator().more_calls(&fixture.proxy.url());
     let service = name.split(':').next().unwrap();
-    drop(calls.call(&ground.stage.account.root(), service, operation, arguments));
-    let stale = ground.proxy.last_reply(name).unwrap();
-    ground.revoke(mode, key);
-    ground.proxy.order(which(step), Fault::Answered(stale));
-    ground.pass_until_the_end(key);
-    ground.proxy.behave();
-    ground.assert_nothing_left(key);
-    let text = ground.timeline(key).to_string();
+    drop(calls.call(&fixture.aws.account.root(), service, operation, arguments));
+    let stale = fixture.proxy.last_reply(name).unwrap();
+    fixture.revoke(mode, key);
+    fixture.proxy.order(which(step), Fault::Answered(stale));
+    fixture.pass_until_the_end(key);
+    fixture.proxy.behave();
+    fixture.assert_nothing_left(key);
+    let text = fixture.timeline(key).to_string();
     // What a stale list of EKS's names is asked for one by one, and is not there.
     assert!(text.contains("still there") || mode == Mode::Pod, "{text}");
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use system_tests::aws::fault_proxy::{Fault, Instant, Which};
-use system_tests::aws::stage::Mode;
+use system_tests::aws::fixture::Mode;
+use system_tests::fixture::new_key;
 use system_tests::http;
-use system_tests::scene::new_key;
 use system_tests::waiting::eventually;
 
-use super::ground::Ground;
+use super::fixture::KillFixture;
 use super::phase::{Begun, Phase};
-use super::point::{Blow, Step};
+use super::point::{KillPoint, Step};
 
 /// What the client does once a broker is there again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,28 +31,34 @@ impl Client {
 }
 
 /// One point, to the end of its grant.
-pub(crate) fn strike(ground: &mut Ground<'_>, mode: Mode, phase: Phase, blow: &Blow, client: Client) {
+pub(crate) fn kill_at(
+    fixture: &mut KillFixture<'_>,
+    mode: Mode,
+    phase: Phase,
+    kill_point: &KillPoint,
+    client: Client,
+) {
     let key = new_key();
-    assert!(ground.reach(mode, phase, &key), "nothing to do in {phase:?}");
-    match blow {
-        Blow::BeforeCall(step) => {
-            ground.proxy.order(which(step), Fault::NotForwarded);
-            at_call(ground, mode, phase, &key, Instant::Before, step);
+    assert!(fixture.reach(mode, phase, &key), "nothing to do in {phase:?}");
+    match kill_point {
+        KillPoint::BeforeCall(step) => {
+            fixture.proxy.order(which(step), Fault::NotForwarded);
+            at_call(fixture, mode, phase, &key, Instant::Before, step);
         }
-        Blow::ReplyLost(step) => {
-            ground.proxy.order(which(step), Fault::ReplyLost);
-            at_call(ground, mode, phase, &key, Instant::AfterApplied, step);
+        KillPoint::ReplyLost(step) => {
+            fixture.proxy.order(which(step), Fault::ReplyLost);
+            at_call(fixture, mode, phase, &key, Instant::AfterApplied, step);
         }
-        Blow::BeforeCommit(step) => before_commit(ground, mode, phase, &key, step),
-        Blow::Written => written(ground, mode, phase, &key),
+        KillPoint::BeforeCommit(step) => before_commit(fixture, mode, phase, &key, step),
+        KillPoint::Written => written(fixture, mode, phase, &key),
     }
-    ground.proxy.behave();
-    ground.another_broker(&key);
+    fixture.proxy.behave();
+    fixture.another_broker(&key);
     // Whoever died holding a shared object holds it until its claim has lapsed.
-    ground.pass_holds_of_the_dead();
-    acts(ground, mode, &key, client);
-    ground.pass_until_the_end(&key);
-    ground.assert_nothing_left(&key);
+    fixture.pass_holds_of_the_dead();
+    acts(fixture, mode, &key, client);
+    fixture.pass_until_the_end(&key);
+    fixture.assert_nothing_left(&key);
 }
 
 /// The calls that are this step.
@@ -61,42 +67,49 @@ pub(crate) fn which(step: &Step) -> Which {
     Which::named(step.name.clone().leak()).after(step.nth - 1).times(1)
 }
 
-fn at_call(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str, instant: Instant, step: &Step) {
-    let (kill, struck) = (ground.killer(), Arc::new(AtomicBool::new(false)));
-    let told = Arc::clone(&struck);
-    ground.proxy.at(instant, which(step), move |_| {
+fn at_call(
+    fixture: &mut KillFixture<'_>,
+    mode: Mode,
+    phase: Phase,
+    key: &str,
+    instant: Instant,
+    step: &Step,
+) {
+    let (kill, killed) = (fixture.killer(), Arc::new(AtomicBool::new(false)));
+    let told = Arc::clone(&killed);
+    fixture.proxy.at(instant, which(step), move |_| {
         kill();
         told.store(true, Ordering::SeqCst);
     });
-    let begun = ground.begin(mode, phase, key);
-    eventually(&format!("{step:?}"), || struck.load(Ordering::SeqCst).then_some(()));
+    let begun = fixture.begin(mode, phase, key);
+    eventually(&format!("{step:?}"), || killed.load(Ordering::SeqCst).then_some(()));
     assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
 }
 
 /// The database cannot be written from when the call was applied, so whatever its caller hears of it is not
 /// written down. It dies when it waits to write, or is about to make its next call.
-fn before_commit(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str, step: &Step) {
+fn before_commit(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &str, step: &Step) {
     let held = Arc::new(AtomicBool::new(false));
     let next = Arc::new(AtomicBool::new(false));
-    let (ledger, told) = (Arc::clone(&ground.ledger), Arc::clone(&held));
-    ground.proxy.at(Instant::AfterApplied, which(step), move |_| {
+    let (ledger, told) = (Arc::clone(&fixture.ledger), Arc::clone(&held));
+    fixture.proxy.at(Instant::AfterApplied, which(step), move |_| {
         ledger.hold();
         told.store(true, Ordering::SeqCst);
     });
     let (is_held, told) = (Arc::clone(&held), Arc::clone(&next));
-    ground.proxy.at(Instant::Before, Which::every(), move |_| {
+    fixture.proxy.at(Instant::Before, Which::every(), move |_| {
         if is_held.load(Ordering::SeqCst) {
             told.store(true, Ordering::SeqCst);
         }
     });
-    let begun = ground.begin(mode, phase, key);
+    let begun = fixture.begin(mode, phase, key);
     eventually(&format!("{step:?}"), || held.load(Ordering::SeqCst).then_some(()));
-    let pid = ground.stage.broker.pid();
+    let pid = fixture.aws.broker.pid();
     eventually("a broker that waits to write", || {
         (next.load(Ordering::SeqCst) || waits_to_write(pid)).then_some(())
     });
-    ground.killer()();
-    ground.ledger.release();
+    fixture.killer()();
+    fixture.ledger.release();
     assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
 }
 
@@ -109,40 +122,40 @@ fn waits_to_write(pid: u32) -> bool {
 }
 
 /// It dies when it has written what became of the phase; whoever asked drops the answer.
-fn written(ground: &mut Ground<'_>, mode: Mode, phase: Phase, key: &str) {
-    let begun = ground.begin(mode, phase, key);
+fn written(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &str) {
+    let begun = fixture.begin(mode, phase, key);
     match &begun {
         Begun::Asked(_) => {
             let done: &[&str] = if phase == Phase::Elevate { &["active"] } else { &["verifying", "revoked"] };
             eventually("a commit", || {
-                let entry = ground.ledger.grant(key)?;
+                let entry = fixture.ledger.grant(key)?;
                 done.contains(&entry.status.as_str()).then_some(())
             });
         }
-        Begun::Worked { .. } => ground.written(&begun, key),
+        Begun::Worked { .. } => fixture.written(&begun, key),
     }
-    ground.killer()();
+    fixture.killer()();
     drop(begun.answer());
 }
 
-fn acts(ground: &mut Ground<'_>, mode: Mode, key: &str, client: Client) {
+fn acts(fixture: &mut KillFixture<'_>, mode: Mode, key: &str, client: Client) {
     match client {
         Client::IsGone => {}
         Client::Retries => {
-            let before = ground.ledger.grant(key);
-            let answer = http::send(ground.elevation(mode, key));
+            let before = fixture.ledger.grant(key);
+            let answer = http::send(fixture.elevation(mode, key));
             match (answer.status, before) {
                 (201, Some(before)) => assert_eq!(answer.text_at("/id"), before.id, "the same grant"),
                 (201, None) => {}
                 (_, _) => assert_eq!(answer.outcome(), (409, "grant_ended"), "{}", answer.text),
             }
             if answer.status == 201 {
-                ground.revoke(mode, key);
+                fixture.revoke(mode, key);
             }
         }
         Client::GivesBack => {
             for _ in 0..2 {
-                let answer = http::send(ground.revocation(mode, key));
+                let answer = http::send(fixture.revocation(mode, key));
                 let gone = answer.outcome() == (404, "grant_not_found");
                 assert!([200, 202].contains(&answer.status) || gone, "{}", answer.text);
             }

@@ -2,7 +2,7 @@
 //! way at every call: does anything of ours stay, does anything of others go, is anything missing on record?
 
 mod fault;
-mod ground;
+mod fixture;
 mod kill;
 mod page;
 mod phase;
@@ -14,9 +14,9 @@ use std::sync::LazyLock;
 use system_tests::aws::ministack::Ministack;
 use system_tests::gate::Gate;
 
-use self::fault::{Trouble, suffer};
-use self::ground::Ground;
-use self::kill::{Client, strike};
+use self::fault::{CallFault, fail_at};
+use self::fixture::KillFixture;
+use self::kill::{Client, kill_at};
 use self::point::Part;
 use self::workers::work;
 
@@ -25,9 +25,9 @@ static MATRICES: Gate = Gate::of(1);
 
 static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
     let emulator = Ministack::with_faketime();
-    let mut ground = Ground::new(&emulator, 0);
-    let parts = point::parts(&mut ground);
-    assert_eq!(ground.ledger.actions(), known_actions(), "every kind of step is met");
+    let mut fixture = KillFixture::new(&emulator, 0);
+    let parts = point::parts(&mut fixture);
+    assert_eq!(fixture.ledger.actions(), known_actions(), "every kind of step is met");
     parts
 });
 
@@ -36,14 +36,14 @@ fn killed_at_every_boundary_of_every_step_nothing_of_ours_stays_and_nothing_of_o
     let _permit = MATRICES.enter();
     let mut points = Vec::new();
     for part in PARTS.iter() {
-        for blow in part.blows() {
+        for kill_point in part.kill_points() {
             let client = Client::ALL[points.len() % Client::ALL.len()];
-            points.push((part.mode, part.phase, blow, client));
+            points.push((part.mode, part.phase, kill_point, client));
         }
     }
     assert!(points.len() >= 200, "{} points", points.len());
-    let failures = work(3, &points, |ground, (mode, phase, blow, client)| {
-        strike(ground, *mode, *phase, blow, *client);
+    let failures = work(3, &points, |fixture, (mode, phase, kill_point, client)| {
+        kill_at(fixture, *mode, *phase, kill_point, *client);
     });
     assert!(failures.is_empty(), "{} of {} points:\n{}", failures.len(), points.len(), failures.join("\n"));
     let page = page::killed(&PARTS);
@@ -57,15 +57,15 @@ fn whatever_goes_wrong_with_any_call_the_grant_is_given_and_ends_and_nothing_of_
     let mut points = Vec::new();
     for part in PARTS.iter() {
         for step in &part.steps {
-            let tried = Trouble::ALL.iter().filter(|trouble| trouble.is_tried(part, step));
-            points.extend(tried.map(|trouble| (part.mode, part.phase, step.clone(), *trouble)));
+            let tried = CallFault::ALL.iter().filter(|call_fault| call_fault.is_tried(part, step));
+            points.extend(tried.map(|call_fault| (part.mode, part.phase, step.clone(), *call_fault)));
         }
     }
-    let failures = work(4, &points, |ground, (mode, phase, step, trouble)| {
-        suffer(ground, *mode, *phase, step, *trouble);
+    let failures = work(4, &points, |fixture, (mode, phase, step, call_fault)| {
+        fail_at(fixture, *mode, *phase, step, *call_fault);
     });
     assert!(failures.is_empty(), "{} of {} points:\n{}", failures.len(), points.len(), failures.join("\n"));
-    let seen: Vec<_> = points.iter().map(|(mode, _, _, trouble)| (*mode, *trouble)).collect();
+    let seen: Vec<_> = points.iter().map(|(mode, _, _, call_fault)| (*mode, *call_fault)).collect();
     let page = page::faults(&seen);
     println!("{page}\nall passed");
     page::assert_says("fault-matrix.md", &page);

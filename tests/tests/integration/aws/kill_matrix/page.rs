@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use system_tests::aws::stage::Mode;
+use system_tests::aws::fixture::Mode;
 
-use super::fault::Trouble;
+use super::fault::CallFault;
 use super::phase::Phase;
 use super::point::Part;
 
@@ -69,7 +69,7 @@ pub(crate) fn table(parts: &[Part], points: impl Fn(&Part) -> usize) -> String {
 }
 
 pub(crate) fn killed(parts: &[Part]) -> String {
-    let table = table(parts, |part| part.blows().len());
+    let table = table(parts, |part| part.kill_points().len());
     format!("{HEAD}{KILLED}{table}{TWICE}")
 }
 
@@ -83,16 +83,16 @@ grant ends.
 ";
 
 /// What went wrong, by mode: how many calls it was tried at.
-pub(crate) fn faults(points: &[(Mode, Trouble)]) -> String {
+pub(crate) fn faults(points: &[(Mode, CallFault)]) -> String {
     let names: Vec<&str> = Mode::ALL.iter().map(|mode| mode.agent()).collect();
     let mut text = format!("{FAULTS}| what goes wrong | {} | points |\n", names.join(" | "));
     writeln!(text, "|---|{}---|", "---|".repeat(names.len())).unwrap();
-    for trouble in Trouble::ALL {
-        let of = |mode: &Mode| points.iter().filter(|point| **point == (*mode, *trouble)).count();
+    for call_fault in CallFault::ALL {
+        let of = |mode: &Mode| points.iter().filter(|point| **point == (*mode, *call_fault)).count();
         let counts: Vec<usize> = Mode::ALL.iter().map(of).collect();
         let sum: usize = counts.iter().sum();
         let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
-        writeln!(text, "| {} | {} | {sum} |", trouble.in_words(), counts.join(" | ")).unwrap();
+        writeln!(text, "| {} | {} | {sum} |", call_fault.in_words(), counts.join(" | ")).unwrap();
     }
     writeln!(text, "| **all** |{} **{}** |", " |".repeat(names.len()), points.len()).unwrap();
     text

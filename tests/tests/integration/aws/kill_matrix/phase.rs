@@ -3,12 +3,12 @@
 use std::thread;
 
 use system_tests::aws::fault_proxy::{Fault, Instant, Which};
+use system_tests::aws::fixture::Mode;
 use system_tests::aws::ledger::Entry;
-use system_tests::aws::stage::Mode;
 use system_tests::http::{self, Answer};
 use system_tests::waiting::eventually;
 
-use super::ground::Ground;
+use super::fixture::KillFixture;
 
 /// One part of the life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,14 +74,14 @@ impl Begun {
     }
 }
 
-impl Ground<'_> {
+impl KillFixture<'_> {
     /// Everything that comes before the phase. False if there is nothing to do in it.
     pub(crate) fn reach(&mut self, mode: Mode, phase: Phase, key: &str) -> bool {
         self.pass_what_was();
         match phase {
             Phase::Elevate => {
                 // What a broker remembers of an account makes its calls fewer: every one is to be met.
-                self.stage.broker.restart();
+                self.aws.broker.restart();
                 return true;
             }
             Phase::Revoke | Phase::Deadline => drop(self.elevate(mode, key)),

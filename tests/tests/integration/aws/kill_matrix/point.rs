@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use system_tests::aws::stage::Mode;
-use system_tests::scene::new_key;
+use system_tests::aws::fixture::Mode;
+use system_tests::fixture::new_key;
 
-use super::ground::Ground;
+use super::fixture::KillFixture;
 use super::phase::Phase;
 
 /// A call of a phase: the `nth` of this name, from 1.
@@ -26,7 +26,7 @@ pub(crate) struct Part {
 
 /// When the broker is killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Blow {
+pub(crate) enum KillPoint {
     /// The call never leaves.
     BeforeCall(Step),
     /// It was applied, and the broker does not hear of it.
@@ -38,16 +38,16 @@ pub(crate) enum Blow {
 }
 
 impl Part {
-    /// Every blow in it.
-    pub(crate) fn blows(&self) -> Vec<Blow> {
-        let mut blows = Vec::new();
+    /// Every kill_point in it.
+    pub(crate) fn kill_points(&self) -> Vec<KillPoint> {
+        let mut kill_points = Vec::new();
         for step in &self.steps {
-            blows.push(Blow::BeforeCall(step.clone()));
-            blows.push(Blow::ReplyLost(step.clone()));
-            blows.push(Blow::BeforeCommit(step.clone()));
+            kill_points.push(KillPoint::BeforeCall(step.clone()));
+            kill_points.push(KillPoint::ReplyLost(step.clone()));
+            kill_points.push(KillPoint::BeforeCommit(step.clone()));
         }
-        blows.push(Blow::Written);
-        blows
+        kill_points.push(KillPoint::Written);
+        kill_points
     }
 
     /// The calls in words, the same whichever of two that are made at once comes first.
@@ -69,15 +69,15 @@ impl Part {
 }
 
 /// Every phase of every mode, as it goes when nothing goes wrong.
-pub(crate) fn parts(ground: &mut Ground<'_>) -> Vec<Part> {
+pub(crate) fn parts(fixture: &mut KillFixture<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
     for mode in Mode::ALL.iter().copied() {
         for phase in Phase::ALL.iter().copied() {
-            let mut seen = watched(ground, mode, phase);
+            let mut seen = watched(fixture, mode, phase);
             for _ in 0..3 {
                 // Alone it is seen better.
                 if matches!(seen, Seen::Twice(_)) {
-                    seen = watched(ground, mode, phase);
+                    seen = watched(fixture, mode, phase);
                 }
             }
             match seen {
@@ -104,21 +104,21 @@ enum Seen {
     Twice(Vec<String>),
 }
 
-fn watched(ground: &mut Ground<'_>, mode: Mode, phase: Phase) -> Seen {
+fn watched(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase) -> Seen {
     let key = new_key();
     let mut seen = Seen::Nothing;
-    if ground.reach(mode, phase, &key) {
-        let before = ground.ledger.grant(&key).map_or(0, |entry| entry.version);
-        let from = ground.proxy.calls().len();
-        let begun = ground.begin(mode, phase, &key);
-        ground.written(&begun, &key);
+    if fixture.reach(mode, phase, &key) {
+        let before = fixture.ledger.grant(&key).map_or(0, |entry| entry.version);
+        let from = fixture.proxy.calls().len();
+        let begun = fixture.begin(mode, phase, &key);
+        fixture.written(&begun, &key);
         drop(begun.answer());
-        let alone = phase != Phase::Revoke || ground.entry(&key).version == before + 2;
-        let names = ground.proxy.names().split_off(from);
+        let alone = phase != Phase::Revoke || fixture.entry(&key).version == before + 2;
+        let names = fixture.proxy.names().split_off(from);
         seen = if alone { Seen::Calls(names) } else { Seen::Twice(names) };
     }
-    ground.pass_until_the_end(&key);
-    ground.assert_nothing_left(&key);
+    fixture.pass_until_the_end(&key);
+    fixture.assert_nothing_left(&key);
     seen
 }
 

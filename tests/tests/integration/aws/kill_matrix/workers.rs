@@ -9,32 +9,32 @@ use std::time::Instant;
 
 use system_tests::aws::ministack::Ministack;
 
-use super::ground::Ground;
+use super::fixture::KillFixture;
 
 /// Does every point; what was wrong, a text for each point where something was. After such a point the worker goes
 /// on in another account: what was left behind is not the next point's fault.
 pub(crate) fn work<P: Debug + Sync>(
     workers: usize,
     points: &[P],
-    each: impl Fn(&mut Ground<'_>, &P) + Sync,
+    each: impl Fn(&mut KillFixture<'_>, &P) + Sync,
 ) -> Vec<String> {
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 let emulator = Ministack::with_faketime();
-                let mut ground = Ground::new(&emulator, 0);
+                let mut fixture = KillFixture::new(&emulator, 0);
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let began = Instant::now();
-                    let done = panic::catch_unwind(AssertUnwindSafe(|| each(&mut ground, point)));
+                    let done = panic::catch_unwind(AssertUnwindSafe(|| each(&mut fixture, point)));
                     println!("{:5} ms {point:?}", began.elapsed().as_millis());
                     if let Err(cause) = done {
                         let text = cause.downcast_ref::<String>().cloned();
                         let text =
                             text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
                         failures.lock().unwrap().push(format!("{point:?}: {}", text.unwrap_or_default()));
-                        let ahead = ground.ahead();
-                        ground = Ground::new(&emulator, ahead);
+                        let ahead = fixture.ahead();
+                        fixture = KillFixture::new(&emulator, ahead);
                     }
                 }
             });

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use reqwest::{Certificate, Method};
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::certificates::Authority;
 use system_tests::client::{self, Client, Running};
+use system_tests::fixture::{Fixture, new_key};
 use system_tests::gate::FLOODS;
 use system_tests::http;
-use system_tests::scene::{Scene, new_key};
 use system_tests::waiting::eventually;
 
 use super::flood::{Flood, Opening};
@@ -24,7 +24,7 @@ const ATTACKERS: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 66), Ipv4Addr::new(12
 const EACH: usize = 150;
 
 fn limits(more: &str) -> String {
-    format!("{HURRY}\nheartbeat = \"1s\"\n{more}")
+    format!("{NO_RATE_LIMIT}\nheartbeat = \"1s\"\n{more}")
 }
 
 fn address(broker: &Broker) -> SocketAddr {
@@ -44,8 +44,8 @@ const JOB: &[&str] = &[
     "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done",
 ];
 
-fn running_job(scene: &Scene) -> Running {
-    started(scene.client(JOB))
+fn running_job(fixture: &Fixture) -> Running {
+    started(fixture.client(JOB))
 }
 
 /// With a grant, which ends when three heartbeats are missed.
@@ -68,43 +68,43 @@ fn beats(broker: &Broker) -> u64 {
 
 /// The job was never without its grant: the client would have said so, and the broker would have written it down.
 #[track_caller]
-fn assert_kept(scene: &Scene, mut running: Running) {
+fn assert_kept(fixture: &Fixture, mut running: Running) {
     let grant = running.line_in("grant");
     running.touch("go");
     let finished = running.finish();
     finished.assert_code(0);
     assert!(!finished.stderr.contains("lapsed"), "{}", finished.stderr);
-    let timeline = scene.broker.timeline(&grant).to_string();
+    let timeline = fixture.broker.timeline(&grant).to_string();
     assert!(!timeline.contains("lease-lost") && !timeline.contains("fell silent"), "{timeline}");
 }
 
 /// Everything that a pipeline needs gets through while connections flood the broker from these addresses.
-fn works_under(scene: &Scene, running: Running, attackers: &[Ipv4Addr], opening: Opening) {
+fn works_under(fixture: &Fixture, running: Running, attackers: &[Ipv4Addr], opening: Opening) {
     let _permit = FLOODS.enter();
-    let before = beats(&scene.broker);
-    let flood = Flood::from(attackers, EACH, address(&scene.broker), opening);
+    let before = beats(&fixture.broker);
+    let flood = Flood::from(attackers, EACH, address(&fixture.broker), opening);
     let key = new_key();
-    let grant = http::send(scene.elevation(&key, &scene.body())).expect(201).text_at("/id").to_owned();
-    let beat = scene.broker.request(Method::POST, &format!("/v2/agentic/jit/{grant}/heartbeat"));
-    http::send(beat.bearer_auth(&scene.agent.auth_token).header("Idempotency-Key", &key)).expect(200);
-    let back = scene.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{grant}"));
-    http::send(back.bearer_auth(&scene.agent.auth_token)).expect(200);
-    eventually("more heartbeats than may be missed", || (beats(&scene.broker) >= before + 6).then_some(()));
-    let open = fs::read_dir(format!("/proc/{}/fd", scene.broker.pid())).unwrap().count();
+    let grant = http::send(fixture.elevation(&key, &fixture.body())).expect(201).text_at("/id").to_owned();
+    let beat = fixture.broker.request(Method::POST, &format!("/v2/agentic/jit/{grant}/heartbeat"));
+    http::send(beat.bearer_auth(&fixture.agent.auth_token).header("Idempotency-Key", &key)).expect(200);
+    let back = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{grant}"));
+    http::send(back.bearer_auth(&fixture.agent.auth_token)).expect(200);
+    eventually("more heartbeats than may be missed", || (beats(&fixture.broker) >= before + 6).then_some(()));
+    let open = fs::read_dir(format!("/proc/{}/fd", fixture.broker.pid())).unwrap().count();
     assert!(open < FILES - 20, "{open} files are open: none are kept for the database and outgoing calls");
-    assert_kept(scene, running);
+    assert_kept(fixture, running);
     drop(flood);
-    let evicted = metric(&scene.broker, "cloudanix_jit_connections_evicted_total");
+    let evicted = metric(&fixture.broker, "cloudanix_jit_connections_evicted_total");
     assert!(evicted > 0, "connections that wait are closed to make room");
-    assert!(scene.broker.log().contains("waiting connections are closed to make room"));
-    assert!(!scene.broker.log().contains("EMFILE"), "the broker ran out of files");
+    assert!(fixture.broker.log().contains("waiting connections are closed to make room"));
+    assert!(!fixture.broker.log().contains("EMFILE"), "the broker ran out of files");
 }
 
 /// The same, in plaintext.
 fn works_in_plaintext_under(attackers: &[Ipv4Addr], opening: Opening) {
-    let scene = Scene::with(Broker::launched_by(FEW_FILES, &limits("")));
-    let running = running_job(&scene);
-    works_under(&scene, running, attackers, opening);
+    let fixture = Fixture::with(Broker::launched_by(FEW_FILES, &limits("")));
+    let running = running_job(&fixture);
+    works_under(&fixture, running, attackers, opening);
 }
 
 #[test]
@@ -143,38 +143,38 @@ fn half_open_tls_handshakes_do_not_stop_the_broker() {
     let shown = folder.path().display();
     let tls = format!("\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
     let client = http::client(|builder| builder.tls_certs_only([root]));
-    let scene = Scene::with(Broker::launched_behind_tls(FEW_FILES, client, &limits(&tls)));
-    let running = started(scene.client(JOB).env("SSL_CERT_FILE", ca));
-    works_under(&scene, running, &ATTACKERS, Opening::HalfOfTls);
+    let fixture = Fixture::with(Broker::launched_behind_tls(FEW_FILES, client, &limits(&tls)));
+    let running = started(fixture.client(JOB).env("SSL_CERT_FILE", ca));
+    works_under(&fixture, running, &ATTACKERS, Opening::HalfOfTls);
 }
 
 #[test]
 fn a_broker_that_is_out_of_files_ends_no_grant_for_silence() {
-    let scene = Scene::with(Broker::launched_by(&[], &limits("")));
-    let running = running_job(&scene);
+    let fixture = Fixture::with(Broker::launched_by(&[], &limits("")));
+    let running = running_job(&fixture);
     let prlimit = |soft: &str| {
-        let pid = scene.broker.pid().to_string();
+        let pid = fixture.broker.pid().to_string();
         let done = Command::new("prlimit").args([&format!("--nofile={soft}:"), "--pid", &pid]).status();
         assert!(done.unwrap().success());
     };
     // Fewer than are open. The client's connection is closed for want of files, and it cannot have another.
     prlimit("10");
-    let said = || scene.broker.log().matches("connections cannot be accepted").count();
+    let said = || fixture.broker.log().matches("connections cannot be accepted").count();
     // Said every ten seconds: that is longer than three heartbeats.
     let twice = || (said() >= 2).then_some(());
-    let _attempt = Flood::from(&ATTACKERS[..1], 1, address(&scene.broker), Opening::Http1);
+    let _attempt = Flood::from(&ATTACKERS[..1], 1, address(&fixture.broker), Opening::Http1);
     eventually("a second line in the log", twice);
-    assert!(scene.broker.log().contains("EMFILE"), "{}", scene.broker.log());
+    assert!(fixture.broker.log().contains("EMFILE"), "{}", fixture.broker.log());
     prlimit("1024");
-    let before = beats(&scene.broker);
-    eventually("a heartbeat", || (beats(&scene.broker) > before).then_some(()));
-    assert!(metric(&scene.broker, "cloudanix_jit_connections_refused_total{reason=\"exhausted\"}") > 0);
-    assert_kept(&scene, running);
+    let before = beats(&fixture.broker);
+    eventually("a heartbeat", || (beats(&fixture.broker) > before).then_some(()));
+    assert!(metric(&fixture.broker, "cloudanix_jit_connections_refused_total{reason=\"exhausted\"}") > 0);
+    assert_kept(&fixture, running);
 }
 
 #[test]
 fn the_soft_limit_of_files_is_raised_to_the_hard_one() {
-    let broker = Broker::launched_by(&["prlimit", "--nofile=128:600"], HURRY);
+    let broker = Broker::launched_by(&["prlimit", "--nofile=128:600"], NO_RATE_LIMIT);
     let limits = fs::read_to_string(format!("/proc/{}/limits", broker.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(line.split_whitespace().nth(3), Some("600"), "{line}");

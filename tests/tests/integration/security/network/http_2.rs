@@ -8,7 +8,7 @@ use reqwest::Certificate;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::certificates::Authority;
 use system_tests::http;
 use system_tests::waiting::SOON;
@@ -34,7 +34,7 @@ fn http2_is_not_offered_behind_tls() {
     let folder = tempfile::tempdir().unwrap();
     authority.for_a_broker().put(folder.path());
     let shown = folder.path().display();
-    let tls = format!("{HURRY}\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
+    let tls = format!("{NO_RATE_LIMIT}\n[tls]\ncertificate = \"{shown}/tls.pem\"\nkey = \"{shown}/tls.key\"");
     let root = Certificate::from_pem(authority.pem.as_bytes()).unwrap();
     let broker = Broker::behind_tls(http::client(|builder| builder.tls_certs_only([root])), &tls);
     let negotiated = |offered: &[&str]| {

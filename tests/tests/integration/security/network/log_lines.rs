@@ -1,28 +1,28 @@
 //! Can a holder of the auth token alone write lines of its own into the log?
 
 use serde_json::{Value, json};
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
+use system_tests::fixture::{AUDIENCE, Fixture, job_claims, new_key};
 use system_tests::http;
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{AUDIENCE, Scene, job_claims, new_key};
 
 const FORGED: &str = "2026-11-29T00:00:00.000000Z  INFO registration applied agent=evil";
 
 /// A token with a line in the name of its key. At the second try the broker says that it asked the issuer for this
 /// key a moment ago, and logs it.
-fn forge(scene: &Scene) -> String {
+fn forge(fixture: &Fixture) -> String {
     let kid = format!("x\n{FORGED}\r\u{1b}[2K\u{202e}\u{2028}");
     let token = Token::with_claims(job_claims("142")).audience(AUDIENCE).header("kid", kid);
-    let mut body = scene.body();
-    body["oidc_token"] = json!(scene.provider.mint(&token).unwrap());
+    let mut body = fixture.body();
+    body["oidc_token"] = json!(fixture.provider.mint(&token).unwrap());
     let mut outcomes = Vec::new();
     for _ in 0..2 {
-        let answer = http::send(scene.elevation(&new_key(), &body));
+        let answer = http::send(fixture.elevation(&new_key(), &body));
         assert!(matches!(answer.status, 401 | 503), "{}", answer.text);
         outcomes.push(answer.status);
     }
     assert!(outcomes.contains(&503), "nothing was logged as an error: {outcomes:?}");
-    scene.broker.log()
+    fixture.broker.log()
 }
 
 #[track_caller]
@@ -36,13 +36,13 @@ fn assert_not_forged(log: &str) {
 
 #[test]
 fn a_key_s_name_forges_no_line_of_the_log() {
-    assert_not_forged(&forge(&Scene::set()));
+    assert_not_forged(&forge(&Fixture::start()));
 }
 
 #[test]
 fn a_key_s_name_forges_no_line_of_the_log_in_json() {
     let in_json = ["sh", "-c", "exec \"$0\" --log json \"$@\""];
-    let log = forge(&Scene::with(Broker::launched_by(&in_json, HURRY)));
+    let log = forge(&Fixture::with(Broker::launched_by(&in_json, NO_RATE_LIMIT)));
     assert_not_forged(&log);
     for line in log.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));

@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use reqwest::Method;
-use system_tests::broker::{Broker, HURRY};
+use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::http;
 use system_tests::waiting::{SOON, eventually};
 
 fn with_little_patience() -> Broker {
-    Broker::launched_by(&[], &format!("{HURRY}\nheartbeat = \"1s\"\nconnection_idle = \"2s\""))
+    Broker::launched_by(&[], &format!("{NO_RATE_LIMIT}\nheartbeat = \"1s\"\nconnection_idle = \"2s\""))
 }
 
 fn connect(broker: &Broker) -> TcpStream {

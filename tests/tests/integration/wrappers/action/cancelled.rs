@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use system_tests::broker::Broker;
 use system_tests::client::{is_alive, kill};
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::runner::{Blow, Whom, cancel, hit_by, lose_the_machine};
+use system_tests::runner::{Recipients, ScheduledSignal, cancel, kill_the_machine, recipients};
 use system_tests::waiting::{eventually, eventually_within};
 
 use super::hub::Hub;
@@ -27,11 +27,11 @@ fn under_way(hub: &Hub, script: &str) -> (Step, Running, i32) {
     (step, main, shell)
 }
 
-fn rhythm() -> Vec<Blow> {
+fn rhythm() -> Vec<ScheduledSignal> {
     vec![
-        Blow::first("INT", Whom::Entry),
-        Blow::then(7500, "TERM", Whom::Entry),
-        Blow::then(10_000, "KILL", Whom::Entry),
+        ScheduledSignal::first("INT", Recipients::Entry),
+        ScheduledSignal::then(7500, "TERM", Recipients::Entry),
+        ScheduledSignal::then(10_000, "KILL", Recipients::Entry),
     ]
 }
 
@@ -41,7 +41,7 @@ fn tell(rhythm: &str, budget: Duration, began: Instant) {
 
 #[test]
 fn a_command_that_obeys_is_gone_at_the_first_signal() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let (step, main, shell) = under_way(&hub, WAITS);
     let cancelled = cancel(main.pid(), rhythm());
     hub.broker.wait_until_nothing_is_live();
@@ -58,7 +58,7 @@ fn a_command_that_obeys_is_gone_at_the_first_signal() {
 
 #[test]
 fn a_command_that_is_deaf_goes_on_without_a_grant() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let (step, main, shell) = under_way(&hub, DEAF);
     let cancelled = cancel(main.pid(), rhythm());
     hub.broker.wait_until_nothing_is_live();
@@ -75,7 +75,7 @@ fn a_command_that_is_deaf_goes_on_without_a_grant() {
 
 #[test]
 fn a_broker_that_is_away_is_told_when_it_returns() {
-    let mut hub = Hub::set();
+    let mut hub = Hub::start();
     let (step, main, shell) = under_way(&hub, WAITS);
     hub.broker.kill();
     let cancelled = cancel(main.pid(), rhythm());
@@ -97,9 +97,9 @@ fn a_broker_that_is_away_is_told_when_it_returns() {
 
 #[test]
 fn a_step_that_still_asks_gets_nothing() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     for run in ["", "touch ran"] {
-        let proxy = LossyProxy::before(hub.broker.url());
+        let proxy = LossyProxy::in_front_of(hub.broker.url());
         proxy.lose("POST /v2/agentic/jit ", 1000);
         let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
         let main = step.start("main.js");
@@ -117,7 +117,7 @@ fn a_step_that_still_asks_gets_nothing() {
 
 #[test]
 fn a_grant_for_the_job_is_given_back_by_post() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
     // Whatever step was running is stopped; then this half of the earlier one is run.
@@ -132,9 +132,9 @@ fn a_grant_for_the_job_is_given_back_by_post() {
 #[test]
 fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
     for (command, script) in [("", WAITS), (", deaf command", DEAF)] {
-        let hub = Hub::set();
+        let hub = Hub::start();
         let (_step, main, shell) = under_way(&hub, script);
-        let cancelled = cancel(main.pid(), vec![Blow::first("KILL", Whom::Entry)]);
+        let cancelled = cancel(main.pid(), vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
         hub.broker.wait_until_nothing_is_live();
         tell(&format!("KILL to main alone, no post{command}"), Duration::ZERO, cancelled.began);
         hub.assert_ended(1, "interrupted · the client's parent process ended");
@@ -153,9 +153,9 @@ fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     let hub = Hub::with(Broker::with_heartbeat("1s"));
     let (_step, main, _) = under_way(&hub, DEAF);
     let began = Instant::now();
-    let all = hit_by(main.pid(), &Whom::Tree);
+    let all = recipients(main.pid(), &Recipients::Tree);
     assert!(all.len() >= 4, "main, client, keeper, command: {all:?}");
-    lose_the_machine(&[main.pid()]);
+    kill_the_machine(&[main.pid()]);
     eventually_within(Duration::from_secs(30), "the end of every grant", || {
         hub.broker.live().is_empty().then_some(())
     });

@@ -56,7 +56,7 @@ fn assert_refused(step: &Step, error: &str) -> Ended {
 
 #[test]
 fn it_is_fetched_when_its_checksum_is_right() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let sum = sha256(&programs::client());
     let (web, asked) = mirror(fs::read(programs::client()).unwrap());
     let step = without_client(&hub)
@@ -79,7 +79,7 @@ fn it_is_fetched_when_its_checksum_is_right() {
 
 #[test]
 fn it_is_not_run_when_its_checksum_is_wrong_or_not_known() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let evil = "#!/bin/sh\ntouch ran\n".as_bytes().to_vec();
     let (web, asked) = mirror(evil);
     let step = without_client(&hub).input("mirror", &format!("{}/releases", web.url()));
@@ -105,7 +105,7 @@ fn it_is_not_run_when_its_checksum_is_wrong_or_not_known() {
 
 #[test]
 fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_executed() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = without_client(&hub);
     let bin = step.folder.path().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -136,7 +136,7 @@ fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_executed() {
 
 #[test]
 fn what_is_there_already_is_used() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = without_client(&hub);
     let bin = step.folder.path().join("bin");
     fs::create_dir(&bin).unwrap();

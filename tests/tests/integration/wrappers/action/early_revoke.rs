@@ -5,7 +5,7 @@ use super::step::Step;
 
 #[test]
 fn by_its_state_file_by_its_id_or_as_the_last_of_the_job() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     for named in ["state-file", "grant-id", ""] {
         let asked = Step::of(&hub);
         asked.run("main.js").assert_code(0);
@@ -31,10 +31,10 @@ fn by_its_state_file_by_its_id_or_as_the_last_of_the_job() {
 
 #[test]
 fn one_that_fails_is_a_warning() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let asked = Step::of(&hub);
     asked.run("main.js").assert_code(0);
-    let rotated = Hub::set().auth_token;
+    let rotated = Hub::start().auth_token;
     let revoke = Step::of(&hub).input("grant-id", &asked.output("grant-id")).input("auth-token", &rotated);
     let revoked = revoke.run("revoke/main.js");
     let warnings = revoked.assert_code(0).annotations("warning");

@@ -7,7 +7,7 @@ use super::step::{Step, line_in};
 
 #[test]
 fn the_command_has_the_grant_and_the_job_learns_how_it_went() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub)
         .input("reason", "a # heading\n</pre>")
         .input("run", "echo $CLOUDANIX_GRANT_ID > grant\n");
@@ -34,7 +34,7 @@ fn the_command_has_the_grant_and_the_job_learns_how_it_went() {
 
 #[test]
 fn a_failing_command_keeps_its_exit_code() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("run", "false | true\necho never");
     let main = step.run("main.js");
     main.assert_code(1);
@@ -48,7 +48,7 @@ fn a_failing_command_keeps_its_exit_code() {
 
 #[test]
 fn the_command_sees_neither_the_auth_token_nor_the_jobs_identity_nor_our_inputs() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub)
         .variable("INPUT_OF_THE_USER", "stays")
         .variable("ACTIONS_RUNTIME_TOKEN", "runtime-token-0123456789")
@@ -70,7 +70,7 @@ fn the_command_sees_neither_the_auth_token_nor_the_jobs_identity_nor_our_inputs(
 
 #[test]
 fn a_shell_and_a_folder_can_be_chosen() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("shell", "sh").input("working-directory", "below");
     fs::create_dir(step.in_workspace("below")).unwrap();
     let step = step.input("run", "echo \"$(pwd) $(cat /proc/$$/comm)\" > here");
@@ -90,7 +90,7 @@ fn a_shell_and_a_folder_can_be_chosen() {
 
 #[test]
 fn what_is_refused_is_said_in_one_line() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let denied = Step::of(&hub).input("policy", "orders-delete").input("run", "touch ran");
     let main = denied.run("main.js");
     let errors = main.assert_code(125).annotations("error");
@@ -104,7 +104,7 @@ fn what_is_refused_is_said_in_one_line() {
 
 #[test]
 fn a_job_that_may_not_ask_for_an_identity_is_told_what_to_write() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub)
         .without("ACTIONS_ID_TOKEN_REQUEST_URL")
         .without("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
@@ -117,7 +117,7 @@ fn a_job_that_may_not_ask_for_an_identity_is_told_what_to_write() {
 
 #[test]
 fn the_action_for_one_command_wants_a_command() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let main = Step::of(&hub).run("run/main.js");
     let missing = "the input `run` is missing — name the command that runs with the grant";
     assert_eq!(main.assert_code(125).annotations("error"), [missing]);
@@ -128,7 +128,7 @@ fn the_action_for_one_command_wants_a_command() {
 
 #[test]
 fn what_is_said_to_the_runner_cannot_be_broken_out_of() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("run", "true").input("shell", "x\n::set-env name=A::100%\r\n");
     let main = step.run("main.js");
     assert_eq!(
@@ -140,7 +140,7 @@ fn what_is_said_to_the_runner_cannot_be_broken_out_of() {
 
 #[test]
 fn a_job_that_cannot_be_told_keeps_the_commands_own_end() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let nowhere = tempfile::tempdir().unwrap();
     for code in [0, 3] {
         let step = Step::of(&hub).variable("GITHUB_OUTPUT", &nowhere.path().display().to_string());
@@ -155,7 +155,7 @@ fn a_job_that_cannot_be_told_keeps_the_commands_own_end() {
 
 #[test]
 fn one_job_of_an_agent_does_not_end_the_grant_of_another() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let script = "echo $CLOUDANIX_GRANT_ID > ready\nuntil test -e go; do sleep 0.01; done";
     let (one, other) = (Step::of(&hub).input("run", script), Step::of(&hub).input("run", script));
     let (first, second) = (one.start("main.js"), other.start("main.js"));

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use system_tests::client::{is_alive, kill};
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::runner::lose_the_machine;
+use system_tests::runner::kill_the_machine;
 use system_tests::waiting::eventually;
 
 use super::hub::{Hub, text};
@@ -15,7 +15,7 @@ const ASKED: &str = "asked by the client";
 
 #[test]
 fn the_grant_lasts_until_post() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
     let live = hub.broker.live();
@@ -39,15 +39,15 @@ fn the_grant_lasts_until_post() {
 
 #[test]
 fn where_to_look_is_saved_before_the_broker_is_asked() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     for (given, run) in [(1, ""), (2, "touch ran")] {
-        let proxy = LossyProxy::before(hub.broker.url());
+        let proxy = LossyProxy::in_front_of(hub.broker.url());
         proxy.lose("POST /v2/agentic/jit ", 1000);
         let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
         let main = step.start("main.js");
         // The broker has issued the grant, and its answer never arrives.
         eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
-        lose_the_machine(&[main.pid()]);
+        kill_the_machine(&[main.pid()]);
         assert_eq!(main.finish().code, None);
         assert_eq!(hub.broker.live().len(), 1);
         assert_eq!(step.output("grant-id"), "");
@@ -61,7 +61,7 @@ fn where_to_look_is_saved_before_the_broker_is_asked() {
 
 #[test]
 fn a_main_half_that_dies_alone_takes_command_and_grant_with_it_and_post_knows_of_it() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("run", "echo $$ > pid; until test -e go; do sleep 0.01; done");
     let main = step.start("main.js");
     let shell: i32 = super::step::line_in(&step.in_workspace("pid")).parse().unwrap();
@@ -80,11 +80,11 @@ fn a_main_half_that_dies_alone_takes_command_and_grant_with_it_and_post_knows_of
 
 #[test]
 fn a_revoke_that_fails_is_a_warning() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
     // One that was rotated away meanwhile.
-    let rotated = Hub::set().auth_token;
+    let rotated = Hub::start().auth_token;
     let step = step.input("auth-token", &rotated);
     let post = step.run("post.js");
     let warnings = post.assert_code(0).annotations("warning");
@@ -101,7 +101,7 @@ fn a_revoke_that_fails_is_a_warning() {
 
 #[test]
 fn a_grant_that_has_ended_already_is_a_success() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
     let path = format!("/v2/agentic/jit/{}", step.output("grant-id"));
@@ -113,7 +113,7 @@ fn a_grant_that_has_ended_already_is_a_success() {
 
 #[test]
 fn a_main_half_that_failed_leaves_post_nothing_to_do() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("policy", "orders-delete");
     let main = step.run("main.js");
     let errors = main.assert_code(3).annotations("error");
@@ -125,7 +125,7 @@ fn a_main_half_that_failed_leaves_post_nothing_to_do() {
 
 #[test]
 fn two_grants_of_a_job_are_each_given_back_by_their_own_step() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let first = Step::of(&hub);
     first.run("main.js").assert_code(0);
     let env = first.entries("GITHUB_ENV");
@@ -145,7 +145,7 @@ fn two_grants_of_a_job_are_each_given_back_by_their_own_step() {
 
 #[test]
 fn what_only_a_command_can_have_is_said_to_do_nothing() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = Step::of(&hub).input("redact", "always");
     let main = step.run("main.js");
     assert_eq!(

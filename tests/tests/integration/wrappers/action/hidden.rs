@@ -7,7 +7,7 @@ use super::step::Step;
 
 #[test]
 fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_request_token() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let runtime = "runtime-token-of-the-hidden-test";
     let step = Step::of(&hub)
         .variable("CLOUDANIX_AUTH_TOKEN", &hub.auth_token)
@@ -32,7 +32,7 @@ fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_requ
 /// The order in which one pipe shows them, as a runner that merges both streams reads it.
 #[test]
 fn the_elevate_line_and_the_masks_come_before_the_commands_first_line() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     for _ in 0..5 {
         let step = Step::of(&hub).input("run", "echo first; echo first >&2");
         let main = step.run("main.js");

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
+use system_tests::fixture::{AUDIENCE, registration_of, run_claims};
 use system_tests::oidc_provider::{OidcProvider, Token};
-use system_tests::scene::{AUDIENCE, registration_of, run_claims};
 
 use super::web::Web;
 
@@ -27,7 +27,7 @@ pub(crate) struct Hub {
 pub(crate) const AGENT: &str = "ecs-deploy";
 
 impl Hub {
-    pub(crate) fn set() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(Broker::start())
     }
 

@@ -38,7 +38,7 @@ fn shown(ended: &Ended) -> String {
 
 #[test]
 fn the_auth_token_is_masked_before_anything_else_is_said() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     for script in ["main.js", "revoke/main.js"] {
         let ended = Step::of(&hub).run(script);
         let first = ended.stdout.lines().next().unwrap_or_default();
@@ -48,7 +48,7 @@ fn the_auth_token_is_masked_before_anything_else_is_said() {
 
 #[test]
 fn no_half_of_a_step_writes_a_secret() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let mut scan = scan_of(&hub);
     let shows_all = "env; env >&2; printf %s \"$CLOUDANIX_GRANT_TOKEN\" | base64 -w0; echo; \
                      echo \"{\\\"token\\\":\\\"$CLOUDANIX_GRANT_TOKEN\\\"}\"; printf %s \"$CLOUDANIX_GRANT_TOKEN\" > ../../kept";
@@ -90,7 +90,7 @@ fn no_half_of_a_step_writes_a_secret() {
 
 #[test]
 fn no_workflow_shows_a_secret() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         r#"      - uses: ./action
         with:

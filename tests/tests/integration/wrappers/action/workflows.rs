@@ -10,7 +10,7 @@ use super::step::line_in;
 
 #[test]
 fn a_command_runs_with_its_grant_and_the_next_step_knows_of_it() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         r#"      - id: deploy
         uses: ./action/run
@@ -38,7 +38,7 @@ fn a_command_runs_with_its_grant_and_the_next_step_knows_of_it() {
 
 #[test]
 fn a_failing_command_fails_the_job_and_leaves_nothing() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         r#"      - uses: ./action
         with:
@@ -60,7 +60,7 @@ fn a_failing_command_fails_the_job_and_leaves_nothing() {
 
 #[test]
 fn a_policy_that_is_refused_fails_the_job_and_says_why() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         "      - uses: ./action\n        with:\n          policy: orders-delete\n          $WHO\n",
     );
@@ -76,7 +76,7 @@ fn a_policy_that_is_refused_fails_the_job_and_says_why() {
 
 #[test]
 fn two_grants_of_one_job_live_side_by_side_and_both_end_with_it() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let step = |policy: &str| {
         format!("      - uses: ./action\n        with:\n          policy: {policy}\n          $WHO\n")
     };
@@ -95,7 +95,7 @@ fn two_grants_of_one_job_live_side_by_side_and_both_end_with_it() {
 
 #[test]
 fn inside_a_composite_action_the_grant_ends_with_the_job() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         r#"      - uses: ./deploy
         with:
@@ -137,7 +137,7 @@ runs:
 
 #[test]
 fn a_job_that_is_cancelled_leaves_no_grant() {
-    let hub = Hub::set();
+    let hub = Hub::start();
     let repository = Repository::with(
         r#"      - uses: ./action
         with:

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
-use system_tests::runner::{Blow, Whom, cancel, hit_by};
-use system_tests::scene::Scene;
+use system_tests::fixture::Fixture;
+use system_tests::runner::{Recipients, ScheduledSignal, cancel, recipients};
 
 use super::project::Project;
-use super::stage::Job;
+use super::runner_job::Job;
 
 /// Each job says which grant it has, and waits; told so, it hears no signal that can be ignored.
 const PIPELINE: &str = r#"
@@ -43,25 +43,35 @@ const ALPINE: &str = "busybox sh";
 struct Rhythm {
     name: &'static str,
     budget: Duration,
-    blows: fn() -> Vec<Blow>,
+    signals: fn() -> Vec<ScheduledSignal>,
 }
 
 const SHELL: Rhythm = Rhythm {
     name: "shell executor · TERM to the group, KILL",
     budget: Duration::from_secs(600),
-    blows: || vec![Blow::first("TERM", Whom::Group), Blow::then(600_000, "KILL", Whom::Group)],
+    signals: || {
+        vec![
+            ScheduledSignal::first("TERM", Recipients::Group),
+            ScheduledSignal::then(600_000, "KILL", Recipients::Group),
+        ]
+    },
 };
 const DOCKER: Rhythm = Rhythm {
     name: "docker executor · TERM to every process, KILL",
     budget: Duration::from_secs(10),
-    blows: || vec![Blow::first("TERM", Whom::Tree), Blow::then(10_000, "KILL", Whom::Tree)],
+    signals: || {
+        vec![
+            ScheduledSignal::first("TERM", Recipients::Tree),
+            ScheduledSignal::then(10_000, "KILL", Recipients::Tree),
+        ]
+    },
 };
 
 #[track_caller]
-fn end_of_the_only_grant(scene: &Scene) -> String {
-    let grants = scene.broker.given();
+fn end_of_the_only_grant(fixture: &Fixture) -> String {
+    let grants = fixture.broker.given();
     assert_eq!(grants.len(), 1, "{grants:?}");
-    scene.broker.timeline(grants[0]["id"].as_str().unwrap());
+    fixture.broker.timeline(grants[0]["id"].as_str().unwrap());
     grants[0]["end_reason"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -73,12 +83,12 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
             ("one-command", "interrupted · SIGTERM"),
             ("whole-script", "asked by the client"),
         ] {
-            let scene = Scene::set();
-            let taken = Job::taken(&JOBS[job], shell, &scene, &[]);
+            let fixture = Fixture::start();
+            let taken = Job::taken(&JOBS[job], shell, &fixture, &[]);
             let mut working = taken.start();
             taken.line_in("grant", &working);
-            let cancelled = cancel(working.entry(), (rhythm.blows)());
-            scene.broker.wait_until_nothing_is_live();
+            let cancelled = cancel(working.entry(), (rhythm.signals)());
+            fixture.broker.wait_until_nothing_is_live();
             let took = cancelled.began.elapsed();
             println!(
                 "cancel · gitlab · {} · {job}, {shell} · {:?} · {} ms",
@@ -91,7 +101,7 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
             cancelled.finish();
             let after = taken.after_script("canceled");
             assert!(after.status.success() && after.stderr.is_empty(), "{after:?}");
-            assert_eq!(end_of_the_only_grant(&scene), end, "{job}: {}", working.printed());
+            assert_eq!(end_of_the_only_grant(&fixture), end, "{job}: {}", working.printed());
         }
     }
 }
@@ -99,69 +109,69 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
 #[test]
 fn a_command_that_is_deaf_to_the_cancel_goes_on_without_its_grant() {
     for job in ["component", "one-command"] {
-        let scene = Scene::set();
-        let taken = Job::taken(&JOBS[job], "bash", &scene, &[("DEAF", "trap :")]);
+        let fixture = Fixture::start();
+        let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("DEAF", "trap :")]);
         let mut working = taken.start();
         taken.line_in("grant", &working);
-        let cancelled = cancel(working.entry(), vec![Blow::first("TERM", Whom::Group)]);
-        scene.broker.wait_until_nothing_is_live();
+        let cancelled = cancel(working.entry(), vec![ScheduledSignal::first("TERM", Recipients::Group)]);
+        fixture.broker.wait_until_nothing_is_live();
         println!(
             "cancel · gitlab · {} · {job}, deaf · {:?} · {} ms",
             SHELL.name,
             SHELL.budget,
             cancelled.began.elapsed().as_millis()
         );
-        assert!(!hit_by(working.entry(), &Whom::Group).is_empty(), "a deaf command goes on");
+        assert!(!recipients(working.entry(), &Recipients::Group).is_empty(), "a deaf command goes on");
         cancelled.finish();
-        cancel(working.entry(), vec![Blow::first("KILL", Whom::Group)]).finish();
+        cancel(working.entry(), vec![ScheduledSignal::first("KILL", Recipients::Group)]).finish();
         working.wait();
-        assert_eq!(end_of_the_only_grant(&scene), "interrupted · SIGTERM");
+        assert_eq!(end_of_the_only_grant(&fixture), "interrupted · SIGTERM");
     }
 }
 
 #[test]
 fn a_script_that_had_no_time_is_cleared_up_by_after_script() {
-    let scene = Scene::set();
-    let taken = Job::taken(&JOBS["whole-script"], "bash", &scene, &[]);
+    let fixture = Fixture::start();
+    let taken = Job::taken(&JOBS["whole-script"], "bash", &fixture, &[]);
     let mut working = taken.start();
     let grant = taken.line_in("grant", &working);
-    cancel(working.entry(), vec![Blow::first("KILL", Whom::Tree)]).finish();
+    cancel(working.entry(), vec![ScheduledSignal::first("KILL", Recipients::Tree)]).finish();
     working.wait();
-    assert_eq!(scene.broker.live()[0]["id"], json!(grant), "nobody was left to give it back");
+    assert_eq!(fixture.broker.live()[0]["id"], json!(grant), "nobody was left to give it back");
     let after = taken.after_script("canceled");
     let said = String::from_utf8_lossy(&after.stderr).into_owned();
     assert!(after.status.success() && said.contains("ended as canceled"), "{said}");
-    assert!(scene.broker.live().is_empty(), "{said}");
-    assert_eq!(end_of_the_only_grant(&scene), "asked by the client");
+    assert!(fixture.broker.live().is_empty(), "{said}");
+    assert_eq!(end_of_the_only_grant(&fixture), "asked by the client");
 }
 
 #[test]
 fn an_after_script_that_cannot_give_back_says_so_and_fails_nothing() {
-    let scene = Scene::set();
-    let mut taken = Job::taken(&JOBS["whole-script"], "bash", &scene, &[("CLOUDANIX_TTL", "5s")]);
+    let fixture = Fixture::start();
+    let mut taken = Job::taken(&JOBS["whole-script"], "bash", &fixture, &[("CLOUDANIX_TTL", "5s")]);
     let mut working = taken.start();
     taken.line_in("grant", &working);
-    cancel(working.entry(), vec![Blow::first("KILL", Whom::Tree)]).finish();
+    cancel(working.entry(), vec![ScheduledSignal::first("KILL", Recipients::Tree)]).finish();
     working.wait();
     taken.set("CLOUDANIX_JIT_BINARY", "/not/there");
     let after = taken.after_script("canceled");
     let said = String::from_utf8_lossy(&after.stderr).into_owned();
     assert!(after.status.success() && said.contains("ends the grant at its deadline"), "{said}");
-    scene.broker.wait_until_nothing_is_live();
-    assert_eq!(end_of_the_only_grant(&scene), "deadline reached");
+    fixture.broker.wait_until_nothing_is_live();
+    assert_eq!(end_of_the_only_grant(&fixture), "deadline reached");
 }
 
 #[test]
 fn a_job_without_a_client_fails_and_says_what_to_do() {
     for (job, shell) in [("component", ALPINE), ("one-command", "sh"), ("whole-script", "bash")] {
-        let scene = Scene::set();
-        let taken = Job::taken(&JOBS[job], shell, &scene, &[("CLOUDANIX_JIT_BINARY", "/not/there")]);
+        let fixture = Fixture::start();
+        let taken = Job::taken(&JOBS[job], shell, &fixture, &[("CLOUDANIX_JIT_BINARY", "/not/there")]);
         let mut working = taken.start();
         assert_eq!(working.wait().code(), Some(125), "{}", working.printed());
         assert!(working.printed().contains("which is not a program\n  hint: "), "{}", working.printed());
         let after = taken.after_script("failed");
         assert!(after.status.success() && after.stderr.is_empty(), "{after:?}");
-        assert!(scene.broker.grants("all").is_empty());
+        assert!(fixture.broker.grants("all").is_empty());
     }
 }
 
@@ -172,24 +182,24 @@ fn a_machine_that_is_lost_leaves_a_command_to_the_heartbeat_and_a_script_to_the_
         ("one-command", "10m", "holder fell silent"),
         ("whole-script", "3s", "deadline reached"),
     ] {
-        let scene = Scene::with(Broker::with_heartbeat("1s"));
-        let taken = Job::taken(&JOBS[job], "bash", &scene, &[("CLOUDANIX_TTL", ttl)]);
+        let fixture = Fixture::with(Broker::with_heartbeat("1s"));
+        let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("CLOUDANIX_TTL", ttl)]);
         let mut working = taken.start();
         taken.line_in("grant", &working);
-        // One blow for all, watchers before whom they watch: nobody has the time to see another one die.
-        let mut everybody = hit_by(working.entry(), &Whom::Tree);
+        // One signal for all, watchers before whom they watch: nobody has the time to see another one die.
+        let mut everybody = recipients(working.entry(), &Recipients::Tree);
         everybody.sort_by_key(|pid| !is_keeper(*pid));
         let lost = Instant::now();
         // One of them may be a pause of the step's that is over by now.
         let pids = everybody.iter().map(i32::to_string);
         let _ = Command::new("kill").args(["-s", "KILL", "--"]).args(pids).stderr(Stdio::null()).status();
-        scene.broker.wait_until_nothing_is_live();
+        fixture.broker.wait_until_nothing_is_live();
         println!(
             "cancel · gitlab · machine lost, KILL to all · {job} · none · {} ms",
             lost.elapsed().as_millis()
         );
         working.wait();
-        assert_eq!(end_of_the_only_grant(&scene), end, "{job}");
+        assert_eq!(end_of_the_only_grant(&fixture), end, "{job}");
     }
 }
 

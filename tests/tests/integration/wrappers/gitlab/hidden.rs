@@ -3,11 +3,11 @@
 use std::fs;
 
 use system_tests::broker::Broker;
+use system_tests::fixture::Fixture;
 use system_tests::onlooker::{look, seen};
-use system_tests::scene::Scene;
 
 use super::project::Project;
-use super::stage::Job;
+use super::runner_job::Job;
 
 const PIPELINE: &str = r#"
 include:
@@ -25,14 +25,15 @@ one-command:
 fn in_the_shell_executor_a_command_that_reads_every_environment_finds_neither_token() {
     let jobs = Project::with(Some(PIPELINE)).preview();
     for name in ["component", "one-command"] {
-        let scene = Scene::with(Broker::start());
+        let fixture = Fixture::with(Broker::start());
         let script = tempfile::NamedTempFile::new().unwrap();
         fs::write(script.path(), look("seen")).unwrap();
-        let job = Job::taken(&jobs[name], "bash", &scene, &[("LOOK", &script.path().display().to_string())]);
+        let job =
+            Job::taken(&jobs[name], "bash", &fixture, &[("LOOK", &script.path().display().to_string())]);
         let mut working = job.start_in_shell_executor();
         assert!(working.wait().success(), "{}", working.printed());
         let secrets = [
-            ("auth token", scene.agent.auth_token.as_str()),
+            ("auth token", fixture.agent.auth_token.as_str()),
             ("OIDC token", job.variable("CLOUDANIX_ID_TOKEN")),
         ];
         let seen = seen(&job.in_project("seen"), &secrets).unwrap();

@@ -5,5 +5,5 @@ mod definition;
 mod hidden;
 mod pipeline;
 mod project;
+mod runner_job;
 mod shell;
-mod stage;

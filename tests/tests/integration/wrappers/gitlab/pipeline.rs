@@ -3,8 +3,8 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use system_tests::fixture::Fixture;
 use system_tests::leak_scan::LeakScan;
-use system_tests::scene::Scene;
 use system_tests::waiting::{eventually, eventually_within};
 
 use super::project::{PATIENCE, Project};
@@ -55,13 +55,13 @@ traced:
 
 #[test]
 fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
-    let scene = Scene::set();
+    let fixture = Fixture::start();
     let kept = tempfile::tempdir().unwrap();
     let pipeline = PIPELINE.replace("$KEPT", &kept.path().display().to_string());
     let project = Project::with(Some(&pipeline));
-    let token = scene.oidc_token();
-    let finished = project.start(&scene, &scene.agent, &token).finish();
-    assert!(scene.broker.live().is_empty(), "{}", finished.text);
+    let token = fixture.oidc_token();
+    let finished = project.start(&fixture, &fixture.agent, &token).finish();
+    assert!(fixture.broker.live().is_empty(), "{}", finished.text);
     assert_eq!(finished.code, Some(1), "some jobs fail: {}", finished.text);
 
     for (job, code, end) in [
@@ -74,9 +74,9 @@ fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
         ("left-open", 8, "asked by the client"),
     ] {
         assert_eq!(finished.code_of(job), code, "{job}: {}", finished.text);
-        assert_eq!(grant_of(&scene, job)["end_reason"], end, "{job}: {}", finished.text);
+        assert_eq!(grant_of(&fixture, job)["end_reason"], end, "{job}: {}", finished.text);
     }
-    assert_eq!(scene.broker.given().len(), 7);
+    assert_eq!(fixture.broker.given().len(), 7);
     assert!(!finished.printed_by("failing-component").contains("went on"));
     let after = |job: &str| finished.printed_by(job).contains("outlived the script, which ended as failed");
     assert!(after("left-open") && !after("failing-script"), "{}", finished.text);
@@ -97,15 +97,15 @@ fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
         assert_eq!(finished.code_of(job), code, "{job}: {printed}");
         assert!(printed.contains(said) && !printed.contains("never\n"), "{job}: {printed}");
     }
-    provenance(&scene);
+    provenance(&fixture);
 
     let mut scan = LeakScan::default();
-    scan.secret("auth token", &scene.agent.auth_token);
+    scan.secret("auth token", &fixture.agent.auth_token);
     scan.secret("OIDC token", &token);
     scan.secret("the OIDC token's signature", token.rsplit_once('.').unwrap().1);
     for job in ["component", "one-command", "whole-script"] {
         let grant_token = fs::read_to_string(kept.path().join(job)).unwrap();
-        assert_eq!(scene.broker.introspect(&grant_token), json!({"active": false}), "{job}");
+        assert_eq!(fixture.broker.introspect(&grant_token), json!({"active": false}), "{job}");
         scan.secret(job, &grant_token);
     }
     scan.folder("project", project.around());
@@ -117,9 +117,9 @@ fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
 
 /// The project, the pipeline and the job are on the timeline, and what the issuer signed is told from the rest.
 #[track_caller]
-fn provenance(scene: &Scene) {
-    let grant = grant_of(scene, "component");
-    let timeline = scene.broker.timeline(grant["id"].as_str().unwrap());
+fn provenance(fixture: &Fixture) {
+    let grant = grant_of(fixture, "component");
+    let timeline = fixture.broker.timeline(grant["id"].as_str().unwrap());
     let asked = &timeline["events"][0]["data"];
     for (fact, value) in [
         ("signed.repository", "octo/my-app"),
@@ -136,15 +136,15 @@ fn provenance(scene: &Scene) {
 
 /// The grant that the job of this name was given.
 #[track_caller]
-fn grant_of(scene: &Scene, job: &str) -> Value {
-    let grants = scene.broker.given();
+fn grant_of(fixture: &Fixture, job: &str) -> Value {
+    let grants = fixture.broker.given();
     let of_job = |grant: &&Value| grant.pointer("/provenance/claimed/job") == Some(&json!(job));
     grants.iter().find(of_job).unwrap_or_else(|| panic!("no grant of `{job}`: {grants:?}")).clone()
 }
 
 #[test]
 fn two_jobs_of_one_agent_do_not_take_each_others_grant() {
-    let scene = Scene::set();
+    let fixture = Fixture::start();
     let kept = tempfile::tempdir().unwrap();
     let waits = "echo $CLOUDANIX_GRANT_ID >$KEPT/$CI_JOB_NAME; until test -e $KEPT/go-$CI_JOB_NAME; do sleep 0.02; done";
     let pipeline = r#"
@@ -163,19 +163,19 @@ second:
 "#;
     let pipeline = pipeline.replace("WAITS", waits).replace("$KEPT", &kept.path().display().to_string());
     let project = Project::with(Some(&pipeline));
-    let running = project.start(&scene, &scene.agent, &scene.oidc_token());
+    let running = project.start(&fixture, &fixture.agent, &fixture.oidc_token());
     let grant = |job: &str| {
         let line = fs::read_to_string(kept.path().join(job)).ok()?;
         line.strip_suffix('\n').map(str::to_owned)
     };
     let second = eventually_within(PATIENCE, "both jobs at work", || grant("first").and(grant("second")));
-    assert_eq!(scene.broker.live().len(), 2);
+    assert_eq!(fixture.broker.live().len(), 2);
     fs::write(kept.path().join("go-first"), "").unwrap();
-    eventually("the end of the first grant", || (scene.broker.live().len() == 1).then_some(()));
-    assert_eq!(scene.broker.live()[0]["id"], json!(second), "the other one goes on");
+    eventually("the end of the first grant", || (fixture.broker.live().len() == 1).then_some(()));
+    assert_eq!(fixture.broker.live()[0]["id"], json!(second), "the other one goes on");
     fs::write(kept.path().join("go-second"), "").unwrap();
     let finished = running.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.text);
-    assert!(scene.broker.live().is_empty());
-    assert_eq!(grant_of(&scene, "second")["end_reason"], "step finished · exit 0");
+    assert!(fixture.broker.live().is_empty());
+    assert_eq!(grant_of(&fixture, "second")["end_reason"], "step finished · exit 0");
 }

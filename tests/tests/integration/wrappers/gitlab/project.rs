@@ -6,9 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use system_tests::fixture::{Agent, Fixture};
 use system_tests::folder::Folder;
 use system_tests::programs;
-use system_tests::scene::{Agent, Scene};
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::{node, npm_file, python_program, root};
 
@@ -72,9 +72,9 @@ impl Project {
     }
 
     /// Runs the whole pipeline as jobs of this agent.
-    pub(crate) fn start(&self, scene: &Scene, agent: &Agent, token: &str) -> Running {
+    pub(crate) fn start(&self, fixture: &Fixture, agent: &Agent, token: &str) -> Running {
         self.start_with(&[
-            ("CLOUDANIX_URL", scene.broker.url()),
+            ("CLOUDANIX_URL", fixture.broker.url()),
             ("CLOUDANIX_AGENT_ID", &agent.id),
             ("CLOUDANIX_AUTH_TOKEN", &agent.auth_token),
             ("CLOUDANIX_ID_TOKEN", token),

@@ -3,11 +3,11 @@
 use std::fs;
 
 use system_tests::aws::cli::AwsCli;
-use system_tests::aws::stage::{Mode, Stage};
+use system_tests::aws::fixture::{AwsFixture, Mode};
+use system_tests::fixture::{AUDIENCE, Agent};
 use system_tests::gate::JENKINS;
 use system_tests::leak_scan::LeakScan;
 use system_tests::oidc_provider::OidcProvider;
-use system_tests::scene::{AUDIENCE, Agent};
 
 use super::build::{Build, JOB, token_of};
 use crate::aws::SHARED;
@@ -25,17 +25,17 @@ sh 'AWS ecs list-clusters 2> refused || echo refused > after'
 /// What the steps had in their environment.
 fn a_block_with(mode: Mode, how: &str) -> String {
     let _permit = JENKINS.enter();
-    let stage = Stage::set(&SHARED);
+    let fixture = AwsFixture::start(&SHARED);
     let provider = OidcProvider::start().unwrap();
     let issuer = provider.issuer();
     let trust = format!(
         "[[trust]]\nissuer = \"{issuer}\"\nplatform = \"jenkins\"\naudience = \"{AUDIENCE}\"\nclaims = {{ sub = \"{JOB}\" }}\n"
     );
     let registration =
-        stage.registration(mode).replace("[dangerous]\nallow_auth_token_only = true\n", &trust);
-    let agent = Agent { id: mode.agent().to_owned(), auth_token: stage.broker.register(&registration) };
-    let held = if mode == Mode::StaticInline { stage.deploy_session() } else { stage.pipeline.clone() };
-    let mut variables = stage.cli.environment().to_vec();
+        fixture.registration(mode).replace("[dangerous]\nallow_auth_token_only = true\n", &trust);
+    let agent = Agent { id: mode.agent().to_owned(), auth_token: fixture.broker.register(&registration) };
+    let held = if mode == Mode::StaticInline { fixture.deploy_session() } else { fixture.pipeline.clone() };
+    let mut variables = fixture.cli.environment().to_vec();
     variables.extend([
         ("AWS_ACCESS_KEY_ID", held.id.clone()),
         ("AWS_SECRET_ACCESS_KEY", held.secret.clone()),
@@ -44,13 +44,13 @@ fn a_block_with(mode: Mode, how: &str) -> String {
     ]);
     variables.extend(held.token.clone().map(|token| ("AWS_SESSION_TOKEN", token)));
     let pipeline = PIPELINE.replace("HOW", how).replace("AWS ecs", &format!("{} ecs", AwsCli::path()));
-    let mut build = Build::start(&stage.broker, &agent, token_of(&provider, 142), variables, &pipeline);
+    let mut build = Build::start(&fixture.broker, &agent, token_of(&provider, 142), variables, &pipeline);
     assert_eq!(build.result(), "SUCCESS null", "{}", build.log());
     let clusters = fs::read_to_string(build.path("workspace/clusters")).unwrap();
     assert!(clusters.contains("clusterArns"), "{clusters}");
     assert_eq!(build.line_in("after"), "refused");
-    stage.broker.wait_until_nothing_is_live();
-    let timeline = stage.broker.timeline(&build.line_in("grant")).to_string();
+    fixture.broker.wait_until_nothing_is_live();
+    let timeline = fixture.broker.timeline(&build.line_in("grant")).to_string();
     assert!(timeline.contains("ListClusters"), "the block's calls are on it: {timeline}");
 
     let mut scan = LeakScan::default();

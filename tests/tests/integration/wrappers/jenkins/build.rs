@@ -8,14 +8,14 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use system_tests::broker::Broker;
+use system_tests::fixture::{self, AUDIENCE, Agent};
 use system_tests::folder::Folder;
 use system_tests::gate::{JENKINS, Permit};
 use system_tests::leak_scan::LeakScan;
 use system_tests::oidc_provider::{OidcProvider, Token};
 use system_tests::onlooker;
 use system_tests::programs;
-use system_tests::runner::{self, Whom};
-use system_tests::scene::{self, AUDIENCE, Agent};
+use system_tests::runner::{self, Recipients};
 use system_tests::waiting::{eventually, eventually_within};
 use system_tests::wrappers;
 
@@ -29,20 +29,20 @@ pub(crate) fn token_of(provider: &OidcProvider, number: u32) -> String {
 }
 
 /// A broker, and an agent that trusts the job.
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub(crate) broker: Broker,
     provider: OidcProvider,
     agent: Agent,
     _permit: Permit,
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) fn with(broker: Broker) -> Self {
         let permit = JENKINS.enter();
         let provider = OidcProvider::start().unwrap();
         let id = "jenkins-agent".to_owned();
         let claims = format!("{{ sub = \"{JOB}\" }}");
-        let registration = scene::registration_of("jenkins", &id, provider.issuer(), &claims, "");
+        let registration = fixture::registration_of("jenkins", &id, provider.issuer(), &claims, "");
         let auth_token = broker.register(&registration);
         Self { broker, provider, agent: Agent { id, auth_token }, _permit: permit }
     }
@@ -165,8 +165,8 @@ impl Build {
     }
 
     /// The processes of this build's workspace.
-    pub(crate) fn marked(&mut self) -> Whom {
-        Whom::Marked(format!("JENKINS_SERVER_COOKIE={}", self.line_in("cookie")))
+    pub(crate) fn marked(&mut self) -> Recipients {
+        Recipients::Marked(format!("JENKINS_SERVER_COOKIE={}", self.line_in("cookie")))
     }
 
     /// The process that beats, behind its keeper, which is not marked: its environment is empty.
@@ -176,11 +176,11 @@ impl Build {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             line.starts_with(programs::client().as_os_str().as_encoded_bytes())
         };
-        let run = eventually("a holder", || runner::hit_by(0, &marked).into_iter().find(is_run));
+        let run = eventually("a holder", || runner::recipients(0, &marked).into_iter().find(is_run));
         let is_keeper = |pid: &i32| {
             fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"\0keeper\0"))
         };
-        let keeper = runner::hit_by(run, &Whom::Tree).into_iter().find(is_keeper);
+        let keeper = runner::recipients(run, &Recipients::Tree).into_iter().find(is_keeper);
         [keeper.unwrap(), run]
     }
 

@@ -4,75 +4,75 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use system_tests::broker::Broker;
-use system_tests::runner::{self, Blow, hit_by};
+use system_tests::runner::{self, ScheduledSignal, recipients};
 use system_tests::waiting::eventually;
 
 use super::BLOCK;
-use super::build::{Build, Ground};
+use super::build::{Build, Fixture};
 
 /// Jenkins waits so long for a step that it has told to end.
 const FOR_A_STEP: Duration = Duration::from_secs(20);
 
 /// Waits for the end of every grant, and says how long that took.
-fn nothing_is_live(ground: &Ground, rhythm: &str, began: Instant, budget: Duration) {
-    ground.broker.wait_until_nothing_is_live();
+fn nothing_is_live(fixture: &Fixture, rhythm: &str, began: Instant, budget: Duration) {
+    fixture.broker.wait_until_nothing_is_live();
     let took = began.elapsed();
     println!("cancel · jenkins · {rhythm} · {} s · {} ms", budget.as_secs(), took.as_millis());
     assert!(budget.is_zero() || took < budget, "{took:?}");
 }
 
 /// A build in its block, and the token of its grant.
-fn running(ground: &Ground, number: u32) -> (Build, String) {
-    let mut build = ground.build(number, BLOCK);
+fn running(fixture: &Fixture, number: u32) -> (Build, String) {
+    let mut build = fixture.build(number, BLOCK);
     build.line_in("running");
-    assert_eq!(ground.broker.live().len(), 1);
+    assert_eq!(fixture.broker.live().len(), 1);
     let token = build.grant_token();
     (build, token)
 }
 
 #[test]
 fn an_abort_ends_the_grant_and_then_the_block() {
-    let ground = Ground::with(Broker::start());
-    let (mut build, token) = running(&ground, 151);
-    let rhythm = vec![Blow::first("TERM", build.marked())];
+    let fixture = Fixture::with(Broker::start());
+    let (mut build, token) = running(&fixture, 151);
+    let rhythm = vec![ScheduledSignal::first("TERM", build.marked())];
     build.interrupt();
     let cancel = runner::cancel(0, rhythm);
     let began = cancel.began;
     cancel.finish();
-    nothing_is_live(&ground, "abort: TERM to all of the workspace, finally runs", began, FOR_A_STEP);
+    nothing_is_live(&fixture, "abort: TERM to all of the workspace, finally runs", began, FOR_A_STEP);
     assert_eq!(build.result(), "ABORTED somebody");
     assert!(build.left_behind().is_empty(), "{:?}", build.left_behind());
-    ground.assert_no_leak(&build, Some(&token));
+    fixture.assert_no_leak(&build, Some(&token));
 }
 
 #[test]
 fn a_build_that_is_killed_without_its_finally_leaves_no_grant() {
-    let ground = Ground::with(Broker::start());
-    let (mut build, token) = running(&ground, 152);
+    let fixture = Fixture::with(Broker::start());
+    let (mut build, token) = running(&fixture, 152);
     let marked = build.marked();
     build.kill();
-    let cancel = runner::cancel(0, vec![Blow::first("KILL", marked)]);
+    let cancel = runner::cancel(0, vec![ScheduledSignal::first("KILL", marked)]);
     let began = cancel.began;
     cancel.finish();
-    nothing_is_live(&ground, "kill: no finally, KILL to all of the workspace", began, Duration::ZERO);
-    assert_eq!(ground.broker.introspect(&token)["active"], false);
+    nothing_is_live(&fixture, "kill: no finally, KILL to all of the workspace", began, Duration::ZERO);
+    assert_eq!(fixture.broker.introspect(&token)["active"], false);
 }
 
 #[test]
 fn an_agent_that_is_lost_with_all_its_processes_stops_beating() {
-    let ground = Ground::with(Broker::with_heartbeat("1s"));
-    let (mut build, token) = running(&ground, 153);
+    let fixture = Fixture::with(Broker::with_heartbeat("1s"));
+    let (mut build, token) = running(&fixture, 153);
     let (holder, marked) = (build.holder(), build.marked());
     build.kill();
     let began = Instant::now();
     // In one go, and the keeper first: whoever saw another die would give the grant back.
     let pids = holder.map(|pid| pid.to_string());
     assert!(Command::new("kill").args(["-s", "KILL"]).args(pids).status().unwrap().success());
-    let cancel = runner::cancel(0, vec![Blow::first("KILL", marked.clone())]);
+    let cancel = runner::cancel(0, vec![ScheduledSignal::first("KILL", marked.clone())]);
     cancel.finish();
-    eventually("nobody of the agent", || hit_by(0, &marked).is_empty().then_some(()));
-    nothing_is_live(&ground, "agent lost: nobody is left, a beat every second", began, Duration::ZERO);
-    let reason = ground.broker.grants("all")[0]["end_reason"].to_string();
+    eventually("nobody of the agent", || recipients(0, &marked).is_empty().then_some(()));
+    nothing_is_live(&fixture, "agent lost: nobody is left, a beat every second", began, Duration::ZERO);
+    let reason = fixture.broker.grants("all")[0]["end_reason"].to_string();
     assert!(reason.contains("fell silent"), "{reason}");
-    assert_eq!(ground.broker.introspect(&token)["active"], false);
+    assert_eq!(fixture.broker.introspect(&token)["active"], false);
 }

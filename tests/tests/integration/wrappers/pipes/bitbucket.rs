@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use system_tests::wrappers::root;
 
 use super::bitbucket_step::{WAITS, line, machine_of, page, pipe, script, steps};
-use super::platform::{BITBUCKET, Stage};
+use super::platform::{BITBUCKET, PlatformFixture};
 use super::{inputs, readme, yaml};
 
 const SCHEMA: &str = "vendor.bitbucket-pipelines";
 
 #[test]
 fn what_the_page_says_is_what_the_schema_and_the_broker_accept() {
-    readme::assert_registers(&Stage::set(&BITBUCKET), &page());
+    readme::assert_registers(&PlatformFixture::start(&BITBUCKET), &page());
     let blocks = readme::blocks(&page(), "yaml");
     assert_eq!(blocks.len(), 4);
     for block in blocks {
@@ -82,12 +82,12 @@ fn the_pipe_takes_the_inputs_of_the_table_with_its_defaults_and_the_page_lists_t
 
 #[test]
 fn the_pages_own_step_deploys_and_leaves_nothing() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let machine = machine_of(&mut stage, "{step-1}");
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let machine = machine_of(&mut platform, "{step-1}");
     let (step, _) = steps();
     let deploy = step["script"][0].as_str().unwrap().split_once(" -- ").unwrap().1;
     assert_eq!(script(&machine, "script", &line(&step, deploy)).finish(), Some(0), "{}", machine.logs());
-    let timeline = stage.assert_ended("step finished · exit 0").to_string();
+    let timeline = platform.assert_ended("step finished · exit 0").to_string();
     for fact in ["{repository}", "{step-1}", "octo/my-app", "a7c1f24", "142"] {
         assert!(timeline.contains(fact), "`{fact}` is not in {timeline}");
     }
@@ -96,13 +96,13 @@ fn the_pages_own_step_deploys_and_leaves_nothing() {
     assert_eq!(calls.trim(), deploy);
     assert_eq!(script(&machine, "after", &step["after-script"]).finish(), Some(0));
     assert_eq!(fs::read_dir(machine.path("tmp")).unwrap().count(), 0, "nothing is left");
-    stage.assert_no_leak(&machine);
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn a_command_that_fails_or_is_denied_ends_the_step_in_both_forms() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let machine = machine_of(&mut stage, "{step-1}");
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let machine = machine_of(&mut platform, "{step-1}");
     let (step, _) = steps();
     assert_eq!(
         script(&machine, "script", &line(&step, "sh -c 'exit 3'")).finish(),
@@ -110,7 +110,7 @@ fn a_command_that_fails_or_is_denied_ends_the_step_in_both_forms() {
         "{}",
         machine.logs()
     );
-    stage.assert_ended("step finished · exit 3");
+    platform.assert_ended("step finished · exit 3");
     assert_eq!(
         script(
             &machine,
@@ -128,15 +128,15 @@ fn a_command_that_fails_or_is_denied_ends_the_step_in_both_forms() {
     );
     assert_eq!(pipe(&machine, &[("POLICY", "admin"), ("COMMAND", "touch ran")]).finish(), Some(125));
     assert!(!machine.path("workspace/ran").exists() && machine.logs().contains("admin"));
-    assert_eq!(stage.scene.broker.given().len(), 2);
-    stage.scene.broker.wait_until_nothing_is_live();
-    stage.assert_no_leak(&machine);
+    assert_eq!(platform.fixture.broker.given().len(), 2);
+    platform.fixture.broker.wait_until_nothing_is_live();
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn the_pipes_command_has_the_grant_and_neither_the_identity_nor_the_pipes_variables() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let machine = machine_of(&mut stage, "{step-1}");
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let machine = machine_of(&mut platform, "{step-1}");
     let (_, step) = steps();
     let given = &step["script"][0]["variables"];
     let command = given["COMMAND"].as_str().unwrap();
@@ -153,7 +153,7 @@ fn the_pipes_command_has_the_grant_and_neither_the_identity_nor_the_pipes_variab
         ("TTL", "5m"),
     ];
     assert_eq!(pipe(&machine, &all).finish(), Some(0), "{}", machine.logs());
-    let timeline = stage.assert_ended("step finished · exit 0").to_string();
+    let timeline = platform.assert_ended("step finished · exit 0").to_string();
     assert!(timeline.contains("deploys main") && timeline.contains("5m"), "{timeline}");
     let seen = fs::read_to_string(machine.path("workspace/seen")).unwrap();
     let mut names = seen.lines().filter_map(|line| Some(line.split_once('=')?.0));
@@ -169,16 +169,16 @@ fn the_pipes_command_has_the_grant_and_neither_the_identity_nor_the_pipes_variab
     ];
     assert_eq!(names.find(|name| hidden.contains(name)), None, "{seen}");
     let token = seen.lines().find_map(|line| line.strip_prefix("CLOUDANIX_GRANT_TOKEN=")).unwrap();
-    stage.scan.secret("grant token", token);
+    platform.scan.secret("grant token", token);
     fs::remove_file(machine.path("workspace/seen")).unwrap();
     assert_eq!(fs::read_to_string(machine.path("workspace/aws-calls")).unwrap().trim(), command);
-    stage.assert_no_leak(&machine);
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn a_pipe_that_is_not_set_up_says_what_to_add() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let mut machine = machine_of(&mut stage, "{step-1}");
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let mut machine = machine_of(&mut platform, "{step-1}");
     let complete = [("POLICY", "orders-read"), ("COMMAND", "touch ran")];
     for one in complete {
         assert_eq!(pipe(&machine, &[one]).finish(), Some(125));
@@ -202,8 +202,8 @@ fn a_pipe_that_is_not_set_up_says_what_to_add() {
 /// Two containers that share a folder for temporary files are a runner of one's own, without containers.
 #[test]
 fn the_give_back_of_one_step_leaves_the_step_beside_it_alone() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let (one, mut other) = (machine_of(&mut stage, "{step-1}"), machine_of(&mut stage, "{step-2}"));
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let (one, mut other) = (machine_of(&mut platform, "{step-1}"), machine_of(&mut platform, "{step-2}"));
     other.set("TMPDIR", one.path("tmp").display().to_string());
     let (step, _) = steps();
     let waits = format!("sh -c '{WAITS}'");
@@ -211,13 +211,13 @@ fn the_give_back_of_one_step_leaves_the_step_beside_it_alone() {
         (script(&one, "script", &line(&step, &waits)), script(&other, "script", &line(&step, &waits)));
     one.line_in("grant");
     let stays = other.line_in("grant");
-    assert_eq!(stage.scene.broker.live().len(), 2);
+    assert_eq!(platform.fixture.broker.live().len(), 2);
     fs::write(one.path("workspace/go"), "").unwrap();
     assert_eq!(first.finish(), Some(0));
     assert_eq!(script(&one, "after", &step["after-script"]).finish(), Some(0));
-    let live: Vec<Value> = stage.scene.broker.live().iter().map(|grant| grant["id"].clone()).collect();
+    let live: Vec<Value> = platform.fixture.broker.live().iter().map(|grant| grant["id"].clone()).collect();
     assert_eq!(live, [json!(stays)]);
     fs::write(other.path("workspace/go"), "").unwrap();
     assert_eq!(second.finish(), Some(0));
-    stage.scene.broker.wait_until_nothing_is_live();
+    platform.fixture.broker.wait_until_nothing_is_live();
 }

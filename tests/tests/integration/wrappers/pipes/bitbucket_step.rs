@@ -9,7 +9,7 @@ use system_tests::programs;
 use system_tests::wrappers::root;
 
 use super::machine::{Machine, Step};
-use super::platform::{Stage, bitbucket_claims};
+use super::platform::{PlatformFixture, bitbucket_claims};
 use super::readme;
 
 pub(crate) fn page() -> PathBuf {
@@ -26,10 +26,10 @@ pub(crate) fn steps() -> (Value, Value) {
 }
 
 /// A step's container, with the two scripts in the repository, and the client as the pipe's image has it.
-pub(crate) fn machine_of(stage: &mut Stage, step: &str) -> Machine {
-    let mut machine = stage.machine();
+pub(crate) fn machine_of(platform: &mut PlatformFixture, step: &str) -> Machine {
+    let mut machine = platform.machine();
     // Bitbucket writes an audience that is chosen as a list.
-    let token = stage.mint(&bitbucket_claims(step), json!(["cloudanix-jit"]));
+    let token = platform.mint(&bitbucket_claims(step), json!(["cloudanix-jit"]));
     for (name, value) in [
         ("BITBUCKET_BUILD_NUMBER", "142"),
         ("BITBUCKET_STEP_OIDC_TOKEN", &token),

@@ -4,20 +4,20 @@ use std::fs;
 use std::time::Instant;
 
 use system_tests::broker::Broker;
-use system_tests::runner::{Blow, Whom, cancel, hit_by};
+use system_tests::runner::{Recipients, ScheduledSignal, cancel, recipients};
 use system_tests::waiting::eventually;
 
 use super::bitbucket_step::{WAITS, line, machine_of, pipe, script, steps};
 use super::machine;
-use super::platform::{BITBUCKET, Stage};
+use super::platform::{BITBUCKET, PlatformFixture};
 
 /// Bitbucket stops a step by SIGKILL, to all of it, and runs no `after-script`.
 #[test]
 fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
     let (step, _) = steps();
     for form in ["script", "pipe"] {
-        let mut stage = Stage::with(Broker::with_heartbeat("1s"), &BITBUCKET);
-        let machine = machine_of(&mut stage, "{step-1}");
+        let mut platform = PlatformFixture::with(Broker::with_heartbeat("1s"), &BITBUCKET);
+        let machine = machine_of(&mut platform, "{step-1}");
         let step = match form {
             "script" => script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'"))),
             _ => pipe(&machine, &[("POLICY", "orders-read"), ("COMMAND", WAITS)]),
@@ -25,7 +25,7 @@ fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
         machine.line_in("grant");
         let began = Instant::now();
         machine::end_of_container([&step]);
-        stage.assert_ended("holder fell silent");
+        platform.assert_ended("holder fell silent");
         println!(
             "cancel · bitbucket {form} · KILL to all · 0 ms · {} ms, by heartbeats of 1 s",
             began.elapsed().as_millis()
@@ -38,23 +38,23 @@ fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
 fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_the_handle() {
     let (step, _) = steps();
     for form in ["script", "pipe"] {
-        let mut stage = Stage::set(&BITBUCKET);
-        let machine = machine_of(&mut stage, "{step-1}");
+        let mut platform = PlatformFixture::start(&BITBUCKET);
+        let machine = machine_of(&mut platform, "{step-1}");
         let started = match form {
             "script" => script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'"))),
             _ => pipe(&machine, &[("POLICY", "orders-read"), ("COMMAND", WAITS)]),
         };
         machine.line_in("grant");
         // The pipe's first process is the client; below the step's shell it is the first child.
-        let tree = hit_by(started.pid, &Whom::Tree);
+        let tree = recipients(started.pid, &Recipients::Tree);
         let client = if form == "pipe" { started.pid } else { tree[1] };
-        let blow = cancel(client, vec![Blow::first("KILL", Whom::Entry)]);
-        stage.assert_ended("wrapper killed · keeper gave the grant back");
+        let signal = cancel(client, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
+        platform.assert_ended("wrapper killed · keeper gave the grant back");
         println!(
             "cancel · bitbucket {form} · KILL to the client alone · – · {} ms",
-            blow.began.elapsed().as_millis()
+            signal.began.elapsed().as_millis()
         );
-        blow.finish();
+        signal.finish();
         fs::write(machine.path("workspace/go"), "").unwrap();
         assert_ne!(started.finish(), Some(0));
         if form == "script" {
@@ -74,8 +74,8 @@ fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_t
 
 #[test]
 fn a_give_back_that_is_not_confirmed_is_a_warning() {
-    let mut stage = Stage::set(&BITBUCKET);
-    let mut machine = machine_of(&mut stage, "{step-1}");
+    let mut platform = PlatformFixture::start(&BITBUCKET);
+    let mut machine = machine_of(&mut platform, "{step-1}");
     let (step, _) = steps();
     let started = script(&machine, "script", &line(&step, &format!("sh -c '{WAITS}'")));
     machine.line_in("grant");
@@ -83,5 +83,5 @@ fn a_give_back_that_is_not_confirmed_is_a_warning() {
     machine.set("CLOUDANIX_AUTH_TOKEN", "not a token");
     assert_eq!(script(&machine, "after", &step["after-script"]).finish(), Some(0));
     assert!(machine.logs().contains("that is a warning"), "{}", machine.logs());
-    assert_eq!(stage.scene.broker.live().len(), 1, "the machine is lost, and 30 s are not over");
+    assert_eq!(platform.fixture.broker.live().len(), 1, "the machine is lost, and 30 s are not over");
 }

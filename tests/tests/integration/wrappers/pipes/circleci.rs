@@ -7,19 +7,19 @@ use system_tests::broker::Broker;
 
 use super::circleci_job::{Job, WAITS, as_job, elevate, machine_of, run, start};
 use super::machine::Machine;
-use super::platform::{CIRCLECI, Stage};
+use super::platform::{CIRCLECI, PlatformFixture};
 
 #[test]
 fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let command = "aws ecs update-service --cluster prod\naws ecs wait services-stable | cat\n\
                    env >seen; printf %s $CLOUDANIX_GRANT_TOKEN >KEPT; env";
     let kept = machine.aside("grant-token");
     let command = command.replace("KEPT", &kept);
     let codes = Job::of(&machine, &[run(&command)]).finish();
     assert_eq!(codes["Run with a grant"], Some(0), "{}", machine.logs());
-    let timeline = stage.assert_ended("step finished · exit 0").to_string();
+    let timeline = platform.assert_ended("step finished · exit 0").to_string();
     for fact in ["github.com/octo/my-app", "job-1", "octo/my-app", "a7c1f24", "142", "deploys main"] {
         assert!(timeline.contains(fact), "`{fact}` is not in {timeline}");
     }
@@ -31,18 +31,18 @@ fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity()
     for gone in ["CLOUDANIX_AUTH_TOKEN", "CIRCLE_OIDC_TOKEN_V2", "CLOUDANIX_ORB_"] {
         assert!(!seen.contains(gone), "the command sees {gone}");
     }
-    stage.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
-    stage.assert_no_leak(&machine);
+    platform.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn a_command_that_fails_fails_the_step_with_its_own_code() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     // In a script of several lines the first that fails ends it, and so does a part of a pipeline.
     let codes = Job::of(&machine, &[run("exit 3"), run("true")]).finish();
     assert_eq!(codes["Run with a grant"], Some(3), "{}", machine.logs());
-    stage.assert_ended("step finished · exit 3");
+    platform.assert_ended("step finished · exit 3");
     let codes = Job::of(&machine, &[run("false | true\ntouch went-on")]).finish();
     assert_eq!(codes["Run with a grant"], Some(1));
     assert!(!machine.path("workspace/went-on").exists());
@@ -50,8 +50,8 @@ fn a_command_that_fails_fails_the_step_with_its_own_code() {
 
 #[test]
 fn what_is_denied_is_not_run_and_the_log_says_why() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let denied = json!({"run": {"policy": "admin", "command": "touch ran"}});
     assert_eq!(Job::of(&machine, &[denied]).finish()["Run with a grant"], Some(125));
     let denied =
@@ -61,14 +61,14 @@ fn what_is_denied_is_not_run_and_the_log_says_why() {
     assert_eq!((codes.get("Step"), codes["Give the grant back"]), (None, Some(0)));
     let waited = fs::read_to_string(machine.path("03 Wait for the grant.log")).unwrap();
     assert!(waited.contains("admin"), "why not is in the step that fails: {waited}");
-    assert!(!machine.path("workspace/ran").exists() && stage.scene.broker.given().is_empty());
-    stage.assert_no_leak(&machine);
+    assert!(!machine.path("workspace/ran").exists() && platform.fixture.broker.given().is_empty());
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_last() {
-    let mut stage = Stage::with(Broker::with_heartbeat("1s"), &CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::with(Broker::with_heartbeat("1s"), &CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let kept = machine.aside("grant-token");
     let token =
         format!("cloudanix-with-grant sh -c 'printf %s \"$CLOUDANIX_GRANT_TOKEN\" >{kept}; env >seen'");
@@ -83,7 +83,7 @@ fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_l
         ])],
     );
     let assets = job.until("Assets");
-    let live = stage.scene.broker.live();
+    let live = platform.fixture.broker.live();
     assert_eq!(live.len(), 1, "{}", machine.logs());
     assert_eq!(live[0]["heartbeat_seconds"], 1, "held by somebody who beats: {live:?}");
     let folder = machine.path("home").join(".cloudanix-jit/job-1-0/held");
@@ -94,7 +94,7 @@ fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_l
     job.ended("Assets".to_owned(), assets);
     let codes = job.finish();
     assert!(codes.values().all(|code| *code == Some(0)), "{codes:?} {}", machine.logs());
-    stage.assert_ended("step finished · exit 0");
+    platform.assert_ended("step finished · exit 0");
     assert!(!folder.exists());
     assert_eq!(fs::read_to_string(machine.path("workspace/quoted")).unwrap(), "a b|c\"d|");
     let calls = fs::read_to_string(machine.path("workspace/aws-calls")).unwrap();
@@ -110,25 +110,25 @@ fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_l
     for file in ["seen", "plain"] {
         fs::remove_file(machine.path("workspace").join(file)).unwrap();
     }
-    stage.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
-    stage.assert_no_leak(&machine);
+    platform.scan.secret("grant token", &fs::read_to_string(&kept).unwrap());
+    platform.assert_no_leak(&machine);
 }
 
 #[test]
 fn a_step_that_fails_ends_the_grant_too_and_what_follows_does_not_run() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let steps = elevate(&[("Deploy", "cloudanix-with-grant sh -c 'exit 4'"), ("Next", "touch ran")]);
     let codes = Job::of(&machine, &[steps, elevate(&[("Later", "touch ran")])]).finish();
     assert_eq!((codes["Deploy"], codes["Give the grant back"]), (Some(4), Some(0)), "{}", machine.logs());
     assert!(!machine.path("workspace/ran").exists());
-    stage.assert_ended("step finished · exit 0");
+    platform.assert_ended("step finished · exit 0");
 }
 
 #[test]
 fn a_grant_after_another_is_fine_and_one_inside_another_is_refused() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let one = || elevate(&[("Deploy", "cloudanix-with-grant aws ecs update-service")]);
     let early = json!({"revoke": {}});
     let late = ("After", "! cloudanix-with-grant true 2>late");
@@ -136,21 +136,21 @@ fn a_grant_after_another_is_fine_and_one_inside_another_is_refused() {
     with_early["elevate"]["steps"].as_array_mut().unwrap().insert(0, early);
     let codes = Job::of(&machine, &[one(), one(), with_early]).finish();
     assert!(codes.values().all(|code| *code == Some(0)), "{codes:?} {}", machine.logs());
-    assert_eq!(stage.scene.broker.given().len(), 3);
+    assert_eq!(platform.fixture.broker.given().len(), 3);
     assert!(fs::read_to_string(machine.path("workspace/late")).unwrap().contains("no grant is held"));
 
     let inside = json!({"elevate": {"policy": "orders-read", "steps": [one()]}});
     let codes = Job::of(&machine, &[inside]).finish();
     assert_eq!(codes["Begin a grant"], Some(125), "{}", machine.logs());
     assert!(machine.logs().contains("cannot be inside another"));
-    stage.scene.broker.wait_until_nothing_is_live();
+    platform.fixture.broker.wait_until_nothing_is_live();
 }
 
 #[test]
 fn two_jobs_of_one_agent_in_one_home_do_not_end_each_others_grant() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let (mut one, mut other) = (machine_of(&mut stage, "job-1"), stage.machine());
-    as_job(&mut stage, &mut other, "job-2");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let (mut one, mut other) = (machine_of(&mut platform, "job-1"), platform.machine());
+    as_job(&mut platform, &mut other, "job-2");
     let home = one.path("home").display().to_string();
     other.set("HOME", &home);
     one.set("HOME", home);
@@ -161,24 +161,24 @@ fn two_jobs_of_one_agent_in_one_home_do_not_end_each_others_grant() {
     );
     let (deploy, later) = (first.until("Deploy"), second.until("Deploy"));
     let (grant, stays) = (one.line_in("grant"), other.line_in("grant"));
-    assert_eq!(stage.scene.broker.live().len(), 2);
+    assert_eq!(platform.fixture.broker.live().len(), 2);
     fs::write(one.path("workspace/go"), "").unwrap();
     first.ended("Deploy".to_owned(), deploy);
     first.finish();
-    let live: Vec<Value> = stage.scene.broker.live().iter().map(|grant| grant["id"].clone()).collect();
+    let live: Vec<Value> = platform.fixture.broker.live().iter().map(|grant| grant["id"].clone()).collect();
     assert_eq!(live, [json!(stays)], "not {grant}");
     fs::write(other.path("workspace/go"), "").unwrap();
     second.ended("Deploy".to_owned(), later);
     assert!(second.finish().values().all(|code| *code == Some(0)), "{}", other.logs());
-    stage.scene.broker.wait_until_nothing_is_live();
+    platform.fixture.broker.wait_until_nothing_is_live();
 }
 
 #[test]
 fn an_auth_token_under_another_name_is_used_and_stays_with_nobody() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let mut machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let mut machine = machine_of(&mut platform, "job-1");
     machine.set("CLOUDANIX_AUTH_TOKEN", "");
-    let auth_token = stage.agent.auth_token.clone();
+    let auth_token = platform.agent.auth_token.clone();
     machine.set("DEPLOY_TOKEN", auth_token);
     let named = |name: &str, command: &str| {
         let steps = [
@@ -199,26 +199,26 @@ fn an_auth_token_under_another_name_is_used_and_stays_with_nobody() {
         Job::of(&machine, &[step]).finish();
     }
     assert!(machine.logs().contains("`NOT_SET` is not set") && machine.logs().contains("`context:`"));
-    assert_eq!(stage.scene.broker.given().len(), 2);
+    assert_eq!(platform.fixture.broker.given().len(), 2);
 }
 
 #[test]
 fn giving_back_before_anything_was_asked_for_is_no_failure() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);
     let begun = job.until("Begin a grant");
     job.ended("Begin a grant".to_owned(), begun);
     let back = job.steps.by_ref().last().unwrap();
     assert_eq!(start(&machine, 9, &back).finish(), Some(0), "{}", machine.logs());
     assert_eq!(start(&machine, 9, &back).finish(), Some(0), "{}", machine.logs());
-    assert!(machine.logs().contains("nothing to give back") && stage.scene.broker.given().is_empty());
+    assert!(machine.logs().contains("nothing to give back") && platform.fixture.broker.given().is_empty());
 }
 
 #[test]
 fn a_revoke_that_nobody_confirms_is_a_warning() {
-    let mut stage = Stage::set(&CIRCLECI);
-    let machine = machine_of(&mut stage, "job-1");
+    let mut platform = PlatformFixture::start(&CIRCLECI);
+    let machine = machine_of(&mut platform, "job-1");
     let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);
     let deploy = job.until("Deploy");
     job.ended("Deploy".to_owned(), deploy);
@@ -231,5 +231,5 @@ fn a_revoke_that_nobody_confirms_is_a_warning() {
     let back = job.steps.next().unwrap();
     assert_eq!(start(&machine_without, 0, &back).finish(), Some(0));
     assert!(machine_without.logs().contains("not confirmed"), "{}", machine_without.logs());
-    stage.assert_ended("step finished · exit 0");
+    platform.assert_ended("step finished · exit 0");
 }

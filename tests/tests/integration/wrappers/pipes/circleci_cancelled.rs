@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use system_tests::broker::Broker;
 use system_tests::client::{is_alive, kill};
-use system_tests::runner::{Blow, Whom, cancel, hit_by};
+use system_tests::runner::{Recipients, ScheduledSignal, cancel, recipients};
 use system_tests::waiting::eventually;
 
 use super::circleci_job::{Job, WAITS, elevate, machine_of, run};
 use super::machine;
-use super::platform::{CIRCLECI, Stage};
+use super::platform::{CIRCLECI, PlatformFixture};
 
 /// CircleCI documents no signal before a cancelled job's container is gone: nobody is told, all are dead.
 #[test]
@@ -19,15 +19,15 @@ fn a_cancelled_job_loses_its_grant_because_nobody_beats_any_more() {
         ("run", run(WAITS), "Run with a grant"),
         ("elevate", elevate(&[("Deploy", &format!("cloudanix-with-grant sh -c '{WAITS}'"))]), "Deploy"),
     ] {
-        let mut stage = Stage::with(Broker::with_heartbeat("1s"), &CIRCLECI);
-        let machine = machine_of(&mut stage, "job-1");
+        let mut platform = PlatformFixture::with(Broker::with_heartbeat("1s"), &CIRCLECI);
+        let machine = machine_of(&mut platform, "job-1");
         let mut job = Job::of(&machine, &[step]);
         let deploy = job.until(name);
         machine.line_in("grant");
-        assert_eq!(stage.scene.broker.live().len(), 1);
+        assert_eq!(platform.fixture.broker.live().len(), 1);
         let began = Instant::now();
         machine::end_of_container(job.background.iter().chain([&deploy]));
-        stage.assert_ended("holder fell silent");
+        platform.assert_ended("holder fell silent");
         println!(
             "cancel · circleci {form} · KILL to all · 0 ms · {} ms, by heartbeats of 1 s",
             began.elapsed().as_millis()
@@ -41,21 +41,21 @@ fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
         ("run", run(WAITS), "Run with a grant"),
         ("elevate", elevate(&[("Deploy", &format!("cloudanix-with-grant sh -c '{WAITS}'"))]), "Deploy"),
     ] {
-        let mut stage = Stage::set(&CIRCLECI);
-        let machine = machine_of(&mut stage, "job-1");
+        let mut platform = PlatformFixture::start(&CIRCLECI);
+        let machine = machine_of(&mut platform, "job-1");
         let mut job = Job::of(&machine, &[step]);
         let deploy = job.until(name);
         machine.line_in("grant");
         // The step's first process is the client itself: the script became it.
         let holder = job.background.first().unwrap_or(&deploy).pid;
-        let left = hit_by(holder, &Whom::Tree);
-        let blow = cancel(holder, vec![Blow::first("KILL", Whom::Entry)]);
-        stage.assert_ended("wrapper killed · keeper gave the grant back");
+        let left = recipients(holder, &Recipients::Tree);
+        let signal = cancel(holder, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
+        platform.assert_ended("wrapper killed · keeper gave the grant back");
         println!(
             "cancel · circleci {form} · KILL to the client alone · – · {} ms",
-            blow.began.elapsed().as_millis()
+            signal.began.elapsed().as_millis()
         );
-        blow.finish();
+        signal.finish();
         fs::write(machine.path("workspace/go"), "").unwrap();
         job.ended(name.to_owned(), deploy);
         let codes = job.finish();

@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use super::machine::{Machine, Step as Started};
 use super::orb::{self, Step};
-use super::platform::{Stage, circleci_claims};
+use super::platform::{PlatformFixture, circleci_claims};
 
 /// A job's machine, with the program `circleci` that mints.
-pub(crate) fn machine_of(stage: &mut Stage, job: &str) -> Machine {
-    let mut machine = stage.machine();
-    as_job(stage, &mut machine, job);
+pub(crate) fn machine_of(platform: &mut PlatformFixture, job: &str) -> Machine {
+    let mut machine = platform.machine();
+    as_job(platform, &mut machine, job);
     machine
 }
 
-pub(crate) fn as_job(stage: &mut Stage, machine: &mut Machine, job: &str) {
-    let token = stage.mint(&circleci_claims(job), "cloudanix-jit");
+pub(crate) fn as_job(platform: &mut PlatformFixture, machine: &mut Machine, job: &str) {
+    let token = platform.mint(&circleci_claims(job), "cloudanix-jit");
     let kept = machine.aside("oidc-token");
     fs::write(&kept, token).unwrap();
     machine.program(

@@ -10,7 +10,7 @@ use system_tests::programs;
 use system_tests::wrappers::{node, root};
 
 use super::machine::{Machine, Step};
-use super::platform::{ANY, AZURE_DEVOPS, BUILDKITE, KUBERNETES, Stage};
+use super::platform::{ANY, AZURE_DEVOPS, BUILDKITE, KUBERNETES, PlatformFixture};
 use super::token_endpoint::TokenEndpoint;
 use super::yaml;
 
@@ -33,7 +33,7 @@ bash.on('exit', (code) => process.exit(code ?? 1));
 
 /// A platform that is set: its broker and agent, a machine that is one of its own, and what the job runs there.
 pub(crate) struct Set {
-    pub(crate) stage: Stage,
+    pub(crate) platform: PlatformFixture,
     pub(crate) machine: Machine,
     /// The command line of the step, with the example's own command at its end.
     pub(crate) line: Vec<String>,
@@ -61,7 +61,7 @@ impl Set {
     #[track_caller]
     pub(crate) fn assert_no_leak(self) {
         self.machine.read_by_azure_devops();
-        self.stage.assert_no_leak(&self.machine);
+        self.platform.assert_no_leak(&self.machine);
     }
 
     pub(crate) fn start_line(&self, line: &[String]) -> Step {
@@ -90,7 +90,7 @@ pub(crate) fn in_the_repository(machine: &Machine, file: &Path) {
 }
 
 pub(crate) fn buildkite(broker: Broker) -> Set {
-    let mut stage = Stage::with(broker, &BUILDKITE);
+    let mut platform = PlatformFixture::with(broker, &BUILDKITE);
     let claims = |jti: u8| {
         json!({
             "sub": "organization:octo:pipeline:orders:ref:refs/heads/main:commit:a7c1f24:step:deploy",
@@ -99,9 +99,9 @@ pub(crate) fn buildkite(broker: Broker) -> Set {
             "build_number": 142, "job_id": "job-1", "step_key": "deploy",
         })
     };
-    let tokens = (0..3).map(|jti| stage.mint(&claims(jti), "cloudanix-jit")).collect();
+    let tokens = (0..3).map(|jti| platform.mint(&claims(jti), "cloudanix-jit")).collect();
     let endpoint = TokenEndpoint::giving("token", tokens);
-    let mut machine = stage.machine();
+    let mut machine = platform.machine();
     on_the_path(&machine);
     let step = &yaml::document(&example("buildkite/pipeline.yml"))["steps"][0];
     for (name, value) in [
@@ -114,21 +114,21 @@ pub(crate) fn buildkite(broker: Broker) -> Set {
         machine.set(name, value);
     }
     let line = words(&["bash", "-e", "-c", step["command"].as_str().unwrap()]);
-    Set { stage, machine, line, endpoint: Some(endpoint) }
+    Set { platform, machine, line, endpoint: Some(endpoint) }
 }
 
 pub(crate) fn azure_devops(broker: Broker) -> Set {
     let audience = "api://AzureADTokenExchange";
-    let mut stage = Stage::for_audience(broker, &AZURE_DEVOPS, audience);
+    let mut platform = PlatformFixture::for_audience(broker, &AZURE_DEVOPS, audience);
     let claims = |jti: u8| {
         json!({
             "sub": "p://octo/orders/deploy", "jti": format!("token-{jti}"), "rpo_ref": "refs/heads/main",
             "rpo_ver": "a7c1f24", "rpo_uri": "https://dev.azure.com/octo/orders/_git/orders", "run_id": "142",
         })
     };
-    let tokens = (0..3).map(|jti| stage.mint(&claims(jti), audience)).collect();
+    let tokens = (0..3).map(|jti| platform.mint(&claims(jti), audience)).collect();
     let endpoint = TokenEndpoint::giving("oidcToken", tokens);
-    let mut machine = stage.machine();
+    let mut machine = platform.machine();
     in_the_repository(&machine, &root().join("wrappers/fetch.sh"));
     for (name, value) in [
         ("TF_BUILD", "True"),
@@ -144,19 +144,19 @@ pub(crate) fn azure_devops(broker: Broker) -> Set {
     fs::write(&task, TASK).unwrap();
     let node = node().display().to_string();
     let line = words(&[&node, &task, FROM_FILE, step["script"].as_str().unwrap().trim_end()]);
-    Set { stage, machine, line, endpoint: Some(endpoint) }
+    Set { platform, machine, line, endpoint: Some(endpoint) }
 }
 
 /// The container's command, in a folder of the test where the pod has its volumes.
 pub(crate) fn pod(broker: Broker, container: &Value) -> Set {
-    let mut stage = Stage::with(broker, &KUBERNETES);
+    let mut platform = PlatformFixture::with(broker, &KUBERNETES);
     let claims = json!({
         "sub": "system:serviceaccount:prod:orders-deploy",
         "kubernetes.io": {"namespace": "prod", "pod": {"name": "orders-deploy-x1"},
                           "serviceaccount": {"name": "orders-deploy"}},
     });
-    let token = stage.mint(&claims, "cloudanix-jit");
-    let mut machine = stage.machine();
+    let token = platform.mint(&claims, "cloudanix-jit");
+    let mut machine = platform.machine();
     // The one place that a test cannot write to is where the client looks by itself.
     let file = machine.aside("oidc-token");
     fs::write(&file, token).unwrap();
@@ -173,7 +173,7 @@ pub(crate) fn pod(broker: Broker, container: &Value) -> Set {
         word.replace("/opt/cloudanix/cloudanix-jit", &programs::client().display().to_string())
     };
     let line = all.map(moved).collect();
-    Set { stage, machine, line, endpoint: None }
+    Set { platform, machine, line, endpoint: None }
 }
 
 pub(crate) fn kubernetes_job(broker: Broker) -> Set {
@@ -194,10 +194,10 @@ pub(crate) fn argo_cd_hook(broker: Broker) -> Set {
 }
 
 pub(crate) fn codebuild(broker: Broker) -> Set {
-    let mut stage = Stage::with(broker, &ANY);
+    let mut platform = PlatformFixture::with(broker, &ANY);
     let token =
-        stage.mint(&json!({"sub": "arn:aws:iam::123456789012:role/codebuild-orders"}), "cloudanix-jit");
-    let mut machine = stage.machine();
+        platform.mint(&json!({"sub": "arn:aws:iam::123456789012:role/codebuild-orders"}), "cloudanix-jit");
+    let mut machine = platform.machine();
     for file in [root().join("wrappers/fetch.sh"), example("aws-codebuild/deploy.sh")] {
         in_the_repository(&machine, &file);
     }
@@ -213,18 +213,18 @@ pub(crate) fn codebuild(broker: Broker) -> Set {
     machine.program("aws", &deploys.replacen("#!/bin/sh\n", &mints, 1));
     let spec = yaml::document(&example("aws-codebuild/buildspec.yml"));
     let line = words(&["sh", "-c", spec["phases"]["build"]["commands"][0].as_str().unwrap()]);
-    Set { stage, machine, line, endpoint: None }
+    Set { platform, machine, line, endpoint: None }
 }
 
 pub(crate) fn shell(broker: Broker, script: &str) -> Set {
-    let mut stage = Stage::with(broker, &ANY);
+    let mut platform = PlatformFixture::with(broker, &ANY);
     let token =
-        stage.mint(&json!({"sub": "arn:aws:iam::123456789012:role/codebuild-orders"}), "cloudanix-jit");
-    let mut machine = stage.machine();
+        platform.mint(&json!({"sub": "arn:aws:iam::123456789012:role/codebuild-orders"}), "cloudanix-jit");
+    let mut machine = platform.machine();
     let kept = machine.aside("oidc-token");
     fs::write(&kept, token).unwrap();
     machine.set("CLOUDANIX_OIDC_TOKEN_FILE", kept);
     on_the_path(&machine);
     let line = words(&["sh", &example(&format!("shell/{script}")).display().to_string()]);
-    Set { stage, machine, line, endpoint: None }
+    Set { platform, machine, line, endpoint: None }
 }

@@ -8,7 +8,7 @@ use system_tests::broker::Broker;
 use super::example::{
     Set, argo_cd_hook, argo_workflow, azure_devops, buildkite, codebuild, example, kubernetes_job, pod, shell,
 };
-use super::platform::{ANY, Stage};
+use super::platform::{ANY, PlatformFixture};
 use super::token_endpoint::TokenEndpoint;
 use super::{readme, yaml};
 
@@ -27,7 +27,7 @@ fn each_example_deploys_with_a_grant_that_ends_with_the_command() {
     for (name, set, facts) in cases {
         let set = set(Broker::start());
         assert_eq!(set.start(None).finish(), Some(0), "{name}: {}", set.machine.logs());
-        let timeline = set.stage.assert_ended("step finished · exit 0").to_string();
+        let timeline = set.platform.assert_ended("step finished · exit 0").to_string();
         for fact in facts.split(' ') {
             assert!(timeline.contains(fact), "{name}: `{fact}` is not in {timeline}");
         }
@@ -49,7 +49,7 @@ fn a_command_that_fails_or_is_denied_fails_the_step() {
     ] {
         let mut set = set(Broker::start());
         assert_eq!(set.start(Some("exit 3")).finish(), Some(3), "{name}: {}", set.machine.logs());
-        set.stage.assert_ended("step finished · exit 3");
+        set.platform.assert_ended("step finished · exit 3");
         for word in &mut set.line {
             *word = word.replace("ecs-deploy", "admin");
         }
@@ -84,9 +84,9 @@ fn each_example_is_what_its_platform_accepts_and_each_page_what_the_broker_accep
     });
     yaml::assert_follows_kubernetes("argo/workflow-template.yaml", &[pod]);
 
-    let stage = Stage::set(&ANY);
+    let platform = PlatformFixture::start(&ANY);
     for page in ["buildkite", "azure-devops", "aws-codebuild", "argo", "kubernetes", "shell"] {
-        readme::assert_registers(&stage, &example(page).join("README.md"));
+        readme::assert_registers(&platform, &example(page).join("README.md"));
     }
 }
 
@@ -97,7 +97,7 @@ fn a_pod_that_elevates_before_it_starts_gives_back_before_it_stops() {
     let spec = &worker["spec"];
     let set = pod_of(&spec["initContainers"][0]);
     assert_eq!(set.start(None).finish(), Some(0), "{}", set.machine.logs());
-    assert_eq!(set.stage.scene.broker.live().len(), 1);
+    assert_eq!(set.platform.fixture.broker.live().len(), 1);
     let run = set.machine.path("run").display().to_string();
     let line = |words: &mut dyn Iterator<Item = &Value>| -> Vec<String> {
         words.map(|word| word.as_str().unwrap().replace("/run/cloudanix", &run)).collect()
@@ -110,7 +110,7 @@ fn a_pod_that_elevates_before_it_starts_gives_back_before_it_stops() {
     assert_eq!(calls, "aws s3 sync s3://orders-export /export\n");
     let pre_stop = line(&mut all(&container["lifecycle"]["preStop"]["exec"]["command"]).iter());
     assert_eq!(set.start_line(&pre_stop).finish(), Some(0), "{}", set.machine.logs());
-    assert!(set.stage.scene.broker.live().is_empty());
+    assert!(set.platform.fixture.broker.live().is_empty());
     set.assert_no_leak();
 }
 
@@ -118,12 +118,12 @@ fn a_pod_that_elevates_before_it_starts_gives_back_before_it_stops() {
 fn a_script_of_several_commands_gives_back_when_it_ends_and_when_one_fails() {
     let set = shell(Broker::start(), "several.sh");
     assert_eq!(set.start(None).finish(), Some(0), "{}", set.machine.logs());
-    assert_eq!(set.stage.scene.broker.given().len(), 1);
-    assert!(set.stage.scene.broker.live().is_empty());
+    assert_eq!(set.platform.fixture.broker.given().len(), 1);
+    assert!(set.platform.fixture.broker.live().is_empty());
     set.machine.program("aws", "#!/bin/sh\nexit 7\n");
     assert_eq!(set.start(None).finish(), Some(7), "{}", set.machine.logs());
-    assert_eq!(set.stage.scene.broker.given().len(), 2);
-    assert!(set.stage.scene.broker.live().is_empty());
+    assert_eq!(set.platform.fixture.broker.given().len(), 2);
+    assert!(set.platform.fixture.broker.live().is_empty());
     assert_eq!(fs::read_dir(set.machine.path("tmp")).unwrap().count(), 0, "nothing is left");
     set.assert_no_leak();
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
-use system_tests::runner::{Blow, Whom, cancel};
+use system_tests::runner::{Recipients, ScheduledSignal, cancel};
 
 use super::example::{Set, argo_workflow, azure_devops, buildkite, kubernetes_job, shell};
 
@@ -13,7 +13,7 @@ const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep
 
 #[test]
 fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
-    type Case = (&'static str, fn(Broker) -> Set, &'static str, &'static str, u64, Vec<Blow>);
+    type Case = (&'static str, fn(Broker) -> Set, &'static str, &'static str, u64, Vec<ScheduledSignal>);
     let cases: [Case; 4] = [
         (
             "buildkite",
@@ -21,7 +21,10 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
             "TERM to the group, KILL after 9 s",
             "SIGTERM",
             9000,
-            vec![Blow::first("TERM", Whom::Group), Blow::then(9000, "KILL", Whom::Group)],
+            vec![
+                ScheduledSignal::first("TERM", Recipients::Group),
+                ScheduledSignal::then(9000, "KILL", Recipients::Group),
+            ],
         ),
         (
             "azure-devops",
@@ -30,9 +33,9 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
             "SIGTERM",
             10_000,
             vec![
-                Blow::first("INT", Whom::Entry),
-                Blow::then(7500, "TERM", Whom::Entry),
-                Blow::then(10_000, "KILL", Whom::Tree),
+                ScheduledSignal::first("INT", Recipients::Entry),
+                ScheduledSignal::then(7500, "TERM", Recipients::Entry),
+                ScheduledSignal::then(10_000, "KILL", Recipients::Tree),
             ],
         ),
         (
@@ -41,7 +44,10 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
             "TERM to the first process, KILL after 30 s",
             "SIGTERM",
             30_000,
-            vec![Blow::first("TERM", Whom::Entry), Blow::then(30_000, "KILL", Whom::Tree)],
+            vec![
+                ScheduledSignal::first("TERM", Recipients::Entry),
+                ScheduledSignal::then(30_000, "KILL", Recipients::Tree),
+            ],
         ),
         (
             "argo",
@@ -49,16 +55,19 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
             "TERM to the group, KILL after 30 s",
             "SIGTERM",
             30_000,
-            vec![Blow::first("TERM", Whom::Group), Blow::then(30_000, "KILL", Whom::Tree)],
+            vec![
+                ScheduledSignal::first("TERM", Recipients::Group),
+                ScheduledSignal::then(30_000, "KILL", Recipients::Tree),
+            ],
         ),
     ];
-    for (name, set, rhythm, signal, budget, blows) in cases {
+    for (name, set, rhythm, signal, budget, signals) in cases {
         let set = set(Broker::start());
         let step = set.start(Some(WAITS));
         set.machine.line_in("grant");
-        assert_eq!(set.stage.scene.broker.live().len(), 1, "{name}");
-        let cancelled = cancel(step.pid, blows);
-        set.stage.assert_ended(&format!("interrupted · {signal}"));
+        assert_eq!(set.platform.fixture.broker.live().len(), 1, "{name}");
+        let cancelled = cancel(step.pid, signals);
+        set.platform.assert_ended(&format!("interrupted · {signal}"));
         let taken = cancelled.began.elapsed();
         println!("cancel · {name} · {rhythm} · {budget} ms · {} ms", taken.as_millis());
         assert!(taken < Duration::from_millis(budget), "{name}: {taken:?}");
@@ -74,10 +83,10 @@ fn a_script_of_several_commands_gives_back_when_it_is_told_to_end() {
     set.machine.program("aws", "#!/bin/sh\necho waits >grant\nuntil test -e go; do sleep 0.05; done\n");
     let step = set.start(None);
     set.machine.line_in("grant");
-    assert_eq!(set.stage.scene.broker.live().len(), 1);
-    let cancelled = cancel(step.pid, vec![Blow::first("TERM", Whom::Group)]);
+    assert_eq!(set.platform.fixture.broker.live().len(), 1);
+    let cancelled = cancel(step.pid, vec![ScheduledSignal::first("TERM", Recipients::Group)]);
     assert_eq!(step.finish(), Some(143), "{}", set.machine.logs());
-    assert!(set.stage.scene.broker.live().is_empty());
+    assert!(set.platform.fixture.broker.live().is_empty());
     println!("cancel · shell · TERM to the group · – · {} ms", cancelled.began.elapsed().as_millis());
     cancelled.finish();
 }
@@ -89,12 +98,13 @@ fn two_pods_of_one_agent_do_not_end_each_others_grant() {
     let first = set.start(Some("echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done"));
     let second = set.start(Some("echo $CLOUDANIX_GRANT_ID >other; until test -e go; do sleep 0.05; done"));
     let (goes, stays) = (set.machine.line_in("grant"), set.machine.line_in("other"));
-    let cancelled = cancel(first.pid, vec![Blow::first("TERM", Whom::Entry)]);
+    let cancelled = cancel(first.pid, vec![ScheduledSignal::first("TERM", Recipients::Entry)]);
     assert_eq!(first.finish(), Some(143));
     cancelled.finish();
-    let live: Vec<Value> = set.stage.scene.broker.live().iter().map(|grant| grant["id"].clone()).collect();
+    let live: Vec<Value> =
+        set.platform.fixture.broker.live().iter().map(|grant| grant["id"].clone()).collect();
     assert_eq!(live, [json!(stays)], "not {goes}");
     fs::write(set.machine.path("workspace/go"), "").unwrap();
     assert_eq!(second.finish(), Some(0));
-    set.stage.scene.broker.wait_until_nothing_is_live();
+    set.platform.fixture.broker.wait_until_nothing_is_live();
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use system_tests::leak_scan::LeakScan;
-use system_tests::runner::{Whom, hit_by, lose_the_machine};
+use system_tests::runner::{Recipients, kill_the_machine, recipients};
 use system_tests::waiting::eventually;
 use system_tests::{onlooker, programs};
 
@@ -158,7 +158,7 @@ impl Step {
 /// A test that fails leaves nobody running, whoever started them; a keeper ends by itself without its client.
 impl Drop for Machine {
     fn drop(&mut self) {
-        for pid in hit_by(0, &Whom::Marked(format!("HOME={}", self.variable("HOME")))) {
+        for pid in recipients(0, &Recipients::Marked(format!("HOME={}", self.variable("HOME")))) {
             let _ = Command::new("kill").args(["-s", "KILL", "--", &pid.to_string()]).status();
         }
     }
@@ -167,7 +167,7 @@ impl Drop for Machine {
 /// Kills all processes of these steps as by one stroke.
 pub(crate) fn end_of_container<'a>(steps: impl IntoIterator<Item = &'a Step>) {
     let entries: Vec<i32> = steps.into_iter().map(|step| step.pid).collect();
-    lose_the_machine(&entries);
+    kill_the_machine(&entries);
 }
 
 /// They lead to the client, whose megabytes hold no secret of this run.

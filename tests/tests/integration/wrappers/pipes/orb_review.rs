@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::platform::{CIRCLECI, Stage};
+use super::platform::{CIRCLECI, PlatformFixture};
 use super::{inputs, orb, readme, yaml};
 
 const COMPONENTS: [&str; 4] = ["commands", "jobs", "executors", "examples"];
@@ -182,7 +182,7 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
 #[test]
 fn the_page_tells_what_the_broker_and_circleci_accept() {
     let page = orb::source().with_file_name("README.md");
-    readme::assert_registers(&Stage::set(&CIRCLECI), &page);
+    readme::assert_registers(&PlatformFixture::start(&CIRCLECI), &page);
     let blocks = readme::blocks(&page, "yaml");
     let packed = orb::packed();
     let whole = readme::value(&blocks[0]);

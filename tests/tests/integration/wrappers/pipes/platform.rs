@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
+use system_tests::fixture::{AUDIENCE, Agent, Fixture, registration_of};
 use system_tests::leak_scan::LeakScan;
 use system_tests::oidc_provider::Token;
-use system_tests::scene::{AUDIENCE, Agent, Scene, registration_of};
 
 use super::machine::Machine;
 
@@ -40,15 +40,15 @@ pub(crate) const ANY: Trust =
     Trust { platform: "oidc", claims: r#"{ sub = "arn:aws:iam::123456789012:role/codebuild-orders" }"# };
 
 /// A broker, and an agent that trusts one project of the platform.
-pub(crate) struct Stage {
-    pub(crate) scene: Scene,
+pub(crate) struct PlatformFixture {
+    pub(crate) fixture: Fixture,
     pub(crate) agent: Agent,
     pub(crate) scan: LeakScan,
 }
 
-impl Stage {
+impl PlatformFixture {
     /// With the broker's default limits.
-    pub(crate) fn set(trust: &Trust) -> Self {
+    pub(crate) fn start(trust: &Trust) -> Self {
         Self::with(Broker::start(), trust)
     }
 
@@ -59,24 +59,24 @@ impl Stage {
 
     /// With an agent whose rule names this audience.
     pub(crate) fn for_audience(broker: Broker, trust: &Trust, audience: &str) -> Self {
-        let scene = Scene::with(broker);
+        let fixture = Fixture::with(broker);
         let id = format!("{}-deploy", trust.platform);
-        let registration = registration_of(trust.platform, &id, scene.provider.issuer(), trust.claims, "");
+        let registration = registration_of(trust.platform, &id, fixture.provider.issuer(), trust.claims, "");
         let wanted = format!("audience = \"{audience}\"");
         let registration = registration.replace(&format!("audience = \"{AUDIENCE}\""), &wanted);
         // What the examples ask for.
         let more = "policies = { \"ecs-deploy\" = \"ecs:deploy\", \"orders-migrate\" = \"orders:migrate\", ";
         let registration = registration.replace("policies = { ", more);
-        let auth_token = scene.broker.register(&registration);
+        let auth_token = fixture.broker.register(&registration);
         let mut scan = LeakScan::default();
         scan.secret("auth token", &auth_token);
-        Self { scene, agent: Agent { id, auth_token }, scan }
+        Self { fixture, agent: Agent { id, auth_token }, scan }
     }
 
     /// A machine on which the agent's variables are set, as a context or the platform's secrets set them.
     pub(crate) fn machine(&self) -> Machine {
         let mut machine = Machine::new();
-        machine.set("CLOUDANIX_URL", self.scene.broker.url());
+        machine.set("CLOUDANIX_URL", self.fixture.broker.url());
         machine.set("CLOUDANIX_AGENT_ID", &self.agent.id);
         machine.set("CLOUDANIX_AUTH_TOKEN", &self.agent.auth_token);
         // A deployment that works with a grant only, and says nothing of it.
@@ -90,7 +90,8 @@ impl Stage {
 
     /// A token with these claims, watched by the leak scan.
     pub(crate) fn mint(&mut self, claims: &Value, audience: impl Into<Value>) -> String {
-        let token = self.scene.provider.mint(&Token::with_claims(claims.clone()).audience(audience)).unwrap();
+        let token =
+            self.fixture.provider.mint(&Token::with_claims(claims.clone()).audience(audience)).unwrap();
         self.scan.secret("an OIDC token", &token);
         self.scan.secret("an OIDC token's signature", token.rsplit_once('.').unwrap().1);
         token
@@ -99,18 +100,18 @@ impl Stage {
     /// The only grant there was: its status, why it ended, and whether its timeline is whole.
     #[track_caller]
     pub(crate) fn assert_ended(&self, reason: &str) -> Value {
-        self.scene.broker.wait_until_nothing_is_live();
-        let grants = self.scene.broker.given();
+        self.fixture.broker.wait_until_nothing_is_live();
+        let grants = self.fixture.broker.given();
         assert_eq!(grants.len(), 1, "{grants:?}");
         assert_eq!((&grants[0]["status"], &grants[0]["end_reason"]), (&json!("revoked"), &json!(reason)));
-        self.scene.broker.timeline(grants[0]["id"].as_str().unwrap())
+        self.fixture.broker.timeline(grants[0]["id"].as_str().unwrap())
     }
 
     /// Nothing secret is left on the machine, nor in what the broker wrote.
     #[track_caller]
     pub(crate) fn assert_no_leak(mut self, machine: &Machine) {
         machine.scan(&mut self.scan);
-        self.scan.written("the broker's log", self.scene.broker.log());
+        self.scan.written("the broker's log", self.fixture.broker.log());
         assert!(self.scan.bytes() > 1000);
         let finds = self.scan.finds();
         assert!(finds.is_empty(), "{}", finds.join("\n"));

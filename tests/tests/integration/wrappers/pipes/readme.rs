@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::platform::Stage;
+use super::platform::PlatformFixture;
 use super::yaml;
 
 /// The blocks of this language in a page, without the indentation that they have in a list.
@@ -34,7 +34,7 @@ pub(crate) fn value(block: &str) -> Value {
 
 /// The page's registration is accepted, but for the AWS account: none is set up here.
 #[track_caller]
-pub(crate) fn assert_registers(stage: &Stage, page: &Path) {
+pub(crate) fn assert_registers(platform: &PlatformFixture, page: &Path) {
     let registrations = blocks(page, "toml");
     assert_eq!(registrations.len(), 1, "{}", page.display());
     let (trust, _) = registrations[0].split_once("[boundary]").expect("a boundary");
@@ -42,5 +42,5 @@ pub(crate) fn assert_registers(stage: &Stage, page: &Path) {
     // All pages call their agent the same.
     let folder = page.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let trust = trust.replace("\"orders-deploy\"\n", &format!("\"agent-of-{folder}\"\n"));
-    stage.scene.broker.register(&format!("{trust}{boundary}"));
+    platform.fixture.broker.register(&format!("{trust}{boundary}"));
 }

@@ -23,7 +23,7 @@ pub(crate) const AGENT: &str = "bench-agent";
 pub(crate) const POLICY: &str = "orders-read";
 
 /// Everything that runs beside what is measured. Ends with it.
-pub(crate) struct Scene {
+pub(crate) struct Fixture {
     pub(crate) programs: Programs,
     pub(crate) folder: TempDir,
     /// Serves over TLS: what a client talks to.
@@ -54,8 +54,8 @@ impl Drop for Server {
     }
 }
 
-impl Scene {
-    pub(crate) fn set(programs: Programs) -> Result<Self> {
+impl Fixture {
+    pub(crate) fn start(programs: Programs) -> Result<Self> {
         // Beside the program: on a disk, where the figures of a temporary folder in memory would be too good.
         let place =
             std::env::current_exe()?.parent().map(Path::to_owned).context("the folder of this program")?;

@@ -11,11 +11,11 @@ use store::{ApplyMode, Memory, Store};
 use tokio::task::JoinHandle;
 
 use crate::cloud::{FaultyTarget, UnderWay};
-use crate::dice::Dice;
+use crate::fault_rates::{FaultRates, Link};
 use crate::faulty_store::FaultyStore;
 use crate::ledger::Ledger;
+use crate::rng::Rng;
 use crate::trace::{Time, Trace};
-use crate::weather::{Link, Weather};
 
 pub(crate) const REPLICAS: usize = 3;
 pub(crate) const AGENTS: usize = 3;
@@ -24,13 +24,13 @@ pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Was in the cloud before us.
 pub(crate) const FOREIGN: &str = "foreign";
 
-pub(crate) struct World {
-    pub(crate) dice: Dice,
-    random: Arc<Dice>,
+pub(crate) struct Fixture {
+    pub(crate) rng: Rng,
+    random: Arc<Rng>,
     time: Time,
     pub(crate) trace: Arc<Trace>,
     pub(crate) ledger: Ledger,
-    pub(crate) weather: Weather,
+    pub(crate) fault_rates: FaultRates,
     pub(crate) store: Memory,
     pub(crate) under_way: UnderWay,
     /// For how long a call that was not answered may land.
@@ -51,16 +51,16 @@ struct Slot {
     tasks: Vec<JoinHandle<()>>,
 }
 
-impl World {
+impl Fixture {
     pub(crate) fn of(seed: u64) -> Arc<Self> {
-        let dice = Dice::of(seed);
+        let rng = Rng::of(seed);
         let time = Time::begin();
         let trace = Arc::new(Trace::begin(time));
         let slots = (0..REPLICAS).map(|_| {
             Mutex::new(Slot {
                 link: Arc::default(),
-                ahead: dice.millis(0, 20),
-                behind: dice.millis(0, 20),
+                ahead: rng.millis(0, 20),
+                behind: rng.millis(0, 20),
                 running: None,
                 starts: 0,
                 tasks: Vec::new(),
@@ -68,17 +68,17 @@ impl World {
         });
         Arc::new(Self {
             slots: slots.collect(),
-            random: Arc::new(Dice::of(!seed)),
+            random: Arc::new(Rng::of(!seed)),
             time,
             ledger: Ledger::of(&trace, &[FOREIGN]),
-            weather: Weather::of(&dice),
-            late: Duration::from_secs(*dice.pick(&[20, 60, 180])),
-            settles: dice.chance(500),
+            fault_rates: FaultRates::of(&rng),
+            late: Duration::from_secs(*rng.pick(&[20, 60, 180])),
+            settles: rng.chance(500),
             trace,
             store: Memory::default(),
             under_way: UnderWay::default(),
             agents: Mutex::default(),
-            dice,
+            rng,
         })
     }
 
@@ -106,8 +106,8 @@ impl World {
             let clock = self.time.off_by(slot.ahead, slot.behind);
             (Arc::clone(&slot.link), clock, n + slot.starts * 10)
         };
-        let store = FaultyStore { world: Arc::clone(self), link: Arc::clone(&link), who, slot: n };
-        let target = FaultyTarget { world: Arc::clone(self), link, who, slot: n };
+        let store = FaultyStore { fixture: Arc::clone(self), link: Arc::clone(&link), who, slot: n };
+        let target = FaultyTarget { fixture: Arc::clone(self), link, who, slot: n };
         let parts = Parts {
             store: Arc::new(store),
             verifier: identity::Verifier::new(

@@ -9,13 +9,13 @@ use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
 use store::{Listing, Memory, Stored};
 use tokio::task::JoinHandle;
 
-use super::cloud::{Call, Fate, LATE, SharedCloud, SharedTarget};
-use crate::world::{Gate, Turns, World};
+use super::cloud::{Call, CallOutcome, LATE, SharedCloud, SharedTarget};
+use crate::fixture::{Fixture, Gate, Turns};
 
 const BROKERS: usize = 2;
 
-pub(crate) struct Stage {
-    pub(crate) world: World,
+pub(crate) struct Overlap {
+    pub(crate) fixture: Fixture,
     pub(crate) cloud: Arc<SharedCloud>,
     turns: Arc<Turns>,
     brokers: Vec<Arc<Engine>>,
@@ -27,21 +27,21 @@ pub(crate) struct Stage {
     was_there: Cell<bool>,
 }
 
-impl Stage {
+impl Overlap {
     pub(crate) async fn build() -> Self {
-        let world = World::on(Arc::new(Memory::default())).await;
+        let fixture = Fixture::on(Arc::new(Memory::default())).await;
         let turns = Arc::new(Turns::default());
-        let cloud = SharedCloud::new(Arc::clone(&world.clock));
+        let cloud = SharedCloud::new(Arc::clone(&fixture.clock));
         let mut brokers = Vec::new();
         for broker in 0..BROKERS {
             let target = Arc::new(SharedTarget { cloud: Arc::clone(&cloud), broker });
             let settings = Settings { elevations_per_minute: 1_000_000, ..Settings::default() };
-            brokers.push(world.broker_before(target, Gate::taking_turns(&turns, broker), settings).await);
+            brokers.push(fixture.broker_before(target, Gate::taking_turns(&turns, broker), settings).await);
         }
         // From here on the director alone lets time pass.
         tokio::time::pause();
         Self {
-            world,
+            fixture,
             cloud,
             turns,
             brokers,
@@ -65,7 +65,7 @@ impl Stage {
     }
 
     fn elevation(&self, grant: u8) -> Elevation {
-        let mut elevation = self.world.elevation(0);
+        let mut elevation = self.fixture.elevation(0);
         elevation.key = self.key(grant);
         elevation.request.ttl = "1m".parse().unwrap();
         elevation.request.heartbeat = false;
@@ -83,7 +83,7 @@ impl Stage {
 
     pub(crate) fn revoke(&self, broker: usize, grant: u8) {
         let (engine, what) = (Arc::clone(&self.brokers[broker]), Revocable::Key(self.key(grant)));
-        let token = self.world.auth_token.clone();
+        let token = self.fixture.auth_token.clone();
         self.runs(broker, async move {
             let caller = engine.caller(Some(&token)).await.unwrap();
             drop(engine.revoke(&caller, &what, RevokeCause::Asked).await);
@@ -106,19 +106,19 @@ impl Stage {
             }
             Some(n) => {
                 self.committed.set(true);
-                self.cloud.decide(n - gates, Fate::Answered);
+                self.cloud.decide(n - gates, CallOutcome::Answered);
             }
         }
     }
 
-    pub(crate) fn befalls(&self, n: usize, fate: Fate) {
+    pub(crate) fn resolves(&self, n: usize, outcome: CallOutcome) {
         if let Some(n) = n.checked_rem(self.cloud.sent()) {
-            self.cloud.decide(n, fate);
+            self.cloud.decide(n, outcome);
         }
     }
 
     /// The process is gone, and another is there at once.
-    pub(crate) fn crash(&self, broker: usize, calls: Fate) {
+    pub(crate) fn crash(&self, broker: usize, calls: CallOutcome) {
         self.tasks.borrow_mut().retain(|(whose, task)| {
             if *whose == broker {
                 task.abort();
@@ -131,11 +131,11 @@ impl Stage {
 
     /// Time passes, up to each moment at which the cloud does something by itself.
     pub(crate) async fn pass(&self, millis: i64) -> Result<(), String> {
-        let end = self.world.clock.now().as_millis() + millis;
+        let end = self.fixture.clock.now().as_millis() + millis;
         loop {
-            let now = self.world.clock.now().as_millis();
+            let now = self.fixture.clock.now().as_millis();
             let next = self.cloud.next().map_or(end, |at| at.as_millis().clamp(now, end));
-            self.world.clock.pass_millis(next - now);
+            self.fixture.clock.pass_millis(next - now);
             tokio::time::advance(Duration::from_millis((next - now).unsigned_abs())).await;
             self.cloud.time_came();
             self.observe().await?;
@@ -174,7 +174,7 @@ impl Stage {
         if !self.committed.replace(false) && !was_there {
             return Ok(());
         }
-        let now = self.world.clock.now();
+        let now = self.fixture.clock.now();
         let live = self.live().await;
         match live
             .iter()
@@ -186,7 +186,11 @@ impl Stage {
     }
 
     async fn live(&self) -> Vec<Stored> {
-        self.world.store.list(&Listing { live: Some(true), limit: 100, ..Listing::default() }).await.unwrap()
+        self.fixture
+            .store
+            .list(&Listing { live: Some(true), limit: 100, ..Listing::default() })
+            .await
+            .unwrap()
     }
 
     /// Somebody else takes away what was there before us.
@@ -214,10 +218,15 @@ impl Stage {
     }
 
     /// A grant comes, and goes.
-    pub(crate) async fn episode(&self, broker: usize, grant: u8, fate: Option<Fate>) -> Result<(), String> {
+    pub(crate) async fn episode(
+        &self,
+        broker: usize,
+        grant: u8,
+        outcome: Option<CallOutcome>,
+    ) -> Result<(), String> {
         self.elevate(broker, grant);
-        if let Some(fate) = fate {
-            self.change_befalls(fate).await?;
+        if let Some(outcome) = outcome {
+            self.change_resolves(outcome).await?;
         }
         self.run_out().await?;
         self.revoke(broker, grant);
@@ -225,11 +234,11 @@ impl Stage {
     }
 
     /// Everybody goes on until a change is on its way; then this becomes of it.
-    pub(crate) async fn change_befalls(&self, fate: Fate) -> Result<(), String> {
+    pub(crate) async fn change_resolves(&self, outcome: CallOutcome) -> Result<(), String> {
         for turn in 0..200 {
             self.observe().await?;
             if let Some(n) = self.cloud.changes().first() {
-                self.cloud.decide(*n, fate);
+                self.cloud.decide(*n, outcome);
                 return Ok(());
             }
             self.advance(turn);
@@ -243,7 +252,7 @@ impl Stage {
             self.observe().await?;
             match self.cloud.sent_first() {
                 Some(sent) if sent == call => return Ok(()),
-                Some(_) => self.befalls(0, Fate::Answered),
+                Some(_) => self.resolves(0, CallOutcome::Answered),
                 None if self.turns.waiting() > 0 => self.advance(0),
                 None => self.pass(50).await?,
             }
@@ -270,15 +279,15 @@ impl Stage {
             match (self.cloud.sent(), self.turns.waiting()) {
                 (0, 0 | 1) => self.pass(50).await?,
                 (0, _) => self.advance(1),
-                (_, _) => self.befalls(0, Fate::Answered),
+                (_, _) => self.resolves(0, CallOutcome::Answered),
             }
         }
         Ok(())
     }
 
     pub(crate) async fn status(&self, grant: u8) -> Option<GrantStatus> {
-        let agent = crate::world::AGENT.parse().unwrap();
-        let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+        let agent = crate::fixture::AGENT.parse().unwrap();
+        let found = self.fixture.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
         found.map(|stored| stored.grant.status())
     }
 
@@ -329,7 +338,7 @@ impl Stage {
                 self.foreign.get()
             ));
         }
-        self.stories_are_whole(grants).await?;
+        self.timelines_are_complete(grants).await?;
         for _ in 0..20 {
             if self.cloud.refused().is_empty() {
                 return Ok(());
@@ -342,29 +351,29 @@ impl Stage {
     }
 
     /// For whoever reads of a failure.
-    pub(crate) async fn story(&self, grants: u8) -> String {
-        let agent = crate::world::AGENT.parse().unwrap();
-        let mut story = Vec::new();
+    pub(crate) async fn timelines(&self, grants: u8) -> String {
+        let agent = crate::fixture::AGENT.parse().unwrap();
+        let mut timelines = Vec::new();
         for grant in 0..grants {
-            let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+            let found = self.fixture.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
             let Some(stored) = found else { continue };
-            story.push((
+            timelines.push((
                 stored.grant.requested_at,
                 format!("{} is {:?}", stored.grant.id, stored.grant.state),
             ));
-            for event in self.world.store.events(&stored.grant.id).await.unwrap() {
-                story.push((event.at, format!("{} {:?} {}", stored.grant.id, event.kind, event.text)));
+            for event in self.fixture.store.events(&stored.grant.id).await.unwrap() {
+                timelines.push((event.at, format!("{} {:?} {}", stored.grant.id, event.kind, event.text)));
             }
         }
-        story.sort();
-        let lines = story.into_iter().map(|(at, line)| format!("{} {line}", at.as_millis()));
+        timelines.sort();
+        let lines = timelines.into_iter().map(|(at, line)| format!("{} {line}", at.as_millis()));
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    async fn stories_are_whole(&self, grants: u8) -> Result<(), String> {
-        let agent = crate::world::AGENT.parse().unwrap();
+    async fn timelines_are_complete(&self, grants: u8) -> Result<(), String> {
+        let agent = crate::fixture::AGENT.parse().unwrap();
         for grant in 0..grants {
-            let found = self.world.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
+            let found = self.fixture.store.grant_by_key(&agent, &self.key(grant)).await.unwrap();
             let Some(stored) = found else { continue };
             let id = &stored.grant.id;
             if !stored.grant.status().is_final() {

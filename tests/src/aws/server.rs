@@ -12,7 +12,7 @@ use crate::http;
 use crate::waiting::eventually_within;
 
 /// Starts the program and kills it when stdin ends, which is when the test lets go of it, or dies.
-const WITH_A_LIFELINE: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & program=$!
+const KILLED_AT_END_OF_INPUT: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & program=$!
     { cat <&3 >/dev/null; kill -9 $program; } & watcher=$!
     exec 3<&-; wait $program; kill $watcher";
 
@@ -21,7 +21,7 @@ pub(super) struct Server {
     folder: tempfile::TempDir,
     port: u16,
     process: Child,
-    lifeline: Option<ChildStdin>,
+    input: Option<ChildStdin>,
 }
 
 impl Server {
@@ -39,13 +39,13 @@ impl Server {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
             let log = File::create(folder.path().join("log")).expect("a log");
             let mut command = python::scrubbed(Command::new("sh"));
-            command.args(["-c", WITH_A_LIFELINE, "sh"]).arg(python::program(program).get_program());
+            command.args(["-c", KILLED_AT_END_OF_INPUT, "sh"]).arg(python::program(program).get_program());
             command.env("HOME", folder.path()).env("TMPDIR", folder.path());
             command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log);
             set(&mut command, port);
             let mut process = command.spawn().expect("sh");
-            let lifeline = process.stdin.take();
-            let mut server = Self { folder, port, process, lifeline };
+            let input = process.stdin.take();
+            let mut server = Self { folder, port, process, input };
             if server.is_ready(health) {
                 return Ok(server);
             }
@@ -78,7 +78,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.lifeline.take());
+        drop(self.input.take());
         // It may be gone already, and nobody is left to tell.
         let _ = self.process.wait();
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// How often things go wrong, in a thousand times. A seed has its own mixture: what never meets the one fault meets
 /// more of another.
 #[derive(Debug)]
-pub(crate) struct Weather {
+pub(crate) struct FaultRates {
     calm: AtomicBool,
     pub(crate) store_delayed: u64,
     pub(crate) store_fails: u64,
@@ -25,12 +25,12 @@ pub(crate) struct Weather {
     /// How often the process dies, or the machine stands still, just before or after a call.
     pub(crate) struck: u64,
     /// How often somebody kills, freezes or cuts off: nobody, if never.
-    pub(crate) trouble_every: Option<Duration>,
+    pub(crate) fault_every: Option<Duration>,
 }
 
-impl Weather {
-    pub(crate) fn of(dice: &Dice) -> Self {
-        let some = |most: u64| match dice.below(3) {
+impl FaultRates {
+    pub(crate) fn of(rng: &Rng) -> Self {
+        let some = |most: u64| match rng.below(3) {
             0 => 0,
             1 => most / 4,
             _ => most,
@@ -48,7 +48,7 @@ impl Weather {
             slow: some(150),
             message_lost: some(150),
             struck: some(12),
-            trouble_every: match dice.below(5) {
+            fault_every: match rng.below(5) {
                 0 => None,
                 1 | 2 => Some(Duration::from_secs(30)),
                 _ => Some(Duration::from_secs(12)),
@@ -65,12 +65,12 @@ impl Weather {
     }
 
     /// Whether that happens now.
-    pub(crate) fn strikes(&self, dice: &Dice, permille: u64) -> bool {
-        !self.calm.load(Ordering::SeqCst) && dice.chance(permille)
+    pub(crate) fn occurs(&self, rng: &Rng, permille: u64) -> bool {
+        !self.calm.load(Ordering::SeqCst) && rng.chance(permille)
     }
 }
 
-/// What lies between one replica and the rest of the world.
+/// What lies between one replica and the rest of the fixture.
 #[derive(Default)]
 pub(crate) struct Link {
     frozen: AtomicBool,

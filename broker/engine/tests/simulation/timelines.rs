@@ -3,27 +3,27 @@
 use protocol::{EventKind, GrantStatus, TimelineEvent};
 use store::Store;
 
+use crate::fixture::Fixture;
 use crate::ledger::{Entry, SKEW};
-use crate::world::World;
 
-pub(crate) async fn are_whole(world: &World) {
-    for left in world.ledger.left_over() {
-        world.trace.wrong(&format!("in the end {left} is not as it was before us"));
+pub(crate) async fn check(fixture: &Fixture) {
+    for left in fixture.ledger.left_over() {
+        fixture.trace.wrong(&format!("in the end {left} is not as it was before us"));
     }
-    for entry in world.ledger.entries() {
+    for entry in fixture.ledger.entries() {
         let id = &entry.grant.id;
-        let rows = world.store.events(id).await.unwrap();
+        let rows = fixture.store.events(id).await.unwrap();
         for row in &rows {
             let at = row.at.as_millis() % 10_000_000;
-            world.trace.say(&format!("timeline of {id} · {at} {:?} {}", row.kind, row.text));
+            fixture.trace.say(&format!("timeline of {id} · {at} {:?} {}", row.kind, row.text));
         }
-        if let Err(what) = is_whole(world, &entry, &rows) {
-            world.trace.wrong(&format!("the timeline of {id}: {what}"));
+        if let Err(what) = is_complete(fixture, &entry, &rows) {
+            fixture.trace.wrong(&format!("the timeline of {id}: {what}"));
         }
     }
 }
 
-fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), String> {
+fn is_complete(fixture: &Fixture, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), String> {
     let grant = &entry.grant;
     audit::verify(grant, rows).map_err(|broken| broken.to_string())?;
     let mut left = rows.iter();
@@ -48,13 +48,13 @@ fn is_whole(world: &World, entry: &Entry, rows: &[TimelineEvent]) -> Result<(), 
     let reasons = [EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire, EventKind::RollBack];
     let mut ends = rows.iter().filter(|row| reasons.contains(&row.kind));
     match (ends.next(), ends.next()) {
-        (Some(reason), None) => has_a_reason(world, entry, reason),
+        (Some(reason), None) => has_a_reason(fixture, entry, reason),
         (_, _) => Err("there is not one reason for its end".to_owned()),
     }
 }
 
 /// A holder that beats, has time left and wants to go on keeps what it has.
-fn has_a_reason(world: &World, entry: &Entry, reason: &TimelineEvent) -> Result<(), String> {
+fn has_a_reason(fixture: &Fixture, entry: &Entry, reason: &TimelineEvent) -> Result<(), String> {
     let patience = domain::Lease::EVERY * domain::Lease::MISSED;
     let kept = match entry.heard {
         Some(heard) => heard.plus(patience),
@@ -63,7 +63,7 @@ fn has_a_reason(world: &World, entry: &Entry, reason: &TimelineEvent) -> Result<
     let at = reason.at.plus(SKEW);
     let early = (reason.kind == EventKind::Expire && at < entry.grant.expires_at)
         || (reason.kind == EventKind::LeaseLost && at < kept)
-        || (reason.kind == EventKind::Revoke && !world.ledger.was_asked_for(entry))
+        || (reason.kind == EventKind::Revoke && !fixture.ledger.was_asked_for(entry))
         || (reason.kind == EventKind::RollBack && entry.told);
     if early { Err(format!("it ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
 }

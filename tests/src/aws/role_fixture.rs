@@ -8,13 +8,13 @@ use super::ministack::Ministack;
 use super::outcome::Outcome;
 use super::policies::{allow, trusts};
 
-/// What the user `broker` of a place may do.
+/// What the user `broker` of a fixture may do.
 const OF_A_BROKER: [&str; 5] =
     ["sts:AssumeRole", "iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"];
 
 /// An account that nobody else uses, with a user `broker`, a role `deploy` that this user may assume and that may
 /// nothing, and a session of this role.
-pub struct Place<'a> {
+pub struct RoleFixture<'a> {
     /// The account.
     pub account: Account<'a>,
     /// An access key of the user `broker`.
@@ -25,7 +25,7 @@ pub struct Place<'a> {
     pub session: Keys,
 }
 
-impl<'a> Place<'a> {
+impl<'a> RoleFixture<'a> {
     /// A new one.
     #[track_caller]
     pub fn on(emulator: &'a Ministack) -> Self {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use engine::{NoRandomness, Random};
 
 /// Numbers from a seed (splitmix64).
-pub(crate) struct Dice(Mutex<u64>);
+pub(crate) struct Rng(Mutex<u64>);
 
-impl Dice {
+impl Rng {
     pub(crate) fn of(seed: u64) -> Self {
         Self(Mutex::new(seed))
     }
 
-    pub(crate) fn roll(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = *state;
@@ -24,17 +24,17 @@ impl Dice {
 
     /// From 0 to `sides`, without `sides`.
     pub(crate) fn below(&self, sides: usize) -> usize {
-        usize::try_from(self.roll() % sides as u64).unwrap()
+        usize::try_from(self.next() % sides as u64).unwrap()
     }
 
     /// True so often in a thousand times.
     pub(crate) fn chance(&self, permille: u64) -> bool {
-        self.roll() % 1000 < permille
+        self.next() % 1000 < permille
     }
 
     /// So many milliseconds; what is short is likelier.
     pub(crate) fn millis(&self, least: u64, most: u64) -> Duration {
-        let part = self.roll() % 1000;
+        let part = self.next() % 1000;
         Duration::from_millis(least + (most - least) * part * part / 1_000_000)
     }
 
@@ -43,10 +43,10 @@ impl Dice {
     }
 }
 
-impl Random for Dice {
+impl Random for Rng {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
         for byte in buffer.iter_mut() {
-            *byte = self.roll().to_be_bytes()[0];
+            *byte = self.next().to_be_bytes()[0];
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
+use system_tests::fixture::Fixture;
 use system_tests::folder::Folder;
-use system_tests::scene::Scene;
 use system_tests::waiting::eventually;
 use system_tests::{onlooker, programs};
 
@@ -33,7 +33,7 @@ impl<'a> Job<'a> {
     pub(crate) fn taken(
         definition: &'a Value,
         shell: &'static str,
-        scene: &Scene,
+        fixture: &Fixture,
         more: &[(&str, &str)],
     ) -> Self {
         let around = Folder::new();
@@ -45,10 +45,10 @@ impl<'a> Job<'a> {
             ("GITLAB_CI", "true"),
             ("CI_JOB_ID", "4711"),
             ("CI_PROJECT_DIR", &project),
-            ("CLOUDANIX_URL", scene.broker.url()),
-            ("CLOUDANIX_AGENT_ID", &scene.agent.id),
-            ("CLOUDANIX_AUTH_TOKEN", &scene.agent.auth_token),
-            ("CLOUDANIX_ID_TOKEN", &scene.oidc_token()),
+            ("CLOUDANIX_URL", fixture.broker.url()),
+            ("CLOUDANIX_AGENT_ID", &fixture.agent.id),
+            ("CLOUDANIX_AUTH_TOKEN", &fixture.agent.auth_token),
+            ("CLOUDANIX_ID_TOKEN", &fixture.oidc_token()),
             ("CLOUDANIX_JIT_BINARY", &programs::client().display().to_string()),
         ]
         .iter()

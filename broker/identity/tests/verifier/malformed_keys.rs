@@ -11,19 +11,19 @@ use tokio::task::JoinSet;
 use crate::local_issuer::{DISCOVERY, LocalIssuer};
 use crate::signed::{Key, Pair, agent, claims_with, now, rule, secret, signed_part};
 
-struct World {
+struct Fixture {
     local: LocalIssuer,
     verifier: Verifier,
 }
 
-impl World {
+impl Fixture {
     /// An issuer whose key `good` has been seen.
     async fn start() -> Arc<Self> {
         let local = LocalIssuer::start(&[good()]).await;
-        let world =
+        let fixture =
             Arc::new(Self { local, verifier: Verifier::new(Http::new(None).unwrap(), Options::default()) });
-        world.verify(&good(), 0).await.unwrap();
-        world
+        fixture.verify(&good(), 0).await.unwrap();
+        fixture
     }
 
     async fn verify(&self, key: &Key, second: u64) -> Result<(), Refused> {
@@ -53,8 +53,8 @@ impl World {
     fn flood(self: &Arc<Self>, second: u64) -> JoinSet<Result<(), Refused>> {
         let mut flood = JoinSet::new();
         for n in 0..10 {
-            let world = Arc::clone(self);
-            flood.spawn(async move { world.garbage(&format!("garbage-{second}-{n}"), second).await });
+            let fixture = Arc::clone(self);
+            flood.spawn(async move { fixture.garbage(&format!("garbage-{second}-{n}"), second).await });
         }
         flood
     }
@@ -84,44 +84,44 @@ async fn all_refused(flood: JoinSet<Result<(), Refused>>) {
 
 #[tokio::test]
 async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     // Twenty minutes: the keys are refreshed on the way, now by a good token, now by garbage.
     for second in (1..1200).step_by(13) {
-        all_refused(world.flood(second)).await;
-        world.verify(&good(), second).await.unwrap();
+        all_refused(fixture.flood(second)).await;
+        fixture.verify(&good(), second).await.unwrap();
     }
-    let asked = world.local.asked(DISCOVERY);
+    let asked = fixture.local.asked(DISCOVERY);
     assert!((2..=1200 / 30 + 3).contains(&asked), "{asked}");
 }
 
 #[tokio::test]
 async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
-    let world = World::start().await;
+    let fixture = Fixture::start().await;
     for (second, asked) in [(1, 2), (601, 3)] {
-        world.local.closes();
+        fixture.local.closes();
         // The second time the keys are not fresh any more, and the garbage has the turn to refresh them.
-        let flood = world.flood(second);
-        world.until_asked(asked).await;
+        let flood = fixture.flood(second);
+        fixture.until_asked(asked).await;
         let known = good();
         for second in [second, second + 1] {
             tokio::select! {
                 biased;
-                verified = world.verify(&known, second) => verified.unwrap(),
+                verified = fixture.verify(&known, second) => verified.unwrap(),
                 () = std::future::ready(()) => panic!("second {second}: waits for somebody else's fetch"),
             }
         }
-        assert_eq!(world.local.asked(DISCOVERY), asked);
-        world.local.opens();
+        assert_eq!(fixture.local.asked(DISCOVERY), asked);
+        fixture.local.opens();
         all_refused(flood).await;
     }
 }
 
 #[tokio::test]
 async fn a_known_key_works_while_a_flood_finds_the_issuer_down() {
-    let world = World::start().await;
-    world.local.is_down();
+    let fixture = Fixture::start().await;
+    fixture.local.is_down();
     for second in (1..600 + 3600).step_by(97) {
-        all_refused(world.flood(second)).await;
-        world.verify(&good(), second).await.unwrap();
+        all_refused(fixture.flood(second)).await;
+        fixture.verify(&good(), second).await.unwrap();
     }
 }

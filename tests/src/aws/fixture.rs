@@ -8,10 +8,10 @@ use super::calls::Keys;
 use super::cli::AwsCli;
 use super::ministack::Ministack;
 use super::policies::{allow, policy, trusts};
-use crate::broker::{Broker, HURRY};
+use crate::broker::{Broker, NO_RATE_LIMIT};
 use crate::client::Client;
+use crate::fixture::{self, Agent, new_key};
 use crate::http::{self, Answer};
-use crate::scene::{self, Agent, new_key};
 
 /// How a broker is set up for a test.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Setting {
 
 impl Setting {
     /// In a hurry: whatever a person would wait minutes for takes a second.
-    pub fn before(endpoint: &str) -> Self {
+    pub fn in_front_of(endpoint: &str) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
             settle: "1s",
@@ -45,7 +45,7 @@ impl Setting {
 }
 
 /// An account that nobody else uses, and a broker that gives grants in it.
-pub struct Stage<'a> {
+pub struct AwsFixture<'a> {
     /// The account.
     pub account: Account<'a>,
     /// The broker.
@@ -106,12 +106,12 @@ impl Mode {
     }
 }
 
-/// The EKS cluster of every stage.
+/// The EKS cluster of every fixture.
 pub const CLUSTER: &str = "main";
 /// The role that pods get.
 pub const POD_ROLE: &str = "pod-orders";
 
-/// What the broker may do: `examples/aws/broker-policy.json`, whose names are those of a stage. Where the emulator
+/// What the broker may do: `examples/aws/broker-policy.json`, whose names are those of a fixture. Where the emulator
 /// sees less than AWS (conditions on IAM's own actions, paths of roles), the document is made to say less too.
 pub fn broker_policy(account: &str) -> Value {
     let document = include_str!("../../../examples/aws/broker-policy.json").replace("123456789012", account);
@@ -145,11 +145,11 @@ pub fn broker_policy(account: &str) -> Value {
     document
 }
 
-impl<'a> Stage<'a> {
+impl<'a> AwsFixture<'a> {
     /// With a broker in a hurry.
     #[track_caller]
-    pub fn set(emulator: &'a Ministack) -> Self {
-        Self::with(emulator, &Setting::before(&emulator.url()))
+    pub fn start(emulator: &'a Ministack) -> Self {
+        Self::with(emulator, &Setting::in_front_of(&emulator.url()))
     }
 
     /// With this broker.
@@ -190,7 +190,7 @@ impl<'a> Stage<'a> {
         launcher.extend(environment.map(|(name, value)| format!("{name}={value}")));
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{HURRY}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n{}\n[aws.accounts.{number}]\ncalls_per_second = 1000",
+            "{NO_RATE_LIMIT}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n{}\n[aws.accounts.{number}]\ncalls_per_second = 1000",
             setting.limits, setting.settle, setting.late, setting.aws
         );
         let broker = Broker::launched_by(&launcher, &limits);
@@ -264,7 +264,7 @@ impl<'a> Stage<'a> {
     #[track_caller]
     pub fn elevate_for(&self, agent: &Agent, policies: &[&str], ttl: &str) -> Answer {
         let body = json!({ "agent_id": agent.id, "policies": policies, "ttl": ttl });
-        http::send(scene::elevation(&self.broker, agent, &new_key(), &body))
+        http::send(fixture::elevation(&self.broker, agent, &new_key(), &body))
     }
 
     /// Gives a grant back; fails the test unless the permission is gone, whether or not it was read back already.
@@ -284,7 +284,7 @@ impl<'a> Stage<'a> {
         self.account.session(&self.pipeline, &self.account.arn("role/deploy"), json!({}))
     }
 
-    /// A session of the pods' role, with the tags that EKS sets for a pod of this stage.
+    /// A session of the pods' role, with the tags that EKS sets for a pod of this fixture.
     #[track_caller]
     pub fn pod_session(&self) -> Keys {
         let tag = |key: &str, value: &str| json!({"Key": key, "Value": value});

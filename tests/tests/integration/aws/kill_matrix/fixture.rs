@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::aws::fault_proxy::FaultProxy;
+use system_tests::aws::fixture::{AwsFixture, CLUSTER, Mode, POD_ROLE, Setting};
 use system_tests::aws::ledger::{Entry, Ledger};
 use system_tests::aws::ministack::Ministack;
 use system_tests::aws::policies::allow;
 use system_tests::aws::snapshot::Snapshot;
-use system_tests::aws::stage::{CLUSTER, Mode, POD_ROLE, Setting, Stage};
 use system_tests::client;
+use system_tests::fixture::{self, Agent};
 use system_tests::http::{self, Answer};
-use system_tests::scene::{self, Agent};
 use system_tests::waiting::{SOON, eventually, eventually_within};
 
 /// How long every grant lives here.
@@ -22,8 +22,8 @@ pub(crate) const TTL: &str = "15m";
 /// More moves of the clock than any grant needs to its end.
 const MOVES: usize = 40;
 
-pub(crate) struct Ground<'a> {
-    pub(crate) stage: Stage<'a>,
+pub(crate) struct KillFixture<'a> {
+    pub(crate) aws: AwsFixture<'a>,
     pub(crate) proxy: Arc<FaultProxy>,
     pub(crate) ledger: Arc<Ledger>,
     agents: Vec<Agent>,
@@ -41,21 +41,21 @@ const CLAIM: Duration = Duration::from_secs(30);
 /// it sends a call.
 const WORK_BEGINS: i64 = 1000;
 
-impl<'a> Ground<'a> {
+impl<'a> KillFixture<'a> {
     pub(crate) fn new(emulator: &'a Ministack, ahead: i64) -> Self {
-        let proxy = FaultProxy::before(&emulator.url());
+        let proxy = FaultProxy::in_front_of(&emulator.url());
         let setting = Setting {
             settle: "5s",
             late: "5m",
             launcher: emulator.clock().launcher(),
-            ..Setting::before(&proxy.url())
+            ..Setting::in_front_of(&proxy.url())
         };
-        let stage = Stage::with(emulator, &setting);
-        plant(&stage);
-        let agents = Mode::ALL.iter().map(|mode| stage.agent(*mode)).collect();
-        let (ledger, before) = (Arc::new(Ledger::of(&stage.broker)), stage.account.snapshot());
+        let aws = AwsFixture::with(emulator, &setting);
+        plant(&aws);
+        let agents = Mode::ALL.iter().map(|mode| aws.agent(*mode)).collect();
+        let (ledger, before) = (Arc::new(Ledger::of(&aws.broker)), aws.account.snapshot());
         Self {
-            stage,
+            aws,
             proxy: Arc::new(proxy),
             ledger,
             agents,
@@ -89,7 +89,7 @@ impl<'a> Ground<'a> {
             eventually("calls that arrive", || (self.proxy.on_their_way() == 0).then_some(()));
             // The offset has whole seconds.
             let seconds = left.max(0) / 1000 + 2;
-            self.stage.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
+            self.aws.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
             self.ahead += seconds * 1000;
         }
     }
@@ -98,12 +98,12 @@ impl<'a> Ground<'a> {
         let agent = self.agent(mode);
         let policies: &[&str] = if mode == Mode::Pod { &["ecs-read"] } else { &["ecs-read", "s3-read"] };
         let body = json!({ "agent_id": agent.id, "policies": policies, "ttl": TTL });
-        scene::elevation(&self.stage.broker, agent, key, &body)
+        fixture::elevation(&self.aws.broker, agent, key, &body)
     }
 
     pub(crate) fn revocation(&self, mode: Mode, key: &str) -> reqwest::RequestBuilder {
         let path = format!("/v2/agentic/jit?idempotency_key={key}");
-        let request = self.stage.broker.request(Method::DELETE, &path);
+        let request = self.aws.broker.request(Method::DELETE, &path);
         request.bearer_auth(&self.agent(mode).auth_token)
     }
 
@@ -125,7 +125,7 @@ impl<'a> Ground<'a> {
 
     /// Kills the broker from outside of it, and comes back when it is dead: nothing that it is told then is heard.
     pub(crate) fn killer(&self) -> impl Fn() + Send + Sync + 'static {
-        let pid = self.stage.broker.pid().cast_signed();
+        let pid = self.aws.broker.pid().cast_signed();
         move || {
             client::kill(pid, "KILL");
             eventually("the end of the broker", || (!client::is_alive(pid)).then_some(()));
@@ -136,7 +136,7 @@ impl<'a> Ground<'a> {
     pub(crate) fn another_broker(&mut self, key: &str) {
         self.left_behind = self.ledger.grant(key).map(|entry| entry.version);
         self.held_by_the_dead = self.ledger.held_until();
-        self.stage.broker.restart();
+        self.aws.broker.restart();
     }
 
     /// Where it stands when no living broker is at it or about to begin. To move the clock under a broker's hands would
@@ -201,16 +201,16 @@ impl<'a> Ground<'a> {
     }
 
     pub(crate) fn timeline(&self, key: &str) -> Value {
-        self.stage.broker.timeline(&self.entry(key).id)
+        self.aws.broker.timeline(&self.entry(key).id)
     }
 
     /// Nothing leaked, nothing foreign removed, timeline complete.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self, key: &str) {
         let timeline = self.ledger.grant(key).map(|_| self.timeline(key)).unwrap_or_default();
-        let changes = self.before.changes_until(&self.stage.account.snapshot());
+        let changes = self.before.changes_until(&self.aws.account.snapshot());
         assert_eq!(changes, Vec::<String>::new(), "{timeline:#}");
-        assert_eq!(self.stage.broker.live(), Vec::<Value>::new());
+        assert_eq!(self.aws.broker.live(), Vec::<Value>::new());
         if timeline == Value::Null {
             return;
         }
@@ -228,8 +228,8 @@ fn kind(event: &Value) -> &str {
 }
 
 /// Things of other people's, where ours come and go: named like ours where that can be.
-fn plant(stage: &Stage<'_>) {
-    let account = &stage.account;
+fn plant(aws: &AwsFixture<'_>) {
+    let account = &aws.account;
     let other = account.managed_policy("Foreign", &allow(&["sqs:ListQueues"]));
     for role in ["deploy", "sessions", POD_ROLE] {
         account.put_role_policy(role, "jit-tools", &allow(&["sqs:ListQueues"]));

@@ -8,12 +8,12 @@ use protocol::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::clients::Job;
-use crate::stories;
-use crate::troubles;
-use crate::world::{REPLICAS, SWEEP_EVERY, World};
+use crate::fault_injection;
+use crate::fixture::{Fixture, REPLICAS, SWEEP_EVERY};
+use crate::timelines;
 
 /// So long faults go on, and jobs come for the first half of it.
-const TROUBLE: Duration = Duration::from_secs(400);
+const FAULTS: Duration = Duration::from_secs(400);
 const JOBS: u64 = 14;
 
 /// What the bound is made of, as the engine has it.
@@ -31,60 +31,62 @@ fn bound(late: Duration) -> Duration {
 
 /// What a run was like.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Played {
+pub(crate) struct RunResult {
     pub(crate) trace: Vec<String>,
     pub(crate) wrong: Vec<String>,
 }
 
-pub(crate) fn play(seed: u64) -> Played {
+pub(crate) fn simulate(seed: u64) -> RunResult {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let world = World::of(seed);
-        through(&world).await;
-        Played { trace: world.trace.lines(), wrong: world.trace.all_wrong() }
+        let fixture = Fixture::of(seed);
+        through(&fixture).await;
+        RunResult { trace: fixture.trace.lines(), wrong: fixture.trace.all_wrong() }
     })
 }
 
-async fn through(world: &Arc<World>) {
+async fn through(fixture: &Arc<Fixture>) {
     for n in 0..REPLICAS {
-        troubles::come_back(world, n).await;
+        fault_injection::come_back(fixture, n).await;
     }
-    world.register_agents().await;
-    world.trace.say(&format!("late {:?} · settles {} · {:?}", world.late, world.settles, world.weather));
-    world.weather.begins();
-    let troubles = tokio::spawn(troubles::make(Arc::clone(world)));
+    fixture.register_agents().await;
+    fixture
+        .trace
+        .say(&format!("late {:?} · settles {} · {:?}", fixture.late, fixture.settles, fixture.fault_rates));
+    fixture.fault_rates.begins();
+    let injection = tokio::spawn(fault_injection::run(Arc::clone(fixture)));
     let mut jobs = JoinSet::new();
     for n in 0..JOBS {
-        let (job, after) = (Job::of(world, n), world.dice.millis(0, 300_000));
+        let (job, after) = (Job::of(fixture, n), fixture.rng.millis(0, 300_000));
         jobs.spawn(async move {
             tokio::time::sleep(after).await;
             job.run().await;
         });
     }
-    tokio::time::sleep(TROUBLE).await;
-    troubles.abort();
-    world.weather.ends();
+    tokio::time::sleep(FAULTS).await;
+    injection.abort();
+    fixture.fault_rates.ends();
     for n in 0..REPLICAS {
-        world.link(n).heal();
+        fixture.link(n).heal();
     }
-    world.trace.say("no more trouble");
+    fixture.trace.say("no more faults");
     while let Some(job) = jobs.join_next().await {
         if let Err(error) = job {
-            world.trace.wrong(&format!("a client ended badly: {error}"));
+            fixture.trace.wrong(&format!("a client ended badly: {error}"));
         }
     }
-    let calm = world.trace.now();
-    let bound = bound(world.late);
+    let calm = fixture.trace.now();
+    let bound = bound(fixture.late);
     let gone_by = |grant: &Grant| -> Timestamp { grant.expires_at.max(calm).plus(bound) };
-    while !world.trace.is_wrong() {
-        let nothing_left = world.ledger.overdue(gone_by);
-        if nothing_left && world.under_way.is_none() {
+    while !fixture.trace.is_wrong() {
+        let nothing_left = fixture.ledger.overdue(gone_by);
+        if nothing_left && fixture.under_way.is_none() {
             break;
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    if !world.trace.is_wrong() {
-        stories::are_whole(world).await;
+    if !fixture.trace.is_wrong() {
+        timelines::check(fixture).await;
     }
 }

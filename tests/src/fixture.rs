@@ -14,7 +14,7 @@ use crate::oidc_provider::{OidcProvider, Token};
 pub const AUDIENCE: &str = "cloudanix-jit";
 
 /// A broker, a provider and one registered agent.
-pub struct Scene {
+pub struct Fixture {
     /// The provider, whom the agent's trust rule names.
     pub provider: OidcProvider,
     /// The broker.
@@ -32,9 +32,9 @@ pub struct Agent {
     pub auth_token: String,
 }
 
-impl Scene {
+impl Fixture {
     /// With the broker's default limits.
-    pub fn set() -> Self {
+    pub fn start() -> Self {
         Self::with(Broker::start())
     }
 
@@ -87,7 +87,7 @@ impl Scene {
         elevation(&self.broker, &self.agent, key, body)
     }
 
-    /// A body for [`Scene::elevation`], with a fresh token.
+    /// A body for [`Fixture::elevation`], with a fresh token.
     #[track_caller]
     pub fn body(&self) -> Value {
         json!({
