@@ -82,7 +82,7 @@ fn grants_in_aws_are_measured() {
 }
 
 #[test]
-fn how_soon_a_grant_is_refused_is_measured_by_whatever_broker_the_environment_names() {
+fn smoke_measures_how_soon_a_revoked_grant_is_refused() {
     system_tests::programs::use_these(program("cloudanix-jit"), program("cloudanix-jit-broker"));
     let emulator = Ministack::start();
     let fixture = AwsFixture::start(&emulator);

@@ -41,7 +41,7 @@ async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_finish_a_request_s_body_is_told_so() {
+async fn unfinished_request_body_is_answered_with_a_timeout() {
     let (serving, address) = serving().await;
     let answer = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -62,7 +62,7 @@ async fn whoever_does_not_finish_a_request_s_body_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_finish_a_request_s_head_is_hung_up_on() {
+async fn unfinished_request_head_closes_the_connection() {
     let (serving, address) = serving().await;
     let waiting: Vec<_> = [&b""[..], b"G", b"GET /healthz HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
         .map(|said| {

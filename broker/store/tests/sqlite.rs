@@ -73,7 +73,7 @@ async fn everything_is_there_after_a_restart() {
 
 /// What is on disk when the answer is there is what another reader of the files sees, with nothing closed.
 #[tokio::test]
-async fn what_was_answered_is_in_the_file() {
+async fn acknowledged_write_is_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = in_file(&folder.path().join("jit.db")).await;
     let made = active(&store, "orders", 1, None).await;
@@ -121,7 +121,7 @@ async fn a_missing_folder_and_a_file_that_is_no_database_are_said_to_be_that() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_second_broker_is_refused_whichever_way_it_comes_and_let_in_when_the_first_is_gone() {
+async fn second_broker_on_one_database_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jit.db");
     let store = in_file(&path).await;
@@ -154,7 +154,7 @@ async fn a_start_that_overlaps_the_end_of_the_one_before_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_removed_or_replaced_takes_nothing_new_and_lets_go_of_the_old() {
+async fn removed_or_replaced_file_is_refused_and_released() {
     for replaced in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jit.db");

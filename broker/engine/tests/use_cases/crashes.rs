@@ -128,7 +128,7 @@ async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_target_that_fails_half_way_is_undone_even_if_the_broker_dies_meanwhile() {
+async fn half_applied_grant_is_rolled_back_even_if_the_broker_crashes() {
     let mut boundary = 1;
     loop {
         let context = format!("failing apply, boundary {boundary}");

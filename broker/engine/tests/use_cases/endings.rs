@@ -15,7 +15,7 @@ async fn status(fixture: &Fixture) -> GrantStatus {
 }
 
 #[tokio::test]
-async fn at_the_deadline_a_grant_ends_whoever_enforces_it() {
+async fn grant_ends_at_its_deadline_with_either_enforcer() {
     for enforced_by in [EnforcedBy::Broker, EnforcedBy::Cloud] {
         let fixture = Fixture::new().await;
         *fixture.cloud.enforced_by.lock().unwrap() = enforced_by;
@@ -36,7 +36,7 @@ async fn at_the_deadline_a_grant_ends_whoever_enforces_it() {
 }
 
 #[tokio::test]
-async fn a_beat_keeps_a_grant_and_never_lengthens_it() {
+async fn heartbeats_keep_a_grant_and_never_extend_it() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
@@ -57,7 +57,7 @@ async fn a_beat_keeps_a_grant_and_never_lengthens_it() {
 }
 
 #[tokio::test]
-async fn a_silent_holder_loses_the_grant_and_our_outage_is_not_silence() {
+async fn missed_heartbeats_end_a_grant_but_a_broker_outage_does_not() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     broker.elevate(fixture.elevation(1)).await.unwrap();
@@ -95,7 +95,7 @@ async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more()
 }
 
 #[tokio::test]
-async fn a_broker_that_dies_while_switching_an_agent_off_has_it_finished_by_the_next() {
+async fn next_broker_finishes_disabling_an_agent_after_a_crash() {
     let mut boundary = 1;
     loop {
         let fixture = Fixture::new().await;
@@ -147,7 +147,7 @@ async fn a_target_that_will_not_let_go_is_asked_until_it_does() {
 }
 
 #[tokio::test]
-async fn what_the_target_accepted_is_looked_at_again_before_it_counts_as_gone() {
+async fn accepted_removal_is_verified_before_it_counts_as_gone() {
     let fixture = Fixture::new().await;
     *fixture.cloud.settles.lock().unwrap() = true;
     let broker = fixture.broker(Gate::open()).await;
@@ -197,7 +197,7 @@ async fn another_agents_grant_is_not_there() {
 
 /// A broker gives back what it gave as it remembers it: what came in between counts all the same.
 #[tokio::test]
-async fn what_was_changed_since_it_was_given_is_given_back_as_it_is_now() {
+async fn policy_changed_after_the_grant_is_removed_as_it_is_now() {
     let fixture = Fixture::new().await;
     let (broker, other) = (fixture.broker(Gate::open()).await, fixture.broker(Gate::open()).await);
     let exit = || RevokeCause::StepExited(0);
@@ -255,7 +255,7 @@ async fn who_asks_again_is_not_kept_by_a_target_that_cannot_plan_any_more() {
 }
 
 #[tokio::test]
-async fn steps_that_need_nothing_of_one_another_are_done_at_once_and_undone() {
+async fn independent_steps_are_applied_and_reverted_in_parallel() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let grant = broker.elevate(fixture.elevation(0)).await.unwrap().grant;
@@ -293,7 +293,7 @@ async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() 
 }
 
 #[tokio::test]
-async fn what_the_target_refuses_is_not_tried_again_because_something_beside_it_may_pass() {
+async fn refused_step_is_not_retried_because_a_parallel_step_may_pass() {
     let fixture = Fixture::new().await;
     fixture.cloud.fails_once("make-policy", Fault::Busy { retry_after: Duration::ZERO });
     *fixture.cloud.fail_apply_of.lock().unwrap() = Some("make-binding".to_owned());
@@ -308,7 +308,7 @@ async fn what_the_target_refuses_is_not_tried_again_because_something_beside_it_
 }
 
 #[tokio::test]
-async fn what_was_not_answered_is_waited_for_although_another_way_was_found_for_what_stood_beside_it() {
+async fn unanswered_call_is_awaited_although_its_neighbour_found_a_fallback() {
     let fixture = Fixture::new().await;
     fixture.cloud.fails_once("make-policy", Fault::Full { retry_after: Duration::ZERO });
     fixture.cloud.fails_once("make-binding", Fault::Unknown);

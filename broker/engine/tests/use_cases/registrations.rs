@@ -96,7 +96,7 @@ async fn accepted_once(fixture: &Fixture, keys: &str) {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_not_accepted_any_more_stops_its_own_agents_elevations_only() {
+async fn invalid_stored_registration_stops_only_its_own_agent() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let other: Secret = fixture.register("other-agent").await;

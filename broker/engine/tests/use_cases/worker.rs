@@ -26,7 +26,7 @@ async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
 }
 
 #[tokio::test]
-async fn what_a_worker_has_begun_it_finishes_before_it_stops() {
+async fn worker_finishes_its_work_before_it_stops() {
     let mut boundary = 1;
     loop {
         let fixture = Fixture::new().await;

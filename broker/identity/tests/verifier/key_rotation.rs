@@ -232,7 +232,7 @@ async fn nothing_is_fetched_from_where_the_issuer_did_not_say() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_set_replaces_none() {
+async fn invalid_key_set_replaces_no_valid_one() {
     let endless = " ".repeat(300 * 1024);
     for body in
         ["", "{}", "[]", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"1"}]}"#, &endless]

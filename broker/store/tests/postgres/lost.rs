@@ -27,7 +27,7 @@ async fn connections_that_were_cut_are_replaced() {
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_crash_of_the_server() {
+async fn acknowledged_write_survives_a_server_crash() {
     let mut own = Server::start();
     let place = Place::parse(&own.database()).unwrap().with_password(PASSWORD);
     let store = open(&place).await;

@@ -12,7 +12,7 @@ async fn refusal(place: &Place) -> OpenError {
 }
 
 #[tokio::test]
-async fn who_is_not_let_in_is_told_where_the_password_belongs_and_it_is_shown_nowhere() {
+async fn refused_login_says_where_the_password_belongs_and_never_shows_it() {
     let (name, _) = database();
     let place = Place::parse(&server().url(&name)).unwrap().with_password("a-wrong-password");
     let error = refusal(&place).await;

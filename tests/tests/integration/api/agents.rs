@@ -152,7 +152,7 @@ fn disabling_an_agent_ends_its_live_grants_and_lets_it_have_no_more() {
 }
 
 #[test]
-fn the_auth_token_alone_is_enough_only_where_the_registration_says_dangerous_and_the_timeline_says_so() {
+fn auth_token_alone_needs_the_dangerous_flag_and_is_on_the_timeline() {
     let fixture = Fixture::start();
     assert_eq!(elevate(&fixture, &fixture.agent, None).outcome(), (401, "oidc_token_missing"));
 
@@ -292,7 +292,7 @@ fn forks_and_jobs_rerun_with_ssh_are_refused_unless_the_rule_allows_them_by_name
 }
 
 #[test]
-fn what_is_outside_the_boundary_is_denied_with_what_was_expected_and_is_on_record() {
+fn request_outside_the_boundary_is_denied_and_recorded() {
     let fixture = Fixture::start();
     for (field, value, code) in [
         ("policies", json!(["orders-delete"]), "policy_not_permitted"),

@@ -149,7 +149,7 @@ fn a_request_that_comes_after_its_own_revoke_gets_nothing() {
 }
 
 #[test]
-fn a_grant_can_be_given_back_as_often_as_one_likes_and_ends_once() {
+fn repeated_revokes_end_a_grant_once() {
     let fixture = Fixture::start();
     let key = new_key();
     let given = http::send(fixture.elevation(&key, &fixture.body())).expect(201);

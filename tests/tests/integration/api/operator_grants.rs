@@ -52,7 +52,7 @@ fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
 }
 
 #[test]
-fn nobody_else_lists_or_ends_the_grants_of_others() {
+fn only_operators_list_or_revoke_grants_of_others() {
     let fixture = Fixture::start();
     let other = fixture.another_agent("billing-agent");
     let id = fixture.elevate().expect(201).text_at("/id").to_owned();

@@ -34,7 +34,7 @@ fn inactive() -> Value {
 }
 
 #[test]
-fn a_library_that_is_not_ours_verifies_the_token_and_reads_what_it_permits() {
+fn third_party_library_verifies_the_grant_token() {
     let fixture = Fixture::start();
     let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
@@ -88,7 +88,7 @@ fn a_token_that_has_expired_is_refused_by_everybody() {
 }
 
 #[test]
-fn what_the_broker_did_not_sign_is_not_active() {
+fn token_of_another_signer_is_not_active() {
     let fixture = Fixture::start();
     let other = Fixture::start();
     let grant = fixture.elevate().expect(201);

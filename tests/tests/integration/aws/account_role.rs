@@ -72,7 +72,7 @@ fn allowed(keys: &Keys) -> bool {
 }
 
 #[test]
-fn grants_in_another_account_are_given_and_taken_back_by_the_role_there() {
+fn grants_in_another_account_use_the_role_there() {
     let fixture = Fixture::start(EXTERNAL_ID);
     for agent in [fixture.sessions(), fixture.agent("dynamic-role", "")] {
         let grant = fixture.elevate(&agent).expect(201);

@@ -140,7 +140,7 @@ fn register(fixture: &AwsFixture<'_>, text: &str) -> Answer {
 }
 
 #[test]
-fn an_account_that_hangs_holds_up_no_other() {
+fn hanging_account_delays_no_other() {
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let two = Two::start(&proxy.url(), EXTERNAL_ID);
     let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
@@ -191,7 +191,7 @@ fn near_goes_on(two: &Two<'_>, near: &Agent) {
 }
 
 #[test]
-fn an_account_that_throttles_holds_up_no_other_and_its_grant_says_why_it_waits() {
+fn throttling_account_delays_no_other_and_its_grant_says_why() {
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let two = Two::start(&proxy.url(), EXTERNAL_ID);
     let (near, far) = (two.fixture.agent(Mode::StaticInline), two.agent());
@@ -234,7 +234,7 @@ fn an_account_that_throttles_holds_up_no_other_and_its_grant_says_why_it_waits()
 }
 
 #[test]
-fn an_account_that_is_dead_at_any_call_holds_up_no_other() {
+fn account_that_fails_at_any_call_delays_no_other() {
     type Where = fn(&Two<'_>) -> String;
     let role: Where = |two| two.other.arn("role/cloudanix-jit-broker");
     let policy: Where = |two| two.ecs.clone();

@@ -157,7 +157,7 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
 
 /// What a broker does next is ready while it waits for its database, and does not leave.
 #[test]
-fn what_changes_anything_does_not_leave_before_it_is_written_down() {
+fn changing_calls_are_sent_only_after_the_commit() {
     let emulator = Ministack::start();
     let proxy = FaultProxy::in_front_of(&emulator.url());
     for mode in Mode::ALL.iter().copied() {

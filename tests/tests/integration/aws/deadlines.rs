@@ -89,7 +89,7 @@ fn without_a_broker(fixture: &mut AwsFixture<'_>, given: &[Given], after: bool) 
 }
 
 #[test]
-fn where_the_cloud_enforces_it_access_ends_with_every_broker_dead() {
+fn target_enforced_deadline_ends_access_without_any_broker() {
     let emulator = Ministack::with_faketime();
     let mut fixture = fixture(&emulator);
     // Not both of a user's modes at once: each would have what the other gives.
@@ -99,7 +99,7 @@ fn where_the_cloud_enforces_it_access_ends_with_every_broker_dead() {
 }
 
 #[test]
-fn where_the_broker_enforces_it_access_ends_when_there_is_one_again() {
+fn broker_enforced_deadline_ends_access_when_a_broker_returns() {
     let emulator = Ministack::with_faketime();
     let mut fixture = fixture(&emulator);
     let modes = [Mode::StaticAttached, Mode::UserAttached, Mode::Pod];
@@ -115,7 +115,7 @@ fn where_the_broker_enforces_it_access_ends_when_there_is_one_again() {
 }
 
 #[test]
-fn a_broker_that_lives_clears_away_what_the_deadline_ended() {
+fn running_broker_removes_access_at_the_deadline() {
     let emulator = Ministack::with_faketime();
     let fixture = fixture(&emulator);
     let agents = Mode::ALL.iter().map(|mode| (*mode, fixture.agent(*mode)));

@@ -16,7 +16,7 @@ use system_tests::http;
 use crate::aws::SHARED;
 
 #[test]
-fn the_real_cli_is_refused_before_a_policy_is_attached_allowed_with_it_and_refused_after() {
+fn aws_cli_is_allowed_exactly_while_a_policy_is_attached() {
     let fixture = RoleFixture::on(&SHARED);
     let aws = AwsCli::of(&SHARED);
     let policy = fixture.account.managed_policy("ecs-read", &allow(&["ecs:ListClusters"]));
@@ -49,7 +49,7 @@ fn the_real_cli_and_boto3_agree_on_who_may_do_what() {
 }
 
 #[test]
-fn an_inline_policy_whose_deadline_has_passed_gives_nothing() {
+fn inline_policy_past_its_deadline_allows_nothing() {
     let fixture = RoleFixture::on(&SHARED);
     let try_it = || SHARED.calls().list_clusters(&fixture.session);
     fixture.account.put_role_policy("deploy", "grant", &allow_until(&["ecs:ListClusters"], FAR_AHEAD));
@@ -72,7 +72,7 @@ fn a_role_in_another_account_asks_for_the_external_id() {
 }
 
 #[test]
-fn a_snapshot_shows_what_was_left_behind_and_nothing_when_all_is_as_before() {
+fn snapshot_shows_exactly_what_was_left_behind() {
     let fixture = RoleFixture::on(&SHARED);
     fixture.account.cluster("main");
     let before = fixture.account.snapshot();
@@ -129,7 +129,7 @@ fn the_clock_of_an_emulator_can_be_moved_and_the_cli_goes_with_it() {
 }
 
 #[test]
-fn two_emulators_agree_on_the_errors_that_an_undo_meets_and_on_what_is_attached() {
+fn both_emulators_agree_on_errors_of_revert_and_on_attachments() {
     let moto = Moto::start();
     let fixture = RoleFixture::on(&SHARED);
     let second = moto.account();

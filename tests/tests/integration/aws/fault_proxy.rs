@@ -97,7 +97,7 @@ fn a_lost_reply_was_applied_and_a_lost_request_was_not() {
 }
 
 #[test]
-fn a_held_reply_was_applied_and_comes_when_it_is_released() {
+fn delayed_reply_was_applied_and_arrives_on_release() {
     let fixture = RoleFixture::on(&SHARED);
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Calls::to(&proxy.url());
@@ -153,7 +153,7 @@ fn a_stale_read_is_answered_as_an_earlier_one_was() {
 }
 
 #[test]
-fn a_test_can_act_before_a_call_is_applied_and_before_its_caller_hears_of_it() {
+fn proxy_runs_hooks_before_a_call_and_before_its_reply() {
     let fixture = RoleFixture::on(&SHARED);
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let calls = Arc::new(Calls::to(&proxy.url()));
@@ -175,7 +175,7 @@ fn a_test_can_act_before_a_call_is_applied_and_before_its_caller_hears_of_it() {
 }
 
 #[test]
-fn whoever_made_a_call_can_be_killed_before_it_leaves_or_when_it_was_applied() {
+fn caller_can_be_killed_before_a_call_leaves_or_after_it_applied() {
     let fixture = RoleFixture::on(&SHARED);
     let document = allow(&["ecs:ListClusters"]).to_string();
     let put = ["iam", "put-role-policy", "--role-name", "deploy", "--policy-name", "grant"];

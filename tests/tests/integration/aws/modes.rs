@@ -84,7 +84,7 @@ fn a_user_gets_a_managed_policy_attached() {
 }
 
 #[test]
-fn a_session_is_narrowed_to_the_grant_and_dies_at_its_revoke_and_no_other_with_it() {
+fn revoke_invalidates_only_the_session_of_the_grant() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::Session);
     let before = fixture.account.snapshot();
@@ -141,7 +141,7 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
 }
 
 #[test]
-fn what_refuses_a_pods_sessions_goes_although_another_grant_came_before_the_end_was_read_back() {
+fn pod_session_deny_is_removed_even_if_another_grant_came_first() {
     let emulator = Ministack::with_faketime();
     let launcher = emulator.clock().launcher();
     let aws = "orphans = \"report\"";
@@ -169,7 +169,7 @@ fn what_refuses_a_pods_sessions_goes_although_another_grant_came_before_the_end_
 }
 
 #[test]
-fn an_association_that_somebody_put_in_the_place_of_ours_stays() {
+fn foreign_association_in_the_place_of_ours_stays() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::Pod);
     let grant = fixture.elevate(&agent, "15m").expect(201);
@@ -190,7 +190,7 @@ fn an_association_that_somebody_put_in_the_place_of_ours_stays() {
 
 /// Neither call is answered before both are there.
 #[test]
-fn what_needs_nothing_of_one_another_is_asked_for_at_once() {
+fn independent_calls_are_sent_in_parallel() {
     let cases = [
         (Mode::StaticInline, ["iam:PutRolePolicy", "iam:PutRolePolicy"], ["iam:DeleteRolePolicy"; 2]),
         (Mode::StaticAttached, ["iam:AttachRolePolicy"; 2], ["iam:DetachRolePolicy"; 2]),
@@ -239,7 +239,7 @@ fn other_pods_session(account: &Account<'_>, pipeline: &Keys) -> Keys {
 }
 
 #[test]
-fn what_was_attached_before_us_stays() {
+fn foreign_attachment_stays() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::StaticAttached);
     fixture.account.attach("deploy", &fixture.ecs);
@@ -268,7 +268,7 @@ fn two_grants_of_one_policy_never_cut_each_other_off() {
 }
 
 #[test]
-fn what_does_not_fit_inline_is_attached_and_then_the_broker_ends_it() {
+fn policy_too_large_for_inline_is_attached_and_ended_by_the_broker() {
     let on_role: fn(&AwsFixture<'_>) -> (Keys, Vec<String>) =
         |fixture| (fixture.deploy_session(), fixture.account.attached_to_role("deploy"));
     let on_user: fn(&AwsFixture<'_>) -> (Keys, Vec<String>) =

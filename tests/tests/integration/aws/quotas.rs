@@ -19,7 +19,7 @@ fn inline_only(fixture: &AwsFixture<'_>, mode: Mode) -> Agent {
 }
 
 #[test]
-fn what_has_no_other_way_waits_for_room_and_is_refused_with_the_quotas_words() {
+fn grant_without_fallback_waits_and_is_refused_with_the_quota_error() {
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let fixture = AwsFixture::with(&SHARED, &Setting::in_front_of(&proxy.url()));
     let agents = [

@@ -73,7 +73,7 @@ fn outcomes(found: &Value, known: bool) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn what_an_ended_grant_left_is_removed_after_its_grace() {
+fn orphans_of_an_ended_grant_are_removed_after_the_grace() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let left = leave_behind(&fixture, &fixture.agent(Mode::StaticInline));
     eventually("the end of the orphan", || {
@@ -85,7 +85,7 @@ fn what_an_ended_grant_left_is_removed_after_its_grace() {
 }
 
 #[test]
-fn what_the_database_does_not_know_is_found_in_one_sweep_and_removed_only_when_an_operator_says_so() {
+fn unknown_orphans_are_found_and_removed_only_by_an_operator() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let before = fixture.account.snapshot();
     plant(&fixture);
@@ -136,7 +136,7 @@ fn orphans_are_only_reported_when_the_operator_wants_it_so() {
 
 /// A database is put back to what it was before some grants were given and others were taken back.
 #[test]
-fn after_an_older_database_was_restored_no_live_grant_is_cut_and_all_that_it_forgot_is_found() {
+fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     let mut fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let agent = fixture.agent(Mode::StaticInline);
     let elevate =
@@ -184,7 +184,7 @@ fn told(fixture: &AwsFixture<'_>, grant: &str, kind: &str) -> Option<String> {
 }
 
 #[test]
-fn what_somebody_took_away_by_hand_is_told_and_not_given_again() {
+fn manual_removal_is_reported_as_drift_and_not_repaired() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let (inline, attached) = (fixture.agent(Mode::StaticInline), fixture.agent(Mode::StaticAttached));
     let first = fixture.elevate(&inline, "15m").expect(201).text_at("/id").to_owned();

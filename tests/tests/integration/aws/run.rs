@@ -177,7 +177,7 @@ fn actions(timeline: &Value) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn what_a_step_does_is_on_the_timeline_while_it_runs() {
+fn aws_calls_of_a_step_appear_on_the_timeline_while_it_runs() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::Session);
     let step = Sdk::Python.step("clusters buckets buckets buckets tell up wait go clusters");

@@ -14,7 +14,7 @@ use super::stopped::{QUIET, UnderWay, nothing_is_left};
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_killed() {
+fn quiet_command_keeps_its_grant_when_only_the_runner_is_killed() {
     let mut site = Site::start();
     {
         let step = UnderWay::on(&site, Repository::with(QUIET));
@@ -31,7 +31,7 @@ fn a_quiet_command_keeps_its_grant_until_its_own_end_when_the_runner_alone_is_ki
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn a_command_that_prints_ends_with_its_grant_when_the_runner_alone_is_killed() {
+fn printing_command_and_its_grant_end_when_the_runner_is_killed() {
     let site = Site::start();
     let prints = QUIET.replace("$UNTIL_GO", "for _ in $(seq 3000); do echo tick; sleep 0.05; done");
     let step = UnderWay::on(&site, Repository::with(&prints));

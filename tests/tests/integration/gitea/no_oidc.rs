@@ -29,7 +29,7 @@ fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn with_an_auth_token_alone_the_timeline_has_repository_run_and_commit_as_claimed() {
+fn without_oidc_the_timeline_has_repository_run_and_commit_as_claimed() {
     let site = Site::with(Identity::AuthTokenOnly);
     let run = Repository::with(
         r#"      - uses: ./action/run

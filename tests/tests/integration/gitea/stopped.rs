@@ -120,7 +120,7 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn a_deaf_command_keeps_neither_its_grant_nor_the_job() {
+fn command_that_ignores_signals_keeps_neither_grant_nor_job() {
     let site = Site::start();
     let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
     let step = UnderWay::on(&site, Repository::with(&deaf));

@@ -24,7 +24,7 @@ fn job(fixture: &Fixture, name: &str, key: Key) -> String {
 }
 
 #[test]
-fn keys_rotated_under_load_refuse_nobody_for_long_and_count_no_longer_than_they_are_published() {
+fn keys_rotated_under_load_are_accepted_exactly_while_published() {
     let fixture = Fixture::start();
     let over = AtomicBool::new(false);
     let (given, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -57,7 +57,7 @@ async fn a_token_carries_the_claims_that_were_asked_for_and_names_a_published_ke
 }
 
 #[tokio::test]
-async fn a_rotation_keeps_or_removes_the_old_keys_and_can_still_sign_with_the_one_before() {
+async fn rotation_keeps_or_removes_old_keys_and_can_sign_with_the_last_one() {
     let provider = OidcProvider::start().unwrap();
     let first = key_ids(&provider).await;
     let second = provider.rotate_to("ES256", OldKeys::Kept).unwrap();
@@ -73,7 +73,7 @@ async fn a_rotation_keeps_or_removes_the_old_keys_and_can_still_sign_with_the_on
 }
 
 #[tokio::test]
-async fn an_outage_is_refused_silent_or_an_error_and_ends_on_the_same_port() {
+async fn outage_refuses_hangs_or_fails_and_ends_on_the_same_port() {
     let provider = OidcProvider::start().unwrap();
     let jwks = format!("{}/jwks", provider.issuer());
 
@@ -92,7 +92,7 @@ async fn an_outage_is_refused_silent_or_an_error_and_ends_on_the_same_port() {
 }
 
 #[test]
-fn an_order_that_cannot_be_carried_out_is_an_error_and_the_provider_lives_on() {
+fn invalid_order_is_an_error_and_the_provider_continues() {
     let provider = OidcProvider::start().unwrap();
     let unsigned = provider.mint(&Token::with_claims(json!({})).signed_by(Key::Previous)).unwrap_err();
     assert!(unsigned.to_string().contains("there is no previous key"), "{unsigned}");

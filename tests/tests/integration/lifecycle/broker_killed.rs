@@ -47,7 +47,7 @@ fn assert_whole(fixture: &Fixture, keys: usize) {
 }
 
 #[test]
-fn killed_during_elevate_the_client_ends_up_with_the_one_grant_that_is_live() {
+fn kill_during_elevate_leaves_the_client_with_the_one_live_grant() {
     let mut fixture = Fixture::start();
     let proxy_to = fixture.broker.url().to_owned();
     let whole = cold_elevation(&mut fixture);
@@ -74,7 +74,7 @@ fn killed_during_elevate_the_client_ends_up_with_the_one_grant_that_is_live() {
 }
 
 #[test]
-fn killed_during_revoke_the_grant_ends_all_the_same() {
+fn kill_during_revoke_still_ends_the_grant() {
     let mut fixture = Fixture::start();
     let proxy_to = fixture.broker.url().to_owned();
     let id = fixture.elevate().expect(201).text_at("/id").to_owned();
@@ -104,7 +104,7 @@ fn killed_during_revoke_the_grant_ends_all_the_same() {
 /// Nobody tries again here: whatever the broker had begun when it died is undone, or ends because nobody
 /// beats, unless it was the whole of it and the client has the answer.
 #[test]
-fn killed_under_a_client_that_never_comes_back_nothing_stays() {
+fn kill_under_a_vanished_client_leaves_nothing() {
     let mut fixture = Fixture::with(system_tests::broker::Broker::with_heartbeat("1s"));
     let whole = cold_elevation(&mut fixture);
     let address = fixture.broker.url().trim_start_matches("http://").to_owned();
@@ -150,7 +150,7 @@ fn killed_under_a_client_that_never_comes_back_nothing_stays() {
 }
 
 #[test]
-fn killed_while_a_disabled_agents_grants_end_they_end_all_the_same() {
+fn kill_while_disabling_an_agent_still_ends_its_grants() {
     let mut fixture = Fixture::start();
     let tokens: Vec<String> =
         (0..20).map(|_| fixture.elevate().expect(201).text_at("/credentials/token").to_owned()).collect();

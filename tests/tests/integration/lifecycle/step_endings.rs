@@ -75,7 +75,7 @@ fn a_signal_to_the_wrapper_ends_the_grant_and_reaches_the_step() {
 }
 
 #[test]
-fn a_cancelled_github_job_loses_its_grant_at_the_first_signal_and_its_processes_at_the_last() {
+fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
     let fixture = Fixture::start();
     let (mut running, step) = start(&fixture, DEAF);
     let keeper = running.keeper();
@@ -92,7 +92,7 @@ fn a_cancelled_github_job_loses_its_grant_at_the_first_signal_and_its_processes_
 }
 
 #[test]
-fn a_cancelled_job_whose_broker_is_away_is_given_back_when_it_returns() {
+fn cancelled_job_is_revoked_when_the_broker_returns() {
     let mut fixture = Fixture::start();
     let (running, step) = start(&fixture, DEAF);
     fixture.broker.kill();
@@ -118,7 +118,7 @@ fn a_wrapper_that_is_killed_at_once_is_survived_by_its_keeper() {
 }
 
 #[test]
-fn a_machine_that_is_lost_falls_silent() {
+fn lost_machine_stops_its_heartbeats() {
     let fixture = Fixture::with(Broker::with_heartbeat("1s"));
     let (running, step) = start(&fixture, WAITS);
     let keeper = running.keeper();
@@ -129,7 +129,7 @@ fn a_machine_that_is_lost_falls_silent() {
 }
 
 #[test]
-fn a_holder_that_beats_keeps_its_grant_for_longer_than_silence_is_borne() {
+fn heartbeats_keep_a_grant_beyond_one_lease() {
     let fixture = Fixture::with(Broker::with_heartbeat("1s"));
     let (mut running, _) = start(&fixture, WAITS);
     let grant = running.line_in("grant");
@@ -144,7 +144,7 @@ fn a_holder_that_beats_keeps_its_grant_for_longer_than_silence_is_borne() {
 }
 
 #[test]
-fn the_deadline_ends_the_grant_under_a_step_that_goes_on() {
+fn deadline_ends_the_grant_of_a_running_step() {
     let fixture = Fixture::start();
     let script = ["run", "--policy", "orders-read", "--ttl", "2s", "--", "sh", "-c", WAITS];
     let mut running = fixture.client(&script).start();
@@ -159,7 +159,7 @@ fn the_deadline_ends_the_grant_under_a_step_that_goes_on() {
 }
 
 #[test]
-fn a_deadline_that_comes_while_the_broker_is_away_is_kept_when_it_returns() {
+fn missed_deadline_is_enforced_when_the_broker_returns() {
     let mut fixture = Fixture::start();
     let script = ["run", "--policy", "orders-read", "--ttl", "1s", "--", "sh", "-c", WAITS];
     let mut running = fixture.client(&script).start();
@@ -177,7 +177,7 @@ fn a_deadline_that_comes_while_the_broker_is_away_is_kept_when_it_returns() {
 }
 
 #[test]
-fn a_step_that_ends_while_the_broker_is_away_is_given_back_by_the_keeper() {
+fn keeper_revokes_a_step_that_ends_while_the_broker_is_away() {
     let mut fixture = Fixture::start();
     let (running, _) = start(&fixture, WAITS);
     let keeper = running.keeper();

@@ -78,7 +78,7 @@ fn start(folder: &Path) -> Child {
 }
 
 #[test]
-fn what_is_in_the_env_file_is_all_that_a_run_needs() {
+fn env_file_is_all_that_a_run_needs() {
     let mut dev = Dev::start();
     let mode = fs::metadata(dev.env_file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "{mode:o}");
@@ -106,7 +106,7 @@ fn what_is_in_the_env_file_is_all_that_a_run_needs() {
 }
 
 #[test]
-fn it_comes_back_to_its_data_with_new_tokens_and_the_old_ones_end() {
+fn dev_broker_restarts_on_its_data_with_new_tokens() {
     let mut dev = Dev::start();
     let old = dev.env("CLOUDANIX_AUTH_TOKEN");
     dev.stop();
@@ -121,7 +121,7 @@ fn it_comes_back_to_its_data_with_new_tokens_and_the_old_ones_end() {
 }
 
 #[test]
-fn it_is_for_this_machine_alone() {
+fn dev_broker_refuses_addresses_beyond_loopback() {
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let refused = Command::new(programs::broker())
             .args(["dev", "--listen", address])

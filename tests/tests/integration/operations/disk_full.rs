@@ -105,7 +105,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
 }
 
 #[test]
-fn a_step_whose_broker_runs_out_of_disk_is_given_back_when_there_is_room() {
+fn step_is_revoked_when_the_broker_has_disk_space_again() {
     if !can_mount() {
         println!(
             "skipped: this machine lets nobody mount a disk in a namespace (`unshare --map-root-user --mount`)"

@@ -136,7 +136,7 @@ fn a_configuration_with_an_error_changes_nothing_and_says_which_key() {
 }
 
 #[test]
-fn what_needs_a_restart_is_named_and_left() {
+fn settings_that_need_a_restart_are_named_and_unchanged() {
     let fixture = Fixture::start();
     let url = fixture.broker.url().to_owned();
     fixture.broker.reconfigure(|text| {

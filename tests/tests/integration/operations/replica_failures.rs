@@ -49,7 +49,7 @@ fn assert_ended_once(replicas: &Replicas, broker: &Broker, grants: &BTreeSet<Str
 }
 
 #[test]
-fn what_a_killed_broker_had_begun_another_finishes() {
+fn another_replica_finishes_the_work_of_a_killed_broker() {
     let mut replicas = Replicas::start(2, "10s");
     let elevate = || replicas.fixture.elevate().expect(201).text_at("/credentials/token").to_owned();
     let tokens: Vec<String> = (0..40).map(|_| elevate()).collect();
@@ -78,7 +78,7 @@ fn what_a_killed_broker_had_begun_another_finishes() {
 /// One is stopped while it ends grants whose holders fell silent. The other finishes; then the first wakes up, with
 /// claims that have lapsed and whatever it was about to write.
 #[test]
-fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
+fn broker_that_slept_past_its_claims_changes_nothing() {
     let replicas = Replicas::start(2, "1s");
     let (sleeper, other) = (&replicas.fixture.broker, &replicas.others[0]);
     signal(other, "STOP");
@@ -120,7 +120,7 @@ fn a_broker_that_slept_past_its_claims_changes_nothing_when_it_wakes() {
 }
 
 #[test]
-fn while_the_database_is_away_nothing_is_given_and_when_it_is_back_nothing_is_lost() {
+fn database_outage_grants_nothing_and_loses_nothing() {
     let mut replicas = Replicas::start(2, "1s");
     let proxy = LossyProxy::in_front_of(replicas.others[0].url());
     let mut holder = replicas.fixture.client_at(&proxy.url(), &RUN).start();

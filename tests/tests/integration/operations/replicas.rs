@@ -13,7 +13,7 @@ use system_tests::replicas::{Replicas, kinds};
 const ROUNDS: usize = 10;
 
 #[test]
-fn what_one_gives_every_other_knows_verifies_and_takes_back() {
+fn every_replica_knows_verifies_and_revokes_a_grant() {
     let replicas = Replicas::start(3, "10s");
     let all: Vec<_> = replicas.all().collect();
     let keys =
@@ -37,7 +37,7 @@ fn what_one_gives_every_other_knows_verifies_and_takes_back() {
 }
 
 #[test]
-fn an_agent_or_a_token_that_is_switched_off_at_one_is_refused_by_every_other_at_once() {
+fn agent_disabled_at_one_replica_is_refused_by_all_at_once() {
     let replicas = Replicas::start(2, "10s");
     let (one, other) = (&replicas.fixture.broker, &replicas.others[0]);
     for round in 0..ROUNDS {
@@ -58,7 +58,7 @@ fn an_agent_or_a_token_that_is_switched_off_at_one_is_refused_by_every_other_at_
 }
 
 #[test]
-fn one_request_that_reaches_several_at_once_is_one_grant_and_so_is_its_end() {
+fn one_request_sent_to_all_replicas_is_one_grant_with_one_end() {
     let replicas = Replicas::start(3, "10s");
     let (fixture, all) = (&replicas.fixture, replicas.all().collect::<Vec<_>>());
     for _ in 0..ROUNDS {
@@ -88,7 +88,7 @@ fn one_request_that_reaches_several_at_once_is_one_grant_and_so_is_its_end() {
 }
 
 #[test]
-fn our_client_gives_back_at_another_than_gave_it() {
+fn client_revokes_at_another_replica_than_it_elevated_at() {
     let replicas = Replicas::start(2, "1s");
     let fixture = &replicas.fixture;
     let step = ["elevate", "--policy", "orders-read", "--ttl", "15m", "--output", "json"];

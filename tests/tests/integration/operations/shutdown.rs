@@ -15,7 +15,7 @@ fn terminate(broker: &Broker) {
 }
 
 #[test]
-fn a_broker_that_is_about_to_stop_is_not_ready_and_still_gives_and_takes_back() {
+fn stopping_broker_is_not_ready_but_still_elevates_and_revokes() {
     let mut fixture =
         Fixture::with(Broker::launched_by(&[], &format!("{NO_RATE_LIMIT}\nshutdown_grace = \"1h\"")));
     let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
@@ -36,7 +36,7 @@ fn a_broker_that_is_about_to_stop_is_not_ready_and_still_gives_and_takes_back() 
 }
 
 #[test]
-fn a_request_under_way_is_answered_when_nobody_is_listened_to_any_more() {
+fn request_in_flight_is_answered_after_the_listener_closed() {
     let mut fixture = Fixture::start();
     let body = registration("late-agent", fixture.provider.issuer());
     let (first, last) = body.split_at(10);

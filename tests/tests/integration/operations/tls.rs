@@ -58,7 +58,7 @@ fn a_new_certificate_is_given_to_new_connections_without_a_gap() {
 }
 
 #[test]
-fn what_cannot_be_used_leaves_the_certificate_that_was_there() {
+fn unusable_certificate_leaves_the_old_one_in_place() {
     let authority = Authority::new("ours");
     let (good, other) = (authority.for_a_broker(), authority.for_a_broker());
     let folder = folder_with(&good);
@@ -92,7 +92,7 @@ fn what_cannot_be_used_leaves_the_certificate_that_was_there() {
 }
 
 #[test]
-fn without_a_certificate_of_its_own_authority_nobody_gets_in() {
+fn client_without_a_certificate_of_the_authority_is_refused() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let folder = folder_with(&ours.for_a_broker());
     let clients = folder.path().join("clients.pem");

@@ -80,7 +80,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_trace_goes_on_in_the_broker_and_holds_no_secret() {
+fn trace_continues_in_the_broker_and_contains_no_secret() {
     let collector = Collector::start();
     let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"{}\"", collector.url);
     let mut fixture = Fixture::with(Broker::launched_by(&[], &limits));

@@ -26,7 +26,7 @@ fn exhaust(fixture: &Fixture, client: impl Fn(usize) -> String) -> Answer {
 }
 
 #[test]
-fn giving_back_and_beats_and_probes_pass_where_everything_else_is_refused() {
+fn revokes_heartbeats_and_probes_pass_the_address_limit() {
     let fixture = limited("");
     let key = new_key();
     let grant = http::send(fixture.elevation(&key, &fixture.body())).expect(201).text_at("/id").to_owned();

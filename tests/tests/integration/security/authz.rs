@@ -104,7 +104,7 @@ fn guarded(fixture: &Fixture) -> Vec<Operation> {
 }
 
 #[test]
-fn nobody_gets_anything_without_credentials() {
+fn every_endpoint_refuses_requests_without_credentials() {
     let fixture = Fixture::start();
     let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
     let before = fixture.broker.timeline(&grant);
@@ -138,7 +138,7 @@ fn nobody_gets_anything_without_credentials() {
 }
 
 #[test]
-fn another_agent_finds_nothing_and_operates_nothing() {
+fn every_endpoint_refuses_another_agents_token() {
     let fixture = Fixture::start();
     let stranger = fixture.another_agent("billing-agent");
     let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
@@ -170,7 +170,7 @@ fn another_agent_finds_nothing_and_operates_nothing() {
 }
 
 #[test]
-fn an_agents_own_token_and_a_resource_servers_do_not_operate() {
+fn operator_endpoints_refuse_agent_and_introspection_tokens() {
     let fixture = Fixture::start();
     let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
     for operation in guarded(&fixture) {
@@ -188,7 +188,7 @@ fn an_agents_own_token_and_a_resource_servers_do_not_operate() {
 }
 
 #[test]
-fn what_is_public_tells_of_no_agent_and_no_grant() {
+fn public_endpoints_reveal_no_agent_and_no_grant() {
     let fixture = Fixture::start();
     let grant = fixture.elevate().expect(201);
     let open: Vec<Operation> = operations(&fixture)

@@ -98,7 +98,7 @@ fn a_ci_systems_token_under_a_rule_for_oidc_gets_nothing() {
 }
 
 #[test]
-fn a_strangers_comment_issue_or_workflow_run_gets_nothing_unless_the_rule_allows_it() {
+fn events_of_outsiders_are_refused_unless_the_rule_allows_them() {
     let fixture = Fixture::start();
     let rule = r#"{ repository_id = "81234567", ref = "refs/heads/main" }"#;
     let strict = agent_of(&fixture, "github", "strict-agent", rule, "");
@@ -202,7 +202,7 @@ fn many_elevations_of_one_run_at_once_get_one_grant() {
 }
 
 #[test]
-fn elevate_without_a_heartbeat_is_refused_with_the_way_out() {
+fn elevate_without_a_heartbeat_is_refused_with_a_hint() {
     let fixture = limited_fixture();
     let refused = fixture.client(&["elevate", "--policy", "orders-read", "--ttl", "15m"]).finish();
     refused.assert_code(3);

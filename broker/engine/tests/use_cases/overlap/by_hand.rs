@@ -13,7 +13,7 @@ async fn overlap(foreign: bool) -> Overlap {
 }
 
 #[test]
-fn two_that_give_back_at_the_same_instant_leave_nothing() {
+fn two_simultaneous_revokes_leave_nothing() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -71,7 +71,7 @@ fn a_holder_that_slept_past_its_hold_changes_nothing() {
 }
 
 #[test]
-fn a_foreign_object_that_its_owner_takes_away_is_ours_to_make_the_next_time() {
+fn removed_foreign_object_becomes_managed_at_the_next_grant() {
     runtime().block_on(async {
         let overlap = overlap(true).await;
         overlap.elevate(0, 0);
@@ -102,7 +102,7 @@ fn a_crash_between_writing_down_whose_it_is_and_making_it_leaves_nothing() {
 }
 
 #[test]
-fn what_refuses_the_sessions_of_a_grant_goes_although_another_grant_needs_the_object_by_then() {
+fn session_deny_is_removed_even_if_object_is_shared_again() {
     runtime().block_on(async {
         let overlap = Overlap::build().await;
         overlap.begin(false, true);
@@ -130,8 +130,7 @@ fn may_go(timelines: &str, n: usize) -> String {
 }
 
 #[test]
-fn a_detach_without_an_answer_keeps_others_from_attaching_until_it_can_have_landed_and_nobody_from_detaching()
-{
+fn unanswered_detach_blocks_attach_until_it_cannot_land_but_no_detach() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -161,7 +160,7 @@ fn a_detach_without_an_answer_keeps_others_from_attaching_until_it_can_have_land
 }
 
 #[test]
-fn an_attach_that_lands_late_is_ours_for_whoever_comes_next() {
+fn late_attach_is_managed_for_the_next_grant() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -205,7 +204,7 @@ fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
 }
 
 #[test]
-fn whoever_sleeps_while_it_takes_back_cuts_off_nobody_who_came_meanwhile() {
+fn driver_that_slept_during_revoke_cuts_no_newer_grant() {
     for boundary in 0..14 {
         runtime().block_on(async {
             let overlap = overlap(false).await;
@@ -226,7 +225,7 @@ fn whoever_sleeps_while_it_takes_back_cuts_off_nobody_who_came_meanwhile() {
 }
 
 #[test]
-fn what_lands_after_it_was_undone_and_before_that_is_written_down_is_undone_again() {
+fn late_write_between_revert_and_commit_is_reverted_again() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -244,7 +243,7 @@ fn what_lands_after_it_was_undone_and_before_that_is_written_down_is_undone_agai
 }
 
 #[test]
-fn a_try_that_wakes_after_its_grant_ended_does_not_take_what_it_made_for_foreign() {
+fn retry_after_the_end_does_not_mistake_its_own_object_for_foreign() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);

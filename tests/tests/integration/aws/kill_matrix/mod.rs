@@ -32,7 +32,7 @@ static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
 });
 
 #[test]
-fn killed_at_every_boundary_of_every_step_nothing_of_ours_stays_and_nothing_of_others_goes() {
+fn kill_at_every_boundary_leaves_no_access_and_removes_nothing_foreign() {
     let _permit = MATRICES.enter();
     let mut points = Vec::new();
     for part in PARTS.iter() {
@@ -52,7 +52,7 @@ fn killed_at_every_boundary_of_every_step_nothing_of_ours_stays_and_nothing_of_o
 }
 
 #[test]
-fn whatever_goes_wrong_with_any_call_the_grant_is_given_and_ends_and_nothing_of_ours_stays() {
+fn failure_of_any_call_still_grants_and_revokes_without_leftovers() {
     let _permit = MATRICES.enter();
     let mut points = Vec::new();
     for part in PARTS.iter() {

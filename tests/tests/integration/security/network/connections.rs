@@ -118,7 +118,7 @@ fn idle_http2_connections_do_not_stop_the_broker() {
 }
 
 #[test]
-fn silent_connections_do_not_stop_the_broker() {
+fn connections_without_requests_do_not_stop_the_broker() {
     works_in_plaintext_under(&ATTACKERS, Opening::Silence);
 }
 

@@ -57,7 +57,7 @@ fn a_command_that_obeys_is_gone_at_the_first_signal() {
 }
 
 #[test]
-fn a_command_that_is_deaf_goes_on_without_a_grant() {
+fn command_that_ignores_signals_continues_without_a_grant() {
     let hub = Hub::start();
     let (step, main, shell) = under_way(&hub, DEAF);
     let cancelled = cancel(main.pid(), rhythm());
@@ -116,7 +116,7 @@ fn a_step_that_still_asks_gets_nothing() {
 }
 
 #[test]
-fn a_grant_for_the_job_is_given_back_by_post() {
+fn post_revokes_the_grant_of_the_job() {
     let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);

@@ -135,7 +135,7 @@ fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_executed() {
 }
 
 #[test]
-fn what_is_there_already_is_used() {
+fn installed_client_is_used() {
     let hub = Hub::start();
     let step = without_client(&hub);
     let bin = step.folder.path().join("bin");

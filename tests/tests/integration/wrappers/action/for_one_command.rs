@@ -47,7 +47,7 @@ fn a_failing_command_keeps_its_exit_code() {
 }
 
 #[test]
-fn the_command_sees_neither_the_auth_token_nor_the_jobs_identity_nor_our_inputs() {
+fn command_sees_no_auth_token_no_job_identity_and_no_inputs() {
     let hub = Hub::start();
     let step = Step::of(&hub)
         .variable("INPUT_OF_THE_USER", "stays")
@@ -89,7 +89,7 @@ fn a_shell_and_a_folder_can_be_chosen() {
 }
 
 #[test]
-fn what_is_refused_is_said_in_one_line() {
+fn refusal_is_one_line() {
     let hub = Hub::start();
     let denied = Step::of(&hub).input("policy", "orders-delete").input("run", "touch ran");
     let main = denied.run("main.js");
@@ -127,7 +127,7 @@ fn the_action_for_one_command_wants_a_command() {
 }
 
 #[test]
-fn what_is_said_to_the_runner_cannot_be_broken_out_of() {
+fn workflow_commands_cannot_be_injected() {
     let hub = Hub::start();
     let step = Step::of(&hub).input("run", "true").input("shell", "x\n::set-env name=A::100%\r\n");
     let main = step.run("main.js");

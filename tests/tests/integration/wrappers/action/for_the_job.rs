@@ -60,7 +60,7 @@ fn where_to_look_is_saved_before_the_broker_is_asked() {
 }
 
 #[test]
-fn a_main_half_that_dies_alone_takes_command_and_grant_with_it_and_post_knows_of_it() {
+fn killed_main_half_ends_command_and_grant_and_post_reports_it() {
     let hub = Hub::start();
     let step = Step::of(&hub).input("run", "echo $$ > pid; until test -e go; do sleep 0.01; done");
     let main = step.start("main.js");
@@ -124,7 +124,7 @@ fn a_main_half_that_failed_leaves_post_nothing_to_do() {
 }
 
 #[test]
-fn two_grants_of_a_job_are_each_given_back_by_their_own_step() {
+fn each_step_revokes_its_own_grant() {
     let hub = Hub::start();
     let first = Step::of(&hub);
     first.run("main.js").assert_code(0);
@@ -144,7 +144,7 @@ fn two_grants_of_a_job_are_each_given_back_by_their_own_step() {
 }
 
 #[test]
-fn what_only_a_command_can_have_is_said_to_do_nothing() {
+fn command_only_inputs_are_reported_as_unused() {
     let hub = Hub::start();
     let step = Step::of(&hub).input("redact", "always");
     let main = step.run("main.js");

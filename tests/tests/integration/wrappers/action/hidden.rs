@@ -6,7 +6,7 @@ use super::hub::Hub;
 use super::step::Step;
 
 #[test]
-fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_request_token() {
+fn no_process_environment_shows_auth_token_or_request_token() {
     let hub = Hub::start();
     let runtime = "runtime-token-of-the-hidden-test";
     let step = Step::of(&hub)

@@ -107,7 +107,7 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
 }
 
 #[test]
-fn a_command_that_is_deaf_to_the_cancel_goes_on_without_its_grant() {
+fn command_that_ignores_the_cancel_continues_without_its_grant() {
     for job in ["component", "one-command"] {
         let fixture = Fixture::start();
         let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("DEAF", "trap :")]);
@@ -130,7 +130,7 @@ fn a_command_that_is_deaf_to_the_cancel_goes_on_without_its_grant() {
 }
 
 #[test]
-fn a_script_that_had_no_time_is_cleared_up_by_after_script() {
+fn after_script_revokes_for_a_script_that_was_killed() {
     let fixture = Fixture::start();
     let taken = Job::taken(&JOBS["whole-script"], "bash", &fixture, &[]);
     let mut working = taken.start();
@@ -146,7 +146,7 @@ fn a_script_that_had_no_time_is_cleared_up_by_after_script() {
 }
 
 #[test]
-fn an_after_script_that_cannot_give_back_says_so_and_fails_nothing() {
+fn failed_revoke_in_after_script_is_reported_and_fails_nothing() {
     let fixture = Fixture::start();
     let mut taken = Job::taken(&JOBS["whole-script"], "bash", &fixture, &[("CLOUDANIX_TTL", "5s")]);
     let mut working = taken.start();
@@ -176,7 +176,7 @@ fn a_job_without_a_client_fails_and_says_what_to_do() {
 }
 
 #[test]
-fn a_machine_that_is_lost_leaves_a_command_to_the_heartbeat_and_a_script_to_the_deadline() {
+fn lost_machine_ends_command_by_heartbeat_and_script_by_deadline() {
     for (job, ttl, end) in [
         ("component", "10m", "holder fell silent"),
         ("one-command", "10m", "holder fell silent"),

@@ -22,7 +22,7 @@ one-command:
 
 /// In the `docker` executor the container's own environment has all variables of the job: see README.md.
 #[test]
-fn in_the_shell_executor_a_command_that_reads_every_environment_finds_neither_token() {
+fn shell_executor_shows_neither_token_in_any_environment() {
     let jobs = Project::with(Some(PIPELINE)).preview();
     for name in ["component", "one-command"] {
         let fixture = Fixture::with(Broker::start());

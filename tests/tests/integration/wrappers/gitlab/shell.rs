@@ -79,7 +79,7 @@ fn run(program: &str, arguments: &[&str], file: &std::path::Path) -> Output {
 }
 
 #[test]
-fn what_a_release_stamps_is_there_to_be_stamped() {
+fn release_finds_the_pins_to_write() {
     for file in [COMPONENT, CLASSIC] {
         for line in ["      pinned_version=''\n", "      pinned_sums=''\n"] {
             assert_eq!(text(file).matches(line).count(), 1, "{file}: {line}");

@@ -59,7 +59,7 @@ fn a_build_that_is_killed_without_its_finally_leaves_no_grant() {
 }
 
 #[test]
-fn an_agent_that_is_lost_with_all_its_processes_stops_beating() {
+fn lost_jenkins_agent_stops_its_heartbeats() {
     let fixture = Fixture::with(Broker::with_heartbeat("1s"));
     let (mut build, token) = running(&fixture, 153);
     let (holder, marked) = (build.holder(), build.marked());

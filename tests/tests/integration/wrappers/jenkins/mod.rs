@@ -63,7 +63,7 @@ fn a_block_has_its_grant_from_its_first_step_to_its_last() {
 }
 
 #[test]
-fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_oidc_token() {
+fn no_process_environment_shows_auth_token_or_oidc_token() {
     let fixture = Fixture::with(Broker::start());
     let script = tempfile::NamedTempFile::new().unwrap();
     fs::write(script.path(), onlooker::look("seen")).unwrap();
@@ -80,7 +80,7 @@ fn a_step_that_reads_every_environment_finds_neither_the_auth_token_nor_the_oidc
 }
 
 #[test]
-fn what_a_block_throws_is_what_the_build_fails_of() {
+fn error_of_a_block_fails_the_build() {
     let fixture = Fixture::with(Broker::start());
     let mut build = fixture.build(
         143,
@@ -92,7 +92,7 @@ fn what_a_block_throws_is_what_the_build_fails_of() {
 }
 
 #[test]
-fn a_policy_that_the_agent_may_not_have_is_refused_with_the_brokers_reason() {
+fn policy_outside_the_boundary_is_refused_with_the_brokers_reason() {
     let fixture = Fixture::with(Broker::start());
     let mut build = fixture.build(144, "cloudanixElevate(policy: 'admin') { sh 'echo ran > ran' }");
     let result = build.result();

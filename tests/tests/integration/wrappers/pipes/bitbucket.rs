@@ -13,7 +13,7 @@ use super::{inputs, readme, yaml};
 const SCHEMA: &str = "vendor.bitbucket-pipelines";
 
 #[test]
-fn what_the_page_says_is_what_the_schema_and_the_broker_accept() {
+fn page_examples_are_accepted_by_schema_and_broker() {
     readme::assert_registers(&PlatformFixture::start(&BITBUCKET), &page());
     let blocks = readme::blocks(&page(), "yaml");
     assert_eq!(blocks.len(), 4);
@@ -37,7 +37,7 @@ fn what_the_page_says_is_what_the_schema_and_the_broker_accept() {
 }
 
 #[test]
-fn the_pipe_takes_the_inputs_of_the_table_with_its_defaults_and_the_page_lists_them() {
+fn pipe_takes_the_inputs_of_the_table_and_its_page_lists_them() {
     let pipe = yaml::document(&root().join("bitbucket-pipe/pipe.yml"));
     let text = fs::read_to_string(page()).unwrap();
     let entry = fs::read_to_string(root().join("bitbucket-pipe/pipe/pipe.sh")).unwrap();
@@ -134,7 +134,7 @@ fn a_command_that_fails_or_is_denied_ends_the_step_in_both_forms() {
 }
 
 #[test]
-fn the_pipes_command_has_the_grant_and_neither_the_identity_nor_the_pipes_variables() {
+fn pipe_command_has_the_grant_but_no_identity_and_no_pipe_variables() {
     let mut platform = PlatformFixture::start(&BITBUCKET);
     let machine = machine_of(&mut platform, "{step-1}");
     let (_, step) = steps();
@@ -201,7 +201,7 @@ fn a_pipe_that_is_not_set_up_says_what_to_add() {
 
 /// Two containers that share a folder for temporary files are a runner of one's own, without containers.
 #[test]
-fn the_give_back_of_one_step_leaves_the_step_beside_it_alone() {
+fn revoke_of_one_step_leaves_the_parallel_step_alone() {
     let mut platform = PlatformFixture::start(&BITBUCKET);
     let (one, mut other) = (machine_of(&mut platform, "{step-1}"), machine_of(&mut platform, "{step-2}"));
     other.set("TMPDIR", one.path("tmp").display().to_string());

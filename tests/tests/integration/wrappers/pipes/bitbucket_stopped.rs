@@ -13,7 +13,7 @@ use super::platform::{BITBUCKET, PlatformFixture};
 
 /// Bitbucket stops a step by SIGKILL, to all of it, and runs no `after-script`.
 #[test]
-fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
+fn stopped_step_loses_its_grant_when_heartbeats_stop() {
     let (step, _) = steps();
     for form in ["script", "pipe"] {
         let mut platform = PlatformFixture::with(Broker::with_heartbeat("1s"), &BITBUCKET);
@@ -35,7 +35,7 @@ fn a_stopped_step_loses_its_grant_because_nobody_beats_any_more() {
 }
 
 #[test]
-fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_the_handle() {
+fn keeper_survives_a_killed_client_and_revoke_finds_the_handle() {
     let (step, _) = steps();
     for form in ["script", "pipe"] {
         let mut platform = PlatformFixture::start(&BITBUCKET);
@@ -73,7 +73,7 @@ fn a_client_that_is_killed_alone_is_survived_by_its_keeper_and_give_back_finds_t
 }
 
 #[test]
-fn a_give_back_that_is_not_confirmed_is_a_warning() {
+fn unconfirmed_revoke_is_a_warning() {
     let mut platform = PlatformFixture::start(&BITBUCKET);
     let mut machine = machine_of(&mut platform, "{step-1}");
     let (step, _) = steps();

@@ -49,7 +49,7 @@ fn a_command_that_fails_fails_the_step_with_its_own_code() {
 }
 
 #[test]
-fn what_is_denied_is_not_run_and_the_log_says_why() {
+fn denied_command_is_not_run_and_the_log_says_why() {
     let mut platform = PlatformFixture::start(&CIRCLECI);
     let machine = machine_of(&mut platform, "job-1");
     let denied = json!({"run": {"policy": "admin", "command": "touch ran"}});
@@ -66,7 +66,7 @@ fn what_is_denied_is_not_run_and_the_log_says_why() {
 }
 
 #[test]
-fn steps_share_one_grant_that_beats_while_they_run_and_is_given_back_after_the_last() {
+fn steps_share_one_grant_which_is_revoked_after_the_last() {
     let mut platform = PlatformFixture::with(Broker::with_heartbeat("1s"), &CIRCLECI);
     let machine = machine_of(&mut platform, "job-1");
     let kept = machine.aside("grant-token");
@@ -174,7 +174,7 @@ fn two_jobs_of_one_agent_in_one_home_do_not_end_each_others_grant() {
 }
 
 #[test]
-fn an_auth_token_under_another_name_is_used_and_stays_with_nobody() {
+fn auth_token_under_another_name_is_used_and_not_passed_on() {
     let mut platform = PlatformFixture::start(&CIRCLECI);
     let mut machine = machine_of(&mut platform, "job-1");
     machine.set("CLOUDANIX_AUTH_TOKEN", "");
@@ -203,7 +203,7 @@ fn an_auth_token_under_another_name_is_used_and_stays_with_nobody() {
 }
 
 #[test]
-fn giving_back_before_anything_was_asked_for_is_no_failure() {
+fn revoke_without_a_grant_is_no_failure() {
     let mut platform = PlatformFixture::start(&CIRCLECI);
     let machine = machine_of(&mut platform, "job-1");
     let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);
@@ -216,7 +216,7 @@ fn giving_back_before_anything_was_asked_for_is_no_failure() {
 }
 
 #[test]
-fn a_revoke_that_nobody_confirms_is_a_warning() {
+fn unconfirmed_revoke_is_a_warning() {
     let mut platform = PlatformFixture::start(&CIRCLECI);
     let machine = machine_of(&mut platform, "job-1");
     let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);

@@ -14,7 +14,7 @@ use super::platform::{CIRCLECI, PlatformFixture};
 
 /// CircleCI documents no signal before a cancelled job's container is gone: nobody is told, all are dead.
 #[test]
-fn a_cancelled_job_loses_its_grant_because_nobody_beats_any_more() {
+fn cancelled_job_loses_its_grant_when_heartbeats_stop() {
     for (form, step, name) in [
         ("run", run(WAITS), "Run with a grant"),
         ("elevate", elevate(&[("Deploy", &format!("cloudanix-with-grant sh -c '{WAITS}'"))]), "Deploy"),

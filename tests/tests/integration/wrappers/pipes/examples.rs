@@ -91,7 +91,7 @@ fn each_example_is_what_its_platform_accepts_and_each_page_what_the_broker_accep
 }
 
 #[test]
-fn a_pod_that_elevates_before_it_starts_gives_back_before_it_stops() {
+fn pod_elevates_before_start_and_revokes_before_stop() {
     let pod_of = |container: &Value| pod(Broker::start(), container);
     let worker = yaml::document(&example("kubernetes/worker.yaml"));
     let spec = &worker["spec"];
@@ -115,7 +115,7 @@ fn a_pod_that_elevates_before_it_starts_gives_back_before_it_stops() {
 }
 
 #[test]
-fn a_script_of_several_commands_gives_back_when_it_ends_and_when_one_fails() {
+fn script_revokes_when_it_ends_and_when_a_command_fails() {
     let set = shell(Broker::start(), "several.sh");
     assert_eq!(set.start(None).finish(), Some(0), "{}", set.machine.logs());
     assert_eq!(set.platform.fixture.broker.given().len(), 1);

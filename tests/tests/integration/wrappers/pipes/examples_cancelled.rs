@@ -78,7 +78,7 @@ fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
 }
 
 #[test]
-fn a_script_of_several_commands_gives_back_when_it_is_told_to_end() {
+fn script_revokes_when_it_is_terminated() {
     let set = shell(Broker::start(), "several.sh");
     set.machine.program("aws", "#!/bin/sh\necho waits >grant\nuntil test -e go; do sleep 0.05; done\n");
     let step = set.start(None);
