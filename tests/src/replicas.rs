@@ -8,6 +8,9 @@ use crate::broker::{Broker, NO_RATE_LIMIT, Shared};
 use crate::fixture::{Fixture, elevation, new_key};
 use crate::http::{self, Answer};
 
+/// How many connections to the server each broker has at most.
+pub const CONNECTIONS: u64 = 6;
+
 /// A server, a fixture on its first broker, and the brokers beside that.
 pub struct Replicas {
     /// The first broker with its provider and agent.
@@ -30,7 +33,7 @@ impl Replicas {
             password: PASSWORD.to_owned(),
             // Nobody is there: a load balancer that nobody goes through.
             url: "http://127.0.0.1:9".to_owned(),
-            more: "auto_migrate = true\nconnections = 6".to_owned(),
+            more: format!("auto_migrate = true\nconnections = {CONNECTIONS}"),
         };
         let limits = format!("{NO_RATE_LIMIT}\nheartbeat = \"{heartbeat}\"");
         let mut brokers: Vec<Broker> = std::thread::scope(|threads| {

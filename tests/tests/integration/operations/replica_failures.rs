@@ -10,7 +10,7 @@ use system_tests::client::kill;
 use system_tests::fixture::{elevation, new_key};
 use system_tests::http;
 use system_tests::lossy_proxy::LossyProxy;
-use system_tests::replicas::{Replicas, kinds};
+use system_tests::replicas::{CONNECTIONS, Replicas, kinds};
 use system_tests::waiting::{eventually, eventually_within};
 
 const WAITS: &str = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do sleep 0.01; done";
@@ -89,9 +89,14 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     }
     let live = "SELECT count(*) FROM grants WHERE status = 'active'";
     let count = |sql: &str| replicas.query(sql).parse::<u64>().unwrap();
+    // Stopped until every lease has lapsed, so that it claims them all at once: more than it has connections.
+    signal(sleeper, "STOP");
     let held_back = replicas.hold_back_ends();
+    let not_lapsed = format!("{live} AND silent_at > extract(epoch FROM now()) * 1000");
+    eventually("the end of every lease", || (count(&not_lapsed) == 0).then_some(()));
+    signal(sleeper, "CONT");
     let claimed = format!("{live} AND claimed_until IS NOT NULL");
-    eventually("the first claim", || (count(&claimed) > 0).then_some(()));
+    eventually("claims", || (count(&claimed) > CONNECTIONS).then_some(()));
     signal(sleeper, "STOP");
     drop(held_back);
     let claimed = count(&claimed);
