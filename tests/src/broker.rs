@@ -1,4 +1,4 @@
-//! What does a real broker do, started, stopped, killed and started again on the same data?
+//! Runs a real broker: starts, stops, kills and restarts it on the same data.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
@@ -32,7 +32,7 @@ struct OperatorToken {
     hash: String,
 }
 
-/// So many elevations a minute that no test has to wait.
+/// Allows so many elevations per minute that no test waits.
 pub const NO_RATE_LIMIT: &str = "elevations_per_minute = 1000000";
 /// So many requests, unless a test is about that: all of them come from one address here, and look again and again.
 const REQUESTS: &str = "requests_per_minute_per_address";

@@ -1,4 +1,4 @@
-//! Who is there, in most tests? A broker, a provider, an agent in GitLab's shape, and its job.
+//! Starts what most tests need: a broker, a provider, an agent of the GitLab platform, and its job.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

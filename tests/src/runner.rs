@@ -1,7 +1,7 @@
-//! How does a CI system stop a step: which signal, to recipients, and when?
+//! Plays how a CI system stops a step: which signal, to which processes, and when.
 //!
-//! A platform's own rhythm is a list of [`ScheduledSignal`]s. It is played to the real process tree of a wrapper by a
-//! thread of its own, so that a test looks at the broker meanwhile.
+//! A platform is a list of [`ScheduledSignal`]s. A thread sends them to the real process tree of a wrapper, so that a
+//! test observes the broker meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Recipients a signal is sent to.
+/// The processes that a signal is sent to.
 #[derive(Debug, Clone)]
 pub enum Recipients {
     /// The process that the runner started, and nobody else.
@@ -29,7 +29,7 @@ pub struct ScheduledSignal {
     pub after: Duration,
     /// Its name, like `TERM`.
     pub signal: &'static str,
-    /// To recipients.
+    /// Which processes receive it.
     pub recipients: Recipients,
 }
 
@@ -53,7 +53,7 @@ pub struct Cancel {
     player: JoinHandle<()>,
 }
 
-/// Plays a rhythm to the step whose first process is `entry`; stops early when nobody is left to be hit.
+/// Plays a rhythm to the step whose first process is `entry`; stops early when no process is left.
 pub fn cancel(entry: i32, signals: Vec<ScheduledSignal>) -> Cancel {
     let began = Instant::now();
     let player = std::thread::spawn(move || {
@@ -74,7 +74,7 @@ pub fn cancel(entry: i32, signals: Vec<ScheduledSignal>) -> Cancel {
 }
 
 impl Cancel {
-    /// Waits until the last signal has fallen, or nobody was left.
+    /// Waits until the last signal is sent, or no process is left.
     pub fn finish(self) {
         // It only sends signals; that it could not is seen by the test at the broker.
         let _ = self.player.join();

@@ -1,5 +1,5 @@
-//! What does a test of a grant in AWS need? Our broker before an emulator, as a user who may only what a broker
-//! needs, and agents of every mode.
+//! Starts the broker in front of an emulator, as a user with only the permissions of a broker, and registers agents of
+//! every mode.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is the least that a test of one grant in AWS needs?
+//! Sets up the smallest account for a grant in AWS.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use super::policies::{allow, trusts};
 const OF_A_BROKER: [&str; 5] =
     ["sts:AssumeRole", "iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"];
 
-/// An account that nobody else uses, with a user `broker`, a role `deploy` that this user may assume and that may
+/// An account of its own, with a user `broker`, a role `deploy` that this user may assume and that may
 /// nothing, and a session of this role.
 pub struct RoleFixture<'a> {
     /// The account.

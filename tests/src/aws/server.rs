@@ -1,4 +1,4 @@
-//! How does a server that tests start end with the test, however the test ends?
+//! Starts a server that ends with the test, however the test ends.
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use super::python;
 use crate::http;
 use crate::waiting::eventually_within;
 
-/// Starts the program and kills it when stdin ends, which is when the test lets go of it, or dies.
+/// Starts the program and kills it when stdin ends, which is when the test drops it or is killed.
 const KILLED_AT_END_OF_INPUT: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & program=$!
     { cat <&3 >/dev/null; kill -9 $program; } & watcher=$!
     exec 3<&-; wait $program; kill $watcher";

@@ -1,4 +1,4 @@
-//! Somebody kills replicas, lets machines stand still, cuts them off, and switches agents off.
+//! Kills replicas, freezes machines, cuts connections, and disables agents.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

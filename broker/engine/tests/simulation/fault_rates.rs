@@ -1,4 +1,4 @@
-//! How bad are the networks of this run, and which replica is cut off or asleep?
+//! Chooses how often each fault occurs in a run, and holds which replica is cut off or frozen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl FaultRates {
     }
 }
 
-/// What lies between one replica and the rest of the fixture.
+/// The connections of one replica to the store and the cloud.
 #[derive(Default)]
 pub(crate) struct Link {
     frozen: AtomicBool,

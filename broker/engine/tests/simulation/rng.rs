@@ -1,4 +1,4 @@
-//! What happens next, by chance and yet always the same? The seed decides.
+//! Generates random numbers from the seed of a run.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! In the end: is every timeline complete, and does each tell of an end for which there was a reason?
+//! Checks at the end of a run that every timeline is complete and that every end had a reason.
 
 use protocol::{EventKind, GrantStatus, TimelineEvent};
 use store::Store;

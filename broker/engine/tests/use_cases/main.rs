@@ -1,4 +1,4 @@
-//! The use cases from outside, in a fixture in which the broker can die anywhere.
+//! Tests the use cases through the engine, with a broker that can be killed at any point.
 
 #![expect(
     clippy::unwrap_used,

@@ -209,7 +209,8 @@ fn the_page_about_aws_says_the_same() {
 fn every_registration_on_the_page_is_accepted() {
     let emulator = Ministack::start();
     let fixture = AwsFixture::start(&emulator);
-    let blocks = include_str!("../../../../docs/book/src/targets/aws-registrations.md").split("```toml\n").skip(1);
+    let blocks =
+        include_str!("../../../../docs/book/src/targets/aws-registrations.md").split("```toml\n").skip(1);
     let files = blocks.filter_map(|block| block.split("```").next()).filter(|file| file.starts_with("id "));
     let tokens =
         files.map(|file| fixture.broker.register(&file.replace("123456789012", fixture.account.number())));

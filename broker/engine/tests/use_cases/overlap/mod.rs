@@ -119,7 +119,7 @@ fn runtime() -> Runtime {
 const SEED: u64 = 20_261_124;
 /// So many plays are made, but for `PROPTEST_CASES`.
 const PLAYS: u32 = 4096;
-/// Each of the parts has a overlap of its own. As many wherever it runs: the plays must not depend on the machine.
+/// Each part has its own fixture. The number is fixed: scripts must not depend on the machine.
 const PARTS: u32 = 4;
 
 /// The same plays each time, unless `PROPTEST_RNG_SEED` says which: what fails for somebody fails for everybody.
@@ -151,7 +151,7 @@ fn check_scripts(config: ProptestConfig) {
             });
             let played = runtime.block_on(run_script(&built, foreign, settles, &script));
             played.map_err(TestCaseError::fail)?;
-            // After a failure another overlap is built: nothing of a play that failed may be left on it.
+            // After a failure a new fixture is built: nothing of the failed script may remain.
             *overlap.borrow_mut() = Some((runtime, built));
             Ok(())
         })

@@ -1,5 +1,5 @@
-//! Where does one point take place? An account with things in it that are not ours, a broker that can be killed, and
-//! a clock that is moved instead of waiting.
+//! Sets up one point: an account with foreign objects in it, a broker that can be killed, and a clock that the test
+//! moves.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
