@@ -1,10 +1,10 @@
-//! Is this process asked to end while a grant is being asked for?
+//! Interrupts while `elevate` waits for its grant.
 
 use crate::error::CliError;
 use crate::run::parent::Watch;
 use crate::run::signals::Signals;
 
-/// Becomes ready when an interrupt comes, also when it came before anybody waited.
+/// Completes when an interrupt comes, also if it came before the wait.
 pub(crate) struct Interrupt(Signals);
 
 impl Interrupt {

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use protocol::Secret;
 
 use crate::args::Masks;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::redact::forms::base64_lines;
+use jit_client::Env;
 
 /// Shorter values would turn every other word of the log into asterisks.
 const SHORTEST: usize = 4;

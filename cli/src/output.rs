@@ -1,13 +1,13 @@
-//! What do people see, and what do programs read? People on stderr, programs on stdout.
+//! Output: lines for people on stderr, data for programs on stdout.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use protocol::printable::{printable, printable_json};
 
 use crate::args::Masks;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::streams::{OwnStream, Streams};
+use jit_client::Env;
 
 /// The two streams. Nothing else in the program writes to them.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ impl Output {
         if let Some(hint) = error.hint() {
             self.hint(hint);
         }
-        if let CliError::Problem(problem) = error {
+        if let Some(problem) = error.problem() {
             let request = problem.request_id.as_deref();
             let request = request.map(|id| format!(" · request {id}")).unwrap_or_default();
             let code = &problem.code;

@@ -37,7 +37,7 @@ impl Ours {
 
 impl Theirs {
     /// As standard input, which is also written to: once, see [`tell_ready`].
-    pub(super) fn give_to(self, command: &mut Command) -> &mut Command {
+    pub(super) fn attach_to(self, command: &mut Command) -> &mut Command {
         command.arg0("cloudanix-jit").stdin(OwnedFd::from(self.0)).stdout(Stdio::null())
     }
 }

@@ -39,7 +39,7 @@ impl Ours {
 
 impl Theirs {
     /// A console of its own that nobody sees: Ctrl-C in ours does not reach it.
-    pub(super) fn give_to(self, command: &mut Command) -> &mut Command {
+    pub(super) fn attach_to(self, command: &mut Command) -> &mut Command {
         const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
         const CREATE_NO_WINDOW: u32 = 0x0800_0000;
         command.creation_flags(CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW);

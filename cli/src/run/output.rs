@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::redaction::Redaction;
-use super::twin::Twin;
+use super::zero_copy::TeePipe;
 use crate::redact::RedactedStream;
 use crate::streams::{OwnStream, Streams};
 
@@ -22,12 +22,12 @@ const PAGE: usize = 4 * 1024;
 const SILENCE: Duration = Duration::from_millis(200);
 /// The step's own last words are no more than what a pipe holds and one piece that is on its way; who writes
 /// on after that is not the step.
-const LAST_WORDS: u64 = 2 * CHUNK as u64;
+const DRAIN_LIMIT: u64 = 2 * CHUNK as u64;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How one output of the step reaches ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passage {
+pub(crate) enum StreamMode {
     /// Inherited, as if we were not there.
     Untouched,
     /// Through a pipe and the redactor.
@@ -37,9 +37,9 @@ pub(crate) enum Passage {
 /// Where the step writes.
 pub(crate) struct StepOutput {
     /// Its standard output.
-    pub(crate) stdout: Passage,
+    pub(crate) stdout: StreamMode,
     /// Its standard error.
-    pub(crate) stderr: Passage,
+    pub(crate) stderr: StreamMode,
     /// What is kept out of both.
     pub(crate) redaction: Arc<Redaction>,
 }
@@ -56,19 +56,19 @@ impl StepOutput {
     pub(super) fn connect(&self, command: &mut Command) -> io::Result<Connected> {
         let mut pipes = Vec::new();
         match (self.stdout, self.stderr, Streams::of_this_process()) {
-            (Passage::Redacted, Passage::Redacted, Streams::Merged) => {
+            (StreamMode::Redacted, StreamMode::Redacted, Streams::Merged) => {
                 let (read, write) = io::pipe()?;
                 command.stdout(write.try_clone()?);
                 command.stderr(write);
                 pipes.push((read, OwnStream::stdout()?));
             }
             (stdout, stderr, Streams::Merged | Streams::Apart) => {
-                if stdout == Passage::Redacted {
+                if stdout == StreamMode::Redacted {
                     let (read, write) = io::pipe()?;
                     command.stdout(write);
                     pipes.push((read, OwnStream::stdout()?));
                 }
-                if stderr == Passage::Redacted {
+                if stderr == StreamMode::Redacted {
                     let (read, write) = io::pipe()?;
                     command.stderr(write);
                     pipes.push((read, OwnStream::stderr()?));
@@ -116,7 +116,7 @@ impl Outputs {
         for pump in &self.pumps {
             let mut silent = Duration::ZERO;
             let mut seen = pump.turns.load(Ordering::Acquire);
-            let enough = pump.passed.load(Ordering::Acquire) + LAST_WORDS;
+            let enough = pump.passed.load(Ordering::Acquire) + DRAIN_LIMIT;
             while seen != ENDED && silent < SILENCE && pump.passed.load(Ordering::Acquire) < enough {
                 let _ = timeout(LOOK, pump.ended.notified()).await;
                 let now = pump.turns.load(Ordering::Acquire);
@@ -161,13 +161,13 @@ impl Pump {
         self.end();
     }
 
-    fn twin(&self) -> Option<Twin> {
+    fn twin(&self) -> Option<TeePipe> {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.as_ref().and_then(|(_, to)| Twin::for_output(to))
+        stream.as_ref().and_then(|(_, to)| TeePipe::for_output(to))
     }
 
     /// Passes a piece on, which ends a turn; a twin has the same piece.
-    fn pass(&self, piece: &[u8], twin: Option<&mut Twin>) -> io::Result<()> {
+    fn pass(&self, piece: &[u8], twin: Option<&mut TeePipe>) -> io::Result<()> {
         let passed = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, to)) => {
                 stream.look_with(self.redaction.redactor());
@@ -199,7 +199,7 @@ impl Pump {
 }
 
 /// Reads what comes next, which the twin then has too; 0 at the end. A twin that fails is given up.
-fn next_piece(from: &mut PipeReader, twin: &mut Option<Twin>, chunk: &mut [u8]) -> io::Result<usize> {
+fn next_piece(from: &mut PipeReader, twin: &mut Option<TeePipe>, chunk: &mut [u8]) -> io::Result<usize> {
     if let Some(taken) = twin.as_ref().and_then(|twin| twin.take(from, chunk.len()).ok()) {
         return from.read_exact(chunk.get_mut(..taken).unwrap_or_default()).map(|()| taken);
     }

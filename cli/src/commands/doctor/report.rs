@@ -1,4 +1,4 @@
-//! How does a finding read in a CI log at night?
+//! The report of `doctor`: one line per finding.
 
 use crate::error::CliError;
 use crate::output::{Mark, Output};
