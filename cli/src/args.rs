@@ -1,4 +1,4 @@
-//! What can be typed? The whole command line, and nothing else.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ mod grants;
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 
-/// One command, one grant: elevate, run the step, give it back.
+/// One command, one grant: elevate, run the step, revoke.
 #[derive(Debug, Parser)]
 #[command(name = "cloudanix-jit", version, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct CommandLine {
@@ -21,7 +21,7 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Elevate, run one command, and give the grant back however the command ends
+    /// Elevate, run one command, and revoke the grant however the command ends
     #[command(
         after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
     )]
@@ -29,7 +29,7 @@ pub(crate) enum Command {
     /// Ask for a grant and leave it open for the steps that follow
     #[command(after_help = "Example:\n  eval \"$(cloudanix-jit elevate --policy orders-write --ttl 15m)\"")]
     Elevate(ElevateArgs),
-    /// Give a grant back; a grant that has already ended is a success
+    /// Revoke a grant; a grant that has already ended is a success
     Revoke(RevokeArgs),
     /// Show where a grant stands, its deadline, and who enforces it
     Status(StatusArgs),

@@ -77,7 +77,7 @@ impl CliError {
             Self::Client(Error::NotApproved { .. }) => Some("ask an approver, or wait longer with `--wait`"),
             Self::Client(error) => error.hint(),
             Self::RevokeNotConfirmed { .. } => Some(
-                "run the same revoke again; if nothing reaches the broker it takes the grant back at its deadline",
+                "run the same revoke again; if nothing reaches the broker it ends the grant at its deadline",
             ),
             Self::Interrupted | Self::DoctorFailed { .. } => None,
         }

@@ -42,7 +42,7 @@ impl Export {
         })
     }
 
-    /// Masks the credentials first, then writes them.
+    /// Masks the credentials, then writes them.
     pub(crate) fn write(
         &self,
         grant: &Grant,
@@ -57,19 +57,19 @@ impl Export {
         let deadline = grant.expires_at.to_string();
         let mut open = vec![("CLOUDANIX_GRANT_ID", grant.id.as_str()), ("CLOUDANIX_STATE", state.as_str())];
         open.extend(step_env.open.iter().map(|(name, value)| (*name, value.as_str())));
-        let closed: Vec<_> = step_env.secret.iter().map(|(name, secret)| (*name, secret.reveal())).collect();
+        let secret: Vec<_> = step_env.secret.iter().map(|(name, secret)| (*name, secret.reveal())).collect();
         match self {
             Self::Json => output.json(&WithState { grant, state: &state }),
-            Self::Env => output.data(&lines(&open, &closed, |name, value| {
+            Self::Env => output.data(&lines(&open, &secret, |name, value| {
                 format!("export {name}='{}'\n", value.replace('\'', r"'\''"))
             })),
             Self::Dotenv => {
-                output.data(&lines(&open, &closed, |name, value| format!("{name}={}\n", quoted(value))))
+                output.data(&lines(&open, &secret, |name, value| format!("{name}={}\n", quoted(value))))
             }
             Self::Github { env_file, output_file } => {
                 let heredoc = |name: &str, value: &str, end: &str| format!("{name}<<{end}\n{value}\n{end}\n");
                 let end = format!("cloudanix-{}", jit_client::new_key()?);
-                append(env_file, &lines(&open, &closed, |name, value| heredoc(name, value, &end)))?;
+                append(env_file, &lines(&open, &secret, |name, value| heredoc(name, value, &end)))?;
                 let outputs = [
                     ("grant-id", grant.id.as_str()),
                     ("expires-at", deadline.as_str()),
@@ -90,17 +90,17 @@ struct WithState<'a> {
 
 fn lines(
     open: &[(&str, &str)],
-    closed: &[(&str, &str)],
+    secret: &[(&str, &str)],
     form: impl Fn(&str, &str) -> String,
 ) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::new());
-    for (name, value) in open.iter().chain(closed) {
+    for (name, value) in open.iter().chain(secret) {
         let _ = text.write_str(&form(name, value));
     }
     text
 }
 
-/// Plain where every reader of such files agrees on what it means, in double quotes elsewhere.
+/// Unquoted where every reader of such files agrees, in double quotes elsewhere.
 fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+,%=".contains(c);
     if value.chars().all(plain) {

@@ -83,7 +83,7 @@ impl Handle {
                 let shown = path.display();
                 if error.kind() == io::ErrorKind::AlreadyExists {
                     CliError::usage(format!("the state file `{shown}` exists already")).with_hint(format!(
-                        "an earlier grant may still be live: `cloudanix-jit revoke --state {shown}` gives it back"
+                        "an earlier grant may still be live: `cloudanix-jit revoke --state {shown}` revokes it"
                     ))
                 } else {
                     CliError::usage(format!("the state file `{shown}` cannot be written: {error}"))

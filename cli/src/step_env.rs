@@ -1,10 +1,9 @@
-//! What does a grant give: under which variables, and what of a step's own would stand in their way?
-
-use protocol::{Credentials, Grant, Secret};
+//! The environment variables of a step: the grant's credentials, and the step's own variables that conflict with them.
 
 use jit_client::Env;
+use protocol::{Credentials, Grant, Secret};
 
-/// What an AWS SDK would use in place of the grant's keys, or mix up with them. A step does not get its own.
+/// Variables that an AWS SDK would use in place of the grant's keys, or combine with them. They are removed from the step.
 pub(crate) const CONFLICTING_AWS_VARS: &[&str] = &[
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -27,19 +26,19 @@ pub(crate) const CONFLICTING_AWS_VARS: &[&str] = &[
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
 
-/// Variables for a step.
+/// Changes to a step's environment.
 #[derive(Debug, Default)]
 pub(crate) struct StepEnv {
-    /// May be seen by anybody.
+    /// Variables that may be printed.
     pub(crate) open: Vec<(&'static str, String)>,
-    /// Nobody may print these.
+    /// Variables that must not be printed.
     pub(crate) secret: Vec<(&'static str, Secret)>,
-    /// Taken away before the others are given.
+    /// Variables to remove before the others are set.
     pub(crate) removed: Vec<String>,
 }
 
 impl StepEnv {
-    /// The grant's credentials; `env` is what the step would have without them.
+    /// The variables of the grant's credentials. `env` is the environment without them.
     pub(crate) fn of(grant: &Grant, env: &Env) -> Self {
         match &grant.credentials {
             None | Some(Credentials::Held) => Self::default(),
@@ -47,19 +46,19 @@ impl StepEnv {
                 Self { secret: vec![("CLOUDANIX_GRANT_TOKEN", token.clone())], ..Self::default() }
             }
             Some(Credentials::Aws { access_key_id, secret_access_key, session_token, region, .. }) => {
-                let mut handed = Self::in_aws(region.as_deref(), env);
-                handed.open.push(("AWS_ACCESS_KEY_ID", access_key_id.clone()));
-                handed.secret.push(("AWS_SECRET_ACCESS_KEY", secret_access_key.clone()));
-                handed.secret.push(("AWS_SESSION_TOKEN", session_token.clone()));
-                handed
+                let mut step_env = Self::for_aws(region.as_deref(), env);
+                step_env.open.push(("AWS_ACCESS_KEY_ID", access_key_id.clone()));
+                step_env.secret.push(("AWS_SECRET_ACCESS_KEY", secret_access_key.clone()));
+                step_env.secret.push(("AWS_SESSION_TOKEN", session_token.clone()));
+                step_env
             }
         }
     }
 
-    /// All that goes with an AWS session but its keys, which an endpoint may give.
-    pub(crate) fn in_aws(region: Option<&str>, env: &Env) -> Self {
+    /// The variables of an AWS session except for its keys, which an endpoint may serve.
+    pub(crate) fn for_aws(region: Option<&str>, env: &Env) -> Self {
         let removed = CONFLICTING_AWS_VARS.iter().map(|name| (*name).to_owned()).collect();
-        // One of the two is enough to say that the step has its own: SDKs differ in which goes first.
+        // Either one is the step's own region: SDKs differ in which they prefer.
         let has_region = env.get("AWS_REGION").or(env.get("AWS_DEFAULT_REGION")).is_some();
         let open = match region.filter(|_| !has_region) {
             Some(region) => ["AWS_REGION", "AWS_DEFAULT_REGION"].map(|name| (name, region.to_owned())).into(),
@@ -79,14 +78,15 @@ mod tests {
     use super::*;
 
     fn region_for(step: &[(&str, &str)], grant: Option<&str>) -> Vec<(&'static str, String)> {
-        StepEnv::in_aws(grant, &Env::from_pairs(step.iter().copied())).open
+        StepEnv::for_aws(grant, &crate::environment::from_pairs(step)).open
     }
 
     #[test]
-    fn the_grants_region_is_for_a_step_that_has_none() {
-        let given = [("AWS_REGION", "eu-west-1".to_owned()), ("AWS_DEFAULT_REGION", "eu-west-1".to_owned())];
-        assert_eq!(region_for(&[], Some("eu-west-1")), given);
-        assert_eq!(region_for(&[("AWS_REGION", "")], Some("eu-west-1")), given);
+    fn the_grants_region_is_set_for_a_step_without_one() {
+        let expected =
+            [("AWS_REGION", "eu-west-1".to_owned()), ("AWS_DEFAULT_REGION", "eu-west-1".to_owned())];
+        assert_eq!(region_for(&[], Some("eu-west-1")), expected);
+        assert_eq!(region_for(&[("AWS_REGION", "")], Some("eu-west-1")), expected);
         assert_eq!(region_for(&[("AWS_REGION", "us-east-1")], Some("eu-west-1")), []);
         assert_eq!(region_for(&[("AWS_DEFAULT_REGION", "us-east-1")], Some("eu-west-1")), []);
         assert_eq!(region_for(&[], None), []);

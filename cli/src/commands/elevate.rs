@@ -35,7 +35,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
         let mut interrupt = Interrupt::listen()?;
         let elevated = tokio::select! {
             biased;
-            () = interrupt.came() => Err(CliError::Interrupted),
+            () = interrupt.received() => Err(CliError::Interrupted),
             grant = elevation::elevate(&client, &elevation, &args.ask, output) => grant,
         };
         let exported = elevated.and_then(|grant| {
@@ -49,7 +49,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
             Ok(()) => {
                 output.line(Mark::Done, "state", &format!("{}", handle.path().display()));
                 if args.output == GrantOutput::Env && env.get("CI").is_none() {
-                    output.hint("`cloudanix-jit revoke` in the same shell gives the grant back");
+                    output.hint("`cloudanix-jit revoke` in the same shell revokes the grant");
                 }
                 Ok(())
             }
@@ -59,7 +59,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
                     handle.remove();
                 } else {
                     output.hint(&format!(
-                        "give it back later with `cloudanix-jit revoke --state {}`",
+                        "revoke it later with `cloudanix-jit revoke --state {}`",
                         handle.path().display()
                     ));
                 }
@@ -97,11 +97,11 @@ async fn revoke(client: &Client, key: &IdempotencyKey, output: &Output) -> Remai
     let policy = RetryPolicy::within(REVOKE_WITHIN);
     match client.revoke_elevation(key, RevokeCause::Asked, policy).await {
         Ok(Revoked::Gone(_) | Revoked::Accepted(_)) => {
-            output.line(Mark::Done, "revoke", "what was given is given back");
+            output.line(Mark::Done, "revoke", "the grant is revoked");
             Remainder::Nothing
         }
         Ok(Revoked::NotFound) => {
-            output.line(Mark::Done, "revoke", "nothing was given");
+            output.line(Mark::Done, "revoke", "no grant was issued");
             Remainder::Nothing
         }
         Err(error) => {

@@ -26,14 +26,14 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
         (Some(id), _) => Which::Grant(id.clone()),
         (None, Some(path)) => {
             if is_absent(&path) {
-                let text = format!("nothing to give back · there is no state file `{}`", path.display());
+                let text = format!("nothing to revoke · there is no state file `{}`", path.display());
                 output.line(Mark::Warning, "revoke", &text);
                 return Ok(());
             }
             match handle_at(&path, &settings.url)? {
                 Some(handle) => Which::Handle(Box::new(handle)),
                 None => {
-                    output.line(Mark::Done, "revoke", "nothing to give back · the broker was never asked");
+                    output.line(Mark::Done, "revoke", "nothing to revoke · no request was sent");
                     // A file that cannot be removed leads to the same line again.
                     let _ = std::fs::remove_file(&path);
                     return Ok(());
@@ -85,7 +85,7 @@ async fn revoke(client: &Client, grant: GrantRef<'_>, within: Ttl, output: &Outp
             output.line(
                 Mark::Done,
                 "revoke",
-                "nothing to give back · the broker knows no such grant of this agent",
+                "nothing to revoke · the broker knows no such grant of this agent",
             );
             Ok(())
         }

@@ -181,7 +181,7 @@ async fn ended(
                 Revoked::Gone(_) => (Mark::Done, why),
                 // The access is removed; the target is read back some seconds later.
                 Revoked::Accepted(grant) if grant.status == GrantStatus::Verifying => {
-                    (Mark::Done, format!("{why} · taken back, the broker reads it back"))
+                    (Mark::Done, format!("{why} · access removed, the broker is verifying it"))
                 }
                 Revoked::Accepted(_) => {
                     (Mark::Waiting, format!("{why} · accepted, the broker is finishing it"))

@@ -67,7 +67,10 @@ fn text(grant: &Grant, now: Timestamp) -> String {
     if let Some(seconds) = grant.heartbeat_seconds {
         row(
             "lease",
-            &format!("a beat every {seconds}s; silent for {}s, it is revoked", seconds.saturating_mul(3)),
+            &format!(
+                "a heartbeat every {seconds}s; revoked after {}s without one",
+                seconds.saturating_mul(3)
+            ),
         );
     }
     if let Some(reason) = &grant.end_reason {

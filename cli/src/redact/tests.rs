@@ -152,7 +152,7 @@ proptest! {
         let mut stream = RedactedStream::new(Arc::clone(&redactor));
         for byte in text {
             stream.push(&[byte], &mut io::sink()).unwrap();
-            prop_assert!(stream.held.len() < redactor.index().longest);
+            prop_assert!(stream.retained.len() < redactor.index().longest);
         }
     }
 

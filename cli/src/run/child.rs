@@ -108,8 +108,8 @@ impl Step {
         let started = Self::spawn(command, context);
         #[cfg(unix)]
         let started = started.or_else(|error| {
-            use super::shell::{SHELL, is_nowhere, without_interpreter};
-            if is_nowhere(&error, program, context.path) {
+            use super::shell::{SHELL, is_absent, without_interpreter};
+            if is_absent(&error, program, context.path) {
                 return Err(rustix::io::Errno::NOENT.into());
             }
             let script = without_interpreter(&error, program, context.path).ok_or(error)?;

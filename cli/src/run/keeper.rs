@@ -57,7 +57,7 @@ pub(crate) struct Keeper {
 }
 
 struct Running {
-    link: link::OurEnd,
+    link: link::RunEnd,
     process: Child,
 }
 
@@ -77,13 +77,13 @@ impl Keeper {
     /// Starts the keeper, and returns when it has its instructions and survives the end of `run`. No request may be
     /// sent before that.
     pub(crate) async fn start(&mut self, instructions: &Instructions) -> io::Result<()> {
-        let (ours, theirs) = link::pair()?;
+        let (run_end, keeper_end) = link::pair()?;
         let mut command = Command::new(link::this_program()?);
         // It keeps the working directory: the path of the trusted roots may be relative.
         command.arg("keeper").env_clear().envs(link::needed_environment());
-        let mut process = theirs.attach_to(&mut command).stderr(Stdio::null()).spawn()?;
+        let mut process = keeper_end.attach_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
-        let link = ours.connect(&mut process, &line(instructions)?).await?;
+        let link = run_end.connect(&mut process, &line(instructions)?).await?;
         let running = self.running.insert(Running { link, process });
         match timeout(READY_WITHIN, running.link.read_exact(&mut [0])).await {
             Ok(read) => read.map(|_| ()),

@@ -1,5 +1,4 @@
-//! What happens around a step: its process, its terminal, its output, its grant's lease, its AWS keys and calls,
-//! and the keeper.
+//! Everything around a step: its process, terminal and output, its AWS keys and calls, signals, and the keeper.
 
 pub(crate) mod aws_call_log;
 pub(crate) mod aws_endpoint;

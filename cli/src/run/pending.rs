@@ -107,6 +107,6 @@ fn write_outcome(handle: &mut Handle, end: End, output: &Output) {
 
 fn no_keeper(error: &io::Error) -> CliError {
     CliError::unexpected(format!("the keeper process cannot be started: {error}")).with_hint(
-        "it gives the grant back if this process is killed; is the number of processes or the memory limited?",
+        "it revokes the grant if this process is killed; is the number of processes or the memory limited?",
     )
 }

@@ -53,11 +53,11 @@ pub(crate) fn start(
     // the step's streams in the order in which they were written (docs/adr/0020).
     let mode = |is_terminal| match args.redact {
         Redact::Always => StreamMode::Redacted,
-        Redact::Never => StreamMode::Untouched,
-        Redact::Auto if is_terminal => StreamMode::Untouched,
+        Redact::Never => StreamMode::Inherited,
+        Redact::Auto if is_terminal => StreamMode::Inherited,
         Redact::Auto => StreamMode::Redacted,
     };
-    let redaction = Arc::new(Redaction::of(secrets.into_iter().cloned().collect()));
+    let redaction = Arc::new(Redaction::new(secrets.into_iter().cloned().collect()));
     let side_channel = match (&socket, &endpoint) {
         (None, None) => None,
         (Some(_), _) | (_, Some(_)) => {

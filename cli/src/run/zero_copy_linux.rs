@@ -1,7 +1,7 @@
-//! How does a piece of the step's output that has no secret in it reach our output without being copied?
+//! Forwards a piece of the step's output without a copy if it contains no secret.
 //!
-//! Linux can put the same pages into a second pipe. One of the two is read and looked at; when the piece is
-//! clean, the pages of the other are moved on to our own output as they are, and otherwise dropped.
+//! `tee` puts the same pages into a second pipe. One pipe is read and searched; if the piece is clean, `splice` moves the
+//! pages of the other to this process' output, otherwise they are discarded.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,14 +11,14 @@ use rustix::pipe::{SpliceFlags, splice, tee};
 
 use crate::streams::OwnStream;
 
-/// The second pipe; empty between two pieces.
+/// The second pipe. Empty between two pieces.
 pub(super) struct TeePipe {
     read: PipeReader,
     write: PipeWriter,
 }
 
 impl TeePipe {
-    /// Where our own output is a pipe; pages cannot be moved to every other kind of file.
+    /// A tee pipe if the output is a pipe: pages cannot be moved to every other kind of file.
     pub(super) fn for_output(to: &OwnStream) -> Option<Self> {
         if !to.file().metadata().ok()?.file_type().is_fifo() {
             return None;
@@ -27,14 +27,14 @@ impl TeePipe {
         Some(Self { read, write })
     }
 
-    /// Waits for the step to write, and takes what is there, without reading it from its own pipe.
-    /// How many bytes; 0 when it will not write any more.
-    pub(super) fn take(&self, from: &PipeReader, most: usize) -> io::Result<usize> {
+    /// Waits for output and duplicates it into this pipe, without reading it from the step's. Returns the number of bytes;
+    /// 0 at the end.
+    pub(super) fn fill(&self, from: &PipeReader, most: usize) -> io::Result<usize> {
         Ok(retry_on_intr(|| tee(from, &self.write, most, SpliceFlags::empty()))?)
     }
 
-    /// Moves all that was taken on.
-    pub(super) fn pass(&self, taken: usize, to: &OwnStream) -> io::Result<()> {
+    /// Moves the duplicated bytes to the output.
+    pub(super) fn forward(&self, taken: usize, to: &OwnStream) -> io::Result<()> {
         let mut left = taken;
         while left > 0 {
             match splice(&self.read, None, to.file(), None, left, SpliceFlags::MOVE) {
@@ -48,8 +48,8 @@ impl TeePipe {
         Ok(())
     }
 
-    /// Forgets all that was taken.
-    pub(super) fn drop_taken(&mut self, taken: usize) -> io::Result<()> {
+    /// Discards the duplicated bytes.
+    pub(super) fn discard(&mut self, taken: usize) -> io::Result<()> {
         io::copy(&mut self.read.by_ref().take(taken as u64), &mut io::sink())?;
         Ok(())
     }

@@ -1,11 +1,10 @@
-//! Where a piece of the step's output cannot be moved on without being copied, which is not on Linux, there is
-//! no twin.
+//! The tee pipe of systems other than Linux: there is none, and output is copied.
 
 use std::io::{self, PipeReader};
 
 use crate::streams::OwnStream;
 
-/// There is none.
+/// Never constructed.
 pub(super) enum TeePipe {}
 
 impl TeePipe {
@@ -13,15 +12,15 @@ impl TeePipe {
         None
     }
 
-    pub(super) fn take(&self, _: &PipeReader, _: usize) -> io::Result<usize> {
+    pub(super) fn fill(&self, _: &PipeReader, _: usize) -> io::Result<usize> {
         match *self {}
     }
 
-    pub(super) fn pass(&self, _: usize, _: &OwnStream) -> io::Result<()> {
+    pub(super) fn forward(&self, _: usize, _: &OwnStream) -> io::Result<()> {
         match *self {}
     }
 
-    pub(super) fn drop_taken(&mut self, _: usize) -> io::Result<()> {
+    pub(super) fn discard(&mut self, _: usize) -> io::Result<()> {
         match *self {}
     }
 }

@@ -1,4 +1,4 @@
-//! What does a step in AWS find in its environment, and what of it comes out?
+//! The environment of a step with an AWS grant, and its redaction.
 
 use crate::fake_broker::{AWS_SECRETS, FakeBroker, Gives, Session};
 use crate::stepping::{Finished, Wrapper};
@@ -31,7 +31,7 @@ const STANDING: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_step_gets_the_sessions_keys_and_nothing_that_goes_before_them() {
+fn the_step_has_the_sessions_keys_and_no_conflicting_variables() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(900)));
     let step = environment(&broker, &[], STANDING);
@@ -49,7 +49,7 @@ fn the_step_gets_the_sessions_keys_and_nothing_that_goes_before_them() {
 }
 
 #[test]
-fn a_workload_that_holds_its_own_keys_keeps_its_environment() {
+fn a_workload_with_its_own_keys_keeps_its_environment() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Held);
     let step = environment(&broker, &[], STANDING);
@@ -61,7 +61,7 @@ fn a_workload_that_holds_its_own_keys_keeps_its_environment() {
 }
 
 #[test]
-fn the_sessions_secrets_do_not_come_out() {
+fn the_sessions_secrets_are_redacted() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(900)));
     for way in ["env", "endpoint"] {
@@ -74,7 +74,7 @@ fn the_sessions_secrets_do_not_come_out() {
 }
 
 #[test]
-fn where_the_platform_masks_the_sessions_secrets_are_registered() {
+fn the_sessions_secrets_are_masked_where_the_platform_masks() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(900)));
     let wrapper = Wrapper::new(&broker, &["--", "sh", "-c", "echo started >&2"]);
@@ -87,7 +87,7 @@ fn where_the_platform_masks_the_sessions_secrets_are_registered() {
 }
 
 #[test]
-fn an_endpoint_that_the_grant_has_no_use_for_is_refused_and_the_grant_given_back() {
+fn an_endpoint_without_an_aws_session_is_refused_and_revoked() {
     let broker = FakeBroker::start();
     let finished =
         Wrapper::new(&broker, &["--aws-credentials", "endpoint", "--", "touch", "started"]).finish();

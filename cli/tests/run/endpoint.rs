@@ -1,4 +1,4 @@
-//! Where a step fetches its AWS keys: who gets them, when are they new, and when are there none?
+//! The credential endpoint of a step: authentication, renewal, and its end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -79,7 +79,7 @@ impl Asking {
 }
 
 #[test]
-fn who_has_the_path_and_the_token_gets_keys_and_nobody_else() {
+fn keys_are_served_only_with_the_path_and_the_token() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(600)));
     let asking = Asking::start(&broker, &["--aws-credentials", "endpoint"]);
@@ -109,7 +109,7 @@ fn who_has_the_path_and_the_token_gets_keys_and_nobody_else() {
 }
 
 #[test]
-fn keys_that_will_not_last_are_renewed_once_for_all_who_ask() {
+fn expiring_keys_are_renewed_once_for_concurrent_requests() {
     let broker = FakeBroker::start();
     // They have ended for us, and the grant has not: `auto` takes the endpoint.
     broker.gives(Gives::Aws(Session::lasting(0)));
@@ -125,7 +125,7 @@ fn keys_that_will_not_last_are_renewed_once_for_all_who_ask() {
 }
 
 #[test]
-fn without_a_broker_and_without_keys_that_last_the_answer_says_so() {
+fn without_a_broker_expired_keys_are_unavailable() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
@@ -137,7 +137,7 @@ fn without_a_broker_and_without_keys_that_last_the_answer_says_so() {
 }
 
 #[test]
-fn when_the_grant_has_ended_there_are_no_keys_for_it() {
+fn no_keys_are_served_after_the_grant_has_ended() {
     let broker = FakeBroker::start();
     broker.gives(Gives::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
@@ -150,7 +150,7 @@ fn when_the_grant_has_ended_there_are_no_keys_for_it() {
 }
 
 #[test]
-fn a_heartbeat_that_is_refused_ends_the_keys_that_would_last() {
+fn a_refused_heartbeat_ends_valid_keys_too() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
     broker.gives(Gives::Aws(Session::lasting(600)));
@@ -162,7 +162,7 @@ fn a_heartbeat_that_is_refused_ends_the_keys_that_would_last() {
 }
 
 #[test]
-fn keys_that_came_while_the_step_ran_do_not_come_out_either() {
+fn renewed_keys_are_redacted_too() {
     let step = r#"exec 3<>/dev/tcp/127.0.0.1/$(echo $AWS_CONTAINER_CREDENTIALS_FULL_URI | tr -s '/:' ' ' | cut -d' ' -f3)
         printf 'GET /%s HTTP/1.1\r\nAuthorization: %s\r\n\r\n' ${AWS_CONTAINER_CREDENTIALS_FULL_URI##*/} $AWS_CONTAINER_AUTHORIZATION_TOKEN >&3
         cat <&3"#;

@@ -1,4 +1,4 @@
-//! What a step does in AWS: is it shown, told to the broker, and never in the way?
+//! The log of a step's AWS calls: printed, reported, and without effect on the step.
 
 use protocol::ErrorCode;
 
@@ -30,7 +30,7 @@ const ROWS: [&str; 3] =
     ["ecs:UpdateService · 200", "s3:PutObject · 200 ×3", "logs:PutLogEvents · 400 AccessDeniedException"];
 
 #[test]
-fn calls_are_shown_and_told_and_the_grant_is_given_back() {
+fn calls_are_printed_and_reported_and_the_grant_revoked() {
     let broker = in_aws();
     let finished = run(&broker, &[], &format!("{CALLS}; exit 3"));
     finished.assert_code(3);
@@ -47,7 +47,7 @@ fn calls_are_shown_and_told_and_the_grant_is_given_back() {
 }
 
 #[test]
-fn the_first_call_of_a_kind_is_told_while_the_step_runs() {
+fn the_first_call_of_a_kind_is_reported_while_the_step_runs() {
     let broker = in_aws();
     let step = format!(
         "{SEND}send ApiCall ECS ListTasks ',\"FinalHttpStatusCode\":200'; until test -e go; do sleep 0.01; done"
@@ -61,7 +61,7 @@ fn the_first_call_of_a_kind_is_told_while_the_step_runs() {
 }
 
 #[test]
-fn the_revoke_waits_for_no_report() {
+fn the_revoke_does_not_wait_for_a_report() {
     for fault in [Fault::Stall, Fault::Break, Fault::Refuse(ErrorCode::Internal)] {
         let broker = in_aws();
         broker.plan(Call::Actions, &[fault; 20]);
@@ -75,7 +75,7 @@ fn the_revoke_waits_for_no_report() {
 }
 
 #[test]
-fn a_broker_that_takes_no_reports_is_not_asked_again() {
+fn a_refused_report_is_the_last_one() {
     let broker = in_aws();
     broker.plan(Call::Actions, &[Fault::Refuse(ErrorCode::InvalidRequest); 20]);
     let finished = run(&broker, &[], CALLS);
@@ -85,7 +85,7 @@ fn a_broker_that_takes_no_reports_is_not_asked_again() {
 }
 
 #[test]
-fn what_is_not_of_this_grant_or_not_understood_is_ignored() {
+fn foreign_and_malformed_datagrams_are_ignored() {
     let broker = in_aws();
     let step = format!(
         "{CALLS}; AWS_CSM_CLIENT_ID=elev-ffffffffffffffff; send ApiCall ECS DeleteCluster; \
@@ -97,7 +97,7 @@ fn what_is_not_of_this_grant_or_not_understood_is_ignored() {
 }
 
 #[test]
-fn a_flood_is_bounded_on_the_timeline_and_does_not_hold_up_the_end() {
+fn a_flood_is_bounded_on_the_timeline_and_does_not_delay_the_end() {
     let broker = in_aws();
     let flood = r#"exec 3>/dev/udp/$AWS_CSM_HOST/$AWS_CSM_PORT
         for ((n = 0; n < 20000; n++)); do printf '{"ClientId":"%s","Type":"ApiCall","Service":"S3","Api":"Call%d"}' $AWS_CSM_CLIENT_ID $n >&3; done"#;
@@ -111,7 +111,7 @@ fn a_flood_is_bounded_on_the_timeline_and_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn nothing_is_watched_that_was_switched_off_or_is_told_to_somebody_else() {
+fn calls_are_not_logged_if_switched_off_or_sent_elsewhere() {
     let broker = in_aws();
     let csm = |arguments: &[&str], env: Option<(&str, &str)>| {
         let mut all = arguments.to_vec();
@@ -130,7 +130,7 @@ fn nothing_is_watched_that_was_switched_off_or_is_told_to_somebody_else() {
 }
 
 #[test]
-fn the_sessions_token_that_sdks_send_along_stays_with_us() {
+fn the_sessions_token_in_datagrams_is_not_reported() {
     let broker = in_aws();
     let finished = run(&broker, &["--redact", "never"], CALLS);
     for secret in [AWS_SECRETS[0].0, AWS_SECRETS[0].1] {

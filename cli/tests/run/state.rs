@@ -1,4 +1,4 @@
-//! `run --state FILE`: does the caller always have a handle, and does the file say how it ended?
+//! `run --state FILE`: the caller has a handle at any time, and the file says how the run ended.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn revoke(broker: &FakeBroker, folder: &Path) -> String {
 }
 
 #[test]
-fn the_command_finds_its_grant_in_the_state_file_and_the_file_stays() {
+fn the_state_file_names_the_grant_and_stays() {
     let broker = FakeBroker::start();
     let finished = with_state(&broker, &["sh", "-c", "cp state.json seen.json; exit 3"]).finish();
     finished.assert_code(3);
@@ -48,7 +48,7 @@ fn the_command_finds_its_grant_in_the_state_file_and_the_file_stays() {
 }
 
 #[test]
-fn the_handle_is_there_before_the_broker_is_asked() {
+fn the_handle_exists_before_the_first_request() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = with_state(&broker, &["true"]).start();
@@ -65,7 +65,7 @@ fn the_handle_is_there_before_the_broker_is_asked() {
 }
 
 #[test]
-fn a_state_file_that_exists_is_refused_and_left_as_it_is() {
+fn an_existing_state_file_is_refused_and_unchanged() {
     let broker = FakeBroker::start();
     let wrapper = with_state(&broker, &["true"]);
     fs::write(wrapper.folder.path().join("state.json"), "theirs").unwrap();
@@ -87,11 +87,11 @@ fn a_refusal_is_in_the_state_file_as_it_is_printed() {
     assert_eq!(end["problem"]["code"], "policy_not_permitted");
     let message = end["problem"]["message"].as_str().unwrap();
     assert!(finished.stderr.contains(message), "{message} in {}", finished.stderr);
-    assert!(revoke(&broker, finished.folder.path()).contains("nothing to give back"));
+    assert!(revoke(&broker, finished.folder.path()).contains("nothing to revoke"));
 }
 
 #[test]
-fn a_set_up_that_is_wrong_is_in_the_state_file_and_nothing_is_to_be_revoked() {
+fn a_wrong_set_up_is_in_the_state_file_as_revoked() {
     let broker = FakeBroker::start();
     let finished = with_state(&broker, &["true"]).env("CLOUDANIX_AGENT_ID", "").finish();
     finished.assert_code(125);
@@ -116,7 +116,7 @@ fn a_command_that_cannot_be_started_is_in_the_state_file() {
 }
 
 #[test]
-fn a_revoke_that_is_not_confirmed_is_said_and_can_be_repeated() {
+fn an_unconfirmed_revoke_is_in_the_state_file_and_can_be_repeated() {
     let broker = FakeBroker::start();
     let running =
         with_state(&broker, &["sh", "-c", "echo $$ > pid; until test -e go; do sleep 0.01; done"]).start();

@@ -1,4 +1,4 @@
-//! How does a test run the real binary around a step, and look at its processes?
+//! Runs the real binary around a step, and observes its processes.
 
 use std::ffi::OsStr;
 use std::fs;

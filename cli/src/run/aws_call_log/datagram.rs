@@ -1,5 +1,4 @@
-//! What does an AWS SDK say about a call? One JSON document per datagram: one for each attempt, and one for
-//! the whole call when it is over.
+//! The datagrams of an AWS SDK: one JSON document for each attempt of a call, and one for the call when it has ended.
 
 use std::collections::VecDeque;
 
@@ -7,28 +6,29 @@ use serde_json::Value;
 
 use super::services;
 
-/// SDKs send nothing longer.
+/// The longest datagram of an SDK.
 pub(super) const LONGEST: usize = 8 * 1024;
 
 const LONGEST_OPERATION: usize = 72;
 const LONGEST_EXCEPTION: usize = 48;
 
-/// Attempts whose calls are not over. More at the same time are rare, and only some SDKs leave us to them.
+/// The number of attempts that are kept until their calls end. More at the same time are rare, and only some SDKs need
+/// them.
 const OPEN_ATTEMPTS: usize = 32;
 
-/// One call that is over.
+/// One call that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct AwsCall {
     /// `ecs:UpdateService`
     pub(super) name: String,
-    /// `200`, `403 AccessDeniedException`, or the exception alone where nobody answered.
+    /// `200`, `403 AccessDeniedException`, or the exception alone if there was no answer.
     pub(super) status: Option<String>,
 }
 
-/// Understands the datagrams that belong to one grant.
+/// Parses the datagrams of one grant.
 pub(super) struct Reader {
     grant: String,
-    attempts: VecDeque<Seen>,
+    attempts: VecDeque<AwsCall>,
 }
 
 impl Reader {
@@ -36,10 +36,10 @@ impl Reader {
         Self { grant: grant.to_owned(), attempts: VecDeque::new() }
     }
 
-    /// A call that is over. Nothing for an attempt, and for whatever is not meant for us.
+    /// The call that has ended; `None` for an attempt and for every other datagram.
     ///
-    /// Read is what stands here and nothing else: an attempt carries the session's token too.
-    pub(super) fn read(&mut self, datagram: &[u8]) -> Option<Seen> {
+    /// Only the fields below are read: an attempt contains the session's token too.
+    pub(super) fn read(&mut self, datagram: &[u8]) -> Option<AwsCall> {
         if datagram.len() > LONGEST {
             return None;
         }
@@ -56,26 +56,26 @@ impl Reader {
         match text("Type")? {
             "ApiCallAttempt" => {
                 let status = status("HttpStatusCode", "AwsException", "SdkException");
-                self.attempted(Seen { name, status });
+                self.record_attempt(AwsCall { name, status });
                 None
             }
             "ApiCall" => {
                 let status = status("FinalHttpStatusCode", "FinalAwsException", "FinalSdkException");
                 let attempt = self.last_attempt(&name);
-                Some(Seen { name, status: status.or(attempt) })
+                Some(AwsCall { name, status: status.or(attempt) })
             }
             _ => None,
         }
     }
 
-    fn attempted(&mut self, attempt: Seen) {
+    fn record_attempt(&mut self, attempt: AwsCall) {
         if self.attempts.len() >= OPEN_ATTEMPTS {
             self.attempts.pop_front();
         }
         self.attempts.push_back(attempt);
     }
 
-    /// The status of the last attempt at a call that is over; forgets its attempts.
+    /// The status of the last attempt of a call that has ended. Removes its attempts.
     fn last_attempt(&mut self, name: &str) -> Option<String> {
         let last = self.attempts.iter().rev().find(|attempt| attempt.name == name)?.status.clone();
         self.attempts.retain(|attempt| attempt.name != name);
@@ -92,7 +92,7 @@ fn status(code: Option<u64>, exception: Option<&str>) -> Option<String> {
     }
 }
 
-/// Letters, digits and `._-` only, so that nothing can be smuggled into a name.
+/// Letters, digits and `._-` only, so that a name contains no control characters.
 fn plain(text: &str, longest: usize) -> Option<String> {
     let allowed = |letter: &char| letter.is_ascii_alphanumeric() || "._-".contains(*letter);
     let text: String = text.chars().filter(allowed).take(longest).collect();
@@ -123,33 +123,33 @@ mod tests {
 
     fn read(datagrams: &[String]) -> Vec<(String, Option<String>)> {
         let mut reader = Reader::of(GRANT);
-        let seen = datagrams.iter().filter_map(|datagram| reader.read(datagram.as_bytes()));
-        seen.map(|seen| (seen.name, seen.status)).collect()
+        let calls = datagrams.iter().filter_map(|datagram| reader.read(datagram.as_bytes()));
+        calls.map(|call| (call.name, call.status)).collect()
     }
 
     fn one(datagram: String) -> Option<String> {
-        let seen = read(&[datagram]);
-        assert_eq!(seen.len(), 1, "{seen:?}");
-        assert_eq!(seen[0].0, "ecs:UpdateService");
-        seen[0].1.clone()
+        let calls = read(&[datagram]);
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        assert_eq!(calls[0].0, "ecs:UpdateService");
+        calls[0].1.clone()
     }
 
     #[test]
     fn a_call_is_counted_once_however_many_attempts_it_took() {
-        let seen = read(&[
+        let calls = read(&[
             attempt("UpdateService", ",\"HttpStatusCode\":500"),
             attempt("UpdateService", ",\"HttpStatusCode\":200"),
             call("UpdateService", ",\"FinalHttpStatusCode\":200"),
         ]);
-        assert_eq!(seen, [("ecs:UpdateService".to_owned(), Some("200".to_owned()))]);
+        assert_eq!(calls, [("ecs:UpdateService".to_owned(), Some("200".to_owned()))]);
     }
 
     #[test]
-    fn how_it_ended_is_the_answer_or_what_stood_in_its_place() {
+    fn the_status_is_the_answer_or_the_exception() {
         let denied = ",\"FinalHttpStatusCode\":400,\"FinalAwsException\":\"AccessDeniedException\"";
         assert_eq!(one(call("UpdateService", denied)).as_deref(), Some("400 AccessDeniedException"));
-        let nobody = ",\"FinalSdkException\":\"EndpointConnectionError\"";
-        assert_eq!(one(call("UpdateService", nobody)).as_deref(), Some("EndpointConnectionError"));
+        let no_answer = ",\"FinalSdkException\":\"EndpointConnectionError\"";
+        assert_eq!(one(call("UpdateService", no_answer)).as_deref(), Some("EndpointConnectionError"));
         // S3's `HEAD` has no body to name an error: botocore repeats the number.
         let head = ",\"FinalHttpStatusCode\":404,\"FinalAwsException\":\"404\"";
         assert_eq!(one(call("UpdateService", head)).as_deref(), Some("404"));
@@ -157,20 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_final_status_the_last_attempt_of_the_same_call_has_it() {
-        let seen = read(&[
+    fn without_a_final_status_the_last_attempt_of_the_call_has_it() {
+        let calls = read(&[
             attempt("UpdateService", ",\"HttpStatusCode\":503"),
             attempt("UpdateService", ",\"HttpStatusCode\":200"),
             attempt("ListTasks", ",\"HttpStatusCode\":403"),
             call("UpdateService", ""),
             call("UpdateService", ""),
         ]);
-        let statuses: Vec<_> = seen.iter().map(|(_, status)| status.as_deref()).collect();
+        let statuses: Vec<_> = calls.iter().map(|(_, status)| status.as_deref()).collect();
         assert_eq!(statuses, [Some("200"), None], "the second call has no attempt of its own");
     }
 
     #[test]
-    fn attempts_that_never_become_a_call_do_not_pile_up() {
+    fn attempts_without_a_call_are_bounded() {
         let mut reader = Reader::of(GRANT);
         for number in 0..1000 {
             reader.read(attempt(&format!("Call{number}"), "").as_bytes());
@@ -179,9 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_or_not_understood_is_nothing() {
+    fn foreign_and_malformed_datagrams_are_ignored() {
         let whole = call("UpdateService", "");
-        for strange in [
+        for datagram in [
             whole.replace(GRANT, "elev-0000000000000002"),
             whole.replace("ApiCall", "Weather"),
             whole.replace("\"Service\"", "\"Servant\""),
@@ -192,31 +192,31 @@ mod tests {
             String::new(),
             "[".repeat(5000),
         ] {
-            assert_eq!(read(&[strange]), []);
+            assert_eq!(read(&[datagram]), []);
         }
     }
 
     #[test]
-    fn a_name_holds_letters_digits_and_little_else_and_is_never_too_long_for_the_broker() {
-        let seen = read(&[
+    fn names_are_plain_and_short_enough_for_the_broker() {
+        let calls = read(&[
             call("Up\\u001b[2Jdate ·\\nService/..", ",\"FinalHttpStatusCode\":200"),
             call(&"x".repeat(5000), &format!(",\"FinalAwsException\":\"{}\"", "y".repeat(500))),
         ]);
-        assert_eq!(seen[0].0, "ecs:Up2JdateService..");
-        assert!(seen[1].0.len() <= 128 && seen[1].1.as_ref().unwrap().len() <= 64);
+        assert_eq!(calls[0].0, "ecs:Up2JdateService..");
+        assert!(calls[1].0.len() <= 128 && calls[1].1.as_ref().unwrap().len() <= 64);
     }
 
     proptest! {
         #[test]
-        fn whatever_is_sent_a_row_fits_into_a_report(service: String, api: String, error: String, code: i64) {
+        fn every_row_fits_into_a_report(service: String, api: String, error: String, code: i64) {
             let datagram = serde_json::json!({
                 "ClientId": GRANT, "Type": "ApiCall", "Service": service, "Api": api,
                 "FinalHttpStatusCode": code, "FinalAwsException": error,
             });
-            if let Some(seen) = Reader::of(GRANT).read(datagram.to_string().as_bytes()) {
+            if let Some(call) = Reader::of(GRANT).read(datagram.to_string().as_bytes()) {
                 let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ":._- ".contains(letter);
-                prop_assert!(seen.name.len() <= 128 && seen.name.chars().all(is_plain));
-                let status = seen.status.unwrap_or_default();
+                prop_assert!(call.name.len() <= 128 && call.name.chars().all(is_plain));
+                let status = call.status.unwrap_or_default();
                 prop_assert!(status.len() <= 64 && status.chars().all(is_plain));
             }
         }

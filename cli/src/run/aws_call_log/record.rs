@@ -121,8 +121,8 @@ impl Record {
     }
 
     fn received(&mut self, datagram: &[u8]) {
-        let Some(seen) = self.reader.read(datagram) else { return };
-        let wait = match self.tally.count(seen) {
+        let Some(call) = self.reader.read(datagram) else { return };
+        let wait = match self.tally.count(call) {
             Novelty::First => FIRST,
             Novelty::Again => collect_for(self.rows),
         };
@@ -136,7 +136,7 @@ impl Record {
 
     fn print(&mut self) {
         for action in self.tally.take_unprinted() {
-            self.output.line(Mark::Seen, "action", &action.in_words());
+            self.output.line(Mark::Observed, "action", &action.in_words());
         }
     }
 

@@ -1,4 +1,4 @@
-//! How do people know an AWS service? By the prefix of its actions in a policy.
+//! The prefix of an AWS service's actions in a policy.
 
 /// Services whose prefix does not follow from their id: the id in lower case without spaces, and the prefix.
 const PREFIXES: &[(&str, &str)] = &[
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_called_as_in_policies() {
+    fn services_have_the_prefix_of_policies() {
         for (id, expected) in [
             ("ECS", "ecs"),
             ("S3", "s3"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_in_order_and_says_only_what_the_rule_does_not() {
+    fn the_table_is_sorted_and_has_only_exceptions_to_the_rule() {
         assert!(PREFIXES.is_sorted_by(|one, next| one.0 < next.0));
         assert!(PREFIXES.iter().all(|(id, prefix)| id != prefix));
     }

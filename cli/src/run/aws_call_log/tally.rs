@@ -2,13 +2,13 @@
 
 use protocol::actions::Action;
 
-use super::datagram::Seen;
+use super::datagram::AwsCall;
 
 /// The number of kinds of calls that are counted apart; later kinds are `other`.
 const KINDS: usize = 256;
 
 struct Kind {
-    seen: Seen,
+    call: AwsCall,
     /// Not printed yet.
     unprinted: u32,
     /// Not reported yet.
@@ -31,8 +31,8 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, seen: Seen) -> Novelty {
-        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.seen == seen) {
+    pub(super) fn count(&mut self, call: AwsCall) -> Novelty {
+        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.call == call) {
             kind.unprinted = kind.unprinted.saturating_add(1);
             kind.unreported = kind.unreported.saturating_add(1);
             return Novelty::Again;
@@ -41,20 +41,20 @@ impl Tally {
             self.other = self.other.saturating_add(1);
             return Novelty::Again;
         }
-        self.kinds.push(Kind { seen, unprinted: 1, unreported: 1 });
+        self.kinds.push(Kind { call, unprinted: 1, unreported: 1 });
         Novelty::First
     }
 
     /// Takes the calls that were not printed before.
     pub(super) fn take_unprinted(&mut self) -> Vec<Action> {
         let printed = self.kinds.iter_mut().filter(|kind| kind.unprinted > 0);
-        printed.map(|kind| action(&kind.seen, std::mem::take(&mut kind.unprinted))).collect()
+        printed.map(|kind| action(&kind.call, std::mem::take(&mut kind.unprinted))).collect()
     }
 
     /// Takes the calls that were not reported before, of at most `most` kinds.
     pub(super) fn take_unreported(&mut self, most: usize) -> Vec<Action> {
         let taken = self.kinds.iter_mut().filter(|kind| kind.unreported > 0).take(most);
-        taken.map(|kind| action(&kind.seen, std::mem::take(&mut kind.unreported))).collect()
+        taken.map(|kind| action(&kind.call, std::mem::take(&mut kind.unreported))).collect()
     }
 
     /// Takes every call that was not reported before, in at most `most` rows: the last row counts the calls without one of
@@ -74,7 +74,7 @@ impl Tally {
     /// Counts these as not reported again.
     pub(super) fn restore(&mut self, actions: Vec<Action>) {
         for action in actions {
-            let same = |kind: &&mut Kind| kind.seen.name == action.name && kind.seen.status == action.status;
+            let same = |kind: &&mut Kind| kind.call.name == action.name && kind.call.status == action.status;
             let count = self.kinds.iter_mut().find(same).map_or(&mut self.other, |kind| &mut kind.unreported);
             *count = count.saturating_add(action.count);
         }
@@ -86,8 +86,8 @@ impl Tally {
     }
 }
 
-fn action(seen: &Seen, count: u32) -> Action {
-    Action { name: seen.name.clone(), status: seen.status.clone(), count }
+fn action(call: &AwsCall, count: u32) -> Action {
+    Action { name: call.name.clone(), status: call.status.clone(), count }
 }
 
 #[cfg(test)]
@@ -97,7 +97,7 @@ mod tests {
     fn tally(names: impl IntoIterator<Item = String>) -> Tally {
         let mut tally = Tally::default();
         for name in names {
-            tally.count(Seen { name, status: Some("200".to_owned()) });
+            tally.count(AwsCall { name, status: Some("200".to_owned()) });
         }
         tally
     }
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn another_status_is_another_row() {
         let mut tally = tally(["s3:GetObject".to_owned()]);
-        let denied = Seen { name: "s3:GetObject".to_owned(), status: Some("403 AccessDenied".to_owned()) };
+        let denied = AwsCall { name: "s3:GetObject".to_owned(), status: Some("403 AccessDenied".to_owned()) };
         assert_eq!(tally.count(denied.clone()), Novelty::First);
         assert_eq!(tally.count(denied), Novelty::Again);
         assert_eq!(
@@ -138,7 +138,7 @@ mod tests {
     fn calls_of_a_lost_report_are_reported_with_later_ones() {
         let mut tally = tally(["s3:PutObject".to_owned()]);
         let lost = tally.take_unreported(100);
-        tally.count(Seen { name: "s3:PutObject".to_owned(), status: Some("200".to_owned()) });
+        tally.count(AwsCall { name: "s3:PutObject".to_owned(), status: Some("200".to_owned()) });
         tally.restore(lost);
         assert_eq!(words(&tally.take_unreported(100)), ["s3:PutObject · 200 ×2"]);
     }

@@ -1,5 +1,4 @@
-//! How does the endpoint read a request and answer it? As little of HTTP/1.1 as AWS SDKs speak to it: one
-//! request for each connection, no body.
+//! The HTTP/1.1 that AWS SDKs use with a credential endpoint: one request per connection, no body.
 
 use std::io;
 
@@ -10,7 +9,7 @@ use zeroize::Zeroizing;
 /// The longest head of a request.
 const LONGEST: usize = 8 * 1024;
 
-/// What somebody asks.
+/// One request.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: String,
@@ -18,13 +17,13 @@ pub(super) struct Request {
     pub(super) authorization: Option<Secret>,
 }
 
-/// What they get. Not to be printed: most of it is keys.
+/// One answer. It contains keys: never print it.
 pub(super) struct Response {
     pub(super) status: Status,
     pub(super) json: Zeroizing<String>,
 }
 
-/// The statuses that are in use.
+/// The statuses of the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
@@ -50,7 +49,7 @@ impl Status {
     }
 }
 
-/// The head of a request. Nothing when it is not one, or too long.
+/// Reads the head of a request; `None` if it is malformed or too long.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Request>> {
     let mut head = Zeroizing::new(Vec::with_capacity(LONGEST));
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -81,7 +80,7 @@ fn parse(head: &str) -> Option<Request> {
     Some(Request { method: method.to_owned(), path: path.to_owned(), authorization })
 }
 
-/// Sends the answer and closes.
+/// Sends the answer and closes the connection.
 pub(super) async fn write(stream: &mut (impl AsyncWrite + Unpin), response: Response) -> io::Result<()> {
     let Response { status, json } = response;
     let whole = Zeroizing::new(format!(
@@ -100,23 +99,23 @@ mod tests {
 
     use super::*;
 
-    async fn asked(bytes: &[u8]) -> Option<Request> {
+    async fn parsed(bytes: &[u8]) -> Option<Request> {
         read(&mut &*bytes).await.unwrap()
     }
 
     #[tokio::test]
-    async fn a_request_is_understood_as_sdks_write_it() {
+    async fn a_request_is_parsed_as_sdks_write_it() {
         let request =
-            asked(b"GET /path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAUTHORIZATION:  a token \r\n\r\n").await;
+            parsed(b"GET /path?x=1 HTTP/1.1\r\nHost: 127.0.0.1:1\r\nAUTHORIZATION:  a token \r\n\r\n").await;
         let request = request.unwrap();
         assert_eq!((request.method.as_str(), request.path.as_str()), ("GET", "/path?x=1"));
         assert_eq!(request.authorization.unwrap().reveal(), "a token");
         let with_body = b"PUT / HTTP/1.0\r\n\r\nauthorization: no header\r\n\r\n";
-        assert!(asked(with_body).await.unwrap().authorization.is_none());
+        assert!(parsed(with_body).await.unwrap().authorization.is_none());
     }
 
     #[tokio::test]
-    async fn what_is_no_request_or_never_ends_is_nothing() {
+    async fn malformed_and_endless_requests_are_refused() {
         for bytes in [
             b"".as_slice(),
             b"GET / HTTP/1.1\r\n",
@@ -125,14 +124,14 @@ mod tests {
             b"GET / / HTTP/1.1\r\n\r\n",
             b"\xff\xfe / HTTP/1.1\r\n\r\n",
         ] {
-            assert!(asked(bytes).await.is_none(), "{bytes:?}");
+            assert!(parsed(bytes).await.is_none(), "{bytes:?}");
         }
         let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(LONGEST));
-        assert!(asked(long.as_bytes()).await.is_none());
+        assert!(parsed(long.as_bytes()).await.is_none());
     }
 
     #[tokio::test]
-    async fn an_answer_is_whole_and_says_that_it_is_the_only_one() {
+    async fn an_answer_has_its_length_and_closes_the_connection() {
         let mut sent = Vec::new();
         let json = Zeroizing::new("{}".to_owned());
         write(&mut sent, Response { status: Status::Forbidden, json }).await.unwrap();
@@ -144,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_request_is_our_fault(head in "[ -~\r\n]{0,200}") {
+        fn no_request_panics(head in "[ -~\r\n]{0,200}") {
             let _ = parse(&head);
         }
     }

@@ -75,7 +75,7 @@ impl Endpoint {
 
     /// The variables that direct the step's SDKs to this endpoint.
     pub(super) fn step_env(&self, region: Option<&str>, env: &Env) -> StepEnv {
-        let mut step_env = StepEnv::in_aws(region, env);
+        let mut step_env = StepEnv::for_aws(region, env);
         let url = format!("http://{}{}", self.address, self.auth.path);
         step_env.open.push(("AWS_CONTAINER_CREDENTIALS_FULL_URI", url));
         // A file with a default profile takes precedence over an endpoint.

@@ -252,7 +252,7 @@ mod tests {
         let grant = Arc::new(grant);
         let mut keys = session(0).keys;
         (keys.renew_from, keys.expires_at) = (at(0), system_clock().plus(Duration::from_secs(600)));
-        (Session::new(keys, grant, Arc::new(Redaction::of(Vec::new()))), refuses)
+        (Session::new(keys, grant, Arc::new(Redaction::new(Vec::new()))), refuses)
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Which platform is found, with which facts, and with which words is a bad set-up refused?
+//! Detection of the platform, its facts, and the errors for a wrong set-up.
 
 use super::environments::GOOD;
 use super::*;
@@ -17,7 +17,7 @@ fn every_ci_is_found_with_its_token_and_its_facts() {
 }
 
 #[test]
-fn what_is_seen_names_variables_that_are_there() {
+fn observed_facts_name_variables_that_are_set() {
     for (name, _, environment, _) in GOOD {
         for seen in found(environment).unwrap().unwrap().observed_facts() {
             for variable in seen.from.split(", ") {
@@ -28,7 +28,7 @@ fn what_is_seen_names_variables_that_are_there() {
 }
 
 #[test]
-fn no_secret_is_in_what_is_printed() {
+fn no_secret_is_in_debug_output() {
     for (name, _, environment, _) in GOOD {
         let identity = found(environment).unwrap().unwrap();
         let printed = format!("{identity:?} {} {:?}", identity.token_source(), identity.claimed());
@@ -57,14 +57,14 @@ fn two_ci_systems_at_once_are_refused_unless_one_is_pinned() {
 }
 
 #[test]
-fn nothing_is_found_on_a_bare_machine_or_where_none_is_pinned() {
+fn no_identity_is_detected_on_a_bare_machine_or_with_none_pinned() {
     assert!(found(&[]).unwrap().is_none());
     assert!(found(&[("CI", "true"), ("GITHUB_ACTIONS", "false")]).unwrap().is_none());
     assert!(found(&[("GITHUB_ACTIONS", "true"), ("CLOUDANIX_PLATFORM", "none")]).unwrap().is_none());
 }
 
 #[test]
-fn a_pin_that_is_wrong_is_the_settings_fault() {
+fn a_wrong_pin_is_an_error_of_the_settings() {
     let unknown = failure(&[("CLOUDANIX_PLATFORM", "travis")]);
     assert_eq!(
         unknown.to_string(),
@@ -81,7 +81,7 @@ fn a_pin_that_is_wrong_is_the_settings_fault() {
 }
 
 #[test]
-fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
+fn a_platform_that_is_not_set_up_is_an_error_with_its_fix() {
     let other_name = fake_token("cloudanix-jit");
     type Environment<'a> = &'a [(&'a str, &'a str)];
     let table: [(Environment<'_>, &str, &str); 16] = [
@@ -188,7 +188,7 @@ fn a_platform_that_is_not_set_up_says_what_to_fix_and_nothing_else_is_tried() {
 }
 
 #[test]
-fn where_no_identity_is_presented_the_run_is_claimed_all_the_same() {
+fn facts_are_sent_without_an_identity_too() {
     let files = Files::below(Path::new("/nonexistent"));
     for (name, _, environment, facts) in GOOD {
         let mut environment = environment.to_vec();
@@ -202,7 +202,7 @@ fn where_no_identity_is_presented_the_run_is_claimed_all_the_same() {
 }
 
 #[test]
-fn where_the_server_has_no_issuer_there_is_no_identity_and_the_reason_is_kept() {
+fn without_an_issuer_there_is_a_reason_and_no_identity() {
     let files = Files::below(Path::new("/nonexistent"));
     let env = Env::from_pairs([
         ("GITHUB_ACTIONS", "true"),
@@ -218,7 +218,7 @@ fn where_the_server_has_no_issuer_there_is_no_identity_and_the_reason_is_kept() 
 }
 
 #[test]
-fn a_token_that_is_handed_over_comes_first_and_the_facts_stay_the_platforms() {
+fn an_explicit_token_takes_precedence_and_the_platforms_facts_stay() {
     let mut environment = GOOD[0].2.to_vec();
     environment.push(("CLOUDANIX_OIDC_TOKEN", "hunter2"));
     let identity = found(&environment).unwrap().unwrap();
@@ -236,7 +236,7 @@ fn a_token_that_is_handed_over_comes_first_and_the_facts_stay_the_platforms() {
 }
 
 #[test]
-fn a_pod_is_found_by_its_files_and_our_own_volume_is_preferred() {
+fn a_pod_is_detected_by_its_files_and_our_own_volume_is_preferred() {
     let folder = tempfile::tempdir().unwrap();
     let account = "var/run/secrets/kubernetes.io/serviceaccount";
     write(folder.path(), &format!("{account}/token"), "hunter2");

@@ -1,4 +1,4 @@
-//! How are tokens asked for over HTTP? Against a real server.
+//! Requests for tokens over HTTP, against a real server.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,18 +11,18 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::*;
 
-/// One request as the server saw it.
+/// One request as the server received it.
 #[derive(Debug, Clone)]
-struct Asked {
+struct TokenRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: String,
 }
 
-type Answers = Arc<Mutex<(Vec<(StatusCode, String)>, Vec<Asked>)>>;
+type Answers = Arc<Mutex<(Vec<(StatusCode, String)>, Vec<TokenRequest>)>>;
 
-/// A platform that gives these answers in turn, the last one again and again.
+/// A platform that returns these answers in turn, and then repeats the last one.
 struct FakePlatform {
     address: String,
     state: Answers,
@@ -42,7 +42,7 @@ impl FakePlatform {
         Self { address, state }
     }
 
-    fn asked(&self) -> Vec<Asked> {
+    fn asked(&self) -> Vec<TokenRequest> {
         self.state.lock().unwrap().1.clone()
     }
 
@@ -88,7 +88,7 @@ async fn answer(
 ) -> Response {
     let mut state = state.lock().unwrap();
     let body = String::from_utf8(body.to_vec()).unwrap();
-    state.1.push(Asked { method, uri, headers, body });
+    state.1.push(TokenRequest { method, uri, headers, body });
     let (status, body) = if state.0.len() > 1 { state.0.remove(0) } else { state.0[0].clone() };
     (status, [("location", "/elsewhere")], body).into_response()
 }
@@ -97,14 +97,14 @@ fn field(name: &str, audience: &str) -> String {
     serde_json::json!({ name: fake_token(audience).reveal() }).to_string()
 }
 
-/// The error for these answers, with no waiting between tries.
+/// The error for these answers, without pauses between attempts.
 async fn refused(platform: &FakePlatform) -> IdentityError {
     let TokenSource::Endpoint(endpoint) = platform.github().source else { panic!("github has no endpoint") };
     endpoint.fetch_with(&http(), "cloudanix-jit", &[Duration::ZERO; 2]).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn github_is_asked_with_an_encoded_audience_and_mints_anew_each_time() {
+async fn the_request_to_github_has_the_encoded_audience_for_each_token() {
     let audience = "https://jit.example/?a=1&b=ü";
     let platform = FakePlatform::answering(&[(200, &field("value", audience))]).await;
     let identity = platform.github();
@@ -123,7 +123,7 @@ async fn github_is_asked_with_an_encoded_audience_and_mints_anew_each_time() {
 }
 
 #[tokio::test]
-async fn buildkite_is_asked_for_this_job() {
+async fn the_request_to_buildkite_names_the_job() {
     let platform = FakePlatform::answering(&[(200, &field("token", "cloudanix-jit"))]).await;
     platform.buildkite().token(&http(), "cloudanix-jit", now()).await.unwrap();
     let asked = &platform.asked()[0];
@@ -134,7 +134,7 @@ async fn buildkite_is_asked_for_this_job() {
 }
 
 #[tokio::test]
-async fn azure_devops_mints_for_its_own_audience_unless_the_user_names_the_one_it_has() {
+async fn azure_devops_has_a_fixed_audience_unless_the_user_names_another() {
     let own = "api://AzureADTokenExchange";
     let platform = FakePlatform::answering(&[(200, &field("oidcToken", own))]).await;
     let identity = platform.azure(&[]);
@@ -157,7 +157,7 @@ async fn azure_devops_mints_for_its_own_audience_unless_the_user_names_the_one_i
 }
 
 #[tokio::test]
-async fn azure_devops_is_asked_for_a_service_connections_token_only_when_one_is_named() {
+async fn azure_devops_mints_for_a_service_connection_if_one_is_named() {
     let platform = FakePlatform::answering(&[(200, &field("oidcToken", "api://AzureADTokenExchange"))]).await;
     let identity = platform.azure(&[("CLOUDANIX_AZURE_SERVICE_CONNECTION_ID", "c-1&x=y")]);
     identity.token(&http(), DEFAULT_AUDIENCE, now()).await.unwrap();
@@ -166,7 +166,7 @@ async fn azure_devops_is_asked_for_a_service_connections_token_only_when_one_is_
 }
 
 #[tokio::test]
-async fn a_platform_that_is_unwell_is_asked_again() {
+async fn transient_failures_of_the_platform_are_retried() {
     let good = field("value", "cloudanix-jit");
     let platform = FakePlatform::answering(&[(503, ""), (429, ""), (200, &good)]).await;
     let TokenSource::Endpoint(endpoint) = platform.github().source else { panic!("github has no endpoint") };
@@ -183,7 +183,7 @@ async fn a_platform_that_is_unwell_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_no_is_taken_for_a_no_and_nothing_of_the_answer_is_quoted() {
+async fn a_refusal_is_final_and_its_body_is_not_quoted() {
     let long = format!(r#"{{"value": "{}"}}"#, "hunter2".repeat(20_000));
     for (status, body, words) in [
         (403, "hunter2", "expected status 200, found 403"),
@@ -204,7 +204,7 @@ async fn a_no_is_taken_for_a_no_and_nothing_of_the_answer_is_quoted() {
 }
 
 #[tokio::test]
-async fn a_platform_that_cannot_be_reached_is_named_without_its_address() {
+async fn an_unreachable_platform_is_named_without_its_address() {
     let platform = FakePlatform::answering(&[(200, "")]).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = FakePlatform {

@@ -1,4 +1,4 @@
-//! What does each CI platform set in a job that may ask for an identity?
+//! The variables of each CI platform in a job that may request an identity.
 
 pub(super) type Pairs = &'static [(&'static str, &'static str)];
 

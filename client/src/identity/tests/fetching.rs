@@ -1,4 +1,4 @@
-//! How do tokens come out of variables, files and programs, and which are held back?
+//! Tokens from variables, files and programs, and the checks before they are sent.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -26,7 +26,7 @@ async fn a_token_in_a_variable_is_checked_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_projected_token_is_read_anew_each_time_behind_the_kubelets_links() {
+async fn a_projected_token_is_read_each_time_through_the_kubelets_links() {
     let folder = tempfile::tempdir().unwrap();
     let volume = folder.path().join("var/run/secrets/cloudanix");
     let (first, second) = (fake_token("cloudanix-jit"), fake_token("other"));
@@ -70,7 +70,7 @@ fn circleci(folder: &Path, script: &str) -> Identity {
 }
 
 #[tokio::test]
-async fn circlecis_program_is_asked_for_our_audience_without_a_shell() {
+async fn circlecis_program_gets_the_audience_without_a_shell() {
     let folder = tempfile::tempdir().unwrap();
     let token = fake_token("jit\"; exit 9; $(true)");
     write(folder.path(), "token", token.reveal());
