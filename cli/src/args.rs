@@ -26,7 +26,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
     )]
     Run(RunArgs),
-    /// Ask for a grant and leave it open for the steps that follow
+    /// RequestArgs for a grant and leave it open for the steps that follow
     #[command(after_help = "Example:\n  eval \"$(cloudanix-jit elevate --policy orders-write --ttl 15m)\"")]
     Elevate(ElevateArgs),
     /// Revoke a grant; a grant that has already ended is a success
@@ -49,9 +49,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// What is asked for; the same for every command that asks.
+/// The options of an elevation, the same for `run` and `elevate`.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Ask {
+pub(crate) struct RequestArgs {
     /// The policy to be given; repeat it or separate several with commas
     #[arg(long = "policy", value_name = "P", required = true, value_delimiter = ',')]
     pub(crate) policies: Vec<PolicyName>,
@@ -75,7 +75,7 @@ pub(crate) struct Ask {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub(crate) ask: Ask,
+    pub(crate) request: RequestArgs,
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
@@ -141,7 +141,7 @@ pub(crate) enum DieWithParent {
 #[derive(Debug, Args)]
 pub(crate) struct ElevateArgs {
     #[command(flatten)]
-    pub(crate) ask: Ask,
+    pub(crate) request: RequestArgs,
     /// How the grant is handed on
     #[arg(long, value_enum, value_name = "FORM", default_value_t = GrantOutput::Env)]
     pub(crate) output: GrantOutput,
@@ -331,7 +331,7 @@ mod tests {
             panic!("not `run`")
         };
         assert_eq!(args.command, ["sh", "-c", "exit 3"]);
-        assert_eq!(args.ask.policies.len(), 2);
+        assert_eq!(args.request.policies.len(), 2);
     }
 
     #[test]

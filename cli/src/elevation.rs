@@ -4,23 +4,23 @@ use jit_client::identity::Files;
 use jit_client::{Client, ElevateLimits, Elevation, Env, Lease, Notice, Request, Workload};
 use protocol::{Grant, IdempotencyKey, PolicyName};
 
-use crate::args::Ask;
+use crate::args::RequestArgs;
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 
 /// The elevation that the command line describes.
 pub(crate) fn from_args(
-    ask: &Ask,
+    args: &RequestArgs,
     lease: Lease,
     key: IdempotencyKey,
     env: &Env,
 ) -> Result<Elevation, CliError> {
     let workload = Workload::detect(env, &Files::system())?;
     let request = Request {
-        policies: ask.policies.clone(),
-        ttl: ask.ttl,
-        target: ask.target.clone(),
-        reason: ask.reason.clone(),
+        policies: args.policies.clone(),
+        ttl: args.ttl,
+        target: args.target.clone(),
+        reason: args.reason.clone(),
         lease,
     };
     Ok(Elevation::new(workload, request, key))
@@ -30,17 +30,17 @@ pub(crate) fn from_args(
 pub(crate) async fn elevate(
     client: &Client,
     elevation: &Elevation,
-    ask: &Ask,
+    args: &RequestArgs,
     output: &Output,
 ) -> Result<Grant, CliError> {
-    let limits = ElevateLimits { answer: ask.timeout.into(), approval: ask.wait.into() };
+    let limits = ElevateLimits { answer: args.timeout.into(), approval: args.wait.into() };
     let notice = |notice: Notice<'_>| match notice {
         Notice::Retrying { why, pause } => {
             let text = format!("{why} · trying again in {:.1}s", pause.as_secs_f64());
             output.line(Mark::Waiting, "elevate", &text);
         }
         Notice::WaitingForApproval(grant) => {
-            let text = format!("waiting for approval · {} · up to {}", grant.id, ask.wait);
+            let text = format!("waiting for approval · {} · up to {}", grant.id, args.wait);
             output.line(Mark::Waiting, "elevate", &text);
         }
     };

@@ -1,6 +1,6 @@
 //! The environment of the commands, and the document of every variable.
 //!
-//! [`Env`] is a snapshot, taken once in `main` and handed down; nothing else reads the process environment. Every
+//! [`Env`] is a snapshot, taken once in `main` and passed as an argument; nothing else reads the process environment. Every
 //! variable that is read is declared once, in the library's [`jit_client::environment::VARIABLES`] or in
 //! [`VARIABLES`]. `docs/environment.md` is rendered from both.
 

@@ -1,4 +1,4 @@
-//! A snapshot of the environment, taken once and handed down.
+//! A snapshot of the environment, taken once and passed as an argument.
 //!
 //! The library reads the process environment in [`Env::from_process`] only, and changes it nowhere.
 

@@ -25,7 +25,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     // Everything that can fail without the broker fails before the request.
     let settings = settings::for_agent(env)?;
     let key = jit_client::new_key()?;
-    let elevation = elevation::from_args(&args.ask, Lease::DeadlineOnly, key.clone(), env)?;
+    let elevation = elevation::from_args(&args.request, Lease::DeadlineOnly, key.clone(), env)?;
     let export = Export::prepare(args.output, env)?;
     let client = Client::new(&settings)?;
     let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
@@ -36,7 +36,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
         let elevated = tokio::select! {
             biased;
             () = interrupt.received() => Err(CliError::Interrupted),
-            grant = elevation::elevate(&client, &elevation, &args.ask, output) => grant,
+            grant = elevation::elevate(&client, &elevation, &args.request, output) => grant,
         };
         let exported = elevated.and_then(|grant| {
             handle.granted(&grant)?;

@@ -66,7 +66,7 @@ async fn run_with_grant(
     let granted = tokio::select! {
         biased;
         signal = signals.next_that_asks_to_end() => Err(signal),
-        granted = pending.elevate(&args.ask, output) => Ok(granted),
+        granted = pending.elevate(&args.request, output) => Ok(granted),
     };
     match granted {
         Ok(Ok(grant)) => step(args, env, output, &mut signals, pending, grant).await,
@@ -94,7 +94,7 @@ fn prepare(args: &RunArgs, parent: Parent, env: &Env) -> Result<(Signals, Pendin
     let parent = parent.watch(args.die_with_parent, env)?;
     let signals = Signals::take(parent)
         .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
-    Ok((signals, Pending::prepare(&args.ask, args.state.as_deref(), env)?))
+    Ok((signals, Pending::prepare(&args.request, args.state.as_deref(), env)?))
 }
 
 /// Starts the step, supervises it, and reports the end of its grant.

@@ -21,9 +21,9 @@ pub(crate) const VARIABLES: &[Var] = &[
         "The file in which `elevate` keeps the handle and `revoke` finds it, when `--state` is not given; `run` does not use it.",
     ),
     open(SETTINGS, "CLOUDANIX_GRANT_ID", "The grant for `revoke` and `status`, when none is named."),
-    open(AWS, "AWS_REGION", "When set, the region that a grant names is not handed out."),
+    open(AWS, "AWS_REGION", "When set, the grant's region is not set for the step."),
     open(AWS, "AWS_DEFAULT_REGION", "The same as `AWS_REGION`."),
-    open(AWS, "AWS_CSM_ENABLED", "When set, the step's AWS calls are somebody else's to watch."),
+    open(AWS, "AWS_CSM_ENABLED", "When set, the step's AWS calls go to another listener and are not logged."),
     open(AWS, "AWS_CSM_HOST", "The same as `AWS_CSM_ENABLED`."),
     open(AWS, "AWS_CSM_PORT", "The same as `AWS_CSM_ENABLED`."),
     open(AWS, "AWS_CSM_CLIENT_ID", "The same as `AWS_CSM_ENABLED`."),
@@ -42,12 +42,12 @@ pub(crate) const VARIABLES: &[Var] = &[
     open(
         OUTPUT,
         "GITHUB_ENV",
-        "The file through which `elevate --output github` hands variables to later steps.",
+        "The file to which `elevate --output github` writes variables for later steps.",
     ),
     open(
         OUTPUT,
         "GITHUB_OUTPUT",
-        "The file through which `elevate --output github` hands out the grant's id and deadline.",
+        "The file to which `elevate --output github` writes the grant's id and deadline.",
     ),
 ];
 
@@ -61,23 +61,19 @@ pub(crate) const CHILD_VARIABLES: &[Var] = &[
     open(
         CHILD,
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "In place of these three, when the session ends before the grant: where they are fetched.",
+        "In place of these three, when the session ends before the grant: the endpoint that serves them.",
     ),
-    secret(CHILD, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "With what they are fetched there."),
+    secret(CHILD, "AWS_CONTAINER_AUTHORIZATION_TOKEN", "The token for that endpoint."),
     open(
         CHILD,
         "AWS_SHARED_CREDENTIALS_FILE",
-        "An empty file when they are fetched, because a default profile would go first.",
+        "An empty file with the endpoint, because a default profile would take precedence.",
     ),
-    open(
-        CHILD,
-        "AWS_EC2_METADATA_DISABLED",
-        "`true`, so that nothing falls back to what the machine itself may do.",
-    ),
+    open(CHILD, "AWS_EC2_METADATA_DISABLED", "`true`, so that no SDK falls back to the machine's own role."),
     open(CHILD, "AWS_REGION", "The region of such a grant, where the registration names one."),
     open(CHILD, "AWS_DEFAULT_REGION", "The same as `AWS_REGION`."),
-    open(CHILD, "AWS_CSM_ENABLED", "`true` with a grant for `aws`: its SDKs tell which calls they make."),
-    open(CHILD, "AWS_CSM_HOST", "Whom they tell: this machine, at its loopback address."),
-    open(CHILD, "AWS_CSM_PORT", "Whom they tell: the `run` that started them."),
-    open(CHILD, "AWS_CSM_CLIENT_ID", "For which grant they tell it: its id."),
+    open(CHILD, "AWS_CSM_ENABLED", "`true` with a grant for `aws`: SDKs report their calls."),
+    open(CHILD, "AWS_CSM_HOST", "The address to which they report: loopback."),
+    open(CHILD, "AWS_CSM_PORT", "The port to which they report."),
+    open(CHILD, "AWS_CSM_CLIENT_ID", "The id of the grant for which they report."),
 ];

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// The text that replaces a secret.
 pub(crate) const MASK: &[u8] = b"***";
 
-/// Bytes that are looked up together.
+/// The number of bytes per lookup.
 const GROUP: usize = 4;
 
 /// Searches for a fixed set of secrets in any number of streams. The index is built at the first output: the start of a

@@ -1,7 +1,7 @@
 //! The keeper: a second process that revokes the grant if this one is killed.
 //!
-//! It runs in a session of its own with an empty environment, and holds the other end of a socket that only `run` has.
-//! It is ready before the first request is sent. When the socket closes without `Done`, `run` is dead and the keeper
+//! It runs in a session of its own with an empty environment, and has the other end of a socket that only `run` has.
+//! It is ready before the first request is sent. When the socket closes without `Done`, `run` was killed and the keeper
 //! revokes by the idempotency key. Nothing secret is in its arguments or environment, where other processes could read
 //! it.
 

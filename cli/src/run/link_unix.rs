@@ -21,8 +21,8 @@ pub(super) struct KeeperEnd(std::os::unix::net::UnixStream);
 
 /// Both ends; neither is inherited by a step.
 pub(super) fn pair() -> io::Result<(PendingRunEnd, KeeperEnd)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    Ok((PendingRunEnd(ours), KeeperEnd(theirs)))
+    let (run_end, keeper_end) = std::os::unix::net::UnixStream::pair()?;
+    Ok((PendingRunEnd(run_end), KeeperEnd(keeper_end)))
 }
 
 impl PendingRunEnd {

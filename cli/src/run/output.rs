@@ -150,7 +150,7 @@ impl Pump {
         let mut buffer = vec![0; CHUNK + PAGE];
         let aligned = buffer.as_ptr().align_offset(PAGE).min(PAGE);
         let chunk = buffer.get_mut(aligned..aligned + CHUNK).unwrap_or_default();
-        // An error means that the reader of this process' output is gone. Dropping the pipe tells the step.
+        // An error means that the reader of this process' output is gone. Dropping the pipe makes the step's next write fail.
         while forwarded.is_ok() {
             let Ok(read @ 1..) = next_piece(&mut from, &mut tee, chunk) else { break };
             self.phase.fetch_add(1, Ordering::AcqRel);
@@ -165,7 +165,7 @@ impl Pump {
         stream.as_ref().and_then(|(_, to)| TeePipe::for_output(to))
     }
 
-    /// Forwards a piece, which ends a phase. The tee pipe holds the same piece.
+    /// Forwards a piece, which ends a phase. The tee pipe contains the same piece.
     fn forward(&self, piece: &[u8], tee: Option<&mut TeePipe>) -> io::Result<()> {
         let forwarded = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, to)) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::{Grant, RevokeCause};
 
 use super::keeper::{Instructions, Keeper};
-use crate::args::Ask;
+use crate::args::RequestArgs;
 use crate::elevation;
 use crate::error::CliError;
 use crate::handle::{End, Handle};
@@ -35,19 +35,19 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Prepares everything but the keeper, and sends nothing.
-    pub(crate) fn prepare(ask: &Ask, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
+    pub(crate) fn prepare(args: &RequestArgs, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
         let settings = settings::for_agent(env)?;
         let key = jit_client::new_key()?;
-        let elevation = elevation::from_args(ask, Lease::Heartbeats, key.clone(), env)?;
+        let elevation = elevation::from_args(args, Lease::Heartbeats, key.clone(), env)?;
         let gate = Gate::closed();
         let client = Client::behind(gate.clone(), &settings)?;
         let handle = Handle::create(state, env, &settings.url, elevation.workload().agent_id(), &key)?;
-        let instructions = Instructions { settings, key, ttl: ask.ttl };
+        let instructions = Instructions { settings, key, ttl: args.ttl };
         Ok(Self { client, instructions, keeper: Keeper::not_started(), gate, elevation, handle })
     }
 
     /// Elevates. The connection is made while the keeper starts, and the request is sent when the keeper is ready.
-    pub(crate) async fn elevate(&mut self, ask: &Ask, output: &Output) -> Result<Grant, CliError> {
+    pub(crate) async fn elevate(&mut self, args: &RequestArgs, output: &Output) -> Result<Grant, CliError> {
         let Self { client, instructions, keeper, gate, elevation, handle: _ } = self;
         let without_keeper = async {
             // A process takes as long to start as a near broker takes to accept: the connection goes first.
@@ -60,7 +60,7 @@ impl Pending {
         };
         tokio::select! {
             biased;
-            granted = elevation::elevate(client, elevation, ask, output) => granted,
+            granted = elevation::elevate(client, elevation, args, output) => granted,
             error = without_keeper => Err(error),
         }
     }
@@ -98,7 +98,7 @@ impl Pending {
     }
 }
 
-/// Writes the outcome. A state file that cannot be written changes no exit code: it still holds the key for a revoke.
+/// Writes the outcome. A state file that cannot be written changes no exit code: it still has the key for a revoke.
 fn write_outcome(handle: &mut Handle, end: End, output: &Output) {
     if let Err(error) = handle.ended(end) {
         output.line(Mark::Warning, "state", &error.to_string());

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Wrapper, auth_token};
+use crate::harness::{Wrapper, auth_token};
 
 /// Whether the command finds the file, the variable, or the token in a descriptor that it inherits.
 const LOOK: &str =

@@ -1,7 +1,7 @@
 //! The environment of a step with an AWS grant, and its redaction.
 
-use crate::fake_broker::{AWS_SECRETS, FakeBroker, Gives, Session};
-use crate::stepping::{Finished, Wrapper};
+use crate::fake_broker::{AWS_SECRETS, FakeBroker, Issues, Session};
+use crate::harness::{Finished, Wrapper};
 
 /// The step's environment, by way of a step that prints it.
 fn environment(broker: &FakeBroker, arguments: &[&str], env: &[(&str, &str)]) -> Finished {
@@ -33,7 +33,7 @@ const STANDING: &[(&str, &str)] = &[
 #[test]
 fn the_step_has_the_sessions_keys_and_no_conflicting_variables() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     let step = environment(&broker, &[], STANDING);
     assert_eq!(value(&step, "AWS_ACCESS_KEY_ID"), Some("ASIAFAKE1"));
     assert_eq!(value(&step, "AWS_SECRET_ACCESS_KEY"), Some(AWS_SECRETS[0].0));
@@ -51,7 +51,7 @@ fn the_step_has_the_sessions_keys_and_no_conflicting_variables() {
 #[test]
 fn a_workload_with_its_own_keys_keeps_its_environment() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Held);
+    broker.issues(Issues::Held);
     let step = environment(&broker, &[], STANDING);
     for (name, standing) in STANDING {
         assert_eq!(value(&step, name), Some(*standing), "{name}");
@@ -63,7 +63,7 @@ fn a_workload_with_its_own_keys_keeps_its_environment() {
 #[test]
 fn the_sessions_secrets_are_redacted() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     for way in ["env", "endpoint"] {
         let step = "env; env >&2; env | base64 -w0; echo $AWS_SESSION_TOKEN | tr -d '\\n' | base64 -w0";
         let finished = Wrapper::new(&broker, &["--aws-credentials", way, "--", "sh", "-c", step]).finish();
@@ -76,7 +76,7 @@ fn the_sessions_secrets_are_redacted() {
 #[test]
 fn the_sessions_secrets_are_masked_where_the_platform_masks() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     let wrapper = Wrapper::new(&broker, &["--", "sh", "-c", "echo started >&2"]);
     let finished = wrapper.env("GITHUB_ACTIONS", "true").finish();
     let started = finished.stderr.find("started").unwrap();

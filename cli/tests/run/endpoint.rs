@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use protocol::ErrorCode;
 
-use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Gives, Session};
-use crate::stepping::{Finished, Running, Wrapper};
+use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Issues, Session};
+use crate::harness::{Finished, Running, Wrapper};
 
 /// A step that waits, and the endpoint that it was told of.
 struct Asking {
@@ -81,7 +81,7 @@ impl Asking {
 #[test]
 fn keys_are_served_only_with_the_path_and_the_token() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(600)));
+    broker.issues(Issues::Aws(Session::lasting(600)));
     let asking = Asking::start(&broker, &["--aws-credentials", "endpoint"]);
     assert!(asking.address.starts_with("127.0.0.1:"), "{}", asking.address);
     let (status, keys) = asking.keys();
@@ -112,7 +112,7 @@ fn keys_are_served_only_with_the_path_and_the_token() {
 fn expiring_keys_are_renewed_once_for_concurrent_requests() {
     let broker = FakeBroker::start();
     // They have ended for us, and the grant has not: `auto` takes the endpoint.
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     broker.renews(Session::lasting(600));
     let asking = Asking::start(&broker, &[]);
     let sessions: Vec<usize> = std::thread::scope(|scope| {
@@ -127,7 +127,7 @@ fn expiring_keys_are_renewed_once_for_concurrent_requests() {
 #[test]
 fn without_a_broker_expired_keys_are_unavailable() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
     // As a broker that knows of no renewals answers: it does not say that the grant has ended.
     broker.plan(Call::Renew, &[Fault::Refuse(ErrorCode::RouteNotFound)]);
@@ -139,7 +139,7 @@ fn without_a_broker_expired_keys_are_unavailable() {
 #[test]
 fn no_keys_are_served_after_the_grant_has_ended() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
     broker.end_all();
     let (status, answer) = asking.keys();
@@ -153,11 +153,11 @@ fn no_keys_are_served_after_the_grant_has_ended() {
 fn a_refused_heartbeat_ends_valid_keys_too() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
-    broker.gives(Gives::Aws(Session::lasting(600)));
+    broker.issues(Issues::Aws(Session::lasting(600)));
     let asking = Asking::start(&broker, &["--aws-credentials", "endpoint"]);
     assert_eq!(asking.keys().0, 200);
     broker.end_all();
-    crate::stepping::eventually("the end of the keys", || (asking.keys().0 == 403).then_some(()));
+    crate::harness::eventually("the end of the keys", || (asking.keys().0 == 403).then_some(()));
     asking.finish().assert_code(0);
 }
 
@@ -168,7 +168,7 @@ fn renewed_keys_are_redacted_too() {
         cat <&3"#;
     for platform in ["GITHUB_ACTIONS", "NOT_A_PLATFORM"] {
         let broker = FakeBroker::start();
-        broker.gives(Gives::Aws(Session::lasting(0)));
+        broker.issues(Issues::Aws(Session::lasting(0)));
         broker.renews(Session::lasting(600));
         let wrapper = Wrapper::new(&broker, &["--", "bash", "-c", step]).env(platform, "true");
         let finished = wrapper.finish();

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
-use crate::stepping::{Running, Wrapper, files_in};
+use crate::fake_broker::{Call, FakeBroker, Fault, Received};
+use crate::harness::{Running, Wrapper, files_in};
 use protocol::ErrorCode;
 
-fn run(broker: &FakeBroker, step: &[&str]) -> crate::stepping::Finished {
+fn run(broker: &FakeBroker, step: &[&str]) -> crate::harness::Finished {
     let mut arguments = vec!["--"];
     arguments.extend(step);
     Wrapper::new(broker, &arguments).finish()
@@ -20,7 +20,7 @@ fn a_step_that_succeeds_is_revoked() {
     let finished = run(&broker, &["true"]);
     finished.assert_code(0);
     assert_eq!(broker.books().live(), 0);
-    assert_eq!(broker.books().seen, [Seen::Elevate, Seen::Revoke { cause: "exit:0".to_owned() }]);
+    assert_eq!(broker.books().seen, [Received::Elevate, Received::Revoke { cause: "exit:0".to_owned() }]);
     assert!(
         finished.stderr.contains("✓ elevate  policy attached · orders-read · 15m · elev-0000000000000001\n"),
         "{}",
@@ -101,7 +101,7 @@ fn a_refusal_is_125_says_why_and_starts_nothing() {
     finished.assert_code(125);
     assert!(finished.stderr.contains("policy outside the boundary"), "{}", finished.stderr);
     assert_eq!(files_in(finished.folder.path()), [""; 0]);
-    assert_eq!(broker.books().seen, [Seen::Elevate], "there was nothing to revoke");
+    assert_eq!(broker.books().seen, [Received::Elevate], "there was nothing to revoke");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
+use crate::harness::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker) -> (Running, i32, i32) {
     let step = "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done";
@@ -74,7 +74,7 @@ fn after_a_normal_end_no_process_remains() {
     fs::write(running.folder.path().join("go"), "").unwrap();
     running.status();
     for pid in [step, keeper] {
-        assert_eq!(crate::stepping::state_of(pid), None, "neither running nor a zombie");
+        assert_eq!(crate::harness::state_of(pid), None, "neither running nor a zombie");
     }
 }
 

@@ -1,6 +1,7 @@
-//! Does a secret get into the log of a platform that hides what it was told to hide? The log is kept as CI runners
-//! keep it: each stream has a reader of its own, lines are kept in the order in which they arrive, and a mask
-//! changes only what arrives after it.
+//! No secret gets into the log of a platform with masks.
+//!
+//! The log is written as CI runners write it: each stream has its own reader, lines are in the order of their arrival, and
+//! a mask changes only later lines.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::fake_broker::{FakeBroker, GRANT_TOKEN};
-use crate::stepping::{Wrapper, eventually};
+use crate::harness::{Wrapper, eventually};
 
 /// A step whose first line has the secret, on both streams, and in forms that tools make of it.
 const SHOWS_ALL: &str = "echo first:$CLOUDANIX_GRANT_TOKEN; echo first:$CLOUDANIX_GRANT_TOKEN >&2; \
@@ -22,7 +23,7 @@ const SHOWS_ALL: &str = "echo first:$CLOUDANIX_GRANT_TOKEN; echo first:$CLOUDANI
                          done; \
                          for columns in 64 76; do printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w $columns; done";
 
-/// So much of an encoding gives something away.
+/// So much of an encoding issues something away.
 const PIECE: usize = 16;
 
 /// With the client's own redaction, and with nothing but masks.
@@ -57,7 +58,7 @@ impl Log {
         }
     }
 
-    /// The line that gives the token away, if there is one.
+    /// The line that issues the token away, if there is one.
     fn leak(&self) -> Option<&str> {
         let encoded = ["", "x", "xy"].map(|before| STANDARD.encode(format!("{before}{GRANT_TOKEN}")));
         let pieces = || encoded.iter().flat_map(|text| text.as_bytes().windows(PIECE));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Wrapper, files_in, kill, wait_until_gone};
+use crate::harness::{Wrapper, files_in, kill, wait_until_gone};
 
 const WITH_CORE_FILES: &str = "ulimit -c unlimited && exec \"$@\"";
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{DEAF, Running, Wrapper, children_of, eventually, is_gone, kill, wait_until_gone};
+use crate::harness::{DEAF, Running, Wrapper, children_of, eventually, is_gone, kill, wait_until_gone};
 
 /// Starts the client as a child and waits for it, as a wrapper does.
 const PARENT: [&str; 5] = ["setsid", "sh", "-c", "\"$@\"; exit $?", "parent"];
@@ -29,7 +29,7 @@ fn start(broker: &FakeBroker, options: &[&str], in_ci: &[(&str, &str)], step: &s
     let parent = wrapper.start();
     let step = parent.pid_in("pid");
     let client = child_of(&parent);
-    let keeper = eventually("a keeper", || crate::stepping::keeper_of(client));
+    let keeper = eventually("a keeper", || crate::harness::keeper_of(client));
     Orphan { parent, client, keeper, step }
 }
 
@@ -149,7 +149,7 @@ fn a_wrapper_killed_during_elevate_leaves_no_grant() {
         "{}",
         finished.stderr
     );
-    assert_eq!(crate::stepping::files_in(finished.folder.path()), [""; 0]);
+    assert_eq!(crate::harness::files_in(finished.folder.path()), [""; 0]);
     assert_eq!(broker.books().causes(), ["parent-ended"]);
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use crate::fake_broker::{FakeBroker, GRANT_TOKEN};
-use crate::stepping::{Wrapper, kill};
+use crate::harness::{Wrapper, kill};
 
 #[test]
 fn standard_input_reaches_the_step() {

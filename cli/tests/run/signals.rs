@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
+use crate::harness::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker, step: &str) -> (Running, i32) {
     let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();
@@ -22,7 +22,7 @@ fn let_go(running: &Running) {
 /// A shell's new child has the shell's own signal handlers until it has become the program.
 fn program_below(shell: i32, name: &str) -> Option<i32> {
     let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == name);
-    crate::stepping::children_of(shell).into_iter().find(is_it)
+    crate::harness::children_of(shell).into_iter().find(is_it)
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_signal_during_elevate_revokes() {
     let finished = running.finish();
     finished.assert_code(143);
     assert_eq!(broker.books().outcome(), (0, vec!["interrupted:15"]));
-    assert_eq!(crate::stepping::files_in(finished.folder.path()), [""; 0]);
+    assert_eq!(crate::harness::files_in(finished.folder.path()), [""; 0]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::process::Command;
 use protocol::ErrorCode;
 use serde_json::{Value, json};
 
-use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
-use crate::stepping::{Finished, Wrapper, auth_token, eventually, kill};
+use crate::fake_broker::{Call, FakeBroker, Fault, Received};
+use crate::harness::{Finished, Wrapper, auth_token, eventually, kill};
 
 fn with_state(broker: &FakeBroker, step: &[&str]) -> Wrapper {
     let mut arguments = vec!["--state", "state.json", "--"];
@@ -52,7 +52,7 @@ fn the_handle_exists_before_the_first_request() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = with_state(&broker, &["true"]).start();
-    broker.wait("the question", |books| books.seen == [Seen::Elevate]);
+    broker.wait("the question", |books| books.seen == [Received::Elevate]);
     let folder = running.folder.path().to_owned();
     let key = read(&folder)["idempotency_key"].clone();
     assert_eq!(key, json!(broker.books().grants[0].0));
@@ -98,7 +98,7 @@ fn a_wrong_set_up_is_in_the_state_file_as_revoked() {
     let end = end(&finished);
     assert_eq!(end["problem"]["message"], "`CLOUDANIX_AGENT_ID` is not set");
     assert!(end["problem"]["hint"].is_string() && end["revoked"] == json!(true), "{end}");
-    assert!(revoke(&broker, finished.folder.path()).contains("the broker was never asked"));
+    assert!(revoke(&broker, finished.folder.path()).contains("no request was sent"));
     assert!(revoke(&broker, finished.folder.path()).contains("there is no state file"), "idempotent");
     assert_eq!(broker.books().seen, []);
 }
@@ -140,7 +140,7 @@ fn a_stop_before_the_command_is_in_the_state_file() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = with_state(&broker, &["touch", "started"]).start();
-    broker.wait("the question", |books| books.seen == [Seen::Elevate]);
+    broker.wait("the question", |books| books.seen == [Received::Elevate]);
     running.signal("TERM");
     let finished = running.finish();
     finished.assert_code(143);

@@ -4,9 +4,9 @@ use std::fs;
 use std::process::Stdio;
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Running, Wrapper, children_of, eventually, kill, state_of};
+use crate::harness::{Running, Wrapper, children_of, eventually, kill, state_of};
 
-/// Gives the command a terminal of its own, with what comes on standard input typed into it; says how it
+/// Issues the command a terminal of its own, with what comes on standard input typed into it; says how it
 /// ended on the last line.
 const PTY: &str = r#"
 import os, pty, select, sys

@@ -12,7 +12,7 @@ use super::network::causes;
 use super::{Client, Notice};
 use crate::error::Error;
 
-/// The longest answer that we read: a timeline can be long, a proxy's error page must not fill our memory.
+/// The longest answer that is read: a timeline can be long, a proxy's error page must not exhaust the memory.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl<'a> Attempts<'a> {
         let client = self.fresh.as_ref().unwrap_or(&self.client.kept);
         let request = call.request(client).bearer_auth(self.client.settings.bearer.reveal());
         let outcome = once(request, (Instant::now() + self.each).min(self.deadline)).await;
-        let (why, asked_to_wait, last_answer) = match outcome {
+        let (why, requested_delay, last_answer) = match outcome {
             Ok(answer) if !is_retryable(answer.status) => return Ok(Some(answer)),
             Ok(answer) => (format!("HTTP {}", answer.status.as_u16()), answer.retry_after, Some(answer)),
             Err(Failure::Connection(why)) => {
@@ -104,11 +104,11 @@ impl<'a> Attempts<'a> {
         if self.fresh.is_none() {
             self.fresh = Some(self.client.fresh()?);
         }
-        // The kept connection was closed while it lay idle: that says nothing of the broker's health.
+        // The kept connection was closed while idle, which says nothing about the broker's health.
         let at_once = self.closed_connections == 1 && last_answer.is_none();
-        let wait = match asked_to_wait {
+        let wait = match requested_delay {
             _ if at_once => Duration::ZERO,
-            Some(asked) => asked.max(jittered(FIRST_PAUSE)),
+            Some(delay) => delay.max(jittered(FIRST_PAUSE)),
             None => jittered(self.pause),
         };
         if Instant::now() + wait >= self.deadline {
@@ -139,7 +139,7 @@ async fn read(mut response: Response) -> Result<Answer, Failure> {
     let status = response.status();
     let date = text(header::DATE);
     let media_type = text(header::CONTENT_TYPE).unwrap_or_default();
-    let retry_after = text(header::RETRY_AFTER).and_then(|asked| retry_after(&asked, date.as_deref()));
+    let retry_after = text(header::RETRY_AFTER).and_then(|delay| retry_after(&delay, date.as_deref()));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))? {
         if body.len() + chunk.len() > MAX_ANSWER {
@@ -166,10 +166,10 @@ fn is_retryable(status: StatusCode) -> bool {
 }
 
 /// Seconds, or a date, which is compared with the answer's own `Date` so that this machine's clock does not matter.
-fn retry_after(asked: &str, date: Option<&str>) -> Option<Duration> {
-    match asked.trim().parse::<u64>() {
+fn retry_after(delay: &str, date: Option<&str>) -> Option<Duration> {
+    match delay.trim().parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds.min(3600))),
-        Err(_) => Some(http_date(asked)?.since(http_date(date?)?)),
+        Err(_) => Some(http_date(delay)?.since(http_date(date?)?)),
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     (parts.next() == Some("GMT")).then(|| format!("{year}-{month:02}-{day}T{time}Z").parse().ok())?
 }
 
-/// Between half of `pause` and all of it, so that a thousand jobs do not come back at once.
+/// Between half of `pause` and all of it, so that a thousand jobs do not retry at once.
 fn jittered(pause: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(u32::MAX);
     pause.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)

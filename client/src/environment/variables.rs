@@ -58,7 +58,7 @@ pub const VARIABLES: &[Var] = &[
         "CLOUDANIX_AUTH_TOKEN_FILE",
         "In its place, a file with it, which is removed once it is read, or a FIFO or descriptor (`/dev/fd/3`), which is read to its end.",
     ),
-    open(SETTINGS, "CLOUDANIX_AGENT_ID", "The agent to be."),
+    open(SETTINGS, "CLOUDANIX_AGENT_ID", "The agent's id."),
     open(SETTINGS, "CLOUDANIX_AGENT_IDENTIFIER", "Another name for `CLOUDANIX_AGENT_ID`."),
     secret(SETTINGS, "CLOUDANIX_OPERATOR_TOKEN", "For the operator's commands (`agent …`)."),
     secret(OVERRIDE, "CLOUDANIX_OIDC_TOKEN", "The workload's OIDC token; replaces detection."),
@@ -67,11 +67,7 @@ pub const VARIABLES: &[Var] = &[
         "CLOUDANIX_OIDC_TOKEN_FILE",
         "A file with the workload's OIDC token, read anew for each try; replaces detection.",
     ),
-    open(
-        OVERRIDE,
-        "CLOUDANIX_AUDIENCE",
-        "The audience that the token is asked for and checked against; `cloudanix-jit` when unset.",
-    ),
+    open(OVERRIDE, "CLOUDANIX_AUDIENCE", "The audience of the token; `cloudanix-jit` when unset."),
     open(
         OVERRIDE,
         "CLOUDANIX_PLATFORM",
@@ -80,7 +76,7 @@ pub const VARIABLES: &[Var] = &[
     secret(
         OVERRIDE,
         "CLOUDANIX_ID_TOKEN",
-        "The OIDC token on GitLab and Jenkins, which put it into a variable of your choice.",
+        "The OIDC token on GitLab and Jenkins, which set a variable of your choice.",
     ),
     open(
         OVERRIDE,
@@ -109,9 +105,9 @@ pub const VARIABLES: &[Var] = &[
     open(
         GITHUB,
         "ACTIONS_ID_TOKEN_REQUEST_URL",
-        "Where a job with `id-token: write`, on Forgejo `enable-openid-connect: true`, asks for its token.",
+        "Where a job with `id-token: write`, on Forgejo `enable-openid-connect: true`, requests its token.",
     ),
-    secret(GITHUB, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "With what it asks."),
+    secret(GITHUB, "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "The credential of that request."),
     secret(
         GITHUB,
         "ACTIONS_RUNTIME_TOKEN",
@@ -181,9 +177,9 @@ pub const VARIABLES: &[Var] = &[
     open(JENKINS, "BUILD_USER_ID", "Fact: who started it, where the plugin says so."),
     open(JENKINS, "BUILD_URL", "Fact: the build's address."),
     open(BUILDKITE, "BUILDKITE", "`true` on Buildkite."),
-    open(BUILDKITE, "BUILDKITE_AGENT_ENDPOINT", "Where the job asks for its token."),
-    secret(BUILDKITE, "BUILDKITE_AGENT_ACCESS_TOKEN", "With what it asks."),
-    open(BUILDKITE, "BUILDKITE_JOB_ID", "For which job it asks. Fact: the job, when it has no label."),
+    open(BUILDKITE, "BUILDKITE_AGENT_ENDPOINT", "The endpoint of the job's token."),
+    secret(BUILDKITE, "BUILDKITE_AGENT_ACCESS_TOKEN", "The credential of that request."),
+    open(BUILDKITE, "BUILDKITE_JOB_ID", "The job of that request. Fact: the job, when it has no label."),
     open(BUILDKITE, "BUILDKITE_REPO", "Fact: the repository; a user name or password in it is left out."),
     open(BUILDKITE, "BUILDKITE_PIPELINE_SLUG", "Fact: the pipeline."),
     open(BUILDKITE, "BUILDKITE_BUILD_NUMBER", "Fact: the build's number."),
@@ -197,8 +193,12 @@ pub const VARIABLES: &[Var] = &[
     open(BUILDKITE, "BUILDKITE_SOURCE", "Fact: what started it."),
     open(BUILDKITE, "BUILDKITE_BUILD_URL", "Fact: the build's address."),
     open(AZURE, "TF_BUILD", "`True` on Azure DevOps."),
-    open(AZURE, "SYSTEM_OIDCREQUESTURI", "Where the job asks for its token."),
-    secret(AZURE, "SYSTEM_ACCESSTOKEN", "With what it asks; has to be mapped in the step's `env:`."),
+    open(AZURE, "SYSTEM_OIDCREQUESTURI", "The endpoint of the job's token."),
+    secret(
+        AZURE,
+        "SYSTEM_ACCESSTOKEN",
+        "The credential of that request; has to be mapped in the step's `env:`.",
+    ),
     open(
         AZURE,
         "CLOUDANIX_AZURE_SERVICE_CONNECTION_ID",

@@ -13,7 +13,7 @@ use crate::environment::Env;
 
 const NAME: &str = "azure-devops";
 
-/// Azure DevOps mints for Entra's exchange and lets nobody choose.
+/// The only audience for which Azure DevOps mints: Entra's token exchange.
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 
 pub(super) const PLATFORM: Platform = Platform {

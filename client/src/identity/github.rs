@@ -76,9 +76,9 @@ pub(super) fn endpoint(
     platform: &'static str,
     absent: impl FnOnce(&'static str) -> IdentityError,
 ) -> Result<TokenSource, IdentityError> {
-    let asked = (env.get("ACTIONS_ID_TOKEN_REQUEST_URL"), env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
-    let (Some(url), Some(credential)) = asked else {
-        return Err(absent(match asked {
+    let endpoint = (env.get("ACTIONS_ID_TOKEN_REQUEST_URL"), env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN"));
+    let (Some(url), Some(credential)) = endpoint else {
+        return Err(absent(match endpoint {
             (None, _) => "ACTIONS_ID_TOKEN_REQUEST_URL",
             (Some(_), _) => "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
         }));

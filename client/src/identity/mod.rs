@@ -56,7 +56,7 @@ const ORDER: &[&Platform] = &[
 /// The audience of OIDC tokens when `CLOUDANIX_AUDIENCE` does not name another.
 pub const DEFAULT_AUDIENCE: &str = "cloudanix-jit";
 
-/// The audience to ask tokens for.
+/// The audience to request tokens for.
 pub fn audience(env: &Env) -> &str {
     env.get("CLOUDANIX_AUDIENCE").unwrap_or(DEFAULT_AUDIENCE)
 }

@@ -1,6 +1,6 @@
 //! The prefix of an AWS service's actions in a policy.
 
-/// Services whose prefix does not follow from their id: the id in lower case without spaces, and the prefix.
+/// Services with a prefix that does not follow from their id: the id in lower case without spaces, and the prefix.
 const PREFIXES: &[(&str, &str)] = &[
     ("accessanalyzer", "access-analyzer"),
     ("acmpca", "acm-pca"),
@@ -59,7 +59,7 @@ const PREFIXES: &[(&str, &str)] = &[
     ("wafregional", "waf-regional"),
 ];
 
-/// The longest service id that is looked at.
+/// The longest service id that is read.
 const LONGEST: usize = 48;
 
 /// `Elastic Load Balancing v2` is `elasticloadbalancing`. Nothing for what cannot be a service.

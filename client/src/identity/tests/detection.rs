@@ -212,7 +212,7 @@ fn without_an_issuer_there_is_a_reason_and_no_identity() {
     let (identity, why) = detect_or_none(&env, &files).unwrap();
     assert!(identity.is_none() && matches!(why, Some(IdentityError::NoIssuer { .. })));
     assert_eq!(claimed(&env, &files).repository.as_deref(), Some("o/r"));
-    // A platform that has one is not passed by because a job does not ask for it.
+    // A platform with an issuer is not skipped because a job does not request its token.
     let github = Env::from_pairs([("GITHUB_ACTIONS", "true")]);
     assert!(detect_or_none(&github, &files).is_err());
 }

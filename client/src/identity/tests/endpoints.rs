@@ -42,7 +42,7 @@ impl FakePlatform {
         Self { address, state }
     }
 
-    fn asked(&self) -> Vec<TokenRequest> {
+    fn requests(&self) -> Vec<TokenRequest> {
         self.state.lock().unwrap().1.clone()
     }
 
@@ -112,25 +112,25 @@ async fn the_request_to_github_has_the_encoded_audience_for_each_token() {
         let token = identity.token(&http(), audience, now()).await.unwrap();
         assert_eq!(token.reveal(), fake_token(audience).reveal());
     }
-    let asked = platform.asked();
-    assert_eq!(asked.len(), 2);
-    assert_eq!(asked[0].method, Method::GET);
+    let requests = platform.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[0].method, Method::GET);
     assert_eq!(
-        asked[0].uri.to_string(),
+        requests[0].uri.to_string(),
         "/token?api-version=2.0&audience=https%3A%2F%2Fjit.example%2F%3Fa%3D1%26b%3D%C3%BC"
     );
-    assert_eq!(asked[0].headers["authorization"], "Bearer hunter2");
+    assert_eq!(requests[0].headers["authorization"], "Bearer hunter2");
 }
 
 #[tokio::test]
 async fn the_request_to_buildkite_names_the_job() {
     let platform = FakePlatform::answering(&[(200, &field("token", "cloudanix-jit"))]).await;
     platform.buildkite().token(&http(), "cloudanix-jit", now()).await.unwrap();
-    let asked = &platform.asked()[0];
-    assert_eq!((asked.method.as_str(), asked.uri.path()), ("POST", "/v3/jobs/job%2F1%3Fx/oidc/tokens"));
-    assert_eq!(asked.headers["authorization"], "Token hunter2");
-    assert_eq!(asked.headers["content-type"], "application/json");
-    assert_eq!(asked.body, r#"{"audience":"cloudanix-jit"}"#);
+    let requests = &platform.requests()[0];
+    assert_eq!((requests.method.as_str(), requests.uri.path()), ("POST", "/v3/jobs/job%2F1%3Fx/oidc/tokens"));
+    assert_eq!(requests.headers["authorization"], "Token hunter2");
+    assert_eq!(requests.headers["content-type"], "application/json");
+    assert_eq!(requests.body, r#"{"audience":"cloudanix-jit"}"#);
 }
 
 #[tokio::test]
@@ -146,14 +146,14 @@ async fn azure_devops_has_a_fixed_audience_unless_the_user_names_another() {
             .to_string()
             .contains("expected the audience `api://AzureADTokenExchangeUSGov`, found `api://AzureAD")
     );
-    let asked = &platform.asked()[0];
+    let requests = &platform.requests()[0];
     assert_eq!(
-        (asked.method.as_str(), asked.uri.to_string().as_str()),
+        (requests.method.as_str(), requests.uri.to_string().as_str()),
         ("POST", "/oidctoken?api-version=7.1")
     );
-    assert_eq!(asked.headers["authorization"], "Bearer hunter2");
-    assert_eq!(asked.headers["x-tfs-fedauthredirect"], "Suppress");
-    assert_eq!(asked.headers["content-length"], "0");
+    assert_eq!(requests.headers["authorization"], "Bearer hunter2");
+    assert_eq!(requests.headers["x-tfs-fedauthredirect"], "Suppress");
+    assert_eq!(requests.headers["content-length"], "0");
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn azure_devops_mints_for_a_service_connection_if_one_is_named() {
     let platform = FakePlatform::answering(&[(200, &field("oidcToken", "api://AzureADTokenExchange"))]).await;
     let identity = platform.azure(&[("CLOUDANIX_AZURE_SERVICE_CONNECTION_ID", "c-1&x=y")]);
     identity.token(&http(), DEFAULT_AUDIENCE, now()).await.unwrap();
-    let uri = platform.asked()[0].uri.to_string();
+    let uri = platform.requests()[0].uri.to_string();
     assert_eq!(uri, "/oidctoken?api-version=7.1&serviceConnectionId=c-1%26x%3Dy");
 }
 
@@ -171,7 +171,7 @@ async fn transient_failures_of_the_platform_are_retried() {
     let platform = FakePlatform::answering(&[(503, ""), (429, ""), (200, &good)]).await;
     let TokenSource::Endpoint(endpoint) = platform.github().source else { panic!("github has no endpoint") };
     endpoint.fetch_with(&http(), "cloudanix-jit", &[Duration::ZERO; 2]).await.unwrap();
-    assert_eq!(platform.asked().len(), 3);
+    assert_eq!(platform.requests().len(), 3);
 
     let platform = FakePlatform::answering(&[(500, "")]).await;
     let error = refused(&platform).await;
@@ -179,7 +179,7 @@ async fn transient_failures_of_the_platform_are_retried() {
         error.to_string(),
         "no token from GET $ACTIONS_ID_TOKEN_REQUEST_URL: expected status 200, found 500"
     );
-    assert_eq!(platform.asked().len(), 3);
+    assert_eq!(platform.requests().len(), 3);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn a_refusal_is_final_and_its_body_is_not_quoted() {
         let error = refused(&platform).await;
         assert!(error.to_string().contains(words), "{status}: {error}");
         assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
-        assert_eq!(platform.asked().len(), 1, "{status} was tried again");
+        assert_eq!(platform.requests().len(), 1, "{status} was tried again");
         assert_eq!(error.fault(), IdentityFault::Unauthenticated);
     }
 }

@@ -2,8 +2,8 @@
 
 use protocol::ErrorCode;
 
-use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Gives, Seen, Session};
-use crate::stepping::{Finished, Wrapper};
+use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Issues, Received, Session};
+use crate::harness::{Finished, Wrapper};
 
 /// Sends a datagram as an SDK does; for `bash`.
 const SEND: &str = r#"send() { printf '{"Version":1,"ClientId":"%s","Type":"%s","Service":"%s","Api":"%s"%s}' "$AWS_CSM_CLIENT_ID" "$@" >/dev/udp/$AWS_CSM_HOST/$AWS_CSM_PORT; }; "#;
@@ -17,7 +17,7 @@ fn run(broker: &FakeBroker, arguments: &[&str], step: &str) -> Finished {
 
 fn in_aws() -> FakeBroker {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     broker
 }
 
@@ -81,7 +81,7 @@ fn a_refused_report_is_the_last_one() {
     let finished = run(&broker, &[], CALLS);
     finished.assert_code(0);
     assert!(finished.stderr.contains("not on the timeline: as planned by the test"), "{}", finished.stderr);
-    assert_eq!(broker.books().seen.iter().filter(|seen| **seen == Seen::Actions).count(), 1);
+    assert_eq!(broker.books().seen.iter().filter(|seen| **seen == Received::Actions).count(), 1);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn calls_are_not_logged_if_switched_off_or_sent_elsewhere() {
     assert_eq!(csm(&[], None).lines().count(), 4);
     assert_eq!(csm(&["--no-live-actions"], None), "");
     assert_eq!(csm(&[], Some(("AWS_CSM_HOST", "10.0.0.1"))), "AWS_CSM_HOST=10.0.0.1\n");
-    broker.gives(Gives::Token);
+    broker.issues(Issues::Token);
     assert_eq!(csm(&[], None), "", "a grant that is not in AWS");
 }
 
