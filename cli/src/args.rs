@@ -26,7 +26,7 @@ pub(crate) enum Command {
         after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
     )]
     Run(RunArgs),
-    /// RequestArgs for a grant and leave it open for the steps that follow
+    /// Request a grant and leave it open for the steps that follow
     #[command(after_help = "Example:\n  eval \"$(cloudanix-jit elevate --policy orders-write --ttl 15m)\"")]
     Elevate(ElevateArgs),
     /// Revoke a grant; a grant that has already ended is a success

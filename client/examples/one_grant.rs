@@ -23,6 +23,7 @@ async fn main() {
 }
 
 /// Runs [`deploy`] with a grant, and returns its message and the outcome of the revoke.
+#[expect(clippy::unwrap_used, reason = "the constants are a policy and a duration")]
 pub(crate) async fn deploy_with_grant(env: &Env) -> Result<String, Error> {
     let client = Client::new(&Settings::for_agent(env)?)?;
     let workload = Workload::detect(env, &Files::system())?;

@@ -1,5 +1,7 @@
 //! The bracket of a grant against a scripted broker: every way in which the work or the elevation ends.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+
 mod scripted_broker;
 
 #[expect(dead_code, reason = "the tests call everything but its `main`")]
