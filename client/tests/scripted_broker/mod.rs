@@ -143,7 +143,7 @@ async fn answer(
     let call = match (method.as_str(), uri.path()) {
         ("POST", GRANTS) => {
             let body: Value = serde_json::from_str(&body).unwrap();
-            Call::Elevate { key, heartbeat: body["heartbeat"] == true }
+            Call::Elevate { key, heartbeat: body.get("heartbeat") == Some(&json!(true)) }
         }
         ("POST", path) if path.ends_with("/heartbeat") => Call::Heartbeat { key },
         ("DELETE", GRANTS) => Call::RevokeByKey { key: query("idempotency_key").unwrap() },
