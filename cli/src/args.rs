@@ -1,4 +1,4 @@
-//! What can be typed? The whole command line, and nothing else.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ mod grants;
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 
-/// One command, one grant: elevate, run the step, give it back.
+/// One command, one grant: elevate, run the step, revoke.
 #[derive(Debug, Parser)]
 #[command(name = "cloudanix-jit", version, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct CommandLine {
@@ -21,15 +21,15 @@ pub(crate) struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Elevate, run one command, and give the grant back however the command ends
+    /// Elevate, run one command, and revoke the grant however the command ends
     #[command(
         after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
     )]
     Run(RunArgs),
-    /// Ask for a grant and leave it open for the steps that follow
+    /// Request a grant and leave it open for the steps that follow
     #[command(after_help = "Example:\n  eval \"$(cloudanix-jit elevate --policy orders-write --ttl 15m)\"")]
     Elevate(ElevateArgs),
-    /// Give a grant back; a grant that has already ended is a success
+    /// Revoke a grant; a grant that has already ended is a success
     Revoke(RevokeArgs),
     /// Show where a grant stands, its deadline, and who enforces it
     Status(StatusArgs),
@@ -49,9 +49,9 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// What is asked for; the same for every command that asks.
+/// The options of an elevation, the same for `run` and `elevate`.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Ask {
+pub(crate) struct RequestArgs {
     /// The policy to be given; repeat it or separate several with commas
     #[arg(long = "policy", value_name = "P", required = true, value_delimiter = ',')]
     pub(crate) policies: Vec<PolicyName>,
@@ -75,7 +75,7 @@ pub(crate) struct Ask {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub(crate) ask: Ask,
+    pub(crate) request: RequestArgs,
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
@@ -141,7 +141,7 @@ pub(crate) enum DieWithParent {
 #[derive(Debug, Args)]
 pub(crate) struct ElevateArgs {
     #[command(flatten)]
-    pub(crate) ask: Ask,
+    pub(crate) request: RequestArgs,
     /// How the grant is handed on
     #[arg(long, value_enum, value_name = "FORM", default_value_t = GrantOutput::Env)]
     pub(crate) output: GrantOutput,
@@ -331,7 +331,7 @@ mod tests {
             panic!("not `run`")
         };
         assert_eq!(args.command, ["sh", "-c", "exit 3"]);
-        assert_eq!(args.ask.policies.len(), 2);
+        assert_eq!(args.request.policies.len(), 2);
     }
 
     #[test]

@@ -1,32 +1,21 @@
-//! What went wrong, and with which code do we exit? One match from error to code.
+//! The errors of the commands, and the one match from error to exit code.
 
-use protocol::{ErrorCode, GrantId, GrantStatus, Problem};
+use jit_client::Error;
+use jit_client::identity::{IdentityError, IdentityFault};
+use protocol::{ErrorCode, GrantStatus, Problem};
 
 use crate::exit::Exit;
-use crate::identity::{IdentityError, IdentityFault};
 
 /// Every way in which a command fails. `Display` says what happened, [`CliError::hint`] what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The command line or the environment asks for something that cannot be.
+    /// The command line or the environment is wrong.
     #[error("{what}")]
     Usage { what: String, hint: Option<String> },
-    /// The workload's own identity could not be had.
+    /// A call of the client library failed.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The broker answered with a problem document.
-    #[error("{}: {}", .0.title, .0.detail)]
-    Problem(Box<Problem>),
-    /// Nobody answered before the deadline, or what answered was not a broker.
-    #[error("the broker at `{url}` cannot be reached: {why}")]
-    Unreachable { url: String, why: String, hint: Option<String> },
-    /// Nobody said yes in time.
-    #[error("approval of `{id}` was not given within {waited}")]
-    NotApproved { id: GrantId, waited: protocol::Ttl },
-    /// The grant became something else than active.
-    #[error("`{id}` did not become active: it is `{}`{}", .status.as_str(), because(.reason.as_ref()))]
-    NotActive { id: GrantId, status: GrantStatus, reason: Option<String> },
-    /// We asked for the revoke and do not know that the grant is gone.
+    Client(#[from] Error),
+    /// The broker has not confirmed that the grant is gone.
     #[error("the revoke is not confirmed: {why}")]
     RevokeNotConfirmed { why: String },
     /// Ctrl-C or a request to stop.
@@ -35,13 +24,15 @@ pub(crate) enum CliError {
     /// `doctor` found something to fix.
     #[error("{failed} of {checks} checks failed")]
     DoctorFailed { failed: usize, checks: usize },
-    /// A file, a pipe, a fault of ours.
+    /// A file, a pipe, or a defect of the program.
     #[error("{what}")]
     Unexpected { what: String, hint: Option<String> },
 }
 
-fn because(reason: Option<&String>) -> String {
-    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+impl From<IdentityError> for CliError {
+    fn from(error: IdentityError) -> Self {
+        Self::Client(error.into())
+    }
 }
 
 impl CliError {
@@ -53,17 +44,14 @@ impl CliError {
         Self::Unexpected { what: what.into(), hint: None }
     }
 
-    /// With what to do about it, where the error itself cannot know.
+    /// Adds a hint.
     #[must_use]
     pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {
         match &mut self {
-            Self::Usage { hint, .. } | Self::Unreachable { hint, .. } | Self::Unexpected { hint, .. } => {
+            Self::Usage { hint, .. } | Self::Unexpected { hint, .. } => {
                 *hint = Some(text.into());
             }
-            Self::Identity(_)
-            | Self::Problem(_)
-            | Self::NotApproved { .. }
-            | Self::NotActive { .. }
+            Self::Client(_)
             | Self::RevokeNotConfirmed { .. }
             | Self::Interrupted
             | Self::DoctorFailed { .. } => {}
@@ -75,15 +63,8 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
-            Self::Identity(error) => match error.fault() {
-                IdentityFault::Usage => Exit::Usage,
-                IdentityFault::Unauthenticated => Exit::Unauthenticated,
-            },
-            Self::Problem(problem) => exit_for(problem),
-            Self::Unreachable { .. } => Exit::Unreachable,
-            Self::NotApproved { .. } => Exit::NotApproved,
-            Self::NotActive { status: GrantStatus::Denied, .. } => Exit::Denied,
-            Self::NotActive { .. } | Self::DoctorFailed { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+            Self::Client(error) => exit_for_client(error),
+            Self::DoctorFailed { .. } | Self::Unexpected { .. } => Exit::Unexpected,
             Self::RevokeNotConfirmed { .. } => Exit::RevokeNotConfirmed,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -92,38 +73,59 @@ impl CliError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
-            Self::Usage { hint, .. } | Self::Unreachable { hint, .. } | Self::Unexpected { hint, .. } => {
-                hint.as_deref()
-            }
-            Self::Identity(error) => error.hint(),
-            Self::Problem(problem) => problem.hint.as_deref(),
-            Self::NotApproved { .. } => Some("ask an approver, or wait longer with `--wait`"),
+            Self::Usage { hint, .. } | Self::Unexpected { hint, .. } => hint.as_deref(),
+            Self::Client(Error::NotApproved { .. }) => Some("ask an approver, or wait longer with `--wait`"),
+            Self::Client(error) => error.hint(),
             Self::RevokeNotConfirmed { .. } => Some(
-                "run the same revoke again; if nothing reaches the broker it takes the grant back at its deadline",
+                "run the same revoke again; if nothing reaches the broker it ends the grant at its deadline",
             ),
-            Self::NotActive { .. } | Self::Interrupted | Self::DoctorFailed { .. } => None,
+            Self::Interrupted | Self::DoctorFailed { .. } => None,
         }
     }
 
-    /// Whether the broker may hold a grant for a request that ended in this error: everything but a plain no.
+    /// The broker's problem document, if the broker refused.
+    pub(crate) fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Client(Error::Problem(problem)) => Some(problem),
+            Self::Client(_)
+            | Self::Usage { .. }
+            | Self::RevokeNotConfirmed { .. }
+            | Self::Interrupted
+            | Self::DoctorFailed { .. }
+            | Self::Unexpected { .. } => None,
+        }
+    }
+
+    /// Whether the broker may have a grant for an elevation that was sent and ended in this error: every error but a
+    /// refusal.
     pub(crate) fn may_have_granted(&self) -> bool {
         match self {
-            Self::Problem(problem) => problem.status >= 500 || matches!(problem.status, 408 | 425),
-            Self::Unreachable { .. }
-            | Self::NotApproved { .. }
-            | Self::NotActive { .. }
-            | Self::Interrupted
-            | Self::Identity(_)
-            | Self::Unexpected { .. } => true,
+            Self::Client(error) => error.may_have_granted(),
+            Self::Interrupted | Self::Unexpected { .. } => true,
             Self::Usage { .. } | Self::RevokeNotConfirmed { .. } | Self::DoctorFailed { .. } => false,
         }
+    }
+}
+
+fn exit_for_client(error: &Error) -> Exit {
+    match error {
+        Error::Settings { .. } => Exit::Usage,
+        Error::Identity(error) => match error.fault() {
+            IdentityFault::Usage => Exit::Usage,
+            IdentityFault::Unauthenticated => Exit::Unauthenticated,
+        },
+        Error::Problem(problem) => exit_for(problem),
+        Error::Unreachable { .. } => Exit::Unreachable,
+        Error::NotApproved { .. } => Exit::NotApproved,
+        Error::NotActive { status: GrantStatus::Denied, .. } => Exit::Denied,
+        Error::NotActive { .. } | Error::Unexpected { .. } => Exit::Unexpected,
     }
 }
 
 fn exit_for(problem: &Problem) -> Exit {
     match problem.known_code() {
         Some(code) => exit_for_code(code),
-        // A newer broker's code: its status still says what kind of answer it is.
+        // The code of a newer broker: the status still says what kind of answer it is.
         None => match problem.status {
             401 => Exit::Unauthenticated,
             403 => Exit::Denied,

@@ -1,10 +1,10 @@
-//! With which codes can we exit, and what does each mean?
+//! The exit codes and their meanings.
 
 use std::fmt::Write as _;
 
 macro_rules! exits {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $meaning:literal;)*) => {
-        /// Every exit code of ours. `run` passes on its command's code, whatever that is.
+        /// The exit codes of the program. `run` exits with its command's code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Exit {
             $($(#[$doc])* $name,)*
@@ -36,7 +36,7 @@ exits! {
     NotStarted = 125, "`run` only: we failed before the command was started";
     CannotExecute = 126, "`run` only: the command was found and cannot be executed";
     NotFound = 127, "`run` only: the command was not found";
-    Interrupted = 130, "stopped by Ctrl-C or a request to end; a pending grant was given back";
+    Interrupted = 130, "stopped by Ctrl-C or a request to end; a pending grant was revoked";
 }
 
 impl From<Exit> for std::process::ExitCode {
@@ -45,7 +45,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// `docs/book/src/reference/exit-codes.md`.
+/// Renders `docs/exit-codes.md`.
 pub(crate) fn document() -> String {
     let mut text = String::from(
         "# Exit codes of `cloudanix-jit`\n\n\

@@ -1,4 +1,4 @@
-//! How can a grant be given back when its answer was lost? By a handle that was written before it was asked for.
+//! The handle: a state file that is written before the first request, so that a later process can revoke.
 
 mod end;
 
@@ -10,10 +10,10 @@ use protocol::{AgentId, Grant, GrantId, IdempotencyKey, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::end::{End, Problem};
-use crate::environment::Env;
 use crate::error::CliError;
+use jit_client::Env;
 
-/// What is written: enough to give back, and no credential.
+/// The content of a handle: enough to revoke, and no credential.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) version: u32,
@@ -25,15 +25,15 @@ pub(crate) struct Record {
     pub(crate) grant_id: Option<GrantId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
-    /// Of a `run` that has ended.
+    /// The outcome of a `run` that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) end: Option<End>,
 }
 
-/// In place of a [`Record`]: a `run` that failed before it had anything to ask.
+/// Replaces a [`Record`] if `run` failed before it could send a request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NeverAsked {
+struct NotSent {
     version: u32,
     end: End,
 }
@@ -42,34 +42,26 @@ struct NeverAsked {
 #[derive(Debug)]
 pub(crate) struct Handle {
     path: PathBuf,
-    place: Place,
+    owner: Owner,
     pub(crate) record: Record,
 }
 
-/// Who chose where a handle is.
+/// Who chose the path of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The caller, who reads it.
+enum Owner {
+    /// The caller, which reads the file.
     Caller,
-    /// We did.
-    Ours,
+    /// This program.
+    Program,
 }
 
 const VERSION: u32 = 1;
-/// A handle is a few hundred bytes; whatever is longer is another file.
+/// A handle has a few hundred bytes; a longer file is no handle.
 const LONGEST: u64 = 16 * 1024;
 
-/// 128 random bits.
-pub(crate) fn new_key() -> Result<IdempotencyKey, CliError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CliError::unexpected(format!("no random numbers to be had: {error}")))?;
-    Ok(IdempotencyKey::from_random(bytes))
-}
-
 impl Handle {
-    /// Writes the handle, before the first request goes to the broker. At `state` if there is one, where nothing
-    /// may be yet; else under a name of its own in the platform's folder for temporary files.
+    /// Writes the handle, before the first request is sent: at `state`, which must not exist yet, or under a new name
+    /// in the platform's folder for temporary files.
     pub(crate) fn create(
         state: Option<&Path>,
         env: &Env,
@@ -87,22 +79,22 @@ impl Handle {
             end: None,
         };
         if let Some(path) = state {
-            return Self::create_at(path, Place::Caller, record).map_err(|error| {
+            return Self::create_at(path, Owner::Caller, record).map_err(|error| {
                 let shown = path.display();
                 if error.kind() == io::ErrorKind::AlreadyExists {
                     CliError::usage(format!("the state file `{shown}` exists already")).with_hint(format!(
-                        "an earlier grant may still be live: `cloudanix-jit revoke --state {shown}` gives it back"
+                        "an earlier grant may still be live: `cloudanix-jit revoke --state {shown}` revokes it"
                     ))
                 } else {
                     CliError::usage(format!("the state file `{shown}` cannot be written: {error}"))
                 }
             });
         }
-        // The key itself is not in the name: names in a temp folder can be listed by others.
-        let name = format!("cloudanix-jit-{}.json", new_key()?);
+        // Other users can list the names in a temporary folder: the key is not in the name.
+        let name = format!("cloudanix-jit-{}.json", jit_client::new_key()?);
         let mut last = None;
         for folder in temp_folders(env) {
-            match Self::create_at(&folder.join(&name), Place::Ours, record.clone()) {
+            match Self::create_at(&folder.join(&name), Owner::Program, record.clone()) {
                 Ok(handle) => return Ok(handle),
                 Err(error) => last = Some(format!("`{}`: {error}", folder.display())),
             }
@@ -112,9 +104,9 @@ impl Handle {
             .with_hint("name a file that can be written with `--state FILE`, or set `TMPDIR`"))
     }
 
-    fn create_at(path: &Path, place: Place, record: Record) -> io::Result<Self> {
+    fn create_at(path: &Path, owner: Owner, record: Record) -> io::Result<Self> {
         write_new(path, &record)?;
-        Ok(Self { path: path.to_owned(), place, record })
+        Ok(Self { path: path.to_owned(), owner, record })
     }
 
     /// Adds the grant's id and deadline.
@@ -124,33 +116,33 @@ impl Handle {
         self.replace()
     }
 
-    /// The same, where a caller looks for it.
+    /// Adds the grant's id and deadline if the caller chose the path.
     pub(crate) fn granted_to_caller(&mut self, grant: &Grant) -> Result<(), CliError> {
-        match self.place {
-            Place::Caller => self.granted(grant),
-            Place::Ours => Ok(()),
+        match self.owner {
+            Owner::Caller => self.granted(grant),
+            Owner::Program => Ok(()),
         }
     }
 
-    /// Adds how a `run` has ended, where a caller looks for it.
+    /// Adds the outcome of a `run` if the caller chose the path.
     pub(crate) fn ended(&mut self, end: End) -> Result<(), CliError> {
-        match self.place {
-            Place::Caller => {
+        match self.owner {
+            Owner::Caller => {
                 self.record.end = Some(end);
                 self.replace()
             }
-            Place::Ours => Ok(()),
+            Owner::Program => Ok(()),
         }
     }
 
-    /// Written beside and renamed, so that a kill leaves the old record or the new one.
+    /// Writes another file and renames it, so that a kill leaves the old record or the new one.
     fn replace(&self) -> Result<(), CliError> {
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
+        let mut new = self.path.clone().into_os_string();
+        new.push(".new");
         let replace = || -> io::Result<()> {
-            let _ = fs::remove_file(&beside);
-            write_new(Path::new(&beside), &self.record)?;
-            fs::rename(&beside, &self.path)
+            let _ = fs::remove_file(&new);
+            write_new(Path::new(&new), &self.record)?;
+            fs::rename(&new, &self.path)
         };
         replace().map_err(|error| {
             CliError::unexpected(format!(
@@ -160,7 +152,7 @@ impl Handle {
         })
     }
 
-    /// The handle in a file; `None` when nothing was ever asked for.
+    /// Reads the handle in a file; `None` if no request was sent.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, CliError> {
         let shown = path.display();
         let unreadable =
@@ -168,8 +160,8 @@ impl Handle {
         let mut text = String::new();
         let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
         file.take(LONGEST).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
-        let (version, record) = match serde_json::from_str::<NeverAsked>(&text) {
-            Ok(NeverAsked { version, .. }) => (version, None),
+        let (version, record) = match serde_json::from_str::<NotSent>(&text) {
+            Ok(NotSent { version, .. }) => (version, None),
             Err(_) => {
                 let record: Record = serde_json::from_str(&text).map_err(|_| {
                     unreadable("expected a handle as `elevate` or `run` writes it".to_owned())
@@ -180,35 +172,34 @@ impl Handle {
         if version != VERSION {
             return Err(unreadable(format!("expected version {VERSION}, found {version}")));
         }
-        Ok(record.map(|record| Self { path: path.to_owned(), place: Place::Caller, record }))
+        Ok(record.map(|record| Self { path: path.to_owned(), owner: Owner::Caller, record }))
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes the file: the grant is gone, or was never given.
-    pub(crate) fn forget(self) {
-        // A file that stays behind only leads to a revoke of what is gone, which is a success.
+    /// Removes the file: the grant is gone, or was never issued.
+    pub(crate) fn remove(self) {
+        // A file that cannot be removed leads to a revoke of a grant that is gone, which is a success.
         let _ = fs::remove_file(&self.path);
     }
 
-    /// Removes the file if no caller looks for it.
-    pub(crate) fn forget_ours(self) {
-        match self.place {
-            Place::Caller => {}
-            Place::Ours => self.forget(),
+    /// Removes the file if this program chose the path.
+    pub(crate) fn remove_if_own(self) {
+        match self.owner {
+            Owner::Caller => {}
+            Owner::Program => self.remove(),
         }
     }
 }
 
-/// Writes why a `run` had nothing to ask, if the file does not exist. The error itself is printed in any case.
-pub(crate) fn never_asked(path: &Path, end: End) {
-    let _ = write_new(path, &NeverAsked { version: VERSION, end });
+/// Writes why `run` sent no request, if the file does not exist. The error itself is printed in any case.
+pub(crate) fn write_not_sent(path: &Path, end: End) {
+    let _ = write_new(path, &NotSent { version: VERSION, end });
 }
 
-/// Not forced to the disk: the file outlives our own death without that, and a machine that loses what it has
-/// written has lost us too, which the broker notices by itself.
+/// Writes without `fsync`: the file survives the death of this process, and if the machine dies the heartbeats stop.
 fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let bytes = serde_json::to_vec(content)?;
     let mut file = new_private_file(path)?;
@@ -217,7 +208,7 @@ fn write_new(path: &Path, content: &impl Serialize) -> io::Result<()> {
     })
 }
 
-/// A file that did not exist, for its owner only. O_EXCL also refuses a link that somebody put there.
+/// Creates a file for its owner only. O_EXCL also refuses an existing link.
 pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -226,7 +217,7 @@ pub(crate) fn new_private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// The platform's own folder first: it is cleaned after the job and not shared with other jobs.
+/// The folders for temporary files. The platform's own comes first: it is cleaned after the job and not shared.
 fn temp_folders(env: &Env) -> Vec<PathBuf> {
     ["RUNNER_TEMP", "AGENT_TEMPDIRECTORY", "WORKSPACE_TMP", "TMPDIR", "TEMP", "TMP"]
         .iter()

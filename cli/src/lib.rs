@@ -1,34 +1,32 @@
-//! `cloudanix-jit`: how does one step get one grant for as long as it runs?
+//! `cloudanix-jit`: one grant for one step, for as long as it runs.
 //!
-//! Everything of the binary, so that its documents can be rendered and held against the committed ones.
+//! The whole program is a library, so that tests can render its documents and compare them with the committed ones.
 
-mod api;
 mod args;
-mod asking;
-mod clock;
 mod commands;
+mod elevation;
 mod environment;
 mod error;
 mod exit;
-mod handed;
+mod export;
 mod handle;
-mod handover;
-mod identity;
 mod interrupt;
 mod mask;
 mod memory;
 mod output;
 mod redact;
 mod run;
+mod settings;
+mod step_env;
 mod streams;
 mod version;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use jit_client::Env;
 
 use crate::args::{Command, CommandLine};
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -59,7 +57,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = version::answered() {
         return code;
     }
-    // Not a command: `run` starts this program again to watch over it.
+    // Not a command: `run` starts this program again as its keeper.
     if std::env::args_os().skip(1).eq(["keeper"]) {
         return run::keeper::main();
     }
@@ -67,9 +65,9 @@ pub fn main() -> ExitCode {
         Ok(line) => line.command,
         Err(error) => return explain(&error),
     };
-    let env = Env::from_process();
+    let env = environment::from_process();
     let mut output = Output::new(&env);
-    // `run` passes on its command's code, so whatever goes wrong before the command runs has one of its own.
+    // `run` exits with its command's code, so every failure before the command runs has a code of its own.
     let on_error: fn(&CliError) -> Exit = match command {
         Command::Run(_) => |_| Exit::NotStarted,
         Command::Elevate(_)
@@ -91,7 +89,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help and version are no mistakes; a mistake in `run` is one of ours, and 2 may be its command's code.
+/// Help and version are successes. A mistake in `run` is 125, because 2 may be its command's code.
 fn explain(error: &clap::Error) -> ExitCode {
     let failed_to_print = error.print().is_err();
     if !error.use_stderr() && !failed_to_print {

@@ -1,27 +1,27 @@
-//! How does the CI platform learn what it must not print?
+//! Registration of secrets with the CI platform's log masks.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use protocol::Secret;
 
 use crate::args::Masks;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::redact::forms::base64_lines;
+use jit_client::Env;
 
 /// Shorter values would turn every other word of the log into asterisks.
 const SHORTEST: usize = 4;
-/// A shorter piece of an encoding gives too little away to be worth what it may hide by chance.
+/// A shorter piece of an encoding reveals little, and its mask would hide other text by chance.
 const SHORTEST_PIECE: usize = 16;
 
-/// Whether the platform hides registered secrets from the log itself.
+/// How the platform masks registered secrets in its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Masking {
     Github,
     AzureDevops,
-    /// The platform has no mask that can be added to while a job runs.
-    Nowhere,
+    /// The platform cannot add a mask while a job runs.
+    None,
 }
 
 impl Masking {
@@ -31,26 +31,26 @@ impl Masking {
         } else if env.get("TF_BUILD").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             Self::AzureDevops
         } else {
-            Self::Nowhere
+            Self::None
         }
     }
 
-    /// Registers every secret, before anything can print it.
+    /// Registers every secret. Call it before a step can print one.
     pub(crate) fn register(self, secrets: &[&Secret], on: Masks, output: &Output) -> Result<(), CliError> {
         let text = zeroize::Zeroizing::new(self.commands(secrets));
         if text.is_empty() { Ok(()) } else { output.command(&text, on) }
     }
 
     fn commands(self, secrets: &[&Secret]) -> String {
-        // The two runners read a percent sign back differently.
+        // The two runners unescape a percent sign differently.
         let (prefix, percent) = match self {
             Self::Github => ("::add-mask::", "%25"),
             Self::AzureDevops => ("##vso[task.setsecret]", "%AZP25"),
-            Self::Nowhere => return String::new(),
+            Self::None => return String::new(),
         };
         let mut text = String::new();
         let mut forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
-        // Some runners replace the first mask that fits: a short one would leave the rest of a longer one.
+        // Some runners apply the first mask that matches: a short one would leave the rest of a longer one visible.
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         for form in forms {
             let escaped = form.replace('%', percent).replace('\r', "%0D").replace('\n', "%0A");
@@ -62,8 +62,8 @@ impl Masking {
     }
 }
 
-/// Each line by itself, and the forms in which tools print a secret without knowing. A mask hides one line: base64
-/// in lines is hidden where it begins with the secret, and everywhere by the redactor.
+/// Each line of the secret, and the encodings in which tools print it. A mask hides one line: base64 in lines is hidden
+/// where it begins with the secret, and everywhere by the redactor.
 fn forms(secret: &Secret) -> Vec<String> {
     let whole = secret.reveal();
     let mut forms: Vec<String> = whole.lines().map(str::to_owned).collect();
@@ -76,13 +76,13 @@ fn forms(secret: &Secret) -> Vec<String> {
     forms.extend(
         base64_lines(whole).iter().filter(|line| line.len() >= SHORTEST_PIECE).map(|line| line.to_string()),
     );
-    let mut seen: Vec<String> = Vec::new();
+    let mut distinct: Vec<String> = Vec::new();
     for form in forms {
-        if form.trim().len() >= SHORTEST && !seen.contains(&form) {
-            seen.push(form);
+        if form.trim().len() >= SHORTEST && !distinct.contains(&form) {
+            distinct.push(form);
         }
     }
-    seen
+    distinct
 }
 
 fn json_escaped(text: &str) -> String {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_masked_inside_of_something_longer_and_in_lines() {
+    fn base64_is_masked_inside_of_longer_base64_and_in_lines() {
         let secret = "a-secret-of-more-than-one-line-of-base64-that-is-in-a-basic-authorization-header-too";
         let commands = Masking::Github.commands(&[&Secret::new(secret)]);
         let masks: Vec<&str> = commands.lines().map(|line| &line["::add-mask::".len()..]).collect();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_printed_where_nobody_masks() {
-        assert_eq!(Masking::Nowhere.commands(&[&Secret::new("a secret")]), "");
+    fn nothing_is_printed_where_the_platform_has_no_masks() {
+        assert_eq!(Masking::None.commands(&[&Secret::new("a secret")]), "");
     }
 }

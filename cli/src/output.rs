@@ -1,15 +1,15 @@
-//! What do people see, and what do programs read? People on stderr, programs on stdout.
+//! Output: lines for people on stderr, data for programs on stdout.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use protocol::printable::{printable, printable_json};
 
 use crate::args::Masks;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::streams::{OwnStream, Streams};
+use jit_client::Env;
 
-/// The two streams. Nothing else in the program writes to them.
+/// The two streams. No other code writes to them.
 #[derive(Clone)]
 pub(crate) struct Output {
     colour: Colour,
@@ -21,12 +21,12 @@ enum Colour {
     Always,
 }
 
-/// How a line for people begins.
+/// The symbol at the beginning of a line for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Done,
     Waiting,
-    Seen,
+    Observed,
     Warning,
     Failed,
     Skipped,
@@ -37,7 +37,7 @@ impl Mark {
         match self {
             Self::Done => "✓",
             Self::Waiting => "…",
-            Self::Seen => "→",
+            Self::Observed => "→",
             Self::Warning => "!",
             Self::Failed => "✗",
             Self::Skipped => "-",
@@ -48,7 +48,7 @@ impl Mark {
         match self {
             Self::Done => "\u{1b}[32m",
             Self::Waiting => "\u{1b}[36m",
-            Self::Seen => "\u{1b}[34m",
+            Self::Observed => "\u{1b}[34m",
             Self::Warning => "\u{1b}[33m",
             Self::Failed => "\u{1b}[31m",
             Self::Skipped => "\u{1b}[2m",
@@ -63,41 +63,42 @@ impl Output {
         Self { colour: if plain { Colour::Never } else { Colour::Always } }
     }
 
-    /// `✓ elevate  policy attached · P · 15m`. A closed stderr is nobody's failure.
+    /// Prints `✓ elevate  policy attached · P · 15m`. A closed stderr is no failure.
     pub(crate) fn line(&self, mark: Mark, verb: &str, text: &str) {
         let symbol = match self.colour {
             Colour::Never => mark.symbol().to_owned(),
             Colour::Always => format!("{}{}\u{1b}[0m", mark.colour(), mark.symbol()),
         };
-        say(&format!("{symbol} {verb:<8} {}\n", printable(text)));
+        print(&format!("{symbol} {verb:<8} {}\n", printable(text)));
     }
 
-    /// A line that belongs to the one above it.
+    /// Prints a hint for the line above.
     pub(crate) fn hint(&self, text: &str) {
-        say(&format!("  hint: {}\n", printable(text)));
+        print(&format!("  hint: {}\n", printable(text)));
     }
 
-    /// What happened, what to do, and the name under which the broker logged it.
+    /// Prints an error: what happened, what to do, and the request id in the broker's log.
     pub(crate) fn error(&self, error: &CliError) {
         let text = error.to_string();
         let mut lines = text.lines();
         self.line(Mark::Failed, "failed", lines.next().unwrap_or_default());
-        // Behind a bar: a text from outside begins no line with a mark of ours, or with a command to the CI.
+        // Behind a bar: external text must not begin a line with a mark or a CI command.
         for line in lines {
-            say(&format!("  | {}\n", printable(line)));
+            print(&format!("  | {}\n", printable(line)));
         }
         if let Some(hint) = error.hint() {
             self.hint(hint);
         }
-        if let CliError::Problem(problem) = error {
+        if let Some(problem) = error.problem() {
             let request = problem.request_id.as_deref();
             let request = request.map(|id| format!(" · request {id}")).unwrap_or_default();
             let code = &problem.code;
-            say(&format!("  code: {}\n", printable(&format!("{code}{request}"))));
+            print(&format!("  code: {}\n", printable(&format!("{code}{request}"))));
         }
     }
 
-    /// Commands to the CI platform (masks), complete when this returns; once where both streams are one file.
+    /// Writes commands to the CI platform (masks). They are complete when this returns, and written once if both streams are
+    /// one file.
     pub(crate) fn command(&self, text: &str, on: Masks) -> Result<(), CliError> {
         written("stderr", OwnStream::stderr(), text)?;
         match (on, Streams::of_this_process()) {
@@ -106,7 +107,7 @@ impl Output {
         }
     }
 
-    /// For programs. A reader that went away early (`| head`) is not a failure.
+    /// Writes data for programs. A reader that exits early (`| head`) is no failure.
     pub(crate) fn data(&mut self, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -117,7 +118,7 @@ impl Output {
         }
     }
 
-    /// One JSON document for programs; what would not be seen on a terminal is escaped in it.
+    /// Writes one JSON document for programs. Invisible characters are escaped.
     pub(crate) fn json<T: serde::Serialize>(&mut self, value: &T) -> Result<(), CliError> {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|error| CliError::unexpected(format!("the JSON output: {error}")))?;
@@ -132,7 +133,7 @@ fn written(name: &str, stream: io::Result<OwnStream>, text: &str) -> Result<(), 
         .map_err(|error| CliError::unexpected(format!("the secret could not be masked: {name}: {error}")))
 }
 
-/// In one piece: standard error keeps nothing back, and a line that others write does not fall into ours.
-fn say(text: &str) {
+/// Writes in one call, because standard error is unbuffered and other processes write to it.
+fn print(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

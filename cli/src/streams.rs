@@ -1,7 +1,7 @@
 //! The client's own standard output and standard error, as plain files.
 //!
-//! Rust's own handles gather lines, which costs a copy and delays a prompt, and take a full pipe that another
-//! process has set to non-blocking for an error.
+//! Rust's own handles buffer lines, which costs a copy and delays a prompt, and return an error for a full pipe that
+//! another process has set to non-blocking.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -9,12 +9,12 @@ use std::io::{self, Write};
 /// One of the two.
 pub(crate) struct OwnStream(File);
 
-/// Whether the two are one open file, as a runner makes them that merges them, and `2>&1` in a shell.
+/// Whether the two are one open file: some runners merge them, and so does `2>&1` in a shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streams {
-    /// Both are one: what is written to them has one order.
+    /// One file: the order of all writes is preserved.
     Merged,
-    /// Two files: nothing is known of the order in which they are read.
+    /// Two files: the order in which they are read is unknown.
     Apart,
 }
 
@@ -29,13 +29,13 @@ impl OwnStream {
         platform::stderr().map(Self)
     }
 
-    /// For calls that move pages between pipes; they do not wait for a slow reader by themselves.
+    /// The file, for calls that move pages between pipes. They do not wait for a slow reader.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux moves pages between pipes"))]
     pub(crate) fn file(&self) -> &File {
         &self.0
     }
 
-    /// Waits until the reader has made room in a pipe that is not to be waited for by writing.
+    /// Waits until a non-blocking pipe has room.
     pub(crate) fn wait_for_room(&self) -> io::Result<()> {
         platform::wait_for_room(&self.0)
     }
@@ -109,12 +109,12 @@ mod platform {
         io::stderr().as_handle().try_clone_to_owned().map(File::from)
     }
 
-    /// Pipes there do not say that writing would block.
+    /// Windows pipes do not report that a write would block.
     pub(super) fn wait_for_room(_: &File) -> io::Result<()> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// Nothing safe tells.
+    /// Windows reports it only to unsafe code.
     pub(super) fn are_one_file() -> bool {
         false
     }

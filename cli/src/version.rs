@@ -1,4 +1,4 @@
-//! Which version is this? Answered without building anything: fleets ask it once a step.
+//! `--version`, answered before the command line is built: fleets call it once per step.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 
 use crate::exit::Exit;
 
-/// What clap says too.
+/// The same text as clap's.
 const TEXT: &str = concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n");
 
-/// The answer, where nothing but the version is asked for. With more on the command line it is clap's to decide.
+/// Prints the version if the command line has nothing else. Otherwise clap decides.
 pub(crate) fn answered() -> Option<ExitCode> {
     let mut arguments = env::args_os().skip(1);
-    let asked = arguments.next().is_some_and(|first| first == "--version" || first == "-V");
-    if !asked || arguments.next().is_some() {
+    let is_version = arguments.next().is_some_and(|first| first == "--version" || first == "-V");
+    if !is_version || arguments.next().is_some() {
         return None;
     }
     let mut stdout = io::stdout();
-    let said = stdout.write_all(TEXT.as_bytes()).and_then(|()| stdout.flush());
-    Some(if said.is_ok() { Exit::Ok } else { Exit::Usage }.into())
+    let printed = stdout.write_all(TEXT.as_bytes()).and_then(|()| stdout.flush());
+    Some(if printed.is_ok() { Exit::Ok } else { Exit::Usage }.into())
 }
 
 #[cfg(test)]
@@ -29,7 +29,7 @@ mod tests {
     use crate::args::CommandLine;
 
     #[test]
-    fn both_ways_of_answering_say_the_same() {
+    fn the_version_is_the_same_as_claps() {
         assert_eq!(CommandLine::command().render_version(), TEXT);
         assert_eq!(CommandLine::command().render_long_version(), TEXT);
     }

@@ -1,4 +1,4 @@
-//! Are the committed documents those that the code renders? `CLOUDANIX_WRITE_DOCS=1` writes them.
+//! Compares the committed documents with those that the code renders. `CLOUDANIX_WRITE_DOCS=1` writes them.
 #![expect(clippy::unwrap_used, reason = "the functions around the tests fail as the tests do")]
 
 use std::fs;
@@ -23,9 +23,11 @@ fn the_generated_documents_are_up_to_date() {
 }
 
 #[test]
-fn what_the_environment_document_names_is_read_somewhere() {
+fn every_variable_of_the_environment_document_is_read() {
     let mut code = String::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut code);
+    for folder in ["src", "../client/src"] {
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code);
+    }
     let page = cli::documents::environment();
     let names =
         page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
@@ -33,7 +35,7 @@ fn what_the_environment_document_names_is_read_somewhere() {
     assert!(idle.is_empty(), "declared, and read by nothing: {idle:?}");
 }
 
-/// All code but the declarations themselves.
+/// All code except for the declarations.
 fn collect(folder: &Path, code: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

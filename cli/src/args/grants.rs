@@ -1,4 +1,4 @@
-//! `grants`: what can an operator type about every agent's grants?
+//! The command line of `grants`.
 
 use clap::Subcommand;
 use protocol::{AgentId, GrantId, Ttl};

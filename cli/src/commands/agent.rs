@@ -1,4 +1,4 @@
-//! `agent`: how does an operator register, look at and switch off agents?
+//! `agent`: registers, shows and disables agents, and rotates their auth tokens.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -6,51 +6,51 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use jit_client::{Client, Env, IfRegistered, RetryPolicy, Settings};
 use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, Outcome};
 use protocol::elevate::MAX_BODY;
 use protocol::printable::printable;
 
 use super::block_on;
-use crate::api::{Broker, Existing, Patience, Settings};
 use crate::args::{AgentCommand, Masks, Shown, View};
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::mask::Masking;
 use crate::output::{Mark, Output};
 
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let broker = Broker::new(&Settings::for_operator(env)?)?;
+    let client = Client::new(&Settings::for_operator(env)?)?;
     let masking = Masking::of(env);
     block_on(async {
         match command {
             AgentCommand::Apply { file, create_only, shown } => {
-                let existing = if create_only { Existing::Refuse } else { Existing::Replace };
-                apply(&broker, &file, existing, shown, masking, output).await
+                let existing = if create_only { IfRegistered::Refuse } else { IfRegistered::Replace };
+                apply(&client, &file, existing, shown, masking, output).await
             }
-            AgentCommand::List { shown } => list(&broker, shown, output).await,
+            AgentCommand::List { shown } => list(&client, shown, output).await,
             AgentCommand::Show { agent, shown } => {
-                let agent = broker.agent(&agent.id, PATIENCE).await?;
+                let agent = client.agent(&agent.id, RETRIES).await?;
                 match shown.output {
                     View::Json => output.json(&agent),
                     View::Text => output.data(&details(&agent)),
                 }
             }
             AgentCommand::Disable { agent, shown } => {
-                let disabled = broker.disable(&agent.id, PATIENCE).await?;
+                let disabled = client.disable(&agent.id, RETRIES).await?;
                 let text = format!("{} · {} live grants are being ended", agent.id, disabled.grants_ending);
                 output.line(Mark::Done, "disable", &text);
                 json_if_asked(shown, &disabled, output)
             }
             AgentCommand::Enable { agent, shown } => {
-                let enabled = broker.enable(&agent.id, PATIENCE).await?;
+                let enabled = client.enable(&agent.id, RETRIES).await?;
                 output.line(Mark::Done, "enable", agent.id.as_str());
                 json_if_asked(shown, &enabled, output)
             }
             AgentCommand::RotateToken { agent, overlap, shown } => {
-                let rotated = broker.rotate_token(&agent.id, overlap, PATIENCE).await?;
+                let rotated = client.rotate_token(&agent.id, overlap, RETRIES).await?;
                 masking.register(&[&rotated.auth_token], Masks::Stderr, output)?;
                 let text = format!("{} · old tokens until {}", agent.id, rotated.previous_expire_at);
                 output.line(Mark::Done, "rotate", &text);
@@ -68,7 +68,7 @@ pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Resu
                     )
                     .with_hint("`cloudanix-jit agent show ID` lists them"));
                 }
-                broker.revoke_token(&agent.id, &token, PATIENCE).await?;
+                client.revoke_token(&agent.id, &token, RETRIES).await?;
                 output.line(Mark::Done, "revoke", &format!("{} · token {token}", agent.id));
                 Ok(())
             }
@@ -77,14 +77,14 @@ pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Resu
 }
 
 async fn apply(
-    broker: &Broker,
+    client: &Client,
     file: &Path,
-    existing: Existing,
+    existing: IfRegistered,
     shown: Shown,
     masking: Masking,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let applied = broker.apply(&registration(file)?, existing, PATIENCE).await?;
+    let applied = client.apply(&registration(file)?, existing, RETRIES).await?;
     if let Some(token) = &applied.auth_token {
         masking.register(&[token], Masks::Stderr, output)?;
     }
@@ -135,11 +135,11 @@ fn registration(file: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
-async fn list(broker: &Broker, shown: Shown, output: &mut Output) -> Result<(), CliError> {
+async fn list(client: &Client, shown: Shown, output: &mut Output) -> Result<(), CliError> {
     let mut agents: Vec<Agent> = Vec::new();
     let mut after = None;
     loop {
-        let page = broker.agents(after.as_ref(), PATIENCE).await?;
+        let page = client.agents(after.as_ref(), RETRIES).await?;
         agents.extend(page.agents);
         match page.next {
             Some(next) if after.as_ref() != Some(&next) => after = Some(next),

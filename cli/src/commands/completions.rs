@@ -1,4 +1,4 @@
-//! `completions`: what does a shell need to know to complete our command line?
+//! `completions`: the completion script of a shell.
 
 use clap::CommandFactory as _;
 

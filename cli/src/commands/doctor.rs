@@ -1,48 +1,50 @@
-//! `doctor`: what stands between this workload and a grant, and what is to be done about it?
+//! `doctor`: checks everything between this workload and a grant, and says what to fix.
 
 mod reach;
 mod report;
 
+use jit_client::identity::{self, Files, Identity};
+use jit_client::{
+    Client, Connections, Elevation, Env, Lease, Network, Request, RetryPolicy, Settings, Url, Workload,
+    agent_id, broker_url, new_key, system_clock,
+};
 use protocol::{AgentId, PolicyName, Secret};
-use reqwest::Url;
 
 use self::report::Report;
 use super::block_on;
-use crate::api::{self, Broker, Network, Patience, Settings};
 use crate::args::DoctorArgs;
-use crate::asking::{Asking, Lease};
-use crate::clock;
-use crate::environment::Env;
 use crate::error::CliError;
-use crate::identity::{self, Files, Identity};
 use crate::output::Output;
+use crate::settings;
 
 pub(crate) fn run(args: DoctorArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let mut report = Report::new(output);
-    let url = report.check("url", api::broker_url(env), |url| url.as_str().trim_end_matches('/').to_owned());
+    let url = report.check("url", broker_url(env).map_err(CliError::from), |url| {
+        url.as_str().trim_end_matches('/').to_owned()
+    });
     let auth_token =
-        report.check("token", api::auth_token(env), |_| "form and checksum are right".to_owned());
-    let agent_id = report.check("agent", api::agent_id(env), AgentId::to_string);
+        report.check("token", settings::auth_token(env), |_| "form and checksum are right".to_owned());
+    let agent = report.check("agent", agent_id(env).map_err(CliError::from), AgentId::to_string);
     let identity = platform(&mut report, env);
     block_on(async {
-        let broker = match &url {
-            Some(url) => reached(&mut report, url, auth_token.as_ref(), env).await,
+        let client = match &url {
+            Some(url) => connect(&mut report, url, auth_token.as_ref(), env).await,
             None => {
                 report.skipped("broker", "needs the url");
                 None
             }
         };
         match &identity {
-            Some(identity) => minted(&mut report, identity, env).await,
+            Some(identity) => mint(&mut report, identity, env).await,
             None => report.skipped("oidc", "there is no platform to mint a token"),
         }
-        match (&broker, &auth_token) {
-            (Some(broker), Some(_)) => report.outcome("auth", reach::auth_token_is_known(broker).await),
+        match (&client, &auth_token) {
+            (Some(client), Some(_)) => report.outcome("auth", reach::auth_token_is_known(client).await),
             (None, _) | (_, None) => report.skipped("auth", "needs a broker that is ready, and a token"),
         }
         if !args.policies.is_empty() {
-            match (&broker, &agent_id, &auth_token) {
-                (Some(broker), Some(_), Some(_)) => decided(&mut report, broker, args, env).await,
+            match (&client, &agent, &auth_token) {
+                (Some(client), Some(_), Some(_)) => decision(&mut report, client, args, env).await,
                 (None, _, _) | (_, None, _) | (_, _, None) => {
                     report.skipped("decision", "needs all of the above");
                 }
@@ -77,13 +79,13 @@ fn platform(report: &mut Report<'_>, env: &Env) -> Option<Identity> {
     }
 }
 
-/// The broker, if it can be reached and is ready.
-async fn reached(
+/// The client, if the broker is reachable and ready.
+async fn connect(
     report: &mut Report<'_>,
     url: &Url,
     auth_token: Option<&Secret>,
     env: &Env,
-) -> Option<Broker> {
+) -> Option<Client> {
     let network = Network::from_env(env);
     if network.has_proxy() {
         report.fine("network", "through a proxy (HTTPS_PROXY): name and port are not looked at from here");
@@ -93,24 +95,23 @@ async fn reached(
     }
     let bearer = auth_token.cloned().unwrap_or_else(|| Secret::new(""));
     let roots = network.roots_in_words();
-    let broker =
-        report.check("set-up", Broker::new(&Settings { url: url.to_string(), bearer, network }), |_| {
-            format!("trusts {roots}")
-        })?;
-    reach::ready(report, url, &broker).await.then_some(broker)
+    let settings = Settings { url: url.to_string(), bearer, network, warnings: Vec::new() };
+    let client = Client::new(&settings).map_err(CliError::from);
+    let client = report.check("set-up", client, |_| format!("trusts {roots}"))?;
+    reach::ready(report, url, &client).await.then_some(client)
 }
 
-/// Mints a token and reads its claims as the broker will, all but the signature.
-async fn minted(report: &mut Report<'_>, identity: &Identity, env: &Env) {
+/// Mints a token and checks its claims as the broker does, except for the signature.
+async fn mint(report: &mut Report<'_>, identity: &Identity, env: &Env) {
     let audience = identity::audience(env);
-    let http = match Network::from_env(env).client(api::Connections::Fresh) {
+    let http = match Network::from_env(env).client(Connections::Fresh) {
         Ok(http) => http,
-        Err(error) => return report.error("oidc", &error),
+        Err(error) => return report.error("oidc", &error.into()),
     };
-    match identity.look(&http, audience).await {
+    match identity.claims(&http, audience).await {
         Err(error) => report.error("oidc", &error.into()),
         Ok(claims) => {
-            let now = clock::now();
+            let now = system_clock();
             let left = claims.expires_at().map(|at| at.since(now).as_secs());
             let words = format!(
                 "iss {} · sub {} · aud {} · {}",
@@ -134,14 +135,16 @@ async fn minted(report: &mut Report<'_>, identity: &Identity, env: &Env) {
     }
 }
 
-async fn decided(report: &mut Report<'_>, broker: &Broker, args: DoctorArgs, env: &Env) {
+async fn decision(report: &mut Report<'_>, client: &Client, args: DoctorArgs, env: &Env) {
     let decision = async {
         let Some(ttl) = args.ttl else {
             return Err(CliError::usage("`--policy` needs `--ttl`"));
         };
-        let asking = Asking::new(args.policies, ttl, args.target, Lease::DeadlineOnly, env)?;
-        let request = asking.request(broker.http()).await?;
-        broker.dry_run(&request, Patience::within(reach::PATIENCE)).await
+        let workload = Workload::detect(env, &Files::system())?;
+        let (policies, target) = (args.policies, args.target);
+        let request = Request { policies, ttl, target, reason: None, lease: Lease::DeadlineOnly };
+        let elevation = Elevation::new(workload, request, new_key()?);
+        Ok(client.dry_run(&elevation, RetryPolicy::within(reach::TIMEOUT)).await?)
     };
     let decision = report.check("decision", decision.await, |decision| {
         let policies: Vec<&str> = decision.policies.iter().map(PolicyName::as_str).collect();

@@ -1,67 +1,65 @@
-//! `elevate`: how does a platform whose step is not one command hold a grant?
+//! `elevate`: a grant for the steps that follow, where a step is not one command.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jit_client::{Client, Env, Lease, RetryPolicy, Revoked};
 use protocol::{Credentials, Grant, IdempotencyKey, RevokeCause};
-use tokio::time::sleep;
 
 use super::block_on;
-use crate::api::{Broker, Patience, Revocable, Revoked, Settings};
 use crate::args::{ElevateArgs, GrantOutput};
-use crate::asking::{Asking, Lease};
-use crate::environment::Env;
+use crate::elevation;
 use crate::error::CliError;
-use crate::handed::Handed;
-use crate::handle::{self, Handle};
-use crate::handover::Handover;
+use crate::export::Export;
+use crate::handle::Handle;
 use crate::interrupt::Interrupt;
 use crate::mask::Masking;
 use crate::output::{Mark, Output};
+use crate::settings;
+use crate::step_env::StepEnv;
 
-/// For as long as we try to give back what may have been given; after it the deadline does.
-const GIVE_BACK: Duration = Duration::from_secs(10);
-/// As long as a request that we gave up may take from its connection to the broker's books.
-const LANDING: Duration = Duration::from_secs(1);
+/// How long to try to revoke after a failed elevation; after that the deadline ends the grant.
+const REVOKE_WITHIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    // Everything that can fail without the broker fails before anything is given.
-    let settings = Settings::for_agent(env)?;
-    let asking = Asking::from_args(&args.ask, Lease::DeadlineOnly, env)?;
-    let handover = Handover::prepare(args.output, env)?;
-    let broker = Broker::new(&settings)?;
-    let key = handle::new_key()?;
+    // Everything that can fail without the broker fails before the request.
+    let settings = settings::for_agent(env)?;
+    let key = jit_client::new_key()?;
+    let elevation = elevation::from_args(&args.request, Lease::DeadlineOnly, key.clone(), env)?;
+    let export = Export::prepare(args.output, env)?;
+    let client = Client::new(&settings)?;
     let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
-    let mut handle = Handle::create(state.as_deref(), env, &settings.url, asking.agent_id(), &key)?;
+    let mut handle =
+        Handle::create(state.as_deref(), env, &settings.url, elevation.workload().agent_id(), &key)?;
     block_on(async {
         let mut interrupt = Interrupt::listen()?;
         let elevated = tokio::select! {
             biased;
-            () = interrupt.came() => Err(CliError::Interrupted),
-            grant = asking.elevate(&broker, &key, &args.ask, output) => grant,
+            () = interrupt.received() => Err(CliError::Interrupted),
+            grant = elevation::elevate(&client, &elevation, &args.request, output) => grant,
         };
-        let handed_over = elevated.and_then(|grant| {
+        let exported = elevated.and_then(|grant| {
             handle.granted(&grant)?;
-            let handed = Handed::of(&grant, env);
-            handover.give(&grant, &handed, &absolute(handle.path()), Masking::of(env), output)?;
+            let step_env = StepEnv::of(&grant, env);
+            export.write(&grant, &step_env, &absolute(handle.path()), Masking::of(env), output)?;
             warn_of_aws(&grant, env, output);
             Ok(())
         });
-        match handed_over {
+        match exported {
             Ok(()) => {
                 output.line(Mark::Done, "state", &format!("{}", handle.path().display()));
                 if args.output == GrantOutput::Env && env.get("CI").is_none() {
-                    output.hint("`cloudanix-jit revoke` in the same shell gives the grant back");
+                    output.hint("`cloudanix-jit revoke` in the same shell revokes the grant");
                 }
                 Ok(())
             }
             Err(error) => {
-                if !asking.may_have_granted(&error) || give_back(&broker, &key, output).await == Left::Nothing
-                {
-                    handle.forget();
+                let may_have_granted = elevation.was_sent() && error.may_have_granted();
+                if !may_have_granted || revoke(&client, &key, output).await == Remainder::Nothing {
+                    handle.remove();
                 } else {
                     output.hint(&format!(
-                        "give it back later with `cloudanix-jit revoke --state {}`",
+                        "revoke it later with `cloudanix-jit revoke --state {}`",
                         handle.path().display()
                     ));
                 }
@@ -71,7 +69,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     })
 }
 
-/// What the steps that follow may stumble over: nobody stands around them to change it.
+/// Warns of variables that conflict with the grant's keys in the steps that follow.
 fn warn_of_aws(grant: &Grant, env: &Env, output: &Output) {
     let Some(Credentials::Aws { expires_at, .. }) = &grant.credentials else { return };
     if *expires_at < grant.expires_at {
@@ -79,44 +77,36 @@ fn warn_of_aws(grant: &Grant, env: &Env, output: &Output) {
         output.line(Mark::Warning, "elevate", &text);
         output.hint("`cloudanix-jit run` gives a longer step new keys as it needs them");
     }
-    // A profile, or a role to be assumed, that some SDKs would use first.
-    let theirs = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN"];
-    for name in env.names().filter(|name| theirs.contains(name)) {
+    // Some SDKs prefer a profile, or a role to assume.
+    let conflicting = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ROLE_ARN"];
+    for name in env.names().filter(|name| conflicting.contains(name)) {
         let text = format!("`{name}` is set, and some AWS SDKs would use it in place of the grant's keys");
         output.line(Mark::Warning, "elevate", &text);
         output.hint("unset it for the steps that follow");
     }
 }
 
-/// What is left at the broker of a request that failed.
+/// The remainder at the broker of an elevation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum Remainder {
     Nothing,
     Unknown,
 }
 
-async fn give_back(broker: &Broker, key: &IdempotencyKey, output: &Output) -> Left {
-    let revoke = || broker.revoke(Revocable::Key(key), RevokeCause::Asked, Patience::within(GIVE_BACK));
-    let revoked = match revoke().await {
-        // Our request may still have been on its way when the broker said that it knows of none.
-        Ok(Revoked::NothingThere) => {
-            sleep(LANDING).await;
-            revoke().await
-        }
-        first => first,
-    };
-    match revoked {
+async fn revoke(client: &Client, key: &IdempotencyKey, output: &Output) -> Remainder {
+    let policy = RetryPolicy::within(REVOKE_WITHIN);
+    match client.revoke_elevation(key, RevokeCause::Asked, policy).await {
         Ok(Revoked::Gone(_) | Revoked::Accepted(_)) => {
-            output.line(Mark::Done, "revoke", "what was given is given back");
-            Left::Nothing
+            output.line(Mark::Done, "revoke", "the grant is revoked");
+            Remainder::Nothing
         }
-        Ok(Revoked::NothingThere) => {
-            output.line(Mark::Done, "revoke", "nothing was given");
-            Left::Nothing
+        Ok(Revoked::NotFound) => {
+            output.line(Mark::Done, "revoke", "no grant was issued");
+            Remainder::Nothing
         }
         Err(error) => {
             output.line(Mark::Warning, "revoke", &format!("not confirmed: {error}"));
-            Left::Unknown
+            Remainder::Unknown
         }
     }
 }

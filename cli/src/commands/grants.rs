@@ -1,29 +1,29 @@
-//! `grants`: how does an operator see every agent's grants, and end them?
+//! `grants`: lists every agent's grants, and revokes them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use jit_client::{Client, Env, GrantFilter, GrantRef, RetryPolicy, Revoked, Settings};
 use protocol::printable::printable;
 use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
 use tokio::time::Instant;
 
 use super::{block_on, revoke};
-use crate::api::{Broker, Life, Patience, Revocable, Revoked, Settings};
 use crate::args::{GrantsCommand, View};
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{Mark, Output};
 
-const PATIENCE: Patience = Patience { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
+const RETRIES: RetryPolicy =
+    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let broker = Broker::new(&Settings::for_operator(env)?)?;
+    let client = Client::new(&Settings::for_operator(env)?)?;
     block_on(async {
         match command {
             GrantsCommand::List { live, agent, shown } => {
-                let life = if live { Life::Live } else { Life::All };
-                let grants = all(&broker, life, agent.as_ref()).await?;
+                let filter = if live { GrantFilter::Live } else { GrantFilter::All };
+                let grants = all(&client, filter, agent.as_ref()).await?;
                 match shown.output {
                     View::Json => output.json(&grants),
                     View::Text => output.data(&table(&grants)),
@@ -32,19 +32,19 @@ pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Res
             GrantsCommand::Revoke { grants, agent, timeout } => {
                 let ids = match &agent {
                     None => grants,
-                    Some(agent) => live_of(&broker, agent, output).await?,
+                    Some(agent) => live_of(&client, agent, output).await?,
                 };
-                end(&broker, ids, timeout, output).await
+                end(&client, ids, timeout, output).await
             }
         }
     })
 }
 
-async fn all(broker: &Broker, life: Life, agent: Option<&AgentId>) -> Result<Vec<Grant>, CliError> {
+async fn all(client: &Client, filter: GrantFilter, agent: Option<&AgentId>) -> Result<Vec<Grant>, CliError> {
     let mut grants = Vec::new();
     let mut after: Option<GrantId> = None;
     loop {
-        let page = broker.grants(life, agent, after.as_ref(), PATIENCE).await?;
+        let page = client.grants(filter, agent, after.as_ref(), RETRIES).await?;
         grants.extend(page.grants);
         match page.next {
             Some(next) if after.as_ref() != Some(&next) => after = Some(next),
@@ -53,26 +53,27 @@ async fn all(broker: &Broker, life: Life, agent: Option<&AgentId>) -> Result<Vec
     }
 }
 
-async fn live_of(broker: &Broker, agent: &AgentId, output: &Output) -> Result<Vec<GrantId>, CliError> {
+async fn live_of(client: &Client, agent: &AgentId, output: &Output) -> Result<Vec<GrantId>, CliError> {
     // An agent that is not registered has no grants either: a mistyped id must not look like a success.
-    broker.agent(agent, PATIENCE).await?;
-    let grants = all(broker, Life::Live, Some(agent)).await?;
+    client.agent(agent, RETRIES).await?;
+    let grants = all(client, GrantFilter::Live, Some(agent)).await?;
     if grants.is_empty() {
         output.line(Mark::Done, "revoke", &format!("{agent} has no live grants"));
     }
     Ok(grants.into_iter().map(|grant| grant.id).collect())
 }
 
-/// Asks for the end of each grant before it waits for any: a target that is slow keeps no other grant alive. A caller who is
-/// cut off in between runs the same again.
-async fn end(broker: &Broker, ids: Vec<GrantId>, timeout: Ttl, output: &Output) -> Result<(), CliError> {
+/// Revokes each grant before it waits for any: a slow target keeps no other grant alive. An interrupted call can be
+/// repeated.
+async fn end(client: &Client, ids: Vec<GrantId>, timeout: Ttl, output: &Output) -> Result<(), CliError> {
     let (count, mut failed, mut accepted) = (ids.len(), 0, Vec::new());
     for id in ids {
-        let patience = Patience::within(timeout.into());
-        match broker.revoke(Revocable::Id(&id), RevokeCause::Asked, patience).await {
-            Ok(Revoked::Gone(grant)) => revoke::gone(&grant, output),
+        let policy = RetryPolicy::within(timeout.into());
+        let revoked = client.revoke(GrantRef::Id(&id), RevokeCause::Asked, policy).await;
+        match revoked.map_err(CliError::from) {
+            Ok(Revoked::Gone(grant)) => revoke::print_end(&grant, output),
             Ok(Revoked::Accepted(grant)) => accepted.push(*grant),
-            Ok(Revoked::NothingThere) => {
+            Ok(Revoked::NotFound) => {
                 failed += 1;
                 output.line(Mark::Failed, "revoke", &format!("{id} · the broker knows no such grant"));
             }
@@ -86,8 +87,8 @@ async fn end(broker: &Broker, ids: Vec<GrantId>, timeout: Ttl, output: &Output) 
     let deadline = Instant::now() + Duration::from(timeout);
     for grant in accepted {
         let id = grant.id.clone();
-        match revoke::confirmed(broker, grant, deadline).await {
-            Ok(grant) => revoke::gone(&grant, output),
+        match revoke::confirmed(client, grant, deadline).await {
+            Ok(grant) => revoke::print_end(&grant, output),
             Err(error) => {
                 failed += 1;
                 output.line(Mark::Failed, "revoke", &format!("{id} · {error}"));

@@ -1,4 +1,4 @@
-//! What does each command do? One file each, named as it is typed.
+//! The commands, one file each, named as they are typed.
 
 pub(crate) mod agent;
 pub(crate) mod completions;
@@ -13,12 +13,12 @@ pub(crate) mod whoami;
 
 use std::future::Future;
 
+use jit_client::Env;
 use protocol::GrantId;
 
-use crate::environment::Env;
 use crate::error::CliError;
 
-/// One thread, made only by the commands that speak to somebody.
+/// Runs `work` on one thread. Only commands that use the network call it.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -27,7 +27,7 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
         .block_on(work)
 }
 
-/// `CLOUDANIX_GRANT_ID`, as `elevate` hands it to the steps that follow.
+/// The grant in `CLOUDANIX_GRANT_ID`, which `elevate` exports.
 pub(crate) fn grant_of_the_environment(env: &Env) -> Result<Option<GrantId>, CliError> {
     env.get("CLOUDANIX_GRANT_ID")
         .map(|id| id.parse().map_err(|error| CliError::usage(format!("`CLOUDANIX_GRANT_ID`: {error}"))))

@@ -1,18 +1,18 @@
-//! `revoke`: how is a grant given back, however often and by whomever it is tried?
+//! `revoke`: ends a grant. It can be repeated, by any process that has the handle or the grant's id.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jit_client::{Client, Env, GrantRef, RetryPolicy, Revoked};
 use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause, Ttl};
 use tokio::time::{Instant, sleep};
 
 use super::block_on;
-use crate::api::{Broker, Patience, Revocable, Revoked, Settings};
 use crate::args::RevokeArgs;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::handle::Handle;
 use crate::output::{Mark, Output};
+use crate::settings;
 
 enum Which {
     Grant(GrantId),
@@ -20,21 +20,21 @@ enum Which {
 }
 
 pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let settings = Settings::for_revoke(env)?;
+    let settings = settings::for_revoke(env)?;
     let state = || args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
     let which = match (&args.grant, state()) {
         (Some(id), _) => Which::Grant(id.clone()),
         (None, Some(path)) => {
             if is_absent(&path) {
-                let text = format!("nothing to give back · there is no state file `{}`", path.display());
+                let text = format!("nothing to revoke · there is no state file `{}`", path.display());
                 output.line(Mark::Warning, "revoke", &text);
                 return Ok(());
             }
             match handle_at(&path, &settings.url)? {
                 Some(handle) => Which::Handle(Box::new(handle)),
                 None => {
-                    output.line(Mark::Done, "revoke", "nothing to give back · the broker was never asked");
-                    // As with a handle; a file that stays behind leads to the same line.
+                    output.line(Mark::Done, "revoke", "nothing to revoke · no request was sent");
+                    // A file that cannot be removed leads to the same line again.
                     let _ = std::fs::remove_file(&path);
                     return Ok(());
                 }
@@ -47,26 +47,26 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
             .with_hint("`elevate` sets `CLOUDANIX_STATE` and `CLOUDANIX_GRANT_ID` for the steps that follow")
         })?),
     };
-    let broker = Broker::new(&settings)?;
+    let client = Client::new(&settings)?;
     block_on(async {
         match which {
-            Which::Grant(id) => give_back(&broker, Revocable::Id(&id), args.timeout, output).await,
+            Which::Grant(id) => revoke(&client, GrantRef::Id(&id), args.timeout, output).await,
             Which::Handle(handle) => {
                 let key: IdempotencyKey = handle.record.idempotency_key.clone();
-                give_back(&broker, Revocable::Key(&key), args.timeout, output).await?;
-                handle.forget();
+                revoke(&client, GrantRef::Key(&key), args.timeout, output).await?;
+                handle.remove();
                 Ok(())
             }
         }
     })
 }
 
-/// A step that always revokes may run where nothing was ever asked for.
+/// Whether there is no file. A step that always revokes may run where no request was sent.
 fn is_absent(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// The handle in the file; `None` when nothing was asked for.
+/// Reads the handle in the file; `None` if no request was sent.
 fn handle_at(path: &Path, url: &str) -> Result<Option<Handle>, CliError> {
     let Some(handle) = Handle::open(path)? else { return Ok(None) };
     // The file must not decide where the auth token is sent.
@@ -78,36 +78,31 @@ fn handle_at(path: &Path, url: &str) -> Result<Option<Handle>, CliError> {
         .with_hint("set `CLOUDANIX_URL` as it was for `elevate`"))
 }
 
-async fn give_back(
-    broker: &Broker,
-    which: Revocable<'_>,
-    patience: Ttl,
-    output: &Output,
-) -> Result<(), CliError> {
-    let deadline = Instant::now() + Duration::from(patience);
-    match broker.revoke(which, RevokeCause::Asked, Patience::within(patience.into())).await? {
-        Revoked::NothingThere => {
+async fn revoke(client: &Client, grant: GrantRef<'_>, within: Ttl, output: &Output) -> Result<(), CliError> {
+    let deadline = Instant::now() + Duration::from(within);
+    match client.revoke(grant, RevokeCause::Asked, RetryPolicy::within(within.into())).await? {
+        Revoked::NotFound => {
             output.line(
                 Mark::Done,
                 "revoke",
-                "nothing to give back · the broker knows no such grant of this agent",
+                "nothing to revoke · the broker knows no such grant of this agent",
             );
             Ok(())
         }
         Revoked::Gone(grant) => {
-            gone(&grant, output);
+            print_end(&grant, output);
             Ok(())
         }
         Revoked::Accepted(grant) => {
-            gone(&confirmed(broker, *grant, deadline).await?, output);
+            print_end(&confirmed(client, *grant, deadline).await?, output);
             Ok(())
         }
     }
 }
 
-/// The broker goes on by itself; we only wait to be able to say so.
+/// Waits until the grant has ended. The broker continues without this wait.
 pub(super) async fn confirmed(
-    broker: &Broker,
+    client: &Client,
     mut grant: Grant,
     deadline: Instant,
 ) -> Result<Grant, CliError> {
@@ -121,8 +116,8 @@ pub(super) async fn confirmed(
         }
         sleep(pause.min(left)).await;
         pause = (pause * 2).min(Duration::from_secs(2));
-        grant = broker
-            .grant(&grant.id, Patience::within(left.max(Duration::from_millis(200))))
+        grant = client
+            .grant(&grant.id, RetryPolicy::within(left.max(Duration::from_millis(200))))
             .await
             .map_err(|error| CliError::RevokeNotConfirmed {
                 why: format!("the broker has accepted it, and then: {error}"),
@@ -131,7 +126,7 @@ pub(super) async fn confirmed(
     Ok(grant)
 }
 
-pub(super) fn gone(grant: &Grant, output: &Output) {
+pub(super) fn print_end(grant: &Grant, output: &Output) {
     let reason = grant.end_reason.as_deref().map(|reason| format!(" · {reason}")).unwrap_or_default();
     output.line(Mark::Done, "revoke", &format!("{} · {}{reason}", grant.id, grant.status.as_str()));
 }

@@ -1,12 +1,10 @@
-//! `run`: how does one command run with a grant that begins before it and ends with it?
+//! `run`: one command with a grant that begins before it and ends with it.
 
+use jit_client::{ActiveGrant, Env, Revoked};
 use protocol::{Grant, GrantStatus, RevokeCause};
-use tokio::time::Instant;
 
 use super::block_on;
-use crate::api::Revoked;
 use crate::args::RunArgs;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::handle::{self, End, Problem};
@@ -15,14 +13,14 @@ use crate::run::child::Ended;
 use crate::run::parent::Parent;
 use crate::run::pending::Pending;
 use crate::run::signals::{self, Signals};
-use crate::run::start::{Failed, Started, start};
-use crate::run::watch::{Held, Over, or_cut_short};
+use crate::run::start::{StartError, Started, start};
+use crate::run::supervise::{Finished, or_interrupted, revoke, supervise};
 
 const SIGINT: i32 = 2;
 
 /// Returns the code to exit with. Every error is from before the command was started.
 pub(crate) fn run(args: RunArgs, parent: Parent, env: &Env, output: &mut Output) -> Result<u8, CliError> {
-    let finish = block_on(whole(&args, parent, env, output))?;
+    let finish = block_on(run_with_grant(&args, parent, env, output))?;
     if finish.typed_interrupt {
         signals::die_of_interrupt();
     }
@@ -54,21 +52,26 @@ impl Finish {
     }
 }
 
-async fn whole(args: &RunArgs, parent: Parent, env: &Env, output: &Output) -> Result<Finish, CliError> {
+async fn run_with_grant(
+    args: &RunArgs,
+    parent: Parent,
+    env: &Env,
+    output: &Output,
+) -> Result<Finish, CliError> {
     let (mut signals, mut pending) = prepare(args, parent, env).inspect_err(|error| {
         if let Some(state) = &args.state {
-            handle::never_asked(state, End { revoked: true, ..End::not_started(error) });
+            handle::write_not_sent(state, End { revoked: true, ..End::not_started(error) });
         }
     })?;
     let granted = tokio::select! {
         biased;
         signal = signals.next_that_asks_to_end() => Err(signal),
-        granted = pending.elevate(&args.ask, output) => Ok(granted),
+        granted = pending.elevate(&args.request, output) => Ok(granted),
     };
     match granted {
         Ok(Ok(grant)) => step(args, env, output, &mut signals, pending, grant).await,
         Ok(Err(error)) => {
-            pending.undo(&error, RevokeCause::NotStarted, End::not_started(&error), output).await;
+            pending.abandon(&error, RevokeCause::NotStarted, End::not_started(&error), output).await;
             Err(error)
         }
         Err(received) => {
@@ -79,22 +82,22 @@ async fn whole(args: &RunArgs, parent: Parent, env: &Env, output: &Output) -> Re
                 revoked: false,
                 problem: Some(Problem { message: format!("stopped: {text}"), hint: None, code: None }),
             };
-            pending.undo(&CliError::Interrupted, cause, end, output).await;
+            pending.abandon(&CliError::Interrupted, cause, end, output).await;
             output.line(Mark::Failed, "stopped", &text);
             Ok(Finish::with(128 + received.signal))
         }
     }
 }
 
-/// Signals first: from here on the platform's stop ends nothing half done.
+/// Takes the signals first: from then on a stop by the platform leaves nothing half done.
 fn prepare(args: &RunArgs, parent: Parent, env: &Env) -> Result<(Signals, Pending), CliError> {
     let parent = parent.watch(args.die_with_parent, env)?;
     let signals = Signals::take(parent)
         .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
-    Ok((signals, Pending::prepare(&args.ask, args.state.as_deref(), env)?))
+    Ok((signals, Pending::prepare(&args.request, args.state.as_deref(), env)?))
 }
 
-/// From the grant to its end.
+/// Starts the step, supervises it, and reports the end of its grant.
 async fn step(
     args: &RunArgs,
     env: &Env,
@@ -103,25 +106,24 @@ async fn step(
     mut pending: Pending,
     grant: Grant,
 ) -> Result<Finish, CliError> {
-    let since = Instant::now();
-    pending.keeper.granted().await;
-    let Pending { broker, instructions, keeper, handle, .. } = &mut pending;
-    let held = Held { broker, grant: &grant, key: &instructions.key, since };
+    let Pending { client, instructions, keeper, handle, .. } = &mut pending;
+    let active = ActiveGrant::new(client.clone(), &grant, instructions.key.clone());
+    keeper.granted().await;
     let started = match handle.granted_to_caller(&grant) {
-        Ok(()) => start(args, env, output, &grant, broker, instructions),
-        Err(error) => Err(Failed::Unsafe(error)),
+        Ok(()) => start(args, env, output, &grant, &active, &instructions.settings.bearer),
+        Err(error) => Err(StartError::Unsafe(error)),
     };
-    let Started { mut step, beside } = match started {
+    let Started { mut step, services } = match started {
         Ok(started) => started,
         Err(failed) => {
             let cause = RevokeCause::NotStarted;
-            let revoked = or_cut_short(held.give_back(cause), signals).await;
+            let revoked = or_interrupted(revoke(&active, cause), signals).await;
             ended(pending, output, cause, revoked, end_of(&failed)).await;
             return without_step(failed, output);
         }
     };
-    match held.watch(&mut step, beside, keeper, signals, output).await {
-        Ok(Over { ended: how, cause, revoked }) => {
+    match supervise(&active, &mut step, services, keeper, signals, output).await {
+        Ok(Finished { ended: how, cause, revoked }) => {
             let end = End { exit_code: how.code(), revoked: false, problem: None };
             ended(pending, output, cause, revoked, end).await;
             let typed_interrupt = how == Ended::Killed(SIGINT) && signals.interrupt_was_typed();
@@ -129,7 +131,7 @@ async fn step(
         }
         Err(error) => {
             let cause = RevokeCause::Asked;
-            let revoked = or_cut_short(held.give_back(cause), signals).await;
+            let revoked = or_interrupted(revoke(&active, cause), signals).await;
             let end = End { exit_code: i32::from(Exit::NotStarted.code()), revoked: false, problem: None };
             ended(pending, output, cause, revoked, end).await;
             Err(CliError::unexpected(format!("the end of the command cannot be waited for: {error}")))
@@ -137,9 +139,9 @@ async fn step(
     }
 }
 
-fn end_of(failed: &Failed) -> End {
+fn end_of(failed: &StartError) -> End {
     match failed {
-        Failed::NotStarted(error) => End {
+        StartError::NotStarted(error) => End {
             exit_code: i32::from(error.exit().code()),
             revoked: false,
             problem: Some(Problem {
@@ -148,22 +150,22 @@ fn end_of(failed: &Failed) -> End {
                 code: None,
             }),
         },
-        Failed::Unsafe(error) => End::not_started(error),
+        StartError::Unsafe(error) => End::not_started(error),
     }
 }
 
-fn without_step(failed: Failed, output: &Output) -> Result<Finish, CliError> {
+fn without_step(failed: StartError, output: &Output) -> Result<Finish, CliError> {
     match failed {
-        Failed::NotStarted(error) => {
+        StartError::NotStarted(error) => {
             output.line(Mark::Failed, "run", &error.to_string());
             output.hint(error.hint());
             Ok(Finish::with(i32::from(error.exit().code())))
         }
-        Failed::Unsafe(error) => Err(error),
+        StartError::Unsafe(error) => Err(error),
     }
 }
 
-/// Says how it ended; a revoke that failed is the keeper's from here on, and changes no exit code.
+/// Prints the outcome of the revoke. A revoke that failed is left to the keeper, and changes no exit code.
 async fn ended(
     pending: Pending,
     output: &Output,
@@ -177,17 +179,17 @@ async fn ended(
             let end = End { revoked: revoked.is_confirmed(), ..end };
             let (mark, text) = match revoked {
                 Revoked::Gone(_) => (Mark::Done, why),
-                // A cloud is read back some seconds later; what was taken away is away.
+                // The access is removed; the target is read back some seconds later.
                 Revoked::Accepted(grant) if grant.status == GrantStatus::Verifying => {
-                    (Mark::Done, format!("{why} · taken back, the broker reads it back"))
+                    (Mark::Done, format!("{why} · access removed, the broker is verifying it"))
                 }
                 Revoked::Accepted(_) => {
                     (Mark::Waiting, format!("{why} · accepted, the broker is finishing it"))
                 }
-                Revoked::NothingThere => (Mark::Done, format!("{why} · was gone already")),
+                Revoked::NotFound => (Mark::Done, format!("{why} · was gone already")),
             };
             output.line(mark, "revoke", &text);
-            pending.forget(end, output).await;
+            pending.finish(end, output).await;
         }
         Err(error) => {
             output.line(Mark::Warning, "revoke", &format!("{why} · not confirmed yet: {error}"));

@@ -1,22 +1,21 @@
-//! `status`: where does a grant stand, until when, and who ends it?
+//! `status`: the state of a grant, its deadline, and who enforces it.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use jit_client::{Client, Env, RetryPolicy, system_clock};
 use protocol::printable::printable;
 use protocol::{EnforcedBy, Grant, PolicyName, Timestamp};
 
 use super::block_on;
-use crate::api::{Broker, Patience, Settings};
 use crate::args::{StatusArgs, View};
-use crate::clock;
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::handle::Handle;
 use crate::output::Output;
+use crate::settings;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: StatusArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let of_the_handle = || match env.get("CLOUDANIX_STATE").map(|path| Handle::open(Path::new(path))) {
@@ -33,11 +32,11 @@ pub(crate) fn run(args: StatusArgs, env: &Env, output: &mut Output) -> Result<()
     let id = id.ok_or_else(|| {
         CliError::usage("no grant is named: expected GRANT_ID, or `CLOUDANIX_GRANT_ID` in the environment")
     })?;
-    let broker = Broker::new(&Settings::for_reader(env)?)?;
-    let grant = block_on(async { broker.grant(&id, Patience::within(PATIENCE)).await })?;
+    let client = Client::new(&settings::for_reader(env)?)?;
+    let grant = block_on(async { Ok(client.grant(&id, RetryPolicy::within(TIMEOUT)).await?) })?;
     match args.output {
         View::Json => output.json(&grant),
-        View::Text => output.data(&text(&grant, clock::now())),
+        View::Text => output.data(&text(&grant, system_clock())),
     }
 }
 
@@ -68,7 +67,10 @@ fn text(grant: &Grant, now: Timestamp) -> String {
     if let Some(seconds) = grant.heartbeat_seconds {
         row(
             "lease",
-            &format!("a beat every {seconds}s; silent for {}s, it is revoked", seconds.saturating_mul(3)),
+            &format!(
+                "a heartbeat every {seconds}s; revoked after {}s without one",
+                seconds.saturating_mul(3)
+            ),
         );
     }
     if let Some(reason) = &grant.end_reason {

@@ -1,19 +1,20 @@
-//! `timeline`: what happened to a grant, in order?
+//! `timeline`: the events of a grant, in order.
 
 use std::time::Duration;
 
+use jit_client::{Client, Env, RetryPolicy};
+
 use super::block_on;
-use crate::api::{Broker, Patience, Settings};
 use crate::args::{TimelineArgs, View};
-use crate::environment::Env;
 use crate::error::CliError;
 use crate::output::Output;
+use crate::settings;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(args: TimelineArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let broker = Broker::new(&Settings::for_reader(env)?)?;
-    let timeline = block_on(async { broker.timeline(&args.grant, Patience::within(PATIENCE)).await })?;
+    let client = Client::new(&settings::for_reader(env)?)?;
+    let timeline = block_on(async { Ok(client.timeline(&args.grant, RetryPolicy::within(TIMEOUT)).await?) })?;
     match args.output {
         View::Json => output.json(&timeline)?,
         View::Text => output.data(&timeline.render())?,

@@ -1,18 +1,16 @@
-//! `whoami`: which platform is this, what does it say of us, and where did each word come from?
+//! `whoami`: the platform, the token's claims and the facts of the run, each with its source.
 
 use std::fmt::Write as _;
 
+use jit_client::identity::{Files, Identity, UnverifiedClaims, audience, detect};
+use jit_client::{Connections, Env, Network, system_clock};
 use protocol::Timestamp;
 use protocol::printable::printable;
 use serde_json::{Map, Value, json};
 
 use super::block_on;
-use crate::api::{Connections, Network};
 use crate::args::{View, WhoamiArgs};
-use crate::clock;
-use crate::environment::Env;
 use crate::error::CliError;
-use crate::identity::{Files, Identity, UnverifiedClaims, audience, detect};
 use crate::output::Output;
 
 pub(crate) fn run(args: WhoamiArgs, env: &Env, output: &mut Output) -> Result<(), CliError> {
@@ -24,14 +22,14 @@ pub(crate) fn run(args: WhoamiArgs, env: &Env, output: &mut Output) -> Result<()
     };
     let http = Network::from_env(env).client(Connections::Kept)?;
     let audience = audience(env);
-    let looked = block_on(async { Ok(identity.look(&http, audience).await) })?;
+    let looked = block_on(async { Ok(identity.claims(&http, audience).await) })?;
     // What is known is shown before what went wrong: the environment often says why.
     let view = WhoAmI { identity: &identity, audience, claims: looked.as_ref().ok() };
     match args.output {
         View::Text => output.data(&view.text())?,
         View::Json => output.json(&view.json())?,
     }
-    Ok(identity.check(&looked?, audience, clock::now())?)
+    Ok(identity.check(&looked?, audience, system_clock())?)
 }
 
 /// What is shown. There is no token in it to be shown by mistake.
@@ -58,9 +56,9 @@ impl WhoAmI<'_> {
             }
             None => text.push_str("\nsigned claims: none, there is no token to read\n"),
         }
-        if !self.identity.seen().is_empty() {
+        if !self.identity.observed_facts().is_empty() {
             text.push_str("\nfrom the environment, for which nothing vouches\n");
-            let said = self.identity.seen().iter();
+            let said = self.identity.observed_facts().iter();
             columns(
                 &mut text,
                 said.map(|seen| {
@@ -74,7 +72,7 @@ impl WhoAmI<'_> {
     fn json(&self) -> Value {
         let environment: Map<String, Value> = self
             .identity
-            .seen()
+            .observed_facts()
             .iter()
             .map(|seen| (seen.fact.name().to_owned(), json!({ "value": seen.value, "from": seen.from })))
             .collect();
@@ -106,10 +104,21 @@ fn shown(name: &str, value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::identity::fake_token;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use protocol::Secret;
 
-    fn shown_for(env: &Env, token: &protocol::Secret) -> (String, String) {
+    use super::*;
+
+    /// A token for this audience with a meaningless signature, valid until 2100.
+    fn fake_token(audience: &str) -> Secret {
+        let claims = json!({
+            "iss": "https://issuer.example", "sub": "repo:o/r", "aud": audience, "exp": 4_102_444_800_i64,
+        });
+        Secret::new(format!("e30.{}.c2lnbmF0dXJl", URL_SAFE_NO_PAD.encode(claims.to_string())))
+    }
+
+    fn shown_for(env: &Env, token: &Secret) -> (String, String) {
         let folder = tempfile::tempdir().unwrap();
         let identity = detect(env, &Files::below(folder.path())).unwrap().unwrap();
         let claims = UnverifiedClaims::read(token).unwrap();

@@ -1,4 +1,4 @@
-//! How a `run` ended, for the program that started it: a wrapper then need not parse standard error.
+//! The outcome of a `run`, for the wrapper that started it: it need not parse standard error.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub(crate) struct Problem {
 }
 
 impl End {
-    /// The command was not started because of this error; nothing is known of a revoke yet.
+    /// The command was not started because of this error. The revoke is not confirmed yet.
     pub(crate) fn not_started(error: &CliError) -> Self {
         Self {
             exit_code: i32::from(Exit::NotStarted.code()),
@@ -42,18 +42,7 @@ impl End {
 
 impl From<&CliError> for Problem {
     fn from(error: &CliError) -> Self {
-        let code = match error {
-            CliError::Problem(problem) => Some(problem.code.clone()),
-            CliError::Usage { .. }
-            | CliError::Identity(_)
-            | CliError::Unreachable { .. }
-            | CliError::NotApproved { .. }
-            | CliError::NotActive { .. }
-            | CliError::RevokeNotConfirmed { .. }
-            | CliError::Interrupted
-            | CliError::DoctorFailed { .. }
-            | CliError::Unexpected { .. } => None,
-        };
+        let code = error.problem().map(|problem| problem.code.clone());
         Self { message: error.to_string(), hint: error.hint().map(str::to_owned), code }
     }
 }

@@ -1,17 +1,17 @@
-//! In which shapes can a secret turn up in a step's output?
+//! The forms in which a secret appears in a step's output.
 
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use protocol::Secret;
 use zeroize::Zeroizing;
 
-/// Shorter text is not looked for: it would turn up by chance and garble the log.
+/// Shorter text is ignored: it would appear by chance and garble the log.
 pub(super) const SHORTEST: usize = 6;
 
-/// Where tools break the lines of base64: `openssl` and PEM, and `base64` and MIME.
+/// The columns at which tools break the lines of base64: `openssl` and PEM, and `base64` and MIME.
 const COLUMNS: [usize; 2] = [64, 76];
 
-/// Every shape of every secret that is long enough, without doubles. A secret of several lines is also
-/// looked for line by line, because a terminal or a logger changes the line ends.
+/// The distinct forms of every secret that is long enough. A secret of several lines is also redacted line by line,
+/// because a terminal or a logger changes the line ends.
 pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::new();
     for secret in secrets {
@@ -49,8 +49,8 @@ fn add_forms(text: &str, forms: &mut Vec<Zeroizing<Vec<u8>>>) {
     }
 }
 
-/// Adds the forms with line breaks. What is encoded before the secret decides where its first line breaks, which is at
-/// one of as many places as a line encodes bytes.
+/// Adds the forms with line breaks. The bytes before the secret decide where its first line breaks, so there are as many
+/// forms as a line encodes bytes.
 fn add_wrapped_base64(text: &[u8], forms: &mut Vec<Zeroizing<Vec<u8>>>) {
     for columns in COLUMNS {
         for bytes_before in 0..columns / 4 * 3 {
@@ -60,8 +60,8 @@ fn add_wrapped_base64(text: &[u8], forms: &mut Vec<Zeroizing<Vec<u8>>>) {
     }
 }
 
-/// The base64 forms of `text` in which no neighbour has a part, each of them one line: wherever it stands in what
-/// is encoded, and as the lines into which tools break the encoding of `text` alone.
+/// The base64 forms of `text` that depend on no neighbouring bytes, each one line: at every alignment, and as the lines of
+/// the encoding of `text` alone.
 pub(crate) fn base64_lines(text: &str) -> Vec<Zeroizing<String>> {
     let inside = (0..3).map(|bytes_before| inner_base64(text.as_bytes(), bytes_before, &STANDARD_NO_PAD));
     let broken = COLUMNS.into_iter().map(|columns| wrapped(text.as_bytes(), 0, columns, &STANDARD_NO_PAD));
@@ -72,7 +72,7 @@ pub(crate) fn base64_lines(text: &str) -> Vec<Zeroizing<String>> {
     forms.iter().flat_map(|form| form.lines()).map(|line| Zeroizing::new(line.to_owned())).collect()
 }
 
-/// Like [`inner_base64`], with a line break after every so many columns of the encoded data.
+/// Like [`inner_base64`], with a line break after every `columns` characters of the encoded data.
 fn wrapped(text: &[u8], bytes_before: usize, columns: usize, engine: &impl base64::Engine) -> Vec<u8> {
     let inner = Zeroizing::new(inner_base64(text, bytes_before % 3, engine));
     let first = (bytes_before * 8).div_ceil(6);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shapes_that_people_meet_are_known() {
+    fn common_encodings_are_forms() {
         let forms = of(&[Secret::new("pass/w\"rd +1")]);
         assert!(has(&forms, b"pass/w\"rd +1"));
         assert!(has(&forms, b"pass%2Fw%22rd%20%2B1"));

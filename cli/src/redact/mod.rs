@@ -1,11 +1,11 @@
-//! How is a secret kept out of a step's output while it streams by?
+//! Redaction of secrets in a stream.
 //!
-//! Every shape of every secret (see `forms`) is searched for at once by sampling: a text that contains a
-//! shape of at least `m` bytes contains one of its four-byte groups at one of every `m - 3` positions, so
-//! for tokens of hundreds of bytes nearly all of the output is never looked at.
+//! Every form of every secret (see `forms`) is searched for at once by sampling: a text that contains a form of at least
+//! `m` bytes contains one of its four-byte groups at one of every `m - 3` positions, so for tokens of hundreds of bytes
+//! nearly all of the output is skipped.
 //!
-//! What is held back is only ever the beginning of a possible secret: a prompt without a line end appears at
-//! once, and the memory needed is one chunk and one secret.
+//! Only the beginning of a possible secret is retained: a prompt without a line end appears at once, and the memory needed
+//! is one chunk and one secret.
 
 pub(crate) mod forms;
 
@@ -16,21 +16,21 @@ use std::sync::{Arc, OnceLock};
 use protocol::Secret;
 use zeroize::Zeroizing;
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 pub(crate) const MASK: &[u8] = b"***";
 
-/// Bytes that are looked up together.
+/// The number of bytes per lookup.
 const GROUP: usize = 4;
 
-/// Looks for a fixed set of secrets in any number of streams. What it takes is made when there is something to
-/// look at: a step does not wait for it, and a silent one never needs it.
+/// Searches for a fixed set of secrets in any number of streams. The index is built at the first output: the start of a
+/// step does not wait for it, and a step without output never needs it.
 pub(crate) struct Redactor {
     secrets: Vec<Secret>,
     index: OnceLock<Index>,
 }
 
 impl Redactor {
-    /// Secrets shorter than six bytes are not looked for.
+    /// A redactor for these secrets. Secrets shorter than six bytes are ignored.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = &'a Secret>) -> Self {
         Self { secrets: secrets.into_iter().cloned().collect(), index: OnceLock::new() }
     }
@@ -40,14 +40,14 @@ impl Redactor {
     }
 }
 
-/// Where in which shape every group of bytes stands.
+/// The positions of every group of bytes in every form.
 struct Index {
     forms: Vec<Zeroizing<Vec<u8>>>,
     longest: usize,
     stride: usize,
     /// Every group in `places`, so that most lookups end here.
     maybe: Groups,
-    /// Every group of every form, wherever in it.
+    /// Every group of every form, at any offset.
     anywhere: Groups,
     /// Group to (which form, at which offset in it).
     places: HashMap<[u8; GROUP], Vec<(usize, usize)>>,
@@ -82,8 +82,7 @@ impl Index {
         Self { forms, longest, stride, maybe, anywhere, places, beginnings, short_beginnings }
     }
 
-    /// Everything before this position can be decided with what is there; what follows may be the beginning
-    /// of a secret.
+    /// The position up to which the text is decided. The rest may be the beginning of a secret.
     fn decided(&self, text: &[u8]) -> usize {
         // A beginning that is longer than a group ends in a group of its form, which most texts do not.
         let may_be_long = text.last_chunk().is_none_or(|group| self.anywhere.may_have(*group));
@@ -102,13 +101,13 @@ impl Index {
         (earliest..text.len()).find(begins_a_form).unwrap_or(text.len())
     }
 
-    /// Every place where a form begins before `decided`, as (start, end), by start.
+    /// Every form that begins before `decided`, as (start, end), sorted by start.
     fn matches(&self, text: &[u8], decided: usize) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         if self.forms.is_empty() {
             return found;
         }
-        // Most groups of most texts are in no form: this loop is what a big output takes.
+        // Most groups of most texts are in no form: a big output spends its time in this loop.
         let mut rest = text.get(self.stride - 1..).unwrap_or_default();
         while let Some(group) = rest.first_chunk() {
             if self.maybe.may_have(*group) {
@@ -120,7 +119,7 @@ impl Index {
         found
     }
 
-    /// Adds the forms that have this group and stand where it says, to `found`.
+    /// Adds the forms that contain this group and match around it to `found`.
     fn forms_around(
         &self,
         at: usize,
@@ -133,17 +132,17 @@ impl Index {
             let (Some(form), Some(start)) = (self.forms.get(*form), at.checked_sub(*offset)) else {
                 continue;
             };
-            let here = text.get(start..).is_some_and(|rest| rest.starts_with(form));
-            if here && start < decided {
+            let matches = text.get(start..).is_some_and(|rest| rest.starts_with(form));
+            if matches && start < decided {
                 found.push((start, start + form.len()));
             }
         }
     }
 }
 
-/// A set of groups that may say yes to one that is not in it: a bit for the hash of each.
+/// A set of groups with false positives: a bit for the hash of each.
 ///
-/// Inlined by force, because the client is built for size, and a big output takes mostly this.
+/// Always inlined, because the client is built for size and a big output spends its time here.
 struct Groups(Box<[u64; HASHES / 64]>);
 
 const HASHES: usize = 1 << 17;
@@ -174,59 +173,59 @@ impl Groups {
     }
 }
 
-/// One stream on its way through a [`Redactor`].
+/// One stream through a [`Redactor`].
 pub(crate) struct RedactedStream {
     redactor: Arc<Redactor>,
-    /// The end of what came in that may be the beginning of a secret.
-    held: Vec<u8>,
-    /// How many of the held bytes belong to a secret whose mask was written already.
+    /// The end of the input that may be the beginning of a secret.
+    retained: Vec<u8>,
+    /// How many of the retained bytes belong to a secret whose mask is written.
     covered: usize,
 }
 
 impl RedactedStream {
-    /// A stream of its own, for one of the step's outputs.
+    /// A stream for one of the step's outputs.
     pub(crate) fn new(redactor: Arc<Redactor>) -> Self {
-        Self { redactor, held: Vec::new(), covered: 0 }
+        Self { redactor, retained: Vec::new(), covered: 0 }
     }
 
-    /// From now on this one looks, which must know every secret of the one before.
-    pub(crate) fn look_with(&mut self, redactor: Arc<Redactor>) {
+    /// Replaces the redactor. The new one must know every secret of the old one.
+    pub(crate) fn set_redactor(&mut self, redactor: Arc<Redactor>) {
         self.redactor = redactor;
     }
 
-    /// Whether the next piece could be written as it is: nothing is held back, and nothing in it would be.
+    /// Whether the next piece can be written unchanged: nothing is retained, and nothing in it would be.
     pub(crate) fn is_clean(&self, chunk: &[u8]) -> bool {
         let index = self.redactor.index();
-        self.held.is_empty()
+        self.retained.is_empty()
             && index.decided(chunk) == chunk.len()
             && index.matches(chunk, chunk.len()).is_empty()
     }
 
-    /// Takes the next piece in and writes everything that is decided by now.
+    /// Takes the next piece and writes everything that is decided.
     pub(crate) fn push(&mut self, chunk: &[u8], out: &mut impl Write) -> io::Result<()> {
-        if self.held.is_empty() {
+        if self.retained.is_empty() {
             let decided = self.redactor.index().decided(chunk);
-            self.pass(chunk, decided, out)?;
-            self.held.extend_from_slice(chunk.get(decided..).unwrap_or_default());
+            self.write_masked(chunk, decided, out)?;
+            self.retained.extend_from_slice(chunk.get(decided..).unwrap_or_default());
         } else {
-            let mut text = std::mem::take(&mut self.held);
+            let mut text = std::mem::take(&mut self.retained);
             text.extend_from_slice(chunk);
             let decided = self.redactor.index().decided(&text);
-            self.pass(&text, decided, out)?;
+            self.write_masked(&text, decided, out)?;
             text.drain(..decided);
-            self.held = text;
+            self.retained = text;
         }
         Ok(())
     }
 
-    /// Nothing more will come: writes what was held back.
+    /// Writes the retained bytes at the end of the stream.
     pub(crate) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        let text = std::mem::take(&mut self.held);
-        if text.is_empty() { Ok(()) } else { self.pass(&text, text.len(), out) }
+        let text = std::mem::take(&mut self.retained);
+        if text.is_empty() { Ok(()) } else { self.write_masked(&text, text.len(), out) }
     }
 
     /// Writes the first `decided` bytes of `text` with masks. Secrets that overlap share one mask.
-    fn pass(&mut self, text: &[u8], decided: usize, out: &mut impl Write) -> io::Result<()> {
+    fn write_masked(&mut self, text: &[u8], decided: usize, out: &mut impl Write) -> io::Result<()> {
         let mut written = self.covered;
         for (start, end) in self.redactor.index().matches(text, decided) {
             if start >= written {

@@ -98,7 +98,7 @@ fn shape(secret: &str, form: u8) -> Vec<u8> {
     }
 }
 
-/// What the output is defined to be, in the slowest and plainest way.
+/// The definition of the output, as a slow and simple algorithm.
 fn plain(redactor: &Redactor, text: &[u8]) -> Vec<u8> {
     let (mut out, mut covered) = (Vec::new(), 0);
     for (at, byte) in text.iter().enumerate() {
@@ -152,7 +152,7 @@ proptest! {
         let mut stream = RedactedStream::new(Arc::clone(&redactor));
         for byte in text {
             stream.push(&[byte], &mut io::sink()).unwrap();
-            prop_assert!(stream.held.len() < redactor.index().longest);
+            prop_assert!(stream.retained.len() < redactor.index().longest);
         }
     }
 

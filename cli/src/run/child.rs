@@ -1,4 +1,4 @@
-//! How is the step's command started, told a signal, and its end understood?
+//! The step's process: its start, signals, job control, and end.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,24 +9,24 @@ use tokio::process::{Child, Command};
 
 use super::output::{Outputs, StepOutput};
 use crate::exit::Exit;
-use crate::handed::Handed;
+use crate::step_env::StepEnv;
 
-/// After this long a stop is not one half of something that the terminal does to both of us.
+/// After this long a stop of the step was not part of a stop of the whole process group by the terminal.
 #[cfg(unix)]
 const SETTLED: std::time::Duration = std::time::Duration::from_millis(20);
 
 const SIGTERM: i32 = 15;
 
-/// What the step is given besides what we have ourselves.
-pub(crate) struct Surroundings<'a> {
+/// What the step gets beyond this process' own environment and streams.
+pub(crate) struct StepContext<'a> {
     /// The id of its grant.
     pub(crate) grant: &'a str,
-    /// What the grant gives, and takes.
-    pub(crate) handed: &'a Handed,
-    /// Where commands that are named without a folder are looked for.
+    /// The variables that the grant sets and removes.
+    pub(crate) step_env: &'a StepEnv,
+    /// The search path of commands without a folder.
     #[cfg(unix)]
     pub(crate) path: Option<&'a str>,
-    /// Where its output goes.
+    /// The destination of its output.
     pub(crate) output: StepOutput,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct NotStarted {
 }
 
 impl NotStarted {
-    /// 127 when it was not found, otherwise 126, as a shell.
+    /// The exit code: 127 if the command was not found, else 126, as a shell's.
     pub(crate) fn exit(&self) -> Exit {
         if self.source.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::CannotExecute }
     }
@@ -67,30 +67,30 @@ impl NotStarted {
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// By this signal.
+    /// This signal killed it.
     Killed(i32),
-    /// Not at all: it ignored SIGTERM, and the process that started us has ended.
-    Left,
+    /// It still runs: it ignored SIGTERM after the parent process ended.
+    Abandoned,
 }
 
 impl Ended {
-    /// The code for our own exit: the step's, or 128+n.
+    /// The exit code of `run`: the step's, or 128+n.
     pub(crate) fn code(self) -> i32 {
         match self {
             Self::Exited(code) => code,
             Self::Killed(signal) => 128 + signal,
-            Self::Left => 128 + SIGTERM,
+            Self::Abandoned => 128 + SIGTERM,
         }
     }
 
-    /// What the broker is told.
+    /// The cause for the broker.
     pub(crate) fn cause(self) -> RevokeCause {
         match self {
             Self::Exited(code) => RevokeCause::StepExited(code),
             Self::Killed(signal) => RevokeCause::StepKilled(signal),
-            Self::Left => RevokeCause::ParentEnded,
+            Self::Abandoned => RevokeCause::ParentEnded,
         }
     }
 }
@@ -98,34 +98,34 @@ impl Ended {
 impl Step {
     /// Starts `command` (the program and its arguments). Standard input is inherited, and so is the output
     /// unless it is redacted.
-    pub(crate) fn start(command: &[OsString], surroundings: &Surroundings<'_>) -> Result<Self, NotStarted> {
+    pub(crate) fn start(command: &[OsString], context: &StepContext<'_>) -> Result<Self, NotStarted> {
         let (program, arguments) = match command {
             [program, arguments @ ..] => (program.as_os_str(), arguments),
             [] => (OsStr::new(""), [].as_slice()),
         };
         let mut command = Command::new(program);
         command.args(arguments);
-        let started = Self::spawn(command, surroundings);
+        let started = Self::spawn(command, context);
         #[cfg(unix)]
         let started = started.or_else(|error| {
-            use super::shell::{SHELL, is_nowhere, without_interpreter};
-            if is_nowhere(&error, program, surroundings.path) {
+            use super::shell::{SHELL, is_absent, without_interpreter};
+            if is_absent(&error, program, context.path) {
                 return Err(rustix::io::Errno::NOENT.into());
             }
-            let script = without_interpreter(&error, program, surroundings.path).ok_or(error)?;
+            let script = without_interpreter(&error, program, context.path).ok_or(error)?;
             let mut command = Command::new(SHELL);
             command.arg(script).args(arguments);
-            Self::spawn(command, surroundings)
+            Self::spawn(command, context)
         });
         started.map_err(|source| NotStarted { command: program.to_string_lossy().into_owned(), source })
     }
 
-    fn spawn(mut command: Command, surroundings: &Surroundings<'_>) -> io::Result<Self> {
-        let Handed { open, secret, removed } = surroundings.handed;
+    fn spawn(mut command: Command, context: &StepContext<'_>) -> io::Result<Self> {
+        let StepEnv { open, secret, removed } = context.step_env;
         for name in removed {
             command.env_remove(name);
         }
-        command.env("CLOUDANIX_GRANT_ID", surroundings.grant);
+        command.env("CLOUDANIX_GRANT_ID", context.grant);
         for (name, value) in open {
             command.env(name, value);
         }
@@ -138,9 +138,9 @@ impl Step {
         if group == super::terminal::Group::Own {
             command.process_group(0);
         }
-        let outputs = surroundings.output.connect(&mut command)?;
+        let outputs = context.output.connect(&mut command)?;
         let child = command.spawn()?;
-        // Our copies of the pipes' write ends are in it: without this the outputs would never end.
+        // It owns copies of the pipes' write ends: without this the outputs would never end.
         drop(command);
         Ok(Self {
             #[cfg(unix)]
@@ -152,13 +152,12 @@ impl Step {
         })
     }
 
-    /// Its end. Safe to be dropped while it waits.
+    /// Waits for the end of the step. Cancel-safe.
     pub(crate) async fn ended(&mut self) -> io::Result<Ended> {
         self.child.wait().await.map(ended)
     }
 
-    /// Passes on what the step wrote last and waits until that is done; not for its descendants that keep
-    /// an output open and say nothing.
+    /// Forwards the step's last output, and does not wait for descendants that keep an output open and write nothing.
     pub(crate) async fn drain(&mut self) {
         self.outputs.drain().await;
     }
@@ -166,27 +165,27 @@ impl Step {
 
 #[cfg(unix)]
 impl Step {
-    /// Passes a signal on: to the step's whole group if that is its own, else to the step. Not after its end.
-    pub(crate) fn tell(&self, received: super::signals::Received) {
+    /// Forwards a signal to the step's process group if it has its own, else to the step. Does nothing after its end.
+    pub(crate) fn forward(&self, received: super::signals::Received) {
         use super::terminal::Group;
         let (Some(pid), Some(signal)) = (self.pid, rustix::process::Signal::from_named_raw(received.signal))
         else {
             return;
         };
-        // An error means that nobody is there any more to be told.
+        // An error means that the process has ended.
         let _ = match self.group {
             Group::Own => rustix::process::kill_process_group(pid, signal),
             Group::Shared => rustix::process::kill_process(pid, signal),
         };
     }
 
-    /// Whether the step has got this one from the terminal, and decides what it means.
+    /// Whether the terminal sent the signal to the step too, which then decides what it means.
     pub(crate) fn decides_on(&self, received: super::signals::Received) -> bool {
         self.group == super::terminal::Group::Shared && received.is_typed()
     }
 
-    /// When a terminal's step stops alone (a shell's `suspend`), stops us too, so that our shell gets its
-    /// prompt; whenever we are continued, continues the step. Never returns.
+    /// Stops this process when a terminal's step stops alone (a shell's `suspend`), so that the user's shell shows its
+    /// prompt, and continues the step when this process is continued. Never returns.
     pub(crate) async fn follow_stops(job: Job) {
         use super::terminal;
         use tokio::signal::unix::{SignalKind, signal};
@@ -195,34 +194,34 @@ impl Step {
         let (Ok(mut changes), Ok(mut continued)) = (signal(SignalKind::child()), continuations) else {
             return std::future::pending().await;
         };
-        // A stop between the step's start and the subscription is not reported: look once without a report.
-        let mut unseen = true;
+        // A stop between the step's start and the subscription is not reported: check once without a report.
+        let mut unchecked = true;
         loop {
-            if !unseen {
+            if !unchecked {
                 tokio::select! {
                     biased;
                     _ = continued.recv() => {
-                        terminal::go_on(step);
+                        terminal::resume(step);
                         continue;
                     }
                     _ = changes.recv() => {}
                 }
             }
-            unseen = false;
-            // The shell may be stopping or continuing both of us at this very moment.
+            unchecked = false;
+            // The shell may be stopping or continuing both processes at this moment.
             tokio::select! {
                 biased;
-                _ = continued.recv() => terminal::go_on(step),
+                _ = continued.recv() => terminal::resume(step),
                 () = tokio::time::sleep(SETTLED) => {
                     if terminal::is_stopped(step) {
-                        terminal::stop_ourselves();
+                        terminal::stop_this_process();
                     }
                 }
             }
         }
     }
 
-    /// What [`Self::follow_stops`] watches.
+    /// The process that [`Self::follow_stops`] watches.
     pub(crate) fn job(&self) -> Job {
         Job(self.pid.filter(|_| self.group == super::terminal::Group::Shared))
     }
@@ -243,13 +242,13 @@ fn ended(status: ExitStatus) -> Ended {
     }
 }
 
-/// The console tells every process that is attached to it; there is nothing to pass on and no job control.
+/// The console signals every process that is attached to it: there is nothing to forward and no job control.
 #[cfg(windows)]
 impl Step {
-    /// The step got it from the console.
-    pub(crate) fn tell(&self, _received: super::signals::Received) {}
+    /// Does nothing: the console has signalled the step.
+    pub(crate) fn forward(&self, _received: super::signals::Received) {}
 
-    /// Never: a console cannot be told from a platform that cancels, so the grant is given back.
+    /// Never: a Ctrl-C of the console looks like a platform's cancellation, so the grant is revoked.
     pub(crate) fn decides_on(&self, _received: super::signals::Received) -> bool {
         false
     }
@@ -259,13 +258,13 @@ impl Step {
         std::future::pending().await
     }
 
-    /// Nothing.
+    /// A placeholder.
     pub(crate) fn job(&self) -> Job {
         Job
     }
 }
 
-/// There is no job control here.
+/// Windows has no job control.
 #[cfg(windows)]
 #[derive(Clone, Copy)]
 pub(crate) struct Job;

@@ -1,9 +1,9 @@
-//! Who gives the grant back when we are killed?
+//! The keeper: a second process that revokes the grant if this one is killed.
 //!
-//! A second process, in a session of its own and with an empty environment, holds the other end of a socket
-//! that nobody but us has. It is ready before the first request goes to the broker. When the socket closes
-//! without a word of dismissal, we are dead, and it revokes by the idempotency key. Nothing secret is in its
-//! arguments or environment, where other processes could read it.
+//! It runs in a session of its own with an empty environment, and has the other end of a socket that only `run` has.
+//! It is ready before the first request is sent. When the socket closes without `Done`, `run` was killed and the keeper
+//! revokes by the idempotency key. Nothing secret is in its arguments or environment, where other processes could read
+//! it.
 
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::process::{ExitCode, Stdio};
@@ -17,73 +17,73 @@ use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use super::link;
-use crate::api::{Broker, Patience, Revocable, Revoked, Settings};
+use jit_client::{Client, GrantRef, RetryPolicy, Revoked, Settings};
 
-/// A keeper that is not ready by then is broken.
+/// A keeper that is not ready by then has failed.
 const READY_WITHIN: Duration = Duration::from_secs(5);
-/// A keeper that was dismissed is gone in far less; one that is not is left behind.
-const GONE_WITHIN: Duration = Duration::from_millis(500);
-/// Granted or not, a revoke that nobody confirmed is tried for at least so long.
-const SHORTEST_WATCH: Duration = Duration::from_secs(60);
-/// As long as an elevate that was under way when we were killed may still land.
+/// The time that a dismissed keeper has to exit.
+const EXIT_WITHIN: Duration = Duration::from_millis(500);
+/// The shortest time for which an unconfirmed revoke is repeated.
+const SHORTEST_RETRY: Duration = Duration::from_secs(60);
+/// How long an elevate request may still arrive after `run` was killed.
 const LANDING: Duration = Duration::from_secs(15);
 
-/// All that the keeper is told when it starts; goes through the socket only.
+/// The first message to the keeper, sent through the socket only.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Instructions {
-    /// The broker, and who we are to it.
+    /// The broker's address and the auth token.
     pub(crate) settings: Settings,
-    /// What may have been given, and is to be given back.
+    /// The key of the grant to revoke.
     pub(crate) key: IdempotencyKey,
-    /// How long a grant can live at the most: no need to try after that.
+    /// The longest life of the grant: no revoke is needed after it.
     pub(crate) ttl: Ttl,
 }
 
-/// Everything else that the keeper is told, one per line.
+/// A later message to the keeper, one per line.
 #[derive(Debug, Serialize, Deserialize)]
-enum Word {
-    /// The broker has answered: what is unknown from now on is gone, and no longer on its way.
+enum Message {
+    /// The broker has answered: a grant that it does not know from now on is gone, not on its way.
     Granted,
-    /// All is given back: end.
+    /// The grant is revoked: exit.
     Done,
-    /// We could not give it back: go on, for this cause.
+    /// `run` could not revoke: continue, for this cause.
     TakeOver(RevokeCause),
 }
 
-/// Our end of the keeper.
+/// The keeper as `run` sees it.
 pub(crate) struct Keeper {
     running: Option<Running>,
-    charge: Charge,
+    owner: Owner,
 }
 
 struct Running {
-    link: link::OurEnd,
+    link: link::RunEnd,
     process: Child,
 }
 
-/// Who gives the grant back.
+/// The process that revokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Charge {
-    Ours,
-    Keepers,
+enum Owner {
+    Run,
+    Keeper,
 }
 
 impl Keeper {
-    /// One that does not run yet.
-    pub(crate) fn to_be() -> Self {
-        Self { running: None, charge: Charge::Ours }
+    /// A keeper that does not run yet.
+    pub(crate) fn not_started() -> Self {
+        Self { running: None, owner: Owner::Run }
     }
 
-    /// Starts the keeper, and returns when it has its instructions, and nothing that ends us ends it any more.
-    /// Nothing may be asked for before that.
+    /// Starts the keeper, and returns when it has its instructions and survives the end of `run`. No request may be
+    /// sent before that.
     pub(crate) async fn start(&mut self, instructions: &Instructions) -> io::Result<()> {
-        let (ours, theirs) = link::pair()?;
+        let (run_end, keeper_end) = link::pair()?;
         let mut command = Command::new(link::this_program()?);
-        // It stays in our folder: the file of trusted roots may be named from here.
+        // It keeps the working directory: the path of the trusted roots may be relative.
         command.arg("keeper").env_clear().envs(link::needed_environment());
-        let mut process = theirs.give_to(&mut command).stderr(Stdio::null()).spawn()?;
+        let mut process = keeper_end.attach_to(&mut command).stderr(Stdio::null()).spawn()?;
         drop(command);
-        let link = ours.connect(&mut process, &line(instructions)?).await?;
+        let link = run_end.connect(&mut process, &line(instructions)?).await?;
         let running = self.running.insert(Running { link, process });
         match timeout(READY_WITHIN, running.link.read_exact(&mut [0])).await {
             Ok(read) => read.map(|_| ()),
@@ -91,48 +91,48 @@ impl Keeper {
         }
     }
 
-    /// From now on the broker knows the grant.
+    /// Tells the keeper that the broker knows the grant.
     pub(crate) async fn granted(&mut self) {
-        // If the keeper is gone the heartbeats are what is left; the step does not suffer for it.
-        let _ = self.say(&Word::Granted).await;
+        // If the keeper is gone, the heartbeats remain: the step runs all the same.
+        let _ = self.send(&Message::Granted).await;
     }
 
-    /// Nothing is left to be given back.
+    /// Tells the keeper that there is nothing left to revoke.
     pub(crate) async fn dismiss(&mut self) {
-        let _ = self.say(&Word::Done).await;
+        let _ = self.send(&Message::Done).await;
     }
 
-    /// Waits for the end of a keeper that was dismissed.
-    pub(crate) async fn gone(mut self) {
+    /// Waits for the exit of a dismissed keeper.
+    pub(crate) async fn wait(mut self) {
         if let Some(running) = &mut self.running {
-            let _ = timeout(GONE_WITHIN, running.process.wait()).await;
+            let _ = timeout(EXIT_WITHIN, running.process.wait()).await;
         }
     }
 
-    /// We could not give back: the keeper tries from now on, whatever we do meanwhile. Told once.
-    pub(crate) async fn hand_over(&mut self, cause: RevokeCause) {
-        if self.charge == Charge::Ours && self.say(&Word::TakeOver(cause)).await.is_ok() {
-            self.charge = Charge::Keepers;
+    /// Tells the keeper, once, to revoke from now on, whatever this process does meanwhile.
+    pub(crate) async fn transfer(&mut self, cause: RevokeCause) {
+        if self.owner == Owner::Run && self.send(&Message::TakeOver(cause)).await.is_ok() {
+            self.owner = Owner::Keeper;
         }
     }
 
-    /// We end without having given back: the keeper goes on alone. Whether it does.
-    pub(crate) async fn take_over(mut self, cause: RevokeCause) -> bool {
-        self.hand_over(cause).await;
+    /// Leaves the revoke to the keeper when this process exits. Returns whether the keeper runs.
+    pub(crate) async fn continue_alone(mut self, cause: RevokeCause) -> bool {
+        self.transfer(cause).await;
         let lives = |running: &mut Running| matches!(running.process.try_wait(), Ok(None));
-        self.charge == Charge::Keepers && self.running.as_mut().is_some_and(lives)
+        self.owner == Owner::Keeper && self.running.as_mut().is_some_and(lives)
     }
 
-    async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
+    async fn send(&mut self, what: &impl Serialize) -> io::Result<()> {
         match &mut self.running {
-            Some(running) => running.say(what).await,
+            Some(running) => running.send(what).await,
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 }
 
 impl Running {
-    async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
+    async fn send(&mut self, what: &impl Serialize) -> io::Result<()> {
         self.link.write_all(&line(what)?).await?;
         self.link.flush().await
     }
@@ -144,72 +144,72 @@ fn line(what: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(line)
 }
 
-/// All of `cloudanix-jit keeper`: to be called before anything else is set up.
+/// The whole of `cloudanix-jit keeper`. Call it before anything else is set up.
 pub(crate) fn main() -> ExitCode {
     link::leave_session();
-    let mut words = BufReader::with_capacity(1024, io::stdin());
-    match listen(&mut words) {
-        Some((instructions, verdict)) => act(&instructions, verdict),
+    let mut messages = BufReader::with_capacity(1024, io::stdin());
+    match listen(&mut messages) {
+        Some((instructions, outcome)) => act(&instructions, outcome),
         None => ExitCode::SUCCESS,
     }
 }
 
-/// What is to be done when nobody talks any more.
+/// Why the keeper has to revoke.
 #[derive(Debug, PartialEq, Eq)]
-struct Verdict {
+struct Outcome {
     cause: RevokeCause,
-    /// The broker is known to have heard of the grant.
+    /// Whether the broker is known to have the grant.
     known: bool,
 }
 
-/// Waits for the end of the run. Nothing when there is nothing to give back.
-fn listen(words: &mut impl io::BufRead) -> Option<(Instructions, Verdict)> {
+/// Waits for the end of the run; `None` if there is nothing to revoke.
+fn listen(messages: &mut impl io::BufRead) -> Option<(Instructions, Outcome)> {
     let mut line = Zeroizing::new(String::new());
-    words.by_ref().take(256 * 1024).read_line(&mut line).ok()?;
+    messages.by_ref().take(256 * 1024).read_line(&mut line).ok()?;
     let instructions: Instructions = serde_json::from_str(&line).ok()?;
     drop(line);
     link::tell_ready();
-    let mut verdict = Verdict { cause: RevokeCause::WrapperLost, known: false };
+    let mut outcome = Outcome { cause: RevokeCause::WrapperLost, known: false };
     loop {
         let mut line = String::new();
-        // An error is as good as the end: whoever talked to us is gone.
-        let read = words.read_line(&mut line).unwrap_or(0);
+        // A read error means the same as the end: `run` is gone.
+        let read = messages.read_line(&mut line).unwrap_or(0);
         match serde_json::from_str(&line) {
-            Ok(Word::Done) => return None,
-            Ok(Word::Granted) => verdict.known = true,
-            Ok(Word::TakeOver(cause)) => {
-                verdict.cause = cause;
-                return Some((instructions, verdict));
+            Ok(Message::Done) => return None,
+            Ok(Message::Granted) => outcome.known = true,
+            Ok(Message::TakeOver(cause)) => {
+                outcome.cause = cause;
+                return Some((instructions, outcome));
             }
-            Err(_) if read == 0 => return Some((instructions, verdict)),
+            Err(_) if read == 0 => return Some((instructions, outcome)),
             Err(_) => {}
         }
     }
 }
 
-fn act(instructions: &Instructions, verdict: Verdict) -> ExitCode {
+fn act(instructions: &Instructions, outcome: Outcome) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
     };
-    match runtime.block_on(give_back(instructions, verdict)) {
+    match runtime.block_on(revoke(instructions, outcome)) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
 }
 
-/// Tries until the broker confirms, or until the grant has ended by its deadline.
-async fn give_back(instructions: &Instructions, verdict: Verdict) -> bool {
+/// Repeats the revoke until the broker confirms it, or the grant has ended at its deadline.
+async fn revoke(instructions: &Instructions, outcome: Outcome) -> bool {
     let start = Instant::now();
-    let deadline = start + Duration::from(instructions.ttl).max(SHORTEST_WATCH);
+    let deadline = start + Duration::from(instructions.ttl).max(SHORTEST_RETRY);
     let mut pause = Duration::from_millis(100);
     loop {
-        if let Ok(broker) = Broker::new(&instructions.settings) {
-            let patience = Patience::within(Duration::from_secs(4));
-            match broker.revoke(Revocable::Key(&instructions.key), verdict.cause, patience).await {
+        if let Ok(client) = Client::new(&instructions.settings) {
+            let patience = RetryPolicy::within(Duration::from_secs(4));
+            match client.revoke(GrantRef::Key(&instructions.key), outcome.cause, patience).await {
                 Ok(Revoked::Gone(_) | Revoked::Accepted(_)) => return true,
-                // Before the answer to elevate, "unknown" may mean "not yet".
-                Ok(Revoked::NothingThere) if verdict.known || start.elapsed() >= LANDING => return true,
-                Ok(Revoked::NothingThere) | Err(_) => {}
+                // Before the answer to elevate, "not found" may mean "not yet".
+                Ok(Revoked::NotFound) if outcome.known || start.elapsed() >= LANDING => return true,
+                Ok(Revoked::NotFound) | Err(_) => {}
             }
         }
         if Instant::now() >= deadline {
@@ -224,41 +224,39 @@ async fn give_back(instructions: &Instructions, verdict: Verdict) -> bool {
 mod tests {
     use super::*;
 
-    fn heard(words: &str) -> Option<Verdict> {
+    fn received(messages: &str) -> Option<Outcome> {
         let first = r#"{"settings":{"url":"https://jit.example/","bearer":"t","network":NETWORK},"key":"00000000000000000000000000000007","ttl":"15m"}"#;
-        let network = serde_json::to_string(&crate::api::Network::from_env(
-            &crate::environment::Env::from_pairs([("", ""); 0]),
-        ))
-        .unwrap();
-        let all = format!("{}\n{words}", first.replace("NETWORK", &network));
-        listen(&mut all.as_bytes()).map(|(_, verdict)| verdict)
+        let network = jit_client::Network::from_env(&crate::environment::from_pairs(&[]));
+        let network = serde_json::to_string(&network).unwrap();
+        let all = format!("{}\n{messages}", first.replace("NETWORK", &network));
+        listen(&mut all.as_bytes()).map(|(_, outcome)| outcome)
     }
 
-    fn told(words: &[Word]) -> String {
-        words.iter().map(|word| serde_json::to_string(word).unwrap() + "\n").collect()
-    }
-
-    #[test]
-    fn silence_means_that_the_wrapper_is_lost() {
-        assert_eq!(heard(""), Some(Verdict { cause: RevokeCause::WrapperLost, known: false }));
-        let granted = told(&[Word::Granted]);
-        assert_eq!(heard(&granted), Some(Verdict { cause: RevokeCause::WrapperLost, known: true }));
+    fn lines(messages: &[Message]) -> String {
+        messages.iter().map(|message| serde_json::to_string(message).unwrap() + "\n").collect()
     }
 
     #[test]
-    fn a_word_cut_off_in_the_middle_is_silence() {
-        assert_eq!(heard("\"Do"), Some(Verdict { cause: RevokeCause::WrapperLost, known: false }));
+    fn end_of_the_socket_means_that_the_wrapper_is_lost() {
+        assert_eq!(received(""), Some(Outcome { cause: RevokeCause::WrapperLost, known: false }));
+        let granted = lines(&[Message::Granted]);
+        assert_eq!(received(&granted), Some(Outcome { cause: RevokeCause::WrapperLost, known: true }));
+    }
+
+    #[test]
+    fn a_message_cut_off_in_the_middle_counts_as_the_end() {
+        assert_eq!(received("\"Do"), Some(Outcome { cause: RevokeCause::WrapperLost, known: false }));
     }
 
     #[test]
     fn a_dismissed_keeper_does_nothing() {
-        assert_eq!(heard(&told(&[Word::Granted, Word::Done])), None);
+        assert_eq!(received(&lines(&[Message::Granted, Message::Done])), None);
     }
 
     #[test]
     fn a_keeper_that_takes_over_knows_the_cause() {
-        let words = told(&[Word::Granted, Word::TakeOver(RevokeCause::StepExited(3))]);
-        assert_eq!(heard(&words), Some(Verdict { cause: RevokeCause::StepExited(3), known: true }));
+        let messages = lines(&[Message::Granted, Message::TakeOver(RevokeCause::StepExited(3))]);
+        assert_eq!(received(&messages), Some(Outcome { cause: RevokeCause::StepExited(3), known: true }));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How is the keeper tied to us, and to nothing else?
+//! The link between `run` and its keeper: a socket that no other process has.
 
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -10,60 +10,60 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use tokio::process::{Child, Command};
 
-/// What we hold: closed by the kernel whenever and however we end.
-pub(super) type OurEnd = tokio::net::UnixStream;
+/// The end of `run`: the kernel closes it however `run` ends.
+pub(super) type RunEnd = tokio::net::UnixStream;
 
-/// Our end before the keeper runs.
-pub(super) struct Ours(std::os::unix::net::UnixStream);
+/// The end of `run` before the keeper runs.
+pub(super) struct PendingRunEnd(std::os::unix::net::UnixStream);
 
 /// The keeper's end before the keeper runs.
-pub(super) struct Theirs(std::os::unix::net::UnixStream);
+pub(super) struct KeeperEnd(std::os::unix::net::UnixStream);
 
 /// Both ends; neither is inherited by a step.
-pub(super) fn pair() -> io::Result<(Ours, Theirs)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    Ok((Ours(ours), Theirs(theirs)))
+pub(super) fn pair() -> io::Result<(PendingRunEnd, KeeperEnd)> {
+    let (run_end, keeper_end) = std::os::unix::net::UnixStream::pair()?;
+    Ok((PendingRunEnd(run_end), KeeperEnd(keeper_end)))
 }
 
-impl Ours {
-    /// Says `first` at once, so that the keeper finds it when it has started. Waits for the keeper only when it
-    /// is more than a socket holds.
-    pub(super) async fn connect(self, _keeper: &mut Child, first: &[u8]) -> io::Result<OurEnd> {
+impl PendingRunEnd {
+    /// Sends `first` at once, so that the keeper finds it when it starts. Waits for the keeper only if `first` exceeds the
+    /// socket's buffer.
+    pub(super) async fn connect(self, _keeper: &mut Child, first: &[u8]) -> io::Result<RunEnd> {
         (&self.0).write_all(first)?;
         self.0.set_nonblocking(true)?;
-        OurEnd::from_std(self.0)
+        RunEnd::from_std(self.0)
     }
 }
 
-impl Theirs {
-    /// As standard input, which is also written to: once, see [`tell_ready`].
-    pub(super) fn give_to(self, command: &mut Command) -> &mut Command {
+impl KeeperEnd {
+    /// Attaches the socket as standard input. The keeper also writes to it once, see [`tell_ready`].
+    pub(super) fn attach_to(self, command: &mut Command) -> &mut Command {
         command.arg0("cloudanix-jit").stdin(OwnedFd::from(self.0)).stdout(Stdio::null())
     }
 }
 
-/// The very file that runs now, even when an update has replaced it on disk.
+/// The file that runs now, even if an update has replaced it on disk.
 pub(super) fn this_program() -> io::Result<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
-/// Nothing: platforms find processes to be killed by marks that they leave in the environment.
+/// Empty: platforms find the processes to kill by marks in their environment.
 pub(super) fn needed_environment() -> Vec<(String, std::ffi::OsString)> {
     Vec::new()
 }
 
-/// Away from our terminal, process group and session, and deaf to polite requests to end: these are for the
-/// wrapper, whose end the keeper waits for.
+/// Leaves the terminal, process group and session of `run`, and ignores signals that ask to end: they are for `run`, and
+/// the keeper waits for the end of `run`.
 pub(super) fn leave_session() {
     let _ = rustix::process::setsid();
-    let heard = Arc::new(AtomicBool::new(false));
+    let ignored = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-        let _ = signal_hook::flag::register(signal, Arc::clone(&heard));
+        let _ = signal_hook::flag::register(signal, Arc::clone(&ignored));
     }
 }
 
-/// From here on nothing that ends the wrapper ends the keeper.
+/// Tells `run` that the keeper survives its end from now on.
 pub(super) fn tell_ready() {
     use std::os::fd::AsFd as _;
     if let Ok(link) = io::stdin().as_fd().try_clone_to_owned() {

@@ -1,4 +1,4 @@
-//! How is the keeper tied to us, and to nothing else?
+//! The link between `run` and its keeper: pipes that no other process has.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,37 +9,37 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// What we hold: closed by the system whenever and however we end.
-pub(super) struct OurEnd {
+/// The end of `run`: the system closes it however `run` ends.
+pub(super) struct RunEnd {
     to_keeper: ChildStdin,
     from_keeper: ChildStdout,
 }
 
-/// Our end before the keeper runs.
-pub(super) struct Ours;
+/// The end of `run` before the keeper runs.
+pub(super) struct PendingRunEnd;
 
 /// The keeper's end before the keeper runs.
-pub(super) struct Theirs;
+pub(super) struct KeeperEnd;
 
-pub(super) fn pair() -> io::Result<(Ours, Theirs)> {
-    Ok((Ours, Theirs))
+pub(super) fn pair() -> io::Result<(PendingRunEnd, KeeperEnd)> {
+    Ok((PendingRunEnd, KeeperEnd))
 }
 
-impl Ours {
-    /// Says `first` at once.
-    pub(super) async fn connect(self, keeper: &mut Child, first: &[u8]) -> io::Result<OurEnd> {
+impl PendingRunEnd {
+    /// Sends `first` at once.
+    pub(super) async fn connect(self, keeper: &mut Child, first: &[u8]) -> io::Result<RunEnd> {
         let (Some(mut to_keeper), Some(from_keeper)) = (keeper.stdin.take(), keeper.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         to_keeper.write_all(first).await?;
         to_keeper.flush().await?;
-        Ok(OurEnd { to_keeper, from_keeper })
+        Ok(RunEnd { to_keeper, from_keeper })
     }
 }
 
-impl Theirs {
-    /// A console of its own that nobody sees: Ctrl-C in ours does not reach it.
-    pub(super) fn give_to(self, command: &mut Command) -> &mut Command {
+impl KeeperEnd {
+    /// Gives the keeper an invisible console of its own: Ctrl-C in the console of `run` does not reach it.
+    pub(super) fn attach_to(self, command: &mut Command) -> &mut Command {
         const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
         const CREATE_NO_WINDOW: u32 = 0x0800_0000;
         command.creation_flags(CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW);
@@ -52,21 +52,21 @@ pub(super) fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Sockets cannot be opened without it.
+/// The variables without which sockets cannot be opened.
 pub(super) fn needed_environment() -> Vec<(String, std::ffi::OsString)> {
     std::env::var_os("SystemRoot").map(|root| ("SystemRoot".to_owned(), root)).into_iter().collect()
 }
 
-/// Done by the flags it was created with.
+/// Does nothing: the creation flags separate the keeper.
 pub(super) fn leave_session() {}
 
-/// From here on nothing that ends the wrapper ends the keeper.
+/// Tells `run` that the keeper survives its end from now on.
 pub(super) fn tell_ready() {
     let mut out = io::stdout();
     let _ = out.write_all(b".").and_then(|()| out.flush());
 }
 
-impl AsyncRead for OurEnd {
+impl AsyncRead for RunEnd {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,7 +76,7 @@ impl AsyncRead for OurEnd {
     }
 }
 
-impl AsyncWrite for OurEnd {
+impl AsyncWrite for RunEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.to_keeper).poll_write(cx, data)
     }

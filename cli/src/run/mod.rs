@@ -1,16 +1,13 @@
-//! What happens around a step: its process, its terminal, its output, its grant's lease, its AWS keys and calls,
-//! and the keeper.
+//! Everything around a step: its process, terminal and output, its AWS keys and calls, signals, and the keeper.
 
-pub(crate) mod aside;
-pub(crate) mod beside;
+pub(crate) mod aws_call_log;
+pub(crate) mod aws_endpoint;
 pub(crate) mod child;
+pub(crate) mod delivery;
 pub(crate) mod keeper;
-pub(crate) mod keys;
-pub(crate) mod lease;
 #[cfg_attr(unix, path = "link_unix.rs")]
 #[cfg_attr(windows, path = "link_windows.rs")]
 mod link;
-pub(crate) mod live;
 pub(crate) mod output;
 #[cfg_attr(unix, path = "parent.rs")]
 #[cfg_attr(windows, path = "parent_windows.rs")]
@@ -23,9 +20,10 @@ mod shell;
 #[cfg_attr(windows, path = "signals_windows.rs")]
 pub(crate) mod signals;
 pub(crate) mod start;
+pub(crate) mod step_services;
+pub(crate) mod supervise;
 #[cfg(unix)]
 mod terminal;
-#[cfg_attr(target_os = "linux", path = "twin.rs")]
-#[cfg_attr(not(target_os = "linux"), path = "twin_elsewhere.rs")]
-mod twin;
-pub(crate) mod watch;
+#[cfg_attr(target_os = "linux", path = "zero_copy_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "zero_copy_stub.rs")]
+mod zero_copy;

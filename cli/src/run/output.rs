@@ -1,4 +1,4 @@
-//! Where does the step's output go: untouched to ours, or through the redactor?
+//! The step's output: inherited, or through a pipe and the redactor.
 
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,36 +11,35 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::redaction::Redaction;
-use super::twin::Twin;
+use super::zero_copy::TeePipe;
 use crate::redact::RedactedStream;
 use crate::streams::{OwnStream, Streams};
 
-/// How much is read at a time; as much as a Linux pipe holds.
+/// The size of a read: the capacity of a Linux pipe.
 const CHUNK: usize = 64 * 1024;
 const PAGE: usize = 4 * 1024;
-/// A descendant of the step that keeps the output open and says nothing for so long is not waited for.
-const SILENCE: Duration = Duration::from_millis(200);
-/// The step's own last words are no more than what a pipe holds and one piece that is on its way; who writes
-/// on after that is not the step.
-const LAST_WORDS: u64 = 2 * CHUNK as u64;
-const LOOK: Duration = Duration::from_millis(5);
+/// How long to wait for a descendant of the step that keeps the output open and writes nothing.
+const IDLE_LIMIT: Duration = Duration::from_millis(200);
+/// The step's own last output is at most a full pipe and one piece in transit; later output is a descendant's.
+const DRAIN_LIMIT: u64 = 2 * CHUNK as u64;
+const POLL: Duration = Duration::from_millis(5);
 
-/// How one output of the step reaches ours.
+/// How one output of the step reaches this process' output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passage {
-    /// Inherited, as if we were not there.
-    Untouched,
+pub(crate) enum StreamMode {
+    /// Inherited.
+    Inherited,
     /// Through a pipe and the redactor.
     Redacted,
 }
 
-/// Where the step writes.
+/// The modes of both outputs.
 pub(crate) struct StepOutput {
     /// Its standard output.
-    pub(crate) stdout: Passage,
+    pub(crate) stdout: StreamMode,
     /// Its standard error.
-    pub(crate) stderr: Passage,
-    /// What is kept out of both.
+    pub(crate) stderr: StreamMode,
+    /// The secrets to redact in both.
     pub(crate) redaction: Arc<Redaction>,
 }
 
@@ -51,24 +50,24 @@ pub(super) struct Connected {
 }
 
 impl StepOutput {
-    /// Makes the pipes. Outputs of ours that are one file get one pipe, so that the order in which the step
-    /// writes to them stays what it is.
+    /// Makes the pipes. If this process' outputs are one file, the step gets one pipe, so that the order of its writes is
+    /// preserved.
     pub(super) fn connect(&self, command: &mut Command) -> io::Result<Connected> {
         let mut pipes = Vec::new();
         match (self.stdout, self.stderr, Streams::of_this_process()) {
-            (Passage::Redacted, Passage::Redacted, Streams::Merged) => {
+            (StreamMode::Redacted, StreamMode::Redacted, Streams::Merged) => {
                 let (read, write) = io::pipe()?;
                 command.stdout(write.try_clone()?);
                 command.stderr(write);
                 pipes.push((read, OwnStream::stdout()?));
             }
             (stdout, stderr, Streams::Merged | Streams::Apart) => {
-                if stdout == Passage::Redacted {
+                if stdout == StreamMode::Redacted {
                     let (read, write) = io::pipe()?;
                     command.stdout(write);
                     pipes.push((read, OwnStream::stdout()?));
                 }
-                if stderr == Passage::Redacted {
+                if stderr == StreamMode::Redacted {
                     let (read, write) = io::pipe()?;
                     command.stderr(write);
                     pipes.push((read, OwnStream::stderr()?));
@@ -79,7 +78,7 @@ impl StepOutput {
     }
 }
 
-/// The outputs that are passed on, each by a thread of its own once there is something to pass on.
+/// The redacted outputs, each forwarded by its own thread from the first output on.
 pub(super) struct Outputs {
     pumps: Vec<Arc<Pump>>,
 }
@@ -87,14 +86,14 @@ pub(super) struct Outputs {
 struct Pump {
     stream: Mutex<Option<(RedactedStream, OwnStream)>>,
     redaction: Arc<Redaction>,
-    /// Even while it waits for the step to write, odd while it passes something on; counts up.
-    turns: AtomicU64,
-    /// Bytes that were passed on.
-    passed: AtomicU64,
+    /// Even while the pump waits for the step, odd while it forwards; counts up.
+    phase: AtomicU64,
+    /// Forwarded bytes.
+    forwarded: AtomicU64,
     ended: Notify,
 }
 
-/// So many turns are never taken: the stream has ended.
+/// The phase of a stream that has ended.
 const ENDED: u64 = u64::MAX - 1;
 
 impl Outputs {
@@ -102,27 +101,27 @@ impl Outputs {
         let start = |(from, to)| {
             let redaction = Arc::clone(&connected.redaction);
             let stream = Mutex::new(Some((RedactedStream::new(redaction.redactor()), to)));
-            let (turns, passed) = (AtomicU64::new(0), AtomicU64::new(0));
-            let pump = Arc::new(Pump { stream, redaction, turns, passed, ended: Notify::new() });
+            let (phase, forwarded) = (AtomicU64::new(0), AtomicU64::new(0));
+            let pump = Arc::new(Pump { stream, redaction, phase, forwarded, ended: Notify::new() });
             tokio::spawn(Arc::clone(&pump).begin(from));
             pump
         };
         Self { pumps: connected.pipes.into_iter().map(start).collect() }
     }
 
-    /// Until every output has ended, or those that still hold one open have been silent for a while or said
-    /// more than the step can have left. What was held back as a possible beginning of a secret is written then.
+    /// Waits until every output has ended, or its descendants have been idle or have written more than the step can have
+    /// left in the pipe. Then writes the retained bytes.
     pub(super) async fn drain(&self) {
         for pump in &self.pumps {
-            let mut silent = Duration::ZERO;
-            let mut seen = pump.turns.load(Ordering::Acquire);
-            let enough = pump.passed.load(Ordering::Acquire) + LAST_WORDS;
-            while seen != ENDED && silent < SILENCE && pump.passed.load(Ordering::Acquire) < enough {
-                let _ = timeout(LOOK, pump.ended.notified()).await;
-                let now = pump.turns.load(Ordering::Acquire);
-                // Odd: it is writing, and a slow reader of ours loses nothing.
-                silent = if now == seen && now % 2 == 0 { silent + LOOK } else { Duration::ZERO };
-                seen = now;
+            let mut idle = Duration::ZERO;
+            let mut last = pump.phase.load(Ordering::Acquire);
+            let limit = pump.forwarded.load(Ordering::Acquire) + DRAIN_LIMIT;
+            while last != ENDED && idle < IDLE_LIMIT && pump.forwarded.load(Ordering::Acquire) < limit {
+                let _ = timeout(POLL, pump.ended.notified()).await;
+                let now = pump.phase.load(Ordering::Acquire);
+                // Odd: the pump is writing, and waits for a slow reader.
+                idle = if now == last && now % 2 == 0 { idle + POLL } else { Duration::ZERO };
+                last = now;
             }
             pump.finish();
         }
@@ -130,63 +129,63 @@ impl Outputs {
 }
 
 impl Pump {
-    /// Waits for the step to write, and leaves what follows to a thread, which reads faster than the runtime.
+    /// Waits for the first output, and leaves the rest to a thread, which reads faster than the runtime.
     async fn begin(self: Arc<Self>, from: PipeReader) {
         if let Ok(Some((piece, from))) = first_piece(from).await {
-            self.turns.fetch_add(1, Ordering::AcqRel);
+            self.phase.fetch_add(1, Ordering::AcqRel);
             let pump = Arc::clone(&self);
             let thread = thread::Builder::new().name("output".to_owned()).stack_size(64 * 1024);
-            if thread.spawn(move || pump.pass_all(&piece, from)).is_ok() {
+            if thread.spawn(move || pump.forward_all(&piece, from)).is_ok() {
                 return;
             }
-            // Without its thread the pipe's reader is closed, and the step is told so when it writes.
+            // Without its thread the pipe's reader is closed, and the next write of the step fails.
         }
         self.end();
     }
 
-    fn pass_all(&self, first: &[u8], mut from: PipeReader) {
-        let mut passed = self.pass(first, None);
-        let mut twin = self.twin();
+    fn forward_all(&self, first: &[u8], mut from: PipeReader) {
+        let mut forwarded = self.forward(first, None);
+        let mut tee = self.tee();
         // The kernel copies to the beginning of a page at twice the speed.
         let mut buffer = vec![0; CHUNK + PAGE];
         let aligned = buffer.as_ptr().align_offset(PAGE).min(PAGE);
         let chunk = buffer.get_mut(aligned..aligned + CHUNK).unwrap_or_default();
-        // An error means that nobody reads us any more: dropping our end tells the step the same.
-        while passed.is_ok() {
-            let Ok(read @ 1..) = next_piece(&mut from, &mut twin, chunk) else { break };
-            self.turns.fetch_add(1, Ordering::AcqRel);
-            passed = self.pass(chunk.get(..read).unwrap_or_default(), twin.as_mut());
+        // An error means that the reader of this process' output is gone. Dropping the pipe makes the step's next write fail.
+        while forwarded.is_ok() {
+            let Ok(read @ 1..) = next_piece(&mut from, &mut tee, chunk) else { break };
+            self.phase.fetch_add(1, Ordering::AcqRel);
+            forwarded = self.forward(chunk.get(..read).unwrap_or_default(), tee.as_mut());
         }
         drop(from);
         self.end();
     }
 
-    fn twin(&self) -> Option<Twin> {
+    fn tee(&self) -> Option<TeePipe> {
         let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        stream.as_ref().and_then(|(_, to)| Twin::for_output(to))
+        stream.as_ref().and_then(|(_, to)| TeePipe::for_output(to))
     }
 
-    /// Passes a piece on, which ends a turn; a twin has the same piece.
-    fn pass(&self, piece: &[u8], twin: Option<&mut Twin>) -> io::Result<()> {
-        let passed = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+    /// Forwards a piece, which ends a phase. The tee pipe contains the same piece.
+    fn forward(&self, piece: &[u8], tee: Option<&mut TeePipe>) -> io::Result<()> {
+        let forwarded = match self.stream.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, to)) => {
-                stream.look_with(self.redaction.redactor());
-                match twin {
-                    Some(twin) if stream.is_clean(piece) => twin.pass(piece.len(), to),
-                    Some(twin) => twin.drop_taken(piece.len()).and_then(|()| stream.push(piece, to)),
+                stream.set_redactor(self.redaction.redactor());
+                match tee {
+                    Some(tee) if stream.is_clean(piece) => tee.forward(piece.len(), to),
+                    Some(tee) => tee.discard(piece.len()).and_then(|()| stream.push(piece, to)),
                     None => stream.push(piece, to),
                 }
             }
             None => Err(io::ErrorKind::BrokenPipe.into()),
         };
-        self.passed.fetch_add(piece.len() as u64, Ordering::AcqRel);
-        self.turns.fetch_add(1, Ordering::AcqRel);
-        passed
+        self.forwarded.fetch_add(piece.len() as u64, Ordering::AcqRel);
+        self.phase.fetch_add(1, Ordering::AcqRel);
+        forwarded
     }
 
     fn end(&self) {
         self.finish();
-        self.turns.store(ENDED, Ordering::Release);
+        self.phase.store(ENDED, Ordering::Release);
         self.ended.notify_one();
     }
 
@@ -198,12 +197,12 @@ impl Pump {
     }
 }
 
-/// Reads what comes next, which the twin then has too; 0 at the end. A twin that fails is given up.
-fn next_piece(from: &mut PipeReader, twin: &mut Option<Twin>, chunk: &mut [u8]) -> io::Result<usize> {
-    if let Some(taken) = twin.as_ref().and_then(|twin| twin.take(from, chunk.len()).ok()) {
+/// Reads the next piece, also into the tee pipe; 0 at the end. A tee pipe that fails is dropped.
+fn next_piece(from: &mut PipeReader, tee: &mut Option<TeePipe>, chunk: &mut [u8]) -> io::Result<usize> {
+    if let Some(taken) = tee.as_ref().and_then(|tee| tee.fill(from, chunk.len()).ok()) {
         return from.read_exact(chunk.get_mut(..taken).unwrap_or_default()).map(|()| taken);
     }
-    *twin = None;
+    *tee = None;
     loop {
         match from.read(chunk) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -212,7 +211,7 @@ fn next_piece(from: &mut PipeReader, twin: &mut Option<Twin>, chunk: &mut [u8]) 
     }
 }
 
-/// What the step writes first, and the pipe to be read on from there; nothing when it ends without a word.
+/// The first output of the step and the rest of its pipe; `None` if it ends without output.
 #[cfg(unix)]
 async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
     let from = tokio::net::unix::pipe::Receiver::from_owned_fd(from.into())?;
@@ -231,7 +230,7 @@ async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader
     }
 }
 
-/// The thread waits for it.
+/// Leaves the wait to the thread.
 #[cfg(windows)]
 async fn first_piece(from: PipeReader) -> io::Result<Option<(Vec<u8>, PipeReader)>> {
     Ok(Some((Vec::new(), from)))

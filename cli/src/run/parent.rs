@@ -1,33 +1,33 @@
-//! Has the process that started this one ended?
+//! The end of the process that started this one.
 //!
-//! A CI runner that kills a wrapper without a signal before it leaves the client behind, with the command, the
-//! grant and the runner's output pipe. The kernel then gives the client another parent, which a look at the
-//! parent's number shows without a race: a number cannot be used again while its process is the parent.
+//! A CI runner that kills a wrapper with SIGKILL leaves the client running, with the command, the grant and the runner's
+//! output pipe. The kernel then gives the client another parent, which the parent's process id shows without a race: an
+//! id is not reused while its process is the parent.
 //! `PR_SET_PDEATHSIG` fires when the parent's *thread* ends, and a pidfd needs unsafe code to be waited for.
 
 use std::future::pending;
 use std::time::Duration;
 
+use jit_client::Env;
+use jit_client::identity::{Files, in_ci};
 use rustix::process::{Pid, getppid};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::args::DieWithParent;
-use crate::environment::Env;
 use crate::error::CliError;
-use crate::identity::{Files, in_ci};
 
-/// How often the parent is looked for.
+/// How often the parent's process id is read.
 const POLL: Duration = Duration::from_millis(100);
 /// A platform that signals the whole process tree one by one reaches this process within this time; the signal, and
 /// not the end of a parent that obeyed it first, is then the cause.
 const SETTLED: Duration = Duration::from_millis(250);
 
-/// The process that started this one; `None` is one outside of our PID namespace.
+/// The process that started this one; `None` if it is outside of this PID namespace.
 pub(crate) struct Parent(Option<Pid>);
 
 impl Parent {
-    /// To be called first: the end of a parent before this call cannot be told from a start by `init`, which is
-    /// an ordinary parent in a container.
+    /// Reads the parent. Call it first: the end of a parent before this call looks like a start by `init`, which is an
+    /// ordinary parent in a container.
     pub(crate) fn of_this_process() -> Self {
         Self(getppid())
     }
@@ -49,16 +49,16 @@ impl Parent {
 
 /// Reports the parent's end.
 pub(crate) enum Watch {
-    /// The parent's end does not matter, or not any more.
+    /// The parent is not watched, or no longer.
     Off,
-    /// It has not ended up to now.
+    /// The parent has not ended yet.
     On(Parent),
-    /// It has ended; reported from this time on.
+    /// The parent has ended; reported from this time on.
     Ended(Instant),
 }
 
 impl Watch {
-    /// Returns shortly after the parent's end, until the watch is off. Safe to be dropped while it waits.
+    /// Returns shortly after the parent's end, until the watch is off. Cancel-safe.
     pub(super) async fn ended(&mut self) {
         let report_at = match self {
             Self::Off => return pending().await,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parent_that_ended_before_the_watch_began_is_reported_until_the_watch_is_off() {
+    async fn a_parent_that_ended_before_the_watch_is_reported_until_the_watch_is_off() {
         // This process is not its own parent.
         let mut watch = Watch::On(Parent(Some(rustix::process::getpid())));
         watch.ended().await;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_parent_that_is_there_has_not_ended() {
+    async fn a_living_parent_has_not_ended() {
         assert!(!reports_at_once(&mut Watch::On(Parent::of_this_process())).await);
     }
 }

@@ -1,7 +1,8 @@
-//! Has the process that started this one ended? Windows reports it only to unsafe code.
+//! The end of the process that started this one, which Windows reports only to unsafe code.
+
+use jit_client::Env;
 
 use crate::args::DieWithParent;
-use crate::environment::Env;
 use crate::error::CliError;
 
 /// The process that started this one.
@@ -9,17 +10,17 @@ pub(crate) struct Parent;
 
 /// Watches nothing.
 pub(crate) enum Watch {
-    /// As it says.
+    /// The parent is not watched.
     Off,
 }
 
 impl Parent {
-    /// Not looked for.
+    /// Reads nothing.
     pub(crate) fn of_this_process() -> Self {
         Self
     }
 
-    /// An error where it was asked for by name.
+    /// Fails if the command line requires a watch.
     pub(crate) fn watch(self, when: DieWithParent, _env: &Env) -> Result<Watch, CliError> {
         match when {
             DieWithParent::Auto | DieWithParent::Never => Ok(Watch::Off),

@@ -1,4 +1,4 @@
-//! What has to be there before a grant is asked for, and who gives it back when there will be no step?
+//! A grant that is requested: everything that has to exist before the first request, and the revoke if no step follows.
 
 use std::io;
 use std::path::Path;
@@ -7,50 +7,50 @@ use std::time::Duration;
 use protocol::{Grant, RevokeCause};
 
 use super::keeper::{Instructions, Keeper};
-use crate::api::{Broker, Gate, Patience, Revocable, Revoked, Settings};
-use crate::args::Ask;
-use crate::asking::{Asking, Lease};
-use crate::environment::Env;
+use crate::args::RequestArgs;
+use crate::elevation;
 use crate::error::CliError;
-use crate::handle::{self, End, Handle};
+use crate::handle::{End, Handle};
 use crate::output::{Mark, Output};
+use crate::settings;
+use jit_client::{Client, Elevation, Env, Gate, GrantRef, Lease, RetryPolicy, Revoked};
 
-/// What platforms leave us before they kill, less the time it takes to get here.
-const UNDONE_WITHIN: Duration = Duration::from_secs(6);
+/// The time between a platform's stop signal and its kill, less the time to get here.
+const REVOKE_WITHIN: Duration = Duration::from_secs(6);
 
-/// A grant that is asked for or held, with all that gives it back if we fail.
+/// A grant that is requested or active, with everything that revokes it if this process fails.
 pub(crate) struct Pending {
-    /// Who is asked.
-    pub(crate) broker: Broker,
-    /// Who gives back when we cannot.
+    /// The client of the broker.
+    pub(crate) client: Client,
+    /// Revokes if this process dies.
     pub(crate) keeper: Keeper,
-    /// Which run asks, and as whom.
+    /// What the keeper needs to revoke.
     pub(crate) instructions: Instructions,
-    /// Opened when the keeper is ready.
+    /// Opens when the keeper is ready.
     gate: Gate,
-    asking: Asking,
+    elevation: Elevation,
     /// How others revoke a grant that may have been issued.
     pub(crate) handle: Handle,
 }
 
 impl Pending {
-    /// Everything that has to be there before the first request goes to the broker, but for the keeper.
-    pub(crate) fn prepare(ask: &Ask, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
-        let settings = Settings::for_agent(env)?;
-        let asking = Asking::from_args(ask, Lease::Heartbeats, env)?;
-        let key = handle::new_key()?;
+    /// Prepares everything but the keeper, and sends nothing.
+    pub(crate) fn prepare(args: &RequestArgs, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
+        let settings = settings::for_agent(env)?;
+        let key = jit_client::new_key()?;
+        let elevation = elevation::from_args(args, Lease::Heartbeats, key.clone(), env)?;
         let gate = Gate::closed();
-        let broker = Broker::behind(gate.clone(), &settings)?;
-        let handle = Handle::create(state, env, &settings.url, asking.agent_id(), &key)?;
-        let instructions = Instructions { settings, key, ttl: ask.ttl };
-        Ok(Self { broker, instructions, keeper: Keeper::to_be(), gate, asking, handle })
+        let client = Client::behind(gate.clone(), &settings)?;
+        let handle = Handle::create(state, env, &settings.url, elevation.workload().agent_id(), &key)?;
+        let instructions = Instructions { settings, key, ttl: args.ttl };
+        Ok(Self { client, instructions, keeper: Keeper::not_started(), gate, elevation, handle })
     }
 
-    /// Asks until there is a grant or a no. Dials while the keeper starts, and sends when it is ready.
-    pub(crate) async fn elevate(&mut self, ask: &Ask, output: &Output) -> Result<Grant, CliError> {
-        let Self { broker, instructions, keeper, gate, asking, handle: _ } = self;
+    /// Elevates. The connection is made while the keeper starts, and the request is sent when the keeper is ready.
+    pub(crate) async fn elevate(&mut self, args: &RequestArgs, output: &Output) -> Result<Grant, CliError> {
+        let Self { client, instructions, keeper, gate, elevation, handle: _ } = self;
         let without_keeper = async {
-            // A process takes as long to start as a near broker takes to greet us: we greet it first.
+            // A process takes as long to start as a near broker takes to accept: the connection goes first.
             tokio::task::yield_now().await;
             match keeper.start(instructions).await {
                 Ok(()) => gate.open(),
@@ -60,47 +60,46 @@ impl Pending {
         };
         tokio::select! {
             biased;
-            granted = asking.elevate(broker, &instructions.key, ask, output) => granted,
+            granted = elevation::elevate(client, elevation, args, output) => granted,
             error = without_keeper => Err(error),
         }
     }
 
-    /// There will be no step because of `error`: what may have been given is given back, by the keeper if
-    /// need be.
-    pub(crate) async fn undo(self, error: &CliError, cause: RevokeCause, end: End, output: &Output) {
-        if !self.gate.is_open() || !self.asking.may_have_granted(error) {
-            return self.forget(End { revoked: true, ..end }, output).await;
+    /// Revokes what may have been granted when no step follows because of `error`; by the keeper if need be.
+    pub(crate) async fn abandon(self, error: &CliError, cause: RevokeCause, end: End, output: &Output) {
+        if !self.gate.is_open() || !self.elevation.was_sent() || !error.may_have_granted() {
+            return self.finish(End { revoked: true, ..end }, output).await;
         }
-        let patience = Patience::within(UNDONE_WITHIN);
-        match self.broker.revoke(Revocable::Key(&self.instructions.key), cause, patience).await {
+        let patience = RetryPolicy::within(REVOKE_WITHIN);
+        match self.client.revoke(GrantRef::Key(&self.instructions.key), cause, patience).await {
             Ok(revoked @ (Revoked::Gone(_) | Revoked::Accepted(_))) => {
-                self.forget(End { revoked: revoked.is_confirmed(), ..end }, output).await;
+                self.finish(End { revoked: revoked.is_confirmed(), ..end }, output).await;
             }
-            // "Unknown" may mean that our request is still on its way: the keeper looks again.
-            Ok(Revoked::NothingThere) | Err(_) => {
+            // "Not found" may mean that the elevate request is still on its way: the keeper repeats the revoke.
+            Ok(Revoked::NotFound) | Err(_) => {
                 self.leave_to_keeper(cause, end, output).await;
             }
         }
     }
 
-    /// The keeper goes on with the revoke. Returns whether there is one.
+    /// Leaves the revoke to the keeper. Returns whether it runs.
     pub(crate) async fn leave_to_keeper(mut self, cause: RevokeCause, end: End, output: &Output) -> bool {
-        tell_caller(&mut self.handle, End { revoked: false, ..end }, output);
-        self.keeper.take_over(cause).await
+        write_outcome(&mut self.handle, End { revoked: false, ..end }, output);
+        self.keeper.continue_alone(cause).await
     }
 
-    /// The broker has nothing left that needs us.
-    pub(crate) async fn forget(mut self, end: End, output: &Output) {
+    /// Ends the keeper: there is nothing left to revoke.
+    pub(crate) async fn finish(mut self, end: End, output: &Output) {
         self.keeper.dismiss().await;
         // While the keeper ends.
-        tell_caller(&mut self.handle, end, output);
-        self.handle.forget_ours();
-        self.keeper.gone().await;
+        write_outcome(&mut self.handle, end, output);
+        self.handle.remove_if_own();
+        self.keeper.wait().await;
     }
 }
 
-/// A state file that cannot be written changes no exit code: it still says what gives the grant back.
-fn tell_caller(handle: &mut Handle, end: End, output: &Output) {
+/// Writes the outcome. A state file that cannot be written changes no exit code: it still has the key for a revoke.
+fn write_outcome(handle: &mut Handle, end: End, output: &Output) {
     if let Err(error) = handle.ended(end) {
         output.line(Mark::Warning, "state", &error.to_string());
     }
@@ -108,6 +107,6 @@ fn tell_caller(handle: &mut Handle, end: End, output: &Output) {
 
 fn no_keeper(error: &io::Error) -> CliError {
     CliError::unexpected(format!("the keeper process cannot be started: {error}")).with_hint(
-        "it gives the grant back if this process is killed; is the number of processes or the memory limited?",
+        "it revokes the grant if this process is killed; is the number of processes or the memory limited?",
     )
 }

@@ -1,4 +1,4 @@
-//! What would a shell make of a command that the system did not start?
+//! Commands that the system does not start and a shell does.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
-/// Where every system has one.
+/// The shell of every Unix system.
 pub(super) const SHELL: &str = "/bin/sh";
 
-/// The script that names no interpreter, if that is what `program` is: a shell runs it itself. `path` is where
-/// programs that are named without a folder are looked for.
+/// The script, if `program` is one without an interpreter line: a shell runs it itself. `path` is the search path.
 pub(super) fn without_interpreter(error: &io::Error, program: &OsStr, path: Option<&str>) -> Option<PathBuf> {
     if Errno::from_io_error(error) != Some(Errno::NOEXEC) {
         return None;
@@ -22,9 +21,9 @@ pub(super) fn without_interpreter(error: &io::Error, program: &OsStr, path: Opti
     is_text(&file).then_some(file)
 }
 
-/// Whether `program` is nowhere to be found. The system says "permission denied" also when a folder of `path`
-/// could not be searched; a shell does not.
-pub(super) fn is_nowhere(error: &io::Error, program: &OsStr, path: Option<&str>) -> bool {
+/// Whether `program` does not exist. The system reports "permission denied" also when it could not search a folder of
+/// `path`; a shell does not.
+pub(super) fn is_absent(error: &io::Error, program: &OsStr, path: Option<&str>) -> bool {
     Errno::from_io_error(error) == Some(Errno::ACCESS)
         && !has_folder(program)
         && !candidates(program, path.unwrap_or_default()).any(|file| file.exists())
@@ -38,7 +37,7 @@ fn candidates(program: &OsStr, path: &str) -> impl Iterator<Item = PathBuf> {
     path.split(':').map(move |folder| Path::new(if folder.is_empty() { "." } else { folder }).join(program))
 }
 
-/// As the system's own search: the first that may be executed.
+/// The first executable file on the path, as the system finds it.
 fn find(program: &OsStr, path: &str) -> Option<PathBuf> {
     if has_folder(program) {
         return Some(program.into());
@@ -46,7 +45,7 @@ fn find(program: &OsStr, path: &str) -> Option<PathBuf> {
     candidates(program, path).find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
 }
 
-/// A program for another machine is none: the shell would print it as a list of mistakes.
+/// Whether the file is text. A shell would print errors for a program of another machine.
 fn is_text(file: &Path) -> bool {
     let mut beginning = Vec::new();
     let read = File::open(file).and_then(|file| file.take(256).read_to_end(&mut beginning));
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_found_where_the_system_found_it() {
+    fn a_script_is_found_where_the_system_found_it() {
         let folder = tempfile::tempdir().unwrap();
         for (name, mode) in [("a", 0o644), ("b", 0o755)] {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -80,26 +79,26 @@ mod tests {
     }
 
     #[test]
-    fn a_program_for_another_machine_is_not_for_the_shell() {
+    fn a_program_for_another_machine_is_no_script() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"\x7fELF\x02\x01\x01\0\0\nexit 0\n").unwrap();
         assert_eq!(without_interpreter(&no_exec(), file.path().as_os_str(), None), None);
     }
 
     #[test]
-    fn a_folder_that_cannot_be_searched_hides_nothing() {
+    fn a_program_behind_an_unreadable_folder_is_found() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("there"), "").unwrap();
         let path = format!("/proc/1/fd:{}", folder.path().display());
-        let nowhere = |error: Errno, program: &str| is_nowhere(&error.into(), program.as_ref(), Some(&path));
-        assert!(nowhere(Errno::ACCESS, "not-there"));
-        assert!(!nowhere(Errno::ACCESS, "there"), "it is, and may not be executed");
-        assert!(!nowhere(Errno::ACCESS, "./not-there"), "its own folder may not be searched");
-        assert!(!nowhere(Errno::NOMEM, "not-there"));
+        let absent = |error: Errno, program: &str| is_absent(&error.into(), program.as_ref(), Some(&path));
+        assert!(absent(Errno::ACCESS, "not-there"));
+        assert!(!absent(Errno::ACCESS, "there"), "it is, and may not be executed");
+        assert!(!absent(Errno::ACCESS, "./not-there"), "its own folder may not be searched");
+        assert!(!absent(Errno::NOMEM, "not-there"));
     }
 
     #[test]
-    fn an_empty_file_is_a_text() {
+    fn an_empty_file_is_a_script() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = without_interpreter(&no_exec(), file.path().as_os_str(), None);
         assert_eq!(found.as_deref(), Some(file.path()));

@@ -1,4 +1,4 @@
-//! Which signals reach us, and did the terminal send them or a process?
+//! Signals to this process, and whether the terminal or a process sent them.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -12,41 +12,41 @@ use tokio::net::UnixStream;
 
 use super::{parent, terminal};
 
-const TAKEN: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM];
+const HANDLED: &[i32] = &[SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM];
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// The terminal's driver: Ctrl-C, Ctrl-\, a hang-up. Everybody in the foreground group got it.
+    /// The terminal's driver: Ctrl-C, Ctrl-\, a hang-up. Every process in the foreground group receives it.
     Terminal,
-    /// A process, which meant us alone.
+    /// A process, to this process alone.
     Process,
-    /// None: the process that started the client has ended, which counts as SIGTERM.
+    /// No sender: the parent process has ended, which counts as SIGTERM.
     ParentsEnd,
 }
 
-/// A signal that we took instead of dying of it.
+/// A signal that this process handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
     /// Its number.
     pub(crate) signal: i32,
-    /// Where it came from.
+    /// Its sender.
     pub(crate) sender: Sender,
 }
 
 impl Received {
-    /// Whether somebody wants the step to end, rather than tell it something.
+    /// Whether the signal asks the step to end.
     pub(crate) fn asks_to_end(self) -> bool {
         [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&self.signal)
     }
 
-    /// Whether a step in our process group has it already, and may use it for something else than ending:
-    /// Ctrl-C in an editor.
+    /// Whether a step in the same process group has received it too, and may handle it without ending: Ctrl-C in an
+    /// editor.
     pub(crate) fn is_typed(self) -> bool {
         self.sender == Sender::Terminal && [SIGINT, SIGQUIT].contains(&self.signal)
     }
 
-    /// Whether no one waits for us any more.
+    /// Whether this is the end of the parent process.
     pub(crate) fn is_parents_end(self) -> bool {
         self.sender == Sender::ParentsEnd
     }
@@ -60,7 +60,7 @@ impl Received {
     }
 }
 
-/// The signals that arrive from the moment this exists.
+/// The signals that arrive after [`Signals::take`].
 pub(crate) struct Signals {
     delivery: SignalDelivery<UnixStream, WithOrigin>,
     arrived: Pending<WithOrigin>,
@@ -69,42 +69,43 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Takes over the signals that would end us, except those that our parent had us ignore (`nohup`, a
-    /// background job of a script): these stay ignored, for us and for the step, as POSIX has it. SIGTERM is
-    /// taken in any case: it is how platforms stop a step. The parent's end counts as one.
+    /// Handles the signals that would end this process, except those that the parent set to ignored (`nohup`, a background
+    /// job of a script): these stay ignored, also for the step, as POSIX specifies. SIGTERM is always handled: platforms stop
+    /// a step with it. The parent's end counts as one.
     pub(crate) fn take(parent: parent::Watch) -> io::Result<Self> {
         let ignored = ignored_by_parent();
-        let taken = TAKEN.iter().filter(|signal| **signal == SIGTERM || ignored & (1 << (**signal - 1)) == 0);
-        let (told, tell) = std::os::unix::net::UnixStream::pair()?;
-        told.set_nonblocking(true)?;
+        let handled =
+            HANDLED.iter().filter(|signal| **signal == SIGTERM || ignored & (1 << (**signal - 1)) == 0);
+        let (wake, waker) = std::os::unix::net::UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
         let mut delivery =
-            SignalDelivery::with_pipe(UnixStream::from_std(told)?, tell, WithOrigin::default(), taken)?;
+            SignalDelivery::with_pipe(UnixStream::from_std(wake)?, waker, WithOrigin::default(), handled)?;
         let arrived = delivery.pending();
         Ok(Self { delivery, arrived, parent, typed_interrupt: false })
     }
 
-    /// The next one. Safe to be dropped while it waits.
+    /// The next signal. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Received {
         let mut orphaned = false;
         loop {
             if let Some(origin) = self.arrived.next() {
-                return self.noted(&origin);
+                return self.record(&origin);
             }
             if orphaned {
                 self.parent = parent::Watch::Off;
                 return Received { signal: SIGTERM, sender: Sender::ParentsEnd };
             }
-            let told = self.delivery.get_read();
+            let wake = self.delivery.get_read();
             tokio::select! {
                 biased;
-                readable = told.readable() => if readable.is_err() {
+                readable = wake.readable() => if readable.is_err() {
                     return std::future::pending().await;
                 },
-                // Only when no signal has come with it: see `noted`.
+                // Only when no signal has come with it: see `record`.
                 () = self.parent.ended() => orphaned = true,
             }
-            // Read to the end, or it counts as readable for ever.
-            while told.try_read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+            // Unread bytes would make it readable for ever.
+            while wake.try_read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
             self.arrived = self.delivery.pending();
         }
     }
@@ -112,19 +113,19 @@ impl Signals {
     /// Whether Ctrl-C was typed up to now.
     pub(crate) fn interrupt_was_typed(&mut self) -> bool {
         while let Some(origin) = self.arrived.next() {
-            self.noted(&origin);
+            self.record(&origin);
         }
         for origin in self.delivery.pending() {
-            self.noted(&origin);
+            self.record(&origin);
         }
         self.typed_interrupt
     }
 
-    fn noted(&mut self, origin: &Origin) -> Received {
+    fn record(&mut self, origin: &Origin) -> Received {
         let received = Received { signal: origin.signal, sender: sender(origin) };
         self.typed_interrupt |= received.is_typed() && received.signal == SIGINT;
         if received.asks_to_end() && !received.is_typed() {
-            // A platform that stops a whole group ends our parent too: the step is told once.
+            // A platform that stops a whole group ends the parent too: the step receives one signal.
             self.parent = parent::Watch::Off;
         }
         received
@@ -132,7 +133,7 @@ impl Signals {
 }
 
 fn sender(origin: &Origin) -> Sender {
-    // Not every kernel says: then what can have come from the terminal is taken to have.
+    // Not every kernel reports the sender: a signal that can come from the terminal counts as the terminal's.
     let unknown_but_typed = || matches!(origin.cause, Cause::Unknown) && terminal::in_foreground();
     if matches!(origin.cause, Cause::Kernel) || unknown_but_typed() {
         Sender::Terminal
@@ -141,18 +142,17 @@ fn sender(origin: &Origin) -> Sender {
     }
 }
 
-/// Ends this process as the terminal's Ctrl-C would have, so that a shell that runs us in a loop sees that
-/// its loop was interrupted. Returns when that is not possible.
+/// Ends this process by SIGINT, so that a shell that runs it in a loop sees the interrupt. Returns if that fails.
 pub(crate) fn die_of_interrupt() {
     let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
 }
 
-/// The mask of ignored signals, where the system tells it without unsafe code.
+/// The mask of ignored signals, where the system reports it without unsafe code.
 fn ignored_by_parent() -> u64 {
     parse_ignored(&own_status().unwrap_or_default())
 }
 
-/// In one go: whoever does not know how long such a file is asks the kernel ten times.
+/// Reads with one call: without a capacity the file is read in ten.
 fn own_status() -> io::Result<String> {
     let mut status = String::with_capacity(8 * 1024);
     File::open("/proc/self/status")?.take(4 * 1024).read_to_string(&mut status)?;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_typed_is_left_to_the_step() {
+    fn only_typed_signals_are_left_to_the_step() {
         let from = |sender, signal| Received { signal, sender };
         assert!(from(Sender::Terminal, SIGINT).is_typed());
         assert!(!from(Sender::Process, SIGINT).is_typed());

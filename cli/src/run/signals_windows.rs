@@ -1,4 +1,4 @@
-//! Which console events reach us?
+//! Console events to this process.
 
 use std::io;
 
@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 
 use super::parent;
 
-/// Ctrl-C, Ctrl-Break, or the console closing; the step has got it too.
+/// Ctrl-C, Ctrl-Break, or the console closing. The step receives it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// 2, as SIGINT: the platform does not say which event it was.
+    /// 2, as SIGINT: the platform does not report which event it was.
     pub(crate) signal: i32,
 }
 
@@ -31,13 +31,13 @@ impl Received {
     }
 }
 
-/// The events that arrive from the moment this exists.
+/// The events that arrive after [`Signals::take`].
 pub(crate) struct Signals {
     received: mpsc::UnboundedReceiver<Received>,
 }
 
 impl Signals {
-    /// Takes over the events that would end us.
+    /// Handles the events that would end this process.
     pub(crate) fn take(_parent: parent::Watch) -> io::Result<Self> {
         let (send, received) = mpsc::unbounded_channel();
         ctrlc::set_handler(move || {
@@ -47,7 +47,7 @@ impl Signals {
         Ok(Self { received })
     }
 
-    /// The next one. Safe to be dropped while it waits.
+    /// The next event. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Received {
         match self.received.recv().await {
             Some(received) => received,
@@ -61,5 +61,5 @@ impl Signals {
     }
 }
 
-/// There is no such thing here.
+/// Does nothing: Windows has no such signal.
 pub(crate) fn die_of_interrupt() {}

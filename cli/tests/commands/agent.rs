@@ -1,4 +1,4 @@
-//! What does an operator see, and what does the broker get?
+//! `agent`: its output, and its requests to the broker.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn applied_with(warnings: &[&str]) -> Reply {
 }
 
 #[test]
-fn apply_sends_the_file_as_it_is_and_prints_the_token_once() {
+fn apply_sends_the_file_unchanged_and_prints_the_token_once() {
     let broker = ScriptedBroker::start([applied()]);
     let program =
         Program::operator(&broker.url(), &["agent", "apply", "-f", "agent.toml", "--output", "json"]);
@@ -60,7 +60,7 @@ fn apply_sends_the_file_as_it_is_and_prints_the_token_once() {
 }
 
 #[test]
-fn apply_reads_standard_input_and_refuses_what_exists_when_told() {
+fn apply_reads_standard_input_and_can_refuse_existing_agents() {
     let broker = ScriptedBroker::start([problem(ErrorCode::AgentExists, "`test-agent` exists"), applied()]);
     let line = ["agent", "apply", "-f", "-", "--create-only"];
     Program::operator(&broker.url(), &line)
@@ -79,7 +79,7 @@ fn apply_reads_standard_input_and_refuses_what_exists_when_told() {
 }
 
 #[test]
-fn a_mistake_in_the_file_is_shown_line_by_line_and_commands_nobody() {
+fn a_mistake_in_the_file_is_printed_without_ci_commands() {
     let detail =
         "TOML parse error at line 1, column 6\n  |\n1 | id = \u{1b}[31m\n  |      ^\n::add-mask::read\r\n";
     let broker = ScriptedBroker::start([problem(ErrorCode::InvalidRegistration, detail)]);
@@ -150,7 +150,7 @@ fn show_disable_enable_and_tokens() {
 }
 
 #[test]
-fn a_whole_token_given_as_its_id_is_not_repeated() {
+fn a_whole_token_given_as_its_id_is_not_quoted() {
     let broker = ScriptedBroker::start([]);
     let token = auth_token();
     Program::operator(&broker.url(), &["agent", "revoke-token", "test-agent", &token])
@@ -161,7 +161,7 @@ fn a_whole_token_given_as_its_id_is_not_repeated() {
 }
 
 #[test]
-fn the_operator_token_is_asked_for_by_name() {
+fn a_missing_operator_token_is_named() {
     Program::bare(&["agent", "list"])
         .env("CLOUDANIX_URL", "https://jit.example.com")
         .assert()

@@ -1,4 +1,4 @@
-//! Does `doctor` find what is wrong, and say what to do?
+//! `doctor` finds what is wrong and says what to do.
 
 use predicates::str::contains;
 use protocol::{Decision, ErrorCode};
@@ -15,7 +15,7 @@ fn known() -> Reply {
 }
 
 #[test]
-fn everything_right_says_so_and_dry_runs_the_decision() {
+fn a_complete_set_up_passes_every_check_and_the_dry_run() {
     let decision = Decision {
         agent_id: "test-agent".parse().unwrap(),
         policies: vec!["orders-read".parse().unwrap()],
@@ -36,7 +36,7 @@ fn everything_right_says_so_and_dry_runs_the_decision() {
 }
 
 #[test]
-fn nothing_set_is_told_all_at_once() {
+fn every_missing_setting_is_reported_at_once() {
     let finished = Program::bare(&["doctor"]).assert().code(1);
     insta::assert_snapshot!("doctor-nothing-set", finished.said());
 }
@@ -51,7 +51,7 @@ fn a_broker_that_does_not_run_is_found_at_its_port() {
 }
 
 #[test]
-fn a_broker_that_is_not_ready_is_not_fine() {
+fn a_broker_that_is_not_ready_fails_the_check() {
     let broker =
         ScriptedBroker::start([Reply::Answer { status: 404, headers: Vec::new(), body: String::new() }]);
     Program::new(&broker.url(), &["doctor"])
@@ -61,7 +61,7 @@ fn a_broker_that_is_not_ready_is_not_fine() {
 }
 
 #[test]
-fn clocks_apart_are_found_from_the_answer_s_date() {
+fn a_clock_difference_is_found_from_the_answers_date() {
     let broker = ScriptedBroker::start([ready().with("date", "Sun, 06 Nov 1994 08:49:37 GMT"), known()]);
     Program::new(&broker.url(), &["doctor"])
         .assert()
@@ -71,7 +71,7 @@ fn clocks_apart_are_found_from_the_answer_s_date() {
 }
 
 #[test]
-fn a_token_for_somebody_else_is_found_before_the_broker_refuses_it() {
+fn a_token_for_another_audience_is_found_before_the_broker_refuses_it() {
     let broker = ScriptedBroker::start([ready(), known()]);
     let claims = serde_json::json!({"iss": "https://issuer.example", "aud": "sts.example", "exp": 253_402_300_000_i64});
     Program::new(&broker.url(), &["doctor"])
@@ -83,7 +83,7 @@ fn a_token_for_somebody_else_is_found_before_the_broker_refuses_it() {
 }
 
 #[test]
-fn a_refused_decision_is_told_with_the_broker_s_hint() {
+fn a_refused_decision_is_printed_with_the_brokers_hint() {
     let refused = problem(ErrorCode::PolicyNotPermitted, "expected one of `orders-read`, found `admin`");
     let broker = ScriptedBroker::start([ready(), known(), refused]);
     Program::new(&broker.url(), &["doctor", "--policy", "admin", "--ttl", "15m"])
@@ -95,7 +95,7 @@ fn a_refused_decision_is_told_with_the_broker_s_hint() {
 }
 
 #[test]
-fn an_auth_token_that_the_broker_does_not_know_is_found() {
+fn an_unknown_auth_token_is_found() {
     let broker = ScriptedBroker::start([ready(), problem(ErrorCode::AuthTokenInvalid, "not accepted")]);
     Program::new(&broker.url(), &["doctor"]).assert().code(1).stderr(contains("✗ auth"));
 }

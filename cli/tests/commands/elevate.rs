@@ -1,4 +1,4 @@
-//! Does `elevate` get a grant through every fault that passes, stop at every no, and leave nothing behind?
+//! `elevate` retries transient faults, stops at refusals, and leaves no grant behind after a failure.
 
 use std::fs;
 use std::time::Instant;
@@ -18,7 +18,7 @@ fn granted() -> Reply {
 }
 
 #[test]
-fn a_grant_comes_as_exports_with_a_handle_beside_it() {
+fn a_grant_is_printed_as_exports_and_has_a_handle() {
     let broker = ScriptedBroker::start([granted()]);
     let program = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN);
     let elevated = program.assert().code(0);
@@ -48,7 +48,7 @@ fn the_handle_is_for_its_owner_only() {
 }
 
 #[test]
-fn a_state_file_that_exists_stops_before_anything_is_asked_for() {
+fn an_existing_state_file_is_refused_without_a_request() {
     let broker = ScriptedBroker::start([granted()]);
     let program = Program::new(&broker.url(), &[&ASK[..], &["--state", "state.json"]].concat());
     fs::write(program.folder().join("state.json"), "{}").unwrap();
@@ -85,7 +85,7 @@ fn in_aws(keys_end: &str) -> Reply {
 }
 
 #[test]
-fn the_keys_of_an_aws_session_are_handed_on_in_every_form() {
+fn the_keys_of_an_aws_session_are_in_every_form() {
     let lasting = || in_aws("2026-06-08T15:00:00.000Z");
     let broker = ScriptedBroker::start([lasting(), lasting(), lasting()]);
     let with = |form| Program::new(&broker.url(), &[&ASK[..], &["--output", form]].concat());
@@ -115,7 +115,7 @@ fn the_keys_of_an_aws_session_are_handed_on_in_every_form() {
 }
 
 #[test]
-fn keys_that_end_early_and_a_profile_that_goes_first_are_told() {
+fn early_expiry_and_a_conflicting_profile_are_warnings() {
     let broker = ScriptedBroker::start([in_aws("2026-06-08T14:15:00.000Z")]);
     let program = Program::new(&broker.url(), &ASK).env("AWS_PROFILE", "prod");
     program
@@ -141,7 +141,7 @@ fn on_github_the_credential_is_masked_first_and_is_no_output() {
 }
 
 #[test]
-fn a_form_that_cannot_be_written_is_found_before_a_grant_is_asked_for() {
+fn a_form_that_cannot_be_written_is_refused_without_a_request() {
     let broker = ScriptedBroker::start([granted()]);
     Program::new(&broker.url(), &[&ASK[..], &["--output", "github"]].concat())
         .assert()
@@ -151,7 +151,7 @@ fn a_form_that_cannot_be_written_is_found_before_a_grant_is_asked_for() {
 }
 
 #[test]
-fn a_lost_reply_is_asked_for_again_with_the_same_key_at_once() {
+fn a_lost_answer_is_retried_at_once_with_the_same_key() {
     let broker = ScriptedBroker::start([Reply::HangUp, granted()]);
     let program = Program::new(&broker.url(), &ASK).hands_over(GRANT_TOKEN);
     program.assert().code(0).stderr(contains("trying again").not());
@@ -161,7 +161,7 @@ fn a_lost_reply_is_asked_for_again_with_the_same_key_at_once() {
 }
 
 #[test]
-fn what_passes_is_waited_for_as_long_as_the_broker_says() {
+fn transient_refusals_are_retried_after_the_brokers_delay() {
     let busy = problem(ErrorCode::RateLimited, "slow down").with("retry-after", "1");
     let away = problem(ErrorCode::StoreUnavailable, "back soon");
     let broker = ScriptedBroker::start([busy, away, granted()]);
@@ -177,7 +177,7 @@ fn what_passes_is_waited_for_as_long_as_the_broker_says() {
 }
 
 #[test]
-fn a_wait_that_ends_after_the_deadline_is_not_begun() {
+fn a_delay_beyond_the_timeout_is_not_waited_for() {
     let away = problem(ErrorCode::StoreUnavailable, "back tomorrow").with("retry-after", "3000");
     let broker = ScriptedBroker::start([
         away,
@@ -189,12 +189,12 @@ fn a_wait_that_ends_after_the_deadline_is_not_begun() {
         .assert()
         .code(5)
         .stderr(contains("back tomorrow"))
-        .stderr(contains("nothing was given"));
+        .stderr(contains("no grant was issued"));
     assert!(start.elapsed().as_secs() < 30);
 }
 
 #[test]
-fn a_no_is_a_no_at_once() {
+fn a_refusal_is_final_at_once() {
     for (code, exit) in [
         (ErrorCode::PolicyNotPermitted, 3),
         (ErrorCode::ClaimsNotTrusted, 3),
@@ -211,16 +211,16 @@ fn a_no_is_a_no_at_once() {
             .stderr(contains("expected `a`, found `b`"))
             .stderr(contains("hint: a hint of the broker"))
             .stderr(contains(format!("code: {}", code.as_str())));
-        assert_eq!(broker.lines(), ["POST /v2/agentic/jit"], "asked once, and nothing to give back");
+        assert_eq!(broker.lines(), ["POST /v2/agentic/jit"], "asked once, and nothing to revoke");
         assert!(program.handles().is_empty(), "no handle is left");
     }
 }
 
 #[test]
-fn an_answer_that_is_never_understood_is_given_back_by_key() {
+fn a_malformed_answer_is_revoked_by_key() {
     let broker = ScriptedBroker::start([json(201, "not a grant"), json(200, grant(GrantStatus::Revoked))]);
     let program = Program::new(&broker.url(), &ASK);
-    program.assert().code(5).stderr(contains("what was given is given back"));
+    program.assert().code(5).stderr(contains("the grant is revoked"));
     let lines = broker.lines();
     let key = broker.seen()[0].header("idempotency-key").unwrap().to_owned();
     assert_eq!(lines[1], format!("DELETE /v2/agentic/jit?cause=asked&idempotency_key={key}"));
@@ -228,7 +228,7 @@ fn an_answer_that_is_never_understood_is_given_back_by_key() {
 }
 
 #[test]
-fn an_unreachable_broker_is_exit_5_and_the_handle_stays() {
+fn an_unreachable_broker_is_exit_5_and_the_handle_remains() {
     let start = Instant::now();
     let program = Program::new(&nobody(), &HURRY);
     program.assert().code(5).stderr(contains("cannot be reached")).stderr(contains("revoke --state"));
@@ -255,7 +255,7 @@ fn an_approval_is_waited_for_and_the_credentials_are_fetched_after_it() {
 }
 
 #[test]
-fn an_approval_that_does_not_come_is_exit_6_and_the_request_is_taken_back() {
+fn an_approval_that_times_out_is_exit_6_and_revoked() {
     let pending = || json(202, grant(GrantStatus::PendingApproval));
     let broker =
         ScriptedBroker::start([pending(), pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
@@ -279,7 +279,7 @@ fn a_refused_approval_is_exit_3() {
 }
 
 #[test]
-fn a_mistake_in_the_set_up_costs_no_request() {
+fn a_wrong_set_up_sends_no_request() {
     let broker = ScriptedBroker::start([]);
     let program = || Program::new(&broker.url(), &ASK);
     program().without("CLOUDANIX_URL").assert().code(2).stderr(contains("`CLOUDANIX_URL` is not set"));
@@ -318,7 +318,7 @@ fn the_alias_of_the_agent_id_is_read() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_while_waiting_takes_the_request_back_and_is_exit_130() {
+fn ctrl_c_during_the_wait_revokes_and_is_exit_130() {
     use rustix::process::{Pid, Signal, kill_process};
     for signal in [Signal::INT, Signal::TERM] {
         let pending = || json(202, grant(GrantStatus::PendingApproval));
@@ -327,11 +327,7 @@ fn ctrl_c_while_waiting_takes_the_request_back_and_is_exit_130() {
         let running = program.start();
         broker.wait_for(2);
         kill_process(Pid::from_child(&running.child), signal).unwrap();
-        running
-            .assert()
-            .code(130)
-            .stderr(contains("interrupted"))
-            .stderr(contains("what was given is given back"));
+        running.assert().code(130).stderr(contains("interrupted")).stderr(contains("the grant is revoked"));
         assert!(
             broker.lines().last().unwrap().starts_with("DELETE /v2/agentic/jit?cause=asked&idempotency_key=")
         );
@@ -341,7 +337,7 @@ fn ctrl_c_while_waiting_takes_the_request_back_and_is_exit_130() {
 
 #[cfg(unix)]
 #[test]
-fn a_kill_leaves_a_handle_by_which_the_grant_is_given_back() {
+fn a_kill_leaves_a_handle_that_revokes_the_grant() {
     let pending = || json(202, grant(GrantStatus::PendingApproval));
     let broker = ScriptedBroker::start([pending(), pending(), json(200, grant(GrantStatus::Revoked))]);
     let folder = tempfile::tempdir().unwrap();

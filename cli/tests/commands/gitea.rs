@@ -1,4 +1,4 @@
-//! Does a job on Gitea get a grant, whose server issues no OIDC tokens, and is it told what it needs?
+//! A job on Gitea, which issues no OIDC tokens: with and without an agent that needs one.
 
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
@@ -24,7 +24,7 @@ fn request(broker: &ScriptedBroker) -> serde_json::Value {
 }
 
 #[test]
-fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_the_run_is_claimed() {
+fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_sends_facts() {
     for pin in ["", "none"] {
         let broker = ScriptedBroker::start([json(201, grant_with_token())]);
         let program = on_gitea(&broker).env("CLOUDANIX_PLATFORM", pin).hands_over(GRANT_TOKEN);
@@ -38,7 +38,7 @@ fn an_agent_that_needs_no_oidc_token_gets_its_grant_and_the_run_is_claimed() {
 }
 
 #[test]
-fn an_agent_that_needs_one_is_told_that_the_server_has_none() {
+fn an_agent_that_needs_an_oidc_token_learns_that_gitea_has_none() {
     let broker = ScriptedBroker::start([problem(ErrorCode::OidcTokenMissing, "no OIDC token")]);
     on_gitea(&broker)
         .assert()
@@ -52,7 +52,7 @@ fn an_agent_that_needs_one_is_told_that_the_server_has_none() {
 }
 
 #[test]
-fn what_else_the_broker_refuses_is_said_in_its_words() {
+fn other_refusals_are_printed_in_the_brokers_words() {
     let broker =
         ScriptedBroker::start([problem(ErrorCode::PolicyNotPermitted, "policy outside the boundary")]);
     on_gitea(&broker).assert().code(3).stderr(contains("policy outside the boundary"));

@@ -1,4 +1,4 @@
-//! What does an operator see of grants, and how are many of them ended?
+//! `grants`: lists, and revokes of many grants.
 
 use predicates::str::contains;
 use protocol::{Denials, ErrorCode, Grant, GrantId, GrantList, GrantStatus, Timestamp};
@@ -36,7 +36,7 @@ fn deletes(numbers: impl IntoIterator<Item = u8>) -> Vec<String> {
 }
 
 #[test]
-fn list_follows_the_pages_and_passes_its_filters_on() {
+fn list_follows_the_pages_and_sends_its_filters() {
     let at = Timestamp::from_secs(1_780_927_300);
     let ended = Grant { ended_at: Some(at), ..numbered(2, GrantStatus::Revoked) };
     let refused =
@@ -68,7 +68,7 @@ fn list_follows_the_pages_and_passes_its_filters_on() {
 }
 
 #[test]
-fn revoke_ends_each_and_says_so_and_again_says_the_same() {
+fn revoke_ends_each_grant_and_can_be_repeated() {
     let broker = ScriptedBroker::start([
         json(202, numbered(1, GrantStatus::Revoking)),
         json(200, numbered(2, GrantStatus::Revoked)),
@@ -86,7 +86,7 @@ fn revoke_ends_each_and_says_so_and_again_says_the_same() {
 }
 
 #[test]
-fn revoke_goes_on_after_a_failure_and_exits_with_7() {
+fn revoke_continues_after_a_failure_and_exits_with_7() {
     let broker = ScriptedBroker::start([
         problem(ErrorCode::GrantNotFound, "no such grant"),
         problem(ErrorCode::InvalidRequest, "not understood"),
@@ -105,7 +105,7 @@ fn revoke_goes_on_after_a_failure_and_exits_with_7() {
 }
 
 #[test]
-fn revoke_by_agent_ends_every_live_grant_of_it() {
+fn revoke_by_agent_ends_every_live_grant_of_the_agent() {
     let broker = ScriptedBroker::start([
         the_agent(),
         page(vec![numbered(1, GrantStatus::Active)], Some(1)),
@@ -125,7 +125,7 @@ fn revoke_by_agent_ends_every_live_grant_of_it() {
 }
 
 #[test]
-fn without_an_operator_token_nothing_is_tried() {
+fn without_an_operator_token_no_request_is_sent() {
     let broker = ScriptedBroker::start([problem(ErrorCode::AuthTokenInvalid, "expected an operator token")]);
     let (one, two) = (id(1).to_string(), id(2).to_string());
     Program::operator(&broker.url(), &["grants", "revoke", &one, &two]).assert().code(4);

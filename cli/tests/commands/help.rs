@@ -1,4 +1,4 @@
-//! What does a person read who asks for help, or makes a mistake on the command line?
+//! The help texts, and the errors for mistakes on the command line.
 
 use predicates::prelude::PredicateBooleanExt as _;
 use predicates::str::contains;
@@ -67,7 +67,7 @@ fn a_secret_is_never_taken_from_the_command_line() {
 }
 
 #[test]
-fn the_version_is_the_package_s() {
+fn the_version_is_the_packages() {
     for asked in ["--version", "-V"] {
         let version = concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION"), "\n");
         Program::bare(&[asked]).assert().code(0).stdout(version);

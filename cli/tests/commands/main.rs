@@ -1,4 +1,4 @@
-//! Does each command keep its word, seen from outside: the real binary, a scripted broker, nothing else?
+//! Every command from outside: the real binary and a scripted broker.
 #![expect(clippy::unwrap_used, reason = "the functions around the tests fail as the tests do")]
 
 mod agent;

@@ -1,4 +1,4 @@
-//! How does a test run the real binary, in an environment that holds nothing but what the test says?
+//! Runs the real binary with the environment of the test and nothing else.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

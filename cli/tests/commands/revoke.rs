@@ -1,4 +1,4 @@
-//! Is `revoke` a success whenever the grant is gone, and only then?
+//! `revoke` succeeds if and only if the grant is gone.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn gone_and_unknown_are_successes() {
 }
 
 #[test]
-fn a_404_from_something_else_is_no_success() {
+fn a_404_that_is_not_the_brokers_is_no_success() {
     let page = Reply::Answer {
         status: 404,
         headers: vec![("content-type", "text/html".to_owned())],
@@ -57,7 +57,7 @@ fn an_accepted_revoke_that_does_not_end_is_exit_7() {
 }
 
 #[test]
-fn a_connection_that_died_while_idle_does_not_lose_the_call() {
+fn a_connection_that_closed_while_idle_does_not_lose_the_call() {
     let broker = ScriptedBroker::start([
         json(202, grant(GrantStatus::Revoking)),
         Reply::HangUp,
@@ -92,11 +92,11 @@ fn a_state_file_is_revoked_by_its_key_and_removed() {
     Program::new(&broker.url(), &revoke)
         .assert()
         .code(0)
-        .stderr(contains("nothing to give back · there is no state file"));
+        .stderr(contains("nothing to revoke · there is no state file"));
 }
 
 #[test]
-fn a_state_file_does_not_decide_where_the_auth_token_goes() {
+fn a_state_file_does_not_decide_where_the_auth_token_is_sent() {
     let (ours, theirs) = (ScriptedBroker::start([]), ScriptedBroker::start([]));
     let program = Program::new(&ours.url(), &["revoke", "--state", "state.json"]);
     let record = serde_json::json!({
@@ -108,7 +108,7 @@ fn a_state_file_does_not_decide_where_the_auth_token_goes() {
 }
 
 #[test]
-fn what_is_no_handle_is_refused() {
+fn a_file_that_is_no_handle_is_refused() {
     let program = Program::new(&nobody(), &["revoke", "--state", "state.json"]);
     fs::write(program.folder().join("state.json"), "{\"version\": 1}").unwrap();
     program.assert().code(2).stderr(contains("expected a handle as `elevate` or `run` writes it"));

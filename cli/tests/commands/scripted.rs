@@ -1,4 +1,4 @@
-//! What does a broker do that answers, fails and hangs up exactly as a test says?
+//! A broker that answers, fails and closes connections as the test scripts it.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! What do `status` and `timeline` show?
+//! The output of `status` and `timeline`.
 
 use std::collections::BTreeMap;
 

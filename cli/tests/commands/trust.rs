@@ -1,4 +1,4 @@
-//! Whose certificate does the client accept?
+//! The certificates that the client accepts.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn certificate_file(program: &Program, broker: &ScriptedBroker) -> String {
 }
 
 #[test]
-fn an_unknown_authority_is_refused_at_once_and_says_what_to_set() {
+fn an_unknown_authority_is_refused_at_once_with_a_hint() {
     let broker = ScriptedBroker::start_tls([json(200, grant(GrantStatus::Active))]);
     status(&broker)
         .assert()

@@ -1,10 +1,10 @@
-//! `CLOUDANIX_AUTH_TOKEN_FILE`: is the token consumed, so that the command finds it nowhere?
+//! `CLOUDANIX_AUTH_TOKEN_FILE`: the token is consumed before the command starts.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Wrapper, auth_token};
+use crate::harness::{Wrapper, auth_token};
 
 /// Whether the command finds the file, the variable, or the token in a descriptor that it inherits.
 const LOOK: &str =
@@ -21,7 +21,7 @@ fn write_token(wrapper: &Wrapper) {
 }
 
 #[test]
-fn a_file_is_gone_before_the_command_starts() {
+fn the_token_file_is_removed_before_the_command_starts() {
     let broker = FakeBroker::start();
     let wrapper = with_file(&broker, &["setsid"], LOOK);
     write_token(&wrapper);
@@ -32,7 +32,7 @@ fn a_file_is_gone_before_the_command_starts() {
 }
 
 #[test]
-fn a_descriptor_of_a_file_is_empty_for_the_command_that_inherits_it() {
+fn an_inherited_descriptor_of_the_token_file_is_empty() {
     let broker = FakeBroker::start();
     let launcher = ["sh", "-c", "exec 3<token; rm token; exec \"$@\"", "sh"];
     let wrapper = with_file(&broker, &launcher, &format!("{LOOK} && test -z \"$(cat /dev/fd/3)\""));
@@ -69,7 +69,7 @@ fn both_variables_are_refused() {
 }
 
 #[test]
-fn a_file_that_holds_no_auth_token_is_not_removed() {
+fn a_file_without_an_auth_token_is_not_removed() {
     let broker = FakeBroker::start();
     let wrapper = with_file(&broker, &["setsid"], "true");
     fs::write(wrapper.folder.path().join("token"), "my notes").unwrap();
@@ -81,7 +81,7 @@ fn a_file_that_holds_no_auth_token_is_not_removed() {
 
 /// Root may write everywhere, so the client runs as another user.
 #[test]
-fn a_file_that_cannot_be_removed_is_one_warning() {
+fn a_token_file_that_cannot_be_removed_is_one_warning() {
     const NOBODY: u32 = 65534;
     let broker = FakeBroker::start();
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;

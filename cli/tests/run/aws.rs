@@ -1,7 +1,7 @@
-//! What does a step in AWS find in its environment, and what of it comes out?
+//! The environment of a step with an AWS grant, and its redaction.
 
-use crate::fake_broker::{AWS_SECRETS, FakeBroker, Gives, Session};
-use crate::stepping::{Finished, Wrapper};
+use crate::fake_broker::{AWS_SECRETS, FakeBroker, Issues, Session};
+use crate::harness::{Finished, Wrapper};
 
 /// The step's environment, by way of a step that prints it.
 fn environment(broker: &FakeBroker, arguments: &[&str], env: &[(&str, &str)]) -> Finished {
@@ -31,9 +31,9 @@ const STANDING: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_step_gets_the_sessions_keys_and_nothing_that_goes_before_them() {
+fn the_step_has_the_sessions_keys_and_no_conflicting_variables() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     let step = environment(&broker, &[], STANDING);
     assert_eq!(value(&step, "AWS_ACCESS_KEY_ID"), Some("ASIAFAKE1"));
     assert_eq!(value(&step, "AWS_SECRET_ACCESS_KEY"), Some(AWS_SECRETS[0].0));
@@ -49,9 +49,9 @@ fn the_step_gets_the_sessions_keys_and_nothing_that_goes_before_them() {
 }
 
 #[test]
-fn a_workload_that_holds_its_own_keys_keeps_its_environment() {
+fn a_workload_with_its_own_keys_keeps_its_environment() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Held);
+    broker.issues(Issues::Held);
     let step = environment(&broker, &[], STANDING);
     for (name, standing) in STANDING {
         assert_eq!(value(&step, name), Some(*standing), "{name}");
@@ -61,9 +61,9 @@ fn a_workload_that_holds_its_own_keys_keeps_its_environment() {
 }
 
 #[test]
-fn the_sessions_secrets_do_not_come_out() {
+fn the_sessions_secrets_are_redacted() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     for way in ["env", "endpoint"] {
         let step = "env; env >&2; env | base64 -w0; echo $AWS_SESSION_TOKEN | tr -d '\\n' | base64 -w0";
         let finished = Wrapper::new(&broker, &["--aws-credentials", way, "--", "sh", "-c", step]).finish();
@@ -74,9 +74,9 @@ fn the_sessions_secrets_do_not_come_out() {
 }
 
 #[test]
-fn where_the_platform_masks_the_sessions_secrets_are_registered() {
+fn the_sessions_secrets_are_masked_where_the_platform_masks() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(900)));
+    broker.issues(Issues::Aws(Session::lasting(900)));
     let wrapper = Wrapper::new(&broker, &["--", "sh", "-c", "echo started >&2"]);
     let finished = wrapper.env("GITHUB_ACTIONS", "true").finish();
     let started = finished.stderr.find("started").unwrap();
@@ -87,7 +87,7 @@ fn where_the_platform_masks_the_sessions_secrets_are_registered() {
 }
 
 #[test]
-fn an_endpoint_that_the_grant_has_no_use_for_is_refused_and_the_grant_given_back() {
+fn an_endpoint_without_an_aws_session_is_refused_and_revoked() {
     let broker = FakeBroker::start();
     let finished =
         Wrapper::new(&broker, &["--aws-credentials", "endpoint", "--", "touch", "started"]).finish();

@@ -1,4 +1,4 @@
-//! Where a step fetches its AWS keys: who gets them, when are they new, and when are there none?
+//! The credential endpoint of a step: authentication, renewal, and its end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use protocol::ErrorCode;
 
-use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Gives, Session};
-use crate::stepping::{Finished, Running, Wrapper};
+use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Issues, Session};
+use crate::harness::{Finished, Running, Wrapper};
 
 /// A step that waits, and the endpoint that it was told of.
 struct Asking {
@@ -79,9 +79,9 @@ impl Asking {
 }
 
 #[test]
-fn who_has_the_path_and_the_token_gets_keys_and_nobody_else() {
+fn keys_are_served_only_with_the_path_and_the_token() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(600)));
+    broker.issues(Issues::Aws(Session::lasting(600)));
     let asking = Asking::start(&broker, &["--aws-credentials", "endpoint"]);
     assert!(asking.address.starts_with("127.0.0.1:"), "{}", asking.address);
     let (status, keys) = asking.keys();
@@ -109,10 +109,10 @@ fn who_has_the_path_and_the_token_gets_keys_and_nobody_else() {
 }
 
 #[test]
-fn keys_that_will_not_last_are_renewed_once_for_all_who_ask() {
+fn expiring_keys_are_renewed_once_for_concurrent_requests() {
     let broker = FakeBroker::start();
     // They have ended for us, and the grant has not: `auto` takes the endpoint.
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     broker.renews(Session::lasting(600));
     let asking = Asking::start(&broker, &[]);
     let sessions: Vec<usize> = std::thread::scope(|scope| {
@@ -125,9 +125,9 @@ fn keys_that_will_not_last_are_renewed_once_for_all_who_ask() {
 }
 
 #[test]
-fn without_a_broker_and_without_keys_that_last_the_answer_says_so() {
+fn without_a_broker_expired_keys_are_unavailable() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
     // As a broker that knows of no renewals answers: it does not say that the grant has ended.
     broker.plan(Call::Renew, &[Fault::Refuse(ErrorCode::RouteNotFound)]);
@@ -137,9 +137,9 @@ fn without_a_broker_and_without_keys_that_last_the_answer_says_so() {
 }
 
 #[test]
-fn when_the_grant_has_ended_there_are_no_keys_for_it() {
+fn no_keys_are_served_after_the_grant_has_ended() {
     let broker = FakeBroker::start();
-    broker.gives(Gives::Aws(Session::lasting(0)));
+    broker.issues(Issues::Aws(Session::lasting(0)));
     let asking = Asking::start(&broker, &[]);
     broker.end_all();
     let (status, answer) = asking.keys();
@@ -150,25 +150,25 @@ fn when_the_grant_has_ended_there_are_no_keys_for_it() {
 }
 
 #[test]
-fn a_heartbeat_that_is_refused_ends_the_keys_that_would_last() {
+fn a_refused_heartbeat_ends_valid_keys_too() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
-    broker.gives(Gives::Aws(Session::lasting(600)));
+    broker.issues(Issues::Aws(Session::lasting(600)));
     let asking = Asking::start(&broker, &["--aws-credentials", "endpoint"]);
     assert_eq!(asking.keys().0, 200);
     broker.end_all();
-    crate::stepping::eventually("the end of the keys", || (asking.keys().0 == 403).then_some(()));
+    crate::harness::eventually("the end of the keys", || (asking.keys().0 == 403).then_some(()));
     asking.finish().assert_code(0);
 }
 
 #[test]
-fn keys_that_came_while_the_step_ran_do_not_come_out_either() {
+fn renewed_keys_are_redacted_too() {
     let step = r#"exec 3<>/dev/tcp/127.0.0.1/$(echo $AWS_CONTAINER_CREDENTIALS_FULL_URI | tr -s '/:' ' ' | cut -d' ' -f3)
         printf 'GET /%s HTTP/1.1\r\nAuthorization: %s\r\n\r\n' ${AWS_CONTAINER_CREDENTIALS_FULL_URI##*/} $AWS_CONTAINER_AUTHORIZATION_TOKEN >&3
         cat <&3"#;
     for platform in ["GITHUB_ACTIONS", "NOT_A_PLATFORM"] {
         let broker = FakeBroker::start();
-        broker.gives(Gives::Aws(Session::lasting(0)));
+        broker.issues(Issues::Aws(Session::lasting(0)));
         broker.renews(Session::lasting(600));
         let wrapper = Wrapper::new(&broker, &["--", "bash", "-c", step]).env(platform, "true");
         let finished = wrapper.finish();

@@ -1,26 +1,26 @@
-//! However a step ends: is its exit code ours, and is its grant gone?
+//! The ends of a step: `run` exits with its code, and its grant is revoked.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
-use crate::stepping::{Running, Wrapper, files_in};
+use crate::fake_broker::{Call, FakeBroker, Fault, Received};
+use crate::harness::{Running, Wrapper, files_in};
 use protocol::ErrorCode;
 
-fn run(broker: &FakeBroker, step: &[&str]) -> crate::stepping::Finished {
+fn run(broker: &FakeBroker, step: &[&str]) -> crate::harness::Finished {
     let mut arguments = vec!["--"];
     arguments.extend(step);
     Wrapper::new(broker, &arguments).finish()
 }
 
 #[test]
-fn a_step_that_succeeds_gives_back() {
+fn a_step_that_succeeds_is_revoked() {
     let broker = FakeBroker::start();
     let finished = run(&broker, &["true"]);
     finished.assert_code(0);
     assert_eq!(broker.books().live(), 0);
-    assert_eq!(broker.books().seen, [Seen::Elevate, Seen::Revoke { cause: "exit:0".to_owned() }]);
+    assert_eq!(broker.books().seen, [Received::Elevate, Received::Revoke { cause: "exit:0".to_owned() }]);
     assert!(
         finished.stderr.contains("✓ elevate  policy attached · orders-read · 15m · elev-0000000000000001\n"),
         "{}",
@@ -31,21 +31,21 @@ fn a_step_that_succeeds_gives_back() {
 }
 
 #[test]
-fn a_step_that_fails_gives_back_and_its_code_is_ours() {
+fn a_step_that_fails_is_revoked_and_its_code_returned() {
     let broker = FakeBroker::start();
     run(&broker, &["sh", "-c", "exit 3"]).assert_code(3);
     assert_eq!(broker.books().outcome(), (0, vec!["exit:3"]));
 }
 
 #[test]
-fn a_step_that_is_killed_gives_back_and_the_code_says_by_what() {
+fn a_killed_step_is_revoked_and_the_code_names_the_signal() {
     let broker = FakeBroker::start();
     run(&broker, &["sh", "-c", "kill -KILL $$"]).assert_code(137);
     assert_eq!(broker.books().outcome(), (0, vec!["signal:9"]));
 }
 
 #[test]
-fn a_command_that_is_not_there_is_127_and_gives_back() {
+fn a_missing_command_is_127_and_is_revoked() {
     let broker = FakeBroker::start();
     let finished = run(&broker, &["no-such-command"]);
     finished.assert_code(127);
@@ -54,7 +54,7 @@ fn a_command_that_is_not_there_is_127_and_gives_back() {
 }
 
 #[test]
-fn a_command_that_cannot_be_executed_is_126_and_gives_back() {
+fn a_command_that_cannot_be_executed_is_126_and_is_revoked() {
     let broker = FakeBroker::start();
     let wrapper = Wrapper::new(&broker, &["--", "./plain-file"]);
     fs::write(wrapper.folder.path().join("plain-file"), "not a program").unwrap();
@@ -69,7 +69,7 @@ fn executable(wrapper: &Wrapper, name: &str, content: impl AsRef<[u8]>) {
 }
 
 #[test]
-fn a_script_that_names_no_interpreter_runs_as_from_a_shell() {
+fn a_script_without_interpreter_line_runs_as_in_a_shell() {
     for redact in ["never", "always"] {
         let broker = FakeBroker::start();
         let wrapper = Wrapper::new(&broker, &["--redact", redact, "--", "./deploy", "to prod"]);
@@ -101,11 +101,11 @@ fn a_refusal_is_125_says_why_and_starts_nothing() {
     finished.assert_code(125);
     assert!(finished.stderr.contains("policy outside the boundary"), "{}", finished.stderr);
     assert_eq!(files_in(finished.folder.path()), [""; 0]);
-    assert_eq!(broker.books().seen, [Seen::Elevate], "there was nothing to give back");
+    assert_eq!(broker.books().seen, [Received::Elevate], "there was nothing to revoke");
 }
 
 #[test]
-fn a_lost_reply_joins_the_same_grant() {
+fn a_retry_after_a_lost_answer_joins_the_same_grant() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::LoseReply]);
     run(&broker, &["true"]).assert_code(0);
@@ -114,7 +114,7 @@ fn a_lost_reply_joins_the_same_grant() {
 }
 
 #[test]
-fn when_no_reply_ever_comes_what_may_have_been_given_is_given_back() {
+fn without_an_answer_the_possible_grant_is_revoked() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let wrapper = Wrapper::new(&broker, &["--timeout", "1s", "--", "touch", "started"]);
@@ -126,7 +126,7 @@ fn when_no_reply_ever_comes_what_may_have_been_given_is_given_back() {
 }
 
 #[test]
-fn the_step_gets_its_credentials_and_none_of_ours() {
+fn the_step_has_its_credentials_and_no_token_of_the_client() {
     let broker = FakeBroker::start();
     let finished = Wrapper::new(&broker, &["--redact", "never", "--", "env"])
         .env("ACTIONS_RUNTIME_TOKEN", "runtime")
@@ -157,7 +157,7 @@ fn let_go_after(mut running: Running, said: &str) -> Option<i32> {
 }
 
 #[test]
-fn a_heartbeat_that_is_refused_is_told_and_the_step_goes_on() {
+fn a_refused_heartbeat_is_a_warning_and_the_step_continues() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
     let running = Wrapper::new(&broker, &["--", "sh", "-c", PATIENT]).start();
@@ -167,7 +167,7 @@ fn a_heartbeat_that_is_refused_is_told_and_the_step_goes_on() {
 }
 
 #[test]
-fn the_deadline_is_told_and_the_step_goes_on() {
+fn the_deadline_is_a_warning_and_the_step_continues() {
     let broker = FakeBroker::start();
     let running = Wrapper::for_ttl("1s", &broker, &["--", "sh", "-c", PATIENT]).start();
     assert_eq!(let_go_after(running, "reached its deadline"), Some(5));

@@ -1,5 +1,4 @@
-//! What would a broker have seen and done? A small one in this process that keeps grants in memory, notes
-//! every request, and misbehaves as it is told.
+//! A fake broker in this process: it keeps grants in memory, records every request, and fails as the test plans.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -14,7 +13,7 @@ use protocol::actions::{Action, ActionsReport, MAX_ACTIONS};
 use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Grant, GrantStatus, Problem};
 use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
 
-/// Long enough for a loaded machine, and never slept for.
+/// The timeout of every wait: long enough for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// The token of every grant.
@@ -28,16 +27,16 @@ pub(crate) const AWS_SECRETS: [(&str, &str); 3] = [
     ("third+secret/key+of+the+session/40+chars", "IQoJthird//////////session+token/of+many+characters=="),
 ];
 
-/// What grants give from now on.
+/// The credentials of grants from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Gives {
+pub(crate) enum Issues {
     #[default]
     Token,
     Held,
     Aws(Session),
 }
 
-/// For how long an AWS session lasts from now on, by the machine's clock.
+/// The life of AWS sessions from now on, by the machine's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Session(u64);
 
@@ -47,18 +46,18 @@ impl Session {
     }
 }
 
-/// What the broker does instead of answering as it should. Each is used up by one request.
+/// A failure of the broker, for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Does what was asked; the connection breaks before the answer.
+    /// Performs the request and breaks the connection before the answer.
     LoseReply,
-    /// The connection breaks and nothing was done.
+    /// Breaks the connection without performing the request.
     Break,
-    /// A problem document with this code; nothing was done.
+    /// Answers with a problem document and performs nothing.
     Refuse(ErrorCode),
-    /// Does what was asked and never answers.
+    /// Performs the request and never answers.
     Hang,
-    /// Takes the request, does nothing and never answers.
+    /// Receives the request, performs nothing and never answers.
     Stall,
 }
 
@@ -72,9 +71,9 @@ pub(crate) enum Call {
     Actions,
 }
 
-/// What the broker has seen, in order.
+/// A request that the broker received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum Received {
     Elevate,
     Revoke { cause: String },
     Heartbeat,
@@ -85,19 +84,19 @@ pub(crate) enum Seen {
 #[derive(Default)]
 pub(crate) struct Books {
     pub(crate) grants: Vec<(IdempotencyKey, Grant)>,
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) seen: Vec<Received>,
     faults: HashMap<Call, Vec<Fault>>,
     down: bool,
     heartbeat_seconds: Option<u32>,
-    gives: Gives,
+    issues: Issues,
     renews: Option<Session>,
-    /// AWS sessions up to now.
+    /// The number of AWS sessions.
     sessions: usize,
     actions: Vec<Action>,
 }
 
 impl Books {
-    /// Grants that give a permission now.
+    /// The number of live grants.
     pub(crate) fn live(&self) -> usize {
         self.grants.iter().filter(|(_, grant)| grant.status == GrantStatus::Active).count()
     }
@@ -106,24 +105,24 @@ impl Books {
         self.seen
             .iter()
             .filter_map(|seen| match seen {
-                Seen::Revoke { cause } => Some(cause.as_str()),
-                Seen::Elevate | Seen::Heartbeat | Seen::Renew | Seen::Actions => None,
+                Received::Revoke { cause } => Some(cause.as_str()),
+                Received::Elevate | Received::Heartbeat | Received::Renew | Received::Actions => None,
             })
             .collect()
     }
 
-    /// How many grants are live, and why those that are not were given back.
+    /// The number of live grants, and the causes of all revokes.
     pub(crate) fn outcome(&self) -> (usize, Vec<&str>) {
         (self.live(), self.causes())
     }
 
     pub(crate) fn heartbeats(&self) -> usize {
-        self.seen.iter().filter(|seen| **seen == Seen::Heartbeat).count()
+        self.seen.iter().filter(|seen| **seen == Received::Heartbeat).count()
     }
 
     /// How often credentials were asked for once more.
     pub(crate) fn renewals(&self) -> usize {
-        self.seen.iter().filter(|seen| **seen == Seen::Renew).count()
+        self.seen.iter().filter(|seen| **seen == Received::Renew).count()
     }
 
     /// What the client said that its steps did, however many reports it took.
@@ -139,10 +138,10 @@ impl Books {
     }
 
     fn credentials(&mut self) -> Credentials {
-        let session = match self.gives {
-            Gives::Token => return Credentials::Token { token: Secret::new(GRANT_TOKEN) },
-            Gives::Held => return Credentials::Held,
-            Gives::Aws(session) => self.renews.filter(|_| self.sessions > 0).unwrap_or(session),
+        let session = match self.issues {
+            Issues::Token => return Credentials::Token { token: Secret::new(GRANT_TOKEN) },
+            Issues::Held => return Credentials::Held,
+            Issues::Aws(session) => self.renews.filter(|_| self.sessions > 0).unwrap_or(session),
         };
         let (key, token) = AWS_SECRETS[self.sessions];
         self.sessions += 1;
@@ -218,10 +217,10 @@ impl FakeBroker {
         self.books().heartbeat_seconds = Some(seconds);
     }
 
-    /// What grants give from now on.
-    pub(crate) fn gives(&self, gives: Gives) {
+    /// The credentials of grants from now on.
+    pub(crate) fn issues(&self, issues: Issues) {
         let mut books = self.books();
-        (books.gives, books.renews, books.sessions) = (gives, None, 0);
+        (books.issues, books.renews, books.sessions) = (issues, None, 0);
     }
 
     /// Every AWS session of a grant but the first.
@@ -246,7 +245,12 @@ impl FakeBroker {
     }
 
     /// Notes the request, lets `work` happen, and answers with what it says unless a fault was planned.
-    async fn handle(&self, call: Call, seen: Seen, work: impl FnOnce(&mut Books) -> Response) -> Response {
+    async fn handle(
+        &self,
+        call: Call,
+        seen: Received,
+        work: impl FnOnce(&mut Books) -> Response,
+    ) -> Response {
         let fault = self.fault(call);
         match fault {
             Some(Fault::Break) => break_connection(),
@@ -268,7 +272,7 @@ impl FakeBroker {
         }
     }
 
-    fn note<T>(&self, seen: Seen, work: impl FnOnce(&mut Books) -> T) -> T {
+    fn note<T>(&self, seen: Received, work: impl FnOnce(&mut Books) -> T) -> T {
         let mut books = self.books();
         let done = work(&mut books);
         books.seen.push(seen);
@@ -309,7 +313,7 @@ async fn elevate(State(broker): State<FakeBroker>, headers: HeaderMap, body: Str
         let grant = books.grants.iter().find(|(known, _)| *known == key).unwrap();
         json(StatusCode::CREATED, &grant.1)
     };
-    broker.handle(Call::Elevate, Seen::Elevate, work).await
+    broker.handle(Call::Elevate, Received::Elevate, work).await
 }
 
 fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
@@ -319,7 +323,7 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
         status: GrantStatus::Active,
         agent_id: AgentId::clone(&request.agent_id),
         policies: request.policies.clone(),
-        target: if books.gives == Gives::Token { "token" } else { "aws" }.to_owned(),
+        target: if books.issues == Issues::Token { "token" } else { "aws" }.to_owned(),
         ttl: request.ttl,
         requested_at: now,
         granted_at: Some(now),
@@ -377,7 +381,7 @@ async fn revoke(
         }
         None => problem(ErrorCode::GrantNotFound),
     };
-    broker.handle(Call::Revoke, Seen::Revoke { cause: query["cause"].clone() }, work).await
+    broker.handle(Call::Revoke, Received::Revoke { cause: query["cause"].clone() }, work).await
 }
 
 async fn heartbeat(State(broker): State<FakeBroker>, Path(id): Path<String>, headers: HeaderMap) -> Response {
@@ -389,7 +393,7 @@ async fn heartbeat(State(broker): State<FakeBroker>, Path(id): Path<String>, hea
         Some(_) => problem(ErrorCode::GrantEnded),
         None => problem(ErrorCode::GrantNotFound),
     };
-    broker.handle(Call::Heartbeat, Seen::Heartbeat, work).await
+    broker.handle(Call::Heartbeat, Received::Heartbeat, work).await
 }
 
 async fn renew(State(broker): State<FakeBroker>, Path(id): Path<String>, headers: HeaderMap) -> Response {
@@ -404,7 +408,7 @@ async fn renew(State(broker): State<FakeBroker>, Path(id): Path<String>, headers
             None => problem(ErrorCode::GrantNotFound),
         }
     };
-    broker.handle(Call::Renew, Seen::Renew, work).await
+    broker.handle(Call::Renew, Received::Renew, work).await
 }
 
 async fn actions(
@@ -423,5 +427,5 @@ async fn actions(
         books.actions.extend(report.actions);
         StatusCode::NO_CONTENT.into_response()
     };
-    broker.handle(Call::Actions, Seen::Actions, work).await
+    broker.handle(Call::Actions, Received::Actions, work).await
 }

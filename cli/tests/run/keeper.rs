@@ -1,9 +1,9 @@
-//! When the wrapper cannot give back, does its keeper, and is the keeper in nobody's way?
+//! The keeper revokes when `run` cannot, and disturbs nothing otherwise.
 
 use std::fs;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
+use crate::harness::{Running, Wrapper, auth_token, eventually, is_gone, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker) -> (Running, i32, i32) {
     let step = "echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done";
@@ -25,7 +25,7 @@ fn when_the_client_is_killed_its_keeper_revokes() {
 }
 
 #[test]
-fn when_the_wrappers_whole_session_is_killed_the_keeper_lives() {
+fn the_keeper_survives_a_kill_of_the_whole_session() {
     let broker = FakeBroker::start();
     let (mut running, step, keeper) = start(&broker);
     // The wrapper leads its session and group; the keeper must be in neither.
@@ -37,7 +37,7 @@ fn when_the_wrappers_whole_session_is_killed_the_keeper_lives() {
 }
 
 #[test]
-fn when_the_wrapper_is_killed_before_the_answer_the_keeper_gives_back() {
+fn when_run_is_killed_before_the_answer_the_keeper_revokes() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let mut running = Wrapper::new(&broker, &["--", "true"]).start();
@@ -50,7 +50,7 @@ fn when_the_wrapper_is_killed_before_the_answer_the_keeper_gives_back() {
 }
 
 #[test]
-fn when_the_broker_is_away_the_keeper_goes_on_until_it_is_back() {
+fn the_keeper_retries_until_the_broker_is_back() {
     let broker = FakeBroker::start();
     let (running, _, keeper) = start(&broker);
     broker.set_down(true);
@@ -68,18 +68,18 @@ fn when_the_broker_is_away_the_keeper_goes_on_until_it_is_back() {
 }
 
 #[test]
-fn after_a_normal_end_no_process_is_left() {
+fn after_a_normal_end_no_process_remains() {
     let broker = FakeBroker::start();
     let (mut running, step, keeper) = start(&broker);
     fs::write(running.folder.path().join("go"), "").unwrap();
     running.status();
     for pid in [step, keeper] {
-        assert_eq!(crate::stepping::state_of(pid), None, "neither running nor a zombie");
+        assert_eq!(crate::harness::state_of(pid), None, "neither running nor a zombie");
     }
 }
 
 #[test]
-fn the_keeper_shows_no_secret_and_is_polite() {
+fn the_keeper_exposes_no_secret_and_survives_stop_signals() {
     let broker = FakeBroker::start();
     let (running, step, keeper) = start(&broker);
     let read = |what: &str| {
@@ -110,7 +110,7 @@ fn the_keeper_shows_no_secret_and_is_polite() {
 }
 
 #[test]
-fn a_keeper_that_died_does_not_hurt_the_step() {
+fn a_dead_keeper_does_not_affect_the_step() {
     let broker = FakeBroker::start();
     let (running, _, keeper) = start(&broker);
     kill(keeper, "KILL");

@@ -1,20 +1,20 @@
-//! Does `run` behave as if it were not there, and does it give back whatever happens? The real binary around
-//! real steps, against a broker that misbehaves as it is told.
+//! `run` is transparent for its step and revokes however it ends: the real binary around real steps, against a fake
+//! broker that fails as planned.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot be set up has failed")]
 
 mod auth_token_file;
 mod aws;
+mod aws_call_log;
 mod endpoint;
 mod ends;
 mod fake_broker;
+mod harness;
 mod keeper;
-mod live;
 mod masks;
 mod memory;
 mod orphaned;
 mod output;
 mod signals;
 mod state;
-mod stepping;
 mod terminal;

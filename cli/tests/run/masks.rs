@@ -1,6 +1,7 @@
-//! Does a secret get into the log of a platform that hides what it was told to hide? The log is kept as CI runners
-//! keep it: each stream has a reader of its own, lines are kept in the order in which they arrive, and a mask
-//! changes only what arrives after it.
+//! No secret gets into the log of a platform with masks.
+//!
+//! The log is written as CI runners write it: each stream has its own reader, lines are in the order of their arrival, and
+//! a mask changes only later lines.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Stdio;
@@ -13,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::fake_broker::{FakeBroker, GRANT_TOKEN};
-use crate::stepping::{Wrapper, eventually};
+use crate::harness::{Wrapper, eventually};
 
 /// A step whose first line has the secret, on both streams, and in forms that tools make of it.
 const SHOWS_ALL: &str = "echo first:$CLOUDANIX_GRANT_TOKEN; echo first:$CLOUDANIX_GRANT_TOKEN >&2; \
@@ -22,7 +23,7 @@ const SHOWS_ALL: &str = "echo first:$CLOUDANIX_GRANT_TOKEN; echo first:$CLOUDANI
                          done; \
                          for columns in 64 76; do printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w $columns; done";
 
-/// So much of an encoding gives something away.
+/// So much of an encoding issues something away.
 const PIECE: usize = 16;
 
 /// With the client's own redaction, and with nothing but masks.
@@ -57,7 +58,7 @@ impl Log {
         }
     }
 
-    /// The line that gives the token away, if there is one.
+    /// The line that issues the token away, if there is one.
     fn leak(&self) -> Option<&str> {
         let encoded = ["", "x", "xy"].map(|before| STANDARD.encode(format!("{before}{GRANT_TOKEN}")));
         let pieces = || encoded.iter().flat_map(|text| text.as_bytes().windows(PIECE));
@@ -145,7 +146,7 @@ fn no_step_shows_a_secret_on_a_busy_machine() {
 }
 
 #[test]
-fn whichever_stream_the_platform_reads_first_no_secret_is_shown() {
+fn no_secret_is_shown_in_either_reading_order_of_the_streams() {
     for options in [BY_DEFAULT, MASKS_ALONE] {
         let broker = FakeBroker::start();
         let finished = on_github(&broker, options, SHOWS_ALL).finish();
@@ -161,7 +162,7 @@ fn whichever_stream_the_platform_reads_first_no_secret_is_shown() {
 }
 
 #[test]
-fn standard_output_that_a_script_captures_has_no_masks_in_it() {
+fn captured_standard_output_has_no_mask_commands() {
     let broker = FakeBroker::start();
     let finished = on_github(&broker, &["--redact", "never"], "echo $CLOUDANIX_GRANT_ID").finish();
     finished.assert_code(0);
@@ -174,7 +175,7 @@ fn standard_output_that_a_script_captures_has_no_masks_in_it() {
 }
 
 #[test]
-fn azure_devops_is_told_on_both_streams_when_asked() {
+fn azure_devops_masks_are_on_both_streams_if_requested() {
     let broker = FakeBroker::start();
     let arguments = ["--masks", "both", "--redact", "never", "--", "echo", "started"];
     let finished = Wrapper::new(&broker, &arguments).env("TF_BUILD", "True").finish();
@@ -184,7 +185,7 @@ fn azure_devops_is_told_on_both_streams_when_asked() {
 }
 
 #[test]
-fn base64_in_lines_is_redacted_whatever_comes_before_the_secret() {
+fn base64_in_lines_is_redacted_at_every_alignment() {
     let step = "for columns in 64 76; do for before in '' x xy user: \"$(head -c 61 /dev/zero | tr '\\0' x)\"; do \
                 printf %s%s \"$before\" $CLOUDANIX_GRANT_TOKEN | base64 -w $columns; done; done";
     let broker = FakeBroker::start();
@@ -205,7 +206,7 @@ fn merged(mut wrapper: Wrapper) -> String {
 }
 
 #[test]
-fn where_both_streams_are_one_file_their_order_stays_what_the_step_made_it() {
+fn merged_streams_keep_the_order_of_the_steps_writes() {
     let step = "i=0; while test $i -lt 500; do echo out $i; echo err $i >&2; i=$((i + 1)); done";
     let expected: Vec<String> = (0..500).flat_map(|i| [format!("out {i}"), format!("err {i}")]).collect();
     for options in [BY_DEFAULT, &["--redact", "always"], &["--redact", "never"]] {
@@ -218,7 +219,7 @@ fn where_both_streams_are_one_file_their_order_stays_what_the_step_made_it() {
 }
 
 #[test]
-fn the_grant_and_then_its_masks_stand_before_the_first_output_of_the_command() {
+fn grant_and_masks_are_printed_before_the_commands_output() {
     for options in [BY_DEFAULT, MASKS_ALONE] {
         let broker = FakeBroker::start();
         let text = merged(on_github(&broker, options, SHOWS_ALL));

@@ -1,11 +1,11 @@
-//! What is left of our memory when we crash?
+//! Core files of `run` and its keeper.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Wrapper, files_in, kill, wait_until_gone};
+use crate::harness::{Wrapper, files_in, kill, wait_until_gone};
 
 const WITH_CORE_FILES: &str = "ulimit -c unlimited && exec \"$@\"";
 
@@ -22,7 +22,7 @@ fn core_files_are_written() -> bool {
 }
 
 #[test]
-fn neither_the_wrapper_nor_the_keeper_leaves_a_core_file_and_the_step_may() {
+fn only_the_step_can_leave_a_core_file() {
     if !core_files_are_written() {
         println!("skipped: this machine writes no core files into the folder of what crashed");
         return;

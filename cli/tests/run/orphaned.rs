@@ -1,10 +1,10 @@
-//! When the process that started the client ends, does the client end the command and the grant with it?
+//! The end of the parent process ends the command and the grant.
 
 use std::fs;
 use std::time::Instant;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{DEAF, Running, Wrapper, children_of, eventually, is_gone, kill, wait_until_gone};
+use crate::harness::{DEAF, Running, Wrapper, children_of, eventually, is_gone, kill, wait_until_gone};
 
 /// Starts the client as a child and waits for it, as a wrapper does.
 const PARENT: [&str; 5] = ["setsid", "sh", "-c", "\"$@\"; exit $?", "parent"];
@@ -29,7 +29,7 @@ fn start(broker: &FakeBroker, options: &[&str], in_ci: &[(&str, &str)], step: &s
     let parent = wrapper.start();
     let step = parent.pid_in("pid");
     let client = child_of(&parent);
-    let keeper = eventually("a keeper", || crate::stepping::keeper_of(client));
+    let keeper = eventually("a keeper", || crate::harness::keeper_of(client));
     Orphan { parent, client, keeper, step }
 }
 
@@ -61,7 +61,7 @@ fn assert_goes_on(broker: &FakeBroker, orphan: Orphan) {
 }
 
 #[test]
-fn a_wrapper_that_is_killed_takes_the_command_and_the_grant_with_it() {
+fn a_killed_wrapper_ends_the_command_and_the_grant() {
     for redact in ["--redact=always", "--redact=never"] {
         let broker = FakeBroker::start();
         let orphan = start(&broker, &["--die-with-parent", redact], &[], OBEDIENT);
@@ -74,7 +74,7 @@ fn a_wrapper_that_is_killed_takes_the_command_and_the_grant_with_it() {
 }
 
 #[test]
-fn every_ci_system_is_one_where_the_client_ends_with_its_wrapper() {
+fn on_every_ci_system_the_client_ends_with_its_wrapper() {
     let platforms: [&[(&str, &str)]; 10] = [
         &[("GITHUB_ACTIONS", "true")],
         &[("GITLAB_CI", "true")],
@@ -96,7 +96,7 @@ fn every_ci_system_is_one_where_the_client_ends_with_its_wrapper() {
 }
 
 #[test]
-fn a_parent_that_ends_by_itself_counts_too() {
+fn a_parent_that_exits_ends_the_client_too() {
     let broker = FakeBroker::start();
     let script = "\"$@\" & until test -e leave; do sleep 0.01; done";
     let launcher = ["setsid", "sh", "-c", script, "parent"];
@@ -124,7 +124,7 @@ fn outside_ci_a_command_outlives_the_shell_that_started_it() {
 }
 
 #[test]
-fn in_ci_a_command_outlives_its_wrapper_when_that_is_asked_for() {
+fn in_ci_a_command_outlives_its_wrapper_if_requested() {
     let broker = FakeBroker::start();
     broker.set_heartbeat_seconds(1);
     let orphan = start(&broker, &["--die-with-parent=never"], &[("CI", "true")], OBEDIENT);
@@ -133,7 +133,7 @@ fn in_ci_a_command_outlives_its_wrapper_when_that_is_asked_for() {
 }
 
 #[test]
-fn a_wrapper_that_is_killed_while_the_grant_is_asked_for_leaves_none() {
+fn a_wrapper_killed_during_elevate_leaves_no_grant() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let arguments = ["--die-with-parent", "--", "touch", "started"];
@@ -149,12 +149,12 @@ fn a_wrapper_that_is_killed_while_the_grant_is_asked_for_leaves_none() {
         "{}",
         finished.stderr
     );
-    assert_eq!(crate::stepping::files_in(finished.folder.path()), [""; 0]);
+    assert_eq!(crate::harness::files_in(finished.folder.path()), [""; 0]);
     assert_eq!(broker.books().causes(), ["parent-ended"]);
 }
 
 #[test]
-fn a_wrapper_that_is_killed_while_the_grant_is_given_back_leaves_that_to_the_keeper() {
+fn a_wrapper_killed_during_revoke_leaves_the_revoke_to_the_keeper() {
     let broker = FakeBroker::start();
     broker.plan(Call::Revoke, &[Fault::Stall]);
     let parent = Wrapper::through(&PARENT, &broker, &["--die-with-parent", "--", "true"]).start();
@@ -169,7 +169,7 @@ fn a_wrapper_that_is_killed_while_the_grant_is_given_back_leaves_that_to_the_kee
 }
 
 #[test]
-fn a_deaf_command_loses_its_grant_at_once_and_our_hold_on_the_output_soon() {
+fn a_command_that_ignores_signals_loses_its_grant_and_the_client_exits() {
     let broker = FakeBroker::start();
     let orphan = start(&broker, &["--die-with-parent", "--redact=always"], &[], DEAF);
     orphan.parent.signal("KILL");

@@ -1,10 +1,10 @@
-//! Do the step's input and output pass as if we were not there, except for the secrets?
+//! The step's input and output pass unchanged, except for secrets.
 
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
 use crate::fake_broker::{FakeBroker, GRANT_TOKEN};
-use crate::stepping::{Wrapper, kill};
+use crate::harness::{Wrapper, kill};
 
 #[test]
 fn standard_input_reaches_the_step() {
@@ -25,7 +25,7 @@ fn standard_input_reaches_the_step() {
 }
 
 #[test]
-fn when_the_reader_leaves_the_step_ends_of_a_broken_pipe() {
+fn a_step_whose_reader_exits_ends_with_a_broken_pipe() {
     for redact in ["never", "always"] {
         let broker = FakeBroker::start();
         let mut running = Wrapper::new(&broker, &["--redact", redact, "--", "yes"]).start();
@@ -38,7 +38,7 @@ fn when_the_reader_leaves_the_step_ends_of_a_broken_pipe() {
 }
 
 #[test]
-fn secrets_are_taken_out_where_nobody_else_masks_them() {
+fn secrets_are_redacted_where_the_platform_has_no_masks() {
     let broker = FakeBroker::start();
     let step = "echo out: $CLOUDANIX_GRANT_TOKEN; echo err: $CLOUDANIX_GRANT_TOKEN >&2; printf x$CLOUDANIX_GRANT_TOKEN | base64 -w0";
     let finished = Wrapper::new(&broker, &["--", "sh", "-c", step]).finish();
@@ -50,7 +50,7 @@ fn secrets_are_taken_out_where_nobody_else_masks_them() {
 }
 
 #[test]
-fn where_the_platform_masks_the_secret_is_registered_before_the_step_starts() {
+fn secrets_are_masked_before_the_step_starts() {
     let broker = FakeBroker::start();
     let step = "echo started >&2; echo $CLOUDANIX_GRANT_TOKEN";
     let arguments = ["--redact", "never", "--", "sh", "-c", step];
@@ -62,7 +62,7 @@ fn where_the_platform_masks_the_secret_is_registered_before_the_step_starts() {
 }
 
 #[test]
-fn a_descendant_that_keeps_the_output_open_does_not_keep_us() {
+fn an_idle_descendant_with_the_output_open_does_not_delay_the_exit() {
     let broker = FakeBroker::start();
     let step = "sleep 600 & echo $! > pid; printf 'no line end'; exit 6";
     let running = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).start();
@@ -74,7 +74,7 @@ fn a_descendant_that_keeps_the_output_open_does_not_keep_us() {
 }
 
 #[test]
-fn a_descendant_that_never_stops_writing_does_not_keep_us() {
+fn a_descendant_that_never_stops_writing_does_not_delay_the_exit() {
     let broker = FakeBroker::start();
     let step = "yes & echo $! > pid; exit 6";
     let running = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).start();
@@ -82,7 +82,7 @@ fn a_descendant_that_never_stops_writing_does_not_keep_us() {
 }
 
 #[test]
-fn what_the_step_wrote_last_is_not_lost() {
+fn the_last_output_of_the_step_is_not_lost() {
     let broker = FakeBroker::start();
     let step = "head -c 3000000 /dev/zero | tr '\\0' x; printf end";
     let finished = Wrapper::new(&broker, &["--redact", "always", "--", "sh", "-c", step]).finish();
@@ -92,7 +92,7 @@ fn what_the_step_wrote_last_is_not_lost() {
 }
 
 #[test]
-fn of_a_long_output_only_the_secrets_are_changed_wherever_pieces_begin_and_end() {
+fn only_secrets_change_in_a_long_output_however_it_is_split() {
     // Clean stretches of every length around what is read at a time, and of a few bytes, between secrets.
     let mut lengths: Vec<usize> = (0..40).map(|step| 65_536 - 20 + step).collect();
     lengths.extend([0, 1, 2, 3, 300_000, 5, 131_072]);

@@ -1,9 +1,9 @@
-//! Whatever signal comes: is it passed on, and is the grant given back at the same time?
+//! Signals are forwarded to the step, and revoke the grant at the same time.
 
 use std::fs;
 
 use crate::fake_broker::{Call, FakeBroker, Fault};
-use crate::stepping::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
+use crate::harness::{DEAF, Running, Wrapper, eventually, is_gone, keeper_of, kill, wait_until_gone};
 
 fn start(broker: &FakeBroker, step: &str) -> (Running, i32) {
     let running = Wrapper::new(broker, &["--", "sh", "-c", step]).start();
@@ -22,11 +22,11 @@ fn let_go(running: &Running) {
 /// A shell's new child has the shell's own signal handlers until it has become the program.
 fn program_below(shell: i32, name: &str) -> Option<i32> {
     let is_it = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == name);
-    crate::stepping::children_of(shell).into_iter().find(is_it)
+    crate::harness::children_of(shell).into_iter().find(is_it)
 }
 
 #[test]
-fn a_signal_ends_the_step_and_gives_back() {
+fn a_signal_ends_the_step_and_revokes() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
         let broker = FakeBroker::start();
         // No `exec`: the shell's own child is in the step's group and has to be told as well.
@@ -56,7 +56,7 @@ fn a_step_that_ignores_signals_loses_its_grant_and_keeps_its_exit_code() {
 }
 
 #[test]
-fn a_message_to_the_step_is_no_request_to_end() {
+fn a_user_signal_reaches_the_step_and_keeps_the_grant() {
     let broker = FakeBroker::start();
     let (running, _) = start(&broker, DEAF);
     running.signal("USR1");
@@ -67,7 +67,7 @@ fn a_message_to_the_step_is_no_request_to_end() {
 }
 
 #[test]
-fn a_platform_that_interrupts_then_terminates_then_kills_finds_nothing_live() {
+fn after_interrupt_terminate_and_kill_no_grant_is_live() {
     let broker = FakeBroker::start();
     let (mut running, step) = start(&broker, DEAF);
     let keeper = running.keeper();
@@ -85,7 +85,7 @@ fn a_platform_that_interrupts_then_terminates_then_kills_finds_nothing_live() {
 }
 
 #[test]
-fn a_platform_that_kills_before_the_revoke_is_through_finds_nothing_live() {
+fn after_a_kill_during_the_revoke_no_grant_is_live() {
     let broker = FakeBroker::start();
     broker.plan(Call::Revoke, &[Fault::Break, Fault::Break, Fault::Break]);
     let (mut running, step) = start(&broker, DEAF);
@@ -99,7 +99,7 @@ fn a_platform_that_kills_before_the_revoke_is_through_finds_nothing_live() {
 }
 
 #[test]
-fn a_signal_while_the_grant_is_asked_for_gives_it_back() {
+fn a_signal_during_elevate_revokes() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = Wrapper::new(&broker, &["--", "touch", "started"]).start();
@@ -108,11 +108,11 @@ fn a_signal_while_the_grant_is_asked_for_gives_it_back() {
     let finished = running.finish();
     finished.assert_code(143);
     assert_eq!(broker.books().outcome(), (0, vec!["interrupted:15"]));
-    assert_eq!(crate::stepping::files_in(finished.folder.path()), [""; 0]);
+    assert_eq!(crate::harness::files_in(finished.folder.path()), [""; 0]);
 }
 
 #[test]
-fn a_signal_that_our_parent_ignores_stays_ignored() {
+fn a_signal_that_the_parent_ignores_stays_ignored() {
     let broker = FakeBroker::start();
     let arguments = [
         "--",
@@ -133,7 +133,7 @@ fn a_signal_that_our_parent_ignores_stays_ignored() {
 }
 
 #[test]
-fn what_a_background_job_ignores_stays_ignored_and_a_request_to_end_never_is() {
+fn a_background_job_ignores_interrupts_and_handles_terminate() {
     let broker = FakeBroker::start();
     let step = "grep SigIgn /proc/self/status > ignored; echo $$ > pid; sleep 600; exit 9";
     let launcher = ["env", "--ignore-signal=INT,QUIT,TERM", "setsid"];
@@ -153,7 +153,7 @@ fn what_a_background_job_ignores_stays_ignored_and_a_request_to_end_never_is() {
 }
 
 #[test]
-fn while_the_broker_does_not_answer_a_signal_ends_the_client_and_the_keeper_goes_on() {
+fn without_an_answer_to_revoke_a_signal_ends_run_and_the_keeper_revokes() {
     let broker = FakeBroker::start();
     // As many as the wrapper has time for: the keeper's is answered.
     broker.plan(Call::Revoke, &[Fault::Stall, Fault::Stall]);
@@ -169,7 +169,7 @@ fn while_the_broker_does_not_answer_a_signal_ends_the_client_and_the_keeper_goes
 }
 
 #[test]
-fn when_the_step_ignores_the_signal_and_the_broker_does_not_answer_the_keeper_does_not_wait_for_the_step() {
+fn the_keeper_revokes_while_the_step_ignores_the_signal() {
     let broker = FakeBroker::start();
     broker.plan(Call::Revoke, &[Fault::Stall, Fault::Stall]);
     let (running, step) = start(&broker, DEAF);
@@ -183,7 +183,7 @@ fn when_the_step_ignores_the_signal_and_the_broker_does_not_answer_the_keeper_do
 }
 
 #[test]
-fn while_the_broker_is_away_a_signal_hands_over_to_the_keeper_at_once() {
+fn without_a_broker_a_signal_leaves_the_revoke_to_the_keeper_at_once() {
     let broker = FakeBroker::start();
     let (running, step) = start(&broker, DEAF);
     let keeper = keeper_of(running.pid()).unwrap();

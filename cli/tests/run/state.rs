@@ -1,4 +1,4 @@
-//! `run --state FILE`: does the caller always have a handle, and does the file say how it ended?
+//! `run --state FILE`: the caller has a handle at any time, and the file says how the run ended.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::process::Command;
 use protocol::ErrorCode;
 use serde_json::{Value, json};
 
-use crate::fake_broker::{Call, FakeBroker, Fault, Seen};
-use crate::stepping::{Finished, Wrapper, auth_token, eventually, kill};
+use crate::fake_broker::{Call, FakeBroker, Fault, Received};
+use crate::harness::{Finished, Wrapper, auth_token, eventually, kill};
 
 fn with_state(broker: &FakeBroker, step: &[&str]) -> Wrapper {
     let mut arguments = vec!["--state", "state.json", "--"];
@@ -36,7 +36,7 @@ fn revoke(broker: &FakeBroker, folder: &Path) -> String {
 }
 
 #[test]
-fn the_command_finds_its_grant_in_the_state_file_and_the_file_stays() {
+fn the_state_file_names_the_grant_and_stays() {
     let broker = FakeBroker::start();
     let finished = with_state(&broker, &["sh", "-c", "cp state.json seen.json; exit 3"]).finish();
     finished.assert_code(3);
@@ -48,11 +48,11 @@ fn the_command_finds_its_grant_in_the_state_file_and_the_file_stays() {
 }
 
 #[test]
-fn the_handle_is_there_before_the_broker_is_asked() {
+fn the_handle_exists_before_the_first_request() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = with_state(&broker, &["true"]).start();
-    broker.wait("the question", |books| books.seen == [Seen::Elevate]);
+    broker.wait("the question", |books| books.seen == [Received::Elevate]);
     let folder = running.folder.path().to_owned();
     let key = read(&folder)["idempotency_key"].clone();
     assert_eq!(key, json!(broker.books().grants[0].0));
@@ -65,7 +65,7 @@ fn the_handle_is_there_before_the_broker_is_asked() {
 }
 
 #[test]
-fn a_state_file_that_exists_is_refused_and_left_as_it_is() {
+fn an_existing_state_file_is_refused_and_unchanged() {
     let broker = FakeBroker::start();
     let wrapper = with_state(&broker, &["true"]);
     fs::write(wrapper.folder.path().join("state.json"), "theirs").unwrap();
@@ -87,18 +87,18 @@ fn a_refusal_is_in_the_state_file_as_it_is_printed() {
     assert_eq!(end["problem"]["code"], "policy_not_permitted");
     let message = end["problem"]["message"].as_str().unwrap();
     assert!(finished.stderr.contains(message), "{message} in {}", finished.stderr);
-    assert!(revoke(&broker, finished.folder.path()).contains("nothing to give back"));
+    assert!(revoke(&broker, finished.folder.path()).contains("nothing to revoke"));
 }
 
 #[test]
-fn a_set_up_that_is_wrong_is_in_the_state_file_and_nothing_is_to_be_revoked() {
+fn a_wrong_set_up_is_in_the_state_file_as_revoked() {
     let broker = FakeBroker::start();
     let finished = with_state(&broker, &["true"]).env("CLOUDANIX_AGENT_ID", "").finish();
     finished.assert_code(125);
     let end = end(&finished);
     assert_eq!(end["problem"]["message"], "`CLOUDANIX_AGENT_ID` is not set");
     assert!(end["problem"]["hint"].is_string() && end["revoked"] == json!(true), "{end}");
-    assert!(revoke(&broker, finished.folder.path()).contains("the broker was never asked"));
+    assert!(revoke(&broker, finished.folder.path()).contains("no request was sent"));
     assert!(revoke(&broker, finished.folder.path()).contains("there is no state file"), "idempotent");
     assert_eq!(broker.books().seen, []);
 }
@@ -116,7 +116,7 @@ fn a_command_that_cannot_be_started_is_in_the_state_file() {
 }
 
 #[test]
-fn a_revoke_that_is_not_confirmed_is_said_and_can_be_repeated() {
+fn an_unconfirmed_revoke_is_in_the_state_file_and_can_be_repeated() {
     let broker = FakeBroker::start();
     let running =
         with_state(&broker, &["sh", "-c", "echo $$ > pid; until test -e go; do sleep 0.01; done"]).start();
@@ -140,7 +140,7 @@ fn a_stop_before_the_command_is_in_the_state_file() {
     let broker = FakeBroker::start();
     broker.plan(Call::Elevate, &[Fault::Hang]);
     let running = with_state(&broker, &["touch", "started"]).start();
-    broker.wait("the question", |books| books.seen == [Seen::Elevate]);
+    broker.wait("the question", |books| books.seen == [Received::Elevate]);
     running.signal("TERM");
     let finished = running.finish();
     finished.assert_code(143);

@@ -1,12 +1,12 @@
-//! With a real terminal: do Ctrl-C, Ctrl-Z and full-screen programs work as if we were not there?
+//! Ctrl-C, Ctrl-Z and full-screen programs in a real terminal.
 
 use std::fs;
 use std::process::Stdio;
 
 use crate::fake_broker::FakeBroker;
-use crate::stepping::{Running, Wrapper, children_of, eventually, kill, state_of};
+use crate::harness::{Running, Wrapper, children_of, eventually, kill, state_of};
 
-/// Gives the command a terminal of its own, with what comes on standard input typed into it; says how it
+/// Issues the command a terminal of its own, with what comes on standard input typed into it; says how it
 /// ended on the last line.
 const PTY: &str = r#"
 import os, pty, select, sys
@@ -102,7 +102,7 @@ fn a_typed_interrupt_reaches_the_step_once_and_the_step_decides() {
 }
 
 #[test]
-fn a_step_that_dies_of_a_typed_interrupt_takes_us_along() {
+fn run_dies_of_a_typed_interrupt_with_its_step() {
     let broker = FakeBroker::start();
     let (running, mut keyboard) = in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; exec sleep 600"]);
     running.pid_in("pid");
@@ -113,7 +113,7 @@ fn a_step_that_dies_of_a_typed_interrupt_takes_us_along() {
 }
 
 #[test]
-fn a_request_to_end_is_passed_on_in_a_terminal_too() {
+fn a_terminate_signal_is_forwarded_in_a_terminal_too() {
     let broker = FakeBroker::start();
     let (running, _keyboard) = in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; exec sleep 600"]);
     running.pid_in("pid");
@@ -154,7 +154,7 @@ fn the_job_stops_and_continues_as_one() {
 }
 
 #[test]
-fn a_step_that_stops_alone_stops_us_and_continues_with_us() {
+fn a_step_that_stops_alone_stops_run_and_continues_with_it() {
     let broker = FakeBroker::start();
     let (running, _keyboard) = in_terminal(
         &broker,
@@ -171,7 +171,7 @@ fn a_step_that_stops_alone_stops_us_and_continues_with_us() {
 }
 
 #[test]
-fn a_step_that_stops_as_its_first_act_stops_us_too() {
+fn a_step_that_stops_at_once_stops_run_too() {
     let broker = FakeBroker::start();
     let (running, _keyboard) =
         in_terminal(&broker, &["--", "sh", "-c", "echo $$ > pid; kill -STOP $$; exit 3"]);

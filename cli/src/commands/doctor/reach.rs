@@ -1,24 +1,22 @@
-//! How far does a request to the broker get?
+//! The checks of the connection: DNS, TCP, TLS, readiness, clock, auth token.
 
 use std::time::Duration;
 
+use jit_client::{Client, Error, RetryPolicy, Url, system_clock};
 use protocol::{ErrorCode, GrantId};
-use reqwest::Url;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::report::Report;
-use crate::api::{Broker, Patience};
-use crate::clock;
 use crate::error::CliError;
 
-/// Somebody waits for the answer: shorter than what a job would bear.
-pub(super) const PATIENCE: Duration = Duration::from_secs(8);
+/// Shorter than a job's timeout: a person waits for the answer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(8);
 const CONNECT: Duration = Duration::from_secs(2);
-/// OIDC tokens live for minutes, and issuers and brokers allow about as much.
+/// The largest difference of the clocks: OIDC tokens live for minutes.
 const CLOCK: Duration = Duration::from_secs(30);
 
-/// Name and port, each by itself. Whether a connection came about.
+/// Checks the name and the port. Returns whether the connection was made.
 pub(super) async fn connect(report: &mut Report<'_>, url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or(443);
@@ -55,13 +53,13 @@ pub(super) async fn connect(report: &mut Report<'_>, url: &Url) -> bool {
     false
 }
 
-/// TLS, readiness and the clock, from one request. Whether the broker is ready.
-pub(super) async fn ready(report: &mut Report<'_>, url: &Url, broker: &Broker) -> bool {
-    let answer = match broker.ready(Patience::within(PATIENCE)).await {
+/// Checks TLS, readiness and the clock with one request. Returns whether the broker is ready.
+pub(super) async fn ready(report: &mut Report<'_>, url: &Url, client: &Client) -> bool {
+    let answer = match client.ready(RetryPolicy::within(TIMEOUT)).await {
         Ok(answer) => answer,
         Err(error) => {
             let name = if error.to_string().contains("certificate") { "tls" } else { "broker" };
-            report.error(name, &error);
+            report.error(name, &error.into());
             return false;
         }
     };
@@ -86,7 +84,7 @@ pub(super) async fn ready(report: &mut Report<'_>, url: &Url, broker: &Broker) -
 }
 
 fn clocks(report: &mut Report<'_>, theirs: Option<protocol::Timestamp>) {
-    let ours = clock::now();
+    let ours = system_clock();
     match theirs {
         None => report.skipped("clock", "the answer has no `Date`"),
         Some(theirs) => {
@@ -102,14 +100,14 @@ fn clocks(report: &mut Report<'_>, theirs: Option<protocol::Timestamp>) {
     }
 }
 
-/// Asks for a grant that does not exist: who is answered "no such grant" was let in.
-pub(super) async fn auth_token_is_known(broker: &Broker) -> Result<String, CliError> {
-    let nobodys = GrantId::from_random([0; 8]);
-    match broker.grant(&nobodys, Patience::within(PATIENCE)).await {
+/// Reads a grant that does not exist: "not found" proves that the auth token was accepted.
+pub(super) async fn auth_token_is_known(client: &Client) -> Result<String, CliError> {
+    let unknown = GrantId::from_random([0; 8]);
+    match client.grant(&unknown, RetryPolicy::within(TIMEOUT)).await {
         Ok(_) => Ok("the broker accepts the auth token".to_owned()),
-        Err(CliError::Problem(problem)) if problem.known_code() == Some(ErrorCode::GrantNotFound) => {
+        Err(Error::Problem(problem)) if problem.known_code() == Some(ErrorCode::GrantNotFound) => {
             Ok("the broker accepts the auth token".to_owned())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }

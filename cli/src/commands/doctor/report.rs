@@ -1,9 +1,9 @@
-//! How does a finding read in a CI log at night?
+//! The report of `doctor`: one line per finding.
 
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 
-/// The findings, told one by one as they are made, and counted.
+/// Prints the findings one by one, and counts them.
 pub(super) struct Report<'a> {
     output: &'a Output,
     checks: usize,
@@ -33,17 +33,17 @@ impl<'a> Report<'a> {
         self.failed(name, &error.to_string(), error.hint());
     }
 
-    /// Not a failure of its own: what it waits for has failed already.
+    /// Prints that a check was skipped. That is no failure: the check that it needs has failed already.
     pub(super) fn skipped(&self, name: &str, why: &str) {
         self.output.line(Mark::Skipped, name, &format!("not checked: {why}"));
     }
 
-    /// Belongs to the finding above it.
+    /// Prints a detail of the finding above.
     pub(super) fn more(&self, text: &str) {
         self.output.line(Mark::Skipped, "", text);
     }
 
-    /// The value, told in words, if there is one.
+    /// Prints the result in words, and returns the value if there is one.
     pub(super) fn check<T>(
         &mut self,
         name: &str,
@@ -62,7 +62,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What was found, already in words.
+    /// Prints a result that is already in words.
     pub(super) fn outcome(&mut self, name: &str, result: Result<String, CliError>) {
         let _ = self.check(name, result, String::clone);
     }

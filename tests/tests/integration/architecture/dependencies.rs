@@ -8,7 +8,8 @@ use serde_json::Value;
 /// Each of our crates, and those of ours that it may use. Whoever adds an arrow writes down why, in an ADR.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-protocol", &[]),
-    ("cloudanix-jit", &["protocol"]),
+    ("cloudanix-jit-client", &["protocol"]),
+    ("cloudanix-jit", &["protocol", "client"]),
     ("cloudanix-jit-domain", &["protocol"]),
     ("cloudanix-jit-audit", &["protocol", "domain"]),
     ("cloudanix-jit-policy", &["protocol", "domain"]),

@@ -1,0 +1,119 @@
+//! The log of a step's AWS calls, from the client-side monitoring of its SDKs.
+//!
+//! The SDKs send a datagram per call to a loopback address in the step's environment. The client prints the calls and puts
+//! them on the grant's timeline. This is a record for people and no proof: the step may send any datagram, and the log
+//! neither delays nor fails it.
+
+mod datagram;
+mod record;
+mod services;
+mod tally;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Grant;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use self::record::Record;
+use crate::args::RunArgs;
+use crate::output::{Mark, Output};
+use jit_client::ActiveGrant;
+use jit_client::Env;
+
+/// The variables of client-side monitoring.
+const SETTINGS: [&str; 4] = ["AWS_CSM_ENABLED", "AWS_CSM_HOST", "AWS_CSM_PORT", "AWS_CSM_CLIENT_ID"];
+
+/// How long to wait for the last report after the revoke.
+const FLUSH: Duration = Duration::from_millis(300);
+
+/// The socket that receives the datagrams of the step's SDKs.
+pub(crate) struct Socket {
+    socket: UdpSocket,
+    address: SocketAddr,
+    grant_id: String,
+}
+
+/// The log while the step runs.
+pub(crate) struct AwsCallLog {
+    step_ended: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    output: Output,
+}
+
+impl Socket {
+    /// Binds a socket for a step in AWS, unless the log is switched off or the calls go to another listener.
+    pub(crate) fn for_step(args: &RunArgs, env: &Env, grant: &Grant, output: &Output) -> Option<Self> {
+        let has_listener = SETTINGS.iter().any(|name| env.get(name).is_some());
+        if args.no_live_actions || has_listener || grant.target != "aws" {
+            return None;
+        }
+        let bound = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            let socket = UdpSocket::from_std(socket)?;
+            Ok(Self { address: socket.local_addr()?, socket, grant_id: grant.id.to_string() })
+        });
+        match bound {
+            Ok(socket) => Some(socket),
+            Err(error) => {
+                output.line(
+                    Mark::Warning,
+                    "action",
+                    &format!("the step's AWS calls are not recorded: {error}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// The variables that direct the step's SDKs to this socket.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
+        let [enabled, host, port, client_id] = SETTINGS;
+        [
+            (enabled, "true".to_owned()),
+            (host, self.address.ip().to_string()),
+            (port, self.address.port().to_string()),
+            (client_id, self.grant_id.clone()),
+        ]
+    }
+
+    /// Records calls until the step has ended.
+    pub(crate) fn listen(self, grant: Arc<ActiveGrant>, output: Output) -> AwsCallLog {
+        let (step_ended, ended) = oneshot::channel();
+        let record = Record::new(self.socket, &self.grant_id, grant, output.clone());
+        AwsCallLog { step_ended, task: tokio::spawn(record.run(ended)), output }
+    }
+}
+
+impl AwsCallLog {
+    /// Closes the log after the end of the step. The last report is sent during the revoke.
+    pub(crate) fn step_ended(self) -> ClosingLog {
+        // An error means that the task has ended, which it does not before this.
+        let _ = self.step_ended.send(());
+        ClosingLog { task: self.task, output: self.output }
+    }
+}
+
+/// A log that is being closed.
+pub(crate) struct ClosingLog {
+    task: JoinHandle<()>,
+    output: Output,
+}
+
+impl ClosingLog {
+    /// Waits for the last report, for a moment. Call it after the revoke.
+    pub(crate) async fn closed(mut self) {
+        if timeout(FLUSH, &mut self.task).await.is_err() {
+            self.task.abort();
+            not_recorded(&self.output, "no answer in time");
+        }
+    }
+}
+
+fn not_recorded(output: &Output, why: &str) {
+    output.line(Mark::Warning, "action", &format!("some calls are not on the timeline: {why}"));
+}
