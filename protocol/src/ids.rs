@@ -89,9 +89,16 @@ id!(
     AgentId,
     "an agent id",
     "1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
-    |text| (1..=64).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    is_name
+);
+
+id!(
+    /// The name of an operator token or introspection token in the broker's configuration: 1 to 64 of `a-z`, `0-9`, `-`
+    /// and `_`, beginning with a letter or digit.
+    OperatorName,
+    "an operator's name",
+    "1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
+    is_name
 );
 
 id!(
@@ -125,6 +132,12 @@ impl IdempotencyKey {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
 fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
@@ -144,7 +157,9 @@ mod tests {
         }
         for wrong in ["", "-agent", "Agent", "a b", "a/b", &"a".repeat(65)] {
             assert!(wrong.parse::<AgentId>().is_err(), "{wrong}");
+            assert!(wrong.parse::<OperatorName>().is_err(), "{wrong}");
         }
+        assert!("release-bot".parse::<OperatorName>().is_ok());
         assert!("jenkins-deploy-agent".parse::<AgentId>().is_ok());
         assert!("arn:aws:iam::aws:policy/AmazonECS_FullAccess".parse::<PolicyName>().is_ok());
         assert!("two,policies".parse::<PolicyName>().is_err());

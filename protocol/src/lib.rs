@@ -24,7 +24,7 @@ pub mod ttl;
 pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
-pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, PolicyName};
+pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, OperatorName, PolicyName};
 pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};
 pub use revoke::RevokeCause;

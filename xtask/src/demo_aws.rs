@@ -82,18 +82,21 @@ impl Demo {
         let (broker_keys, pipeline) = account.furnish()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}");
-        let made = program(programs.join("cloudanix-jit-broker")).arg("operator-token").output()?;
+        let mut making = program(programs.join("cloudanix-jit-broker"));
+        let made = making.args(["operator-token", "--name", "demo"]).output()?;
         let made = String::from_utf8(made.stdout)?;
         let line = |name: &str| {
             let found = made.lines().find_map(|line| line.strip_prefix(name));
-            found.map(|rest| rest.trim().to_owned()).context("`operator-token` says something else")
+            found
+                .map(|rest| rest.trim().trim_matches('"').to_owned())
+                .context("`operator-token` says something else")
         };
-        let (operator_token, hash) = (line("token ")?, line("hash ")?);
+        let (operator_token, hash) = (line("token ")?, line("sha256 = ")?);
         let config = folder.0.join("broker.toml");
         let database = folder.0.join("broker.db");
         let settings = format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"sqlite:{}\"\n\
-             operator_token_hashes = [\"{hash}\"]\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
+             operators.demo.sha256 = \"{hash}\"\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
             database.display()
         );
         std::fs::write(&config, settings)?;

@@ -77,7 +77,7 @@ impl Start<'_> {
             &config,
             format!(
                 "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"{at}\"\n\
-                 operator_token_hashes = [\"{hash}\"]\n{tls}{postgres}[limits]\n\
+                 operators.bench.sha256 = \"{hash}\"\n{tls}{postgres}[limits]\n\
                  elevations_per_minute = 100000000\nrequests_per_minute_per_address = 100000000\n"
             ),
         )?;
@@ -148,14 +148,15 @@ impl Broker {
 }
 
 fn operator_token(programs: &Programs) -> Result<(String, String)> {
-    let output = Command::new(&programs.broker).arg("operator-token").env_clear().output()?;
+    let output =
+        Command::new(&programs.broker).args(["operator-token", "--name", "bench"]).env_clear().output()?;
     let text = String::from_utf8(output.stdout)?;
     let word = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|word| word.trim().to_owned())
+        line.map(|word| word.trim().trim_matches('"').to_owned())
             .with_context(|| format!("no {name} in what `operator-token` printed"))
     };
-    Ok((word("token ")?, word("hash ")?))
+    Ok((word("token ")?, word("sha256 = ")?))
 }
 
 fn registration(issuer: &str) -> String {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::{Engine, Refusal};
+use engine::{Author, Engine, Refusal};
 use protocol::ErrorCode;
 use store::ApplyMode;
 
@@ -64,7 +64,7 @@ pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotAppli
     }
     for (path, source) in sources {
         let applied = engine
-            .apply_agent(&source, ApplyMode::Replace)
+            .apply_agent(&source, ApplyMode::Replace, &Author::Configuration)
             .await
             .map_err(|refusal| NotApplied::Refused { path, refusal })?;
         if applied.auth_token.is_some() {

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+use protocol::OperatorName;
 
+use crate::config::{Entry, TokenKind};
 use crate::{dev, log, migrate, serve};
 
 /// The broker: checks who asks and what they may have, gives it, takes it back, and keeps the timeline.
@@ -51,8 +53,18 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Make an operator or introspection token: prints the token and the hash for the configuration.
-    OperatorToken,
+    /// Make an operator token: prints the token and its entry for the configuration.
+    OperatorToken {
+        /// Names the token's holder on timelines and in the log, like `release-bot`.
+        #[arg(long)]
+        name: OperatorName,
+    },
+    /// Make an introspection token: prints the token and its entry for the configuration.
+    IntrospectionToken {
+        /// Names the token's holder in the log, like `orders-service`.
+        #[arg(long)]
+        name: OperatorName,
+    },
     /// Print the API's description (OpenAPI 3.1).
     Openapi,
 }
@@ -77,7 +89,8 @@ pub fn run() -> ExitCode {
         }
         Command::Serve { config } => with_runtime(serve::run(config, form)),
         Command::Migrate { config } => with_runtime(migrate::run(config)),
-        Command::OperatorToken => operator_token(),
+        Command::OperatorToken { name } => new_token(TokenKind::Operator, &name),
+        Command::IntrospectionToken { name } => new_token(TokenKind::Introspection, &name),
         Command::Openapi => {
             println!("{}", crate::openapi());
             Ok(())
@@ -108,12 +121,10 @@ fn with_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(main)
 }
 
-fn operator_token() -> anyhow::Result<()> {
+fn new_token(kind: TokenKind, name: &OperatorName) -> anyhow::Result<()> {
     let token = engine::new_operator_token(&engine::SystemRandom)?;
-    println!("token  {}", token.reveal());
-    println!("hash   {}", engine::hash_of(token.reveal()));
-    eprintln!(
-        "keep the token in a secret store; put the hash under `operator_token_hashes` in the configuration"
-    );
+    let hash = engine::hash_of(token.reveal());
+    println!("token  {}\n\n{}", token.reveal(), Entry { kind, name, hash: &hash });
+    eprintln!("keep the token in a secret store; add the entry to the configuration");
     Ok(())
 }

@@ -12,11 +12,14 @@ mod limits;
 mod running;
 mod telemetry;
 mod tls;
+mod tokens;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
 pub use self::limits::Limits;
 pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
+pub(crate) use self::tokens::Entry;
+pub use self::tokens::{Token, TokenKind, Tokens};
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
@@ -34,12 +37,12 @@ pub struct Config {
     /// Registration files (`*.toml`) that are applied at every start.
     #[serde(default)]
     pub agents: Option<PathBuf>,
-    /// SHA-256 of tokens that may do everything.
+    /// Tokens that may do everything.
     #[serde(default)]
-    pub operator_token_hashes: Vec<String>,
-    /// SHA-256 of tokens that may introspect.
+    pub operators: Tokens,
+    /// Tokens that may introspect.
     #[serde(default)]
-    pub introspection_token_hashes: Vec<String>,
+    pub introspectors: Tokens,
     /// Certificates (PEM) of private CAs that OIDC issuers use.
     #[serde(default)]
     pub oidc_ca_file: Option<PathBuf>,
@@ -93,6 +96,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
+        tokens::refuse_unnamed(&toml::from_str(text)?)?;
         let config: Self = toml::from_str(text)?;
         let database = config.database()?;
         if let Some(postgres) = &config.postgres {
@@ -102,22 +106,12 @@ impl Config {
             );
             anyhow::ensure!(postgres.connections > 0, "`postgres.connections`: expected at least 1, found 0");
         }
-        let is_hash = |hash: &String| {
-            hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        for (key, hashes) in [
-            ("operator_token_hashes", &config.operator_token_hashes),
-            ("introspection_token_hashes", &config.introspection_token_hashes),
-        ] {
-            anyhow::ensure!(
-                hashes.iter().all(is_hash),
-                "`{key}`: expected SHA-256 in 64 hexadecimal digits, as `cloudanix-jit-broker operator-token` prints it"
-            );
-        }
+        tokens::check(TokenKind::Operator, &config.operators)?;
+        tokens::check(TokenKind::Introspection, &config.introspectors)?;
         anyhow::ensure!(
-            !config.operator_token_hashes.is_empty(),
-            "`operator_token_hashes` is empty: nobody could register an agent. Make a token with \
-             `cloudanix-jit-broker operator-token`"
+            !config.operators.is_empty(),
+            "`operators`: expected at least one, found none: nobody could register an agent. Make a token with \
+             `cloudanix-jit-broker operator-token --name NAME`"
         );
         config.limits.check()?;
         anyhow::ensure!(
@@ -173,7 +167,7 @@ mod tests {
         listen = "127.0.0.1:8700"
         url = "https://jit.example.com"
         database = "sqlite:///var/lib/cloudanix-jit/broker.db"
-        operator_token_hashes = ["0123456789012345678901234567890123456789012345678901234567890123"]
+        operators.release-bot.sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
     "#;
 
     #[test]
@@ -182,6 +176,22 @@ mod tests {
         let DatabaseUrl::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
         assert_eq!(path, PathBuf::from("/var/lib/cloudanix-jit/broker.db"));
         assert_eq!(config.limits.heartbeat.as_secs(), 10);
+    }
+
+    #[test]
+    fn the_entry_that_is_printed_for_a_token_is_accepted() {
+        let hash = "f".repeat(64);
+        let entry = |kind, name: &str| Entry { kind, name: &name.parse().unwrap(), hash: &hash }.to_string();
+        let entries =
+            [entry(TokenKind::Operator, "on-call"), entry(TokenKind::Introspection, "orders")].join("\n");
+        let config = Config::parse(&format!("{GOOD}\n[limits]\n{entries}\n")).unwrap();
+        let tokens = config.operators();
+        let names = |tokens: &[engine::NamedToken]| {
+            tokens.iter().map(|token| token.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&tokens.operators), ["on-call", "release-bot"]);
+        assert_eq!(names(&tokens.introspectors), ["orders"]);
+        assert_eq!(tokens.introspectors[0].hash, hash);
     }
 
     #[test]
@@ -205,7 +215,26 @@ mod tests {
             (SQLITE, "postgres://jit:secret@localhost/jit", "the password does not belong into the URL"),
             (SQLITE, "postgres://jit@db.example.com/jit?sslmode=prefer", "for this machine only"),
             ("listen", "postgres.connections = 4\nlisten", "is for a PostgreSQL database"),
-            ("\"0123", "\"sha:", "expected SHA-256"),
+            ("\"0123", "\"sha:", "`operators.release-bot.sha256`: expected SHA-256"),
+            ("operators.release-bot", "introspectors.release-bot", "`operators`: expected at least one"),
+            ("release-bot", "\"Release Bot\"", "`Release Bot` is not an operator's name: expected 1 to 64"),
+            (".sha256 = \"", " = \"", "expected a table with the key `sha256`"),
+            ("listen", "operators.release-bot.sha256 = \"0\"\nlisten", "duplicate key"),
+            (
+                "listen",
+                "operators.a.sha256 = \"0123456789012345678901234567890123456789012345678901234567890123\"\nlisten",
+                "`operators.release-bot.sha256`: expected a token of its own, found the one of `operators.a`",
+            ),
+            (
+                "operators.release-bot.sha256 = ",
+                "operator_token_hashes = [] #",
+                "`operator_token_hashes`: each token has a name: expected `operators.NAME.sha256 = \"…\"`",
+            ),
+            (
+                "listen",
+                "introspection_token_hashes = []\nlisten",
+                "expected `introspectors.NAME.sha256 = \"…\"` for each hash instead of the list",
+            ),
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
             ("listen", "limits.requests_per_minute_per_address = 0\nlisten", "expected at least 1"),

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
+use engine::{
+    Author, Clock, NamedToken, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of,
+    new_operator_token,
+};
+use protocol::{OperatorName, Secret};
 use store::{ApplyMode, Place};
 
 use crate::config::Limits;
@@ -29,6 +33,8 @@ pub struct Options {
     pub env_file: Option<PathBuf>,
 }
 
+/// The name of the operator token and of the introspection token.
+const OPERATOR: &str = "dev";
 const AGENT: &str = "dev-agent";
 const AUDIENCE: &str = "cloudanix-jit";
 
@@ -54,12 +60,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let operator_token = new_operator_token(&SystemRandom)?;
     let introspection_token = new_operator_token(&SystemRandom)?;
+    let operator: OperatorName = OPERATOR.parse()?;
+    let named = |token: &Secret| vec![NamedToken { name: operator.clone(), hash: hash_of(token.reveal()) }];
     let engine = wiring::engine(Plan {
         database: Database::Sqlite(Place::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
-            operators: vec![hash_of(operator_token.reveal())],
-            introspectors: vec![hash_of(introspection_token.reveal())],
+            operators: named(&operator_token),
+            introspectors: named(&introspection_token),
         },
         oidc_ca: None,
         settings: Settings::default(),
@@ -68,12 +76,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     .await?;
     let issuer = DevIssuer::new(&url, SystemClock.now())?;
     let refused = |refusal: engine::Refusal| anyhow::anyhow!("{refusal}");
-    let applied =
-        engine.apply_agent(&registration(issuer.url()), ApplyMode::Replace).await.map_err(refused)?;
+    let (source, author) = (registration(issuer.url()), Author::Operator(operator.clone()));
+    let applied = engine.apply_agent(&source, ApplyMode::Replace, &author).await.map_err(refused)?;
     let auth_token = match applied.auth_token {
         Some(token) => token,
         // The data were there before: nobody has its old token any more.
-        None => engine.rotate_token(&applied.agent_id, None).await.map_err(refused)?.auth_token,
+        None => engine.rotate_token(&applied.agent_id, None, &operator).await.map_err(refused)?.auth_token,
     };
     let token_file = temporary.path().join("oidc-token");
     let oidc_token = issuer.token(AUDIENCE, SystemClock.now())?;

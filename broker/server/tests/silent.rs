@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use engine::{OperatorTokens, Settings};
+use engine::{NamedToken, OperatorTokens, Settings};
 use server::database::Database;
 use server::http::Front;
 use server::listen::{self, Admission, Caps, Draining, Terms};
@@ -19,10 +19,11 @@ const OPERATOR: &str = "cjop_of-this-test";
 
 /// A broker in this process, and where it is.
 async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
+    let operator = NamedToken { name: "release-bot".parse().unwrap(), hash: engine::hash_of(OPERATOR) };
     let plan = Plan {
         database: Database::Sqlite(Place::Memory),
         url: "http://127.0.0.1:1".to_owned(),
-        operators: OperatorTokens { operators: vec![engine::hash_of(OPERATOR)], ..OperatorTokens::default() },
+        operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,

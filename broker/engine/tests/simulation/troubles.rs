@@ -108,14 +108,15 @@ fn switch_an_agent(world: &Arc<World>, n: usize) {
     let Some(engine) = world.replica(n) else { return };
     let (agent, _) = world.agent(world.dice.below(AGENTS));
     let one = Arc::clone(world);
+    let Ok(operator) = "release-bot".parse() else { return };
     world.runs(n, async move {
         if one.is_enabled(&agent).await {
             one.trace.say(&format!("trouble · {agent} is switched off"));
             one.ledger.disables(&agent);
-            drop(engine.disable_agent(&agent).await);
+            drop(engine.disable_agent(&agent, &operator).await);
         } else {
             one.trace.say(&format!("trouble · {agent} is switched on"));
-            drop(engine.enable_agent(&agent).await);
+            drop(engine.enable_agent(&agent, &operator).await);
         }
     });
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 
-use super::{Aws, Config, DatabaseUrl, Postgres};
+use super::{Aws, Config, DatabaseUrl, Postgres, tokens};
 use crate::http::address::Terms;
 use crate::listen::{self, Files};
 
@@ -24,8 +24,8 @@ impl Config {
     /// Whose tokens are accepted.
     pub(crate) fn operators(&self) -> OperatorTokens {
         OperatorTokens {
-            operators: self.operator_token_hashes.clone(),
-            introspectors: self.introspection_token_hashes.clone(),
+            operators: tokens::named(&self.operators),
+            introspectors: tokens::named(&self.introspectors),
         }
     }
 
@@ -82,8 +82,8 @@ impl Config {
     /// All but that.
     pub(crate) fn take_what_can_change(&mut self, new: Self) {
         self.agents = new.agents;
-        self.operator_token_hashes = new.operator_token_hashes;
-        self.introspection_token_hashes = new.introspection_token_hashes;
+        self.operators = new.operators;
+        self.introspectors = new.introspectors;
         self.limits = new.limits;
         // Between TLS and none there is no way while it runs.
         if self.tls.is_some() && new.tls.is_some() {

@@ -25,7 +25,8 @@ pub(crate) async fn reconcile(
     Bearer(bearer): Bearer,
     Json(request): Json<ReconcileRequest>,
 ) -> Answer<axum::Json<Reconciliation>> {
-    app.engine.operator(bearer.as_ref())?;
+    let by = app.engine.operator(bearer.as_ref())?;
+    tracing::info!(%by, remove_unknown = request.remove_unknown, "an operator starts a reconciliation");
     let unknown = if request.remove_unknown { Unknown::Remove } else { Unknown::Report };
     Ok(axum::Json(app.engine.reconcile(unknown).await?))
 }

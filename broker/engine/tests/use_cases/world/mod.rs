@@ -4,8 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use engine::{Caller, Clock, Elevation, Engine, NoRandomness, OperatorTokens, Parts, Random, Settings};
-use protocol::{ElevateRequest, Facts, GrantId, GrantStatus, IdempotencyKey, Secret, Timeline, Timestamp};
+use engine::{
+    Author, Caller, Clock, Elevation, Engine, NoRandomness, OperatorTokens, Parts, Random, Settings,
+};
+use protocol::{
+    ElevateRequest, Facts, GrantId, GrantStatus, IdempotencyKey, OperatorName, Secret, Timeline, Timestamp,
+};
 use signing::Issuer;
 use store::{ApplyMode, Listing, Place, Sqlite, Store};
 use targets::Target;
@@ -128,6 +132,15 @@ pub(crate) struct World {
     pub(crate) auth_token: Secret,
 }
 
+/// The name of the operator in these tests.
+pub(crate) fn operator_name() -> OperatorName {
+    "release-bot".parse().unwrap()
+}
+
+pub(crate) fn operator() -> Caller {
+    Caller::Operator(operator_name())
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         Self::on(Arc::new(Sqlite::open(Place::Memory).await.unwrap())).await
@@ -159,8 +172,12 @@ impl World {
             allow_auth_token_only = true
             "#
         );
-        let applied =
-            self.broker(Gate::open()).await.apply_agent(&source, ApplyMode::CreateOnly).await.unwrap();
+        let applied = self
+            .broker(Gate::open())
+            .await
+            .apply_agent(&source, ApplyMode::CreateOnly, &Author::Configuration)
+            .await
+            .unwrap();
         applied.auth_token.unwrap()
     }
 
@@ -238,7 +255,7 @@ impl World {
     }
 
     pub(crate) async fn timeline(&self, id: &GrantId) -> Timeline {
-        self.broker(Gate::open()).await.timeline(&Caller::Operator, id).await.unwrap()
+        self.broker(Gate::open()).await.timeline(&operator(), id).await.unwrap()
     }
 
     /// Nothing is left anywhere, and every timeline tells a whole story.

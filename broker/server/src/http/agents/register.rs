@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use engine::Refusal;
+use engine::{Author, Refusal};
 use protocol::agents::{Applied, Outcome};
 use protocol::{AgentId, ErrorCode, Problem};
 use serde::Deserialize;
@@ -42,9 +42,9 @@ pub(crate) async fn create(
     Query(options): Query<Options>,
     Registration(source): Registration,
 ) -> Answer<(StatusCode, Json<Applied>)> {
-    app.engine.operator(bearer.as_ref())?;
+    let by = Author::Operator(app.engine.operator(bearer.as_ref())?);
     let mode = if options.replace { ApplyMode::Replace } else { ApplyMode::CreateOnly };
-    Ok(answer(app.engine.apply_agent(&source, mode).await?))
+    Ok(answer(app.engine.apply_agent(&source, mode, &by).await?))
 }
 
 /// Register an agent, or replace its registration. The id in the path and in the file have to be the same.
@@ -66,14 +66,14 @@ pub(crate) async fn replace(
     Id(id): Id<AgentId>,
     Registration(source): Registration,
 ) -> Answer<(StatusCode, Json<Applied>)> {
-    app.engine.operator(bearer.as_ref())?;
+    let by = Author::Operator(app.engine.operator(bearer.as_ref())?);
     let registration = domain::registration::parse(&source)
         .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
     if registration.id != id {
         let detail = format!("`id`: expected `{id}` as in the path, found `{}`", registration.id);
         return Err(Refusal::new(ErrorCode::InvalidRegistration, detail).into());
     }
-    Ok(answer(app.engine.apply_agent(&source, ApplyMode::Replace).await?))
+    Ok(answer(app.engine.apply_agent(&source, ApplyMode::Replace, &by).await?))
 }
 
 fn answer(applied: Applied) -> (StatusCode, Json<Applied>) {

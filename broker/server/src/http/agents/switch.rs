@@ -25,8 +25,8 @@ pub(crate) async fn disable(
     Bearer(bearer): Bearer,
     Id(id): Id<AgentId>,
 ) -> Answer<Json<Disabled>> {
-    app.engine.operator(bearer.as_ref())?;
-    Ok(Json(app.engine.disable_agent(&id).await?))
+    let by = app.engine.operator(bearer.as_ref())?;
+    Ok(Json(app.engine.disable_agent(&id, &by).await?))
 }
 
 /// Switch an agent on again.
@@ -45,6 +45,6 @@ pub(crate) async fn enable(
     Bearer(bearer): Bearer,
     Id(id): Id<AgentId>,
 ) -> Answer<Json<Agent>> {
-    app.engine.operator(bearer.as_ref())?;
-    Ok(Json(app.engine.enable_agent(&id).await?))
+    let by = app.engine.operator(bearer.as_ref())?;
+    Ok(Json(app.engine.enable_agent(&id, &by).await?))
 }

@@ -28,8 +28,8 @@ pub(crate) async fn rotate(
     Id(id): Id<AgentId>,
     Json(request): Json<RotateRequest>,
 ) -> Answer<(StatusCode, axum::Json<Rotated>)> {
-    app.engine.operator(bearer.as_ref())?;
-    Ok((StatusCode::CREATED, axum::Json(app.engine.rotate_token(&id, request.overlap).await?)))
+    let by = app.engine.operator(bearer.as_ref())?;
+    Ok((StatusCode::CREATED, axum::Json(app.engine.rotate_token(&id, request.overlap, &by).await?)))
 }
 
 /// End one auth token now.
@@ -51,9 +51,9 @@ pub(crate) async fn revoke(
     Bearer(bearer): Bearer,
     Path((id, token_id)): Path<(String, String)>,
 ) -> Answer<StatusCode> {
-    app.engine.operator(bearer.as_ref())?;
+    let by = app.engine.operator(bearer.as_ref())?;
     let id: AgentId =
         id.parse().map_err(|error: InvalidId| Refusal::new(ErrorCode::InvalidRequest, error.to_string()))?;
-    app.engine.revoke_token(&id, &token_id).await?;
+    app.engine.revoke_token(&id, &token_id, &by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
