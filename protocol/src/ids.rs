@@ -1,4 +1,4 @@
-//! How are things named? Typed ids that cannot be mistaken for one another.
+//! Typed ids of grants, agents, operators, policies and requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not {kind}: expected {expected}")]
 pub struct InvalidId {
-    /// What it should have been, with its article: `an agent id`.
+    /// The kind of id that was expected, with its article: `an agent id`.
     pub kind: &'static str,
-    /// The form that is accepted, in words.
+    /// The accepted form, as text.
     pub expected: &'static str,
-    /// What was given, cut to 80 characters.
+    /// The text that was found, cut to 80 characters.
     pub found: String,
 }
 
@@ -35,7 +35,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// The id as it is written everywhere.
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -102,7 +102,7 @@ id!(
 );
 
 id!(
-    /// A policy as an agent asks for it: 1 to 128 of letters, digits and `+=,.@_/:-`.
+    /// The name of a policy: 1 to 128 of letters, digits and `+=,.@_/:-`.
     PolicyName,
     "a policy name",
     "1 to 128 letters, digits and `+=.@_/:-`",
@@ -111,7 +111,7 @@ id!(
 );
 
 id!(
-    /// What makes a retry join the grant of the first try: 32 lower-case hexadecimal digits (128 random bits).
+    /// Identifies one elevation, so that a retry joins the same grant: 32 lower-case hexadecimal digits (128 random bits).
     IdempotencyKey,
     "an idempotency key",
     "32 hexadecimal digits",

@@ -1,4 +1,4 @@
-//! What happened to a grant, in order? The events, and the one text form that people read.
+//! Timelines: the events of a grant in order, and their text form.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,8 +9,8 @@ use crate::printable::printable;
 use crate::{Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
-    ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
-        /// What kind of thing happened.
+    ($($(#[$doc:meta])* $name:ident = $wire:literal, $label:literal;)*) => {
+        /// The kind of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventKind {
@@ -21,17 +21,12 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As on the wire.
+            /// The kind as on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $wire,)* }
             }
 
-            /// What happened, for the reference page.
-            pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => concat!($($meaning),*).trim_ascii(),)* }
-            }
-
-            /// As in the text form: at most 12 characters.
+            /// The kind in the text form: at most 12 characters.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
             }
@@ -40,57 +35,57 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The client requested the grant.
+    /// A grant was requested.
     Elevate = "elevate", "ELEVATE";
-    /// The boundary permits the request.
+    /// The request was checked against the boundary.
     PolicyCheck = "policy_check", "POLICY-CHECK";
-    /// The boundary refuses the request.
+    /// The request was refused.
     Denied = "denied", "DENIED";
-    /// The broker relies on an auth token alone, without a signed identity.
+    /// A risk that auditors should review, like trust in an auth token alone.
     Danger = "danger", "DANGER";
     /// The broker changed the target.
     Target = "target", "TARGET";
     /// A retry joined the grant.
     Retry = "retry", "RETRY";
-    /// The client reports calls that the step made; nothing proves them.
+    /// The client reports an action of the step.
     Action = "action", "ACTION";
-    /// The client, an operator, or a disabled agent ended the grant before its deadline.
+    /// The client or an operator ended the grant.
     Revoke = "revoke", "REVOKE";
-    /// Heartbeats stopped for longer than the lease.
+    /// The heartbeats stopped.
     LeaseLost = "lease_lost", "LEASE-LOST";
-    /// The grant reached its deadline.
+    /// The deadline passed.
     Expire = "expire", "EXPIRE";
-    /// The grant never became active; the broker removes what it provisioned.
+    /// The grant did not become active and is rolled back.
     RollBack = "roll_back", "ROLL-BACK";
-    /// Reverting failed five times; the worker keeps trying.
+    /// The revoke failed and is retried.
     RevokeFailing = "revoke_failing", "REVOKE-FAIL";
-    /// The grant never became active, and nothing is left at the target.
+    /// The grant did not become active; nothing is left at the target.
     Failed = "failed", "FAILED";
-    /// The broker observed that the access is gone.
+    /// The access is gone, verified.
     Revoked = "revoked", "REVOKED";
-    /// The broker removed the session-deny policy: the sessions that it refused have expired.
+    /// The session-deny policy was removed: the sessions that it refused have expired.
     DenyRemoved = "deny_removed", "DENY-REMOVED";
     /// The target differs from what the broker provisioned.
     Drift = "drift", "DRIFT";
-    /// The broker found and removed an object of the grant after its end.
+    /// An object of the grant was found after its end, and removed.
     Orphan = "orphan", "ORPHAN";
 }
 
-/// Who says so.
+/// Who states an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Source {
-    /// The broker did or saw it.
+    /// The broker.
     Broker,
-    /// The client reports it: nothing else vouches for it.
+    /// The client. Unverified.
     Client,
-    /// An operator did it.
+    /// An operator; `data.by` has the name.
     Operator,
 }
 
 impl Source {
-    /// As on the wire.
+    /// The source as on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Broker => "broker",
@@ -100,51 +95,50 @@ impl Source {
     }
 }
 
-/// One row. `hash` is the SHA-256, in hexadecimal, of the row's other fields in canonical JSON (RFC 8785),
-/// `prev_hash` among them; the first row's `prev_hash` is 64 zeros.
+/// One event of a timeline. `hash` is the SHA-256, in hexadecimal, of the other fields in canonical JSON (RFC 8785),
+/// including `prev_hash`; the `prev_hash` of the first event is 64 zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TimelineEvent {
-    /// The grant, so that a row cannot be moved to another timeline.
+    /// The grant. Part of the hash, so that an event cannot be moved to another timeline.
     pub grant_id: crate::GrantId,
-    /// 1, 2, 3, …
+    /// The position in the timeline, from 1.
     pub seq: u32,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What kind of thing.
+    /// The kind.
     pub kind: EventKind,
-    /// Who says so.
+    /// Who states the event.
     pub source: Source,
-    /// In words.
+    /// The event as text.
     pub text: String,
-    /// The same for programs.
+    /// The facts of the event for programs.
     #[serde(default)]
     pub data: BTreeMap<String, String>,
-    /// The row before.
+    /// The hash of the event before.
     pub prev_hash: String,
-    /// This row.
+    /// The hash of this event.
     pub hash: String,
 }
 
-/// A grant and all that happened to it.
+/// A grant and its events.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Timeline {
-    /// The grant as it stands.
+    /// The grant in its current state.
     pub grant: Grant,
-    /// In order.
+    /// The events in order.
     pub events: Vec<TimelineEvent>,
-    /// Checked when this was read: every row's hash, that each row follows from the row before, and that the grant's
-    /// record says what the rows say.
+    /// Whether the timeline passed the checks when it was read: the hash of every event, the chain of hashes, and that
+    /// the grant's record agrees with the events.
     pub intact: bool,
-    /// What is wrong, if it is not intact.
+    /// Why the timeline is not intact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
 }
 
 impl Timeline {
-    /// The text form. Anything that came from outside is shown by [`printable`], so that no claim can draw lines of
-    /// its own.
+    /// Renders the text form. Text from outside passes [`printable`], so that no claim can forge lines.
     pub fn render(&self) -> String {
         let grant = &self.grant;
         let facts = BestFacts { signed: &grant.provenance.signed, claimed: &grant.provenance.claimed };
@@ -175,7 +169,7 @@ impl Timeline {
         text
     }
 
-    /// What is wrong with it. A broker before this field was there did not say.
+    /// Why the timeline is not intact. Brokers without the field `broken` do not say.
     pub fn why_not(&self) -> &str {
         self.broken.as_deref().unwrap_or("rows were changed or removed")
     }
@@ -211,7 +205,7 @@ impl Timeline {
     }
 }
 
-/// Signed facts first; what only the client says is marked.
+/// Prefers signed facts, and marks those that only the client reports.
 struct BestFacts<'a> {
     signed: &'a Facts,
     claimed: &'a Facts,

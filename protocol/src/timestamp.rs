@@ -1,4 +1,4 @@
-//! When? Milliseconds since 1970 in UTC, written as RFC 3339.
+//! Points in time: milliseconds since 1970 in UTC, written as RFC 3339.
 
 use std::fmt;
 use std::str::FromStr;

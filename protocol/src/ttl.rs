@@ -1,4 +1,4 @@
-//! For how long? `90s`, `15m`, `1h`.
+//! Lengths of time as pipelines write them: `90s`, `15m`, `1h`.
 
 use std::fmt;
 use std::str::FromStr;
