@@ -1,4 +1,4 @@
-//! Tokens as each platform makes them: what do we read in them, and which of them may be a fork's?
+//! Sample tokens of each platform: their facts, and the exceptions that they need.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Tokens that are let in, and what is known of who sent them.
+//! Accepted tokens, and the principals that they prove.
 
 use domain::{ClaimRule, Exception};
 use identity::{Http, Options, Verifier};
@@ -95,7 +95,7 @@ async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
     assert_ne!(guard(Platform::Buildkite, &push).await.token_hash, unnamed.token_hash);
     assert!(unnamed.forget_after > protocol::Timestamp::from_secs(NOW + 331));
 
-    // Two jobs of a run that ask Forgejo in the same second get the same token.
+    // Forgejo issues the same token to two jobs of a run in the same second.
     for (name, value) in [("repository", "o/r"), ("run_id", "43"), ("run_attempt", "1")] {
         push[name] = json!(value);
     }

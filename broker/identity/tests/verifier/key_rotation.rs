@@ -1,4 +1,4 @@
-//! When is an issuer asked, and what holds when it does not answer?
+//! Key rotation, refreshes of the cache, and outages of the issuer.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl World {
         Self { local: LocalIssuer::start(keys).await, verifier }
     }
 
-    /// Verifies a token of that moment, signed with `key`.
+    /// Verifies a token of this time, signed with `key`.
     async fn verify(&self, key: &Key, seconds: u64) -> Result<(), Refused> {
         self.verify_at(key, now().plus(Duration::from_secs(seconds))).await
     }
@@ -58,7 +58,7 @@ async fn unknown_keys_have_the_issuer_asked_once_in_30_seconds() {
     assert_eq!(refused.code(), ErrorCode::OidcTokenInvalid, "{refused}");
     for second in 2..31 {
         let refused = world.verify(&ed("y"), second).await.unwrap_err();
-        // Not known to be wrong, so the client may come again.
+        // The token may be valid, so the client may retry.
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
         assert!(refused.to_string().contains("again from 2026-06-08T14:00:45.000Z"), "{refused}");
         world.verify(&ec("1"), second).await.expect("known keys are not held up");

@@ -1,4 +1,4 @@
-//! Tokens that somebody made to be let in.
+//! Refused tokens.
 
 use identity::{Http, Options, Verifier};
 use protocol::ErrorCode;
@@ -11,7 +11,7 @@ mod forms;
 mod signatures;
 mod standard_claims;
 
-/// Whether the issuer is asked for its keys before the token is refused.
+/// Whether the issuer's keys are fetched before the token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Issuer {
     Asked,
