@@ -1,4 +1,4 @@
-//! What can be asked of the process?
+//! The command line of the broker.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use protocol::OperatorName;
 use crate::config::{Entry, TokenKind};
 use crate::{dev, log, migrate, serve};
 
-/// The broker: checks who asks and what they may have, gives it, takes it back, and keeps the timeline.
+/// The broker: authenticates workloads, grants access for one step, revokes it, and keeps the timeline.
 #[derive(Parser)]
 #[command(name = "cloudanix-jit-broker", version, about, arg_required_else_help = true)]
 struct Arguments {
@@ -29,15 +29,15 @@ enum LogForm {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run on this machine with nothing set up: SQLite, a development OIDC issuer, one sample agent.
+    /// Run on this machine without a configuration: SQLite, a development OIDC issuer, one sample agent.
     Dev {
-        /// Where to listen; a loopback address. Port 0 takes a free one.
+        /// The address to listen on; a loopback address. Port 0 selects a free one.
         #[arg(long, default_value = "127.0.0.1:8700")]
         listen: SocketAddr,
-        /// Where to keep the data; a temporary folder, removed at the end, when it is not given.
+        /// The folder of the database; by default a temporary folder, removed at the end.
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Write what a shell needs to use the broker to this file (mode 0600), once it is ready.
+        /// Write the environment variables for the client to this file (mode 0600) when the broker is ready.
         #[arg(long)]
         env_file: Option<PathBuf>,
     },
@@ -47,7 +47,7 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Bring the database's tables up to date, before a new release is started or while the old one runs.
+    /// Run pending migrations of the database, before a new release starts or while the old one runs.
     Migrate {
         /// The configuration file, see docs/book/src/operate/configuration.md.
         #[arg(long)]
@@ -65,13 +65,13 @@ enum Command {
         #[arg(long)]
         name: OperatorName,
     },
-    /// Print the API's description (OpenAPI 3.1).
+    /// Print the OpenAPI document of the API (3.1).
     Openapi,
 }
 
-/// Runs what the command line asks for.
+/// Runs the command.
 pub fn run() -> ExitCode {
-    // Our memory holds keys and tokens: nothing of it into core files. Where that is refused we serve all the same.
+    // No core files: the memory contains keys and tokens. A failure does not prevent the start.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let arguments = Arguments::parse();
@@ -79,7 +79,7 @@ pub fn run() -> ExitCode {
         LogForm::Text => log::Form::Text,
         LogForm::Json => log::Form::Json,
     };
-    // Where traces go stands in the configuration: `serve` reads that first.
+    // `serve` starts the log itself, after it has read the configuration of traces.
     if !matches!(arguments.command, Command::Serve { .. }) {
         log::start(form, None);
     }

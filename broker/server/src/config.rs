@@ -1,4 +1,4 @@
-//! What can be configured? One TOML file, every key checked; see docs/book/src/operate/configuration.md.
+//! The configuration: one TOML file, every key checked; see docs/configuration.md.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use store::postgres::Place;
 
 mod aws;
 mod limits;
-mod running;
+mod reloadable;
 mod telemetry;
 mod tls;
 mod tokens;
@@ -25,16 +25,14 @@ pub use self::tokens::{Token, TokenKind, Tokens};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// How the world reaches this broker; the issuer of `token` grants.
+    /// The URL of the broker for clients; the issuer of `token` grants.
     pub url: String,
-    /// `sqlite:` and the database file, or `postgres://` and where it is.
+    /// `sqlite:` and a file, or `postgres://USER@HOST/DATABASE`.
     pub database: String,
-    /// How a PostgreSQL database is used.
     #[serde(default)]
     pub postgres: Option<Postgres>,
-    /// Registration files (`*.toml`) that are applied at every start.
+    /// The folder of registration files (`*.toml`).
     #[serde(default)]
     pub agents: Option<PathBuf>,
     /// Tokens that may do everything.
@@ -43,32 +41,31 @@ pub struct Config {
     /// Tokens that may introspect.
     #[serde(default)]
     pub introspectors: Tokens,
-    /// Certificates (PEM) of private CAs that OIDC issuers use.
+    /// Certificates (PEM) of private CAs of OIDC issuers.
     #[serde(default)]
     pub oidc_ca_file: Option<PathBuf>,
-    /// TLS; without it the broker listens on loopback only.
+    /// Without TLS the broker listens on loopback only.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// Limits.
     #[serde(default)]
     pub limits: Limits,
-    /// Where traces go; without it there are none.
+    /// The collector of traces.
     #[serde(default)]
     pub telemetry: Option<Telemetry>,
-    /// The accounts of the `aws` target; without it the broker has none.
+    /// The accounts of the `aws` target.
     #[serde(default)]
     pub aws: Option<Aws>,
 }
 
-/// How a PostgreSQL database is used.
+/// Options for a PostgreSQL database.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
-    /// The password, alone in a file.
+    /// A file with the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// At most so many connections.
+    /// The limit of connections.
     pub connections: u32,
-    /// Whether a start brings the tables up to date.
+    /// Whether a start runs pending migrations.
     pub auto_migrate: bool,
 }
 
@@ -78,17 +75,15 @@ impl Default for Postgres {
     }
 }
 
-/// The URL of the database, understood.
+/// The parsed URL of the database.
 #[derive(Debug)]
 pub enum DatabaseUrl {
-    /// A file.
     Sqlite(PathBuf),
-    /// A server.
     Postgres(Place),
 }
 
 impl Config {
-    /// Reads and checks the file.
+    /// Reads and checks the configuration file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -145,7 +140,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The database that the URL names. Its password, if it has one, is not looked for yet.
+    /// Parses the URL of the database. Does not read the password file.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if self.database.starts_with("postgres") {
             return Ok(DatabaseUrl::Postgres(Place::parse(&self.database).context("`database`")?));
@@ -171,7 +166,7 @@ mod tests {
     "#;
 
     #[test]
-    fn a_good_file() {
+    fn a_good_file_is_accepted() {
         let config = Config::parse(GOOD).unwrap();
         let DatabaseUrl::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
         assert_eq!(path, PathBuf::from("/var/lib/cloudanix-jit/broker.db"));
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_on_a_server() {
+    fn postgres_urls_are_accepted() {
         let text =
             GOOD.replacen(SQLITE, "postgres://jit@db.example.com/jit", 1) + "postgres.connections = 4\n";
         let config = Config::parse(&text).unwrap();
@@ -206,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_and_the_reason() {
+    fn each_refusal_names_the_key_and_the_expectation() {
         for (from, to, reason) in [
             ("127.0.0.1:8700", "0.0.0.0:8700", "is not a loopback address"),
             ("https://jit.example.com", "http://jit.example.com", "expected https"),

@@ -1,4 +1,4 @@
-//! `dev`: everything on this machine, nothing to set up.
+//! `dev`: a broker on this machine that needs no configuration.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -15,21 +15,20 @@ use engine::{
 use protocol::{OperatorName, Secret};
 use store::{ApplyMode, Place};
 
+use crate::build::{self, EngineConfig};
 use crate::config::Limits;
 use crate::database::Database;
 use crate::dev_issuer::DevIssuer;
-use crate::http::{self, Front};
-use crate::listen::{self, Admission, Draining, Files};
-use crate::wiring::{self, Plan};
+use crate::http::{self, ServerState};
+use crate::listen::{self, Admission, Draining, FileLimit};
 
 /// The command line of `dev`.
 #[derive(Debug)]
 pub struct Options {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// Where to keep the data.
+    /// The folder of the database.
     pub data: Option<PathBuf>,
-    /// Where to write what a shell needs.
+    /// The file for the environment variables of a shell.
     pub env_file: Option<PathBuf>,
 }
 
@@ -38,18 +37,18 @@ const OPERATOR: &str = "dev";
 const AGENT: &str = "dev-agent";
 const AUDIENCE: &str = "cloudanix-jit";
 
-/// Runs until it is told to stop.
+/// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     ensure!(
         options.listen.ip().is_loopback(),
-        "--listen: expected a loopback address, found `{}`: `dev` gives its tokens to whoever reads its files, so it \
-         is for this machine alone. `serve` is for the network",
+        "--listen: expected a loopback address, found `{}`: every reader of its files has its tokens, so `dev` is \
+         for this machine alone. `serve` is for the network",
         options.listen
     );
     let listener = TcpListener::bind(options.listen)
         .with_context(|| format!("cannot listen on `{}`", options.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
-    // Lives as long as this function: removed with everything in it at the end.
+    // The folder is removed when this function returns.
     let temporary = tempfile::Builder::new().prefix("cloudanix-jit-dev-").tempdir()?;
     let data = match &options.data {
         Some(folder) => {
@@ -62,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let introspection_token = new_operator_token(&SystemRandom)?;
     let operator: OperatorName = OPERATOR.parse()?;
     let named = |token: &Secret| vec![NamedToken { name: operator.clone(), hash: hash_of(token.reveal()) }];
-    let engine = wiring::engine(Plan {
+    let engine = build::engine(EngineConfig {
         database: Database::Sqlite(Place::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
@@ -80,7 +79,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let applied = engine.apply_agent(&source, ApplyMode::Replace, &author).await.map_err(refused)?;
     let auth_token = match applied.auth_token {
         Some(token) => token,
-        // The data were there before: nobody has its old token any more.
+        // The database existed before; its token is unknown.
         None => engine.rotate_token(&applied.agent_id, None, &operator).await.map_err(refused)?.auth_token,
     };
     let token_file = temporary.path().join("oidc-token");
@@ -88,9 +87,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     write_private(&token_file, oidc_token.reveal())?;
 
     let draining = Draining::default();
-    let admission = Admission::new(Limits::default().admission(Files::raise(), 0));
-    let front = Front::plain(Arc::clone(&engine), draining, admission);
-    let router = http::router(front.clone()).merge(issuer.routes());
+    let admission = Admission::new(Limits::default().admission(FileLimit::raise(), 0));
+    let server = ServerState::plain(Arc::clone(&engine), draining, admission);
+    let router = http::router(server.clone()).merge(issuer.routes());
     let lines = [
         ("CLOUDANIX_URL", url.as_str()),
         ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),
@@ -101,7 +100,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ]
     .map(|(name, value)| format!("{name}={value}\n"))
     .concat();
-    // The listener is bound: whoever reads the file can connect, and is served in a moment.
+    // The listener is bound, so a reader of the file can connect at once.
     match &options.env_file {
         Some(path) => {
             write_private(path, &lines)?;
@@ -111,7 +110,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             tracing::info!(url, "ready; give --env-file FILE to have a shell's settings written to a file");
         }
     }
-    let result = listen::until_stopped(listener, router, front).await;
+    let result = listen::until_stopped(listener, router, server).await;
     if let Some(path) = &options.env_file {
         let _ = std::fs::remove_file(path);
     }
@@ -138,7 +137,7 @@ policies = {{ "orders-read" = "orders:read", "orders-write" = "orders:write" }}
     )
 }
 
-/// Appears whole or not at all, readable by its owner only, over whatever stood there.
+/// Writes a file atomically, readable by its owner only.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let shown = path.display();
     let unfinished = path.with_extension("unfinished");
