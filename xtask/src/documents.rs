@@ -1,4 +1,4 @@
-//! Are the generated documents what the code says today?
+//! Generates documents from the code, and checks the committed ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, root, run};
 
-/// The tests that write documents when they are told to, and compare them otherwise.
+/// The tests that compare documents with the code, or write them.
 const WRITERS: [&str; 2] = ["documents", "wrapper_inputs"];
 
-/// Writes them all. Of the whole workspace, so that the libraries are those of every other test: for one package
-/// alone cargo would build them once more, with the features that this one needs.
+/// Writes all documents. Builds the whole workspace, because cargo would build the libraries of a single package again,
+/// with other features.
 pub(crate) fn write() -> Result<()> {
     let mut testing = cargo();
     testing.args(["test", "--quiet", "--workspace"]).env("CLOUDANIX_WRITE_DOCS", "1");
@@ -21,7 +21,7 @@ pub(crate) fn write() -> Result<()> {
     run(&mut testing)
 }
 
-/// Writes them and fails if one was not what it is now.
+/// Writes all documents, and fails if one changed.
 pub(crate) fn are_fresh() -> Result<()> {
     let folder = root().join("docs");
     let before = contents(&folder)?;
