@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_accept_their_own_form_only() {
+    fn ids_accept_only_their_form() {
         assert_eq!(
             GrantId::from_random([0x9c, 0x11, 0xf3, 0xa8, 0, 0, 0, 1]).as_str(),
             "elev-9c11f3a800000001"

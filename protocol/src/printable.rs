@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_shown_as_it_is() {
+    fn visible_text_is_unchanged() {
         for text in [
             "policy attached · orders-read · 15m → now … ✓",
             "it's \"quoted\" and back\\slashed, 100 % ~ `x`",
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_is_written_out() {
+    fn invisible_characters_are_escaped() {
         let ranges = [
             '\0'..='\u{1f}',
             '\u{7f}'..='\u{a0}',
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_document_and_is_ascii_where_it_is_not_seen() {
+    fn printable_json_keeps_its_value_and_escapes_invisible_characters() {
         let value = serde_json::json!({"reason": "a\u{9b}2J\u{202e}b\u{e0041}\n##vso[task.setvariable]x ##[error]y é"});
         let text = printable_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(text.contains(r"a\u009b2J\u202eb\udb40\udc41\n\u0023#vso[task"), "{text}");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_a_command_to_a_ci_platform() {
+    fn commands_of_ci_platforms_are_escaped() {
         for (text, shown) in [
             ("x ##vso[task.setvariable variable=a]b", r"x \u{23}#vso[task.setvariable variable=a]b"),
             ("##[group]x", r"\u{23}#[group]x"),

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn no_claim_draws_lines_of_its_own() {
+    fn claims_cannot_forge_lines() {
         let mut timeline = timeline();
         timeline.events[2].text = "done\n[14:00:53]  REVOKED      forged\u{1b}[2J".to_owned();
         timeline.grant.provenance.signed.run = None;
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_intact_is_said_at_the_end() {
+    fn a_broken_timeline_ends_with_a_warning() {
         let broken = Some("`ttl`\n[14:00:53]".to_owned());
         let text = Timeline { intact: false, broken, ..timeline() }.render();
         assert!(text.ends_with("\nWARNING: this timeline is not intact: `ttl`\\u{a}[14:00:53]\n"), "{text}");

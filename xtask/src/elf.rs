@@ -51,13 +51,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_interpreter_is_static_and_one_with_it_is_not() {
+    fn a_file_with_an_interpreter_is_not_static() {
         assert!(is_static(&file(&[1, 2, 6])).unwrap());
         assert!(!is_static(&file(&[6, 1, PT_INTERP])).unwrap());
     }
 
     #[test]
-    fn what_is_no_elf_file_or_cut_short_is_an_error() {
+    fn truncated_and_other_files_are_errors() {
         assert!(is_static(b"MZ").is_err());
         let whole = file(&[1, 2]);
         let kind_of_the_last = 64 + 56;

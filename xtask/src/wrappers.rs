@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_are_written_in_the_language_and_as_deep_as_they_stand() {
+    fn pins_keep_the_language_and_the_indent_of_their_line() {
         let shell = "a\npinned_version=''\n  pinned_sums=''\nb\n";
         let written = "a\npinned_version='1.2.3'\n  pinned_sums='aa  one\n  bb  two'\nb\n";
         assert_eq!(pins().written_into(shell), written);
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stays_as_it_is() {
+    fn other_lines_are_unchanged() {
         let other = "echo \"pinned_version=''\"\nversion=''\nno line end";
         assert_eq!(pins().written_into(other), other);
     }
 
     #[test]
-    fn only_the_clients_checksums_are_pinned_and_nothing_that_is_none() {
+    fn only_valid_checksums_of_the_client_are_pinned() {
         let sums = format!(
             "{SUM}  cloudanix-jit-x86_64-unknown-linux-musl\n{SUM}  cloudanix-jit-broker-x86_64-unknown-linux-musl\n\
              {SUM}  cloudanix-jit.cdx.json\n"

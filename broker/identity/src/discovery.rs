@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_is_fetched_and_http_only_between_loopback_addresses() {
+    fn only_https_and_loopback_http_are_fetched() {
         let secure = "https://issuer.example";
         let local = "http://127.0.0.1:8080";
         for (issuer, url, expected) in [

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_names_are_refused_at_every_level_and_in_every_escape() {
+    fn duplicate_names_are_refused_at_every_level() {
         for twice in [
             r#"{"sub":"a","sub":"a"}"#,
             r#"{"sub":"a","\u0073ub":"b"}"#,

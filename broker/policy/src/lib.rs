@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_requires_a_heartbeat_gets_nothing_without_one() {
+    fn require_heartbeat_refuses_requests_without_heartbeats() {
         let mut agent = agent(AgentStatus::Active);
         agent.registration.require_heartbeat = true;
         let policies = ["orders-read".parse().unwrap()];

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_ours_until_it_expires() {
+    fn signed_tokens_verify_until_they_expire() {
         let issuer = issuer(vec![key(1, 0)]);
         let token = issuer.sign(claims(), at(1000)).unwrap();
         assert_eq!(issuer.verify(token.reveal(), at(1899)), Ok(claims()));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_key_issuer_or_content_is_not_ours() {
+    fn tokens_of_other_keys_issuers_or_content_are_refused() {
         let ours = issuer(vec![key(1, 0)]);
         assert_eq!(
             ours.verify(issuer(vec![key(2, 0)]).sign(claims(), at(1000)).unwrap().reveal(), at(1000)),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_on() {
+    fn new_keys_are_published_before_they_sign_and_old_ones_still_verify() {
         let (old, new) = (key(1, 0), key(2, 100_000));
         let (old_kid, new_kid) = (old.kid().to_owned(), new.kid().to_owned());
         let issuer = issuer(vec![old, new]);

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_claim_says_cannot_move_the_cursor() {
+    fn control_characters_in_facts_are_escaped() {
         let claims = claims(json!({"workflow": "deploy\u{1b}[2J\nok"}));
         assert_eq!(fill("{workflow}", &claims).as_deref(), Some("deploy\u{fffd}[2J\u{fffd}ok"));
     }

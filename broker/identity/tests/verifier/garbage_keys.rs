@@ -83,7 +83,7 @@ async fn all_refused(flood: JoinSet<Result<(), Refused>>) {
 }
 
 #[tokio::test]
-async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
+async fn known_keys_work_during_a_flood_of_unknown_ones() {
     let world = World::start().await;
     // Twenty minutes, in which good and bad tokens cause refreshes in turn.
     for second in (1..1200).step_by(13) {
@@ -95,7 +95,7 @@ async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
 }
 
 #[tokio::test]
-async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
+async fn known_keys_do_not_wait_for_fetches_of_a_flood() {
     let world = World::start().await;
     for (second, asked) in [(1, 2), (601, 3)] {
         world.local.closes();
@@ -117,7 +117,7 @@ async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
 }
 
 #[tokio::test]
-async fn a_known_key_works_while_a_flood_finds_the_issuer_down() {
+async fn known_keys_work_during_a_flood_and_an_outage() {
     let world = World::start().await;
     world.local.is_down();
     for second in (1..600 + 3600).step_by(97) {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn caps_are_below_the_limit_of_files_and_one_network_has_half() {
+    fn caps_stay_below_the_file_limit_and_a_network_gets_half() {
         for (text, files, all, per_network) in [
             ("", 65_536, 8192, 4096),
             ("", 1024, 768, 384),

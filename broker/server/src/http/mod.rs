@@ -102,17 +102,7 @@ async fn request_middleware(State(app): State<App>, request: Request, next: Next
     let started = std::time::Instant::now();
     let span = traces::request(&method, &route, request.headers());
     let handling = next.run(request).instrument(span.clone());
-    let mut response = match tokio::time::timeout(TIMEOUT, handling).await {
-        Ok(response) => response,
-        Err(_) => ProblemResponse::from(
-            Refusal::new(
-                ErrorCode::ProcessingTimeout,
-                format!("expected an answer within {} s, found none", TIMEOUT.as_secs()),
-            )
-            .hint("send it again, with the same idempotency key: the broker may still be working on it"),
-        )
-        .into_response(),
-    };
+    let mut response = within(TIMEOUT, handling).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
     traces::record_status(&span, status);
@@ -122,4 +112,36 @@ async fn request_middleware(State(app): State<App>, request: Request, next: Next
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Waits for the response at most for `limit`.
+async fn within(limit: Duration, handling: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(limit, handling).await {
+        Ok(response) => response,
+        Err(_) => ProblemResponse::from(
+            Refusal::new(
+                ErrorCode::ProcessingTimeout,
+                format!("expected an answer within {} s, found none", limit.as_secs()),
+            )
+            .hint("send it again, with the same idempotency key: the broker may still be working on it"),
+        )
+        .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_request_is_answered_with_processing_timeout() {
+        let response = within(Duration::ZERO, std::future::pending()).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+        let body = axum::body::to_bytes(response.into_body(), MAX_BODY).await.unwrap();
+        let problem: protocol::Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.known_code(), Some(ErrorCode::ProcessingTimeout));
+    }
 }

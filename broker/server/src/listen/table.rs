@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_network_is_evicted_for_a_small_one_never_the_reverse() {
+    fn large_networks_lose_connections_to_small_ones_never_the_reverse() {
         let mut table = Table::default();
         let small = connect(&mut table, network(2), 2);
         let large = connect(&mut table, network(1), 4);
