@@ -1,12 +1,12 @@
 #!/bin/sh
 # A grant for several commands of one script, where the script cannot be started by `run` as a whole.
 #
-# Such a grant has no heartbeats: if this script is killed, the grant lives until its deadline. Keep `--ttl` short.
+# Such a grant has no heartbeat: if this script is killed, the grant lives until its deadline. So keep `--ttl` short.
 set -eu
 
 folder="$(mktemp -d)"
-give_back() {
-  # The handle exists before the first request is sent, so this also revokes a grant that was requested a moment ago.
+revoke_grant() {
+  # The handle is there before the first request is made, so this also revokes a grant that was requested a moment ago.
   cloudanix-jit revoke --state "$folder/grant" || echo 'the grant ends at its deadline' >&2
   rm -rf "$folder"
 }

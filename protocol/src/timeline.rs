@@ -9,7 +9,7 @@ use crate::printable::printable;
 use crate::{Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $wire:literal, $label:literal;)*) => {
+    ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
         /// The kind of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -26,6 +26,11 @@ macro_rules! kinds {
                 match self { $(Self::$name => $wire,)* }
             }
 
+            /// What happened, for the reference page.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($meaning),*).trim_ascii(),)* }
+            }
+
             /// The kind in the text form: at most 12 characters.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
@@ -35,39 +40,39 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A grant was requested.
+    /// The client requested the grant.
     Elevate = "elevate", "ELEVATE";
-    /// The request was checked against the boundary.
+    /// The boundary permits the request.
     PolicyCheck = "policy_check", "POLICY-CHECK";
-    /// The request was refused.
+    /// The boundary refuses the request.
     Denied = "denied", "DENIED";
-    /// A risk that auditors should review, like trust in an auth token alone.
+    /// The broker relies on an auth token alone, without a signed identity.
     Danger = "danger", "DANGER";
     /// The broker changed the target.
     Target = "target", "TARGET";
     /// A retry joined the grant.
     Retry = "retry", "RETRY";
-    /// The client reports an action of the step.
+    /// The client reports calls that the step made; nothing proves them.
     Action = "action", "ACTION";
-    /// The client or an operator ended the grant.
+    /// The client, an operator, or a disabled agent ended the grant before its deadline.
     Revoke = "revoke", "REVOKE";
-    /// The heartbeats stopped.
+    /// Heartbeats stopped for longer than the lease.
     LeaseLost = "lease_lost", "LEASE-LOST";
-    /// The deadline passed.
+    /// The grant reached its deadline.
     Expire = "expire", "EXPIRE";
-    /// The grant did not become active and is rolled back.
+    /// The grant never became active; the broker removes what it provisioned.
     RollBack = "roll_back", "ROLL-BACK";
-    /// The revoke failed and is retried.
+    /// Reverting failed five times; the worker keeps trying.
     RevokeFailing = "revoke_failing", "REVOKE-FAIL";
-    /// The grant did not become active; nothing is left at the target.
+    /// The grant never became active, and nothing is left at the target.
     Failed = "failed", "FAILED";
-    /// The access is gone, verified.
+    /// The broker observed that the access is gone.
     Revoked = "revoked", "REVOKED";
-    /// The session-deny policy was removed: the sessions that it refused have expired.
+    /// The broker removed the session-deny policy: the sessions that it refused have expired.
     DenyRemoved = "deny_removed", "DENY-REMOVED";
     /// The target differs from what the broker provisioned.
     Drift = "drift", "DRIFT";
-    /// An object of the grant was found after its end, and removed.
+    /// The broker found and removed an object of the grant after its end.
     Orphan = "orphan", "ORPHAN";
 }
 

@@ -38,6 +38,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Write the generated documents
     Docs,
+    /// Check the links of the documents and render the book
+    Book,
     /// Build the client for Windows and arm64, and run it under emulation
     ReleaseCheck,
     /// Write the wrappers for publication, with the version and the checksums of a release

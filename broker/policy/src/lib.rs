@@ -1,7 +1,7 @@
 //! The policy check: whether a request is within the boundary of its agent.
 //!
 //! Only this crate can make a [`Permit`], and no target acts without one. Rules and approvals will come after this check
-//! and can only refuse: see `docs/roadmap.md`.
+//! and can only refuse: see `docs/book/src/develop/roadmap.md`.
 
 #![expect(missing_docs, reason = "the crate is private to the broker")]
 

@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, every key checked; see docs/configuration.md.
+//! The configuration: one TOML file, every key checked; see docs/book/src/operate/configuration.md.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

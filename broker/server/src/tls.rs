@@ -19,7 +19,7 @@ use x509_cert::der::Decode;
 
 use crate::config::{ClientCertificates, Tls};
 
-/// The protocol that ALPN offers, see docs/adr/0021-http-1-alone.md.
+/// The protocol that ALPN offers, see docs/adr/0021-speak-http-1-only.md.
 const PROTOCOL: &[u8] = b"http/1.1";
 
 /// The certificate for new connections.

@@ -1,4 +1,4 @@
-//! The OpenAPI document, generated from the handlers. A test compares it with `docs/openapi.json`.
+//! The OpenAPI document, generated from the handlers. A test compares it with `docs/book/src/reference/openapi.json`.
 
 use axum::Json;
 use utoipa::openapi::OpenApi as Document;
@@ -64,7 +64,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
 }
 
-/// The document, as committed in `docs/openapi.json`.
+/// The document, as committed in `docs/book/src/reference/openapi.json`.
 pub fn document() -> String {
     let (_, document) = routes().split_for_parts();
     serde_json::to_string_pretty(&document).unwrap_or_default()

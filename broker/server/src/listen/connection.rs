@@ -1,4 +1,4 @@
-//! Serves one connection: TLS, then HTTP/1 alone, see docs/adr/0021-http-1-alone.md.
+//! Serves one connection: TLS, then HTTP/1 alone, see docs/adr/0021-speak-http-1-only.md.
 
 use std::net::SocketAddr;
 use std::pin::pin;
