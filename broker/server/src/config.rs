@@ -91,7 +91,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
-        tokens::refuse_unnamed(&toml::from_str(text)?)?;
+        tokens::check_form(&toml::from_str(text)?)?;
         let config: Self = toml::from_str(text)?;
         let database = config.database()?;
         if let Some(postgres) = &config.postgres {
@@ -174,6 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_the_place_of_its_hash_is_not_shown() {
+        for wrong in [
+            "operators.a = \"cjop_1234\"",
+            "operators.a.token = \"cjop_1234\"",
+            "operators.a = { sha256 = \"0\", token = \"cjop_1234\" }",
+            "operators.a.sha256 = \"cjop_1234\"",
+            "operators.a.sha256 = [\"cjop_1234\"]",
+            "operators = [\"cjop_1234\"]",
+        ] {
+            let text = GOOD.replacen("operators.release-bot.sha256 = ", &format!("{wrong} # "), 1);
+            let error = format!("{:#}", Config::parse(&text).unwrap_err());
+            assert!(error.contains("sha256") && !error.contains("1234"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn the_entry_that_is_printed_for_a_token_is_accepted() {
         let hash = "f".repeat(64);
         let entry = |kind, name: &str| Entry { kind, name: &name.parse().unwrap(), hash: &hash }.to_string();
@@ -213,7 +229,12 @@ mod tests {
             ("\"0123", "\"sha:", "`operators.release-bot.sha256`: expected SHA-256"),
             ("operators.release-bot", "introspectors.release-bot", "`operators`: expected at least one"),
             ("release-bot", "\"Release Bot\"", "`Release Bot` is not an operator's name: expected 1 to 64"),
-            (".sha256 = \"", " = \"", "expected a table with the key `sha256`"),
+            (".sha256 = \"", " = \"", "`operators.release-bot`: expected a table with the key `sha256`"),
+            (
+                "operators.release-bot.sha256 = ",
+                "operators = [] #",
+                "`operators`: expected `operators.NAME.sha256",
+            ),
             ("listen", "operators.release-bot.sha256 = \"0\"\nlisten", "duplicate key"),
             (
                 "listen",

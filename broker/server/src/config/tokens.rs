@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use anyhow::Context;
 use engine::NamedToken;
 use protocol::OperatorName;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ pub type Tokens = BTreeMap<OperatorName, Token>;
 
 /// One token, known by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with the key `sha256`")]
+#[serde(deny_unknown_fields)]
 pub struct Token {
     /// SHA-256 in hexadecimal.
     pub sha256: String,
@@ -67,14 +68,27 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-/// Refuses the lists of hashes without names, and shows the form to use instead.
-pub(super) fn refuse_unnamed(file: &toml::Table) -> anyhow::Result<()> {
+/// Checks the form of the tables before they are parsed: the parser's errors would show a token that was written in the
+/// place of its hash. Refuses the lists of hashes without names, and shows the form to use instead.
+pub(super) fn check_form(file: &toml::Table) -> anyhow::Result<()> {
     for kind in [TokenKind::Operator, TokenKind::Introspection] {
         let (list, table) = (kind.unnamed_list(), kind.table());
         anyhow::ensure!(
             !file.contains_key(list),
             "`{list}`: each token has a name: expected `{table}.NAME.sha256 = \"…\"` for each hash instead of the list"
         );
+        let Some(tokens) = file.get(table) else { continue };
+        let tokens = tokens
+            .as_table()
+            .with_context(|| format!("`{table}`: expected `{table}.NAME.sha256 = \"…\"` for each token"))?;
+        for (name, token) in tokens {
+            let hash =
+                token.as_table().filter(|token| token.len() == 1).and_then(|token| token.get("sha256"));
+            anyhow::ensure!(
+                hash.is_some_and(toml::Value::is_str),
+                "`{table}.{name}`: expected a table with the key `sha256` and no other"
+            );
+        }
     }
     Ok(())
 }
