@@ -75,9 +75,28 @@ fn nothing_becomes_active_after_its_deadline() {
     assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
 }
 
+fn by_operator() -> EndCause {
+    EndCause::Operator("release-bot".parse().unwrap())
+}
+
+#[test]
+fn the_end_by_an_operator_says_which() {
+    let disabled = |by: Option<&str>| EndCause::AgentDisabled(by.map(|by| by.parse().unwrap()));
+    for (cause, text, by) in [
+        (by_operator(), "ended by operator release-bot", Some("release-bot")),
+        (disabled(Some("on-call")), "agent disabled by operator on-call", Some("on-call")),
+        (disabled(None), "agent disabled", None),
+    ] {
+        let ended = active(EnforcedBy::Broker).end(at(1100), cause).unwrap();
+        let [event] = ended.events.as_slice() else { panic!("{:?}", ended.events) };
+        assert_eq!((event.text.as_str(), event.source), (text, Source::Operator));
+        assert_eq!(event.data.get("by").map(String::as_str), by);
+    }
+}
+
 #[test]
 fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
         let moved = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
@@ -91,7 +110,7 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 
 #[test]
 fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     for n in 1..=7 {
         grant = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
     }
@@ -212,7 +231,7 @@ fn the_latest_change_that_was_not_answered_counts() {
 
 #[test]
 fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
-    let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let ending = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     assert!(ending.clone().swept(at(1101), None, None).is_err(), "nothing is swept before it is gone");
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));

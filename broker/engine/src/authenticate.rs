@@ -1,9 +1,10 @@
 //! Which agent, or operator, does a bearer token belong to?
 
+use std::fmt;
 use std::sync::Arc;
 
 use domain::Agent;
-use protocol::{AgentId, AuthToken, ErrorCode, Secret};
+use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -22,20 +23,29 @@ pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
     Ok(Secret::new(format!("cjop_{hex}")))
 }
 
-/// The hashes of the tokens that operators and resource servers hold.
+/// The tokens of operators and resource servers.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorTokens {
     /// May do everything.
-    pub operators: Vec<String>,
-    /// May ask whether a token is active, and nothing else.
-    pub introspectors: Vec<String>,
+    pub operators: Vec<NamedToken>,
+    /// May introspect tokens, and nothing else.
+    pub introspectors: Vec<NamedToken>,
+}
+
+/// A configured token: its name, and its hash as [`hash_of`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedToken {
+    /// Names the token's holder on timelines and in the log.
+    pub name: OperatorName,
+    /// SHA-256 in hexadecimal.
+    pub hash: String,
 }
 
 /// Who calls.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// An operator.
-    Operator,
+    /// The operator with this name.
+    Operator(OperatorName),
     /// The holder of an agent's auth token.
     Agent(Arc<Agent>),
 }
@@ -44,16 +54,42 @@ impl Caller {
     /// Whether a grant of this agent is the caller's to see and to end.
     pub(crate) fn may_touch(&self, owner: &AgentId) -> bool {
         match self {
-            Self::Operator => true,
+            Self::Operator(_) => true,
             Self::Agent(agent) => agent.id == *owner,
         }
     }
 }
 
-fn is_among(hashes: &[String], token: &str) -> bool {
+/// Who applies a registration.
+#[derive(Debug, Clone)]
+pub enum Author {
+    /// The operator with this name.
+    Operator(OperatorName),
+    /// The folder of registrations that the configuration names.
+    Configuration,
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(name) => name.fmt(f),
+            // With a space, which no operator's name has.
+            Self::Configuration => f.write_str("the configuration"),
+        }
+    }
+}
+
+fn has_hash(stored: &str, token: &str) -> bool {
+    bool::from(stored.as_bytes().ct_eq(hash_of(token).as_bytes()))
+}
+
+fn name_of(tokens: &[NamedToken], token: &str) -> Option<OperatorName> {
     let hash = hash_of(token);
     // Every hash is compared, so that the time does not tell which one came near.
-    hashes.iter().fold(false, |found, one| found | bool::from(one.as_bytes().ct_eq(hash.as_bytes())))
+    let matching = tokens.iter().fold(None, |found, one| {
+        if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) { Some(one) } else { found }
+    });
+    matching.map(|one| one.name.clone())
 }
 
 fn not_accepted() -> Refusal {
@@ -80,41 +116,36 @@ impl Engine {
         })?;
         let (stored, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
         let expired = stored.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
-        if expired || !is_among(std::slice::from_ref(&stored.hash), bearer.reveal()) {
+        if expired || !has_hash(&stored.hash, bearer.reveal()) {
             return Err(not_accepted());
         }
         Ok(agent)
     }
 
-    /// Refuses everybody but operators.
-    pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+    /// The operator whose token this is; refuses every other caller.
+    pub fn operator(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        if is_among(&self.operators.get().operators, bearer.reveal()) {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
-            .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do"))
+        name_of(&self.operators.get().operators, bearer.reveal()).ok_or_else(|| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
+                .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
+        })
     }
 
     /// An operator, or an agent.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
-        if let Some(token) = bearer
-            && is_among(&self.operators.get().operators, token.reveal())
-        {
-            return Ok(Caller::Operator);
+        let operators = self.operators.get();
+        if let Some(name) = bearer.and_then(|token| name_of(&operators.operators, token.reveal())) {
+            return Ok(Caller::Operator(name));
         }
         Ok(Caller::Agent(self.agent_of(bearer).await?))
     }
 
-    /// Refuses everybody but operators and resource servers.
-    pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+    /// The resource server or operator whose token this is; refuses every other caller.
+    pub fn introspector(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
-        let token = bearer.reveal();
-        if is_among(&self.operators.get().introspectors, token)
-            || is_among(&self.operators.get().operators, token)
-        {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token"))
+        let (tokens, token) = (self.operators.get(), bearer.reveal());
+        name_of(&tokens.introspectors, token).or_else(|| name_of(&tokens.operators, token)).ok_or_else(|| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token")
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! What the step uses, once more: a session of the target may end before its grant.
 
 use domain::State;
-use policy::{Asked, Holder};
+use policy::{AccessRequest, Holder};
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 
 use crate::{Engine, Refusal};
@@ -22,7 +22,7 @@ impl Engine {
         if !active || self.clock.now() >= stored.grant.expires_at {
             return Err(Refusal::grant_ended(stored.grant.end_reason()));
         }
-        let asked = Asked {
+        let asked = AccessRequest {
             policies: &stored.grant.policies,
             ttl: stored.grant.ttl,
             target: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::grant::{Moved, Request};
 use domain::{Agent, Grant, Lease, NewEvent, Principal, State};
-use policy::{Asked, Holder, Permit};
+use policy::{AccessRequest, Holder, Permit};
 use protocol::{
     Decision, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret, Timestamp, Trust,
 };
@@ -150,7 +150,7 @@ impl Engine {
         well_formed(request)?;
         let principal =
             self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity()).await?;
-        let asked = Asked {
+        let asked = AccessRequest {
             policies: &request.policies,
             ttl: request.ttl,
             target: request.target.as_deref(),

@@ -47,7 +47,7 @@ mod undo;
 mod view;
 mod worker;
 
-pub use authenticate::{Caller, OperatorTokens, hash_of, new_operator_token};
+pub use authenticate::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
 pub use changing::Changing;
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;

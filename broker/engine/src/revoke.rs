@@ -30,7 +30,10 @@ impl Engine {
         let claim = self.claim_from(self.clock.now());
         let stored = self.find(caller, what).await?;
         let cause = match caller {
-            Caller::Operator => EndCause::Operator,
+            Caller::Operator(by) => {
+                tracing::info!(grant = %stored.grant.id, %by, "an operator revokes a grant");
+                EndCause::Operator(by.clone())
+            }
             Caller::Agent(_) => EndCause::Client(cause),
         };
         let stored = self.end(stored, &cause, Guard::Version).await?;
@@ -55,7 +58,7 @@ impl Engine {
                     }
                 }
             }
-            (Revocable::Key(_), Caller::Operator) => {
+            (Revocable::Key(_), Caller::Operator(_)) => {
                 return Err(Refusal::no_such_grant().hint("an operator revokes by grant id"));
             }
         };

@@ -47,8 +47,8 @@ impl Engine {
                         EndCause::LeaseLost => self.counters.leases_lost(),
                         EndCause::Deadline => self.counters.grants_expired(),
                         EndCause::Client(_)
-                        | EndCause::AgentDisabled
-                        | EndCause::Operator
+                        | EndCause::AgentDisabled(_)
+                        | EndCause::Operator(_)
                         | EndCause::Abandoned
                         | EndCause::TargetFailed(_) => {}
                     }

@@ -1,6 +1,6 @@
 //! Where can a grant stand, and what ends it?
 
-use protocol::{EventKind, RevokeCause, Source, Timestamp};
+use protocol::{EventKind, OperatorName, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a grant stands, with the facts of just that state.
@@ -82,10 +82,10 @@ pub enum EndCause {
     Deadline,
     /// The holder fell silent.
     LeaseLost,
-    /// The agent was switched off.
-    AgentDisabled,
-    /// An operator ended it.
-    Operator,
+    /// The agent was disabled: by this operator, unless the broker finds after a restart that grants are left to end.
+    AgentDisabled(Option<OperatorName>),
+    /// This operator ended it.
+    Operator(OperatorName),
     /// The broker stopped, or lost the claim, before it became active.
     Abandoned,
     /// The target refused or failed.
@@ -99,10 +99,22 @@ impl EndCause {
             Self::Client(cause) => cause.in_words(),
             Self::Deadline => "deadline reached".to_owned(),
             Self::LeaseLost => "holder fell silent".to_owned(),
-            Self::AgentDisabled => "agent disabled".to_owned(),
-            Self::Operator => "ended by an operator".to_owned(),
+            Self::AgentDisabled(None) => "agent disabled".to_owned(),
+            Self::AgentDisabled(Some(by)) => format!("agent disabled by operator {by}"),
+            Self::Operator(by) => format!("ended by operator {by}"),
             Self::Abandoned => "never acknowledged · undone".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
+        }
+    }
+
+    /// The operator who caused the end.
+    pub fn operator(&self) -> Option<&OperatorName> {
+        match self {
+            Self::Operator(by) => Some(by),
+            Self::AgentDisabled(by) => by.as_ref(),
+            Self::Client(_) | Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => {
+                None
+            }
         }
     }
 
@@ -110,7 +122,7 @@ impl EndCause {
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
-            Self::AgentDisabled | Self::Operator => Source::Operator,
+            Self::AgentDisabled(_) | Self::Operator(_) => Source::Operator,
             Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
         }
     }
@@ -121,7 +133,7 @@ impl EndCause {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
-            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
+            Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) => EventKind::Revoke,
         }
     }
 }
