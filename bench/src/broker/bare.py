@@ -30,7 +30,6 @@ def pattern(table, where, values):
 
 (n,) = broker.execute("SELECT max(n) FROM grants WHERE status = 'revoked'").fetchone()
 insert_grant, [grant] = pattern("grants", "n = ?", [n])
-insert_intent, intents = pattern("intents", "grant_n = ?", [n])
 insert_event, events = pattern("events", "grant_n = ? ORDER BY seq", [n])
 broker.close()
 kinds = [event["kind"] for event in events]
@@ -60,8 +59,6 @@ def add_events(rows, n):
 def life_of_a_grant(n):
     execute("BEGIN IMMEDIATE")
     add(insert_grant, grant, n=n, id=f"elev-{uuid.uuid4().hex}", idem_key=uuid.uuid4().hex, status="active", due_at=1)
-    for intent in intents:
-        add(insert_intent, intent, grant_n=n)
     add_events(stages[0], n)
     execute("COMMIT")
     execute("BEGIN IMMEDIATE")

@@ -35,8 +35,7 @@ changed["body"] = body
 
 copies = "WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < :count)"
 execute("BEGIN")
-for table, belongs, other in [("grants", "n", changed), ("intents", "grant_n", {"grant_n": ":last + i"}),
-                              ("events", "grant_n", {"grant_n": ":last + i"})]:
+for table, belongs, other in [("grants", "n", changed), ("events", "grant_n", {"grant_n": ":last + i"})]:
     names = columns(table)
     chosen = ", ".join(other.get(name, name) for name in names)
     execute(f"INSERT INTO {table} ({', '.join(names)}) {copies} SELECT {chosen} FROM copies, {table}"

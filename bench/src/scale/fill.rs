@@ -69,9 +69,6 @@ impl Copies<'_> {
              INSERT INTO keys (agent_id, idem_key, grant_id)
              SELECT agent_id, idem_key, id FROM grants WHERE n > (SELECT n FROM before);
              INSERT INTO grant_counts SELECT status, {count} FROM pattern;
-             INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at)
-             SELECT g.n, step, action, object, opened_at, closed_at FROM grants g, intents
-             WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);
              INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
              SELECT g.n, seq, at, kind, source, text, data, prev_hash, hash FROM grants g, events
              WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);"

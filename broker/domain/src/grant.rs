@@ -127,7 +127,7 @@ const STUCK_AFTER: u32 = 5;
 const UNDER_WAY: Duration = Duration::from_secs(5);
 
 impl Grant {
-    /// Permitted: intents are written and the caller has the claim until `claimed_until`.
+    /// Permitted: the steps are on record, and the caller has the claim until `claimed_until`.
     pub fn accepted(
         request: Request,
         now: Timestamp,

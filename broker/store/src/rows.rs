@@ -65,22 +65,6 @@ pub(crate) fn body(grant: &Grant) -> Result<String, StoreError> {
     serde_json::to_string(grant).map_err(|error| corrupt("a grant to be stored", error))
 }
 
-/// When the intents are closed: the change that is told of here is done, or undone.
-pub(crate) fn intents_closed_at(state: &State) -> Option<Timestamp> {
-    match state {
-        State::Active { granted_at } => Some(*granted_at),
-        State::Failed { ended_at, .. } => Some(*ended_at),
-        State::Denied { .. }
-        | State::Applying { .. }
-        | State::RollingBack { .. }
-        | State::Revoking(_)
-        | State::Verifying(_)
-        | State::RevokeFailing(_)
-        | State::Expired(_)
-        | State::Revoked { .. } => None,
-    }
-}
-
 /// What must still be so for a change to be made.
 #[derive(Debug)]
 pub(crate) struct Seen {

@@ -95,9 +95,9 @@ impl Ledger {
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
-    /// The kinds of steps that were ever written down.
+    /// The actions of all steps on record.
     pub fn actions(&self) -> Vec<String> {
-        let rows = self.rows("SELECT DISTINCT action FROM intents ORDER BY action");
+        let rows = self.rows("SELECT DISTINCT json_extract(value, '$.action') AS action FROM grants, json_each(body, '$.steps') ORDER BY action");
         rows.iter().filter_map(|row| row.first()?.as_str().map(str::to_owned)).collect()
     }
 

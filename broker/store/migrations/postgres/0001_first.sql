@@ -1,4 +1,5 @@
--- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted.
+-- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted, but for refused requests: each is
+-- one row, however often it comes, and is deleted when it stays away.
 --
 -- What belongs to a grant has no foreign key to it: it is written in the statement that writes the grant, and a check
 -- for each row would lock the grant's row once more.
@@ -41,7 +42,13 @@ CREATE TABLE grants (
     -- The last row of its timeline. Whoever writes rows changes this row, and so waits for whoever does already.
     last_seq      BIGINT,
     last_hash     TEXT,
-    body          TEXT   NOT NULL -- the whole grant in JSON; the columns above are for finding it
+    body          TEXT   NOT NULL, -- the whole grant in JSON; the other columns are for finding it
+    denied_hash   TEXT,   -- which request it was; null unless it was refused
+    denials       BIGINT, -- how often it was refused
+    denied_at     BIGINT, -- when it was refused last
+    -- Which run asked, as closely as its issuer signs it: '' where nothing signed says so. Counted where a registration
+    -- limits how many grants a run may have at once.
+    run           TEXT   NOT NULL DEFAULT ''
 );
 
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;
@@ -49,6 +56,9 @@ CREATE INDEX grants_silent ON grants (beat_every, silent_at) WHERE silent_at IS 
 CREATE INDEX grants_of_agent ON grants (agent_id, n);
 CREATE INDEX grants_live ON grants (n) WHERE status NOT IN ('denied', 'failed', 'revoked');
 CREATE INDEX grants_live_of_agent ON grants (agent_id, n) WHERE status NOT IN ('denied', 'failed', 'revoked');
+CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
+CREATE INDEX grants_denied_to_forget ON grants (denied_at) WHERE status = 'denied';
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
 
 -- Whose an idempotency key is: a grant's, or nobody's for ever, because it was given back before it had one. Both ask
 -- for the same row here, and so one of them comes first.
@@ -68,16 +78,6 @@ CREATE INDEX keys_to_forget ON keys (forget_after) WHERE forget_after IS NOT NUL
 CREATE TABLE grant_counts (
     status TEXT   NOT NULL,
     change BIGINT NOT NULL
-);
-
-CREATE TABLE intents (
-    grant_n   BIGINT NOT NULL,
-    step      BIGINT NOT NULL,
-    action    TEXT   NOT NULL,
-    object    TEXT   NOT NULL,
-    opened_at BIGINT NOT NULL,
-    closed_at BIGINT,
-    PRIMARY KEY (grant_n, step)
 );
 
 CREATE TABLE events (

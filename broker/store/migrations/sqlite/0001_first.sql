@@ -1,4 +1,5 @@
--- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted.
+-- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted, but for refused requests: each is
+-- one row, however often it comes, and is deleted when it stays away.
 
 CREATE TABLE agents (
     id         TEXT    NOT NULL PRIMARY KEY,
@@ -27,14 +28,22 @@ CREATE TABLE grants (
     idem_key      TEXT,
     status        TEXT    NOT NULL,
     requested_at  INTEGER NOT NULL,
-    due_at        INTEGER, -- when something is to be done about it; null once it is final
+    due_at        INTEGER, -- when something is to be done about it; null once nothing is left to do
     claimed_until INTEGER, -- somebody is at it until then
     beat_every    INTEGER, -- the lease, if there is one
     last_beat     INTEGER,
     silent_at     INTEGER, -- when the lease runs out; null unless the grant is active
     version       INTEGER NOT NULL,
-    body          TEXT    NOT NULL, -- the whole grant in JSON; the columns above are for finding it
-    final         INTEGER NOT NULL GENERATED ALWAYS AS (due_at IS NULL) VIRTUAL
+    body          TEXT    NOT NULL, -- the whole grant in JSON; the other columns are for finding it
+    denied_hash   TEXT,    -- which request it was; null unless it was refused
+    denials       INTEGER, -- how often it was refused
+    denied_at     INTEGER, -- when it was refused last
+    -- Which run asked, as closely as its issuer signs it: '' where nothing signed says so. Counted where a registration
+    -- limits how many grants a run may have at once.
+    run           TEXT    NOT NULL DEFAULT '',
+    -- A grant that has ended can still be due: what keeps its sessions dead is taken away later. So `final` asks where
+    -- it stands, not whether anything is left to do.
+    final         INTEGER NOT NULL GENERATED ALWAYS AS (status IN ('denied', 'failed', 'revoked')) VIRTUAL
 ) STRICT;
 
 CREATE UNIQUE INDEX grants_by_key ON grants (agent_id, idem_key) WHERE idem_key IS NOT NULL;
@@ -44,6 +53,9 @@ CREATE INDEX grants_silent ON grants (beat_every, silent_at) WHERE silent_at IS 
 CREATE INDEX grants_of_life ON grants (final);
 CREATE INDEX grants_of_agent ON grants (agent_id);
 CREATE INDEX grants_of_agent_and_life ON grants (agent_id, final);
+CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
+CREATE INDEX grants_denied_to_forget ON grants (denied_at) WHERE status = 'denied';
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
 
 -- Kept by triggers, because counting a million grants takes as long as a million grants.
 CREATE TABLE grant_counts (
@@ -60,15 +72,9 @@ CREATE TRIGGER grants_counted_when_moved AFTER UPDATE OF status ON grants WHEN o
     INSERT INTO grant_counts VALUES (new.status, 1) ON CONFLICT DO UPDATE SET grants = grants + 1;
 END;
 
-CREATE TABLE intents (
-    grant_n   INTEGER NOT NULL REFERENCES grants (n),
-    step      INTEGER NOT NULL,
-    action    TEXT    NOT NULL,
-    object    TEXT    NOT NULL,
-    opened_at INTEGER NOT NULL,
-    closed_at INTEGER,
-    PRIMARY KEY (grant_n, step)
-) STRICT, WITHOUT ROWID;
+CREATE TRIGGER grants_counted_when_deleted AFTER DELETE ON grants BEGIN
+    UPDATE grant_counts SET grants = grants - 1 WHERE status = old.status;
+END;
 
 CREATE TABLE events (
     grant_n   INTEGER NOT NULL REFERENCES grants (n),
@@ -99,6 +105,28 @@ CREATE TABLE given_back_keys (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX given_back_keys_to_forget ON given_back_keys (forget_after);
+
+-- Objects at a target that several grants need at once, and which grants need them. Nobody is counted: who needs
+-- an object is who has a row here and lives.
+CREATE TABLE shared (
+    object     TEXT PRIMARY KEY,
+    -- 'ours', 'foreign' (it was there before us), or NULL: nobody has looked yet
+    whose      TEXT,
+    -- until when what is seen there may be a late write of ours; NULL while it is there
+    ours_until INTEGER,
+    -- until when a call of ours that was not answered may still take it away; NULL while there is none
+    may_go_until INTEGER,
+    -- whoever changes the object holds it until then
+    held_until INTEGER,
+    -- grows with every hold: what is written by a holder that was overtaken does not count
+    fence      INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE needs (
+    object  TEXT NOT NULL,
+    grant_n INTEGER NOT NULL REFERENCES grants (n),
+    PRIMARY KEY (object, grant_n)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE signing_keys (
     n           INTEGER NOT NULL PRIMARY KEY,

@@ -11,7 +11,7 @@ use domain::{AgentStatus, Lease, ReplayGuard};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{Connection, PgConnection};
 
-use super::written::{Events, Steps, millis};
+use super::written::{self, Events, millis};
 use super::{characters, grants};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
@@ -45,9 +45,9 @@ const CREATE: &str = concat!(
         SELECT 1 WHERE $3 IS NULL OR (
             NOT EXISTS (SELECT 1 FROM agent WHERE status = $13)
             AND NOT EXISTS (SELECT 1 FROM keys WHERE agent_id = $2 AND idem_key = $3)
-            AND ($30::BIGINT IS NULL OR (",
-    active_beside!("$2", "$31"),
-    ") < $30))
+            AND ($26::BIGINT IS NULL OR (",
+    active_beside!("$2", "$27"),
+    ") < $26))
     ),
     known AS MATERIALIZED (
         SELECT 1 FROM used_tokens WHERE token_hash = $14 AND bound_to = $15
@@ -67,7 +67,7 @@ const CREATE: &str = concat!(
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
                             silent_at, version, last_seq, last_hash, body, run)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $31
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $27
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING n
     ),
@@ -76,13 +76,8 @@ const CREATE: &str = concat!(
         SELECT n, new.* FROM made, unnest($17::BIGINT[], $18::BIGINT[], $19::TEXT[],
             $20::TEXT[], $21::TEXT[], $22::TEXT[], $23::TEXT[], $24::TEXT[]) AS new
     ),
-    intended AS (
-        INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at)
-        SELECT n, step, action, object, $27, $29
-        FROM made, unnest($25::TEXT[], $26::TEXT[]) WITH ORDINALITY AS new (action, object, step)
-    ),
     needed AS (
-        INSERT INTO needs (object, grant_n) SELECT DISTINCT object, n FROM made, unnest($28::TEXT[]) AS object
+        INSERT INTO needs (object, grant_n) SELECT DISTINCT object, n FROM made, unnest($25::TEXT[]) AS object
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $4, 1 FROM made
@@ -102,7 +97,7 @@ pub(super) struct Wanted {
     lease: Option<Lease>,
     body: String,
     events: Events,
-    steps: Steps,
+    shared: Vec<String>,
     last_row: Option<LastRow>,
     used: Option<Use>,
     run: String,
@@ -123,7 +118,7 @@ impl Wanted {
             body: rows::body(grant)?,
             last_row: chain::last_of(&told, None),
             events: Events::of(told),
-            steps: Steps::of(grant),
+            shared: written::shared_by(grant),
             used: replay.map(|guard| Use::of(guard.clone(), grant)),
             run: grant.run.clone().unwrap_or_default(),
             most_active: most_active.map(|most| i64::from(most.get())),
@@ -151,9 +146,7 @@ impl Wanted {
             .bind(used.map(|used| used.guard.token_hash.as_str()))
             .bind(used.map(|used| characters::stored(&used.bound_to).into_owned()))
             .bind(used.map(|used| used.guard.forget_after.as_millis()));
-        let query = self.steps.bind(self.events.bind(query));
-        let closed_at = millis(rows::intents_closed_at(&grant.state));
-        let query = query.bind(closed_at).bind(self.most_active).bind(&self.run);
+        let query = self.events.bind(query).bind(&self.shared).bind(self.most_active).bind(&self.run);
         Ok(query.fetch_optional(connection).await?.is_some())
     }
 }

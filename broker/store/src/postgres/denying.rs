@@ -120,8 +120,8 @@ pub(super) async fn forget(connection: &mut PgConnection, not_since: Timestamp) 
 
 pub(super) const FORGET: &str = "
     WITH over AS MATERIALIZED (
-        SELECT n FROM grants WHERE status = 'denied' AND coalesce(denied_at, requested_at) <= $1
-        ORDER BY coalesce(denied_at, requested_at) LIMIT $2 FOR UPDATE SKIP LOCKED
+        SELECT n FROM grants WHERE status = 'denied' AND denied_at <= $1
+        ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ),
     told AS (
         DELETE FROM events USING over WHERE grant_n = over.n

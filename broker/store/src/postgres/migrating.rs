@@ -16,8 +16,6 @@ use crate::columns::Columns;
 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
-    (2, "denials", include_str!("../../migrations/postgres/0002_denials.sql")),
-    (3, "runs", include_str!("../../migrations/postgres/0003_runs.sql")),
 ];
 
 /// The version of the tables that this program is made for.

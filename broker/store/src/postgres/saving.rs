@@ -6,7 +6,7 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
-use super::written::{self, Events, Steps, millis};
+use super::written::{self, Events, millis};
 use super::{grants, shared};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
@@ -30,23 +30,13 @@ macro_rules! change {
             ),
             told AS (
                 INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
-                SELECT n, new.* FROM changed, unnest($14::BIGINT[], $15::BIGINT[], $16::TEXT[],
-                    $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new
-            ),
-            intended AS (
-                INSERT INTO intents (grant_n, step, action, object, opened_at)
-                SELECT n, step, action, object, $24
-                FROM changed, unnest($22::TEXT[], $23::TEXT[]) WITH ORDINALITY AS new (action, object, step)
-                ON CONFLICT DO NOTHING
+                SELECT n, new.* FROM changed, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[],
+                    $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS new
             ),
             needed AS (
                 INSERT INTO needs (object, grant_n)
-                SELECT DISTINCT object, n FROM changed, unnest($25::TEXT[]) AS object
+                SELECT DISTINCT object, n FROM changed, unnest($21::TEXT[]) AS object
                 ON CONFLICT DO NOTHING
-            ),
-            closed AS (
-                UPDATE intents SET closed_at = $13 FROM changed
-                WHERE grant_n = n AND closed_at IS NULL AND $13 IS NOT NULL
             ),
             counted AS (
                 INSERT INTO grant_counts (status, change) SELECT status, change
@@ -63,12 +53,12 @@ const SAVE: &str = change!("", "", "", " SELECT version, beat_every, last_beat F
 /// For a grant that shares objects: lets one go, if one is named, and forgets what a grant that is final needed.
 const SAVE_SHARED: &str = change!(
     "released AS (
-        UPDATE shared SET whose = $29, ours_until = $30, may_go_until = $31, held_until = NULL
-        WHERE object = $27 AND fence = $28 RETURNING 1
+        UPDATE shared SET whose = $25, ours_until = $26, may_go_until = $27, held_until = NULL
+        WHERE object = $23 AND fence = $24 RETURNING 1
     ), ",
-    " AND ($27::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
+    " AND ($23::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
     ", forgotten AS (
-        DELETE FROM needs USING changed WHERE grant_n = n AND object = ANY ($26::TEXT[])
+        DELETE FROM needs USING changed WHERE grant_n = n AND object = ANY ($22::TEXT[])
     )",
     " SELECT version, beat_every, last_beat, (SELECT count(*) FROM released) AS released
       FROM (SELECT 1) AS one LEFT JOIN changed ON true"
@@ -163,7 +153,7 @@ async fn from(
     let events = Events::of(told);
     let shares = grant.steps.iter().any(|step| step.shared);
     let may_have_more_steps = matches!(grant.state, State::Applying { .. });
-    let steps = if may_have_more_steps { Steps::of(grant) } else { Steps::default() };
+    let needed = if may_have_more_steps { written::shared_by(grant) } else { Vec::new() };
     let query = sqlx::query(if shares { SAVE_SHARED } else { SAVE })
         .bind(seen.id.as_str())
         .bind(seen.version)
@@ -176,9 +166,8 @@ async fn from(
         .bind(now_last.as_ref().map(|last| last.hash.clone()))
         .bind(millis(seen.last_beat))
         .bind(before)
-        .bind(seen.status.as_str())
-        .bind(millis(rows::intents_closed_at(&grant.state)));
-    let mut query = steps.bind(events.bind(query));
+        .bind(seen.status.as_str());
+    let mut query = events.bind(query).bind(needed);
     if shares {
         let (whose, ours_until) = release.map_or((None, None), |release| rows::whose_columns(release.whose));
         query = query

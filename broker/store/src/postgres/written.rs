@@ -55,34 +55,6 @@ impl Events {
     }
 }
 
-/// What is about to be done for a grant, and which shared objects that needs.
-#[derive(Debug, Default)]
-pub(super) struct Steps {
-    action: Vec<String>,
-    object: Vec<String>,
-    opened_at: i64,
-    needs: Vec<String>,
-}
-
-impl Steps {
-    pub(super) fn of(grant: &Grant) -> Self {
-        Self {
-            action: grant.steps.iter().map(|step| step.action.clone()).collect(),
-            object: grant.steps.iter().map(|step| step.object.clone()).collect(),
-            opened_at: grant.requested_at.as_millis(),
-            needs: shared_by(grant),
-        }
-    }
-
-    /// Four values: actions, objects, when the intents were opened, needs.
-    pub(super) fn bind<'q>(
-        &'q self,
-        query: Query<'q, Postgres, PgArguments>,
-    ) -> Query<'q, Postgres, PgArguments> {
-        query.bind(&self.action).bind(&self.object).bind(self.opened_at).bind(&self.needs)
-    }
-}
-
 /// The objects of a grant that others may need too.
 pub(super) fn shared_by(grant: &Grant) -> Vec<String> {
     grant.steps.iter().filter(|step| step.shared).map(|step| step.object.clone()).collect()

@@ -160,7 +160,6 @@ fn push_grant(
     }
     text.push("; ");
     let last_row = timeline::push(text, &grant.id, IF_THE_LAST_DID, None, &moved.events)?;
-    push_intents(text, grant, IF_THE_LAST_DID);
     shared::push_needs(text, grant, IF_THE_LAST_DID);
     // At the end, because it may be there already.
     if let Some(used) = used {
@@ -170,21 +169,4 @@ fn push_grant(
         text.push(" WHERE true").push(IF_THE_LAST_DID).push(" ON CONFLICT DO NOTHING; ");
     }
     Ok(last_row)
-}
-
-/// One for each step, if something more is so; those that are there already stay as they are.
-pub(super) fn push_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant, and: &str) {
-    if grant.steps.is_empty() {
-        return;
-    }
-    let closed_at = rows::intents_closed_at(&grant.state).map(Timestamp::as_millis);
-    text.push("INSERT OR IGNORE INTO intents (grant_n, step, action, object, opened_at, closed_at) SELECT n, new.* FROM grants, (");
-    text.push_values((1_i64..).zip(&grant.steps), |mut row, (number, step)| {
-        row.push_bind(number)
-            .push_bind(step.action.clone())
-            .push_bind(step.object.clone())
-            .push_bind(grant.requested_at.as_millis())
-            .push_bind(closed_at);
-    });
-    text.push(") AS new WHERE id = ").push_bind(grant.id.to_string()).push(and).push("; ");
 }

@@ -105,8 +105,8 @@ macro_rules! of_the_forgotten {
     ($delete:literal) => {
         concat!(
             $delete,
-            " IN (SELECT n FROM grants WHERE status = 'denied' AND coalesce(denied_at, requested_at) <= ?1
-                  ORDER BY coalesce(denied_at, requested_at), n LIMIT ?2)"
+            " IN (SELECT n FROM grants WHERE status = 'denied' AND denied_at <= ?1
+                  ORDER BY denied_at, n LIMIT ?2)"
         )
     };
 }

@@ -74,10 +74,6 @@ impl From<sqlx::Error> for OpenError {
 /// Forward only: what is released here is never edited, a change is another file.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
-    (2, "shared", include_str!("../../migrations/sqlite/0002_shared.sql")),
-    (3, "may go", include_str!("../../migrations/sqlite/0003_may_go.sql")),
-    (4, "denials", include_str!("../../migrations/sqlite/0004_denials.sql")),
-    (5, "runs", include_str!("../../migrations/sqlite/0005_runs.sql")),
 ];
 
 /// How long to wait for a lock that another process holds.

@@ -6,7 +6,7 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::change::{Change, IF_THE_LAST_DID};
-use super::{creating, grants, shared, timeline};
+use super::{grants, shared, timeline};
 use crate::chain::LastRow;
 use crate::rows::{self, Seen};
 use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Stored, Then};
@@ -70,7 +70,6 @@ async fn at_once(
     push_last(&mut text, last);
     text.push(release.map_or("", |_| IF_THE_LAST_DID)).push(RETURNING);
     let last_row = timeline::push(&mut text, &grant.id, IF_THE_LAST_DID, Some(last.clone()), events)?;
-    push_closing_of_intents(&mut text, grant);
     shared::push_no_needs(&mut text, grant);
     let rows = change.run_last(text).await?;
     rows.first().map(|row| rows::saved(row, grant.clone(), last_row)).transpose()
@@ -86,10 +85,8 @@ async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Resu
     let mut text = change.text();
     let last_row = timeline::push(&mut text, &grant.id, "", LastRow::read(row)?, &events)?;
     if matches!(grant.state, State::Applying { .. }) {
-        creating::push_intents(&mut text, &grant, "");
         shared::push_needs(&mut text, &grant, "");
     }
-    push_closing_of_intents(&mut text, &grant);
     shared::push_no_needs(&mut text, &grant);
     let stored = rows::saved(row, grant, last_row)?;
     change.run_last(text).await?;
@@ -129,14 +126,6 @@ fn push_seen(text: &mut QueryBuilder<Sqlite>, seen: &Seen) {
     text.push(" AND version = ").push_bind(seen.version);
     if let Some(last_beat) = seen.last_beat {
         text.push(" AND last_beat = ").push_bind(last_beat.as_millis());
-    }
-}
-
-fn push_closing_of_intents(text: &mut QueryBuilder<Sqlite>, grant: &Grant) {
-    if let Some(at) = rows::intents_closed_at(&grant.state) {
-        text.push("UPDATE intents SET closed_at = ").push_bind(at.as_millis());
-        text.push(" WHERE closed_at IS NULL AND grant_n = (SELECT n FROM grants WHERE id = ");
-        text.push_bind(grant.id.to_string()).push(")").push(IF_THE_LAST_DID).push("; ");
     }
 }
 

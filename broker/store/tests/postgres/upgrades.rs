@@ -15,10 +15,10 @@ const LATER: &str = "INSERT INTO _sqlx_migrations VALUES (7, 'later', now(), tru
 async fn an_empty_database_is_opened_only_once_it_is_migrated() {
     let (_, place) = database();
     let error = try_open(&place, IfPending::Refuse).await.unwrap_err();
-    assert!(matches!(error, OpenError::Pending(Pending { found: 0, expected: 3 })), "{error}");
+    assert!(matches!(error, OpenError::Pending(Pending { found: 0, expected: 1 })), "{error}");
     assert!(error.hint().contains("cloudanix-jit-broker migrate --config FILE"), "{}", error.hint());
-    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 0, to: 3 });
-    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 3, to: 3 });
+    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 0, to: 1 });
+    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 1, to: 1 });
     try_open(&place, IfPending::Refuse).await.unwrap().ping().await.unwrap();
 }
 
@@ -44,7 +44,6 @@ async fn an_older_broker_goes_on_with_newer_tables() {
         "events",
         "grant_counts",
         "grants",
-        "intents",
         "keys",
         "needs",
         "pulse",
@@ -78,7 +77,7 @@ async fn a_broker_that_would_do_harm_does_not_start_and_one_that_runs_is_not_rea
     server().query(&name, LATER);
     server().query(&name, "UPDATE pulse SET needs = 7");
     let error = try_open(&place, IfPending::Run).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { needs: 7, expected: 3 }), "{error}");
+    assert!(matches!(error, OpenError::Newer { needs: 7, expected: 1 }), "{error}");
     assert!(error.hint().contains("newer broker"));
     running.ping().await.unwrap_err();
 }

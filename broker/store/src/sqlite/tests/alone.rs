@@ -32,7 +32,7 @@ async fn if_its_last_text_fails_nothing_of_it_is_kept() {
             let mut text = change.text();
             // The broken reference is found by the commit.
             text.push("PRAGMA defer_foreign_keys = ON; UPDATE pulse SET beats = 1000; ");
-            text.push("INSERT INTO intents VALUES (999, 1, '', '', 0, NULL); ");
+            text.push("INSERT INTO needs VALUES ('', 999); ");
             change.run_last(text).await?;
             Ok(())
         })
