@@ -9,7 +9,7 @@ use domain::grant::WrongState;
 use domain::{EndCause, State};
 use policy::Permit;
 use protocol::{Credentials, ErrorCode, GrantId, Timestamp};
-use store::{Guard, Saved, SavedAndReleased, Stored};
+use store::{Guard, SaveOutcome, Stored};
 use targets::Target;
 use tracing::Instrument;
 
@@ -60,14 +60,14 @@ impl Engine {
             };
             let saving = self.save_and_let_go(&given, &active, Guard::Version, held.as_ref());
             match saving.instrument(spans::store("store: activate grant")).await? {
-                SavedAndReleased::Done(stored) => {
+                SaveOutcome::Done(stored) => {
                     self.counters.grants_activated();
                     self.just_given.remember(&stored);
                     return Ok(elevated(&stored, credentials));
                 }
-                SavedAndReleased::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
+                SaveOutcome::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
                 // Slept for so long that somebody else had it since: it is given again, if there is time for that.
-                SavedAndReleased::NotHeld => (stored, seen) = (given, None),
+                SaveOutcome::LockLost => (stored, seen) = (given, None),
             }
         }
     }
@@ -136,9 +136,9 @@ impl Engine {
         // Whoever has the claim now may be only slow: what it has begun can land as long as its claim allows.
         let before = self.with_its_claim(stored.grant.clone(), &EndCause::Abandoned);
         let Ok(moved) = before.claimed(claimed_until) else { return Ok(Err(id)) };
-        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => Ok(stored),
-            Saved::Conflict => Err(id),
+        Ok(match self.store.save(&stored, &moved, Guard::Version, None).await? {
+            SaveOutcome::Done(stored) => Ok(stored),
+            SaveOutcome::Conflict | SaveOutcome::LockLost => Err(id),
         })
     }
 

@@ -8,7 +8,7 @@ use domain::{Grant, NewEvent, State, Step};
 use futures_util::future::join_all;
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
-use store::{Guard, Release, Saved, Stored};
+use store::{Guard, Release, SaveOutcome, Stored};
 use targets::claim::Claim;
 use targets::{Fault, LateWrites, Plan, Target, TargetError};
 use tracing::Instrument;
@@ -225,9 +225,9 @@ impl Engine {
                 Ok(moved) => moved,
                 Err(_) => return Ok(Err(id)),
             };
-        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => Ok(stored),
-            Saved::Conflict => Err(id),
+        Ok(match self.store.save(&stored, &moved, Guard::Version, None).await? {
+            SaveOutcome::Done(stored) => Ok(stored),
+            SaveOutcome::Conflict | SaveOutcome::LockLost => Err(id),
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::grant::{Moved, WrongState};
 use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
-use store::{Guard, Release, Saved, SavedAndReleased, Stored};
+use store::{Guard, Release, SaveOutcome, Stored};
 use targets::LateWrites;
 use targets::claim::Claim;
 
@@ -41,8 +41,8 @@ impl Engine {
                     None => moved,
                 },
             };
-            match self.store.save(&current, &moved, guard).await? {
-                Saved::Done(stored) => {
+            match self.store.save(&current, &moved, guard, None).await? {
+                SaveOutcome::Done(stored) => {
                     match cause {
                         EndCause::LeaseLost => self.counters.leases_lost(),
                         EndCause::Deadline => self.counters.grants_expired(),
@@ -55,7 +55,7 @@ impl Engine {
                     self.count_if_gone(&stored);
                     return self.take_back(stored, &claim).await;
                 }
-                Saved::Conflict => {
+                SaveOutcome::Conflict | SaveOutcome::LockLost => {
                     let id = &current.grant.id;
                     let read = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
                     // The holder was heard in between: it is not silent, whatever was read before.
@@ -85,7 +85,7 @@ impl Engine {
         let Some((moved, held)) = undone else { return Ok(stored) };
         let saved = match self.save_and_let_go(&stored, &moved, Guard::Version, held.as_ref()).await? {
             // Slept for so long that somebody else had it since: what was done then is not known.
-            SavedAndReleased::NotHeld => {
+            SaveOutcome::LockLost => {
                 let what = held.map(|release| taken_over(&release.hold).what).unwrap_or_default();
                 let now = self.clock.now();
                 let retry_at = now.plus(pause(attempts(&stored.grant.state)));
@@ -95,14 +95,14 @@ impl Engine {
                 self.counters.revert_failures();
                 self.save_and_let_go(&stored, &failed, Guard::Version, None).await?
             }
-            saved @ (SavedAndReleased::Done(_) | SavedAndReleased::Conflict) => saved,
+            saved @ (SaveOutcome::Done(_) | SaveOutcome::Conflict) => saved,
         };
         match saved {
-            SavedAndReleased::Done(stored) => {
+            SaveOutcome::Done(stored) => {
                 self.count_if_gone(&stored);
                 Ok(stored)
             }
-            SavedAndReleased::Conflict | SavedAndReleased::NotHeld => {
+            SaveOutcome::Conflict | SaveOutcome::LockLost => {
                 self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant)
             }
         }
@@ -115,14 +115,8 @@ impl Engine {
         moved: &Moved,
         guard: Guard,
         held: Option<&Release>,
-    ) -> Result<SavedAndReleased, Refusal> {
-        Ok(match held {
-            Some(release) => self.store.save_and_release(before, moved, guard, release).await?,
-            None => match self.store.save(before, moved, guard).await? {
-                Saved::Done(stored) => SavedAndReleased::Done(stored),
-                Saved::Conflict => SavedAndReleased::Conflict,
-            },
-        })
+    ) -> Result<SaveOutcome, Refusal> {
+        Ok(self.store.save(before, moved, guard, held).await?)
     }
 
     fn count_if_gone(&self, stored: &Stored) {
@@ -199,7 +193,7 @@ impl Engine {
         }
         let text = (!texts.is_empty()).then(|| texts.join(" · "));
         if let Ok(moved) = stored.grant.clone().swept(now, again_at, text.as_deref()) {
-            self.store.save(&stored, &moved, Guard::Version).await?;
+            self.store.save(&stored, &moved, Guard::Version, None).await?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use domain::grant::{Moved, Request};
 use domain::{EndCause, Grant, Step, TargetKind};
 use protocol::{EnforcedBy, GrantId, IdempotencyKey, Provenance, Timestamp};
 
-use crate::{Guard, Saved, Store, Stored};
+use crate::{Guard, SaveOutcome, Store, Stored};
 
 /// A request that was accepted, with one step of its own.
 pub(crate) fn accepted(number: u64) -> Moved {
@@ -47,6 +47,6 @@ pub(crate) async fn ended(store: &dyn Store, stored: &mut Stored, last_row_is_kn
     if !last_row_is_known {
         stored.last_row = None;
     }
-    let saved = store.save(stored, &undoing.then(gone), Guard::Version).await.unwrap();
-    assert!(matches!(saved, Saved::Done(_)), "{saved:?}");
+    let saved = store.save(stored, &undoing.then(gone), Guard::Version, None).await.unwrap();
+    assert!(matches!(saved, SaveOutcome::Done(_)), "{saved:?}");
 }

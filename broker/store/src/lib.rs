@@ -85,32 +85,19 @@ pub enum Created {
     TooManyActive,
 }
 
-/// What became of a change.
+/// What became of a change, and of the lock that was to be released with it.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "one per request, and read at once: a box would be in every pattern"
 )]
-pub enum Saved {
-    /// It is made.
+pub enum SaveOutcome {
+    /// The change is committed, and the lock is released.
     Done(Stored),
-    /// Somebody else changed the grant first: read it again.
+    /// Another driver changed the grant first: read it again. The lock is released.
     Conflict,
-}
-
-/// What became of a change with which a shared object was to be let go.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per request, and read at once: a box would be in every pattern"
-)]
-pub enum SavedAndReleased {
-    /// It is made, and the object is free.
-    Done(Stored),
-    /// Somebody else changed the grant first. The object is free.
-    Conflict,
-    /// Somebody else has held the object since: nothing is made.
-    NotHeld,
+    /// Another driver took the lock over: nothing is committed. Only a save that releases a lock ends so.
+    LockLost,
 }
 
 /// Which version of a grant may be changed.
@@ -281,19 +268,16 @@ pub trait Store: Send + Sync {
     /// The agent's grant under this key.
     async fn grant_by_key(&self, agent: &AgentId, key: &IdempotencyKey)
     -> Result<Option<Stored>, StoreError>;
-    /// Makes a change to the grant that was read as `before`, and writes its rows. Intents are closed with
-    /// the change that makes the grant active or failed; steps that were added open theirs. The claim on the work
-    /// ends.
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError>;
-    /// The same, and lets a shared object go with it. Whoever does not hold it any more changes nothing; whoever finds
-    /// the grant changed lets it go all the same.
-    async fn save_and_release(
+    /// Commits a transition of the grant that was read as `before`, with its events, and ends the claim. With `release`,
+    /// the lock on a shared object is released in the same transaction: a driver that lost the lock changes nothing, and
+    /// a driver that finds the grant changed releases the lock all the same.
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError>;
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError>;
     /// Writes rows that tell of no change.
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError>;
     /// Writes a row that tells that a retry joined the grant, if fewer than [`RETRIES_TOLD`] do; the last of them says

@@ -14,7 +14,7 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 
 use crate::{
     Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
+    Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
 };
 
 mod agents;
@@ -39,16 +39,6 @@ struct Kept {
     grants: Grants,
     objects: Objects,
     keys: Keys,
-}
-
-impl Kept {
-    fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
-        let saved = self.grants.save(before, moved, guard);
-        if matches!(saved, Saved::Done(_)) {
-            self.objects.need(&moved.grant);
-        }
-        saved
-    }
 }
 
 impl Memory {
@@ -136,26 +126,24 @@ impl Store for Memory {
         Ok(self.kept().grants.find_by_key(agent, key))
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        Ok(self.kept().save(before, moved, guard))
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let Release { hold, whose, may_go_until } = release;
-        let mut kept = self.kept();
-        if !kept.objects.note(hold, *whose, *may_go_until, Then::Release) {
-            return Ok(SavedAndReleased::NotHeld);
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        let Kept { grants, objects, .. } = &mut *self.kept();
+        if let Some(Release { hold, whose, may_go_until }) = release
+            && !objects.note(hold, *whose, *may_go_until, Then::Release)
+        {
+            return Ok(SaveOutcome::LockLost);
         }
-        Ok(match kept.save(before, moved, guard) {
-            Saved::Done(stored) => SavedAndReleased::Done(stored),
-            Saved::Conflict => SavedAndReleased::Conflict,
-        })
+        let saved = grants.save(before, moved, guard);
+        if matches!(saved, SaveOutcome::Done(_)) {
+            objects.need(&moved.grant);
+        }
+        Ok(saved)
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {

@@ -17,7 +17,7 @@ use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
     Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
-    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey,
+    Recorded, Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey,
     StoredToken, Then, Whose,
 };
 
@@ -157,22 +157,16 @@ impl Store for Postgres {
         .await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let seen = Seen::of(before, guard);
-        self.run((seen, moved), |connection, (seen, moved)| Box::pin(saving::save(connection, seen, moved)))
-            .await
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
         let seen = Seen::of(before, guard);
         self.run((seen, moved, release), |connection, (seen, moved, release)| {
-            Box::pin(saving::save_and_release(connection, seen, moved, release))
+            Box::pin(saving::save(connection, seen, moved, *release))
         })
         .await
     }

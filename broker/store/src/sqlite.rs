@@ -17,7 +17,7 @@ use crate::registrations::Registrations;
 use crate::rows::Seen;
 use crate::{
     Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
-    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey,
+    Recorded, Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey,
     StoredToken, Then, Whose,
 };
 
@@ -195,20 +195,15 @@ impl Store for Sqlite {
         self.read(move |connection| Box::pin(grants::find_by_key(connection, agent, key))).await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let (seen, moved) = (Seen::of(before, guard), moved.clone());
-        self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let (seen, moved, release) = (Seen::of(before, guard), moved.clone(), release.clone());
-        self.change(move |change| Box::pin(saving::save_and_release(change, seen, moved, release))).await
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        let (seen, moved, release) = (Seen::of(before, guard), moved.clone(), release.cloned());
+        self.change(move |change| Box::pin(saving::save(change, seen, moved, release))).await
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {

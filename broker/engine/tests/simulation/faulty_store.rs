@@ -14,7 +14,7 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
     Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Recorded,
-    Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then,
+    Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then,
     Whose,
 };
 
@@ -148,33 +148,20 @@ impl Store for FaultyStore {
         self.ask("grant_by_key", self.inner().grant_by_key(agent, key)).await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        self.ask("save", async {
-            let there = self.inner().grant(&before.grant.id).await?;
-            let saved = self.inner().save(before, moved, guard).await?;
-            if let Saved::Done(stored) = &saved {
-                let was = there.map(|there| there.version);
-                self.world.ledger.saved(self.who, &stored.grant, was, before.version);
-            }
-            Ok(saved)
-        })
-        .await
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        self.ask("save_and_release", async {
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        self.ask("save", async {
             let there = self.inner().grant(&before.grant.id).await?;
-            let saved = self.inner().save_and_release(before, moved, guard, release).await?;
-            if !matches!(saved, SavedAndReleased::NotHeld) {
+            let saved = self.inner().save(before, moved, guard, release).await?;
+            if let Some(release) = release.filter(|_| !matches!(saved, SaveOutcome::LockLost)) {
                 self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
             }
-            if let SavedAndReleased::Done(stored) = &saved {
+            if let SaveOutcome::Done(stored) = &saved {
                 let was = there.map(|there| there.version);
                 self.world.ledger.saved(self.who, &stored.grant, was, before.version);
             }

@@ -10,7 +10,7 @@ use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey
 use crate::replay::bound_to;
 use crate::{
     Beat, Created, DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Due, Guard, KeyGivenBack, Listing, Recorded,
-    Saved, StoreError, Stored, chain,
+    SaveOutcome, StoreError, Stored, chain,
 };
 
 #[derive(Default)]
@@ -199,15 +199,15 @@ impl Grants {
         self.row(id).is_some_and(|row| row.version == version)
     }
 
-    pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
-        let Some(&n) = self.by_id.get(&before.grant.id) else { return Saved::Conflict };
-        let Some(row) = self.rows.get_mut(&n) else { return Saved::Conflict };
+    pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> SaveOutcome {
+        let Some(&n) = self.by_id.get(&before.grant.id) else { return SaveOutcome::Conflict };
+        let Some(row) = self.rows.get_mut(&n) else { return SaveOutcome::Conflict };
         let heard_since = match guard {
             Guard::Version => false,
             Guard::VersionAndSilence => before.lease.is_some() && before.lease != row.lease,
         };
         if row.version != before.version || heard_since {
-            return Saved::Conflict;
+            return SaveOutcome::Conflict;
         }
         row.grant = moved.grant.clone();
         row.version += 1;
@@ -217,7 +217,7 @@ impl Grants {
             Some(_) => self.unfinished.insert(n),
             None => self.unfinished.remove(&n),
         };
-        Saved::Done(row.stored())
+        SaveOutcome::Done(row.stored())
     }
 
     pub(super) fn tell(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use super::{grants, shared};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
 use crate::rows::{self, Seen};
-use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Stored, Then};
+use crate::{Beat, Release, SaveOutcome, StoreError, Stored, Then};
 
 /// The lease's columns are not the caller's to write: a beat may have come since it read them.
 macro_rules! change {
@@ -64,51 +64,35 @@ const SAVE_SHARED: &str = change!(
       FROM (SELECT 1) AS one LEFT JOIN changed ON true"
 );
 
+/// A lock is released even if the grant is not changed: the driver that has it would do so next.
 pub(super) async fn save(
     connection: &mut PgConnection,
     seen: &Seen,
     moved: &Moved,
-) -> Result<Saved, StoreError> {
-    // The usual case in one statement: nobody has written to the timeline since it was read.
-    if let Some(last) = &seen.last_row
-        && let Made::Changed(stored) = from(connection, seen, moved, Some(last.clone()), None).await?
-    {
-        return Ok(Saved::Done(stored));
-    }
-    step_by_step(connection, seen, moved).await
-}
-
-/// The object is let go even if the grant is not changed: that is what whoever held it does next.
-pub(super) async fn save_and_release(
-    connection: &mut PgConnection,
-    seen: &Seen,
-    moved: &Moved,
-    release: &Release,
-) -> Result<SavedAndReleased, StoreError> {
-    let released = match &seen.last_row {
-        Some(last) => match from(connection, seen, moved, Some(last.clone()), Some(release)).await? {
-            Made::Changed(stored) => return Ok(SavedAndReleased::Done(stored)),
+    release: Option<&Release>,
+) -> Result<SaveOutcome, StoreError> {
+    let released = match (&seen.last_row, release) {
+        // The usual case in one statement: nobody has written to the timeline since it was read.
+        (Some(last), _) => match from(connection, seen, moved, Some(last.clone()), release).await? {
+            Made::Changed(stored) => return Ok(SaveOutcome::Done(stored)),
             Made::Nothing { released } => released,
         },
-        None => {
-            let Release { hold, whose, may_go_until } = release;
+        (None, Some(Release { hold, whose, may_go_until })) => {
             shared::note(connection, hold, *whose, *may_go_until, Then::Release).await?
         }
+        (None, None) => false,
     };
-    if !released {
-        return Ok(SavedAndReleased::NotHeld);
+    if release.is_some() && !released {
+        return Ok(SaveOutcome::LockLost);
     }
-    Ok(match step_by_step(connection, seen, moved).await? {
-        Saved::Done(stored) => SavedAndReleased::Done(stored),
-        Saved::Conflict => SavedAndReleased::Conflict,
-    })
+    step_by_step(connection, seen, moved).await
 }
 
 async fn step_by_step(
     connection: &mut PgConnection,
     seen: &Seen,
     moved: &Moved,
-) -> Result<Saved, StoreError> {
+) -> Result<SaveOutcome, StoreError> {
     let mut transaction = connection.begin().await?;
     let row = sqlx::query(
         "SELECT last_seq AS seq, last_hash AS hash FROM grants
@@ -119,12 +103,12 @@ async fn step_by_step(
     .bind(millis(seen.last_beat))
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(row) = row else { return Ok(Saved::Conflict) };
+    let Some(row) = row else { return Ok(SaveOutcome::Conflict) };
     let made = from(&mut transaction, seen, moved, LastRow::read(&row)?, None).await?;
     transaction.commit().await?;
     Ok(match made {
-        Made::Changed(stored) => Saved::Done(stored),
-        Made::Nothing { .. } => Saved::Conflict,
+        Made::Changed(stored) => SaveOutcome::Done(stored),
+        Made::Nothing { .. } => SaveOutcome::Conflict,
     })
 }
 
@@ -151,7 +135,7 @@ async fn from(
     let before = last.as_ref().map(|last| i64::from(last.seq));
     let now_last = chain::last_of(&told, last);
     let events = Events::of(told);
-    let shares = grant.steps.iter().any(|step| step.shared);
+    let shares = release.is_some() || grant.steps.iter().any(|step| step.shared);
     let may_have_more_steps = matches!(grant.state, State::Applying { .. });
     let needed = if may_have_more_steps { written::shared_by(grant) } else { Vec::new() };
     let query = sqlx::query(if shares { SAVE_SHARED } else { SAVE })

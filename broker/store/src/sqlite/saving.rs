@@ -9,38 +9,28 @@ use super::change::{Change, IF_THE_LAST_DID};
 use super::{grants, shared, timeline};
 use crate::chain::LastRow;
 use crate::rows::{self, Seen};
-use crate::{Beat, Release, Saved, SavedAndReleased, StoreError, Stored, Then};
+use crate::{Beat, Release, SaveOutcome, StoreError, Stored, Then};
 
-pub(super) async fn save(mut change: Change<'_>, seen: Seen, moved: Moved) -> Result<Saved, StoreError> {
-    if let Some(last) = usual(&seen, &moved)
-        && let Some(stored) = at_once(&mut change, &seen, &moved, last, None).await?
-    {
-        return Ok(Saved::Done(stored));
-    }
-    step_by_step(change, &seen, moved).await
-}
-
-pub(super) async fn save_and_release(
+pub(super) async fn save(
     mut change: Change<'_>,
     seen: Seen,
     moved: Moved,
-    release: Release,
-) -> Result<SavedAndReleased, StoreError> {
+    release: Option<Release>,
+) -> Result<SaveOutcome, StoreError> {
     if let Some(last) = usual(&seen, &moved)
-        && let Some(stored) = at_once(&mut change, &seen, &moved, last, Some(&release)).await?
+        && let Some(stored) = at_once(&mut change, &seen, &moved, last, release.as_ref()).await?
     {
-        return Ok(SavedAndReleased::Done(stored));
+        return Ok(SaveOutcome::Done(stored));
     }
-    let mut text = change.text();
-    push_release(&mut text, &release);
-    text.push(" RETURNING 1; ");
-    if change.run(text).await?.is_empty() {
-        return Ok(SavedAndReleased::NotHeld);
+    if let Some(release) = &release {
+        let mut text = change.text();
+        push_release(&mut text, release);
+        text.push(" RETURNING 1; ");
+        if change.run(text).await?.is_empty() {
+            return Ok(SaveOutcome::LockLost);
+        }
     }
-    Ok(match step_by_step(change, &seen, moved).await? {
-        Saved::Done(stored) => SavedAndReleased::Done(stored),
-        Saved::Conflict => SavedAndReleased::Conflict,
-    })
+    step_by_step(change, &seen, moved).await
 }
 
 /// The last row, if nobody is likely to have written to the timeline since it was read, and steps were not added.
@@ -75,13 +65,13 @@ async fn at_once(
     rows.first().map(|row| rows::saved(row, grant.clone(), last_row)).transpose()
 }
 
-async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Result<Saved, StoreError> {
+async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Result<SaveOutcome, StoreError> {
     let Moved { grant, events } = moved;
     let mut text = change.text();
     push_update(&mut text, seen, &grant)?;
     text.push(RETURNING);
     let changed = change.run(text).await?;
-    let Some(row) = changed.first() else { return Ok(Saved::Conflict) };
+    let Some(row) = changed.first() else { return Ok(SaveOutcome::Conflict) };
     let mut text = change.text();
     let last_row = timeline::push(&mut text, &grant.id, "", LastRow::read(row)?, &events)?;
     if matches!(grant.state, State::Applying { .. }) {
@@ -90,7 +80,7 @@ async fn step_by_step(mut change: Change<'_>, seen: &Seen, moved: Moved) -> Resu
     shared::push_no_needs(&mut text, &grant);
     let stored = rows::saved(row, grant, last_row)?;
     change.run_last(text).await?;
-    Ok(Saved::Done(stored))
+    Ok(SaveOutcome::Done(stored))
 }
 
 fn push_release(text: &mut QueryBuilder<Sqlite>, release: &Release) {

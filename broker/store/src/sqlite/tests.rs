@@ -187,7 +187,7 @@ async fn steps_are_on_record_as_long_as_their_grant() {
     let (first, mut second) = (create(&store, 1).await.unwrap(), create(&store, 2).await.unwrap());
     assert_eq!(steps().await, 2);
     let moved = first.grant.clone().activate(Timestamp::from_secs(1001), "token issued").unwrap();
-    store.save(&first, &moved, Guard::Version).await.unwrap();
+    store.save(&first, &moved, Guard::Version, None).await.unwrap();
     ended(&store, &mut second, true).await;
     assert_eq!(steps().await, 2);
 }

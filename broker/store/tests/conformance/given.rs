@@ -7,7 +7,7 @@ use domain::grant::{Moved, Request};
 use domain::{EndCause, Grant, Lease, Registration, ReplayGuard, Step, TargetKind, registration};
 use protocol::{AgentId, EnforcedBy, ErrorCode, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp};
 use store::{
-    Applied, ApplyMode, Created, Denying, Guard, Recorded, Registering, Saved, Store, Stored, StoredToken,
+    Applied, ApplyMode, Created, Denying, Guard, Recorded, Registering, SaveOutcome, Store, Stored, StoredToken,
 };
 
 pub(crate) fn at(secs: i64) -> Timestamp {
@@ -152,8 +152,10 @@ pub(crate) fn asked_back(before: &Stored) -> Moved {
 }
 
 pub(crate) async fn done(store: &dyn Store, before: &Stored, moved: &Moved) -> Stored {
-    match store.save(before, moved, Guard::Version).await.unwrap() {
-        Saved::Done(stored) => stored,
-        Saved::Conflict => panic!("expected the change to be made, found a conflict"),
+    match store.save(before, moved, Guard::Version, None).await.unwrap() {
+        SaveOutcome::Done(stored) => stored,
+        other @ (SaveOutcome::Conflict | SaveOutcome::LockLost) => {
+            panic!("expected the change to be made, found {other:?}")
+        }
     }
 }

@@ -3,7 +3,7 @@
 use domain::NewEvent;
 use domain::grant::Moved;
 use protocol::{EventKind, GrantStatus, Timestamp};
-use store::{Guard, Hold, Holding, Release, SavedAndReleased, Store, Stored, Then, To, Whose};
+use store::{Guard, Hold, Holding, Release, SaveOutcome, Store, Stored, Then, To, Whose};
 
 use super::given::{asked_back, at, done};
 use super::sharing::{OBJECT, held, hold, is_held, let_go, needing};
@@ -127,12 +127,12 @@ pub(crate) async fn an_object_is_let_go_with_a_change(store: &dyn Store) {
     let active = before.grant.clone().activate(at(1031), "attached").unwrap();
     let release = |hold: &Hold| Release { hold: hold.clone(), whose: OURS, may_go_until: Some(at(4_000)) };
     let save = async |before: &Stored, moved: &Moved, hold: &Hold| {
-        store.save_and_release(before, moved, Guard::Version, &release(hold)).await.unwrap()
+        store.save(before, moved, Guard::Version, Some(&release(hold))).await.unwrap()
     };
 
-    assert!(matches!(save(&before, &active, &slept).await, SavedAndReleased::NotHeld));
+    assert!(matches!(save(&before, &active, &slept).await, SaveOutcome::LockLost));
     assert!(is_held(store, 1031).await);
-    let SavedAndReleased::Done(after) = save(&before, &active, &mine).await else { panic!("not done") };
+    let SaveOutcome::Done(after) = save(&before, &active, &mine).await else { panic!("not done") };
     assert_eq!((after.version, after.grant.status()), (before.version + 1, GrantStatus::Active));
     let found = store.grant(&after.grant.id).await.unwrap().unwrap();
     assert_eq!((found.version, found.grant), (after.version, after.grant.clone()));
@@ -143,7 +143,7 @@ pub(crate) async fn an_object_is_let_go_with_a_change(store: &dyn Store) {
     let again = held(store, 1032).await;
     assert_eq!((again.whose, again.may_go_until), (OURS, Some(at(4_000))));
 
-    assert!(matches!(save(&before, &active, &again).await, SavedAndReleased::Conflict));
+    assert!(matches!(save(&before, &active, &again).await, SaveOutcome::Conflict));
     assert!(!is_held(store, 1033).await, "let go all the same");
     assert_eq!(store.grant(&after.grant.id).await.unwrap().unwrap().version, after.version);
 }
@@ -156,8 +156,8 @@ pub(crate) async fn rows_that_came_meanwhile_keep_no_change_from_letting_go(stor
     store.add_events(&before.grant.id, &[row]).await.unwrap();
     let active = before.grant.clone().activate(at(1002), "attached").unwrap();
     let release = Release { hold: mine, whose: OURS, may_go_until: None };
-    let saved = store.save_and_release(&before, &active, Guard::Version, &release).await.unwrap();
-    assert!(matches!(saved, SavedAndReleased::Done(_)), "{saved:?}");
+    let saved = store.save(&before, &active, Guard::Version, Some(&release)).await.unwrap();
+    assert!(matches!(saved, SaveOutcome::Done(_)), "{saved:?}");
     assert_eq!(held(store, 1003).await.whose, OURS);
     let rows = store.events(&before.grant.id).await.unwrap();
     assert!(audit::is_intact(&before.grant.id, &rows));

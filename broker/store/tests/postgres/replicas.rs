@@ -10,7 +10,7 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
     Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Recorded,
-    Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then,
+    Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then,
     Whose,
 };
 
@@ -56,8 +56,7 @@ in_turn! {
     record_denied(denying: Denying<'_>) -> Recorded;
     grant(id: &GrantId) -> Option<Stored>;
     grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
-    save(before: &Stored, moved: &Moved, guard: Guard) -> Saved;
-    save_and_release(before: &Stored, moved: &Moved, guard: Guard, release: &Release) -> SavedAndReleased;
+    save(before: &Stored, moved: &Moved, guard: Guard, release: Option<&Release>) -> SaveOutcome;
     add_events(id: &GrantId, events: &[NewEvent]) -> ();
     add_retry(id: &GrantId, now: Timestamp) -> ();
     beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;

@@ -11,7 +11,7 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
     Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
 };
 
 use super::Gate;
@@ -134,22 +134,15 @@ impl Store for GatedStore {
         self.gate.working(self.inner.grant_by_key(agent, key)).await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        self.gate.pass().await;
-        let done = self.gate.working(self.inner.save(before, moved, guard)).await;
-        self.gate.pass().await;
-        done
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
         before: &Stored,
         moved: &Moved,
         guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.save_and_release(before, moved, guard, release)).await;
+        let done = self.gate.working(self.inner.save(before, moved, guard, release)).await;
         self.gate.pass().await;
         done
     }

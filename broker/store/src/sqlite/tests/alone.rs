@@ -50,12 +50,12 @@ async fn rows_that_came_since_a_grant_was_read_do_not_stop_its_change() {
     let event = NewEvent::new(now, protocol::EventKind::Retry, "same request again");
     store.add_events(&before.grant.id, &[event]).await.unwrap();
     let moved = before.grant.clone().activate(now, "token issued").unwrap();
-    let Saved::Done(after) = store.save(&before, &moved, Guard::Version).await.unwrap() else {
+    let SaveOutcome::Done(after) = store.save(&before, &moved, Guard::Version, None).await.unwrap() else {
         panic!("expected no conflict")
     };
     assert_eq!(after.version, before.version + 1);
     assert!(is_there(&store, 1).await);
-    let conflict = store.save(&before, &moved, Guard::Version).await.unwrap();
-    assert!(matches!(conflict, Saved::Conflict));
+    let conflict = store.save(&before, &moved, Guard::Version, None).await.unwrap();
+    assert!(matches!(conflict, SaveOutcome::Conflict));
     assert!(is_there(&store, 1).await);
 }
