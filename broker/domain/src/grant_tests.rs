@@ -33,7 +33,7 @@ fn active(enforced_by: EnforcedBy) -> Grant {
 #[test]
 fn the_way_of_a_grant_that_is_given_back() {
     let moved = Grant::accepted(request(Trust::Oidc), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
-    let kinds = |moved: &Moved| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
+    let kinds = |moved: &Transition| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&moved), [EventKind::Elevate, EventKind::PolicyCheck]);
     assert_eq!(moved.events[0].text, "orders-agent · orders-read · 15m");
     assert_eq!(moved.grant.due_at(), Some(at(1030)));
@@ -103,7 +103,8 @@ fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_th
 
 #[test]
 fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
-    let dangers = |moved: &Moved| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
+    let dangers =
+        |moved: &Transition| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
     let accepted =
         Grant::accepted(request(Trust::AuthTokenOnly), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
     let code = protocol::ErrorCode::PolicyNotPermitted;

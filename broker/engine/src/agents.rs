@@ -6,7 +6,7 @@ use domain::aws::{AwsMode, Pod};
 use domain::{Agent, AgentStatus, EndCause, Place, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
 use protocol::{AgentId, AuthToken, ErrorCode, Ttl};
-use store::{ApplyMode, Guard, Listing, Registering, StoredToken};
+use store::{ApplyMode, Listing, Precondition, Registering, StoredToken};
 
 use crate::clock::random;
 use crate::{Engine, Page, Refusal, hash_of, view};
@@ -193,7 +193,7 @@ impl Engine {
             after = Some(last.grant.id.clone());
             for stored in page {
                 if stored.grant.end_reason().is_none() {
-                    self.end(stored, &EndCause::AgentDisabled, Guard::Version).await?;
+                    self.end(stored, &EndCause::AgentDisabled, Precondition::Version).await?;
                     ending += 1;
                 }
             }

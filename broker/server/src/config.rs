@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use store::postgres::Place;
+use store::postgres::PostgresUrl;
 
 mod aws;
 mod limits;
@@ -81,7 +81,7 @@ pub enum DatabaseUrl {
     /// A file.
     Sqlite(PathBuf),
     /// A server.
-    Postgres(Place),
+    Postgres(PostgresUrl),
 }
 
 impl Config {
@@ -154,7 +154,7 @@ impl Config {
     /// The database that the URL names. Its password, if it has one, is not looked for yet.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if self.database.starts_with("postgres") {
-            return Ok(DatabaseUrl::Postgres(Place::parse(&self.database).context("`database`")?));
+            return Ok(DatabaseUrl::Postgres(PostgresUrl::parse(&self.database).context("`database`")?));
         }
         let path = self.database.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         let path = path.filter(|path| !path.is_empty() && !path.contains('?'));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use store::postgres::{IfPending, Migrated, Opening, Place};
+use store::postgres::{IfPending, Migrated, Opening, PostgresUrl};
 use store::{Postgres, Sqlite, Store};
 
 use crate::config::{self, Config, DatabaseUrl};
@@ -12,11 +12,11 @@ use crate::config::{self, Config, DatabaseUrl};
 /// Where the data is.
 pub enum Database {
     /// On this machine.
-    Sqlite(store::Place),
+    Sqlite(store::SqlitePath),
     /// On a server, where other brokers may use it too.
     Postgres {
         /// Which.
-        place: Place,
+        place: PostgresUrl,
         /// At most so many connections.
         connections: u32,
         /// What is done about migrations that are pending.
@@ -27,7 +27,7 @@ pub enum Database {
 /// As it is configured; reads the file with the password.
 pub(crate) fn of(config: &Config) -> anyhow::Result<Database> {
     let place = match config.database()? {
-        DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::Place::File(path))),
+        DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::SqlitePath::File(path))),
         DatabaseUrl::Postgres(place) => place,
     };
     let how = config.postgres.as_ref();
@@ -61,7 +61,7 @@ pub(crate) async fn open(database: Database) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 /// Brings the tables of a PostgreSQL database up to date.
-pub(crate) async fn migrate(place: &Place) -> anyhow::Result<Migrated> {
+pub(crate) async fn migrate(place: &PostgresUrl) -> anyhow::Result<Migrated> {
     store::postgres::migrate(place).await.map_err(|error| advised(error.hint(), error))
 }
 

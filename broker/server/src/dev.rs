@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
-use store::{ApplyMode, Place};
+use store::{ApplyMode, SqlitePath};
 
 use crate::config::Limits;
 use crate::database::Database;
@@ -55,7 +55,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let operator_token = new_operator_token(&SystemRandom)?;
     let introspection_token = new_operator_token(&SystemRandom)?;
     let engine = wiring::engine(Plan {
-        database: Database::Sqlite(Place::File(data.join("broker.db"))),
+        database: Database::Sqlite(SqlitePath::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
             operators: vec![hash_of(operator_token.reveal())],

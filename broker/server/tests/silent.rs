@@ -12,7 +12,7 @@ use server::database::Database;
 use server::http::Front;
 use server::listen::{self, Admission, Caps, Draining, Terms};
 use server::wiring::{self, Plan};
-use store::Place;
+use store::SqlitePath;
 use tokio::task::JoinHandle;
 
 const OPERATOR: &str = "cjop_of-this-test";
@@ -20,7 +20,7 @@ const OPERATOR: &str = "cjop_of-this-test";
 /// A broker in this process, and where it is.
 async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
     let plan = Plan {
-        database: Database::Sqlite(Place::Memory),
+        database: Database::Sqlite(SqlitePath::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens { operators: vec![engine::hash_of(OPERATOR)], ..OperatorTokens::default() },
         oidc_ca: None,

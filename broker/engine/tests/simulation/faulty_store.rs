@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Memory, Recorded,
-    Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then,
-    Whose,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
+    LockRequest, Memory, Ownership, Precondition, Registering, Release, ResourceLock, RevokeByKey,
+    SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 use crate::troubles;
@@ -117,7 +117,7 @@ impl Store for FaultyStore {
 
     async fn create_grant(
         &self,
-        moved: &Moved,
+        moved: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
@@ -132,11 +132,11 @@ impl Store for FaultyStore {
         .await
     }
 
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
         self.ask("record_denied", self.inner().record_denied(denying)).await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         self.ask("grant", self.inner().grant(id)).await
     }
 
@@ -144,22 +144,22 @@ impl Store for FaultyStore {
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
+    ) -> Result<Option<GrantRecord>, StoreError> {
         self.ask("grant_by_key", self.inner().grant_by_key(agent, key)).await
     }
 
     async fn save(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
+        before: &GrantRecord,
+        moved: &Transition,
+        guard: Precondition,
         release: Option<&Release>,
     ) -> Result<SaveOutcome, StoreError> {
         self.ask("save", async {
             let there = self.inner().grant(&before.grant.id).await?;
             let saved = self.inner().save(before, moved, guard, release).await?;
             if let Some(release) = release.filter(|_| !matches!(saved, SaveOutcome::LockLost)) {
-                self.world.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
+                self.world.ledger.noted(self.who, &release.lock, release.ownership, AfterUpdate::ReleaseLock);
             }
             if let SaveOutcome::Done(stored) = &saved {
                 let was = there.map(|there| there.version);
@@ -178,62 +178,63 @@ impl Store for FaultyStore {
         self.ask("add_retry", self.inner().add_retry(id, now)).await
     }
 
-    async fn beat(
+    async fn heartbeat(
         &self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Beat, StoreError> {
-        self.ask("beat", self.inner().beat(id, agent, key, now)).await
+    ) -> Result<HeartbeatOutcome, StoreError> {
+        self.ask("heartbeat", self.inner().heartbeat(id, agent, key, now)).await
     }
 
-    async fn give_key_back(
+    async fn revoke_key(
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
-        self.ask("give_key_back", self.inner().give_key_back(agent, key, forget_after)).await
+    ) -> Result<RevokeByKey, StoreError> {
+        self.ask("revoke_key", self.inner().revoke_key(agent, key, forget_after)).await
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        self.ask("hold_shared", async {
-            let held = self.inner().hold_shared(holding).await?;
-            if let Some(hold) = &held {
-                self.world.ledger.held(self.who, hold);
+    async fn lock_shared_object(&self, holding: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
+        self.ask("lock_shared_object", async {
+            let held = self.inner().lock_shared_object(holding).await?;
+            if let Some(lock) = &held {
+                self.world.ledger.held(self.who, lock);
             }
             Ok(held)
         })
         .await
     }
 
-    async fn note_shared(
+    async fn update_shared_object(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        then: AfterUpdate,
     ) -> Result<bool, StoreError> {
-        self.ask("note_shared", async {
-            let noted = self.inner().note_shared(hold, whose, may_go_until, then).await?;
+        self.ask("update_shared_object", async {
+            let noted =
+                self.inner().update_shared_object(lock, ownership, delete_may_land_until, then).await?;
             if noted {
-                self.world.ledger.noted(self.who, hold, whose, then);
+                self.world.ledger.noted(self.who, lock, ownership, then);
             }
             Ok(noted)
         })
         .await
     }
 
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        self.ask("shared_with", self.inner().shared_with(object, grant)).await
+    async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        self.ask("other_references", self.inner().other_references(object, grant)).await
     }
 
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+    async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError> {
         self.ask("list", self.inner().list(listing)).await
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         self.ask("claim_due", async {
             let claimed = self.inner().claim_due(due).await?;
             for stored in &claimed {
@@ -264,7 +265,7 @@ impl Store for FaultyStore {
         self.ask("remove_signing_keys", self.inner().remove_signing_keys(before)).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.ask("forget", self.inner().forget(now)).await
+    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.ask("purge", self.inner().purge(now)).await
     }
 }

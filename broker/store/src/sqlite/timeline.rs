@@ -1,20 +1,20 @@
-//! How does a timeline grow, and how is it read back?
+//! Appends events to timelines, and reads them.
 
 use domain::NewEvent;
 use protocol::{EventKind, GrantId, TimelineEvent, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::change::Change;
+use super::batch::Change;
 use crate::StoreError;
 use crate::chain::{self, Chained, LastRow};
 use crate::columns::Columns;
-use crate::faults::corrupt;
+use crate::error::corrupt;
 
 /// SQLite takes 32766 values in one statement, and a row has eight.
 const ROWS: usize = 1000;
 
-/// Adds the statement that writes rows behind the last one; nothing if there are none. They are written if the
-/// grant is there `and` something more is so. Gives the row that is the last one then.
+/// Adds the statement that appends events, if the grant exists and under a further condition; nothing without events.
+/// Returns the last event of the timeline after that.
 pub(super) fn push(
     query: &mut QueryBuilder<Sqlite>,
     grant: &GrantId,
@@ -26,7 +26,7 @@ pub(super) fn push(
     let now_last = chain::last_of(&rows, last);
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
-        query.push("INSERT INTO events SELECT n, new.* FROM grants, (");
+        query.push("INSERT INTO events SELECT number, new.* FROM grants, (");
         query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, data }| {
             values
                 .push_bind(row.seq)
@@ -49,16 +49,16 @@ pub(super) async fn add(
     grant: GrantId,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
-    let mut query = change.text();
-    query.push("SELECT seq, hash FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    let mut query = change.statement();
+    query.push("SELECT seq, hash FROM grants LEFT JOIN events ON grant_number = number WHERE id = ");
     query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
     let found = change.run(query).await?;
     let row = found
         .first()
         .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
-    let mut query = change.text();
+    let mut query = change.statement();
     push(&mut query, &grant, "", LastRow::read(row)?, &events)?;
-    change.run_last(query).await?;
+    change.run_and_commit(query).await?;
     Ok(())
 }
 
@@ -67,19 +67,19 @@ pub(super) async fn add_retry(
     grant: GrantId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut query = change.text();
-    query.push("SELECT seq, hash, (SELECT count(*) FROM events WHERE grant_n = n AND kind = ");
+    let mut query = change.statement();
+    query.push("SELECT seq, hash, (SELECT count(*) FROM events WHERE grant_number = number AND kind = ");
     query.push_bind(EventKind::Retry.as_str());
-    query.push(") AS retries FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    query.push(") AS retries FROM grants LEFT JOIN events ON grant_number = number WHERE id = ");
     query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
     let found = change.run(query).await?;
     let row = found
         .first()
         .ok_or_else(|| corrupt("a retry for a timeline", format!("there is no grant `{grant}`")))?;
     let Some(event) = chain::retry(now, chain::retries(row)?) else { return Ok(()) };
-    let mut query = change.text();
+    let mut query = change.statement();
     push(&mut query, &grant, "", LastRow::read(row)?, &[event])?;
-    change.run_last(query).await?;
+    change.run_and_commit(query).await?;
     Ok(())
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn read(
 ) -> Result<Vec<TimelineEvent>, StoreError> {
     let rows = sqlx::query(
         "SELECT seq, at, kind, source, text, data, prev_hash, hash FROM events
-         WHERE grant_n = (SELECT n FROM grants WHERE id = ?1) ORDER BY seq",
+         WHERE grant_number = (SELECT number FROM grants WHERE id = ?1) ORDER BY seq",
     )
     .bind(grant.as_str())
     .fetch_all(connection)

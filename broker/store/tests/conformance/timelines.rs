@@ -1,13 +1,13 @@
-//! Is every timeline one unbroken chain?
+//! Every timeline is one unbroken chain.
 
 use domain::NewEvent;
 use futures_util::future::join_all;
 use protocol::{EventKind, Source};
-use store::{RETRIES_TOLD, Store, StoreError};
+use store::{RETRIES_RECORDED, Store, StoreError};
 
-use super::given::{active, at, created, end, grant_id};
+use super::fixtures::{active, at, created, end, grant_id};
 
-pub(crate) async fn rows_follow_each_other_through_every_change(store: &dyn Store) {
+pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Store) {
     let grant = active(store, "orders", 1, None).await;
     let other = created(store, "orders", 2, None).await.grant.id;
     let id = grant.grant.id.clone();
@@ -62,7 +62,7 @@ pub(crate) async fn any_character_is_read_back(store: &dyn Store) {
     }
 }
 
-pub(crate) async fn retries_are_told_up_to_a_number(store: &dyn Store) {
+pub(crate) async fn retries_are_recorded_up_to_a_limit(store: &dyn Store) {
     let stored = active(store, "orders", 1, None).await;
     let id = stored.grant.id.clone();
     let before = store.events(&id).await.unwrap().len();
@@ -75,7 +75,7 @@ pub(crate) async fn retries_are_told_up_to_a_number(store: &dyn Store) {
     }
     let rows = store.events(&id).await.unwrap();
     assert_eq!(audit::verify(&stored.grant, &rows), Ok(()));
-    assert_eq!(rows.len(), before + RETRIES_TOLD as usize);
+    assert_eq!(rows.len(), before + RETRIES_RECORDED as usize);
     let last = rows.last().unwrap();
     assert!(last.text.ends_with("further retries are not recorded"), "{}", last.text);
     assert!(!rows[rows.len() - 2].text.ends_with("not recorded"));

@@ -1,20 +1,20 @@
-//! What if every question goes to another broker than the one before?
+//! Sends every call to another broker's store than the call before.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Postgres, Recorded,
-    Registering, Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then,
-    Whose,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
+    LockRequest, Ownership, Postgres, Precondition, Registering, Release, ResourceLock, RevokeByKey,
+    SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
-/// Two brokers' stores on one database, asked in turn.
+/// Two brokers' stores on one database, used in turn.
 pub(crate) struct Replicas {
     both: [Postgres; 2],
     second: AtomicBool,
@@ -30,7 +30,7 @@ impl Replicas {
     }
 }
 
-/// Every method does what the next one in turn does.
+/// Forwards every method to the store whose turn it is.
 macro_rules! in_turn {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
         #[async_trait::async_trait]
@@ -52,24 +52,24 @@ in_turn! {
     tokens(id: &AgentId, now: Timestamp) -> Vec<StoredToken>;
     rotate_token(new: &StoredToken, others_expire_at: Timestamp) -> bool;
     revoke_token(id: &AgentId, token_id: &str) -> bool;
-    create_grant(moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>, most_active: Option<NonZeroU32>) -> Created;
-    record_denied(denying: Denying<'_>) -> Recorded;
-    grant(id: &GrantId) -> Option<Stored>;
-    grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
-    save(before: &Stored, moved: &Moved, guard: Guard, release: Option<&Release>) -> SaveOutcome;
+    create_grant(transition: &Transition, lease: Option<Lease>, replay: Option<&ReplayGuard>, most_active: Option<NonZeroU32>) -> Created;
+    record_denied(denying: DeniedRequest<'_>) -> DenialOutcome;
+    grant(id: &GrantId) -> Option<GrantRecord>;
+    grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<GrantRecord>;
+    save(before: &GrantRecord, transition: &Transition, guard: Precondition, release: Option<&Release>) -> SaveOutcome;
     add_events(id: &GrantId, events: &[NewEvent]) -> ();
     add_retry(id: &GrantId, now: Timestamp) -> ();
-    beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;
-    give_key_back(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> KeyGivenBack;
-    hold_shared(holding: Holding<'_>) -> Option<Hold>;
-    note_shared(hold: &Hold, whose: Whose, may_go_until: Option<Timestamp>, then: Then) -> bool;
-    shared_with(object: &str, grant: &GrantId) -> u32;
-    list(listing: &Listing) -> Vec<Stored>;
-    claim_due(due: Due) -> Vec<Stored>;
+    heartbeat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> HeartbeatOutcome;
+    revoke_key(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> RevokeByKey;
+    lock_shared_object(request: LockRequest<'_>) -> Option<ResourceLock>;
+    update_shared_object(lock: &ResourceLock, ownership: Ownership, delete_may_land_until: Option<Timestamp>, after: AfterUpdate) -> bool;
+    other_references(object: &str, grant: &GrantId) -> u32;
+    list(listing: &Listing) -> Vec<GrantRecord>;
+    claim_due(due: Due) -> Vec<GrantRecord>;
     count_by_status() -> BTreeMap<GrantStatus, u64>;
     events(id: &GrantId) -> Vec<TimelineEvent>;
     signing_keys() -> Vec<StoredKey>;
     add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
     remove_signing_keys(before: Timestamp) -> ();
-    forget(now: Timestamp) -> ();
+    purge(now: Timestamp) -> ();
 }

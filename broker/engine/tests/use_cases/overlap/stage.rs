@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::{Caller, Clock, Elevation, Engine, Revocable, Settings};
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
-use store::{Listing, Memory, Stored};
+use store::{GrantRecord, Listing, Memory};
 use tokio::task::JoinHandle;
 
 use super::cloud::{Call, Fate, LATE, SharedCloud, SharedTarget};
@@ -185,7 +185,7 @@ impl Stage {
         }
     }
 
-    async fn live(&self) -> Vec<Stored> {
+    async fn live(&self) -> Vec<GrantRecord> {
         self.world.store.list(&Listing { live: Some(true), limit: 100, ..Listing::default() }).await.unwrap()
     }
 

@@ -6,12 +6,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, SaveOutcome, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
+    LockRequest, Ownership, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome,
+    Store, StoreError, StoredKey, StoredToken,
 };
 
 use super::Gate;
@@ -76,35 +77,38 @@ impl Store for GatedStore {
         done
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
+    async fn lock_shared_object(&self, holding: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.hold_shared(holding)).await;
+        let done = self.gate.working(self.inner.lock_shared_object(holding)).await;
         self.gate.pass().await;
         done
     }
 
-    async fn note_shared(
+    async fn update_shared_object(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        then: AfterUpdate,
     ) -> Result<bool, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.note_shared(hold, whose, may_go_until, then)).await;
+        let done = self
+            .gate
+            .working(self.inner.update_shared_object(lock, ownership, delete_may_land_until, then))
+            .await;
         self.gate.pass().await;
         done
     }
 
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let done = self.gate.working(self.inner.shared_with(object, grant)).await;
+    async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let done = self.gate.working(self.inner.other_references(object, grant)).await;
         self.gate.pass().await;
         done
     }
 
     async fn create_grant(
         &self,
-        moved: &Moved,
+        moved: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
@@ -115,14 +119,14 @@ impl Store for GatedStore {
         done
     }
 
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
         self.gate.pass().await;
         let done = self.gate.working(self.inner.record_denied(denying)).await;
         self.gate.pass().await;
         done
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         self.gate.working(self.inner.grant(id)).await
     }
 
@@ -130,15 +134,15 @@ impl Store for GatedStore {
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
+    ) -> Result<Option<GrantRecord>, StoreError> {
         self.gate.working(self.inner.grant_by_key(agent, key)).await
     }
 
     async fn save(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
+        before: &GrantRecord,
+        moved: &Transition,
+        guard: Precondition,
         release: Option<&Release>,
     ) -> Result<SaveOutcome, StoreError> {
         self.gate.pass().await;
@@ -161,36 +165,36 @@ impl Store for GatedStore {
         done
     }
 
-    async fn beat(
+    async fn heartbeat(
         &self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Beat, StoreError> {
+    ) -> Result<HeartbeatOutcome, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.beat(id, agent, key, now)).await;
+        let done = self.gate.working(self.inner.heartbeat(id, agent, key, now)).await;
         self.gate.pass().await;
         done
     }
 
-    async fn give_key_back(
+    async fn revoke_key(
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
+    ) -> Result<RevokeByKey, StoreError> {
         self.gate.pass().await;
-        let done = self.gate.working(self.inner.give_key_back(agent, key, forget_after)).await;
+        let done = self.gate.working(self.inner.revoke_key(agent, key, forget_after)).await;
         self.gate.pass().await;
         done
     }
 
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+    async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError> {
         self.gate.working(self.inner.list(listing)).await
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         self.gate.pass().await;
         let done = self.gate.working(self.inner.claim_due(due)).await;
         self.gate.pass().await;
@@ -217,7 +221,7 @@ impl Store for GatedStore {
         self.gate.working(self.inner.remove_signing_keys(before)).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.gate.working(self.inner.forget(now)).await
+    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.gate.working(self.inner.purge(now)).await
     }
 }

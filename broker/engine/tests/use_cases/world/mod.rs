@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use engine::{Caller, Clock, Elevation, Engine, NoRandomness, OperatorTokens, Parts, Random, Settings};
 use protocol::{ElevateRequest, Facts, GrantId, GrantStatus, IdempotencyKey, Secret, Timeline, Timestamp};
 use signing::Issuer;
-use store::{ApplyMode, Listing, Place, Sqlite, Store};
+use store::{ApplyMode, Listing, Sqlite, SqlitePath, Store};
 use targets::Target;
 use tokio::sync::Notify;
 
@@ -130,7 +130,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::on(Arc::new(Sqlite::open(Place::Memory).await.unwrap())).await
+        Self::on(Arc::new(Sqlite::open(SqlitePath::Memory).await.unwrap())).await
     }
 
     /// With this store, which is empty.
@@ -229,7 +229,7 @@ impl World {
         panic!("after a hundred sweeps there is still due work");
     }
 
-    pub(crate) async fn grants(&self) -> Vec<store::Stored> {
+    pub(crate) async fn grants(&self) -> Vec<store::GrantRecord> {
         self.store.list(&Listing { limit: 100, ..Listing::default() }).await.unwrap()
     }
 

@@ -1,11 +1,12 @@
-//! Where is the database, and may it be spoken to like that?
+//! Parses database URLs and enforces TLS to servers on the network.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-/// What libpq knows and makes sense here. The password is not among them: it has no place in a configuration file.
+/// Parameters of libpq that make sense here. The password is not one of them: it does not belong in a configuration
+/// file.
 const PARAMETERS: [&str; 11] = [
     "sslmode",
     "sslrootcert",
@@ -20,30 +21,24 @@ const PARAMETERS: [&str; 11] = [
     "statement-cache-capacity",
 ];
 
-/// A database on a PostgreSQL server, and how to get there. What is not in the URL comes from the environment
-/// (`PGPASSWORD`, `PGPASSFILE`, `PGSSLROOTCERT` and the others that libpq knows).
+/// A database on a PostgreSQL server. The environment supplies what the URL lacks (`PGPASSWORD`, `PGPASSFILE`,
+/// `PGSSLROOTCERT` and other variables of libpq).
 #[derive(Clone)]
-pub struct Place(Box<PgConnectOptions>);
+pub struct PostgresUrl(Box<PgConnectOptions>);
 
-/// A URL that is not taken.
+/// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPlace {
-    /// It is no URL of a database.
+pub enum InvalidPostgresUrl {
     #[error("expected `postgres://USER@HOST/DATABASE`: {0}")]
     NotUnderstood(String),
-    /// It has a password in it.
     #[error(
         "the password does not belong into the URL: expected it in `PGPASSWORD`, in the file that `PGPASSFILE` names, or \
          in `postgres.password_file`"
     )]
     Password,
-    /// A parameter that is not known.
     #[error("the parameter `{name}` is unknown: expected one of {}", PARAMETERS.join(", "))]
-    Parameter {
-        /// Its name.
-        name: String,
-    },
-    /// Signing keys would cross the network for everybody to read, or be given to whoever says that he is the server.
+    Parameter { name: String },
+    /// Signing keys would cross the network in clear, or go to a server that is not the database.
     #[error(
         "`sslmode={0}` is for this machine only: expected `verify-full` (which is what counts without `sslmode`) or \
          `verify-ca` for a server on the network"
@@ -51,11 +46,11 @@ pub enum InvalidPlace {
     InTheClear(&'static str),
 }
 
-impl Place {
-    /// From `postgres://USER@HOST:PORT/DATABASE?parameter=value`. Over the network the server has to show a
-    /// certificate that holds for its name, unless the URL asks for `verify-ca`.
-    pub fn parse(url: &str) -> Result<Self, InvalidPlace> {
-        let not_understood = |why: &str| InvalidPlace::NotUnderstood(why.to_owned());
+impl PostgresUrl {
+    /// Parses `postgres://USER@HOST:PORT/DATABASE?parameter=value`. A server on the network must present a certificate
+    /// for its name, unless the URL says `verify-ca`.
+    pub fn parse(url: &str) -> Result<Self, InvalidPostgresUrl> {
+        let not_understood = |why: &str| InvalidPostgresUrl::NotUnderstood(why.to_owned());
         let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme));
         let (address, query) = match rest.map(|rest| rest.split_once('?').unwrap_or((rest, ""))) {
             Some(both) => both,
@@ -63,20 +58,20 @@ impl Place {
         };
         let authority = address.split('/').next().unwrap_or_default();
         if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-            return Err(InvalidPlace::Password);
+            return Err(InvalidPostgresUrl::Password);
         }
         let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
         let mut mode_is_given = false;
         for name in names.filter(|name| !name.is_empty()) {
             if name == "password" {
-                return Err(InvalidPlace::Password);
+                return Err(InvalidPostgresUrl::Password);
             }
             if !PARAMETERS.contains(&name) {
-                return Err(InvalidPlace::Parameter { name: name.to_owned() });
+                return Err(InvalidPostgresUrl::Parameter { name: name.to_owned() });
             }
             mode_is_given |= name == "sslmode";
         }
-        // What sqlx says of a URL may have pieces of it in it, but there is no secret in this one.
+        // sqlx's error may quote parts of the URL, which has no secret in it.
         let mut options =
             PgConnectOptions::from_str(url).map_err(|error| not_understood(&error.to_string()))?;
         if !is_this_machine(&options) {
@@ -85,16 +80,16 @@ impl Place {
             }
             match options.get_ssl_mode() {
                 PgSslMode::VerifyFull | PgSslMode::VerifyCa => {}
-                PgSslMode::Disable => return Err(InvalidPlace::InTheClear("disable")),
-                PgSslMode::Allow => return Err(InvalidPlace::InTheClear("allow")),
-                PgSslMode::Prefer => return Err(InvalidPlace::InTheClear("prefer")),
-                PgSslMode::Require => return Err(InvalidPlace::InTheClear("require")),
+                PgSslMode::Disable => return Err(InvalidPostgresUrl::InTheClear("disable")),
+                PgSslMode::Allow => return Err(InvalidPostgresUrl::InTheClear("allow")),
+                PgSslMode::Prefer => return Err(InvalidPostgresUrl::InTheClear("prefer")),
+                PgSslMode::Require => return Err(InvalidPostgresUrl::InTheClear("require")),
             }
         }
         Ok(Self(Box::new(options)))
     }
 
-    /// With this password instead of what the environment says.
+    /// Uses this password instead of the environment's.
     pub fn with_password(self, password: &str) -> Self {
         Self(Box::new(self.0.password(password)))
     }
@@ -113,7 +108,7 @@ fn is_this_machine(options: &PgConnectOptions) -> bool {
         || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = match self.0.get_socket() {
             Some(folder) => folder.display().to_string(),
@@ -125,9 +120,9 @@ impl fmt::Display for Place {
 }
 
 /// Never the password.
-impl fmt::Debug for Place {
+impl fmt::Debug for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Place({self})")
+        write!(f, "PostgresUrl({self})")
     }
 }
 
@@ -137,15 +132,15 @@ mod tests {
 
     #[test]
     fn over_the_network_the_server_proves_who_it_is() {
-        let mode = |url: &str| Place::parse(url).map(|place| place.0.get_ssl_mode());
+        let mode = |url: &str| PostgresUrl::parse(url).map(|place| place.0.get_ssl_mode());
         assert!(matches!(mode("postgres://jit@db.example.com/jit"), Ok(PgSslMode::VerifyFull)));
         assert!(matches!(mode("postgres://jit@10.0.0.7/jit?sslmode=verify-ca"), Ok(PgSslMode::VerifyCa)));
         for weak in ["disable", "allow", "prefer", "require"] {
             let refused = mode(&format!("postgres://jit@db.example.com/jit?sslmode={weak}")).unwrap_err();
-            assert_eq!(refused, InvalidPlace::InTheClear(weak));
+            assert_eq!(refused, InvalidPostgresUrl::InTheClear(weak));
         }
         let elsewhere = mode("postgres://jit@localhost/jit?host=db.example.com&sslmode=disable");
-        assert_eq!(elsewhere.unwrap_err(), InvalidPlace::InTheClear("disable"));
+        assert_eq!(elsewhere.unwrap_err(), InvalidPostgresUrl::InTheClear("disable"));
         for here in ["localhost", "127.0.0.1:5433", "[::1]", "%2Frun%2Fpostgresql"] {
             assert!(mode(&format!("postgres://jit@{here}/jit")).is_ok(), "{here}");
         }
@@ -154,12 +149,13 @@ mod tests {
     #[test]
     fn a_password_in_the_url_is_refused_and_one_from_elsewhere_is_not_shown() {
         for url in ["postgres://jit:hunter2@localhost/jit", "postgres://jit@localhost/jit?password=hunter2"] {
-            let refused = Place::parse(url).unwrap_err();
-            assert_eq!(refused, InvalidPlace::Password);
+            let refused = PostgresUrl::parse(url).unwrap_err();
+            assert_eq!(refused, InvalidPostgresUrl::Password);
             assert!(!format!("{refused} {refused:?}").contains("hunter2"));
         }
-        let place = Place::parse("postgres://jit@localhost:5433/grants").unwrap().with_password("hunter2");
-        assert_eq!(format!("{place:?}"), "Place(grants at localhost:5433 as jit)");
+        let place =
+            PostgresUrl::parse("postgres://jit@localhost:5433/grants").unwrap().with_password("hunter2");
+        assert_eq!(format!("{place:?}"), "PostgresUrl(grants at localhost:5433 as jit)");
     }
 
     #[test]
@@ -170,7 +166,7 @@ mod tests {
             ("postgres://jit@localhost/jit?sslmode=sometimes", "expected `postgres://"),
             ("postgres://jit@localhost:port/jit", "expected `postgres://"),
         ] {
-            let refused = Place::parse(url).unwrap_err().to_string();
+            let refused = PostgresUrl::parse(url).unwrap_err().to_string();
             assert!(refused.contains(said), "expected {said:?} in {refused:?}");
         }
     }

@@ -1,8 +1,8 @@
-//! How do the tables get from one release to the next while brokers work with them?
+//! Migrates the schema while brokers of the release before use it.
 //!
-//! Forward only: what is released is never edited, a change is another file. A migration leaves the tables such that
-//! the brokers of the release before go on with them; the one that takes away what they need comes a release later and
-//! raises `pulse.needs`, and from then on they are not ready and do not start.
+//! Forward only: a released file is never edited, a change is another file. Brokers of the release before must work
+//! with the migrated tables. A migration that removes what they need comes one release later and raises
+//! `meta.min_broker_schema`: from then on they are not ready and do not start.
 
 use std::borrow::Cow;
 
@@ -10,31 +10,29 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
-use super::{OpenError, Pending, Place};
+use super::{OpenError, Pending, PostgresUrl};
 use crate::StoreError;
 use crate::columns::Columns;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
-];
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../../migrations/postgres/0001_first.sql"))];
 
-/// The version of the tables that this program is made for.
+/// The schema version that this broker is made for.
 fn known() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)
 }
 
-/// From where to where the tables went.
+/// The schema versions before and after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Migrated {
-    /// Their version before; 0 for an empty database.
+    /// 0 for an empty database.
     pub from: i64,
-    /// Their version now.
     pub to: i64,
 }
 
-/// Brings the tables of this database up to date. Whoever comes second waits for the first.
-pub async fn migrate(place: &Place) -> Result<Migrated, OpenError> {
-    // No time limit on a statement here: a migration may take its time, and so may the one that is waited for.
+/// Runs pending migrations. A second broker waits for the first.
+pub async fn migrate(place: &PostgresUrl) -> Result<Migrated, OpenError> {
+    // Without a statement timeout: a migration may take long, and so may the wait for another broker's.
     run(place.options().application_name("cloudanix-jit-broker migrate")).await
 }
 
@@ -49,7 +47,7 @@ pub(super) async fn run(options: PgConnectOptions) -> Result<Migrated, OpenError
         })
         .collect();
     let mut migrator = Migrator::with_migrations(migrations);
-    // A newer program was here: its tables are not ours to judge.
+    // The schema of a newer broker is not checked against this one's files.
     migrator.set_ignore_missing(true);
     let from = version(&mut connection).await.map_err(OpenError::unreachable)?;
     let done = migrator.run(&mut connection).await;
@@ -59,14 +57,15 @@ pub(super) async fn run(options: PgConnectOptions) -> Result<Migrated, OpenError
     Ok(Migrated { from, to })
 }
 
-/// What this program can do with the tables as they are.
+/// Finds out whether this broker can use the schema.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<Option<Pending>, OpenError> {
     let found = version(connection).await.map_err(OpenError::unreachable)?;
     if found < known() {
         return Ok(Some(Pending { found, expected: known() }));
     }
-    let needs = sqlx::query("SELECT needs FROM pulse").fetch_one(connection).await;
-    let needs: i64 = needs.and_then(|row| row.try_get("needs")).map_err(OpenError::unreachable)?;
+    let needs = sqlx::query("SELECT min_broker_schema FROM meta").fetch_one(connection).await;
+    let needs: i64 =
+        needs.and_then(|row| row.try_get("min_broker_schema")).map_err(OpenError::unreachable)?;
     if needs > known() { Err(OpenError::Newer { needs, expected: known() }) } else { Ok(None) }
 }
 
@@ -84,7 +83,7 @@ async fn version(connection: &mut PgConnection) -> sqlx::Result<i64> {
         .try_get("version")
 }
 
-/// The tables have changed under this broker, and it does not know them any more.
+/// A newer broker migrated the schema while this one was running.
 #[derive(Debug, thiserror::Error)]
 #[error("the tables need a broker that knows version {needs}: this one knows {}", known())]
 struct Overtaken {
@@ -92,8 +91,10 @@ struct Overtaken {
 }
 
 pub(super) async fn ping(connection: &mut PgConnection) -> Result<(), StoreError> {
-    let row = sqlx::query("UPDATE pulse SET beats = beats + 1 RETURNING needs").fetch_one(connection).await?;
-    let needs = row.number("needs")?;
+    let row = sqlx::query("UPDATE meta SET write_probe = write_probe + 1 RETURNING min_broker_schema")
+        .fetch_one(connection)
+        .await?;
+    let needs = row.number("min_broker_schema")?;
     if needs > known() {
         return Err(StoreError::Unavailable(Box::new(Overtaken { needs })));
     }

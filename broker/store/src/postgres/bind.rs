@@ -1,4 +1,4 @@
-//! What does a statement take that writes many rows? Columns, each as one value.
+//! Binds many rows to one statement, each column as an array.
 
 use domain::Grant;
 use protocol::Timestamp;
@@ -6,7 +6,7 @@ use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 
-use super::characters;
+use super::nul_escaping;
 use crate::chain::Chained;
 
 /// The rows of `events`, column by column.
@@ -30,7 +30,7 @@ impl Events {
             all.at.push(row.at.as_millis());
             all.kind.push(row.kind.as_str());
             all.source.push(row.source.as_str());
-            all.text.push(characters::stored(&row.text).into_owned());
+            all.text.push(nul_escaping::escaped(&row.text).into_owned());
             all.data.push(data);
             all.prev_hash.push(row.prev_hash);
             all.hash.push(row.hash);
@@ -38,7 +38,7 @@ impl Events {
         all
     }
 
-    /// Eight values, in the order of the table's columns.
+    /// Binds the arrays in the order of the table's columns.
     pub(super) fn bind<'q>(
         &'q self,
         query: Query<'q, Postgres, PgArguments>,
@@ -55,8 +55,8 @@ impl Events {
     }
 }
 
-/// The objects of a grant that others may need too.
-pub(super) fn shared_by(grant: &Grant) -> Vec<String> {
+/// The objects of a grant that other grants may reference too.
+pub(super) fn shared_objects_of(grant: &Grant) -> Vec<String> {
     grant.steps.iter().filter(|step| step.shared).map(|step| step.object.clone()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! How does a question or a change get to a connection, and what if the database does not do it at once?
+//! Runs statements on pooled connections, with retries and a timeout.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use sqlx::{Connection, PgConnection};
 use super::Postgres;
 use crate::StoreError;
 
-/// A statement takes milliseconds; the server gives up sooner than this, unless it is not heard any more.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Two that stand in each other's way are told so, and one of them has lost nothing by trying again.
+/// Statements take milliseconds, and the server cancels them sooner than this, if it is reachable.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
+/// After a deadlock or serialization failure.
 const TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Nothing was heard of the database for this long. What was asked for is done as a whole or not at all.
+/// The server did not answer in time. The change is applied as a whole or not at all.
 #[derive(Debug, thiserror::Error)]
-#[error("the database did not answer within {} seconds", PATIENCE.as_secs())]
-struct NotHeard;
+#[error("the database did not answer within {} seconds", QUERY_TIMEOUT.as_secs())]
+struct NoAnswer;
 
 impl Postgres {
-    /// Runs what `work` does with a connection and this input: one statement, or a transaction that it begins and ends.
+    /// Runs `work` with a connection and this input: one statement, or a transaction that `work` begins and ends.
     pub(super) async fn run<I: Sync, T>(
         &self,
         input: I,
@@ -30,7 +30,7 @@ impl Postgres {
         let mut tries = 1;
         loop {
             match self.once(&input, work).await {
-                Err(error) if tries < TRIES && was_in_the_way(&error) => {
+                Err(error) if tries < TRIES && is_retryable(&error) => {
                     tokio::time::sleep(PAUSE * tries).await;
                     tries += 1;
                 }
@@ -46,38 +46,38 @@ impl Postgres {
     ) -> Result<T, StoreError> {
         let mut lent = self.pool.get().await?;
         let connection = lent.connection()?;
-        match tokio::time::timeout(PATIENCE, work(connection, input)).await {
+        match tokio::time::timeout(QUERY_TIMEOUT, work(connection, input)).await {
             Ok(Ok(value)) => {
-                lent.give_back();
+                lent.recycle();
                 Ok(value)
             }
             Ok(Err(error)) if lost_connection(&error) => {
-                self.pool.was_cut();
+                self.pool.mark_broken();
                 Err(error)
             }
             Ok(Err(error)) => {
-                // Ends a transaction in which it came.
+                // Also ends a failed transaction.
                 if connection.ping().await.is_ok() {
-                    lent.give_back();
+                    lent.recycle();
                 }
                 Err(error)
             }
             Err(_) => {
-                self.pool.was_cut();
-                Err(StoreError::Unavailable(Box::new(NotHeard)))
+                self.pool.mark_broken();
+                Err(StoreError::Unavailable(Box::new(NoAnswer)))
             }
         }
     }
 }
 
-/// The transaction was rolled back because of another one: a serialization failure or a deadlock.
-fn was_in_the_way(error: &StoreError) -> bool {
+/// Another transaction was the cause: a serialization failure or a deadlock.
+fn is_retryable(error: &StoreError) -> bool {
     let StoreError::Unavailable(source) = error else { return false };
     let Some(sqlx::Error::Database(refusal)) = source.downcast_ref() else { return false };
     matches!(refusal.code().as_deref(), Some("40001" | "40P01"))
 }
 
-/// Whatever the database itself did not say came from the way to it; and it may say that it hangs up.
+/// An error that the server did not report came from the connection, and the server may close it with an error.
 fn lost_connection(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(source) => {

@@ -1,14 +1,14 @@
-//! Which keys sign, and which are only known still?
+//! Stores the keys that sign credentials of `token` grants.
 
 use protocol::Timestamp;
 
 use crate::StoredKey;
 
-/// Oldest first; of two from one moment the one that was added first.
+/// Oldest first; of two from one moment, the one that was added first.
 #[derive(Default)]
-pub(super) struct Keys(Vec<StoredKey>);
+pub(super) struct SigningKeys(Vec<StoredKey>);
 
-impl Keys {
+impl SigningKeys {
     pub(super) fn all(&self) -> Vec<StoredKey> {
         self.0.clone()
     }

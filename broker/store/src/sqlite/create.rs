@@ -1,41 +1,41 @@
-//! May this request have a new grant, and what is written for it before anything is done?
+//! Stores new grants, and the tombstones of revoked keys.
 
 use std::num::NonZeroU32;
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{AgentStatus, Grant, Lease, ReplayGuard};
 use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
-use super::change::{Change, IF_THE_LAST_DID};
-use super::{grants, shared, timeline};
+use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
+use super::{grants, shared_objects, timeline};
 use crate::chain::LastRow;
-use crate::faults::corrupt;
-use crate::rows::{self, Use};
-use crate::{Created, KeyGivenBack, StoreError, Stored};
+use crate::error::corrupt;
+use crate::rows::{self, TokenUse};
+use crate::{Created, GrantRecord, RevokeByKey, StoreError};
 
-// A request is looked at and its grant is written in one text: whether it may have one is decided twice, by the
-// statements for what is written, and here for what is answered.
+// One text decides and writes: the conditions of the INSERT decide what is written, and the first SELECT says which
+// answer the caller gets. The conformance suite holds the two to each other.
 
 pub(super) async fn create(
     mut change: Change<'_>,
-    moved: Moved,
+    transition: Transition,
     lease: Option<Lease>,
     replay: Option<ReplayGuard>,
     most_active: Option<NonZeroU32>,
 ) -> Result<Created, StoreError> {
-    let grant = &moved.grant;
-    let used = replay.map(|guard| Use::of(guard, grant));
-    let mut text = change.text();
+    let grant = &transition.grant;
+    let used = replay.map(|guard| TokenUse::of(guard, grant));
+    let mut text = change.statement();
     push_known(&mut text, grant, used.as_ref(), most_active);
-    let last_row = push_grant(&mut text, &moved, lease, used.as_ref(), most_active)?;
-    let found = change.run_last(text).await?;
+    let last_row = push_grant(&mut text, &transition, lease, used.as_ref(), most_active)?;
+    let found = change.run_and_commit(text).await?;
     let known = found.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
         return Ok(Created::AgentDisabled);
     }
     if known.try_get("given_back")? {
-        return Ok(Created::Cancelled);
+        return Ok(Created::KeyRevoked);
     }
     if known.try_get::<Option<&str>, _>("body")?.is_some() {
         let existing = rows::grant_with_last_row(known)?;
@@ -49,20 +49,20 @@ pub(super) async fn create(
     if known.try_get("too_many")? {
         return Ok(Created::TooManyActive);
     }
-    Ok(Created::New(Stored { grant: moved.grant, lease, version: 1, denials: None, last_row }))
+    Ok(Created::New(GrantRecord { grant: transition.grant, lease, version: 1, denials: None, last_row }))
 }
 
-pub(super) async fn give_key_back(
+pub(super) async fn revoke_key(
     connection: &mut SqliteConnection,
     agent: AgentId,
     key: IdempotencyKey,
     forget_after: Timestamp,
-) -> Result<KeyGivenBack, StoreError> {
+) -> Result<RevokeByKey, StoreError> {
     if let Some(stored) = grants::find_by_key(connection, agent.clone(), key.clone()).await? {
-        return Ok(KeyGivenBack::Grant(stored));
+        return Ok(RevokeByKey::Grant(stored));
     }
     sqlx::query(
-        "INSERT INTO given_back_keys VALUES (?1, ?2, ?3)
+        "INSERT INTO idempotency_key_tombstones VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET forget_after = max(forget_after, excluded.forget_after)",
     )
     .bind(agent.as_str())
@@ -70,20 +70,21 @@ pub(super) async fn give_key_back(
     .bind(forget_after.as_millis())
     .execute(connection)
     .await?;
-    Ok(KeyGivenBack::Noted)
+    Ok(RevokeByKey::Tombstoned)
 }
 
-/// All that decides about a request, in one look.
+/// Adds the query for every fact that decides about a request.
 pub(super) fn push_known(
     text: &mut QueryBuilder<Sqlite>,
     grant: &Grant,
-    used: Option<&Use>,
+    used: Option<&TokenUse>,
     most_active: Option<NonZeroU32>,
 ) {
     let (agent, key) = (grant.agent_id.to_string(), grant.key.as_ref().map(ToString::to_string));
-    text.push("SELECT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ").push_bind(agent.clone());
+    text.push("SELECT EXISTS (SELECT 1 FROM idempotency_key_tombstones WHERE agent_id = ")
+        .push_bind(agent.clone());
     text.push(" AND idem_key = ").push_bind(key.clone());
-    text.push(") AS given_back, (SELECT bound_to FROM used_tokens WHERE token_hash = ");
+    text.push(") AS given_back, (SELECT bound_to FROM consumed_oidc_tokens WHERE token_hash = ");
     text.push_bind(used.map(|used| used.guard.token_hash.clone()));
     text.push(") AS bound_to, (SELECT status FROM agents WHERE id = ").push_bind(agent.clone());
     text.push(") AS agent_status, ");
@@ -94,15 +95,15 @@ pub(super) fn push_known(
         }
     }
     text.push(
-        " AS too_many, body, version, beat_every, last_beat,
-             (SELECT seq FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS seq,
-             (SELECT hash FROM events WHERE grant_n = n ORDER BY seq DESC LIMIT 1) AS hash
+        " AS too_many, body, version, heartbeat_interval, last_heartbeat,
+             (SELECT seq FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS seq,
+             (SELECT hash FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS hash
          FROM (SELECT 1) LEFT JOIN grants ON agent_id = ",
     );
     text.push_bind(agent).push(" AND idem_key = ").push_bind(key).push("; ");
 }
 
-/// Whether the run of this grant has so many already.
+/// Adds the condition that the run of this grant has `most` grants already.
 pub(super) fn push_too_many(text: &mut QueryBuilder<Sqlite>, grant: &Grant, most: NonZeroU32) {
     text.push("(SELECT count(*) FROM grants WHERE agent_id = ").push_bind(grant.agent_id.to_string());
     text.push(" AND status IN ('applying', 'active')");
@@ -112,18 +113,18 @@ pub(super) fn push_too_many(text: &mut QueryBuilder<Sqlite>, grant: &Grant, most
     text.push(") >= ").push_bind(i64::from(most.get()));
 }
 
-/// For a grant without a key there is nothing to ask.
+/// Adds the statements that write the grant, if nothing refuses it. A grant without a key is always written.
 fn push_grant(
     text: &mut QueryBuilder<Sqlite>,
-    moved: &Moved,
+    transition: &Transition,
     lease: Option<Lease>,
-    used: Option<&Use>,
+    used: Option<&TokenUse>,
     most_active: Option<NonZeroU32>,
 ) -> Result<Option<LastRow>, StoreError> {
-    let grant = &moved.grant;
+    let grant = &transition.grant;
     text.push(
-        "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                             silent_at, version, body, run) SELECT ",
+        "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
+                             lease_expires_at, version, body, run) SELECT ",
     );
     text.separated(", ")
         .push_bind(grant.id.to_string())
@@ -132,9 +133,9 @@ fn push_grant(
         .push_bind(grant.status().as_str())
         .push_bind(grant.requested_at.as_millis())
         .push_bind(grant.due_at().map(Timestamp::as_millis))
-        .push_bind(lease.as_ref().map(rows::beat_every))
-        .push_bind(lease.map(|lease| lease.last_beat.as_millis()))
-        .push_bind(rows::silent_at(grant, lease))
+        .push_bind(lease.as_ref().map(rows::heartbeat_interval))
+        .push_bind(lease.map(|lease| lease.last_heartbeat.as_millis()))
+        .push_bind(rows::lease_expires_at(grant, lease))
         .push_bind(1_i64)
         .push_bind(rows::body(grant)?)
         .push_bind(grant.run.clone().unwrap_or_default());
@@ -143,13 +144,13 @@ fn push_grant(
         let (agent, key) = (grant.agent_id.to_string(), key.to_string());
         text.push(" AND NOT EXISTS (SELECT 1 FROM agents WHERE id = ").push_bind(agent.clone());
         text.push(" AND status = ").push_bind(AgentStatus::Disabled.as_str());
-        text.push(") AND NOT EXISTS (SELECT 1 FROM given_back_keys WHERE agent_id = ");
+        text.push(") AND NOT EXISTS (SELECT 1 FROM idempotency_key_tombstones WHERE agent_id = ");
         text.push_bind(agent.clone()).push(" AND idem_key = ").push_bind(key.clone());
         text.push(") AND NOT EXISTS (SELECT 1 FROM grants WHERE agent_id = ").push_bind(agent);
         text.push(" AND idem_key = ").push_bind(key).push(")");
     }
     if let Some(used) = used {
-        text.push(" AND NOT EXISTS (SELECT 1 FROM used_tokens WHERE token_hash = ");
+        text.push(" AND NOT EXISTS (SELECT 1 FROM consumed_oidc_tokens WHERE token_hash = ");
         text.push_bind(used.guard.token_hash.clone());
         text.push(" AND bound_to <> ").push_bind(used.bound_to.clone()).push(")");
     }
@@ -159,14 +160,14 @@ fn push_grant(
         text.push(")");
     }
     text.push("; ");
-    let last_row = timeline::push(text, &grant.id, IF_THE_LAST_DID, None, &moved.events)?;
-    shared::push_needs(text, grant, IF_THE_LAST_DID);
-    // At the end, because it may be there already.
+    let last_row = timeline::push(text, &grant.id, IF_PREVIOUS_CHANGED_ROWS, None, &transition.events)?;
+    shared_objects::push_references(text, grant, IF_PREVIOUS_CHANGED_ROWS);
+    // Last, because the row may exist, and the statements before depend on `changes()`.
     if let Some(used) = used {
-        text.push("INSERT INTO used_tokens SELECT ").push_bind(used.guard.token_hash.clone());
+        text.push("INSERT INTO consumed_oidc_tokens SELECT ").push_bind(used.guard.token_hash.clone());
         text.push(", ").push_bind(used.bound_to.clone());
         text.push(", ").push_bind(used.guard.forget_after.as_millis());
-        text.push(" WHERE true").push(IF_THE_LAST_DID).push(" ON CONFLICT DO NOTHING; ");
+        text.push(" WHERE true").push(IF_PREVIOUS_CHANGED_ROWS).push(" ON CONFLICT DO NOTHING; ");
     }
     Ok(last_row)
 }

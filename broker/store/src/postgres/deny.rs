@@ -1,26 +1,26 @@
-//! How is a refused request recorded once, and counted from then on?
+//! Records a denied request once, and counts its repetitions.
 
 use domain::ReplayGuard;
 use protocol::Timestamp;
 use sqlx::PgConnection;
 
-use super::characters;
-use super::forgetting::{Left, PIECE};
-use super::written::Events;
+use super::bind::Events;
+use super::nul_escaping;
+use super::purge::{BATCH_SIZE, More};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
-use crate::faults::corrupt;
-use crate::rows::{self, Use};
-use crate::{DENIALS_KEPT, Denying, Recorded, StoreError};
+use crate::error::corrupt;
+use crate::rows::{self, TokenUse};
+use crate::{DENIALS_KEPT, DenialOutcome, DeniedRequest, StoreError};
 
-/// Of two that record the same request at once the second waits for the row, and counts. Brokers that record different
-/// ones at once may keep a few more than the limit.
+/// Of two brokers that record the same request at once, the second waits for the row and raises its counter. Brokers
+/// that record different requests at once may exceed the limit by a few.
 const RECORD: &str = "
     WITH known_token AS MATERIALIZED (
-        SELECT 1 FROM used_tokens WHERE token_hash = $9 AND bound_to = $10
+        SELECT 1 FROM consumed_oidc_tokens WHERE token_hash = $9 AND bound_to = $10
     ),
     token AS (
-        INSERT INTO used_tokens (token_hash, bound_to, forget_after)
+        INSERT INTO consumed_oidc_tokens (token_hash, bound_to, forget_after)
         SELECT $9, $10, $11 WHERE $9 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known_token)
         ON CONFLICT DO NOTHING RETURNING 1
     ),
@@ -36,11 +36,11 @@ const RECORD: &str = "
         ON CONFLICT (agent_id, denied_hash) WHERE denied_hash IS NOT NULL
             DO UPDATE SET denials = grants.denials + 1,
                           denied_at = greatest(grants.denied_at, excluded.denied_at)
-        RETURNING n, denials
+        RETURNING number, denials
     ),
-    told AS (
-        INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
-        SELECT n, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[],
+    recorded AS (
+        INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
+        SELECT number, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[],
             $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS new WHERE denials = 1
     ),
     counted AS (
@@ -48,25 +48,25 @@ const RECORD: &str = "
     )
     SELECT (SELECT count(*) FROM free) AS free, (SELECT denials FROM made) AS denials";
 
-/// A refused request, as it will be stored.
+/// A denied request in the form in which it is stored.
 pub(super) struct Wanted<'a> {
-    denying: Denying<'a>,
+    denying: DeniedRequest<'a>,
     body: String,
     events: Events,
     last_row: Option<LastRow>,
-    used: Option<Use>,
+    used: Option<TokenUse>,
 }
 
 impl<'a> Wanted<'a> {
-    pub(super) fn of(denying: Denying<'a>) -> Result<Self, StoreError> {
-        let Denying { moved, key, replay } = denying;
-        let grant = &moved.grant;
-        let told = chain::chain(&grant.id, None, &moved.events)?;
-        let used = |guard: &ReplayGuard| Use::by(guard.clone(), &grant.agent_id, Some(key));
+    pub(super) fn of(denying: DeniedRequest<'a>) -> Result<Self, StoreError> {
+        let DeniedRequest { transition, key, replay } = denying;
+        let grant = &transition.grant;
+        let recorded = chain::chain(&grant.id, None, &transition.events)?;
+        let used = |guard: &ReplayGuard| TokenUse::by(guard.clone(), &grant.agent_id, Some(key));
         Ok(Self {
             body: rows::body(grant)?,
-            last_row: chain::last_of(&told, None),
-            events: Events::of(told),
+            last_row: chain::last_of(&recorded, None),
+            events: Events::of(recorded),
             used: replay.map(used),
             denying,
         })
@@ -76,16 +76,19 @@ impl<'a> Wanted<'a> {
 pub(super) async fn record(
     connection: &mut PgConnection,
     wanted: &Wanted<'_>,
-) -> Result<Recorded, StoreError> {
+) -> Result<DenialOutcome, StoreError> {
     match try_to_record(connection, wanted).await? {
-        // Another request of the same job may have used the token at this very moment; now it can be seen.
-        Recorded::Replayed => try_to_record(connection, wanted).await,
-        recorded @ (Recorded::New | Recorded::Again | Recorded::Full) => Ok(recorded),
+        // Another request of the same job may have consumed the token during the statement; now it can be seen.
+        DenialOutcome::Replayed => try_to_record(connection, wanted).await,
+        recorded @ (DenialOutcome::New | DenialOutcome::Again | DenialOutcome::Full) => Ok(recorded),
     }
 }
 
-async fn try_to_record(connection: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Recorded, StoreError> {
-    let grant = &wanted.denying.moved.grant;
+async fn try_to_record(
+    connection: &mut PgConnection,
+    wanted: &Wanted<'_>,
+) -> Result<DenialOutcome, StoreError> {
+    let grant = &wanted.denying.transition.grant;
     let used = wanted.used.as_ref();
     let query = sqlx::query(RECORD)
         .bind(grant.id.as_str())
@@ -97,37 +100,40 @@ async fn try_to_record(connection: &mut PgConnection, wanted: &Wanted<'_>) -> Re
         .bind(&wanted.body)
         .bind(&grant.request_hash)
         .bind(used.map(|used| used.guard.token_hash.as_str()))
-        .bind(used.map(|used| characters::stored(&used.bound_to).into_owned()))
+        .bind(used.map(|used| nul_escaping::escaped(&used.bound_to).into_owned()))
         .bind(used.map(|used| used.guard.forget_after.as_millis()))
         .bind(i64::from(DENIALS_KEPT));
     let row = wanted.events.bind(query).fetch_one(connection).await?;
     match (row.number("free")?, row.maybe_number("denials")?) {
-        (0, _) => Ok(Recorded::Replayed),
-        (_, None) => Ok(Recorded::Full),
-        (_, Some(1)) => Ok(Recorded::New),
-        (_, Some(2..)) => Ok(Recorded::Again),
+        (0, _) => Ok(DenialOutcome::Replayed),
+        (_, None) => Ok(DenialOutcome::Full),
+        (_, Some(1)) => Ok(DenialOutcome::New),
+        (_, Some(2..)) => Ok(DenialOutcome::Again),
         (_, Some(found)) => Err(corrupt("how often a request was refused", found)),
     }
 }
 
-/// Deletes some of the refused requests that did not come again since, with their timelines. Brokers that do so at once
-/// take different ones.
-pub(super) async fn forget(connection: &mut PgConnection, not_since: Timestamp) -> Result<Left, StoreError> {
-    let done =
-        sqlx::query(FORGET).bind(not_since.as_millis()).bind(i64::from(PIECE)).execute(connection).await?;
-    Ok(if done.rows_affected() < u64::from(PIECE) { Left::Nothing } else { Left::Perhaps })
+/// Deletes a batch of requests that were not denied again since, with their timelines. Concurrent brokers delete
+/// different rows.
+pub(super) async fn purge(connection: &mut PgConnection, not_since: Timestamp) -> Result<More, StoreError> {
+    let done = sqlx::query(FORGET)
+        .bind(not_since.as_millis())
+        .bind(i64::from(BATCH_SIZE))
+        .execute(connection)
+        .await?;
+    Ok(if done.rows_affected() < u64::from(BATCH_SIZE) { More::No } else { More::Maybe })
 }
 
 pub(super) const FORGET: &str = "
     WITH over AS MATERIALIZED (
-        SELECT n FROM grants WHERE status = 'denied' AND denied_at <= $1
+        SELECT number FROM grants WHERE status = 'denied' AND denied_at <= $1
         ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ),
-    told AS (
-        DELETE FROM events USING over WHERE grant_n = over.n
+    recorded AS (
+        DELETE FROM events USING over WHERE grant_number = over.number
     ),
     counted AS (
         INSERT INTO grant_counts (status, change)
         SELECT 'denied', -count(*) FROM over HAVING count(*) > 0
     )
-    DELETE FROM grants USING over WHERE grants.n = over.n";
+    DELETE FROM grants USING over WHERE grants.number = over.number";

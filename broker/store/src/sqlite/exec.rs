@@ -1,22 +1,22 @@
-//! How does a question or a change get to a connection?
+//! Runs reads and changes on a connection.
 
 use futures_util::future::BoxFuture;
 use sqlx::SqliteConnection;
 
 use super::Sqlite;
-use super::change::Change;
+use super::batch::Change;
 use crate::StoreError;
 
 impl Sqlite {
-    /// For what gives something: taking back goes on even in a file that nobody will find again.
-    pub(super) fn still_there(&self) -> Result<(), StoreError> {
+    /// Checked by changes that grant access. Revokes go on even in a file that no other process will find.
+    pub(super) fn ensure_file_unchanged(&self) -> Result<(), StoreError> {
         match &self.file {
             Some(file) => file.check(),
             None => Ok(()),
         }
     }
 
-    /// For a change whose texts are its own business.
+    /// Runs a change that builds its own texts.
     pub(super) async fn change<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -33,17 +33,17 @@ impl Sqlite {
         self.change(|change| Box::pin(async move { work(change.begin().await?).await })).await
     }
 
-    /// For a change of agents or tokens.
+    /// Runs a change of agents or tokens, which invalidates the cache.
     pub(super) async fn write_credentials<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, StoreError>> + Send + 'static,
     {
-        let forget = self.credentials.forget_then();
+        let purge = self.credentials.invalidate_on_drop();
         let write = self.write(move |connection| {
             Box::pin(async move {
                 let done = work(connection).await?;
-                Ok((done, forget))
+                Ok((done, purge))
             })
         });
         write.await.map(|(done, _forget)| done)

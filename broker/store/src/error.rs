@@ -1,4 +1,4 @@
-//! What does an error of the database mean to the caller?
+//! Classifies errors of the database.
 
 use sqlx::error::ErrorKind;
 
@@ -6,7 +6,7 @@ use crate::StoreError;
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        if is_our_mistake(&error) {
+        if is_permanent(&error) {
             Self::Corrupt { what: error.to_string() }
         } else {
             Self::Unavailable(Box::new(error))
@@ -14,11 +14,10 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether trying again would give the same: a row that breaks a rule of the tables, a column of another type,
-/// a damaged file.
-fn is_our_mistake(error: &sqlx::Error) -> bool {
+/// Whether a retry would fail again: a violated constraint, a column of another type, a damaged file.
+fn is_permanent(error: &sqlx::Error) -> bool {
     if let sqlx::Error::Database(refusal) = error {
-        // SQLite's numbers, and PostgreSQL's codes.
+        // Codes of SQLite, and of PostgreSQL.
         let damaged = matches!(refusal.code().as_deref(), Some("11" | "26" | "XX001" | "XX002"));
         return damaged || !matches!(refusal.kind(), ErrorKind::Other);
     }
@@ -32,7 +31,7 @@ fn is_our_mistake(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Turns what cannot be parsed into the error that says which thing it was.
+/// Names the value that cannot be parsed.
 pub(crate) fn corrupt(thing: &str, problem: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { what: format!("{thing}: {problem}") }
 }

@@ -1,13 +1,14 @@
-//! What do the tests begin with?
+//! Fixtures for the tests of the suite.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::grant::{Moved, Request};
+use domain::grant::{Request, Transition};
 use domain::{EndCause, Grant, Lease, Registration, ReplayGuard, Step, TargetKind, registration};
 use protocol::{AgentId, EnforcedBy, ErrorCode, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp};
 use store::{
-    Applied, ApplyMode, Created, Denying, Guard, Recorded, Registering, SaveOutcome, Store, Stored, StoredToken,
+    Applied, ApplyMode, Created, DenialOutcome, DeniedRequest, GrantRecord, Precondition, Registering,
+    SaveOutcome, Store, StoredToken,
 };
 
 pub(crate) fn at(secs: i64) -> Timestamp {
@@ -61,7 +62,7 @@ pub(crate) fn key(number: u64) -> IdempotencyKey {
     IdempotencyKey::from_random(u128::from(number).to_be_bytes())
 }
 
-/// The id of the grant that the request with this number gets.
+/// The id of the grant of the request with this number.
 pub(crate) fn grant_id(number: u64) -> GrantId {
     GrantId::from_random(number.to_be_bytes())
 }
@@ -81,8 +82,8 @@ pub(crate) fn request(agent: &str, number: u64) -> Request {
     }
 }
 
-/// Asked for at 1000 s, claimed until 1030 s, the deadline at 1900 s.
-pub(crate) fn accepted(request: Request) -> Moved {
+/// Requested at 1000 s, claimed until 1030 s, deadline at 1900 s.
+pub(crate) fn accepted(request: Request) -> Transition {
     let steps = ["first", "second"].map(|action| Step {
         action: action.to_owned(),
         object: request.id.to_string(),
@@ -92,20 +93,23 @@ pub(crate) fn accepted(request: Request) -> Moved {
     Grant::accepted(request, at(1000), EnforcedBy::Cloud, steps.to_vec(), at(1030))
 }
 
-/// Refused at this time: the request with this number, which is like no other.
-pub(crate) fn denied(agent: &str, number: u64, secs: i64) -> Moved {
+/// Denied at this time: the request with this number, which is like no other.
+pub(crate) fn denied(agent: &str, number: u64, secs: i64) -> Transition {
     let request = Request { request_hash: format!("request {number}"), ..request(agent, number) };
     Grant::denied(request, at(secs), ErrorCode::PolicyNotPermitted, "not permitted")
 }
 
-/// Recorded as refused at 1000 s, without a token.
-pub(crate) async fn refused(store: &dyn Store, agent: &str, number: u64) -> Recorded {
-    let moved = denied(agent, number, 1000);
-    store.record_denied(Denying { moved: &moved, key: &key(number), replay: None }).await.unwrap()
+/// Denied at 1000 s, without an OIDC token.
+pub(crate) async fn refused(store: &dyn Store, agent: &str, number: u64) -> DenialOutcome {
+    let transition = denied(agent, number, 1000);
+    store
+        .record_denied(DeniedRequest { transition: &transition, key: &key(number), replay: None })
+        .await
+        .unwrap()
 }
 
-pub(crate) fn lease(last_beat: i64) -> Lease {
-    Lease::new(Duration::from_secs(10), at(last_beat))
+pub(crate) fn lease(last_heartbeat: i64) -> Lease {
+    Lease::new(Duration::from_secs(10), at(last_heartbeat))
 }
 
 pub(crate) fn once(token: &str) -> ReplayGuard {
@@ -116,43 +120,48 @@ pub(crate) fn for_job(token: &str, job: &str) -> ReplayGuard {
     ReplayGuard { token_hash: token.to_owned(), bound_to: Some(job.to_owned()), forget_after: at(2000) }
 }
 
-pub(crate) async fn created(store: &dyn Store, agent: &str, number: u64, lease: Option<Lease>) -> Stored {
+pub(crate) async fn created(
+    store: &dyn Store,
+    agent: &str,
+    number: u64,
+    lease: Option<Lease>,
+) -> GrantRecord {
     let created = store.create_grant(&accepted(request(agent, number)), lease, None, None).await.unwrap();
     match created {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
-        | Created::Cancelled
+        | Created::KeyRevoked
         | Created::Replayed
         | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
     }
 }
 
-pub(crate) async fn active(store: &dyn Store, agent: &str, number: u64, lease: Option<Lease>) -> Stored {
+pub(crate) async fn active(store: &dyn Store, agent: &str, number: u64, lease: Option<Lease>) -> GrantRecord {
     let before = created(store, agent, number, lease).await;
-    let moved = before.grant.clone().activate(at(1001), "token issued").unwrap();
-    done(store, &before, &moved).await
+    let transition = before.grant.clone().activate(at(1001), "token issued").unwrap();
+    done(store, &before, &transition).await
 }
 
-/// Active, given back and gone.
-pub(crate) async fn ended(store: &dyn Store, agent: &str, number: u64) -> Stored {
+/// Active, then revoked by the client, then gone.
+pub(crate) async fn ended(store: &dyn Store, agent: &str, number: u64) -> GrantRecord {
     let before = active(store, agent, number, None).await;
     end(store, &before).await
 }
 
-pub(crate) async fn end(store: &dyn Store, before: &Stored) -> Stored {
+pub(crate) async fn end(store: &dyn Store, before: &GrantRecord) -> GrantRecord {
     let before = done(store, before, &asked_back(before)).await;
-    let moved = before.grant.clone().gone(at(1003), "refused from now on", None).unwrap();
-    done(store, &before, &moved).await
+    let transition = before.grant.clone().gone(at(1003), "refused from now on", None).unwrap();
+    done(store, &before, &transition).await
 }
 
-pub(crate) fn asked_back(before: &Stored) -> Moved {
+pub(crate) fn asked_back(before: &GrantRecord) -> Transition {
     before.grant.clone().end(at(1002), EndCause::Client(RevokeCause::Asked)).unwrap()
 }
 
-pub(crate) async fn done(store: &dyn Store, before: &Stored, moved: &Moved) -> Stored {
-    match store.save(before, moved, Guard::Version, None).await.unwrap() {
+pub(crate) async fn done(store: &dyn Store, before: &GrantRecord, transition: &Transition) -> GrantRecord {
+    match store.save(before, transition, Precondition::Version, None).await.unwrap() {
         SaveOutcome::Done(stored) => stored,
         other @ (SaveOutcome::Conflict | SaveOutcome::LockLost) => {
             panic!("expected the change to be made, found {other:?}")
