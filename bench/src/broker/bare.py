@@ -22,7 +22,7 @@ schema = broker.execute(
 
 
 def pattern(table, where, values):
-    columns = [row[1] for row in broker.execute(f"PRAGMA table_info({table})")]
+    columns = [row[1] for row in broker.execute(f"PRAGMA table_info({table})") if row[1] != "position"]
     found = broker.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", values).fetchall()
     insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     return insert, [dict(zip(columns, row)) for row in found]

@@ -36,7 +36,7 @@ changed["body"] = body
 copies = "WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < :count)"
 execute("BEGIN")
 for table, belongs, other in [("grants", "number", changed), ("events", "grant_number", {"grant_number": ":last + i"})]:
-    names = columns(table)
+    names = [name for name in columns(table) if name != "position"]
     chosen = ", ".join(other.get(name, name) for name in names)
     execute(f"INSERT INTO {table} ({', '.join(names)}) {copies} SELECT {chosen} FROM copies, {table}"
             f" WHERE {belongs} = :n", values)

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 use domain::NewEvent;
 use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
 
-use crate::StoreError;
 use crate::columns::Columns;
 use crate::error::corrupt;
+use crate::{EventPosition, PositionedEvent, StoreError};
 
 /// How many retries one timeline records: a client that has the key can retry forever.
 pub const RETRIES_RECORDED: u32 = 20;
@@ -67,6 +67,13 @@ pub(crate) fn chain(
 /// The last event after these are written.
 pub(crate) fn last_of(rows: &[Chained], before: Option<LastRow>) -> Option<LastRow> {
     rows.last().map(|last| LastRow { seq: last.row.seq, hash: last.row.hash.clone() }).or(before)
+}
+
+/// From a row with the columns of `events`, and the `id` of its grant.
+pub(crate) fn positioned(row: &impl Columns, text: String) -> Result<PositionedEvent, StoreError> {
+    let grant = row.text("id")?.parse().map_err(|error| corrupt("an event's grant", error))?;
+    let position = EventPosition::from_number(row.number("position")?);
+    Ok(PositionedEvent { position, event: event(row, &grant, text)? })
 }
 
 /// From a row with the columns of `events`. The caller reads the text.

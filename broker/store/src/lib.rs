@@ -202,6 +202,31 @@ pub struct Due {
     pub limit: u32,
 }
 
+/// The place of an event in the order of all events of a store. Positions grow and have gaps; one is never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventPosition(i64);
+
+impl EventPosition {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+
+    /// For a reader that keeps its position elsewhere.
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    pub fn as_number(self) -> i64 {
+        self.0
+    }
+}
+
+/// An event with its place among the events of all grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionedEvent {
+    pub position: EventPosition,
+    pub event: TimelineEvent,
+}
+
 /// Everything that the broker reads and writes.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -301,6 +326,15 @@ pub trait Store: Send + Sync {
     async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError>;
     /// A grant's timeline as it is stored, in order.
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError>;
+
+    /// The events of all grants behind a position, in their order. A reader that passes the position of the last event
+    /// that it got misses no event, whatever is being written meanwhile, and gets the events of one grant in the order
+    /// of its timeline.
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError>;
 
     /// Every signing key, oldest first.
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError>;

@@ -13,9 +13,9 @@ use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::{
-    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
-    LockPurpose, LockRequest, Ownership, Precondition, Registering, Release, ResourceLock, RevokeByKey,
-    SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockPurpose, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 mod agents;
@@ -221,6 +221,14 @@ impl Store for Memory {
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         Ok(self.kept().grants.events(id))
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        Ok(self.kept().grants.events_after(position, limit))
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

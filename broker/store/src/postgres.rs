@@ -16,9 +16,9 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
-    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, GrantRecord,
-    HeartbeatOutcome, Listing, LockRequest, Ownership, Precondition, Registering, Release, ResourceLock,
-    RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 mod agents;
@@ -39,6 +39,7 @@ mod purge;
 mod save;
 mod shared_objects;
 mod signing_keys;
+mod tail;
 mod timeline;
 
 #[cfg(test)]
@@ -246,6 +247,17 @@ impl Store for Postgres {
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         self.run(id, |connection, id| Box::pin(timeline::read(connection, id))).await
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        self.run((position, limit), |connection, (position, limit)| {
+            Box::pin(tail::after(connection, *position, *limit))
+        })
+        .await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -16,9 +16,9 @@ use sqlx::SqlitePool;
 use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
-    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, GrantRecord,
-    HeartbeatOutcome, Listing, LockRequest, Ownership, Precondition, Registering, Release, ResourceLock,
-    RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 mod agents;
@@ -284,6 +284,14 @@ impl Store for Sqlite {
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         let id = id.clone();
         self.read(move |connection| Box::pin(timeline::read(connection, id))).await
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        self.read(move |connection| Box::pin(timeline::after(connection, position, limit))).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

@@ -79,7 +79,10 @@ CREATE TABLE grant_counts (
     change BIGINT NOT NULL
 );
 
+-- `position` orders the events of all grants, and the events of one grant like `seq`. Transactions do not commit in this order:
+-- see `src/postgres/tail.rs`.
 CREATE TABLE events (
+    position     BIGINT GENERATED ALWAYS AS IDENTITY UNIQUE,
     grant_number BIGINT NOT NULL,
     seq          BIGINT NOT NULL, -- 1, 2, 3, … in the timeline of the grant
     at           BIGINT NOT NULL,

@@ -9,8 +9,8 @@ use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey
 
 use crate::replay::bound_to;
 use crate::{
-    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, GrantRecord,
-    HeartbeatOutcome, Listing, Precondition, RevokeByKey, SaveOutcome, StoreError, chain,
+    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, PositionedEvent, Precondition, RevokeByKey, SaveOutcome, StoreError, chain,
 };
 
 #[derive(Default)]
@@ -18,6 +18,7 @@ pub(super) struct Grants {
     /// By the order of creation.
     rows: BTreeMap<usize, Row>,
     next: usize,
+    last_position: i64,
     by_id: BTreeMap<GrantId, usize>,
     by_key: BTreeMap<(AgentId, IdempotencyKey), usize>,
     /// By the hash of the request.
@@ -34,7 +35,7 @@ struct Row {
     version: i64,
     claimed_until: Option<Timestamp>,
     denials: Option<Denials>,
-    events: Vec<TimelineEvent>,
+    events: Vec<PositionedEvent>,
 }
 
 struct Used {
@@ -54,9 +55,12 @@ impl Row {
         }
     }
 
-    fn append(&mut self, events: &[NewEvent]) {
-        let last = self.events.last().map(|last| (last.seq, last.hash.as_str()));
-        let more = audit::chain(&self.grant.id, last, events);
+    fn append(&mut self, events: &[NewEvent], last_position: &mut i64) {
+        let last = self.events.last().map(|last| (last.event.seq, last.event.hash.as_str()));
+        let more = audit::chain(&self.grant.id, last, events).into_iter().map(|event| {
+            *last_position += 1;
+            PositionedEvent { position: EventPosition::from_number(*last_position), event }
+        });
         self.events.extend(more);
     }
 
@@ -182,7 +186,7 @@ impl Grants {
         }
         let mut row =
             Row { grant, lease, version: 1, claimed_until: None, denials: None, events: Vec::new() };
-        row.append(&transition.events);
+        row.append(&transition.events, &mut self.last_position);
         self.rows.insert(n, row);
         Ok(n)
     }
@@ -229,7 +233,7 @@ impl Grants {
         row.grant = transition.grant.clone();
         row.version += 1;
         row.claimed_until = None;
-        row.append(&transition.events);
+        row.append(&transition.events, &mut self.last_position);
         match row.grant.due_at() {
             Some(_) => self.unfinished.insert(n),
             None => self.unfinished.remove(&n),
@@ -240,7 +244,8 @@ impl Grants {
     pub(super) fn append(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         let unknown =
             || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
-        self.row_mut(id).ok_or_else(unknown)?.append(events);
+        let row = self.by_id.get(id).and_then(|n| self.rows.get_mut(n)).ok_or_else(unknown)?;
+        row.append(events, &mut self.last_position);
         Ok(())
     }
 
@@ -251,7 +256,15 @@ impl Grants {
     }
 
     pub(super) fn events(&self, id: &GrantId) -> Vec<TimelineEvent> {
-        self.row(id).map(|row| row.events.clone()).unwrap_or_default()
+        self.row(id).into_iter().flat_map(|row| &row.events).map(|one| one.event.clone()).collect()
+    }
+
+    pub(super) fn events_after(&self, position: EventPosition, limit: u32) -> Vec<PositionedEvent> {
+        let all = self.rows.values().flat_map(|row| &row.events);
+        let mut after: Vec<_> = all.filter(|one| one.position > position).cloned().collect();
+        after.sort_by_key(|one| one.position);
+        after.truncate(limit as usize);
+        after
     }
 
     pub(super) fn heartbeat(

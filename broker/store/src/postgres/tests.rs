@@ -10,9 +10,15 @@ use super::*;
 use crate::test_fixtures::{ended, sharing};
 
 async fn fresh() -> Postgres {
+    fresh_at().await.0
+}
+
+async fn fresh_at() -> (Postgres, PostgresUrl) {
     static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
     let place = PostgresUrl::parse(&SERVER.database()).unwrap().with_password(PASSWORD);
-    Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap()
+    let store =
+        Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap();
+    (store, place)
 }
 
 async fn run(store: &Postgres, statement: String) -> Result<(), StoreError> {
@@ -156,6 +162,7 @@ async fn queries_over_grants_use_an_index() {
             with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
             vec!["using grants_due on grants", "using grants_lease on grants"],
         ),
+        (with(tail::AFTER.to_owned(), &["5", "10", "99"]), vec!["using events_position_key on events"]),
         (
             with(create::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),
             vec!["using grants_active_of_run on grants"],
@@ -170,5 +177,40 @@ async fn queries_over_grants_use_an_index() {
             assert!(plan.contains(step), "expected {step:?} for {query}:\n{plan}");
         }
         assert!(!plan.contains("Seq Scan on grants"), "{query}:\n{plan}");
+    }
+}
+
+/// Position 1 belongs to a transaction that is still open when the events behind it are committed.
+#[tokio::test]
+async fn a_reader_waits_for_open_transactions_that_have_lower_positions() {
+    for (end, missing) in [("COMMIT", 0), ("ROLLBACK", 1)] {
+        let (store, place) = fresh_at().await;
+        let mut other = place.options().connect().await.unwrap();
+        sqlx::raw_sql(
+            "BEGIN; INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
+             VALUES (1, 99, 0, 'action', 'client', 'late', '{}', '', '')",
+        )
+        .execute(&mut other)
+        .await
+        .unwrap();
+        let Created::New(first) = store.create_grant(&sharing(1), None, None, None).await.unwrap() else {
+            panic!("expected a new grant")
+        };
+        let end_when_waited_for = async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND query LIKE '%virtualtransaction = ANY%'
+                             AND pid <> pg_backend_pid()";
+            while sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) == 0 {}
+            sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut other).await.unwrap();
+        };
+        let reading = store.events_after(EventPosition::START, 10);
+        let (read, ()) = futures_util::future::join(reading, end_when_waited_for).await;
+        let read: Vec<i64> = read.unwrap().iter().map(|one| one.position.as_number()).collect();
+        let count = i64::try_from(store.events(&first.grant.id).await.unwrap().len()).unwrap();
+        assert_eq!(
+            read,
+            (1 + missing..=if missing == 0 { count } else { count + 1 }).collect::<Vec<_>>(),
+            "{end}"
+        );
     }
 }

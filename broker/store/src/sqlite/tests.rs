@@ -268,6 +268,7 @@ async fn queries_over_grants_use_an_index() {
             vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=? AND run=?)"],
         ),
         (counted(None), vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=?)"]),
+        (timeline::AFTER.to_owned(), vec!["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"]),
         (
             due::CLAIM.to_owned(),
             vec![

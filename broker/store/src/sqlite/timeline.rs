@@ -5,10 +5,10 @@ use protocol::{EventKind, GrantId, TimelineEvent, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::batch::Change;
-use crate::StoreError;
 use crate::chain::{self, Chained, LastRow};
 use crate::columns::Columns;
 use crate::error::corrupt;
+use crate::{EventPosition, PositionedEvent, StoreError};
 
 /// SQLite takes 32766 values in one statement, and a row has eight.
 const ROWS: usize = 1000;
@@ -26,7 +26,10 @@ pub(super) fn push(
     let now_last = chain::last_of(&rows, last);
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
-        query.push("INSERT INTO events SELECT number, new.* FROM grants, (");
+        query.push(
+            "INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
+             SELECT number, new.* FROM grants, (",
+        );
         query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, data }| {
             values
                 .push_bind(row.seq)
@@ -95,4 +98,18 @@ pub(super) async fn read(
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| chain::event(row, &grant, row.text("text")?.to_owned())).collect()
+}
+
+pub(super) const AFTER: &str = "
+    SELECT position, id, seq, at, kind, source, text, data, prev_hash, hash
+    FROM events JOIN grants ON number = grant_number
+    WHERE position > ?1 ORDER BY position LIMIT ?2";
+
+pub(super) async fn after(
+    connection: &mut SqliteConnection,
+    position: EventPosition,
+    limit: u32,
+) -> Result<Vec<PositionedEvent>, StoreError> {
+    let rows = sqlx::query(AFTER).bind(position.as_number()).bind(limit).fetch_all(connection).await?;
+    rows.iter().map(|row| chain::positioned(row, row.text("text")?.to_owned())).collect()
 }

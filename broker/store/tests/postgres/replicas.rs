@@ -9,9 +9,9 @@ use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, Ownership, Postgres, Precondition, Registering, Release, ResourceLock, RevokeByKey,
-    SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Postgres, Precondition, Registering,
+    Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 /// Two brokers' stores on one database, used in turn.
@@ -68,6 +68,7 @@ in_turn! {
     claim_due(due: Due) -> Vec<GrantRecord>;
     count_by_status() -> BTreeMap<GrantStatus, u64>;
     events(id: &GrantId) -> Vec<TimelineEvent>;
+    events_after(position: EventPosition, limit: u32) -> Vec<PositionedEvent>;
     signing_keys() -> Vec<StoredKey>;
     add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
     remove_signing_keys(before: Timestamp) -> ();

@@ -10,9 +10,9 @@ use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use store::{
-    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, Ownership, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome,
-    Store, StoreError, StoredKey, StoredToken,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition, Registering, Release,
+    ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 use super::Gate;
@@ -207,6 +207,14 @@ impl Store for GatedStore {
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         self.gate.working(self.inner.events(id)).await
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        self.gate.working(self.inner.events_after(position, limit)).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
