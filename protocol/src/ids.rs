@@ -111,6 +111,24 @@ id!(
     |text| text.len() == 32 && is_lower_hex(text)
 );
 
+id!(
+    /// The name of an operator token or of a person: 1 to 128 of letters, digits and `+=.@_/:-`, beginning with a letter
+    /// or digit.
+    ActorName,
+    "the name of an operator or person",
+    "1 to 128 letters, digits and `+=.@_/:-`, beginning with a letter or digit",
+    |text| (1..=128).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=.@_/:-".contains(&b))
+);
+
+impl ActorName {
+    /// The name of an operator whose token was configured without a name.
+    pub fn unnamed() -> Self {
+        Self("unnamed".to_owned())
+    }
+}
+
 impl GrantId {
     /// The id for 64 random bits.
     pub fn from_random(bytes: [u8; 8]) -> Self {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::printable::printable;
-use crate::{Facts, Grant, Timestamp, Trust};
+use crate::{ActorName, Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
     ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
@@ -100,6 +100,34 @@ impl Source {
     }
 }
 
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Actor {
+    /// The holder of the operator token with this name.
+    Operator(ActorName),
+    /// A person who is signed in.
+    Person(ActorName),
+}
+
+impl Actor {
+    /// `operator` or `person`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+            Self::Person(_) => "person",
+        }
+    }
+
+    /// The name of the operator or person.
+    pub fn name(&self) -> &ActorName {
+        match self {
+            Self::Operator(name) | Self::Person(name) => name,
+        }
+    }
+}
+
 /// One row. `hash` is the SHA-256, in hexadecimal, of the row's other fields in canonical JSON (RFC 8785),
 /// `prev_hash` among them; the first row's `prev_hash` is 64 zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +143,9 @@ pub struct TimelineEvent {
     pub kind: EventKind,
     /// Who says so.
     pub source: Source,
+    /// The operator or person who caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
     /// In words.
     pub text: String,
     /// The same for programs.
@@ -238,6 +269,7 @@ mod tests {
             at: at(time),
             kind,
             source: Source::Broker,
+            actor: None,
             text: text.to_owned(),
             data: BTreeMap::new(),
             prev_hash: String::new(),

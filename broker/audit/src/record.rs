@@ -144,7 +144,9 @@ impl Rows<'_> {
 
     fn ended_for(&self, cause: &EndCause) -> Result<(), Broken> {
         self.was(cause.kind(), "end_reason", |row| {
-            row.source == cause.source() && row.text.starts_with(&cause.in_words())
+            row.source == cause.source()
+                && row.actor == cause.actor()
+                && row.text.starts_with(&cause.in_words())
         })
     }
 

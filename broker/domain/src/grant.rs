@@ -235,11 +235,12 @@ impl Grant {
             EndCause::Client(_)
             | EndCause::LeaseLost
             | EndCause::AgentDisabled
-            | EndCause::Operator
+            | EndCause::Operator(_)
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
-        let mut event = NewEvent::new(now, cause.kind(), text).said_by(cause.source());
+        let mut event =
+            NewEvent::new(now, cause.kind(), text).said_by(cause.source()).caused_by(cause.actor());
         if let EndCause::Client(cause) = cause {
             event = event.with("cause", cause);
         }

@@ -77,7 +77,8 @@ fn nothing_becomes_active_after_its_deadline() {
 
 #[test]
 fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant =
+        active(EnforcedBy::Broker).end(at(1100), EndCause::Operator("ops".parse().unwrap())).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
         let moved = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
@@ -91,7 +92,8 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 
 #[test]
 fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant =
+        active(EnforcedBy::Broker).end(at(1100), EndCause::Operator("ops".parse().unwrap())).unwrap().grant;
     for n in 1..=7 {
         grant = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
     }
@@ -213,7 +215,8 @@ fn the_latest_change_that_was_not_answered_counts() {
 
 #[test]
 fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
-    let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let ending =
+        active(EnforcedBy::Broker).end(at(1100), EndCause::Operator("ops".parse().unwrap())).unwrap().grant;
     assert!(ending.clone().swept(at(1101), None, None).is_err(), "nothing is swept before it is gone");
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));

@@ -1,7 +1,7 @@
 //! Revoke: the safe direction. It waits for nothing and nobody is too late for it.
 
 use domain::EndCause;
-use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause};
+use protocol::{ActorName, Grant, GrantId, IdempotencyKey, RevokeCause};
 use store::{GrantRecord, Precondition, RevokeByKey};
 
 use crate::{Caller, Engine, Refusal, view};
@@ -30,7 +30,7 @@ impl Engine {
         let claim = self.claim_from(self.clock.now());
         let stored = self.find(caller, what).await?;
         let cause = match caller {
-            Caller::Operator => EndCause::Operator,
+            Caller::Operator => EndCause::Operator(ActorName::unnamed()),
             Caller::Agent(_) => EndCause::Client(cause),
         };
         let stored = self.end(stored, &cause, Precondition::Version).await?;

@@ -48,7 +48,7 @@ impl Engine {
                         EndCause::Deadline => self.counters.grants_expired(),
                         EndCause::Client(_)
                         | EndCause::AgentDisabled
-                        | EndCause::Operator
+                        | EndCause::Operator(_)
                         | EndCause::Abandoned
                         | EndCause::TargetFailed(_) => {}
                     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use domain::NewEvent;
-use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
+use protocol::{Actor, EventKind, GrantId, Source, TimelineEvent, Timestamp};
 
 use crate::columns::Columns;
 use crate::error::corrupt;
@@ -93,11 +93,22 @@ pub(crate) fn event(row: &impl Columns, grant: &GrantId, text: String) -> Result
             .into_iter()
             .find(|one| one.as_str() == source)
             .ok_or_else(|| unknown("an event's source", source))?,
+        actor: actor(row)?,
         text,
         data: serde_json::from_str(row.text("data")?).map_err(|error| corrupt("an event's data", error))?,
         prev_hash: row.text("prev_hash")?.to_owned(),
         hash: row.text("hash")?.to_owned(),
     })
+}
+
+fn actor(row: &impl Columns) -> Result<Option<Actor>, StoreError> {
+    let Some(name) = row.maybe_text("actor_name")? else { return Ok(None) };
+    let name = name.parse().map_err(|error| corrupt("an event's actor", error))?;
+    match row.maybe_text("actor_kind")? {
+        Some("operator") => Ok(Some(Actor::Operator(name))),
+        Some("person") => Ok(Some(Actor::Person(name))),
+        found => Err(corrupt("the kind of an event's actor", format!("`{found:?}` is unknown"))),
+    }
 }
 
 fn place(seq: i64) -> Result<u32, StoreError> {

@@ -1,6 +1,6 @@
 //! Where can a grant stand, and what ends it?
 
-use protocol::{EventKind, RevokeCause, Source, Timestamp};
+use protocol::{Actor, ActorName, EventKind, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a grant stands, with the facts of just that state.
@@ -84,8 +84,8 @@ pub enum EndCause {
     LeaseLost,
     /// The agent was switched off.
     AgentDisabled,
-    /// An operator ended it.
-    Operator,
+    /// This operator ended it.
+    Operator(ActorName),
     /// The broker stopped, or lost the claim, before it became active.
     Abandoned,
     /// The target refused or failed.
@@ -100,7 +100,7 @@ impl EndCause {
             Self::Deadline => "deadline reached".to_owned(),
             Self::LeaseLost => "holder fell silent".to_owned(),
             Self::AgentDisabled => "agent disabled".to_owned(),
-            Self::Operator => "ended by an operator".to_owned(),
+            Self::Operator(name) => format!("ended by operator {name}"),
             Self::Abandoned => "never acknowledged · undone".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
         }
@@ -110,8 +110,21 @@ impl EndCause {
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
-            Self::AgentDisabled | Self::Operator => Source::Operator,
+            Self::AgentDisabled | Self::Operator(_) => Source::Operator,
             Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
+        }
+    }
+
+    /// The operator or person who ended the grant, for the timeline.
+    pub fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::Operator(name) => Some(Actor::Operator(name.clone())),
+            Self::Client(_)
+            | Self::Deadline
+            | Self::LeaseLost
+            | Self::AgentDisabled
+            | Self::Abandoned
+            | Self::TargetFailed(_) => None,
         }
     }
 
@@ -121,7 +134,7 @@ impl EndCause {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
-            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
+            Self::Client(_) | Self::AgentDisabled | Self::Operator(_) => EventKind::Revoke,
         }
     }
 }

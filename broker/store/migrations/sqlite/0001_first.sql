@@ -83,6 +83,8 @@ CREATE TABLE events (
     at           INTEGER NOT NULL,
     kind         TEXT    NOT NULL,
     source       TEXT    NOT NULL,
+    actor_kind   TEXT, -- null unless an operator or person caused it
+    actor_name   TEXT,
     text         TEXT    NOT NULL,
     data         TEXT    NOT NULL, -- JSON
     prev_hash    TEXT    NOT NULL,

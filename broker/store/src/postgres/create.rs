@@ -45,9 +45,9 @@ const CREATE: &str = concat!(
         SELECT 1 WHERE $3 IS NULL OR (
             NOT EXISTS (SELECT 1 FROM agent WHERE status = $13)
             AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE agent_id = $2 AND idem_key = $3)
-            AND ($26::BIGINT IS NULL OR (",
-    active_beside!("$2", "$27"),
-    ") < $26))
+            AND ($28::BIGINT IS NULL OR (",
+    active_beside!("$2", "$29"),
+    ") < $28))
     ),
     known AS MATERIALIZED (
         SELECT 1 FROM consumed_oidc_tokens WHERE token_hash = $14 AND bound_to = $15
@@ -67,17 +67,17 @@ const CREATE: &str = concat!(
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
                             lease_expires_at, version, last_seq, last_hash, body, run)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $27
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $29
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING number
     ),
     recorded AS (
-        INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
-        SELECT number, new.* FROM made, unnest($17::BIGINT[], $18::BIGINT[], $19::TEXT[],
-            $20::TEXT[], $21::TEXT[], $22::TEXT[], $23::TEXT[], $24::TEXT[]) AS new
+        INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+        SELECT number, new.* FROM made, unnest($17::BIGINT[], $18::BIGINT[], $19::TEXT[], $20::TEXT[], $21::TEXT[],
+            $22::TEXT[], $23::TEXT[], $24::TEXT[], $25::TEXT[], $26::TEXT[]) AS new
     ),
     needed AS (
-        INSERT INTO shared_object_refs (object, grant_number) SELECT DISTINCT object, number FROM made, unnest($25::TEXT[]) AS object
+        INSERT INTO shared_object_refs (object, grant_number) SELECT DISTINCT object, number FROM made, unnest($27::TEXT[]) AS object
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $4, 1 FROM made

@@ -39,9 +39,9 @@ const RECORD: &str = "
         RETURNING number, denials
     ),
     recorded AS (
-        INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
-        SELECT number, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[],
-            $16::TEXT[], $17::TEXT[], $18::TEXT[], $19::TEXT[], $20::TEXT[]) AS new WHERE denials = 1
+        INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+        SELECT number, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::TEXT[],
+            $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[]) AS new WHERE denials = 1
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $3, 1 FROM made WHERE denials = 1

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::NewEvent;
 use futures_util::future::{join, join_all};
-use protocol::{EventKind, Source};
+use protocol::{Actor, EventKind, Source};
 use store::{EventPosition, PositionedEvent, RETRIES_RECORDED, Store, StoreError};
 
 use super::fixtures::{active, at, created, end, grant_id};
@@ -15,7 +15,8 @@ pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Stor
     let id = grant.grant.id.clone();
     let said = NewEvent::new(at(1002), EventKind::Action, "GET /orders · 200 \u{1f4e6}")
         .said_by(Source::Client)
-        .with("path", "/orders?a=\"b\"");
+        .with("path", "/orders?a=\"b\"")
+        .caused_by(Some(Actor::Person("alice@example.com".parse().unwrap())));
     join_all((0..10).map(|_| store.add_events(&id, std::slice::from_ref(&said))))
         .await
         .into_iter()
@@ -30,7 +31,8 @@ pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Stor
     assert_eq!(kinds[3..13], [EventKind::Action; 10]);
     assert_eq!(kinds[13..], [EventKind::Revoke, EventKind::Revoked]);
     let row = &rows[3];
-    assert_eq!((row.at, row.source, &row.text, &row.data), (said.at, said.source, &said.text, &said.data));
+    assert_eq!((row.at, row.source, &row.actor), (said.at, said.source, &said.actor));
+    assert_eq!((&row.text, &row.data), (&said.text, &said.data));
     assert!(audit::is_intact(&other, &store.events(&other).await.unwrap()));
 }
 
