@@ -74,10 +74,10 @@ CREATE TRIGGER grants_counted_on_delete AFTER DELETE ON grants BEGIN
     UPDATE grant_counts SET grants = grants - 1 WHERE status = old.status;
 END;
 
--- `position` orders the events of all grants. It is the rowid, and the newest event is never deleted, so no position is used
--- twice. There is one writer, so events become visible in this order.
+-- `position` orders the events of all grants, and is never used twice. There is one writer, so events become visible in this
+-- order.
 CREATE TABLE events (
-    position     INTEGER NOT NULL PRIMARY KEY,
+    position     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     grant_number INTEGER NOT NULL REFERENCES grants (number),
     seq          INTEGER NOT NULL, -- 1, 2, 3, … in the timeline of the grant
     at           INTEGER NOT NULL,

@@ -182,7 +182,7 @@ async fn make_or_explain(connection: &mut PgConnection, wanted: &Wanted) -> Resu
             return Ok(refused);
         }
     }
-    Err(corrupt("what is in the way of a request", "it is never there when it is looked at"))
+    Err(corrupt("why a request is refused", "the reason is gone whenever it is read"))
 }
 
 /// None if the reason of the refusal is gone.
@@ -253,5 +253,5 @@ pub(super) async fn revoke_key(
         return Ok(RevokeByKey::Tombstoned);
     }
     let stored = grants::find_by_key(connection, agent, key).await?;
-    stored.map(RevokeByKey::Grant).ok_or_else(|| corrupt("ownership a key is", "its grant is not there"))
+    stored.map(RevokeByKey::Grant).ok_or_else(|| corrupt("the owner of a key", "its grant is not there"))
 }

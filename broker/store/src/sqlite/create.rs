@@ -30,7 +30,7 @@ pub(super) async fn create(
     push_known(&mut text, grant, used.as_ref(), most_active);
     let last_row = push_grant(&mut text, &transition, lease, used.as_ref(), most_active)?;
     let found = change.run_and_commit(text).await?;
-    let known = found.first().ok_or_else(|| corrupt("what is known of a request", "found no row"))?;
+    let known = found.first().ok_or_else(|| corrupt("the facts of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
         return Ok(Created::AgentDisabled);
     }

@@ -39,7 +39,7 @@ pub(super) async fn record(mut change: Change<'_>, wanted: Wanted) -> Result<Den
     text.push(") AS known, (SELECT count(*) FROM grants WHERE denied_hash IS NOT NULL AND agent_id = ");
     text.push_bind(agent.clone()).push(") AS kept; ");
     let found = change.run(text).await?;
-    let found = found.first().ok_or_else(|| corrupt("what is known of a refused request", "found no row"))?;
+    let found = found.first().ok_or_else(|| corrupt("the facts of a denied request", "found no row"))?;
     let bound_to = found.maybe_text("bound_to")?;
     if bound_to.is_some_and(|bound_to| used.as_ref().is_some_and(|used| used.bound_to != bound_to)) {
         return Ok(DenialOutcome::Replayed);
@@ -107,13 +107,12 @@ macro_rules! of_the_forgotten {
         concat!(
             $delete,
             " IN (SELECT number FROM grants WHERE status = 'denied' AND denied_at <= ?1
-                  AND number <> (SELECT grant_number FROM events ORDER BY position DESC LIMIT 1)
                   ORDER BY denied_at, number LIMIT ?2)"
         )
     };
 }
 
-/// Events first, because they refer to grants. The newest event stays, so that its position is not used again.
+/// Events first, because they refer to grants.
 pub(super) const FORGET: [&str; 2] = [
     of_the_forgotten!("DELETE FROM events WHERE grant_number"),
     of_the_forgotten!("DELETE FROM grants WHERE number"),
