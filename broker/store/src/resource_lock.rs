@@ -126,6 +126,65 @@ pub enum AfterUpdate {
     ReleaseLock,
 }
 
+/// What a store reads after it has acquired the lock on an object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) fencing_token: i64,
+    pub(crate) ownership: Ownership,
+    pub(crate) delete_may_land_until: Option<Timestamp>,
+    /// Other grants that are applying or active and reference the object.
+    pub(crate) others: u32,
+    /// When the first of the other grants was requested that reference the object and are ending.
+    pub(crate) ending_since: Option<Timestamp>,
+    /// Whether the grant is at the version of [`LockPurpose::Attach`]; true for other purposes.
+    pub(crate) grant_is_current: bool,
+}
+
+/// What a store records of an object together with the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Certain {
+    pub(crate) ownership: Ownership,
+    pub(crate) delete_may_land_until: Option<Timestamp>,
+}
+
+impl LockRequest<'_> {
+    /// Decides what the purpose makes certain: the table of this module.
+    pub(crate) fn decide(&self, facts: Facts) -> (ResourceLock, Option<Certain>) {
+        let Facts { fencing_token, ownership, delete_may_land_until, others, ending_since, grant_is_current } =
+            facts;
+        let no_delete_may_land = delete_may_land_until.is_none_or(|until| until <= self.now);
+        let certain = match (self.purpose, ownership) {
+            (LockPurpose::Attach { .. }, Ownership::Managed { write_may_land_until: Some(until) })
+                if grant_is_current
+                    && no_delete_may_land
+                    && (self.now < until || ending_since.is_some_and(|since| since < until)) =>
+            {
+                let ownership = Ownership::Managed { write_may_land_until: None };
+                Some(Certain { ownership, delete_may_land_until })
+            }
+            (
+                LockPurpose::Detach { asked_at, delete_may_land_until: lands_until },
+                Ownership::Managed { write_may_land_until },
+            ) if others == 0 && write_may_land_until.is_none_or(|until| asked_at <= until) => {
+                let delete_may_land_until = delete_may_land_until.max(Some(lands_until));
+                Some(Certain { ownership, delete_may_land_until })
+            }
+            (LockPurpose::Attach { .. } | LockPurpose::Detach { .. } | LockPurpose::Inspect, _) => None,
+        };
+        let lock = ResourceLock {
+            object: self.object.to_owned(),
+            fencing_token,
+            ownership: certain.map_or(ownership, |certain| certain.ownership),
+            delete_may_land_until,
+            others,
+            grant_is_current,
+            delete_recorded: certain.is_some() && matches!(self.purpose, LockPurpose::Detach { .. }),
+            until: self.until,
+        };
+        (lock, certain)
+    }
+}
+
 /// The release of a lock, with what the driver learned about the object.
 #[derive(Debug, Clone)]
 pub struct Release {

@@ -10,9 +10,8 @@ use crate::chain::LastRow;
 use crate::columns::Columns;
 use crate::error::corrupt;
 use crate::replay::bound_to;
-use crate::{
-    GrantRecord, LockPurpose, Ownership, Precondition, ResourceLock, StoreError, StoredKey, StoredToken,
-};
+use crate::resource_lock::Facts;
+use crate::{GrantRecord, Ownership, Precondition, StoreError, StoredKey, StoredToken};
 
 /// From a row with `body`, `version`, `heartbeat_interval` and `last_heartbeat`.
 pub(crate) fn grant(row: &impl Columns) -> Result<GrantRecord, StoreError> {
@@ -138,28 +137,16 @@ pub(crate) fn signing_key(row: &impl Columns) -> Result<StoredKey, StoreError> {
 const MANAGED: &str = "managed";
 const FOREIGN: &str = "foreign";
 
-/// From a row with `fencing_token`, `ownership`, `write_may_land_until`, `delete_may_land_until`, `others` and
-/// `grant_is_current`. If `is_certain`, the outcome of the purpose was recorded with the lock.
-pub(crate) fn lock(
-    row: &impl Columns,
-    object: String,
-    until: Timestamp,
-    purpose: LockPurpose,
-    is_certain: bool,
-) -> Result<ResourceLock, StoreError> {
+/// From a row with the columns of `shared_objects`, `others`, `ending_since` and `grant_is_current`.
+pub(crate) fn lock_facts(row: &impl Columns) -> Result<Facts, StoreError> {
     let others = row.number("others")?;
-    Ok(ResourceLock {
-        object,
+    Ok(Facts {
         fencing_token: row.number("fencing_token")?,
-        ownership: match purpose {
-            LockPurpose::Attach { .. } if is_certain => Ownership::Managed { write_may_land_until: None },
-            LockPurpose::Attach { .. } | LockPurpose::Detach { .. } | LockPurpose::Inspect => ownership(row)?,
-        },
+        ownership: ownership(row)?,
         delete_may_land_until: row.maybe_number("delete_may_land_until")?.map(Timestamp::from_millis),
-        others: u32::try_from(others).map_err(|_| corrupt("how many grants need an object", others))?,
+        others: u32::try_from(others).map_err(|_| corrupt("the number of references", others))?,
+        ending_since: row.maybe_number("ending_since")?.map(Timestamp::from_millis),
         grant_is_current: row.number("grant_is_current")? != 0,
-        delete_recorded: is_certain && matches!(purpose, LockPurpose::Detach { .. }),
-        until,
     })
 }
 

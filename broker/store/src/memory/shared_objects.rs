@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::Grant;
 use protocol::{GrantId, Timestamp};
 
-use crate::{AfterUpdate, LockPurpose, LockRequest, Ownership, ResourceLock};
+use crate::resource_lock::{Certain, Facts};
+use crate::{AfterUpdate, LockRequest, Ownership, ResourceLock};
 
 #[derive(Default)]
 pub(super) struct Objects(BTreeMap<String, Object>);
@@ -52,47 +53,24 @@ impl Objects {
         grant_is_current: bool,
         ending_since: Option<Timestamp>,
     ) -> Option<ResourceLock> {
-        let LockRequest { object: name, now, until, purpose, .. } = request;
-        let object = self.object(name);
-        if object.locked_until.is_some_and(|locked_until| now < locked_until) {
+        let object = self.object(request.object);
+        if object.locked_until.is_some_and(|locked_until| request.now < locked_until) {
             return None;
         }
-        object.locked_until = Some(until);
+        object.locked_until = Some(request.until);
         object.fencing_token += 1;
-        let before = object.delete_may_land_until;
-        let mut delete_recorded = false;
-        match (purpose, object.ownership) {
-            (
-                LockPurpose::Attach { .. },
-                Ownership::Managed { write_may_land_until: Some(write_may_land_until) },
-            ) if grant_is_current
-                && before.is_none_or(|delete_may_land_until| delete_may_land_until <= now)
-                && (now < write_may_land_until
-                    || ending_since.is_some_and(|since| since < write_may_land_until)) =>
-            {
-                object.ownership = Ownership::Managed { write_may_land_until: None };
-            }
-            (
-                LockPurpose::Detach { asked_at, delete_may_land_until },
-                Ownership::Managed { write_may_land_until },
-            ) if others == 0 && write_may_land_until.is_none_or(|until| asked_at <= until) => {
-                object.delete_may_land_until = before.max(Some(delete_may_land_until));
-                delete_recorded = true;
-            }
-            (LockPurpose::Attach { .. } | LockPurpose::Detach { .. } | LockPurpose::Inspect, _) => {}
-        }
-        let (fencing_token, ownership) = (object.fencing_token, object.ownership);
-        let object = name.to_owned();
-        Some(ResourceLock {
-            object,
-            fencing_token,
-            ownership,
-            delete_may_land_until: before,
+        let (lock, certain) = request.decide(Facts {
+            fencing_token: object.fencing_token,
+            ownership: object.ownership,
+            delete_may_land_until: object.delete_may_land_until,
             others,
+            ending_since,
             grant_is_current,
-            delete_recorded,
-            until,
-        })
+        });
+        if let Some(Certain { ownership, delete_may_land_until }) = certain {
+            (object.ownership, object.delete_may_land_until) = (ownership, delete_may_land_until);
+        }
+        Some(lock)
     }
 
     pub(super) fn update(

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use crate::columns::Columns;
 use crate::error::corrupt;
+use crate::resource_lock::Certain;
 use crate::{AfterUpdate, LockPurpose, LockRequest, Ownership, ResourceLock, StoreError, rows};
 
 const LOCK: &str = "
@@ -13,37 +14,19 @@ const LOCK: &str = "
        WHERE shared_objects.locked_until IS NULL OR shared_objects.locked_until <= $2
     RETURNING fencing_token";
 
-/// A statement of its own, because a statement that waited for the object's row counts references from before it
-/// waited. A grant that was requested after the late write window has written nothing.
-const INSPECT: &str = "
+/// A statement of its own, because a statement that waited for the object's row counts references from before it waited.
+const FACTS: &str = "
     WITH others AS MATERIALIZED (
         SELECT status IN ('applying', 'active') AS live, requested_at
         FROM shared_object_refs JOIN grants ON number = grant_number
         WHERE object = $1 AND id <> $3 AND status NOT IN ('denied', 'failed', 'revoked')
-    ),
-    current AS MATERIALIZED (
-        SELECT fencing_token, ownership, write_may_land_until, delete_may_land_until,
-               (SELECT count(*) FROM others WHERE live) AS others,
-               $4::BIGINT IS NULL OR EXISTS (SELECT 1 FROM grants WHERE id = $3 AND version = $4) AS grant_is_current
-        FROM shared_objects WHERE object = $1 AND fencing_token = $2
-    ),
-    attaching AS (
-        UPDATE shared_objects SET write_may_land_until = NULL FROM current
-        WHERE object = $1 AND shared_objects.fencing_token = $2 AND $4 IS NOT NULL AND grant_is_current AND current.ownership = 'managed'
-          AND (current.delete_may_land_until IS NULL OR current.delete_may_land_until <= $5)
-          AND (current.write_may_land_until > $5
-               OR EXISTS (SELECT 1 FROM others WHERE NOT live AND requested_at < current.write_may_land_until))
-        RETURNING 1
-    ),
-    detaching AS (
-        UPDATE shared_objects SET delete_may_land_until = greatest(current.delete_may_land_until, $7) FROM current
-        WHERE object = $1 AND shared_objects.fencing_token = $2 AND $7::BIGINT IS NOT NULL AND others = 0 AND current.ownership = 'managed'
-          AND (current.write_may_land_until IS NULL OR current.write_may_land_until >= $6)
-        RETURNING 1
     )
-    SELECT fencing_token, ownership, write_may_land_until, delete_may_land_until, others, grant_is_current::INT::BIGINT AS grant_is_current,
-           (SELECT count(*) FROM attaching) + (SELECT count(*) FROM detaching) AS certain
-    FROM current";
+    SELECT fencing_token, ownership, write_may_land_until, delete_may_land_until,
+           (SELECT count(*) FROM others WHERE live) AS others,
+           (SELECT min(requested_at) FROM others WHERE NOT live) AS ending_since,
+           ($4::BIGINT IS NULL OR EXISTS (SELECT 1 FROM grants WHERE id = $3 AND version = $4))::INT::BIGINT
+               AS grant_is_current
+    FROM shared_objects WHERE object = $1 AND fencing_token = $2";
 
 pub(super) async fn lock(
     connection: &mut PgConnection,
@@ -57,26 +40,23 @@ pub(super) async fn lock(
         .fetch_optional(&mut *connection)
         .await?;
     let Some(locked) = locked else { return Ok(None) };
-    let (version, detach) = match purpose {
-        LockPurpose::Attach { version } => (Some(version), None),
-        LockPurpose::Detach { asked_at, delete_may_land_until } => {
-            (None, Some((asked_at, delete_may_land_until)))
-        }
-        LockPurpose::Inspect => (None, None),
+    let version = match purpose {
+        LockPurpose::Attach { version } => Some(version),
+        LockPurpose::Detach { .. } | LockPurpose::Inspect => None,
     };
-    let row = sqlx::query(INSPECT)
+    let row = sqlx::query(FACTS)
         .bind(object)
         .bind(locked.number("fencing_token")?)
         .bind(grant.as_str())
         .bind(version)
-        .bind(now.as_millis())
-        .bind(detach.map(|(asked_at, _)| asked_at.as_millis()))
-        .bind(detach.map(|(_, delete_may_land_until)| delete_may_land_until.as_millis()))
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let is_certain = row.number("certain")? > 0;
-    Ok(Some(rows::lock(&row, object.to_owned(), until, purpose, is_certain)?))
+    let (lock, certain) = request.decide(rows::lock_facts(&row)?);
+    let Some(Certain { ownership, delete_may_land_until }) = certain else { return Ok(Some(lock)) };
+    let is_recorded =
+        update(connection, &lock, ownership, delete_may_land_until, AfterUpdate::KeepLock).await?;
+    Ok(is_recorded.then_some(lock))
 }
 
 pub(super) async fn update(
@@ -117,5 +97,5 @@ pub(super) async fn other_references(
     .fetch_one(connection)
     .await?;
     let others = row.number("others")?;
-    u32::try_from(others).map_err(|_| corrupt("how many grants need an object", others))
+    u32::try_from(others).map_err(|_| corrupt("the number of references", others))
 }

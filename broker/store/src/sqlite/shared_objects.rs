@@ -5,6 +5,7 @@ use protocol::{GrantId, GrantStatus, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
+use crate::resource_lock::Certain;
 use crate::{AfterUpdate, LockPurpose, LockRequest, Ownership, ResourceLock, StoreError, rows};
 
 /// Adds the statement that writes a grant's references, under a further condition; nothing if it has none.
@@ -53,85 +54,56 @@ impl From<LockRequest<'_>> for Wanted {
     }
 }
 
-const OTHER_REFERENCES: &str = "SELECT 1 FROM shared_object_refs JOIN grants ON number = grant_number WHERE object = shared_objects.object AND id <> ";
-const LIVE: &str = "status IN ('applying', 'active')";
+impl Wanted {
+    fn request(&self) -> LockRequest<'_> {
+        let Self { object, grant, purpose, now, until } = self;
+        LockRequest { object, grant, purpose: *purpose, now: *now, until: *until }
+    }
+}
 
-/// Acquires the lock, counts references and records what is certain, in one text.
+const OTHER_REFERENCES: &str = "FROM shared_object_refs JOIN grants ON number = grant_number WHERE object = shared_objects.object AND id <> ";
+const LIVE: &str = " AND status IN ('applying', 'active')";
+const ENDING: &str = " AND NOT final AND status NOT IN ('applying', 'active')";
+
+/// Acquires the lock and reads the facts in one text; records what they make certain in a second one.
 pub(super) async fn lock(mut change: Change<'_>, wanted: Wanted) -> Result<Option<ResourceLock>, StoreError> {
-    let Wanted { object, grant, purpose, now, until } = wanted;
-    let (now, id) = (now.as_millis(), grant.to_string());
+    let request = wanted.request();
+    let LockRequest { object, grant, purpose, now, until } = request;
     let mut text = change.statement();
     text.push("INSERT INTO shared_objects (object, locked_until, fencing_token) VALUES (");
-    text.push_bind(object.clone()).push(", ").push_bind(until.as_millis());
+    text.push_bind(object.to_owned()).push(", ").push_bind(until.as_millis());
     text.push(
         ", 1) ON CONFLICT DO UPDATE SET locked_until = excluded.locked_until, fencing_token = fencing_token + 1
             WHERE locked_until IS NULL OR locked_until <= ",
     );
-    text.push_bind(now).push("; SELECT fencing_token, ownership, write_may_land_until, delete_may_land_until, (SELECT count(*) FROM (");
-    text.push(OTHER_REFERENCES).push_bind(id.clone()).push(" AND ").push(LIVE).push(")) AS others, ");
+    text.push_bind(now.as_millis());
+    text.push(
+        "; SELECT fencing_token, ownership, write_may_land_until, delete_may_land_until, (SELECT count(*) ",
+    );
+    text.push(OTHER_REFERENCES).push_bind(grant.to_string()).push(LIVE);
+    text.push(") AS others, (SELECT min(requested_at) ");
+    text.push(OTHER_REFERENCES).push_bind(grant.to_string()).push(ENDING).push(") AS ending_since, ");
     match purpose {
         LockPurpose::Attach { version } => {
-            text.push("EXISTS (SELECT 1 FROM grants WHERE id = ").push_bind(id.clone());
+            text.push("EXISTS (SELECT 1 FROM grants WHERE id = ").push_bind(grant.to_string());
             text.push(" AND version = ").push_bind(version).push(")");
         }
         LockPurpose::Detach { .. } | LockPurpose::Inspect => {
             text.push("1");
         }
     }
-    text.push(" AS grant_is_current FROM shared_objects WHERE object = ")
-        .push_bind(object.clone())
-        .push(IF_PREVIOUS_CHANGED_ROWS);
-    text.push("; ");
-    push_certain_outcome(&mut text, &object, &id, purpose, now);
-    let found = change.run_and_commit(text).await?;
+    text.push(" AS grant_is_current FROM shared_objects WHERE object = ").push_bind(object.to_owned());
+    text.push(IF_PREVIOUS_CHANGED_ROWS).push("; ");
+    let found = change.run(text).await?;
     let Some(row) = found.first() else { return Ok(None) };
-    Ok(Some(rows::lock(row, object, until, purpose, found.len() > 1)?))
-}
-
-/// Adds the statement that records what the purpose makes certain. It returns a row if so.
-fn push_certain_outcome(
-    text: &mut QueryBuilder<Sqlite>,
-    object: &str,
-    id: &str,
-    purpose: LockPurpose,
-    now: i64,
-) {
-    match purpose {
-        LockPurpose::Inspect => return,
-        LockPurpose::Attach { version } => {
-            text.push("UPDATE shared_objects SET write_may_land_until = NULL WHERE object = ")
-                .push_bind(object.to_owned());
-            text.push(IF_PREVIOUS_CHANGED_ROWS).push(
-                " AND ownership = 'managed' AND (delete_may_land_until IS NULL OR delete_may_land_until <= ",
-            );
-            text.push_bind(now)
-                .push(") AND EXISTS (SELECT 1 FROM grants WHERE id = ")
-                .push_bind(id.to_owned());
-            text.push(" AND version = ")
-                .push_bind(version)
-                .push(") AND (write_may_land_until > ")
-                .push_bind(now);
-            // A grant that was requested after the late write window has written nothing.
-            text.push(" OR EXISTS (").push(OTHER_REFERENCES).push_bind(id.to_owned());
-            text.push(" AND NOT final AND NOT ")
-                .push(LIVE)
-                .push(" AND requested_at < write_may_land_until))");
-        }
-        LockPurpose::Detach { asked_at, delete_may_land_until } => {
-            text.push(
-                "UPDATE shared_objects SET delete_may_land_until = max(ifnull(delete_may_land_until, 0), ",
-            );
-            text.push_bind(delete_may_land_until.as_millis())
-                .push(") WHERE object = ")
-                .push_bind(object.to_owned());
-            text.push(IF_PREVIOUS_CHANGED_ROWS).push(
-                " AND ownership = 'managed' AND (write_may_land_until IS NULL OR write_may_land_until >= ",
-            );
-            text.push_bind(asked_at.as_millis()).push(") AND NOT EXISTS (").push(OTHER_REFERENCES);
-            text.push_bind(id.to_owned()).push(" AND ").push(LIVE).push(")");
-        }
+    let (lock, certain) = request.decide(rows::lock_facts(row)?);
+    if let Some(Certain { ownership, delete_may_land_until }) = certain {
+        let mut text = change.statement();
+        push_update(&mut text, &lock, ownership, delete_may_land_until, AfterUpdate::KeepLock);
+        text.push("; ");
+        change.run_and_commit(text).await?;
     }
-    text.push(" RETURNING 1; ");
+    Ok(Some(lock))
 }
 
 pub(super) async fn update(
