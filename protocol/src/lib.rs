@@ -28,6 +28,6 @@ pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};
 pub use revoke::RevokeCause;
 pub use secret::Secret;
-pub use timeline::{EventKind, Source, Timeline, TimelineEvent};
+pub use timeline::{Actor, EventKind, Source, Timeline, TimelineEvent};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::printable::printable;
-use crate::{Facts, Grant, Timestamp, Trust};
+use crate::{Facts, Grant, OperatorName, Timestamp, Trust};
 
 macro_rules! kinds {
     ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
@@ -100,6 +100,31 @@ impl Source {
     }
 }
 
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Actor {
+    /// The holder of the operator token with this name.
+    Operator(OperatorName),
+}
+
+impl Actor {
+    /// As on the wire: `operator`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator(_) => "operator",
+        }
+    }
+
+    /// The name of the operator.
+    pub fn name(&self) -> &OperatorName {
+        match self {
+            Self::Operator(name) => name,
+        }
+    }
+}
+
 /// One event of a timeline. `hash` is the SHA-256, in hexadecimal, of the other fields in canonical JSON (RFC 8785),
 /// including `prev_hash`; the `prev_hash` of the first event is 64 zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +140,9 @@ pub struct TimelineEvent {
     pub kind: EventKind,
     /// Who states the event.
     pub source: Source,
+    /// The operator who caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
     /// The event as text.
     pub text: String,
     /// The facts of the event for programs.
@@ -237,6 +265,7 @@ mod tests {
             at: at(time),
             kind,
             source: Source::Broker,
+            actor: None,
             text: text.to_owned(),
             data: BTreeMap::new(),
             prev_hash: String::new(),

@@ -7,12 +7,13 @@ pub use std::num::NonZeroU32;
 pub use std::sync::Arc;
 
 pub use async_trait::async_trait;
-pub use domain::grant::Moved;
+pub use domain::grant::Transition;
 pub use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 pub use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 pub use store::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, Whose,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition, Registering, Release,
+    ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -51,28 +52,34 @@ macro_rules! decorate_store {
             rotate_token(new: &StoredToken, others_expire_at: Timestamp) -> bool;
             revoke_token(id: &AgentId, token_id: &str) -> bool;
             create_grant(
-                moved: &Moved, lease: Option<Lease>, replay: Option<&ReplayGuard>, most_active: Option<NonZeroU32>
+                transition: &Transition, lease: Option<Lease>, replay: Option<&ReplayGuard>,
+                most_active: Option<NonZeroU32>
             ) -> Created;
-            record_denied(denying: Denying<'_>) -> Recorded;
-            grant(id: &GrantId) -> Option<Stored>;
-            grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<Stored>;
-            save(before: &Stored, moved: &Moved, guard: Guard) -> Saved;
-            save_and_release(before: &Stored, moved: &Moved, guard: Guard, release: &Release) -> SavedAndReleased;
+            record_denied(denying: DeniedRequest<'_>) -> DenialOutcome;
+            grant(id: &GrantId) -> Option<GrantRecord>;
+            grant_by_key(agent: &AgentId, key: &IdempotencyKey) -> Option<GrantRecord>;
+            save(
+                before: &GrantRecord, transition: &Transition, precondition: Precondition, release: Option<&Release>
+            ) -> SaveOutcome;
             add_events(id: &GrantId, events: &[NewEvent]) -> ();
             add_retry(id: &GrantId, now: Timestamp) -> ();
-            beat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> Beat;
-            give_key_back(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> KeyGivenBack;
-            hold_shared(holding: Holding<'_>) -> Option<Hold>;
-            note_shared(hold: &Hold, whose: Whose, may_go_until: Option<Timestamp>, then: Then) -> bool;
-            shared_with(object: &str, grant: &GrantId) -> u32;
-            list(listing: &Listing) -> Vec<Stored>;
-            claim_due(due: Due) -> Vec<Stored>;
+            heartbeat(id: &GrantId, agent: &AgentId, key: &IdempotencyKey, now: Timestamp) -> HeartbeatOutcome;
+            revoke_key(agent: &AgentId, key: &IdempotencyKey, forget_after: Timestamp) -> RevokeByKey;
+            lock_shared_object(request: LockRequest<'_>) -> Option<ResourceLock>;
+            update_shared_object(
+                lock: &ResourceLock, ownership: Ownership, delete_may_land_until: Option<Timestamp>,
+                after: AfterUpdate
+            ) -> bool;
+            other_references(object: &str, grant: &GrantId) -> u32;
+            list(listing: &Listing) -> Vec<GrantRecord>;
+            claim_due(due: Due) -> Vec<GrantRecord>;
             count_by_status() -> BTreeMap<GrantStatus, u64>;
             events(id: &GrantId) -> Vec<TimelineEvent>;
+            events_after(position: EventPosition, limit: u32) -> Vec<PositionedEvent>;
             signing_keys() -> Vec<StoredKey>;
             add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
             remove_signing_keys(before: Timestamp) -> ();
-            forget(now: Timestamp) -> ();
+            purge(now: Timestamp) -> ();
         }
     };
     ($type:ty, $inner:ident) => { $crate::decorate_store! { @store $type, $inner, [] } };

@@ -22,16 +22,15 @@ schema = broker.execute(
 
 
 def pattern(table, where, values):
-    columns = [row[1] for row in broker.execute(f"PRAGMA table_info({table})")]
+    columns = [row[1] for row in broker.execute(f"PRAGMA table_info({table})") if row[1] != "position"]
     found = broker.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {where}", values).fetchall()
     insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
     return insert, [dict(zip(columns, row)) for row in found]
 
 
-(n,) = broker.execute("SELECT max(n) FROM grants WHERE status = 'revoked'").fetchone()
-insert_grant, [grant] = pattern("grants", "n = ?", [n])
-insert_intent, intents = pattern("intents", "grant_n = ?", [n])
-insert_event, events = pattern("events", "grant_n = ? ORDER BY seq", [n])
+(n,) = broker.execute("SELECT max(number) FROM grants WHERE status = 'revoked'").fetchone()
+insert_grant, [grant] = pattern("grants", "number = ?", [n])
+insert_event, events = pattern("events", "grant_number = ? ORDER BY seq", [n])
 broker.close()
 kinds = [event["kind"] for event in events]
 revoke = kinds.index("revoke")
@@ -44,7 +43,7 @@ for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", 
     database.execute(f"PRAGMA {pragma}")
 for (statement,) in schema:
     database.execute(statement)
-database.execute("INSERT INTO pulse VALUES (0)")
+database.execute("INSERT INTO meta VALUES (0)")
 execute = database.execute
 
 
@@ -54,18 +53,16 @@ def add(insert, row, **changed):
 
 def add_events(rows, n):
     for row in rows:
-        add(insert_event, row, grant_n=n)
+        add(insert_event, row, grant_number=n)
 
 
 def life_of_a_grant(n):
     execute("BEGIN IMMEDIATE")
-    add(insert_grant, grant, n=n, id=f"elev-{uuid.uuid4().hex}", idem_key=uuid.uuid4().hex, status="active", due_at=1)
-    for intent in intents:
-        add(insert_intent, intent, grant_n=n)
+    add(insert_grant, grant, number=n, id=f"elev-{uuid.uuid4().hex}", idem_key=uuid.uuid4().hex, status="active", due_at=1)
     add_events(stages[0], n)
     execute("COMMIT")
     execute("BEGIN IMMEDIATE")
-    execute("UPDATE grants SET status = ?, due_at = ?, body = ?, version = version + 1 WHERE n = ?",
+    execute("UPDATE grants SET status = ?, due_at = ?, body = ?, version = version + 1 WHERE number = ?",
             ("revoked", None, grant["body"], n))
     add_events(stages[1], n)
     execute("COMMIT")
@@ -73,7 +70,7 @@ def life_of_a_grant(n):
 
 
 def one_row(_):
-    execute("UPDATE pulse SET beats = beats + 1")
+    execute("UPDATE meta SET write_probe = write_probe + 1")
     return 1
 
 

@@ -21,12 +21,12 @@ def columns(table):
 
 
 n, key, expires_at = execute(
-    "SELECT n, idem_key, json_extract(body, '$.expires_at') FROM grants WHERE id = ?", [pattern]
+    "SELECT number, idem_key, json_extract(body, '$.expires_at') FROM grants WHERE id = ?", [pattern]
 ).fetchone()
-(last,) = execute("SELECT max(n) FROM grants").fetchone()
+(last,) = execute("SELECT max(number) FROM grants").fetchone()
 values = {"n": n, "last": last, "count": count, "first": first, "id": pattern, "key": key}
 body = "replace(replace(body, :id, printf('elev-%016x', :first + i)), :key, printf('%032x', :first + i))"
-changed = {"n": ":last + i", "id": "printf('elev-%016x', :first + i)", "idem_key": "printf('%032x', :first + i)"}
+changed = {"number": ":last + i", "id": "printf('elev-%016x', :first + i)", "idem_key": "printf('%032x', :first + i)"}
 if deadline:
     values |= {"due_at": int(deadline[0]), "old": f'"expires_at":"{expires_at}"', "new": f'"expires_at":"{deadline[1]}"'}
     changed["due_at"] = ":due_at"
@@ -35,9 +35,8 @@ changed["body"] = body
 
 copies = "WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < :count)"
 execute("BEGIN")
-for table, belongs, other in [("grants", "n", changed), ("intents", "grant_n", {"grant_n": ":last + i"}),
-                              ("events", "grant_n", {"grant_n": ":last + i"})]:
-    names = columns(table)
+for table, belongs, other in [("grants", "number", changed), ("events", "grant_number", {"grant_number": ":last + i"})]:
+    names = [name for name in columns(table) if name != "position"]
     chosen = ", ".join(other.get(name, name) for name in names)
     execute(f"INSERT INTO {table} ({', '.join(names)}) {copies} SELECT {chosen} FROM copies, {table}"
             f" WHERE {belongs} = :n", values)

@@ -60,21 +60,18 @@ impl Copies<'_> {
         };
         let made = format!(
             "CREATE TEMPORARY TABLE pattern AS SELECT * FROM grants WHERE id = '{of}';
-             CREATE TEMPORARY TABLE before AS SELECT max(n) AS n FROM grants;
-             INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, beat_every, last_beat,
-                                 silent_at, version, last_seq, last_hash, body)
-             SELECT {id}, agent_id, {key}, status, requested_at, {due_at}, beat_every, last_beat, silent_at, version,
+             CREATE TEMPORARY TABLE before AS SELECT max(number) AS number FROM grants;
+             INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
+                                 lease_expires_at, version, last_seq, last_hash, body)
+             SELECT {id}, agent_id, {key}, status, requested_at, {due_at}, heartbeat_interval, last_heartbeat, lease_expires_at, version,
                     last_seq, last_hash, {body}
              FROM pattern, generate_series(1, {count}) AS i;
-             INSERT INTO keys (agent_id, idem_key, grant_id)
-             SELECT agent_id, idem_key, id FROM grants WHERE n > (SELECT n FROM before);
+             INSERT INTO idempotency_keys (agent_id, idem_key, grant_id)
+             SELECT agent_id, idem_key, id FROM grants WHERE number > (SELECT number FROM before);
              INSERT INTO grant_counts SELECT status, {count} FROM pattern;
-             INSERT INTO intents (grant_n, step, action, object, opened_at, closed_at)
-             SELECT g.n, step, action, object, opened_at, closed_at FROM grants g, intents
-             WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);
-             INSERT INTO events (grant_n, seq, at, kind, source, text, data, prev_hash, hash)
-             SELECT g.n, seq, at, kind, source, text, data, prev_hash, hash FROM grants g, events
-             WHERE g.n > (SELECT n FROM before) AND grant_n = (SELECT n FROM pattern);"
+             INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
+             SELECT g.number, seq, at, kind, source, text, data, prev_hash, hash FROM grants g, events
+             WHERE g.number > (SELECT number FROM before) AND grant_number = (SELECT number FROM pattern);"
         );
         server.query(database, &made);
         server.query(database, "VACUUM (ANALYZE)");

@@ -46,6 +46,7 @@ pub fn chain(grant: &GrantId, last: Option<(u32, &str)>, events: &[NewEvent]) ->
                 at: event.at,
                 kind: event.kind,
                 source: event.source,
+                actor: event.actor.clone(),
                 text: event.text.clone(),
                 data: event.data.clone(),
                 prev_hash: std::mem::take(&mut prev_hash),

@@ -1,4 +1,4 @@
-use domain::grant::{Moved, Request};
+use domain::grant::{Request, Transition};
 use domain::{EndCause, Grant, Step, TargetKind};
 use protocol::{EnforcedBy, Facts, GrantId, IdempotencyKey, Provenance, RevokeCause, Trust};
 
@@ -26,7 +26,7 @@ fn request() -> Request {
     }
 }
 
-fn accepted() -> Moved {
+fn accepted() -> Transition {
     let step = Step {
         action: "issue-token".to_owned(),
         object: "o".to_owned(),
@@ -37,7 +37,7 @@ fn accepted() -> Moved {
 }
 
 /// Every state of a grant that is revoked, and one that is refused.
-fn lives() -> Vec<Moved> {
+fn lives() -> Vec<Transition> {
     let accepted = accepted();
     let active = accepted.clone().then(accepted.grant.clone().activate(at(1001), "issued").unwrap());
     let cause = EndCause::Client(RevokeCause::Asked);
@@ -52,7 +52,7 @@ fn lives() -> Vec<Moved> {
     vec![accepted, active, revoking, settling, revoked, expired, undoing, failed, denied]
 }
 
-fn found(life: &Moved) -> Result<(), Broken> {
+fn found(life: &Transition) -> Result<(), Broken> {
     verify(&life.grant, &chain(&life.grant.id, None, &life.events))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{EventKind, Source, Timestamp};
+use protocol::{Actor, EventKind, Source, Timestamp};
 
 /// A row to be: the store gives it its number and its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// Who says so.
     pub source: Source,
+    /// The operator or person who caused it.
+    pub actor: Option<Actor>,
     /// In words.
     pub text: String,
     /// The same for programs.
@@ -22,13 +24,20 @@ pub struct NewEvent {
 impl NewEvent {
     /// Something that the broker did or saw.
     pub fn new(at: Timestamp, kind: EventKind, text: impl Into<String>) -> Self {
-        Self { at, kind, source: Source::Broker, text: text.into(), data: BTreeMap::new() }
+        Self { at, kind, source: Source::Broker, actor: None, text: text.into(), data: BTreeMap::new() }
     }
 
     /// The same, said by somebody else.
     #[must_use]
     pub fn said_by(mut self, source: Source) -> Self {
         self.source = source;
+        self
+    }
+
+    /// With the operator or person who caused it.
+    #[must_use]
+    pub fn caused_by(mut self, actor: Option<Actor>) -> Self {
+        self.actor = actor;
         self
     }
 

@@ -91,14 +91,14 @@ impl Step {
 
 /// A grant that was moved, and the rows that tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moved {
+pub struct Transition {
     /// As it stands now.
     pub grant: Grant,
     /// In order.
     pub events: Vec<NewEvent>,
 }
 
-impl Moved {
+impl Transition {
     /// Two moves as one: the later state, and the rows of both.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
@@ -127,14 +127,14 @@ const STUCK_AFTER: u32 = 5;
 const UNDER_WAY: Duration = Duration::from_secs(5);
 
 impl Grant {
-    /// Permitted: intents are written and the caller has the claim until `claimed_until`.
+    /// Permitted: the steps are on record, and the caller has the claim until `claimed_until`.
     pub fn accepted(
         request: Request,
         now: Timestamp,
         enforced_by: EnforcedBy,
         steps: Vec<Step>,
         claimed_until: Timestamp,
-    ) -> Moved {
+    ) -> Transition {
         let key = request.key.clone();
         let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
         let mut events = vec![grant.asked()];
@@ -143,19 +143,19 @@ impl Grant {
         events.push(
             NewEvent::new(now, EventKind::PolicyCheck, checked).with("enforced_by", enforced_by.as_str()),
         );
-        Moved { grant, events }
+        Transition { grant, events }
     }
 
     /// Refused: nothing is given, and the refusal is on record. Of what the client claims only a bounded part is kept:
     /// the refused caller chooses it freely.
-    pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Moved {
+    pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Transition {
         request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
         let state = State::Denied { why: why.to_owned() };
         let grant = request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state);
         let mut events = vec![grant.asked()];
         events.extend(grant.trusted());
         events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
-        Moved { grant, events }
+        Transition { grant, events }
     }
 
     /// More has to be done than was planned: it is written down before it is done. `why` is for the timeline.
@@ -165,23 +165,23 @@ impl Grant {
         more: Vec<Step>,
         enforced_by: EnforcedBy,
         why: &str,
-    ) -> Result<Moved, WrongState> {
+    ) -> Result<Transition, WrongState> {
         if !matches!(self.state, State::Applying { .. }) {
             return Err(self.cannot("be extended"));
         }
         self.steps.extend(more);
         self.enforced_by = enforced_by;
         let event = NewEvent::new(now, EventKind::Target, why).with("enforced_by", enforced_by.as_str());
-        Ok(Moved { grant: self, events: vec![event] })
+        Ok(Transition { grant: self, events: vec![event] })
     }
 
     /// Somebody else is at it from now on: whoever was before changes nothing any more.
-    pub fn claimed(mut self, until: Timestamp) -> Result<Moved, WrongState> {
+    pub fn claimed(mut self, until: Timestamp) -> Result<Transition, WrongState> {
         let State::Applying { claimed_until } = &mut self.state else {
             return Err(self.cannot("be claimed"));
         };
         *claimed_until = until;
-        Ok(Moved { grant: self, events: Vec::new() })
+        Ok(Transition { grant: self, events: Vec::new() })
     }
 
     /// A change was sent whose answer never came: until `until` it may still arrive.
@@ -192,17 +192,17 @@ impl Grant {
     }
 
     /// The target did every step; `receipt` says what, in words.
-    pub fn activate(mut self, now: Timestamp, receipt: &str) -> Result<Moved, WrongState> {
+    pub fn activate(mut self, now: Timestamp, receipt: &str) -> Result<Transition, WrongState> {
         if !matches!(self.state, State::Applying { .. }) || now >= self.expires_at {
             return Err(self.cannot("become active"));
         }
         self.state = State::Active { granted_at: now };
         let event = NewEvent::new(now, EventKind::Target, receipt).with("status", self.status().as_str());
-        Ok(Moved { grant: self, events: vec![event] })
+        Ok(Transition { grant: self, events: vec![event] })
     }
 
     /// Somebody or something ends it. What never became active is undone, what is active is taken back.
-    pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Moved, WrongState> {
+    pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Transition, WrongState> {
         let next = match &self.state {
             State::Applying { .. } => {
                 State::RollingBack { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
@@ -239,14 +239,12 @@ impl Grant {
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
-        let mut event = NewEvent::new(now, cause.kind(), text).said_by(cause.source());
-        if let Some(operator) = cause.operator() {
-            event = event.with("by", operator);
-        }
+        let mut event =
+            NewEvent::new(now, cause.kind(), text).said_by(cause.source()).caused_by(cause.actor());
         if let EndCause::Client(cause) = cause {
             event = event.with("cause", cause);
         }
-        Ok(Moved { grant: self, events: vec![event] })
+        Ok(Transition { grant: self, events: vec![event] })
     }
 
     /// The target took the undo; it is looked at again at `observe_at`.
@@ -255,7 +253,7 @@ impl Grant {
         now: Timestamp,
         observe_at: Timestamp,
         receipt: &str,
-    ) -> Result<Moved, WrongState> {
+    ) -> Result<Transition, WrongState> {
         self.state = match self.state {
             State::Revoking(ending) | State::RevokeFailing(ending) | State::Expired(ending) => {
                 State::Verifying(Ending { retry_at: observe_at, ..ending })
@@ -271,7 +269,7 @@ impl Grant {
                 return Err(self.cannot("settle"));
             }
         };
-        Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
+        Ok(Transition { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
     }
 
     /// Nothing is left of it at the target but what keeps its sessions dead, until `session_deny_until`; `proof` says how
@@ -281,7 +279,7 @@ impl Grant {
         now: Timestamp,
         proof: &str,
         session_deny_until: Option<Timestamp>,
-    ) -> Result<Moved, WrongState> {
+    ) -> Result<Transition, WrongState> {
         let kind;
         self.state = match self.state {
             State::RollingBack { cause, .. } => {
@@ -306,7 +304,7 @@ impl Grant {
             }
         };
         self.session_deny_until = session_deny_until;
-        Ok(Moved { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
+        Ok(Transition { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
     }
 
     /// What kept its sessions dead is taken away, or will be at `again_at`.
@@ -315,13 +313,13 @@ impl Grant {
         now: Timestamp,
         again_at: Option<Timestamp>,
         text: Option<&str>,
-    ) -> Result<Moved, WrongState> {
+    ) -> Result<Transition, WrongState> {
         if self.session_deny_until.is_none() || !self.status().is_final() {
             return Err(self.cannot("be swept"));
         }
         self.session_deny_until = again_at;
         let events = text.map(|text| NewEvent::new(now, EventKind::DenyRemoved, text)).into_iter().collect();
-        Ok(Moved { grant: self, events })
+        Ok(Transition { grant: self, events })
     }
 
     /// Taking back failed; it is tried again at `retry_at`, for ever. A row is written for the first failure and
@@ -331,7 +329,7 @@ impl Grant {
         now: Timestamp,
         error: &str,
         retry_at: Timestamp,
-    ) -> Result<Moved, WrongState> {
+    ) -> Result<Transition, WrongState> {
         let is_stuck_already = matches!(self.state, State::RevokeFailing(_));
         let (state, attempts) = match self.state {
             State::RollingBack { cause, attempts, .. } => {
@@ -367,12 +365,12 @@ impl Grant {
         } else {
             Vec::new()
         };
-        Ok(Moved { grant: self, events })
+        Ok(Transition { grant: self, events })
     }
 
     /// What never became active was undone, and is undone again at `again_at`: until then a try that was under
     /// way when it ended may still change the target.
-    pub fn undo_again(mut self, again_at: Timestamp) -> Result<Moved, WrongState> {
+    pub fn undo_again(mut self, again_at: Timestamp) -> Result<Transition, WrongState> {
         self.state = match self.state {
             State::RollingBack { cause, attempts, .. } => {
                 State::RollingBack { cause, attempts, retry_at: again_at }
@@ -390,7 +388,7 @@ impl Grant {
                 return Err(self.cannot("be undone again"));
             }
         };
-        Ok(Moved { grant: self, events: Vec::new() })
+        Ok(Transition { grant: self, events: Vec::new() })
     }
 
     /// When something is to be done about it: the deadline, the next try, the end of the claim.

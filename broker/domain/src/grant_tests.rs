@@ -33,7 +33,7 @@ fn active(enforced_by: EnforcedBy) -> Grant {
 #[test]
 fn the_way_of_a_grant_that_is_given_back() {
     let moved = Grant::accepted(request(Trust::Oidc), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
-    let kinds = |moved: &Moved| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
+    let kinds = |moved: &Transition| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&moved), [EventKind::Elevate, EventKind::PolicyCheck]);
     assert_eq!(moved.events[0].text, "orders-agent · orders-read · 15m");
     assert_eq!(moved.grant.due_at(), Some(at(1030)));
@@ -90,7 +90,7 @@ fn the_end_by_an_operator_says_which() {
         let ended = active(EnforcedBy::Broker).end(at(1100), cause).unwrap();
         let [event] = ended.events.as_slice() else { panic!("{:?}", ended.events) };
         assert_eq!((event.text.as_str(), event.source), (text, Source::Operator));
-        assert_eq!(event.data.get("by").map(String::as_str), by);
+        assert_eq!(event.actor.as_ref().map(|actor| actor.name().as_str()), by);
     }
 }
 
@@ -122,7 +122,8 @@ fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_th
 
 #[test]
 fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
-    let dangers = |moved: &Moved| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
+    let dangers =
+        |moved: &Transition| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
     let accepted =
         Grant::accepted(request(Trust::AuthTokenOnly), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
     let code = protocol::ErrorCode::PolicyNotPermitted;

@@ -11,7 +11,7 @@ pub struct Lease {
     /// How often the holder beats.
     pub every: Duration,
     /// When it was last heard.
-    pub last_beat: Timestamp,
+    pub last_heartbeat: Timestamp,
 }
 
 impl Lease {
@@ -22,7 +22,7 @@ impl Lease {
 
     /// A lease that begins now.
     pub fn new(every: Duration, now: Timestamp) -> Self {
-        Self { every, last_beat: now }
+        Self { every, last_heartbeat: now }
     }
 
     /// How long the holder may be silent.
@@ -32,12 +32,12 @@ impl Lease {
 
     /// When the holder counts as lost, by the beats alone.
     pub fn silent_at(&self) -> Timestamp {
-        self.last_beat.plus(self.patience())
+        self.last_heartbeat.plus(self.patience())
     }
 
     /// When the holder counts as lost, for a broker that has been able to hear it since `ready_since`.
     pub fn lost_at(&self, ready_since: Timestamp) -> Timestamp {
-        self.last_beat.max(ready_since).plus(self.patience())
+        self.last_heartbeat.max(ready_since).plus(self.patience())
     }
 }
 

@@ -9,7 +9,7 @@ use domain::grant::WrongState;
 use domain::{EndCause, State};
 use policy::Permit;
 use protocol::{Credentials, ErrorCode, GrantId, Timestamp};
-use store::{Guard, Saved, SavedAndReleased, Stored};
+use store::{GrantRecord, Precondition, SaveOutcome};
 use targets::Target;
 use tracing::Instrument;
 
@@ -25,7 +25,7 @@ impl Engine {
     /// unfinished: every step can be done twice.
     pub(crate) async fn apply(
         &self,
-        stored: Stored,
+        stored: GrantRecord,
         permit: &Permit,
         target: &dyn Target,
         claimed_at: Timestamp,
@@ -58,16 +58,16 @@ impl Engine {
                     });
                 }
             };
-            let saving = self.save_and_let_go(&given, &active, Guard::Version, held.as_ref());
+            let saving = self.save_and_let_go(&given, &active, Precondition::Version, held.as_ref());
             match saving.instrument(spans::store("store: activate grant")).await? {
-                SavedAndReleased::Done(stored) => {
+                SaveOutcome::Done(stored) => {
                     self.counters.grants_activated();
                     self.just_given.remember(&stored);
                     return Ok(elevated(&stored, credentials));
                 }
-                SavedAndReleased::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
+                SaveOutcome::Conflict => return self.overtaken(&given.grant.id, permit, target).await,
                 // Slept for so long that somebody else had it since: it is given again, if there is time for that.
-                SavedAndReleased::NotHeld => (stored, seen) = (given, None),
+                SaveOutcome::LockLost => (stored, seen) = (given, None),
             }
         }
     }
@@ -102,7 +102,7 @@ impl Engine {
     /// A retry: gives the same grant again if it is still there to give.
     pub(crate) async fn join(
         &self,
-        stored: Stored,
+        stored: GrantRecord,
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
@@ -130,21 +130,21 @@ impl Engine {
         }
     }
 
-    async fn claim_again(&self, stored: Stored) -> Result<Result<Stored, GrantId>, Refusal> {
+    async fn claim_again(&self, stored: GrantRecord) -> Result<Result<GrantRecord, GrantId>, Refusal> {
         let id = stored.grant.id.clone();
         let claimed_until = self.clock.now().plus(self.settings.get().claim);
         // Whoever has the claim now may be only slow: what it has begun can land as long as its claim allows.
         let before = self.with_its_claim(stored.grant.clone(), &EndCause::Abandoned);
         let Ok(moved) = before.claimed(claimed_until) else { return Ok(Err(id)) };
-        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => Ok(stored),
-            Saved::Conflict => Err(id),
+        Ok(match self.store.save(&stored, &moved, Precondition::Version, None).await? {
+            SaveOutcome::Done(stored) => Ok(stored),
+            SaveOutcome::Conflict | SaveOutcome::LockLost => Err(id),
         })
     }
 
     pub(crate) async fn answer(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Elevated, Refusal> {
@@ -163,7 +163,7 @@ impl Engine {
 
     pub(crate) async fn make_credentials(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         permit: &Permit,
         target: &dyn Target,
     ) -> Result<Credentials, Refusal> {
@@ -171,10 +171,10 @@ impl Engine {
         made.map_err(|error| target_failed(&error.what))
     }
 
-    async fn undo_failed_apply(&self, stored: Stored, what: &str) -> Refusal {
+    async fn undo_failed_apply(&self, stored: GrantRecord, what: &str) -> Refusal {
         let refusal = target_failed(what).hint("what had been done is being undone; try again");
         let cause = EndCause::TargetFailed(what.to_owned());
-        match self.end(stored, &cause, Guard::Version).await {
+        match self.end(stored, &cause, Precondition::Version).await {
             Ok(there) if matches!(there.grant.state, State::Applying { .. } | State::Active { .. }) => {
                 target_failed(what).hint("another try of the same request goes on: ask again with its key")
             }
@@ -189,7 +189,7 @@ pub(crate) fn target_failed(what: &str) -> Refusal {
     Refusal::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
 }
 
-pub(crate) fn elevated(stored: &Stored, credentials: Credentials) -> Elevated {
+pub(crate) fn elevated(stored: &GrantRecord, credentials: Credentials) -> Elevated {
     let mut grant = view::grant(stored);
     grant.credentials = Some(credentials);
     Elevated { grant }

@@ -6,7 +6,7 @@ use domain::aws::{AwsMode, Pod};
 use domain::{Agent, AgentStatus, EndCause, Place, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
 use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Ttl};
-use store::{ApplyMode, Guard, Listing, Registering, StoredToken};
+use store::{ApplyMode, Listing, Precondition, Registering, StoredToken};
 
 use crate::clock::random;
 use crate::{Author, Engine, Page, Refusal, hash_of, view};
@@ -203,7 +203,7 @@ impl Engine {
             after = Some(last.grant.id.clone());
             for stored in page {
                 if stored.grant.end_reason().is_none() {
-                    self.end(stored, &cause, Guard::Version).await?;
+                    self.end(stored, &cause, Precondition::Version).await?;
                     ending += 1;
                 }
             }

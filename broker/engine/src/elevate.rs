@@ -4,14 +4,14 @@ use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 
-use domain::grant::{Moved, Request};
+use domain::grant::{Request, Transition};
 use domain::{Agent, Grant, Lease, NewEvent, Principal, State};
 use policy::{AccessRequest, Holder, Permit};
 use protocol::{
     Decision, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret, Timestamp, Trust,
 };
 use sha2::{Digest, Sha256};
-use store::{Created, Stored};
+use store::{Created, GrantRecord};
 use targets::claim::Claim;
 use targets::{LateWrites, Plan, Target};
 use tracing::Instrument;
@@ -100,7 +100,7 @@ impl Engine {
                 "the idempotency key was used for a request with other policies, ttl, target or reason",
             )
             .hint("use a new random key for each elevation")),
-            Created::Cancelled => {
+            Created::KeyRevoked => {
                 Err(Refusal::grant_ended(Some("the key was given back before the request came".to_owned())))
             }
             Created::AgentDisabled => Err(policy_of_disabled(&checked.agent)),
@@ -177,7 +177,7 @@ impl Engine {
         }
         let mut asking = pin!(self.store.grant_by_key(&terms.agent_id, &terms.key));
         let mut is_new = false;
-        let joined = |there: Stored| {
+        let joined = |there: GrantRecord| {
             (Plan { steps: there.grant.steps, enforced_by: there.grant.enforced_by }, Vec::new())
         };
         loop {
@@ -239,7 +239,7 @@ impl Engine {
     }
 
     /// What [`Self::apply`] does, before anything is written: there is nothing that a crash could leave.
-    async fn give_at_once(&self, accepted: Moved, target: &dyn Target) -> Result<Moved, Refusal> {
+    async fn give_at_once(&self, accepted: Transition, target: &dyn Target) -> Result<Transition, Refusal> {
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
         let claim = Claim::not_needed();
         for step in &accepted.grant.steps {

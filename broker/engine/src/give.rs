@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Grant, NewEvent, State, Step};
 use futures_util::future::join_all;
 use policy::Permit;
 use protocol::{EventKind, GrantId, Timestamp};
-use store::{Guard, Release, Saved, Stored};
+use store::{GrantRecord, Precondition, Release, SaveOutcome};
 use targets::claim::Claim;
 use targets::{Fault, LateWrites, Plan, Target, TargetError};
 use tracing::Instrument;
@@ -23,9 +23,9 @@ const SURE_FOR: Duration = Duration::from_secs(1);
 /// What became of the steps.
 pub(crate) enum Given {
     /// All are done; the receipts in words. What the last one shares is to be let go with the change that says so.
-    Done { stored: Stored, receipts: String, held: Option<Release> },
+    Done { stored: GrantRecord, receipts: String, held: Option<Release> },
     /// One could not be done.
-    Failed { stored: Stored, error: TargetError },
+    Failed { stored: GrantRecord, error: TargetError },
     /// Somebody else changed the grant meanwhile.
     Overtaken { id: GrantId },
 }
@@ -57,7 +57,7 @@ impl Engine {
     /// was known to be ours.
     pub(crate) async fn give(
         &self,
-        mut stored: Stored,
+        mut stored: GrantRecord,
         permit: &Permit,
         target: &dyn Target,
         mut seen: Option<Timestamp>,
@@ -115,7 +115,7 @@ impl Engine {
     /// Does what may be done at once.
     async fn do_these(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         these: &[usize],
         target: &dyn Target,
         then: Next,
@@ -137,7 +137,7 @@ impl Engine {
     /// What can be done in the place of what cannot.
     async fn another_way<'e>(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         permit: &Permit,
         target: &dyn Target,
         errors: &'e [(usize, TargetError)],
@@ -153,7 +153,7 @@ impl Engine {
 
     async fn do_step(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         step: &Step,
         target: &dyn Target,
         then: Next,
@@ -168,7 +168,11 @@ impl Engine {
 
     /// Whoever slept, or waited for its turn, must not go on where somebody else may have undone already: what it did
     /// then would stay.
-    async fn still_ours(&self, stored: &Stored, seen: &mut Option<Timestamp>) -> Result<(), TargetError> {
+    async fn still_ours(
+        &self,
+        stored: &GrantRecord,
+        seen: &mut Option<Timestamp>,
+    ) -> Result<(), TargetError> {
         let now = self.clock.now();
         if seen.is_none_or(|seen| now < seen || now >= seen.plus(SURE_FOR)) {
             let there = self.store.grant(&stored.grant.id).await.map_err(unavailable)?;
@@ -180,7 +184,7 @@ impl Engine {
         self.claim_has_time(stored)
     }
 
-    pub(crate) fn claim_has_time(&self, stored: &Stored) -> Result<(), TargetError> {
+    pub(crate) fn claim_has_time(&self, stored: &GrantRecord) -> Result<(), TargetError> {
         match &stored.grant.state {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
@@ -214,20 +218,20 @@ impl Engine {
 
     async fn extend(
         &self,
-        stored: Stored,
+        stored: GrantRecord,
         plan: Plan,
         error: &TargetError,
-    ) -> Result<Result<Stored, GrantId>, Refusal> {
+    ) -> Result<Result<GrantRecord, GrantId>, Refusal> {
         let id = stored.grant.id.clone();
         let why = format!("{error} · another way is taken");
-        let moved: Moved =
+        let moved: Transition =
             match stored.grant.clone().extend(self.clock.now(), plan.steps, plan.enforced_by, &why) {
                 Ok(moved) => moved,
                 Err(_) => return Ok(Err(id)),
             };
-        Ok(match self.store.save(&stored, &moved, Guard::Version).await? {
-            Saved::Done(stored) => Ok(stored),
-            Saved::Conflict => Err(id),
+        Ok(match self.store.save(&stored, &moved, Precondition::Version, None).await? {
+            SaveOutcome::Done(stored) => Ok(stored),
+            SaveOutcome::Conflict | SaveOutcome::LockLost => Err(id),
         })
     }
 

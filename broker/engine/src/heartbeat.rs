@@ -1,7 +1,7 @@
 //! The holder is still there.
 
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
-use store::Beat;
+use store::HeartbeatOutcome;
 
 use crate::{Engine, Refusal, view};
 
@@ -15,11 +15,11 @@ impl Engine {
     ) -> Result<Grant, Refusal> {
         let agent = self.agent_of(bearer).await?;
         let now = self.clock.now();
-        match self.store.beat(id, &agent.id, key, now).await? {
-            Beat::Heard(stored) if now < stored.grant.expires_at => Ok(view::grant(&stored)),
-            Beat::Heard(_) => Err(Refusal::grant_ended(Some("deadline reached".to_owned()))),
-            Beat::Ended(stored) => Err(Refusal::grant_ended(stored.grant.end_reason())),
-            Beat::Unknown => Err(Refusal::no_such_grant()),
+        match self.store.heartbeat(id, &agent.id, key, now).await? {
+            HeartbeatOutcome::Recorded(stored) if now < stored.grant.expires_at => Ok(view::grant(&stored)),
+            HeartbeatOutcome::Recorded(_) => Err(Refusal::grant_ended(Some("deadline reached".to_owned()))),
+            HeartbeatOutcome::Ended(stored) => Err(Refusal::grant_ended(stored.grant.end_reason())),
+            HeartbeatOutcome::Unknown => Err(Refusal::no_such_grant()),
         }
     }
 }

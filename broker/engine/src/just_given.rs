@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use protocol::GrantId;
-use store::Stored;
+use store::GrantRecord;
 
 /// How many are remembered: a kilobyte or two each.
 const ROOM: usize = 1024;
@@ -17,13 +17,13 @@ pub(crate) struct JustGiven(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    grants: HashMap<GrantId, Stored>,
+    grants: HashMap<GrantId, GrantRecord>,
     /// Oldest first; some were taken out since.
     order: VecDeque<GrantId>,
 }
 
 impl JustGiven {
-    pub(crate) fn remember(&self, stored: &Stored) {
+    pub(crate) fn remember(&self, stored: &GrantRecord) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.order.len() == ROOM
             && let Some(oldest) = kept.order.pop_front()
@@ -35,7 +35,7 @@ impl JustGiven {
     }
 
     /// Once: whoever asks again wants to know what became of it.
-    pub(crate) fn take(&self, id: &GrantId) -> Option<Stored> {
+    pub(crate) fn take(&self, id: &GrantId) -> Option<GrantRecord> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).grants.remove(id)
     }
 }
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    async fn stored(store: &Memory, n: usize) -> Stored {
+    async fn stored(store: &Memory, n: usize) -> GrantRecord {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&n.to_be_bytes());
         let request = Request {
@@ -71,7 +71,7 @@ mod tests {
             other @ (Created::Joined(_)
             | Created::KeyConflict
             | Created::AgentDisabled
-            | Created::Cancelled
+            | Created::KeyRevoked
             | Created::Replayed
             | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
         }

@@ -1,7 +1,7 @@
 //! Looking: one grant, its timeline, lists.
 
 use protocol::{Grant, GrantId, GrantList, Timeline};
-use store::{Listing, Stored};
+use store::{GrantRecord, Listing};
 
 use crate::{Caller, Engine, Refusal, view};
 
@@ -62,7 +62,7 @@ impl Engine {
         Ok(GrantList { grants: stored.iter().map(view::grant).collect(), next })
     }
 
-    async fn readable(&self, caller: &Caller, id: &GrantId) -> Result<Stored, Refusal> {
+    async fn readable(&self, caller: &Caller, id: &GrantId) -> Result<GrantRecord, Refusal> {
         let stored = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
         if caller.may_touch(&stored.grant.agent_id) { Ok(stored) } else { Err(Refusal::no_such_grant()) }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::{Boundary, Grant, NewEvent, State};
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
-use store::{Listing, Stored};
+use store::{GrantRecord, Listing};
 use targets::{Found, LateWrites, Target, TargetError};
 use tokio::task::JoinSet;
 
@@ -226,7 +226,7 @@ impl Engine {
             };
             // What another grant put there is no drift; nor is what went because this grant ended meanwhile.
             if let Some(object) = &drift.object
-                && self.store.shared_with(object, &grant.id).await? > 0
+                && self.store.other_references(object, &grant.id).await? > 0
             {
                 continue;
             }
@@ -265,7 +265,7 @@ impl Engine {
 }
 
 /// Whether a grant that is there to answer for it still has a use for it.
-fn belongs(owner: Option<&Stored>, found: &Found, now: Timestamp) -> bool {
+fn belongs(owner: Option<&GrantRecord>, found: &Found, now: Timestamp) -> bool {
     if found.needed_until.is_some_and(|until| now < until) {
         return true;
     }

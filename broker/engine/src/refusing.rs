@@ -4,7 +4,7 @@ use domain::grant::Request;
 use domain::{Grant, ReplayGuard};
 use protocol::{AgentId, ErrorCode, Timestamp};
 use sha2::{Digest, Sha256};
-use store::{Denying, Recorded};
+use store::{DenialOutcome, DeniedRequest};
 
 use crate::budgets::Kind;
 use crate::{Engine, Refusal};
@@ -22,14 +22,14 @@ impl Engine {
         let (key, agent) = (terms.key.clone(), terms.agent_id.clone());
         terms.request_hash = hash_of_denied(&terms);
         let moved = Grant::denied(terms, now, denied.code, &denied.detail);
-        match self.store.record_denied(Denying { moved: &moved, key: &key, replay }).await {
-            Ok(Recorded::New | Recorded::Again) => self.counters.grants_denied(),
-            Ok(Recorded::Full) => {
+        match self.store.record_denied(DeniedRequest { transition: &moved, key: &key, replay }).await {
+            Ok(DenialOutcome::New | DenialOutcome::Again) => self.counters.grants_denied(),
+            Ok(DenialOutcome::Full) => {
                 self.counters.grants_denied();
                 self.counters.denials_not_recorded();
                 tracing::warn!(%agent, "a refused request is not recorded: too many of this agent are");
             }
-            Ok(Recorded::Replayed) => return self.replayed(Kind::Denied, &agent),
+            Ok(DenialOutcome::Replayed) => return self.replayed(Kind::Denied, &agent),
             Err(error) => {
                 self.counters.grants_denied();
                 return error.into();

@@ -2,7 +2,7 @@
 
 use domain::EndCause;
 use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause};
-use store::{Guard, KeyGivenBack, Stored};
+use store::{GrantRecord, Precondition, RevokeByKey};
 
 use crate::{Caller, Engine, Refusal, view};
 
@@ -36,13 +36,13 @@ impl Engine {
             }
             Caller::Agent(_) => EndCause::Client(cause),
         };
-        let stored = self.end(stored, &cause, Guard::Version).await?;
+        let stored = self.end(stored, &cause, Precondition::Version).await?;
         // Whoever ended it before may have died since: taking back once more hurts nobody.
         let stored = self.take_back(stored, &claim).await?;
         Ok(view::grant(&stored))
     }
 
-    async fn find(&self, caller: &Caller, what: &Revocable) -> Result<Stored, Refusal> {
+    async fn find(&self, caller: &Caller, what: &Revocable) -> Result<GrantRecord, Refusal> {
         let stored = match (what, caller) {
             (Revocable::Id(id), _) => match self.just_given.take(id) {
                 Some(stored) => stored,
@@ -50,9 +50,9 @@ impl Engine {
             },
             (Revocable::Key(key), Caller::Agent(agent)) => {
                 let forget_after = self.clock.now().plus(KEY_REMEMBERED);
-                match self.store.give_key_back(&agent.id, key, forget_after).await? {
-                    KeyGivenBack::Grant(stored) => stored,
-                    KeyGivenBack::Noted => {
+                match self.store.revoke_key(&agent.id, key, forget_after).await? {
+                    RevokeByKey::Grant(stored) => stored,
+                    RevokeByKey::Tombstoned => {
                         return Err(Refusal::no_such_grant()
                             .hint("nothing was given for this key, and nothing will be"));
                     }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use domain::{Grant, Step};
 use protocol::Timestamp;
-use store::{Hold, Holding, Release, StoreError, Stored, Then, To, Whose};
+use store::{
+    AfterUpdate, GrantRecord, LockPurpose, LockRequest, Ownership, Release, ResourceLock, StoreError,
+};
 use targets::claim::Claim;
 use targets::{Fault, LateWrites, Removal, Target, TargetError};
 use tracing::Instrument;
@@ -24,30 +26,31 @@ impl Engine {
     /// Makes sure that the object is there. It is let go with the next change of the grant, if that comes at once.
     pub(crate) async fn give_shared(
         &self,
-        stored: &Stored,
+        stored: &GrantRecord,
         step: &Step,
         target: &dyn Target,
         next: Next,
     ) -> Result<(String, Option<Release>), TargetError> {
-        let hold = self.hold(step, &stored.grant, |_| To::Give { version: stored.version }).await?;
-        let whose = match self.whose(&hold, stored, step, target).await {
-            Ok(whose) => whose,
+        let lock =
+            self.lock(step, &stored.grant, |_| LockPurpose::Attach { version: stored.version }).await?;
+        let ownership = match self.ownership(&lock, stored, step, target).await {
+            Ok(ownership) => ownership,
             Err(error) => {
-                self.note(&hold, hold.whose, Then::Release).await?;
+                self.note(&lock, lock.ownership, AfterUpdate::ReleaseLock).await?;
                 return Err(error);
             }
         };
-        if whose == Whose::Foreign {
-            let release = Release { whose, may_go_until: hold.may_go_until, hold };
+        if ownership == Ownership::Foreign {
+            let release = Release { ownership, delete_may_land_until: lock.delete_may_land_until, lock };
             let kept = self.let_go(release, next).await?;
             return Ok((format!("{} was there before · left as it is", step.object), kept));
         }
-        if whose != hold.whose {
-            self.note(&hold, whose, Then::Keep).await?;
+        if ownership != lock.ownership {
+            self.note(&lock, ownership, AfterUpdate::KeepLock).await?;
         }
-        let applied = match self.in_time(&hold) {
+        let applied = match self.in_time(&lock) {
             Ok(()) => {
-                let claim = self.claim_on(&stored.grant).no_longer_than(hold.until);
+                let claim = self.claim_on(&stored.grant).no_longer_than(lock.until);
                 let applying = target.apply(&stored.grant, step, self.clock.now(), &claim);
                 applying.instrument(spans::target("target: give", target.kind())).await
             }
@@ -55,11 +58,11 @@ impl Engine {
         };
         match applied {
             Ok(receipt) => {
-                let release = Release { whose, may_go_until: hold.may_go_until, hold };
+                let release = Release { ownership, delete_may_land_until: lock.delete_may_land_until, lock };
                 Ok((receipt, self.let_go(release, next).await?))
             }
             Err(error) => {
-                self.note(&hold, whose, Then::Release).await?;
+                self.note(&lock, ownership, AfterUpdate::ReleaseLock).await?;
                 Err(error)
             }
         }
@@ -76,53 +79,53 @@ impl Engine {
         next: Next,
         claim: &Claim,
     ) -> Result<(Removal, Option<Release>), TargetError> {
-        let hold = self.hold(step, grant, |until| taking(grant, target, what, until)).await?;
-        let others = hold.others;
-        let stays = match hold.whose {
+        let lock = self.lock(step, grant, |until| taking(grant, target, what, until)).await?;
+        let others = lock.others;
+        let stays = match lock.ownership {
             _ if others > 0 => Some(format!("{others} other grants need it · it stays for them")),
-            Whose::Foreign => Some(format!("{} was there before · it stays", step.object)),
+            Ownership::Foreign => Some(format!("{} was there before · it stays", step.object)),
             // Whoever was to put it there did not come to that.
-            Whose::Unknown => Some(format!("{} was not touched", step.object)),
+            Ownership::Unknown => Some(format!("{} was not touched", step.object)),
             // Taken away before this grant was asked for, and whoever puts it there writes that down first.
-            Whose::Ours { until: Some(until) } if until < grant.requested_at => {
+            Ownership::Managed { write_may_land_until: Some(until) } if until < grant.requested_at => {
                 Some(format!("{} was not touched", step.object))
             }
-            Whose::Ours { .. } => None,
+            Ownership::Managed { .. } => None,
         };
         if let Some(proof) = stays {
             // Whoever needs it answers from here on for what of ours may have landed.
-            let whose = match hold.whose {
-                Whose::Ours { .. } if others > 0 => Whose::Ours { until: None },
-                Whose::Ours { .. } | Whose::Unknown | Whose::Foreign => hold.whose,
+            let ownership = match lock.ownership {
+                Ownership::Managed { .. } if others > 0 => Ownership::Managed { write_may_land_until: None },
+                Ownership::Managed { .. } | Ownership::Unknown | Ownership::Foreign => lock.ownership,
             };
-            let release = Release { whose, may_go_until: hold.may_go_until, hold };
+            let release = Release { ownership, delete_may_land_until: lock.delete_may_land_until, lock };
             // An earlier try may have left something, before somebody else came to need the object.
-            let session_deny_until = match release.whose {
-                Whose::Ours { .. } | Whose::Foreign => {
+            let session_deny_until = match release.ownership {
+                Ownership::Managed { .. } | Ownership::Foreign => {
                     target.session_deny_needed_until(step, self.clock.now())
                 }
-                Whose::Unknown => None,
+                Ownership::Unknown => None,
             };
             let kept = self.let_go(release, next).await?;
             return Ok((Removal::Confirmed { proof, session_deny_until }, kept));
         }
-        let claim = claim.no_longer_than(hold.until);
-        let (undone, may_go_until) = match (self.in_time(&hold), what) {
-            (Err(error), _) => (Err(error), hold.may_go_until),
+        let claim = claim.no_longer_than(lock.until);
+        let (undone, delete_may_land_until) = match (self.in_time(&lock), what) {
+            (Err(error), _) => (Err(error), lock.delete_may_land_until),
             (Ok(()), TakingBack::Look) => {
-                (target.observe(grant, step, self.clock.now(), &claim).await, hold.may_go_until)
+                (target.observe(grant, step, self.clock.now(), &claim).await, lock.delete_may_land_until)
             }
-            (Ok(()), TakingBack::Undo) => self.undo_held(&hold, grant, step, target, &claim).await,
+            (Ok(()), TakingBack::Undo) => self.undo_held(&lock, grant, step, target, &claim).await,
         };
-        let whose = match &undone {
+        let ownership = match &undone {
             Ok(Removal::Confirmed { .. }) => {
-                Whose::Ours { until: Some(self.last_write_lands(grant, target)) }
+                Ownership::Managed { write_may_land_until: Some(self.last_write_lands(grant, target)) }
             }
-            Ok(Removal::Pending { .. }) => Whose::Ours { until: None },
+            Ok(Removal::Pending { .. }) => Ownership::Managed { write_may_land_until: None },
             // Nothing was learnt: what was gone before is not there again.
-            Err(_) => hold.whose,
+            Err(_) => lock.ownership,
         };
-        let release = Release { hold, whose, may_go_until };
+        let release = Release { lock, ownership, delete_may_land_until };
         match undone {
             Ok(undone) => Ok((undone, self.let_go(release, next).await?)),
             Err(error) => {
@@ -135,40 +138,41 @@ impl Engine {
     /// Says as well until when it may go now.
     async fn undo_held(
         &self,
-        hold: &Hold,
+        lock: &ResourceLock,
         grant: &Grant,
         step: &Step,
         target: &dyn Target,
         claim: &Claim,
     ) -> (Result<Removal, TargetError>, Option<Timestamp>) {
-        let may_go_until = match target.late_writes() {
-            LateWrites::Impossible => hold.may_go_until,
-            LateWrites::Possible { .. } if !hold.goes => {
-                let what = format!("{} is not written down as what may go", hold.object);
+        let delete_may_land_until = match target.late_writes() {
+            LateWrites::Impossible => lock.delete_may_land_until,
+            LateWrites::Possible { .. } if !lock.delete_recorded => {
+                let what = format!("{} is not written down as what may go", lock.object);
                 let busy = Fault::Busy { retry_after: Duration::from_secs(1) };
-                return (Err(TargetError { what, fault: busy }), hold.may_go_until);
+                return (Err(TargetError { what, fault: busy }), lock.delete_may_land_until);
             }
-            LateWrites::Possible { within } => hold.may_go_until.max(Some(hold.until.plus(within))),
+            LateWrites::Possible { within } => lock.delete_may_land_until.max(Some(lock.until.plus(within))),
         };
         let undoing = target.revert(grant, step, self.clock.now(), claim);
         let undone = undoing.instrument(spans::target("target: take back", target.kind())).await;
         let unanswered = matches!(undone, Err(TargetError { fault: Fault::Unknown, .. }));
-        (undone, if unanswered { may_go_until } else { hold.may_go_until })
+        (undone, if unanswered { delete_may_land_until } else { lock.delete_may_land_until })
     }
 
-    async fn hold(
+    async fn lock(
         &self,
         step: &Step,
         grant: &Grant,
-        to: impl Fn(Timestamp) -> To + Send,
-    ) -> Result<Hold, TargetError> {
+        to: impl Fn(Timestamp) -> LockPurpose + Send,
+    ) -> Result<ResourceLock, TargetError> {
         let give_up_at = tokio::time::Instant::now() + PATIENCE;
         loop {
             let now = self.clock.now();
             let until = now.plus(self.settings.get().claim);
-            let holding = Holding { object: &step.object, grant: &grant.id, to: to(until), now, until };
-            if let Some(hold) = self.store.hold_shared(holding).await.map_err(unavailable)? {
-                return Ok(hold);
+            let holding =
+                LockRequest { object: &step.object, grant: &grant.id, purpose: to(until), now, until };
+            if let Some(lock) = self.store.lock_shared_object(holding).await.map_err(unavailable)? {
+                return Ok(lock);
             }
             if tokio::time::Instant::now() >= give_up_at {
                 return Err(TargetError {
@@ -181,20 +185,20 @@ impl Engine {
     }
 
     /// Whose it is, if the grant may have it.
-    async fn whose(
+    async fn ownership(
         &self,
-        hold: &Hold,
-        stored: &Stored,
+        lock: &ResourceLock,
+        stored: &GrantRecord,
         step: &Step,
         target: &dyn Target,
-    ) -> Result<Whose, TargetError> {
+    ) -> Result<Ownership, TargetError> {
         // As it was when the object was had: whoever ends the grant from then on takes it back after this.
-        if !hold.lasts {
+        if !lock.grant_is_current {
             return Err(overtaken());
         }
         self.claim_has_time(stored)?;
         let now = self.clock.now();
-        if let Some(until) = hold.may_go_until.filter(|until| now < *until) {
+        if let Some(until) = lock.delete_may_land_until.filter(|until| now < *until) {
             let what = format!(
                 "{} was to be taken away, and no answer came: it may still go until {until}",
                 step.object
@@ -202,43 +206,53 @@ impl Engine {
             return Err(TargetError { what, fault: Fault::Busy { retry_after: until.since(now) } });
         }
         // What is not ours for certain is looked at: its owner may have taken it away since, or put it there.
-        if hold.whose == (Whose::Ours { until: None }) {
-            return Ok(hold.whose);
+        if lock.ownership == (Ownership::Managed { write_may_land_until: None }) {
+            return Ok(lock.ownership);
         }
-        self.in_time(hold)?;
-        let claim = self.claim_on(&stored.grant).no_longer_than(hold.until);
+        self.in_time(lock)?;
+        let claim = self.claim_on(&stored.grant).no_longer_than(lock.until);
         Ok(match target.observe(&stored.grant, step, self.clock.now(), &claim).await? {
-            Removal::Confirmed { .. } => Whose::Ours { until: None },
-            Removal::Pending { .. } => Whose::Foreign,
+            Removal::Confirmed { .. } => Ownership::Managed { write_may_land_until: None },
+            Removal::Pending { .. } => Ownership::Foreign,
         })
     }
 
     /// A holder that slept must not change what is somebody else's to change by now.
-    fn in_time(&self, hold: &Hold) -> Result<(), TargetError> {
-        if self.clock.now().plus(CALL) < hold.until {
+    fn in_time(&self, lock: &ResourceLock) -> Result<(), TargetError> {
+        if self.clock.now().plus(CALL) < lock.until {
             return Ok(());
         }
         Err(TargetError {
-            what: format!("{} was held for too long", hold.object),
+            what: format!("{} was held for too long", lock.object),
             fault: Fault::Busy { retry_after: Duration::from_secs(1) },
         })
     }
 
-    async fn note(&self, hold: &Hold, whose: Whose, then: Then) -> Result<(), TargetError> {
-        self.note_going(hold, whose, hold.may_go_until, then).await
+    async fn note(
+        &self,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        then: AfterUpdate,
+    ) -> Result<(), TargetError> {
+        self.note_going(lock, ownership, lock.delete_may_land_until, then).await
     }
 
     async fn note_going(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        then: AfterUpdate,
     ) -> Result<(), TargetError> {
-        if self.store.note_shared(hold, whose, may_go_until, then).await.map_err(unavailable)? {
+        if self
+            .store
+            .update_shared_object(lock, ownership, delete_may_land_until, then)
+            .await
+            .map_err(unavailable)?
+        {
             return Ok(());
         }
-        Err(taken_over(hold))
+        Err(taken_over(lock))
     }
 
     /// At once, unless the grant's next change does it.
@@ -246,8 +260,8 @@ impl Engine {
         match next {
             Next::Change => Ok(Some(release)),
             Next::More => {
-                let Release { hold, whose, may_go_until } = &release;
-                self.note_going(hold, *whose, *may_go_until, Then::Release).await?;
+                let Release { lock, ownership, delete_may_land_until } = &release;
+                self.note_going(lock, *ownership, *delete_may_land_until, AfterUpdate::ReleaseLock).await?;
                 Ok(None)
             }
         }
@@ -293,20 +307,20 @@ pub(crate) enum TakingBack {
 
 /// What is written down with a hold that lasts until then. Until its answer is there, a call may take the object away at
 /// any moment: this broker can die, and its call land all the same. Nobody puts the object there meanwhile.
-fn taking(grant: &Grant, target: &dyn Target, what: TakingBack, until: Timestamp) -> To {
+fn taking(grant: &Grant, target: &dyn Target, what: TakingBack, until: Timestamp) -> LockPurpose {
     match (what, target.late_writes()) {
         // What is begun in time is lost by the end of the hold at the latest.
         (TakingBack::Undo, LateWrites::Possible { within }) => {
-            To::TakeBack { asked_at: grant.requested_at, may_go_until: until.plus(within) }
+            LockPurpose::Detach { asked_at: grant.requested_at, delete_may_land_until: until.plus(within) }
         }
-        (TakingBack::Undo, LateWrites::Impossible) | (TakingBack::Look, _) => To::Look,
+        (TakingBack::Undo, LateWrites::Impossible) | (TakingBack::Look, _) => LockPurpose::Inspect,
     }
 }
 
 /// Somebody else held it meanwhile.
-pub(crate) fn taken_over(hold: &Hold) -> TargetError {
+pub(crate) fn taken_over(lock: &ResourceLock) -> TargetError {
     TargetError {
-        what: format!("{} was taken over for another grant", hold.object),
+        what: format!("{} was taken over for another grant", lock.object),
         fault: Fault::Busy { retry_after: Duration::from_secs(1) },
     }
 }

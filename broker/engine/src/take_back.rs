@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::grant::{Moved, WrongState};
+use domain::grant::{Transition, WrongState};
 use domain::{EndCause, Grant, State, TargetKind};
 use protocol::Timestamp;
-use store::{Guard, Release, Saved, SavedAndReleased, Stored};
+use store::{GrantRecord, Precondition, Release, SaveOutcome};
 use targets::LateWrites;
 use targets::claim::Claim;
 
@@ -19,10 +19,10 @@ impl Engine {
     /// whoever ended it, and given back as it stands.
     pub(crate) async fn end(
         &self,
-        stored: Stored,
+        stored: GrantRecord,
         cause: &EndCause,
-        guard: Guard,
-    ) -> Result<Stored, Refusal> {
+        guard: Precondition,
+    ) -> Result<GrantRecord, Refusal> {
         let mut current = stored;
         loop {
             // Before the change, and before the grant is read again: the claim must not count from a time at which
@@ -41,8 +41,8 @@ impl Engine {
                     None => moved,
                 },
             };
-            match self.store.save(&current, &moved, guard).await? {
-                Saved::Done(stored) => {
+            match self.store.save(&current, &moved, guard, None).await? {
+                SaveOutcome::Done(stored) => {
                     match cause {
                         EndCause::LeaseLost => self.counters.leases_lost(),
                         EndCause::Deadline => self.counters.grants_expired(),
@@ -55,11 +55,11 @@ impl Engine {
                     self.count_if_gone(&stored);
                     return self.take_back(stored, &claim).await;
                 }
-                Saved::Conflict => {
+                SaveOutcome::Conflict | SaveOutcome::LockLost => {
                     let id = &current.grant.id;
                     let read = self.store.grant(id).await?.ok_or_else(Refusal::no_such_grant)?;
                     // The holder was heard in between: it is not silent, whatever was read before.
-                    if guard == Guard::VersionAndSilence {
+                    if guard == Precondition::VersionAndNoHeartbeat {
                         return Ok(read);
                     }
                     // Somebody goes on with it after all, or has ended it.
@@ -80,29 +80,29 @@ impl Engine {
     /// Undoes every step and writes down how far that came. Whoever changes the grant first wins; the other
     /// finds nothing left to do.
     /// `claim` counts from before the grant was read.
-    pub(crate) async fn take_back(&self, stored: Stored, claim: &Claim) -> Result<Stored, Refusal> {
+    pub(crate) async fn take_back(&self, stored: GrantRecord, claim: &Claim) -> Result<GrantRecord, Refusal> {
         let undone = self.undo(&stored.grant, Next::Change, claim).await?;
         let Some((moved, held)) = undone else { return Ok(stored) };
-        let saved = match self.save_and_let_go(&stored, &moved, Guard::Version, held.as_ref()).await? {
+        let saved = match self.save_and_let_go(&stored, &moved, Precondition::Version, held.as_ref()).await? {
             // Slept for so long that somebody else had it since: what was done then is not known.
-            SavedAndReleased::NotHeld => {
-                let what = held.map(|release| taken_over(&release.hold).what).unwrap_or_default();
+            SaveOutcome::LockLost => {
+                let what = held.map(|release| taken_over(&release.lock).what).unwrap_or_default();
                 let now = self.clock.now();
                 let retry_at = now.plus(pause(attempts(&stored.grant.state)));
                 let Ok(failed) = stored.grant.clone().undo_failed(now, &what, retry_at) else {
                     return Ok(stored);
                 };
                 self.counters.revert_failures();
-                self.save_and_let_go(&stored, &failed, Guard::Version, None).await?
+                self.save_and_let_go(&stored, &failed, Precondition::Version, None).await?
             }
-            saved @ (SavedAndReleased::Done(_) | SavedAndReleased::Conflict) => saved,
+            saved @ (SaveOutcome::Done(_) | SaveOutcome::Conflict) => saved,
         };
         match saved {
-            SavedAndReleased::Done(stored) => {
+            SaveOutcome::Done(stored) => {
                 self.count_if_gone(&stored);
                 Ok(stored)
             }
-            SavedAndReleased::Conflict | SavedAndReleased::NotHeld => {
+            SaveOutcome::Conflict | SaveOutcome::LockLost => {
                 self.store.grant(&stored.grant.id).await?.ok_or_else(Refusal::no_such_grant)
             }
         }
@@ -111,21 +111,15 @@ impl Engine {
     /// A change, and with it what is held for it is let go.
     pub(crate) async fn save_and_let_go(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
+        before: &GrantRecord,
+        moved: &Transition,
+        guard: Precondition,
         held: Option<&Release>,
-    ) -> Result<SavedAndReleased, Refusal> {
-        Ok(match held {
-            Some(release) => self.store.save_and_release(before, moved, guard, release).await?,
-            None => match self.store.save(before, moved, guard).await? {
-                Saved::Done(stored) => SavedAndReleased::Done(stored),
-                Saved::Conflict => SavedAndReleased::Conflict,
-            },
-        })
+    ) -> Result<SaveOutcome, Refusal> {
+        Ok(self.store.save(before, moved, guard, held).await?)
     }
 
-    fn count_if_gone(&self, stored: &Stored) {
+    fn count_if_gone(&self, stored: &GrantRecord) {
         match stored.grant.state {
             State::Revoked { .. } => self.counters.grants_revoked(),
             State::Failed { .. } => self.counters.grants_failed(),
@@ -183,7 +177,7 @@ impl Engine {
     }
 
     /// Takes away what kept an ended grant's sessions dead.
-    pub(crate) async fn sweep_up(&self, stored: Stored, claim: &Claim) -> Result<(), Refusal> {
+    pub(crate) async fn sweep_up(&self, stored: GrantRecord, claim: &Claim) -> Result<(), Refusal> {
         let target = self.target(stored.grant.target)?;
         let now = self.clock.now();
         let mut texts = Vec::new();
@@ -199,7 +193,7 @@ impl Engine {
         }
         let text = (!texts.is_empty()).then(|| texts.join(" · "));
         if let Ok(moved) = stored.grant.clone().swept(now, again_at, text.as_deref()) {
-            self.store.save(&stored, &moved, Guard::Version).await?;
+            self.store.save(&stored, &moved, Precondition::Version, None).await?;
         }
         Ok(())
     }

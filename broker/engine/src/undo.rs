@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{EndCause, Grant, State, Step};
 use futures_util::future::join_all;
 use protocol::Timestamp;
@@ -25,7 +25,7 @@ impl Engine {
         grant: &Grant,
         next: Next,
         claim: &Claim,
-    ) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
+    ) -> Result<Option<(Transition, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
             State::RollingBack { .. } | State::Revoking(_) | State::RevokeFailing(_) | State::Expired(_) => {
                 false

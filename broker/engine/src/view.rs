@@ -1,9 +1,9 @@
 //! How does a stored grant look from outside?
 
 use protocol::{Grant, agents};
-use store::{Stored, StoredToken};
+use store::{GrantRecord, StoredToken};
 
-pub(crate) fn grant(stored: &Stored) -> Grant {
+pub(crate) fn grant(stored: &GrantRecord) -> Grant {
     let grant = &stored.grant;
     Grant {
         id: grant.id.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{EndCause, State};
-use store::{Due, Guard, StoreError, Stored};
+use store::{Due, GrantRecord, Precondition, StoreError};
 use targets::claim::Claim;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ impl Engine {
         Ok(count)
     }
 
-    async fn claim(&self) -> Result<(Vec<Stored>, Claim), Refusal> {
+    async fn claim(&self) -> Result<(Vec<GrantRecord>, Claim), Refusal> {
         let now = self.clock.now();
         let claimed_until = now.plus(self.settings.get().claim);
         let due = Due { now, ready_since: self.hearing.began(), claimed_until, limit: BATCH };
@@ -45,7 +45,7 @@ impl Engine {
         Ok((claimed?, self.claim_until(claimed_until)))
     }
 
-    async fn finish_or_say_why(self: Arc<Self>, stored: Stored, claim: Claim) {
+    async fn finish_or_say_why(self: Arc<Self>, stored: GrantRecord, claim: Claim) {
         let id = stored.grant.id.clone();
         if let Err(error) = self.finish(stored, &claim).await {
             self.counters.worker_errors();
@@ -55,19 +55,19 @@ impl Engine {
         }
     }
 
-    async fn finish(&self, stored: Stored, claim: &Claim) -> Result<(), Refusal> {
+    async fn finish(&self, stored: GrantRecord, claim: &Claim) -> Result<(), Refusal> {
         let now = self.clock.now();
         match &stored.grant.state {
             State::Applying { .. } => {
-                self.end(stored, &EndCause::Abandoned, Guard::Version).await?;
+                self.end(stored, &EndCause::Abandoned, Precondition::Version).await?;
             }
             State::Active { .. } if now >= stored.grant.expires_at => {
-                self.end(stored, &EndCause::Deadline, Guard::Version).await?;
+                self.end(stored, &EndCause::Deadline, Precondition::Version).await?;
             }
             // It was claimed before it was known that its holder could not be heard; the claim lapses.
             State::Active { .. } if !self.is_lost(&stored) => {}
             State::Active { .. } => {
-                self.end(stored, &EndCause::LeaseLost, Guard::VersionAndSilence).await?;
+                self.end(stored, &EndCause::LeaseLost, Precondition::VersionAndNoHeartbeat).await?;
             }
             State::RollingBack { .. }
             | State::Revoking(_)
@@ -82,7 +82,7 @@ impl Engine {
         Ok(())
     }
 
-    fn is_lost(&self, stored: &Stored) -> bool {
+    fn is_lost(&self, stored: &GrantRecord) -> bool {
         let ready_since = self.hearing.began();
         stored.lease.is_none_or(|lease| lease.lost_at(ready_since) <= self.clock.now())
     }
@@ -91,7 +91,7 @@ impl Engine {
     pub async fn housekeeping(&self) -> Result<(), Refusal> {
         self.tend_signing_keys().await?;
         self.end_grants_of_disabled().await?;
-        Ok(self.store.forget(self.clock.now()).await?)
+        Ok(self.store.purge(self.clock.now()).await?)
     }
 
     /// Sweeps, keeps house and compares until it is told to [stop](Self::stop_working). Dropping the future stops it

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Deserialize;
-use store::postgres::Place;
+use store::postgres::PostgresUrl;
 
 mod aws;
 mod limits;
@@ -79,7 +79,7 @@ impl Default for Postgres {
 #[derive(Debug)]
 pub enum DatabaseUrl {
     Sqlite(PathBuf),
-    Postgres(Place),
+    Postgres(PostgresUrl),
 }
 
 impl Config {
@@ -143,7 +143,7 @@ impl Config {
     /// Parses the URL of the database. Does not read the password file.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if self.database.starts_with("postgres") {
-            return Ok(DatabaseUrl::Postgres(Place::parse(&self.database).context("`database`")?));
+            return Ok(DatabaseUrl::Postgres(PostgresUrl::parse(&self.database).context("`database`")?));
         }
         let path = self.database.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         let path = path.filter(|path| !path.is_empty() && !path.contains('?'));

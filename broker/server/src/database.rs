@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use store::postgres::{IfPending, Migrated, Opening, Place};
+use store::postgres::{IfPending, Migrated, Opening, PostgresUrl};
 use store::{Postgres, Sqlite, Store};
 
 use crate::config::{self, Config, DatabaseUrl};
@@ -12,10 +12,10 @@ use crate::config::{self, Config, DatabaseUrl};
 /// The database to open.
 pub enum Database {
     /// A SQLite file on this machine.
-    Sqlite(store::Place),
+    Sqlite(store::SqlitePath),
     /// A PostgreSQL database, which several brokers can share.
     Postgres {
-        place: Place,
+        place: PostgresUrl,
         /// The limit of connections.
         connections: u32,
         /// Whether pending migrations run.
@@ -26,7 +26,7 @@ pub enum Database {
 /// The configured database. Reads the password file.
 pub(crate) fn of(config: &Config) -> anyhow::Result<Database> {
     let place = match config.database()? {
-        DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::Place::File(path))),
+        DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::SqlitePath::File(path))),
         DatabaseUrl::Postgres(place) => place,
     };
     let options = config.postgres.as_ref();
@@ -61,7 +61,7 @@ pub(crate) async fn open(database: Database) -> anyhow::Result<Arc<dyn Store>> {
 }
 
 /// Runs the pending migrations of a PostgreSQL database.
-pub(crate) async fn migrate(place: &Place) -> anyhow::Result<Migrated> {
+pub(crate) async fn migrate(place: &PostgresUrl) -> anyhow::Result<Migrated> {
     store::postgres::migrate(place).await.map_err(|error| with_hint(error.hint(), error))
 }
 

@@ -13,7 +13,7 @@ use engine::{
     new_operator_token,
 };
 use protocol::{OperatorName, Secret};
-use store::{ApplyMode, Place};
+use store::{ApplyMode, SqlitePath};
 
 use crate::build::{self, EngineConfig};
 use crate::config::Limits;
@@ -62,7 +62,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let operator: OperatorName = OPERATOR.parse()?;
     let named = |token: &Secret| vec![NamedToken { name: operator.clone(), hash: hash_of(token.reveal()) }];
     let engine = build::engine(EngineConfig {
-        database: Database::Sqlite(Place::File(data.join("broker.db"))),
+        database: Database::Sqlite(SqlitePath::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
             operators: named(&operator_token),

@@ -11,7 +11,7 @@ use server::build::{self, EngineConfig};
 use server::database::Database;
 use server::http::ServerState;
 use server::listen::{self, Admission, Caps, Config, Draining};
-use store::Place;
+use store::SqlitePath;
 use tokio::task::JoinHandle;
 
 const OPERATOR: &str = "cjop_of-this-test";
@@ -20,7 +20,7 @@ const OPERATOR: &str = "cjop_of-this-test";
 async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
     let operator = NamedToken { name: "release-bot".parse().unwrap(), hash: engine::hash_of(OPERATOR) };
     let config = EngineConfig {
-        database: Database::Sqlite(Place::Memory),
+        database: Database::Sqlite(SqlitePath::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
         oidc_ca: None,

@@ -1,20 +1,20 @@
-//! How does a timeline go on from its last row, whichever database it is in?
+//! Extends a grant's hash chain by new events.
 
 use std::cmp::Ordering;
 
 use domain::NewEvent;
-use protocol::{EventKind, GrantId, Source, TimelineEvent, Timestamp};
+use protocol::{Actor, EventKind, GrantId, Source, TimelineEvent, Timestamp};
 
-use crate::StoreError;
 use crate::columns::Columns;
-use crate::faults::corrupt;
+use crate::error::corrupt;
+use crate::{EventPosition, PositionedEvent, StoreError};
 
-/// How many retries are told of on one timeline: anybody who has the key can retry an active grant for ever.
-pub const RETRIES_TOLD: u32 = 20;
+/// How many retries one timeline records: a client that has the key can retry forever.
+pub const RETRIES_RECORDED: u32 = 20;
 
-/// The row that tells of one more retry after so many; none if enough was told.
-pub(crate) fn retry(now: Timestamp, told: u32) -> Option<NewEvent> {
-    let text = match (told + 1).cmp(&RETRIES_TOLD) {
+/// The event of one more retry after so many; None if enough are recorded.
+pub(crate) fn retry(now: Timestamp, recorded: u32) -> Option<NewEvent> {
+    let text = match (recorded + 1).cmp(&RETRIES_RECORDED) {
         Ordering::Less => "same request again · same grant",
         Ordering::Equal => "same request again · same grant · further retries are not recorded",
         Ordering::Greater => return None,
@@ -22,13 +22,13 @@ pub(crate) fn retry(now: Timestamp, told: u32) -> Option<NewEvent> {
     Some(NewEvent::new(now, EventKind::Retry, text))
 }
 
-/// From a row with `retries`: how many of a timeline's rows tell of one.
+/// From a row with `retries`: how many retries the timeline records.
 pub(crate) fn retries(row: &impl Columns) -> Result<u32, StoreError> {
     let retries = row.number("retries")?;
-    u32::try_from(retries).map_err(|_| corrupt("how many retries are told of", retries))
+    u32::try_from(retries).map_err(|_| corrupt("the number of recorded retries", retries))
 }
 
-/// What the chain goes on from: the last row that was read.
+/// The last event that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LastRow {
     pub(crate) seq: u32,
@@ -36,7 +36,7 @@ pub(crate) struct LastRow {
 }
 
 impl LastRow {
-    /// From a row with `seq` and `hash`. None for a grant without rows.
+    /// From a row with `seq` and `hash`. None for a grant without events.
     pub(crate) fn read(row: &impl Columns) -> Result<Option<Self>, StoreError> {
         let seq = row.maybe_number("seq")?.map(place).transpose()?;
         let hash = row.maybe_text("hash")?.map(str::to_owned);
@@ -44,13 +44,13 @@ impl LastRow {
     }
 }
 
-/// A row to be written, with its data as they are stored.
+/// An event to be written, with its data as they are stored.
 pub(crate) struct Chained {
     pub(crate) row: TimelineEvent,
     pub(crate) data: String,
 }
 
-/// The rows that tell of these events, behind the last one.
+/// Chains new events to the last one.
 pub(crate) fn chain(
     grant: &GrantId,
     last: Option<&LastRow>,
@@ -64,12 +64,19 @@ pub(crate) fn chain(
     rows.collect()
 }
 
-/// The row that is the last one once these are written.
+/// The last event after these are written.
 pub(crate) fn last_of(rows: &[Chained], before: Option<LastRow>) -> Option<LastRow> {
     rows.last().map(|last| LastRow { seq: last.row.seq, hash: last.row.hash.clone() }).or(before)
 }
 
-/// From a row with the columns of `events`; the text is the caller's to read.
+/// From a row with the columns of `events`, and the `id` of its grant.
+pub(crate) fn positioned(row: &impl Columns, text: String) -> Result<PositionedEvent, StoreError> {
+    let grant = row.text("id")?.parse().map_err(|error| corrupt("an event's grant", error))?;
+    let position = EventPosition::from_number(row.number("position")?);
+    Ok(PositionedEvent { position, event: event(row, &grant, text)? })
+}
+
+/// From a row with the columns of `events`. The caller reads the text.
 pub(crate) fn event(row: &impl Columns, grant: &GrantId, text: String) -> Result<TimelineEvent, StoreError> {
     let (kind, source) = (row.text("kind")?, row.text("source")?);
     let unknown = |what: &str, found: &str| corrupt(what, format!("`{found}` is unknown"));
@@ -86,11 +93,21 @@ pub(crate) fn event(row: &impl Columns, grant: &GrantId, text: String) -> Result
             .into_iter()
             .find(|one| one.as_str() == source)
             .ok_or_else(|| unknown("an event's source", source))?,
+        actor: actor(row)?,
         text,
         data: serde_json::from_str(row.text("data")?).map_err(|error| corrupt("an event's data", error))?,
         prev_hash: row.text("prev_hash")?.to_owned(),
         hash: row.text("hash")?.to_owned(),
     })
+}
+
+fn actor(row: &impl Columns) -> Result<Option<Actor>, StoreError> {
+    let Some(name) = row.maybe_text("actor_name")? else { return Ok(None) };
+    let name = name.parse().map_err(|error| corrupt("an event's actor", error))?;
+    match row.maybe_text("actor_kind")? {
+        Some("operator") => Ok(Some(Actor::Operator(name))),
+        found => Err(corrupt("the kind of an event's actor", format!("`{found:?}` is unknown"))),
+    }
 }
 
 fn place(seq: i64) -> Result<u32, StoreError> {

@@ -1,10 +1,10 @@
-//! How is a row read, whichever database it came from?
+//! Reads a row of either database by the names of its columns.
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::StoreError;
 
-/// A row by the names of its columns: texts and numbers are all there is.
+/// Texts and numbers are all types that the tables use.
 pub(crate) trait Columns {
     fn text(&self, name: &str) -> Result<&str, StoreError>;
     fn maybe_text(&self, name: &str) -> Result<Option<&str>, StoreError>;

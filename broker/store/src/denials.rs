@@ -1,40 +1,39 @@
-//! How many refused requests are kept, and for how long?
+//! Bounds the records of denied requests.
 //!
-//! A holder of both credentials of an agent can be refused as often as it likes. So a request is one row, however
-//! often it comes; an agent has a bounded number of such rows; and a row is deleted when the request stays away.
+//! A caller with both credentials of an agent can be denied as often as it likes. So a request is one row, however
+//! often it is denied; an agent has a bounded number of such rows; and a row is deleted when the request does not come
+//! again.
 
 use std::time::Duration;
 
 use domain::ReplayGuard;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use protocol::IdempotencyKey;
 
-/// How many different refused requests are kept for one agent.
+/// How many different denied requests are kept for one agent.
 pub const DENIALS_KEPT: u32 = 1000;
 
-/// How long a refused request is kept after it came the last time.
+/// How long a denied request is kept after its last denial.
 pub const DENIALS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// A refused request.
 #[derive(Debug, Clone, Copy)]
-pub struct Denying<'a> {
-    /// The refused grant. Its request hash says which request it is.
-    pub moved: &'a Moved,
-    /// The key that it came with. A refusal does not keep it, but the use of its token is bound to it.
+pub struct DeniedRequest<'a> {
+    /// The denied grant, with the hash of its request.
+    pub transition: &'a Transition,
+    /// The key of the request. A denial does not keep it, but the use of the OIDC token is bound to it.
     pub key: &'a IdempotencyKey,
-    /// The token that it came with, which is used up.
+    /// The OIDC token of the request, which is consumed.
     pub replay: Option<&'a ReplayGuard>,
 }
 
-/// What became of a refused request.
+/// What became of a denied request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is stored.
+pub enum DenialOutcome {
     New,
-    /// It was there already, and was counted.
+    /// The request is on record, and its counter was raised.
     Again,
-    /// The agent has [`DENIALS_KEPT`] others: nothing was written but the use of its token.
+    /// The agent has [`DENIALS_KEPT`] others: only the use of the token was written.
     Full,
-    /// Its token had been used for something else: nothing was written.
+    /// The token was consumed by another request: nothing was written.
     Replayed,
 }

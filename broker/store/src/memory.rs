@@ -1,58 +1,49 @@
-//! How is a store kept for a run that nobody has to remember? In this process, without a thread or a file.
+//! Stores everything in this process, for tests and simulations.
 //!
-//! Nothing of it survives, so no broker is served by it. It is for tests and simulations that play thousands of
-//! runs, each the same whenever it is played: no answer waits for anything, so it is there at once.
+//! Nothing survives, so no broker uses it. Every call completes without waiting, so a simulated run is the same each
+//! time.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::{
-    Applied, Beat, Created, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing, Recorded, Registering,
-    Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey, StoredToken, Then, To, Whose,
+    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockPurpose, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
 mod agents;
 mod grants;
-mod keys;
-mod objects;
+mod shared_objects;
+mod signing_keys;
 
 use agents::Agents;
 use grants::Grants;
-use keys::Keys;
-use objects::Objects;
+use shared_objects::Objects;
+use signing_keys::SigningKeys;
 
 /// The store in memory.
 #[derive(Default)]
 pub struct Memory {
-    kept: Mutex<Kept>,
+    kept: Mutex<Tables>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Tables {
     agents: Agents,
     grants: Grants,
     objects: Objects,
-    keys: Keys,
-}
-
-impl Kept {
-    fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
-        let saved = self.grants.save(before, moved, guard);
-        if matches!(saved, Saved::Done(_)) {
-            self.objects.need(&moved.grant);
-        }
-        saved
-    }
+    keys: SigningKeys,
 }
 
 impl Memory {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Tables> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,29 +93,30 @@ impl Store for Memory {
 
     async fn create_grant(
         &self,
-        moved: &Moved,
+        transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let Kept { agents, grants, objects, .. } = &mut *self.kept();
-        let is_off =
-            agents.find(&moved.grant.agent_id).is_some_and(|agent| agent.status == AgentStatus::Disabled);
+        let Tables { agents, grants, objects, .. } = &mut *self.kept();
+        let is_off = agents
+            .find(&transition.grant.agent_id)
+            .is_some_and(|agent| agent.status == AgentStatus::Disabled);
         if is_off {
             return Ok(Created::AgentDisabled);
         }
-        let created = grants.create(moved, lease, replay, most_active)?;
+        let created = grants.create(transition, lease, replay, most_active)?;
         if matches!(created, Created::New(_)) {
-            objects.need(&moved.grant);
+            objects.update_references(&transition.grant);
         }
         Ok(created)
     }
 
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
         self.kept().grants.deny(denying)
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         Ok(self.kept().grants.find(id))
     }
 
@@ -132,96 +124,94 @@ impl Store for Memory {
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
+    ) -> Result<Option<GrantRecord>, StoreError> {
         Ok(self.kept().grants.find_by_key(agent, key))
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        Ok(self.kept().save(before, moved, guard))
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let Release { hold, whose, may_go_until } = release;
-        let mut kept = self.kept();
-        if !kept.objects.note(hold, *whose, *may_go_until, Then::Release) {
-            return Ok(SavedAndReleased::NotHeld);
+        before: &GrantRecord,
+        transition: &Transition,
+        guard: Precondition,
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        let Tables { grants, objects, .. } = &mut *self.kept();
+        if let Some(Release { lock, ownership, delete_may_land_until }) = release
+            && !objects.update(lock, *ownership, *delete_may_land_until, AfterUpdate::ReleaseLock)
+        {
+            return Ok(SaveOutcome::LockLost);
         }
-        Ok(match kept.save(before, moved, guard) {
-            Saved::Done(stored) => SavedAndReleased::Done(stored),
-            Saved::Conflict => SavedAndReleased::Conflict,
-        })
+        let saved = grants.save(before, transition, guard);
+        if matches!(saved, SaveOutcome::Done(_)) {
+            objects.update_references(&transition.grant);
+        }
+        Ok(saved)
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
-        self.kept().grants.tell(id, events)
+        self.kept().grants.append(id, events)
     }
 
     async fn add_retry(&self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
-        self.kept().grants.tell_of_retry(id, now)
+        self.kept().grants.append_retry(id, now)
     }
 
-    async fn beat(
+    async fn heartbeat(
         &self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Beat, StoreError> {
-        Ok(self.kept().grants.beat(id, agent, key, now))
+    ) -> Result<HeartbeatOutcome, StoreError> {
+        Ok(self.kept().grants.heartbeat(id, agent, key, now))
     }
 
-    async fn give_key_back(
+    async fn revoke_key(
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
-        Ok(self.kept().grants.give_key_back(agent, key, forget_after))
+    ) -> Result<RevokeByKey, StoreError> {
+        Ok(self.kept().grants.revoke_key(agent, key, forget_after))
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        let Kept { grants, objects, .. } = &mut *self.kept();
-        let (mut others, mut lands_since) = (0, None);
-        for id in objects.needed_by(holding.object).filter(|id| *id != holding.grant) {
-            others += u32::from(grants.lives_or_is_about_to(id));
-            let since = grants.being_taken_back_since(id);
-            lands_since = lands_since.into_iter().chain(since).min();
+    async fn lock_shared_object(&self, request: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
+        let Tables { grants, objects, .. } = &mut *self.kept();
+        let (mut others, mut ending_since) = (0, None);
+        for id in objects.references(request.object).filter(|id| *id != request.grant) {
+            others += u32::from(grants.is_live(id));
+            let since = grants.ending_since(id);
+            ending_since = ending_since.into_iter().chain(since).min();
         }
-        let lasts = match holding.to {
-            To::Give { version } => grants.is_at(holding.grant, version),
-            To::TakeBack { .. } | To::Look => true,
+        let grant_is_current = match request.purpose {
+            LockPurpose::Attach { version } => grants.is_at(request.grant, version),
+            LockPurpose::Detach { .. } | LockPurpose::Inspect => true,
         };
-        Ok(objects.hold(holding, others, lasts, lands_since))
+        Ok(objects.lock(request, others, grant_is_current, ending_since))
     }
 
-    async fn note_shared(
+    async fn update_shared_object(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        after: AfterUpdate,
     ) -> Result<bool, StoreError> {
-        Ok(self.kept().objects.note(hold, whose, may_go_until, then))
+        Ok(self.kept().objects.update(lock, ownership, delete_may_land_until, after))
     }
 
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+    async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         let kept = self.kept();
-        let others = kept.objects.needed_by(object).filter(|id| *id != grant);
-        let living = others.filter(|id| kept.grants.lives_or_is_about_to(id));
+        let others = kept.objects.references(object).filter(|id| *id != grant);
+        let living = others.filter(|id| kept.grants.is_live(id));
         Ok(u32::try_from(living.count()).unwrap_or(u32::MAX))
     }
 
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+    async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError> {
         Ok(self.kept().grants.list(listing))
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         Ok(self.kept().grants.claim(due))
     }
 
@@ -231,6 +221,14 @@ impl Store for Memory {
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         Ok(self.kept().grants.events(id))
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        Ok(self.kept().grants.events_after(position, limit))
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
@@ -246,10 +244,10 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
         let mut kept = self.kept();
-        kept.agents.forget(now);
-        kept.grants.forget(now);
+        kept.agents.purge(now);
+        kept.grants.purge(now);
         Ok(())
     }
 }

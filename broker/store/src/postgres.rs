@@ -1,52 +1,53 @@
-//! How does it all survive where several brokers share it? In one PostgreSQL database, 14 or newer.
+//! Stores everything in a PostgreSQL database (14 or newer) that several brokers share.
 //!
-//! Nothing is remembered here but connections and parsed registrations: what one broker changes, every other sees with
-//! its next question. A change is one statement wherever it can be, so that whoever is stopped in the middle of it
-//! holds nothing; the rows' own locks keep changes apart.
+//! Only connections and parsed registrations are cached, so every broker sees the changes of the others with its next
+//! statement. A change is one statement where it can be: a broker that stops in the middle of it holds no lock. Row
+//! locks isolate changes.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::registrations::Registrations;
-use crate::rows::Seen;
+use crate::rows::Expected;
 use crate::{
-    Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
-    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey,
-    StoredToken, Then, Whose,
+    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
-mod access;
 mod agents;
 mod auth_tokens;
-mod characters;
-mod creating;
-mod denying;
+mod bind;
+mod create;
+mod database_url;
+mod deny;
 mod due;
-mod forgetting;
+mod exec;
 mod grants;
 mod listing;
-mod migrating;
+mod migrate;
+mod nul_escaping;
 mod open;
-mod place;
 mod pool;
-mod saving;
-mod shared;
+mod purge;
+mod save;
+mod shared_objects;
 mod signing_keys;
+mod tail;
 mod timeline;
-mod written;
 
 #[cfg(test)]
 mod tests;
 
-pub use migrating::{Migrated, migrate};
+pub use database_url::{InvalidPostgresUrl, PostgresUrl};
+pub use migrate::{Migrated, migrate};
 pub use open::{IfPending, OpenError, Opening, Pending};
-pub use place::{InvalidPlace, Place};
 
 use pool::Pool;
 
@@ -58,7 +59,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, and looks whether the tables are those that this program knows.
+    /// Connects, and checks the schema.
     pub async fn open(opening: Opening<'_>) -> Result<Self, OpenError> {
         Ok(Self { pool: open::open(opening).await?, registrations: Registrations::default() })
     }
@@ -67,7 +68,7 @@ impl Postgres {
 #[async_trait]
 impl Store for Postgres {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.run((), |connection, ()| Box::pin(migrating::ping(connection))).await
+        self.run((), |connection, ()| Box::pin(migrate::ping(connection))).await
     }
 
     async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
@@ -128,21 +129,21 @@ impl Store for Postgres {
 
     async fn create_grant(
         &self,
-        moved: &Moved,
+        transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let wanted = creating::Wanted::of(moved, lease, replay, most_active)?;
-        self.run(wanted, |connection, wanted| Box::pin(creating::create(connection, wanted))).await
+        let wanted = create::Wanted::of(transition, lease, replay, most_active)?;
+        self.run(wanted, |connection, wanted| Box::pin(create::create(connection, wanted))).await
     }
 
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
-        let wanted = denying::Wanted::of(denying)?;
-        self.run(wanted, |connection, wanted| Box::pin(denying::record(connection, wanted))).await
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
+        let wanted = deny::Wanted::of(denying)?;
+        self.run(wanted, |connection, wanted| Box::pin(deny::record(connection, wanted))).await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         self.run(id, |connection, id| Box::pin(grants::find(connection, id))).await
     }
 
@@ -150,29 +151,23 @@ impl Store for Postgres {
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
+    ) -> Result<Option<GrantRecord>, StoreError> {
         self.run((agent, key), |connection, (agent, key)| {
             Box::pin(grants::find_by_key(connection, agent, key))
         })
         .await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let seen = Seen::of(before, guard);
-        self.run((seen, moved), |connection, (seen, moved)| Box::pin(saving::save(connection, seen, moved)))
-            .await
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let seen = Seen::of(before, guard);
-        self.run((seen, moved, release), |connection, (seen, moved, release)| {
-            Box::pin(saving::save_and_release(connection, seen, moved, release))
+        before: &GrantRecord,
+        transition: &Transition,
+        guard: Precondition,
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        let expected = Expected::of(before, guard);
+        self.run((expected, transition, release), |connection, (expected, transition, release)| {
+            Box::pin(save::save(connection, expected, transition, *release))
         })
         .await
     }
@@ -186,60 +181,63 @@ impl Store for Postgres {
         self.run((id, now), |connection, (id, now)| Box::pin(timeline::add_retry(connection, id, *now))).await
     }
 
-    async fn beat(
+    async fn heartbeat(
         &self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Beat, StoreError> {
+    ) -> Result<HeartbeatOutcome, StoreError> {
         self.run((id, agent, key, now), |connection, (id, agent, key, now)| {
-            Box::pin(saving::beat(connection, id, agent, key, *now))
+            Box::pin(save::heartbeat(connection, id, agent, key, *now))
         })
         .await
     }
 
-    async fn give_key_back(
+    async fn revoke_key(
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
+    ) -> Result<RevokeByKey, StoreError> {
         self.run((agent, key, forget_after), |connection, (agent, key, at)| {
-            Box::pin(creating::give_key_back(connection, agent, key, *at))
+            Box::pin(create::revoke_key(connection, agent, key, *at))
         })
         .await
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        self.run(holding, |connection, holding| Box::pin(shared::hold(connection, holding))).await
+    async fn lock_shared_object(&self, request: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
+        self.run(request, |connection, request| Box::pin(shared_objects::lock(connection, request))).await
     }
 
-    async fn note_shared(
+    async fn update_shared_object(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        after: AfterUpdate,
     ) -> Result<bool, StoreError> {
-        self.run((hold, whose, may_go_until, then), |connection, (hold, whose, may_go_until, then)| {
-            Box::pin(shared::note(connection, hold, *whose, *may_go_until, *then))
-        })
+        self.run(
+            (lock, ownership, delete_may_land_until, after),
+            |connection, (lock, ownership, delete_may_land_until, after)| {
+                Box::pin(shared_objects::update(connection, lock, *ownership, *delete_may_land_until, *after))
+            },
+        )
         .await
     }
 
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+    async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
         self.run((object, grant), |connection, (object, grant)| {
-            Box::pin(shared::needed_by_others(connection, object, grant))
+            Box::pin(shared_objects::other_references(connection, object, grant))
         })
         .await
     }
 
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+    async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError> {
         self.run(listing, |connection, listing| Box::pin(listing::page(connection, listing))).await
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         self.run(due, |connection, due| Box::pin(due::claim(connection, *due))).await
     }
 
@@ -249,6 +247,17 @@ impl Store for Postgres {
 
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         self.run(id, |connection, id| Box::pin(timeline::read(connection, id))).await
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        self.run((position, limit), |connection, (position, limit)| {
+            Box::pin(tail::after(connection, *position, *limit))
+        })
+        .await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
@@ -266,23 +275,23 @@ impl Store for Postgres {
         self.run(before, |connection, before| Box::pin(signing_keys::remove(connection, *before))).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        // In small pieces, so that nobody waits long for a row.
-        for what in forgetting::ALL {
+    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+        // In small batches, so that no other change waits long for a row.
+        for what in purge::ALL {
             while self
                 .run((what, now), |connection, (what, now)| {
-                    Box::pin(forgetting::some(connection, what, *now))
+                    Box::pin(purge::purge_batch(connection, what, *now))
                 })
                 .await?
-                == forgetting::Left::Perhaps
+                == purge::More::Maybe
             {}
         }
         let not_since = now.minus(DENIALS_KEPT_FOR);
         while self
-            .run(not_since, |connection, not_since| Box::pin(denying::forget(connection, *not_since)))
+            .run(not_since, |connection, not_since| Box::pin(deny::purge(connection, *not_since)))
             .await?
-            == forgetting::Left::Perhaps
+            == purge::More::Maybe
         {}
-        self.run((), |connection, ()| Box::pin(forgetting::add_up_counts(connection))).await
+        self.run((), |connection, ()| Box::pin(purge::compact_counts(connection))).await
     }
 }

@@ -1,4 +1,4 @@
-//! How is a registration not parsed again for every request?
+//! Caches parsed registrations.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use protocol::{AgentId, Timestamp};
 
 use crate::StoreError;
 use crate::columns::Columns;
-use crate::faults::corrupt;
+use crate::error::corrupt;
 
-/// An agent as it is stored, its registration still in TOML.
+/// An agent as it is stored, with its registration in TOML.
 #[derive(Debug)]
 pub(crate) struct AgentRow {
     id: AgentId,
@@ -22,7 +22,7 @@ pub(crate) struct AgentRow {
 }
 
 impl AgentRow {
-    /// From a row with the columns of `agents`, `id` under the name that is given.
+    /// From a row with the columns of `agents`, and the name of its `id`.
     pub(crate) fn read(row: &impl Columns, id: &str) -> Result<Self, StoreError> {
         let status = row.text("status")?;
         Ok(Self {
@@ -37,14 +37,14 @@ impl AgentRow {
     }
 }
 
-/// The agents that were read, each in its latest revision. Only parsing is saved: the revision comes from the row.
+/// The latest revision of each agent that was read. Only parsing is cached: the revision comes from the row.
 #[derive(Debug, Default)]
 pub(crate) struct Registrations {
     latest: Mutex<HashMap<AgentId, (i64, Arc<Agent>)>>,
 }
 
 impl Registrations {
-    /// The agent of a row: the one from before if the row has not changed since.
+    /// The agent of a row, parsed only if the row's revision is new.
     pub(crate) fn parsed(&self, row: AgentRow) -> Result<Arc<Agent>, StoreError> {
         if let Some((revision, agent)) =
             self.latest.lock().unwrap_or_else(PoisonError::into_inner).get(&row.id)

@@ -1,43 +1,43 @@
-//! How does it all survive on one machine? In one SQLite file, in WAL mode, synchronous to the disk.
+//! Stores everything in one SQLite file, in WAL mode with full synchronization.
 //!
-//! Changes go through the one [`writer`]; reads go to a few connections that cannot write, and see
-//! everything that was answered before.
+//! Changes go through the one [`writer`]. Reads go to a few read-only connections, and see every change that was
+//! answered before.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use sqlx::SqlitePool;
 
 use crate::registrations::Registrations;
-use crate::rows::Seen;
+use crate::rows::Expected;
 use crate::{
-    Applied, Beat, Created, DENIALS_KEPT_FOR, Denying, Due, Guard, Hold, Holding, KeyGivenBack, Listing,
-    Recorded, Registering, Release, Saved, SavedAndReleased, Store, StoreError, Stored, StoredKey,
-    StoredToken, Then, Whose,
+    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
+    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
 };
 
-mod access;
 mod agents;
 mod auth_tokens;
-mod change;
+mod batch;
 mod checkpoint;
-mod creating;
+mod create;
 mod credentials;
-mod denying;
+mod deny;
 mod due;
-mod forgetting;
+mod exec;
 mod grants;
 mod listing;
 mod lock;
 mod open;
+mod purge;
 mod same_file;
-mod saving;
-mod shared;
+mod save;
+mod shared_objects;
 mod signing_keys;
 mod timeline;
 mod writer;
@@ -45,7 +45,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use open::{OpenError, Place};
+pub use open::{OpenError, SqlitePath};
 
 use credentials::Credentials;
 use same_file::SameFile;
@@ -62,8 +62,8 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the database, makes it if it is not there, and brings its tables up to date.
-    pub async fn open(place: Place) -> Result<Self, OpenError> {
+    /// Opens or creates the database, and migrates it.
+    pub async fn open(place: SqlitePath) -> Result<Self, OpenError> {
         let opened = open::open(place).await?;
         Ok(Self {
             writer: Writer::start(opened.writer, opened.on_disk),
@@ -78,17 +78,17 @@ impl Sqlite {
 #[async_trait]
 impl Store for Sqlite {
     async fn ping(&self) -> Result<(), StoreError> {
-        self.still_there()?;
+        self.ensure_file_unchanged()?;
         self.write(|connection| {
             Box::pin(async move {
-                sqlx::query("UPDATE pulse SET beats = beats + 1").execute(connection).await?;
+                sqlx::query("UPDATE meta SET write_probe = write_probe + 1").execute(connection).await?;
                 Ok(())
             })
         })
         .await?;
         self.read(|connection| {
             Box::pin(async move {
-                sqlx::query("SELECT beats FROM pulse").fetch_one(connection).await?;
+                sqlx::query("SELECT write_probe FROM meta").fetch_one(connection).await?;
                 Ok(())
             })
         })
@@ -96,7 +96,7 @@ impl Store for Sqlite {
     }
 
     async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
-        self.still_there()?;
+        self.ensure_file_unchanged()?;
         let Registering { registration, source, mode, token, now } = registering;
         let (id, source, token) = (registration.id.clone(), source.to_owned(), token.clone());
         self.write_credentials(move |connection| {
@@ -131,16 +131,16 @@ impl Store for Sqlite {
     }
 
     async fn credential(&self, token_id: &str) -> Result<Option<(StoredToken, Arc<Agent>)>, StoreError> {
-        let began = match self.credentials.known(token_id) {
+        let read_token = match self.credentials.known(token_id) {
             Ok(known) => return Ok(Some(known)),
-            Err(began) => began,
+            Err(read_token) => read_token,
         };
         let token_id = token_id.to_owned();
         let found =
             self.read(move |connection| Box::pin(auth_tokens::with_agent(connection, token_id))).await?;
         let Some((token, row)) = found else { return Ok(None) };
         let agent = self.registrations.parsed(row)?;
-        self.credentials.remember(began, &token, &agent);
+        self.credentials.remember(read_token, &token, &agent);
         Ok(Some((token, agent)))
     }
 
@@ -150,7 +150,7 @@ impl Store for Sqlite {
     }
 
     async fn rotate_token(&self, new: &StoredToken, others_expire_at: Timestamp) -> Result<bool, StoreError> {
-        self.still_there()?;
+        self.ensure_file_unchanged()?;
         let new = new.clone();
         self.write_credentials(move |connection| {
             Box::pin(auth_tokens::rotate(connection, new, others_expire_at))
@@ -166,22 +166,23 @@ impl Store for Sqlite {
 
     async fn create_grant(
         &self,
-        moved: &Moved,
+        transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        self.still_there()?;
-        let (moved, replay) = (moved.clone(), replay.cloned());
-        self.change(move |change| Box::pin(creating::create(change, moved, lease, replay, most_active))).await
+        self.ensure_file_unchanged()?;
+        let (transition, replay) = (transition.clone(), replay.cloned());
+        self.change(move |change| Box::pin(create::create(change, transition, lease, replay, most_active)))
+            .await
     }
 
-    async fn record_denied(&self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
-        let wanted = denying::Wanted::from(denying);
-        self.change(move |change| Box::pin(denying::record(change, wanted))).await
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
+        let wanted = deny::Wanted::from(denying);
+        self.change(move |change| Box::pin(deny::record(change, wanted))).await
     }
 
-    async fn grant(&self, id: &GrantId) -> Result<Option<Stored>, StoreError> {
+    async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
         let id = id.clone();
         self.read(move |connection| Box::pin(grants::find(connection, id))).await
     }
@@ -190,25 +191,21 @@ impl Store for Sqlite {
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Stored>, StoreError> {
+    ) -> Result<Option<GrantRecord>, StoreError> {
         let (agent, key) = (agent.clone(), key.clone());
         self.read(move |connection| Box::pin(grants::find_by_key(connection, agent, key))).await
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
-        let (seen, moved) = (Seen::of(before, guard), moved.clone());
-        self.change(move |change| Box::pin(saving::save(change, seen, moved))).await
-    }
-
-    async fn save_and_release(
+    async fn save(
         &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let (seen, moved, release) = (Seen::of(before, guard), moved.clone(), release.clone());
-        self.change(move |change| Box::pin(saving::save_and_release(change, seen, moved, release))).await
+        before: &GrantRecord,
+        transition: &Transition,
+        guard: Precondition,
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
+        let (expected, transition, release) =
+            (Expected::of(before, guard), transition.clone(), release.cloned());
+        self.change(move |change| Box::pin(save::save(change, expected, transition, release))).await
     }
 
     async fn add_events(&self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
@@ -221,59 +218,62 @@ impl Store for Sqlite {
         self.change(move |change| Box::pin(timeline::add_retry(change, id, now))).await
     }
 
-    async fn beat(
+    async fn heartbeat(
         &self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<Beat, StoreError> {
+    ) -> Result<HeartbeatOutcome, StoreError> {
         let (id, agent, key) = (id.clone(), agent.clone(), key.clone());
-        self.write(move |connection| Box::pin(saving::beat(connection, id, agent, key, now))).await
+        self.write(move |connection| Box::pin(save::heartbeat(connection, id, agent, key, now))).await
     }
 
-    async fn give_key_back(
+    async fn revoke_key(
         &self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> Result<KeyGivenBack, StoreError> {
-        // A grant with a key never goes away: one that is found needs no place in the queue.
+    ) -> Result<RevokeByKey, StoreError> {
+        // A key's grant is never deleted: a key that has one needs no place in the writer's queue.
         if let Some(stored) = self.grant_by_key(agent, key).await? {
-            return Ok(KeyGivenBack::Grant(stored));
+            return Ok(RevokeByKey::Grant(stored));
         }
         let (agent, key) = (agent.clone(), key.clone());
-        self.write(move |connection| Box::pin(creating::give_key_back(connection, agent, key, forget_after)))
+        self.write(move |connection| Box::pin(create::revoke_key(connection, agent, key, forget_after))).await
+    }
+
+    async fn lock_shared_object(&self, request: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
+        let wanted = shared_objects::Wanted::from(request);
+        self.change(move |change| Box::pin(shared_objects::lock(change, wanted))).await
+    }
+
+    async fn update_shared_object(
+        &self,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        after: AfterUpdate,
+    ) -> Result<bool, StoreError> {
+        let lock = lock.clone();
+        self.change(move |change| {
+            Box::pin(shared_objects::update(change, lock, ownership, delete_may_land_until, after))
+        })
+        .await
+    }
+
+    async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
+        let (object, grant) = (object.to_owned(), grant.clone());
+        self.read(move |connection| Box::pin(shared_objects::other_references(connection, object, grant)))
             .await
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        let wanted = shared::Wanted::from(holding);
-        self.change(move |change| Box::pin(shared::hold(change, wanted))).await
-    }
-
-    async fn note_shared(
-        &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
-    ) -> Result<bool, StoreError> {
-        let hold = hold.clone();
-        self.change(move |change| Box::pin(shared::note(change, hold, whose, may_go_until, then))).await
-    }
-
-    async fn shared_with(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError> {
-        let (object, grant) = (object.to_owned(), grant.clone());
-        self.read(move |connection| Box::pin(shared::needed_by_others(connection, object, grant))).await
-    }
-
-    async fn list(&self, listing: &Listing) -> Result<Vec<Stored>, StoreError> {
+    async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError> {
         let listing = listing.clone();
         self.read(move |connection| Box::pin(listing::page(connection, listing))).await
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         self.write(move |connection| Box::pin(due::claim(connection, due))).await
     }
 
@@ -284,6 +284,14 @@ impl Store for Sqlite {
     async fn events(&self, id: &GrantId) -> Result<Vec<TimelineEvent>, StoreError> {
         let id = id.clone();
         self.read(move |connection| Box::pin(timeline::read(connection, id))).await
+    }
+
+    async fn events_after(
+        &self,
+        position: EventPosition,
+        limit: u32,
+    ) -> Result<Vec<PositionedEvent>, StoreError> {
+        self.read(move |connection| Box::pin(timeline::after(connection, position, limit))).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
@@ -299,18 +307,18 @@ impl Store for Sqlite {
         self.write(move |connection| Box::pin(signing_keys::remove(connection, before))).await
     }
 
-    async fn forget(&self, now: Timestamp) -> Result<(), StoreError> {
-        // In small pieces, so that what is urgent gets in between.
-        for what in forgetting::ALL {
+    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+        // In small batches, so that urgent changes get in between.
+        for what in purge::ALL {
             while self
-                .write_credentials(move |connection| Box::pin(forgetting::some(connection, what, now)))
+                .write_credentials(move |connection| Box::pin(purge::purge_batch(connection, what, now)))
                 .await?
-                == forgetting::Left::Perhaps
+                == purge::More::Maybe
             {}
         }
         let not_since = now.minus(DENIALS_KEPT_FOR);
-        while self.write(move |connection| Box::pin(denying::forget(connection, not_since))).await?
-            == forgetting::Left::Perhaps
+        while self.write(move |connection| Box::pin(deny::purge(connection, not_since))).await?
+            == purge::More::Maybe
         {}
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Does the store in memory keep what every store promises?
+//! Runs the conformance suite on the store in memory.
 
 #[cfg(test)]
 mod conformance;
@@ -19,8 +19,8 @@ mod fresh {
 conformance! { crate::fresh::memory }
 
 #[test]
-fn silence_is_what_the_lease_says() {
+fn leases_are_lost_when_the_domain_says() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let fresh = runtime.block_on(fresh::memory());
-    conformance::due::silence_is_what_the_lease_says(&runtime, &*fresh.store);
+    conformance::due::leases_are_lost_when_the_domain_says(&runtime, &*fresh.store);
 }

@@ -1,4 +1,4 @@
-//! Does SQLite keep what every store promises, and what a file promises beyond?
+//! Runs the conformance suite on SQLite, and tests of the database file.
 
 #[cfg(test)]
 mod conformance;
@@ -6,20 +6,20 @@ mod conformance;
 use std::fs;
 
 use conformance::conformance;
-use conformance::given::{accepted, active, agent_id, at, end, key, lease, registered, request};
+use conformance::fixtures::{accepted, active, agent_id, at, end, key, lease, registered, request};
 use fresh::in_file;
-use store::{OpenError, Place, Sqlite, Store};
+use store::{OpenError, Sqlite, SqlitePath, Store};
 
 #[cfg(test)]
 mod fresh {
     use std::path::Path;
 
-    use store::{Place, Sqlite};
+    use store::{Sqlite, SqlitePath};
 
     use crate::conformance::Fresh;
 
     pub(crate) async fn in_file(path: &Path) -> Sqlite {
-        Sqlite::open(Place::File(path.to_owned())).await.unwrap()
+        Sqlite::open(SqlitePath::File(path.to_owned())).await.unwrap()
     }
 
     pub(crate) async fn on_disk() -> Fresh {
@@ -29,7 +29,7 @@ mod fresh {
     }
 
     pub(crate) async fn memory() -> Fresh {
-        Fresh { store: Box::new(Sqlite::open(Place::Memory).await.unwrap()), keeps: Box::new(()) }
+        Fresh { store: Box::new(Sqlite::open(SqlitePath::Memory).await.unwrap()), keeps: Box::new(()) }
     }
 }
 
@@ -42,21 +42,21 @@ mod in_memory {
 }
 
 #[test]
-fn silence_is_what_the_lease_says() {
+fn leases_are_lost_when_the_domain_says() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fresh = runtime.block_on(fresh::memory());
-    conformance::due::silence_is_what_the_lease_says(&runtime, &*fresh.store);
+    conformance::due::leases_are_lost_when_the_domain_says(&runtime, &*fresh.store);
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_restart() {
+async fn everything_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jit.db");
     let store = in_file(&path).await;
     registered(&store, "orders", "t1", 10).await;
     let live = active(&store, "orders", 1, Some(lease(1000))).await;
     let over = end(&store, &active(&store, "orders", 2, None).await).await;
-    store.give_key_back(&agent_id("orders"), &key(3), at(2000)).await.unwrap();
+    store.revoke_key(&agent_id("orders"), &key(3), at(2000)).await.unwrap();
     let rows = store.events(&over.grant.id).await.unwrap();
     drop(store);
 
@@ -71,9 +71,9 @@ async fn everything_is_there_after_a_restart() {
     assert!(store.credential("t1").await.unwrap().is_some());
 }
 
-/// What is on disk when the answer is there is what another reader of the files sees, with nothing closed.
+/// A copy of the files, without closing the store, has everything that was answered.
 #[tokio::test]
-async fn acknowledged_write_is_in_the_file() {
+async fn answered_changes_are_in_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = in_file(&folder.path().join("jit.db")).await;
     let made = active(&store, "orders", 1, None).await;
@@ -88,7 +88,7 @@ async fn acknowledged_write_is_in_the_file() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn only_its_owner_reads_the_files() {
+async fn only_the_owner_can_read_the_files() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().unwrap();
@@ -105,30 +105,30 @@ async fn only_its_owner_reads_the_files() {
 }
 
 #[tokio::test]
-async fn a_missing_folder_and_a_file_that_is_no_database_are_said_to_be_that() {
+async fn a_missing_folder_and_a_file_that_is_no_database_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing").join("jit.db");
-    let error = Sqlite::open(Place::File(missing.clone())).await.unwrap_err();
+    let error = Sqlite::open(SqlitePath::File(missing.clone())).await.unwrap_err();
     assert!(matches!(&error, OpenError::File { path, .. } if *path == missing), "{error}");
     assert!(error.hint().contains("folder has to exist"));
 
     let text = folder.path().join("notes.txt");
     fs::write(&text, "not a database at all, but long enough to be looked at ".repeat(20)).unwrap();
-    let error = Sqlite::open(Place::File(text.clone())).await.unwrap_err();
+    let error = Sqlite::open(SqlitePath::File(text.clone())).await.unwrap_err();
     assert!(matches!(error, OpenError::Database(_)), "{error}");
     assert!(fs::read_to_string(text).unwrap().starts_with("not a database"));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn second_broker_on_one_database_is_refused_until_the_first_is_gone() {
+async fn a_second_broker_is_refused_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jit.db");
     let store = in_file(&path).await;
     let link = folder.path().join("link.db");
     std::os::unix::fs::symlink(&path, &link).unwrap();
     for way in [&path, &link] {
-        let error = Sqlite::open(Place::File(way.clone())).await.unwrap_err();
+        let error = Sqlite::open(SqlitePath::File(way.clone())).await.unwrap_err();
         assert!(matches!(&error, OpenError::InUse { path } if path == way), "{error}");
         assert_eq!(
             error.to_string(),
@@ -142,7 +142,7 @@ async fn second_broker_on_one_database_is_refused_until_the_first_is_gone() {
 }
 
 #[tokio::test]
-async fn a_start_that_overlaps_the_end_of_the_one_before_waits_for_it() {
+async fn a_restart_waits_for_the_previous_broker() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jit.db");
     let ending = in_file(&path).await;
@@ -154,7 +154,7 @@ async fn a_start_that_overlaps_the_end_of_the_one_before_waits_for_it() {
 }
 
 #[tokio::test]
-async fn removed_or_replaced_file_is_refused_and_released() {
+async fn a_removed_or_replaced_file_refuses_grants_and_allows_revokes() {
     for replaced in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jit.db");

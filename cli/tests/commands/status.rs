@@ -15,6 +15,7 @@ fn timeline(intact: bool) -> Timeline {
         at: "2026-06-08T14:00:14Z".parse().unwrap(),
         kind: EventKind::Elevate,
         source: Source::Broker,
+        actor: None,
         text: "test-agent · orders-read · 15m".to_owned(),
         data: BTreeMap::new(),
         prev_hash: "0".repeat(64),

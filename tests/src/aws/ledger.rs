@@ -81,21 +81,21 @@ impl Ledger {
     }
 
     /// The latest end of a hold on an object that several grants share.
-    pub fn held_until(&self) -> Option<i64> {
-        let rows = self.rows("SELECT max(held_until) FROM shared");
+    pub fn locked_until(&self) -> Option<i64> {
+        let rows = self.rows("SELECT max(locked_until) FROM shared_objects");
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
     /// Until when a late write of ours may be seen of any shared object, or take it away.
     pub fn lands_until(&self) -> Option<i64> {
         let rows =
-            self.rows("SELECT max(max(coalesce(ours_until, 0), coalesce(may_go_until, 0))) FROM shared");
+            self.rows("SELECT max(max(coalesce(write_may_land_until, 0), coalesce(delete_may_land_until, 0))) FROM shared_objects");
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
-    /// The kinds of steps that were ever written down.
+    /// The actions of all steps on record.
     pub fn actions(&self) -> Vec<String> {
-        let rows = self.rows("SELECT DISTINCT action FROM intents ORDER BY action");
+        let rows = self.rows("SELECT DISTINCT json_extract(value, '$.action') AS action FROM grants, json_each(body, '$.steps') ORDER BY action");
         rows.iter().filter_map(|row| row.first()?.as_str().map(str::to_owned)).collect()
     }
 

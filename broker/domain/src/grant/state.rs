@@ -1,6 +1,6 @@
 //! Where can a grant stand, and what ends it?
 
-use protocol::{EventKind, OperatorName, RevokeCause, Source, Timestamp};
+use protocol::{Actor, EventKind, OperatorName, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Where a grant stands, with the facts of just that state.
@@ -107,8 +107,7 @@ impl EndCause {
         }
     }
 
-    /// The operator who caused the end.
-    pub fn operator(&self) -> Option<&OperatorName> {
+    fn operator(&self) -> Option<&OperatorName> {
         match self {
             Self::Operator(by) => Some(by),
             Self::AgentDisabled(by) => by.as_ref(),
@@ -125,6 +124,11 @@ impl EndCause {
             Self::AgentDisabled(_) | Self::Operator(_) => Source::Operator,
             Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
         }
+    }
+
+    /// The operator who ended the grant, for the timeline.
+    pub fn actor(&self) -> Option<Actor> {
+        self.operator().cloned().map(Actor::Operator)
     }
 
     /// The kind of the row that tells of it.

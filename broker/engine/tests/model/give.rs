@@ -1,6 +1,6 @@
 //! `give_shared`, and `give` and `activate` around it.
 
-use store::Then;
+use store::AfterUpdate;
 
 use crate::rule::{Named, Next, Rule, hold, in_time, note};
 use crate::state::{At, Life, Replica, State, Whose};
@@ -30,7 +30,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
             then.replicas[n].at = match (may_not, is_ours) {
                 (true, _) => At::GiveRelease { done: false },
                 (false, true) => {
-                    note(&mut then, n, rule, Whose::Ours, may_go, Then::Keep);
+                    note(&mut then, n, rule, Whose::Ours, may_go, AfterUpdate::KeepLock);
                     then.replicas[n].whose = Whose::Ours;
                     At::GiveSend
                 }
@@ -49,8 +49,8 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
         }
         At::GiveNote => {
             let (at, keep) = match whose {
-                Whose::Foreign => (At::GiveActivate, Then::Release),
-                Whose::Ours | Whose::Past { .. } | Whose::Unknown => (At::GiveSend, Then::Keep),
+                Whose::Foreign => (At::GiveActivate, AfterUpdate::ReleaseLock),
+                Whose::Ours | Whose::Past { .. } | Whose::Unknown => (At::GiveSend, AfterUpdate::KeepLock),
             };
             if note(&mut then, n, rule, whose, may_go, keep) {
                 then.replicas[n].at = at;
@@ -78,7 +78,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
         }
         // One change with the next where nothing comes between; apart, everything happens that can.
         At::GiveRelease { done } => {
-            let noted = note(&mut then, n, rule, whose, may_go, Then::Release);
+            let noted = note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock);
             if done && noted {
                 then.replicas[n].at = At::GiveActivate;
                 return say("gives the hold up", then);

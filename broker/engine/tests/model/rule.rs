@@ -190,7 +190,7 @@ pub(crate) fn note(
     rule: Rule,
     whose: Whose,
     may_go: bool,
-    then: store::Then,
+    then: store::AfterUpdate,
 ) -> bool {
     let is_current = usize::from(state.last) == n || rule == Rule::NoHold;
     if !is_current {
@@ -202,7 +202,7 @@ pub(crate) fn note(
         }
     }
     (state.whose, state.may_go) = (whose, may_go);
-    if then == store::Then::Release {
+    if then == store::AfterUpdate::ReleaseLock {
         (state.held, state.last) = (false, NOBODY);
     }
     true

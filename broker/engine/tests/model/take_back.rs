@@ -1,6 +1,6 @@
 //! `take_shared_back`, and `take_back` around it.
 
-use store::Then;
+use store::AfterUpdate;
 
 use crate::rule::{Named, Next, Rule, hold, in_time, note};
 use crate::state::{Answer, At, Life, NOBODY, Replica, State, Whose};
@@ -39,7 +39,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
                     Whose::Ours | Whose::Past { .. } if others => Whose::Ours,
                     Whose::Ours | Whose::Past { .. } | Whose::Unknown | Whose::Foreign => whose,
                 };
-                if !note(&mut then, n, rule, whose, may_go, Then::Release) {
+                if !note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock) {
                     return say("was overtaken", later(state, n));
                 }
                 then.replicas[n].at = At::TakeSave;
@@ -86,7 +86,7 @@ pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
                 Answer::Refused | Answer::Unanswered => whose,
             };
             let may_go = may_go || (answer == Answer::Unanswered && rule != Rule::MayGoNotWritten);
-            let noted = note(&mut then, n, rule, whose, may_go, Then::Release);
+            let noted = note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock);
             if noted && answer == Answer::Gone {
                 then.replicas[n].at = At::TakeSave;
                 return say("writes down that it is gone", then);

@@ -8,12 +8,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Lease, ReplayGuard};
 use protocol::Timestamp;
 use store::{
-    Created, Due, Guard, Hold, Holding, Memory, Release, Saved, SavedAndReleased, Store, StoreError, Stored,
-    Then, Whose,
+    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, Ownership, Precondition, Release, ResourceLock,
+    SaveOutcome, Store, StoreError,
 };
 use testkit::decorate_store;
 
@@ -91,70 +91,61 @@ impl Deref for Recorder<'_> {
 impl Recorder<'_> {
     async fn create_grant(
         &self,
-        moved: &Moved,
+        transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let created = self.fixture.store.create_grant(moved, lease, replay, most_active).await?;
+        let created = self.fixture.store.create_grant(transition, lease, replay, most_active).await?;
         if let Created::New(stored) = &created {
             self.fixture.ledger.created(self.who, &stored.grant);
         }
         Ok(created)
     }
 
-    async fn save(&self, before: &Stored, moved: &Moved, guard: Guard) -> Result<Saved, StoreError> {
+    async fn save(
+        &self,
+        before: &GrantRecord,
+        transition: &Transition,
+        precondition: Precondition,
+        release: Option<&Release>,
+    ) -> Result<SaveOutcome, StoreError> {
         let there = self.fixture.store.grant(&before.grant.id).await?;
-        let saved = self.fixture.store.save(before, moved, guard).await?;
-        if let Saved::Done(stored) = &saved {
+        let saved = self.fixture.store.save(before, transition, precondition, release).await?;
+        if let Some(release) = release.filter(|_| !matches!(saved, SaveOutcome::LockLost)) {
+            self.fixture.ledger.noted(self.who, &release.lock, release.ownership, AfterUpdate::ReleaseLock);
+        }
+        if let SaveOutcome::Done(stored) = &saved {
             let was = there.map(|there| there.version);
             self.fixture.ledger.saved(self.who, &stored.grant, was, before.version);
         }
         Ok(saved)
     }
 
-    async fn save_and_release(
-        &self,
-        before: &Stored,
-        moved: &Moved,
-        guard: Guard,
-        release: &Release,
-    ) -> Result<SavedAndReleased, StoreError> {
-        let there = self.fixture.store.grant(&before.grant.id).await?;
-        let saved = self.fixture.store.save_and_release(before, moved, guard, release).await?;
-        if !matches!(saved, SavedAndReleased::NotHeld) {
-            self.fixture.ledger.noted(self.who, &release.hold, release.whose, Then::Release);
+    async fn lock_shared_object(&self, request: LockRequest<'_>) -> Result<Option<ResourceLock>, StoreError> {
+        let locked = self.fixture.store.lock_shared_object(request).await?;
+        if let Some(lock) = &locked {
+            self.fixture.ledger.held(self.who, lock);
         }
-        if let SavedAndReleased::Done(stored) = &saved {
-            let was = there.map(|there| there.version);
-            self.fixture.ledger.saved(self.who, &stored.grant, was, before.version);
-        }
-        Ok(saved)
+        Ok(locked)
     }
 
-    async fn hold_shared(&self, holding: Holding<'_>) -> Result<Option<Hold>, StoreError> {
-        let held = self.fixture.store.hold_shared(holding).await?;
-        if let Some(hold) = &held {
-            self.fixture.ledger.held(self.who, hold);
-        }
-        Ok(held)
-    }
-
-    async fn note_shared(
+    async fn update_shared_object(
         &self,
-        hold: &Hold,
-        whose: Whose,
-        may_go_until: Option<Timestamp>,
-        then: Then,
+        lock: &ResourceLock,
+        ownership: Ownership,
+        delete_may_land_until: Option<Timestamp>,
+        after: AfterUpdate,
     ) -> Result<bool, StoreError> {
-        let noted = self.fixture.store.note_shared(hold, whose, may_go_until, then).await?;
-        if noted {
-            self.fixture.ledger.noted(self.who, hold, whose, then);
+        let updated =
+            self.fixture.store.update_shared_object(lock, ownership, delete_may_land_until, after).await?;
+        if updated {
+            self.fixture.ledger.noted(self.who, lock, ownership, after);
         }
-        Ok(noted)
+        Ok(updated)
     }
 
-    async fn claim_due(&self, due: Due) -> Result<Vec<Stored>, StoreError> {
+    async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {
         let claimed = self.fixture.store.claim_due(due).await?;
         for stored in &claimed {
             self.fixture.ledger.claimed(self.who, &stored.grant.id, due.claimed_until);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::{Grant, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
-use store::{Hold, Then, Whose};
+use store::{AfterUpdate, Ownership, ResourceLock};
 
 use crate::trace::Trace;
 
@@ -29,7 +29,7 @@ pub(crate) enum Call {
 
 struct Held {
     who: usize,
-    fence: i64,
+    fencing_token: i64,
     until: Timestamp,
     released: bool,
 }
@@ -149,27 +149,29 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn held(&self, who: usize, hold: &Hold) {
+    pub(crate) fn held(&self, who: usize, lock: &ResourceLock) {
         let now = self.trace.now();
-        self.trace.say(&format!("replica {who} · holds {}, {:?}", hold.object, hold.whose));
-        let held = Held { who, fence: hold.fence, until: hold.until, released: false };
-        let Some(before) = self.book().holds.insert(hold.object.clone(), held) else { return };
+        self.trace.say(&format!("replica {who} · holds {}, {:?}", lock.object, lock.ownership));
+        let held = Held { who, fencing_token: lock.fencing_token, until: lock.until, released: false };
+        let Some(before) = self.book().holds.insert(lock.object.clone(), held) else { return };
         if !before.released && now.plus(SKEW) < before.until {
             let other = before.who;
-            self.trace.wrong(&format!("replica {who} holds {}, which replica {other} has", hold.object));
+            self.trace.wrong(&format!("replica {who} holds {}, which replica {other} has", lock.object));
         }
-        if hold.fence <= before.fence {
-            self.trace.wrong(&format!("the fence of {} does not grow", hold.object));
+        if lock.fencing_token <= before.fencing_token {
+            self.trace.wrong(&format!("the fence of {} does not grow", lock.object));
         }
     }
 
-    pub(crate) fn noted(&self, who: usize, hold: &Hold, whose: Whose, then: Then) {
-        self.trace.say(&format!("replica {who} · {} is {whose:?}, {then:?}", hold.object));
+    pub(crate) fn noted(&self, who: usize, lock: &ResourceLock, ownership: Ownership, then: AfterUpdate) {
+        self.trace.say(&format!("replica {who} · {} is {ownership:?}, {then:?}", lock.object));
         let mut book = self.book();
-        match book.holds.get_mut(&hold.object) {
-            Some(held) if held.fence == hold.fence => held.released = then == Then::Release,
+        match book.holds.get_mut(&lock.object) {
+            Some(held) if held.fencing_token == lock.fencing_token => {
+                held.released = then == AfterUpdate::ReleaseLock
+            }
             Some(_) | None => {
-                self.trace.wrong(&format!("replica {who} notes {} by a fence of the past", hold.object));
+                self.trace.wrong(&format!("replica {who} notes {} by a fence of the past", lock.object));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use engine::Revocable;
-use protocol::{EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause, Source};
+use protocol::{Actor, EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause, Source};
 use targets::Fault;
 
 use crate::fixture::{AGENT, Gate, Fixture, operator, operator_name};
@@ -91,7 +91,7 @@ async fn the_timeline_names_the_operator_who_ended_a_grant() {
         let timeline = fixture.timeline(&id).await;
         let row = timeline.events.iter().find(|row| row.kind == EventKind::Revoke).unwrap();
         assert_eq!((row.text.as_str(), row.source), (text, Source::Operator));
-        assert_eq!(row.data.get("by").map(String::as_str), Some(by));
+        assert_eq!(row.actor, Some(Actor::Operator(by.parse().unwrap())));
         assert!(timeline.intact, "{:?}", timeline.broken);
     }
 }

@@ -13,7 +13,7 @@ use server::database::Database;
 use server::http::ServerState;
 use server::listen::{self, Admission, Caps, Config, Draining};
 use server::tls::Certificate;
-use store::Place;
+use store::SqlitePath;
 
 pub(crate) async fn page() -> String {
     let mut page = String::from(
@@ -57,7 +57,7 @@ fn labels(text: &str, metric: &str) -> String {
 /// What a broker answers that has a certificate and has answered a request before.
 async fn answer() -> String {
     let config = EngineConfig {
-        database: Database::Sqlite(Place::Memory),
+        database: Database::Sqlite(SqlitePath::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens::default(),
         oidc_ca: None,

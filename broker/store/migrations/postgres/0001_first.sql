@@ -1,20 +1,21 @@
--- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted.
+-- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted, except for denied requests: each
+-- is one row, however often it is denied, and is deleted when the request does not come again.
 --
--- What belongs to a grant has no foreign key to it: it is written in the statement that writes the grant, and a check
+-- Rows that belong to a grant have no foreign key to it: they are written in the statement that writes the grant, and a check
 -- for each row would lock the grant's row once more.
 
 CREATE TABLE agents (
-    -- In the order of its bytes, whatever language the database sorts in.
+    -- Sorted by bytes, whatever the database's collation is.
     id         TEXT   COLLATE "C" NOT NULL PRIMARY KEY,
-    source     TEXT   NOT NULL, -- the registration as it was written
+    source     TEXT   NOT NULL, -- the registration's TOML text
     status     TEXT   NOT NULL,
-    revision   BIGINT NOT NULL, -- grows with every change of the row
+    revision   BIGINT NOT NULL, -- raised by every change of the row
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
 
 CREATE TABLE auth_tokens (
-    n          BIGINT GENERATED ALWAYS AS IDENTITY,
+    number     BIGINT GENERATED ALWAYS AS IDENTITY,
     id         TEXT   NOT NULL PRIMARY KEY, -- the public part
     agent_id   TEXT   NOT NULL REFERENCES agents (id),
     hash       TEXT   NOT NULL,
@@ -23,120 +24,120 @@ CREATE TABLE auth_tokens (
 );
 
 CREATE INDEX auth_tokens_of_agent ON auth_tokens (agent_id, created_at);
-CREATE INDEX auth_tokens_to_forget ON auth_tokens (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX auth_tokens_to_purge ON auth_tokens (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE grants (
-    n             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- the order of listings
-    id            TEXT   NOT NULL UNIQUE,
-    agent_id      TEXT   NOT NULL,
-    idem_key      TEXT,
-    status        TEXT   NOT NULL,
-    requested_at  BIGINT NOT NULL,
-    due_at        BIGINT, -- when something is to be done about it; null once nothing is left to do
-    claimed_until BIGINT, -- somebody is at it until then
-    beat_every    BIGINT, -- the lease, if there is one
-    last_beat     BIGINT,
-    silent_at     BIGINT, -- when the lease runs out; null unless the grant is active
-    version       BIGINT NOT NULL,
-    -- The last row of its timeline. Whoever writes rows changes this row, and so waits for whoever does already.
-    last_seq      BIGINT,
-    last_hash     TEXT,
-    body          TEXT   NOT NULL -- the whole grant in JSON; the columns above are for finding it
+    number             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- grows: the order of listings
+    id                 TEXT   NOT NULL UNIQUE,
+    agent_id           TEXT   NOT NULL,
+    idem_key           TEXT, -- null for a denied request
+    status             TEXT   NOT NULL,
+    requested_at       BIGINT NOT NULL,
+    due_at             BIGINT, -- when a worker must act; null when nothing is left to do
+    claimed_until      BIGINT, -- when the claim of a worker ends
+    heartbeat_interval BIGINT, -- null without a lease
+    last_heartbeat     BIGINT,
+    lease_expires_at   BIGINT, -- null unless the grant is active
+    version            BIGINT NOT NULL, -- raised by every transition and claim
+    -- The last event. A transaction that appends events updates this row, so appends to one timeline are serialized.
+    last_seq           BIGINT,
+    last_hash          TEXT,
+    body               TEXT   NOT NULL, -- the whole grant in JSON; the other columns are for queries
+    denied_hash        TEXT, -- the hash of a denied request
+    denials            BIGINT, -- how often it was denied
+    denied_at          BIGINT, -- when it was denied last
+    -- The run that requested the grant, as its issuer signs it; '' if nothing signed names a run. For the limit of grants of a run.
+    run                TEXT   NOT NULL DEFAULT ''
 );
 
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX grants_silent ON grants (beat_every, silent_at) WHERE silent_at IS NOT NULL;
-CREATE INDEX grants_of_agent ON grants (agent_id, n);
-CREATE INDEX grants_live ON grants (n) WHERE status NOT IN ('denied', 'failed', 'revoked');
-CREATE INDEX grants_live_of_agent ON grants (agent_id, n) WHERE status NOT IN ('denied', 'failed', 'revoked');
+CREATE INDEX grants_lease ON grants (heartbeat_interval, lease_expires_at) WHERE lease_expires_at IS NOT NULL;
+CREATE INDEX grants_of_agent ON grants (agent_id, number);
+CREATE INDEX grants_live ON grants (number) WHERE status NOT IN ('denied', 'failed', 'revoked');
+CREATE INDEX grants_live_of_agent ON grants (agent_id, number) WHERE status NOT IN ('denied', 'failed', 'revoked');
+CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
+CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
 
--- Whose an idempotency key is: a grant's, or nobody's for ever, because it was given back before it had one. Both ask
--- for the same row here, and so one of them comes first.
-CREATE TABLE keys (
-    agent_id     TEXT NOT NULL,
-    idem_key     TEXT NOT NULL,
-    grant_id     TEXT,   -- null: it was given back
-    forget_after BIGINT, -- null: never
+-- A key belongs to a grant, or is a tombstone because it was revoked before it got one. An elevation and a revoke insert the
+-- same row, so one of them comes first.
+CREATE TABLE idempotency_keys (
+    agent_id     TEXT   NOT NULL,
+    idem_key     TEXT   NOT NULL,
+    grant_id     TEXT, -- null for a tombstone
+    forget_after BIGINT, -- when a tombstone is deleted; null with a grant
     PRIMARY KEY (agent_id, idem_key),
     CHECK ((grant_id IS NULL) = (forget_after IS NOT NULL))
 );
 
-CREATE INDEX keys_to_forget ON keys (forget_after) WHERE forget_after IS NOT NULL;
+CREATE INDEX idempotency_keys_to_purge ON idempotency_keys (forget_after) WHERE forget_after IS NOT NULL;
 
--- How many grants stand where is the sum of the changes. A row for each status would be one that every change waits
--- for; now and then these are added up.
+-- The number of grants with a status is the sum of the changes. With one row for each status every transition would wait for
+-- that row; the rows are compacted now and then.
 CREATE TABLE grant_counts (
     status TEXT   NOT NULL,
     change BIGINT NOT NULL
 );
 
-CREATE TABLE intents (
-    grant_n   BIGINT NOT NULL,
-    step      BIGINT NOT NULL,
-    action    TEXT   NOT NULL,
-    object    TEXT   NOT NULL,
-    opened_at BIGINT NOT NULL,
-    closed_at BIGINT,
-    PRIMARY KEY (grant_n, step)
-);
-
+-- `position` orders the events of all grants, and the events of one grant like `seq`. Transactions do not commit in this order:
+-- see `src/postgres/tail.rs`.
 CREATE TABLE events (
-    grant_n   BIGINT NOT NULL,
-    seq       BIGINT NOT NULL,
-    at        BIGINT NOT NULL,
-    kind      TEXT   NOT NULL,
-    source    TEXT   NOT NULL,
-    text      TEXT   NOT NULL, -- with `\0` for the character that PostgreSQL does not take, and `\\` for `\`
-    data      TEXT   NOT NULL, -- JSON
-    prev_hash TEXT   NOT NULL,
-    hash      TEXT   NOT NULL,
-    PRIMARY KEY (grant_n, seq)
+    position     BIGINT GENERATED ALWAYS AS IDENTITY UNIQUE,
+    grant_number BIGINT NOT NULL,
+    seq          BIGINT NOT NULL, -- 1, 2, 3, … in the timeline of the grant
+    at           BIGINT NOT NULL,
+    kind         TEXT   NOT NULL,
+    source       TEXT   NOT NULL,
+    actor_kind   TEXT, -- null unless an operator or person caused it
+    actor_name   TEXT,
+    text         TEXT   NOT NULL, -- `\0` stands for NUL, which PostgreSQL does not store, and `\\` for `\`
+    data         TEXT   NOT NULL, -- JSON
+    prev_hash    TEXT   NOT NULL,
+    hash         TEXT   NOT NULL,
+    PRIMARY KEY (grant_number, seq)
 );
 
-CREATE TABLE used_tokens (
+CREATE TABLE consumed_oidc_tokens (
     token_hash   TEXT   NOT NULL PRIMARY KEY,
-    bound_to     TEXT   NOT NULL, -- written like `events.text`
+    bound_to     TEXT   NOT NULL, -- the job or request that consumed it, escaped like `events.text`
     forget_after BIGINT NOT NULL
 );
 
-CREATE INDEX used_tokens_to_forget ON used_tokens (forget_after);
+CREATE INDEX consumed_oidc_tokens_to_purge ON consumed_oidc_tokens (forget_after);
 
--- Objects at a target that several grants need at once, and which grants need them. Nobody is counted: who needs
--- an object is who has a row here and lives.
-CREATE TABLE shared (
-    object     TEXT   NOT NULL PRIMARY KEY,
-    -- 'ours', 'foreign' (it was there before us), or NULL: nobody has looked yet
-    whose      TEXT,
-    -- until when what is seen there may be a late write of ours; NULL while it is there
-    ours_until BIGINT,
-    -- until when a call of ours that was not answered may still take it away; NULL while there is none
-    may_go_until BIGINT,
-    -- whoever changes the object holds it until then
-    held_until BIGINT,
-    -- grows with every hold: what is written by a holder that was overtaken does not count
-    fence      BIGINT NOT NULL DEFAULT 0
+-- Objects at a target that several grants share. `src/resource_lock.rs` has the rule.
+CREATE TABLE shared_objects (
+    object                TEXT   NOT NULL PRIMARY KEY,
+    ownership             TEXT, -- 'managed' or 'foreign'; null if no driver has observed the object
+    -- After the removal of a managed object: until when a late write of the broker may create it again.
+    write_may_land_until  BIGINT,
+    -- Until when an unanswered delete may still reach the target.
+    delete_may_land_until BIGINT,
+    locked_until          BIGINT, -- null: not locked
+    fencing_token         BIGINT NOT NULL DEFAULT 0 -- raised by every acquisition of the lock
 );
 
-CREATE TABLE needs (
-    object  TEXT   NOT NULL,
-    grant_n BIGINT NOT NULL,
-    PRIMARY KEY (object, grant_n)
+-- The grants whose steps name a shared object, until they are final.
+CREATE TABLE shared_object_refs (
+    object       TEXT   NOT NULL,
+    grant_number BIGINT NOT NULL,
+    PRIMARY KEY (object, grant_number)
 );
 
 CREATE TABLE signing_keys (
-    n           BIGINT GENERATED ALWAYS AS IDENTITY,
+    number      BIGINT GENERATED ALWAYS AS IDENTITY,
     kid         TEXT   NOT NULL PRIMARY KEY,
-    -- which key was the newest when this one was made, '' if there was none: each has one follower
+    -- The newest key when this one was made, '' for the first. Each key has one follower, so concurrent rotations make one key.
     follows     TEXT   NOT NULL UNIQUE,
     private_pem TEXT   NOT NULL,
     created_at  BIGINT NOT NULL
 );
 
--- One row, written to find out whether writing works.
-CREATE TABLE pulse (
-    beats BIGINT NOT NULL,
-    -- A broker has to know the tables up to this version. A migration after which older brokers would do harm raises it.
-    needs BIGINT NOT NULL
+-- One row.
+CREATE TABLE meta (
+    write_probe       BIGINT NOT NULL, -- raised to find out whether writing works
+    -- The minimum schema version that a broker must support; raised by migrations that break older brokers.
+    min_broker_schema BIGINT NOT NULL
 );
 
-INSERT INTO pulse VALUES (0, 1);
+INSERT INTO meta VALUES (0, 1);

@@ -1,10 +1,11 @@
--- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted.
+-- Times are milliseconds since 1970 in UTC. Rows of `grants` and `events` are never deleted, except for denied requests: each
+-- is one row, however often it is denied, and is deleted when the request does not come again.
 
 CREATE TABLE agents (
     id         TEXT    NOT NULL PRIMARY KEY,
-    source     TEXT    NOT NULL, -- the registration as it was written
+    source     TEXT    NOT NULL, -- the registration's TOML text
     status     TEXT    NOT NULL,
-    revision   INTEGER NOT NULL, -- grows with every change of the row
+    revision   INTEGER NOT NULL, -- raised by every change of the row
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;
@@ -18,98 +19,126 @@ CREATE TABLE auth_tokens (
 ) STRICT;
 
 CREATE INDEX auth_tokens_of_agent ON auth_tokens (agent_id, created_at);
-CREATE INDEX auth_tokens_to_forget ON auth_tokens (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX auth_tokens_to_purge ON auth_tokens (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE grants (
-    n             INTEGER NOT NULL PRIMARY KEY, -- grows: the order of listings
-    id            TEXT    NOT NULL UNIQUE,
-    agent_id      TEXT    NOT NULL,
-    idem_key      TEXT,
-    status        TEXT    NOT NULL,
-    requested_at  INTEGER NOT NULL,
-    due_at        INTEGER, -- when something is to be done about it; null once it is final
-    claimed_until INTEGER, -- somebody is at it until then
-    beat_every    INTEGER, -- the lease, if there is one
-    last_beat     INTEGER,
-    silent_at     INTEGER, -- when the lease runs out; null unless the grant is active
-    version       INTEGER NOT NULL,
-    body          TEXT    NOT NULL, -- the whole grant in JSON; the columns above are for finding it
-    final         INTEGER NOT NULL GENERATED ALWAYS AS (due_at IS NULL) VIRTUAL
+    number             INTEGER NOT NULL PRIMARY KEY, -- grows: the order of listings
+    id                 TEXT    NOT NULL UNIQUE,
+    agent_id           TEXT    NOT NULL,
+    idem_key           TEXT, -- null for a denied request
+    status             TEXT    NOT NULL,
+    requested_at       INTEGER NOT NULL,
+    due_at             INTEGER, -- when a worker must act; null when nothing is left to do
+    claimed_until      INTEGER, -- when the claim of a worker ends
+    heartbeat_interval INTEGER, -- null without a lease
+    last_heartbeat     INTEGER,
+    lease_expires_at   INTEGER, -- null unless the grant is active
+    version            INTEGER NOT NULL, -- raised by every transition and claim
+    body               TEXT    NOT NULL, -- the whole grant in JSON; the other columns are for queries
+    denied_hash        TEXT, -- the hash of a denied request
+    denials            INTEGER, -- how often it was denied
+    denied_at          INTEGER, -- when it was denied last
+    -- The run that requested the grant, as its issuer signs it; '' if nothing signed names a run. For the limit of grants of a run.
+    run                TEXT    NOT NULL DEFAULT '',
+    -- A final grant can still be due: its session-deny policies are removed later.
+    final              INTEGER NOT NULL GENERATED ALWAYS AS (status IN ('denied', 'failed', 'revoked')) VIRTUAL
 ) STRICT;
 
 CREATE UNIQUE INDEX grants_by_key ON grants (agent_id, idem_key) WHERE idem_key IS NOT NULL;
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX grants_silent ON grants (beat_every, silent_at) WHERE silent_at IS NOT NULL;
--- Every index ends with `n` by itself, which is what makes these three give a listing in its order.
-CREATE INDEX grants_of_life ON grants (final);
+CREATE INDEX grants_lease ON grants (heartbeat_interval, lease_expires_at) WHERE lease_expires_at IS NOT NULL;
+-- SQLite appends `number` to every index, so these three yield listings in their order.
+CREATE INDEX grants_final ON grants (final);
 CREATE INDEX grants_of_agent ON grants (agent_id);
-CREATE INDEX grants_of_agent_and_life ON grants (agent_id, final);
+CREATE INDEX grants_final_of_agent ON grants (agent_id, final);
+CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
+CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
 
--- Kept by triggers, because counting a million grants takes as long as a million grants.
+-- Kept by triggers, because counting a million grants takes as long as reading them.
 CREATE TABLE grant_counts (
     status TEXT    NOT NULL PRIMARY KEY,
     grants INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER grants_counted_when_made AFTER INSERT ON grants BEGIN
+CREATE TRIGGER grants_counted_on_insert AFTER INSERT ON grants BEGIN
     INSERT INTO grant_counts VALUES (new.status, 1) ON CONFLICT DO UPDATE SET grants = grants + 1;
 END;
 
-CREATE TRIGGER grants_counted_when_moved AFTER UPDATE OF status ON grants WHEN old.status <> new.status BEGIN
+CREATE TRIGGER grants_counted_on_update AFTER UPDATE OF status ON grants WHEN old.status <> new.status BEGIN
     UPDATE grant_counts SET grants = grants - 1 WHERE status = old.status;
     INSERT INTO grant_counts VALUES (new.status, 1) ON CONFLICT DO UPDATE SET grants = grants + 1;
 END;
 
-CREATE TABLE intents (
-    grant_n   INTEGER NOT NULL REFERENCES grants (n),
-    step      INTEGER NOT NULL,
-    action    TEXT    NOT NULL,
-    object    TEXT    NOT NULL,
-    opened_at INTEGER NOT NULL,
-    closed_at INTEGER,
-    PRIMARY KEY (grant_n, step)
-) STRICT, WITHOUT ROWID;
+CREATE TRIGGER grants_counted_on_delete AFTER DELETE ON grants BEGIN
+    UPDATE grant_counts SET grants = grants - 1 WHERE status = old.status;
+END;
 
+-- `position` orders the events of all grants, and is never used twice. There is one writer, so events become visible in this
+-- order.
 CREATE TABLE events (
-    grant_n   INTEGER NOT NULL REFERENCES grants (n),
-    seq       INTEGER NOT NULL,
-    at        INTEGER NOT NULL,
-    kind      TEXT    NOT NULL,
-    source    TEXT    NOT NULL,
-    text      TEXT    NOT NULL,
-    data      TEXT    NOT NULL, -- JSON
-    prev_hash TEXT    NOT NULL,
-    hash      TEXT    NOT NULL,
-    PRIMARY KEY (grant_n, seq)
-) STRICT, WITHOUT ROWID;
+    position     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    grant_number INTEGER NOT NULL REFERENCES grants (number),
+    seq          INTEGER NOT NULL, -- 1, 2, 3, … in the timeline of the grant
+    at           INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    source       TEXT    NOT NULL,
+    actor_kind   TEXT, -- null unless an operator or person caused it
+    actor_name   TEXT,
+    text         TEXT    NOT NULL,
+    data         TEXT    NOT NULL, -- JSON
+    prev_hash    TEXT    NOT NULL,
+    hash         TEXT    NOT NULL,
+    UNIQUE (grant_number, seq)
+) STRICT;
 
-CREATE TABLE used_tokens (
+CREATE TABLE consumed_oidc_tokens (
     token_hash   TEXT    NOT NULL PRIMARY KEY,
-    bound_to     TEXT    NOT NULL,
+    bound_to     TEXT    NOT NULL, -- the job or request that consumed it
     forget_after INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX used_tokens_to_forget ON used_tokens (forget_after);
+CREATE INDEX consumed_oidc_tokens_to_purge ON consumed_oidc_tokens (forget_after);
 
-CREATE TABLE given_back_keys (
+-- Keys that were revoked before they got a grant.
+CREATE TABLE idempotency_key_tombstones (
     agent_id     TEXT    NOT NULL,
     idem_key     TEXT    NOT NULL,
     forget_after INTEGER NOT NULL,
     PRIMARY KEY (agent_id, idem_key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX given_back_keys_to_forget ON given_back_keys (forget_after);
+CREATE INDEX idempotency_key_tombstones_to_purge ON idempotency_key_tombstones (forget_after);
+
+-- Objects at a target that several grants share. `src/resource_lock.rs` has the rule.
+CREATE TABLE shared_objects (
+    object                TEXT    NOT NULL PRIMARY KEY,
+    ownership             TEXT, -- 'managed' or 'foreign'; null if no driver has observed the object
+    -- After the removal of a managed object: until when a late write of the broker may create it again.
+    write_may_land_until  INTEGER,
+    -- Until when an unanswered delete may still reach the target.
+    delete_may_land_until INTEGER,
+    locked_until          INTEGER, -- null: not locked
+    fencing_token         INTEGER NOT NULL DEFAULT 0 -- raised by every acquisition of the lock
+) STRICT;
+
+-- The grants whose steps name a shared object, until they are final.
+CREATE TABLE shared_object_refs (
+    object       TEXT    NOT NULL,
+    grant_number INTEGER NOT NULL REFERENCES grants (number),
+    PRIMARY KEY (object, grant_number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE signing_keys (
-    n           INTEGER NOT NULL PRIMARY KEY,
+    number      INTEGER NOT NULL PRIMARY KEY,
     kid         TEXT    NOT NULL UNIQUE,
     private_pem TEXT    NOT NULL,
     created_at  INTEGER NOT NULL
 ) STRICT;
 
--- One row, written to find out whether writing works.
-CREATE TABLE pulse (
-    beats INTEGER NOT NULL
+-- One row.
+CREATE TABLE meta (
+    write_probe INTEGER NOT NULL -- raised to find out whether writing works
 ) STRICT;
 
-INSERT INTO pulse VALUES (0);
+INSERT INTO meta VALUES (0);

@@ -1,4 +1,4 @@
-//! Who is registered, and with which auth tokens?
+//! Stores registered agents and their auth tokens.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use crate::{Applied, ApplyMode, Registering, StoredToken};
 #[derive(Default)]
 pub(super) struct Agents {
     agents: BTreeMap<AgentId, Arc<Agent>>,
-    /// In the order in which they were made.
+    /// By the order of creation.
     tokens: Vec<StoredToken>,
 }
 
@@ -101,7 +101,7 @@ impl Agents {
         self.tokens.len() < before
     }
 
-    pub(super) fn forget(&mut self, now: Timestamp) {
+    pub(super) fn purge(&mut self, now: Timestamp) {
         self.tokens.retain(|token| token.expires_at.is_none_or(|end| now < end));
     }
 }

@@ -1,30 +1,31 @@
-//! Which grants are there, who may have a new one, and how does one change?
+//! Stores grants with their events, and consumed OIDC tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-use domain::grant::Moved;
+use domain::grant::Transition;
 use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
 use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::replay::bound_to;
 use crate::{
-    Beat, Created, DENIALS_KEPT, DENIALS_KEPT_FOR, Denying, Due, Guard, KeyGivenBack, Listing, Recorded,
-    Saved, StoreError, Stored, chain,
+    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, PositionedEvent, Precondition, RevokeByKey, SaveOutcome, StoreError, chain,
 };
 
 #[derive(Default)]
 pub(super) struct Grants {
-    /// In the order in which they came.
+    /// By the order of creation.
     rows: BTreeMap<usize, Row>,
     next: usize,
+    last_position: i64,
     by_id: BTreeMap<GrantId, usize>,
     by_key: BTreeMap<(AgentId, IdempotencyKey), usize>,
-    /// Refused requests, by their hash.
+    /// By the hash of the request.
     denied: BTreeMap<(AgentId, String), usize>,
-    /// Those that something is to be done about some time.
+    /// Grants that will be due.
     unfinished: BTreeSet<usize>,
-    used_tokens: BTreeMap<String, Used>,
+    consumed_oidc_tokens: BTreeMap<String, Used>,
     given_back: BTreeMap<(AgentId, IdempotencyKey), Timestamp>,
 }
 
@@ -34,7 +35,7 @@ struct Row {
     version: i64,
     claimed_until: Option<Timestamp>,
     denials: Option<Denials>,
-    events: Vec<TimelineEvent>,
+    events: Vec<PositionedEvent>,
 }
 
 struct Used {
@@ -43,14 +44,23 @@ struct Used {
 }
 
 impl Row {
-    fn stored(&self) -> Stored {
+    fn stored(&self) -> GrantRecord {
         let Self { grant, lease, version, denials, .. } = self;
-        Stored { grant: grant.clone(), lease: *lease, version: *version, denials: *denials, last_row: None }
+        GrantRecord {
+            grant: grant.clone(),
+            lease: *lease,
+            version: *version,
+            denials: *denials,
+            last_row: None,
+        }
     }
 
-    fn tell(&mut self, events: &[NewEvent]) {
-        let last = self.events.last().map(|last| (last.seq, last.hash.as_str()));
-        let more = audit::chain(&self.grant.id, last, events);
+    fn append(&mut self, events: &[NewEvent], last_position: &mut i64) {
+        let last = self.events.last().map(|last| (last.event.seq, last.event.hash.as_str()));
+        let more = audit::chain(&self.grant.id, last, events).into_iter().map(|event| {
+            *last_position += 1;
+            PositionedEvent { position: EventPosition::from_number(*last_position), event }
+        });
         self.events.extend(more);
     }
 
@@ -74,15 +84,15 @@ impl Grants {
 
     pub(super) fn create(
         &mut self,
-        moved: &Moved,
+        transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
     ) -> Result<Created, StoreError> {
-        let grant = &moved.grant;
+        let grant = &transition.grant;
         if let Some(key) = &grant.key {
             if self.given_back.contains_key(&(grant.agent_id.clone(), key.clone())) {
-                return Ok(Created::Cancelled);
+                return Ok(Created::KeyRevoked);
             }
             if let Some(existing) = self.find_by_key(&grant.agent_id, key) {
                 let same = existing.grant.request_hash == grant.request_hash;
@@ -95,12 +105,18 @@ impl Grants {
         if most_active.is_some_and(|most| self.active_beside(grant) >= most.get() as usize) {
             return Ok(Created::TooManyActive);
         }
-        self.record(moved, lease)?;
+        self.record(transition, lease)?;
         self.use_up(replay, &grant.agent_id, grant.key.as_ref());
-        Ok(Created::New(Stored { grant: grant.clone(), lease, version: 1, denials: None, last_row: None }))
+        Ok(Created::New(GrantRecord {
+            grant: grant.clone(),
+            lease,
+            version: 1,
+            denials: None,
+            last_row: None,
+        }))
     }
 
-    /// How many grants the run of this one has.
+    /// How many active grants the run of this one has.
     fn active_beside(&self, grant: &Grant) -> usize {
         let is_of_run = |row: &Grant| {
             row.agent_id == grant.agent_id
@@ -113,7 +129,7 @@ impl Grants {
 
     fn may_use(&self, replay: Option<&ReplayGuard>, agent: &AgentId, key: Option<&IdempotencyKey>) -> bool {
         replay.is_none_or(|guard| {
-            let used = self.used_tokens.get(&guard.token_hash);
+            let used = self.consumed_oidc_tokens.get(&guard.token_hash);
             used.is_none_or(|used| used.bound_to == bound_to(guard, agent, key))
         })
     }
@@ -121,15 +137,15 @@ impl Grants {
     fn use_up(&mut self, replay: Option<&ReplayGuard>, agent: &AgentId, key: Option<&IdempotencyKey>) {
         if let Some(guard) = replay {
             let used = Used { bound_to: bound_to(guard, agent, key), forget_after: guard.forget_after };
-            self.used_tokens.entry(guard.token_hash.clone()).or_insert(used);
+            self.consumed_oidc_tokens.entry(guard.token_hash.clone()).or_insert(used);
         }
     }
 
-    pub(super) fn deny(&mut self, denying: Denying<'_>) -> Result<Recorded, StoreError> {
-        let Denying { moved, key, replay } = denying;
-        let grant = &moved.grant;
+    pub(super) fn deny(&mut self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
+        let DeniedRequest { transition, key, replay } = denying;
+        let grant = &transition.grant;
         if !self.may_use(replay, &grant.agent_id, Some(key)) {
-            return Ok(Recorded::Replayed);
+            return Ok(DenialOutcome::Replayed);
         }
         self.use_up(replay, &grant.agent_id, Some(key));
         let request = (grant.agent_id.clone(), grant.request_hash.clone());
@@ -138,22 +154,22 @@ impl Grants {
                 denials.count += 1;
                 denials.last_at = denials.last_at.max(grant.requested_at);
             }
-            return Ok(Recorded::Again);
+            return Ok(DenialOutcome::Again);
         }
         let kept = self.denied.keys().filter(|(agent, _)| *agent == grant.agent_id).count();
         if kept >= DENIALS_KEPT as usize {
-            return Ok(Recorded::Full);
+            return Ok(DenialOutcome::Full);
         }
-        let n = self.record(moved, None)?;
+        let n = self.record(transition, None)?;
         self.denied.insert(request, n);
         if let Some(row) = self.rows.get_mut(&n) {
             row.denials = Some(Denials { count: 1, last_at: grant.requested_at });
         }
-        Ok(Recorded::New)
+        Ok(DenialOutcome::New)
     }
 
-    fn record(&mut self, moved: &Moved, lease: Option<Lease>) -> Result<usize, StoreError> {
-        let grant = moved.grant.clone();
+    fn record(&mut self, transition: &Transition, lease: Option<Lease>) -> Result<usize, StoreError> {
+        let grant = transition.grant.clone();
         if self.by_id.contains_key(&grant.id) {
             return Err(StoreError::Corrupt {
                 what: format!("a new grant: `{}` is there already", grant.id),
@@ -170,108 +186,122 @@ impl Grants {
         }
         let mut row =
             Row { grant, lease, version: 1, claimed_until: None, denials: None, events: Vec::new() };
-        row.tell(&moved.events);
+        row.append(&transition.events, &mut self.last_position);
         self.rows.insert(n, row);
         Ok(n)
     }
 
-    pub(super) fn find(&self, id: &GrantId) -> Option<Stored> {
+    pub(super) fn find(&self, id: &GrantId) -> Option<GrantRecord> {
         self.row(id).map(Row::stored)
     }
 
-    pub(super) fn find_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Option<Stored> {
+    pub(super) fn find_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Option<GrantRecord> {
         let n = self.by_key.get(&(agent.clone(), key.clone()))?;
         self.rows.get(n).map(Row::stored)
     }
 
-    pub(super) fn lives_or_is_about_to(&self, id: &GrantId) -> bool {
+    pub(super) fn is_live(&self, id: &GrantId) -> bool {
         let status = self.row(id).map(|row| row.grant.status());
         matches!(status, Some(GrantStatus::Applying | GrantStatus::Active))
     }
 
-    /// When it was asked for, if it is being taken back.
-    pub(super) fn being_taken_back_since(&self, id: &GrantId) -> Option<Timestamp> {
+    /// When it was requested, if it is ending.
+    pub(super) fn ending_since(&self, id: &GrantId) -> Option<Timestamp> {
         let row = self.row(id).filter(|row| !row.grant.status().is_final())?;
-        (!self.lives_or_is_about_to(id)).then_some(row.grant.requested_at)
+        (!self.is_live(id)).then_some(row.grant.requested_at)
     }
 
     pub(super) fn is_at(&self, id: &GrantId, version: i64) -> bool {
         self.row(id).is_some_and(|row| row.version == version)
     }
 
-    pub(super) fn save(&mut self, before: &Stored, moved: &Moved, guard: Guard) -> Saved {
-        let Some(&n) = self.by_id.get(&before.grant.id) else { return Saved::Conflict };
-        let Some(row) = self.rows.get_mut(&n) else { return Saved::Conflict };
+    pub(super) fn save(
+        &mut self,
+        before: &GrantRecord,
+        transition: &Transition,
+        guard: Precondition,
+    ) -> SaveOutcome {
+        let Some(&n) = self.by_id.get(&before.grant.id) else { return SaveOutcome::Conflict };
+        let Some(row) = self.rows.get_mut(&n) else { return SaveOutcome::Conflict };
         let heard_since = match guard {
-            Guard::Version => false,
-            Guard::VersionAndSilence => before.lease.is_some() && before.lease != row.lease,
+            Precondition::Version => false,
+            Precondition::VersionAndNoHeartbeat => before.lease.is_some() && before.lease != row.lease,
         };
         if row.version != before.version || heard_since {
-            return Saved::Conflict;
+            return SaveOutcome::Conflict;
         }
-        row.grant = moved.grant.clone();
+        row.grant = transition.grant.clone();
         row.version += 1;
         row.claimed_until = None;
-        row.tell(&moved.events);
+        row.append(&transition.events, &mut self.last_position);
         match row.grant.due_at() {
             Some(_) => self.unfinished.insert(n),
             None => self.unfinished.remove(&n),
         };
-        Saved::Done(row.stored())
+        SaveOutcome::Done(row.stored())
     }
 
-    pub(super) fn tell(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
+    pub(super) fn append(&mut self, id: &GrantId, events: &[NewEvent]) -> Result<(), StoreError> {
         let unknown =
             || StoreError::Corrupt { what: format!("rows for a timeline: there is no grant `{id}`") };
-        self.row_mut(id).ok_or_else(unknown)?.tell(events);
+        let row = self.by_id.get(id).and_then(|n| self.rows.get_mut(n)).ok_or_else(unknown)?;
+        row.append(events, &mut self.last_position);
         Ok(())
     }
 
-    pub(super) fn tell_of_retry(&mut self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
-        let told = self.events(id).iter().filter(|row| row.kind == EventKind::Retry).count();
-        let told = u32::try_from(told).unwrap_or(u32::MAX);
-        chain::retry(now, told).map_or(Ok(()), |event| self.tell(id, &[event]))
+    pub(super) fn append_retry(&mut self, id: &GrantId, now: Timestamp) -> Result<(), StoreError> {
+        let recorded = self.events(id).iter().filter(|row| row.kind == EventKind::Retry).count();
+        let recorded = u32::try_from(recorded).unwrap_or(u32::MAX);
+        chain::retry(now, recorded).map_or(Ok(()), |event| self.append(id, &[event]))
     }
 
     pub(super) fn events(&self, id: &GrantId) -> Vec<TimelineEvent> {
-        self.row(id).map(|row| row.events.clone()).unwrap_or_default()
+        self.row(id).into_iter().flat_map(|row| &row.events).map(|one| one.event.clone()).collect()
     }
 
-    pub(super) fn beat(
+    pub(super) fn events_after(&self, position: EventPosition, limit: u32) -> Vec<PositionedEvent> {
+        let all = self.rows.values().flat_map(|row| &row.events);
+        let mut after: Vec<_> = all.filter(|one| one.position > position).cloned().collect();
+        after.sort_by_key(|one| one.position);
+        after.truncate(limit as usize);
+        after
+    }
+
+    pub(super) fn heartbeat(
         &mut self,
         id: &GrantId,
         agent: &AgentId,
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Beat {
-        let Some(row) = self.row_mut(id) else { return Beat::Unknown };
+    ) -> HeartbeatOutcome {
+        let Some(row) = self.row_mut(id) else { return HeartbeatOutcome::Unknown };
         if row.grant.agent_id != *agent || row.grant.key.as_ref() != Some(key) {
-            return Beat::Unknown;
+            return HeartbeatOutcome::Unknown;
         }
         if !matches!(row.grant.state, State::Active { .. }) {
-            return Beat::Ended(row.stored());
+            return HeartbeatOutcome::Ended(row.stored());
         }
         if let Some(lease) = &mut row.lease {
-            lease.last_beat = lease.last_beat.max(now);
+            lease.last_heartbeat = lease.last_heartbeat.max(now);
         }
-        Beat::Heard(row.stored())
+        HeartbeatOutcome::Recorded(row.stored())
     }
 
-    pub(super) fn give_key_back(
+    pub(super) fn revoke_key(
         &mut self,
         agent: &AgentId,
         key: &IdempotencyKey,
         forget_after: Timestamp,
-    ) -> KeyGivenBack {
+    ) -> RevokeByKey {
         if let Some(stored) = self.find_by_key(agent, key) {
-            return KeyGivenBack::Grant(stored);
+            return RevokeByKey::Grant(stored);
         }
         let until = self.given_back.entry((agent.clone(), key.clone())).or_insert(forget_after);
         *until = forget_after.max(*until);
-        KeyGivenBack::Noted
+        RevokeByKey::Tombstoned
     }
 
-    pub(super) fn list(&self, listing: &Listing) -> Vec<Stored> {
+    pub(super) fn list(&self, listing: &Listing) -> Vec<GrantRecord> {
         let before = match &listing.after {
             None => self.next,
             Some(id) => self.by_id.get(id).copied().unwrap_or_default(),
@@ -284,7 +314,7 @@ impl Grants {
         wanted.take(listing.limit as usize).map(Row::stored).collect()
     }
 
-    pub(super) fn claim(&mut self, due: Due) -> Vec<Stored> {
+    pub(super) fn claim(&mut self, due: Due) -> Vec<GrantRecord> {
         let is_due = |n: &&usize| self.rows.get(*n).is_some_and(|row| row.is_due(&due));
         let mut claimed: Vec<usize> = self.unfinished.iter().filter(is_due).copied().collect();
         claimed.sort_by_key(|n| self.rows.get(n).and_then(|row| row.grant.due_at()));
@@ -308,8 +338,8 @@ impl Grants {
         counts
     }
 
-    pub(super) fn forget(&mut self, now: Timestamp) {
-        self.used_tokens.retain(|_, used| now < used.forget_after);
+    pub(super) fn purge(&mut self, now: Timestamp) {
+        self.consumed_oidc_tokens.retain(|_, used| now < used.forget_after);
         self.given_back.retain(|_, forget_after| now < *forget_after);
         let not_since = now.minus(DENIALS_KEPT_FOR);
         let Self { rows, denied, by_id, .. } = self;

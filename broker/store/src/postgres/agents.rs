@@ -1,4 +1,4 @@
-//! Who is registered?
+//! Stores registered agents.
 
 use domain::AgentStatus;
 use protocol::agents::Outcome;
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use crate::registrations::AgentRow;
 use crate::{Applied, ApplyMode, Registering, StoreError};
 
-// Columns by their names, here and everywhere: `*` would fail on every open connection when a migration adds one.
+// Columns are named in every statement: `*` would fail on open connections when a migration adds a column.
 
 pub(super) async fn find(
     connection: &mut PgConnection,
@@ -27,7 +27,7 @@ pub(super) async fn page(
     after: Option<&AgentId>,
     limit: u32,
 ) -> Result<Vec<AgentRow>, StoreError> {
-    // The empty text comes before every id.
+    // The empty text sorts before every id.
     let found = sqlx::query(
         "SELECT id, source, status, revision, created_at, updated_at FROM agents
          WHERE id > $1 ORDER BY id LIMIT $2",
@@ -39,7 +39,7 @@ pub(super) async fn page(
     found.iter().map(|row| AgentRow::read(row, "id")).collect()
 }
 
-/// Waits for grants that are being given to this agent now: whoever looks for its grants after this finds them all.
+/// Waits for grants of this agent that are being created, so that a listing after this finds them all.
 pub(super) async fn set_status(
     connection: &mut PgConnection,
     id: &AgentId,

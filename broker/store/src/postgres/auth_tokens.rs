@@ -1,9 +1,9 @@
-//! Which auth tokens does an agent have?
+//! Stores the auth tokens of agents.
 
 use protocol::{AgentId, Timestamp};
 use sqlx::{Connection, PgConnection};
 
-use super::written::millis;
+use super::bind::millis;
 use crate::registrations::AgentRow;
 use crate::{StoreError, StoredToken, rows};
 
@@ -30,7 +30,7 @@ pub(super) async fn accepted(
     let found = sqlx::query(
         "SELECT id AS token_id, agent_id, hash, created_at AS token_created_at, expires_at
          FROM auth_tokens WHERE agent_id = $1 AND (expires_at IS NULL OR expires_at > $2)
-         ORDER BY created_at, n",
+         ORDER BY created_at, number",
     )
     .bind(agent.as_str())
     .bind(now.as_millis())
@@ -39,7 +39,7 @@ pub(super) async fn accepted(
     found.iter().map(rows::token).collect()
 }
 
-/// Two that rotate at once do so one after the other, or the first one's new token would not end.
+/// Two rotations at once run one after the other; otherwise the first one's new token would not expire.
 pub(super) async fn rotate(
     connection: &mut PgConnection,
     new: &StoredToken,

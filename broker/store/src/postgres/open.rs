@@ -1,70 +1,66 @@
-//! Can this program work with the database, and with how many connections?
+//! Opens a database: checks durability and schema, and builds the pool.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
 use super::pool::{Pool, WAIT};
-use super::{Place, migrating};
+use super::{PostgresUrl, migrate};
 
-/// What is opened, and how.
 #[derive(Debug, Clone)]
 pub struct Opening<'a> {
-    /// Where it is.
-    pub place: &'a Place,
-    /// At most so many connections.
+    pub place: &'a PostgresUrl,
+    /// The size of the pool.
     pub connections: u32,
-    /// What is done about migrations that are pending.
     pub pending: IfPending,
 }
 
-/// What is done about migrations that are pending.
+/// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfPending {
-    /// The database is not opened.
+    /// Do not open the database.
     Refuse,
-    /// They are run.
+    /// Run them.
     Run,
 }
 
-/// How far the tables are behind.
+/// The schema is older than this broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Their version; 0 for an empty database.
+    /// The version of the schema; 0 for an empty database.
     pub found: i64,
-    /// The version that this program is made for.
+    /// The version that this broker is made for.
     pub expected: i64,
 }
 
-/// The database cannot be used.
+/// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The server cannot be reached, or does not let us in.
+    /// The server cannot be reached, or refuses the login.
     #[error("PostgreSQL cannot be used")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answers, and only lets us read.
+    /// The server is a standby, or the user may only read.
     #[error("the server is a standby, or lets this user only read: expected one that can be written")]
     ReadOnly,
     /// A commit would be answered before it is on disk.
     #[error("`{0}` is off: what was answered could be lost")]
     NotDurable(&'static str),
-    /// There are migrations to be run.
     #[error("the database has tables of version {}: expected {}", .0.found, .0.expected)]
     Pending(Pending),
-    /// A newer program has changed the tables in a way that this one cannot work with.
+    /// The schema is too new for this broker.
     #[error("the database needs a broker that knows its version {needs}: this one knows {expected}")]
     Newer {
-        /// What a broker has to know.
+        /// The version that a broker must support.
         needs: i64,
-        /// What this one knows.
+        /// The version that this broker supports.
         expected: i64,
     },
-    /// A migration failed, and was undone.
+    /// A migration failed and was rolled back.
     #[error("the tables cannot be brought up to date")]
     NotMigrated(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl OpenError {
-    /// What to do about it.
+    /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => {
@@ -88,7 +84,7 @@ impl OpenError {
     }
 }
 
-/// So that nobody waits for ever: not for a lock whose holder was stopped, not for a server that was.
+/// No statement waits forever: neither for a lock nor for a server that was stopped.
 const LIMITS: [(&str, &str); 4] = [
     ("lock_timeout", "5s"),
     ("statement_timeout", "10s"),
@@ -98,15 +94,15 @@ const LIMITS: [(&str, &str); 4] = [
 
 pub(super) async fn open(opening: Opening<'_>) -> Result<Pool, OpenError> {
     let options = options(opening.place);
-    // Not through the pool, which would say that it got no connection and not why.
+    // A connection outside the pool, whose errors do not say why a connection failed.
     let mut first = connect(&options).await?;
     durable(&mut first).await?;
-    if let Some(pending) = migrating::check(&mut first).await? {
+    if let Some(pending) = migrate::check(&mut first).await? {
         match opening.pending {
             IfPending::Refuse => return Err(OpenError::Pending(pending)),
             IfPending::Run => {
-                migrating::migrate(opening.place).await?;
-                migrating::check(&mut first).await?;
+                migrate::migrate(opening.place).await?;
+                migrate::check(&mut first).await?;
             }
         }
     }
@@ -114,7 +110,7 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<Pool, OpenError> {
     Pool::new(options, opening.connections).map_err(|error| OpenError::Unreachable(Box::new(error)))
 }
 
-fn options(place: &Place) -> PgConnectOptions {
+fn options(place: &PostgresUrl) -> PgConnectOptions {
     place.options().application_name("cloudanix-jit-broker").options(LIMITS).disable_statement_logging()
 }
 
@@ -124,7 +120,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> 
     connected.map_err(OpenError::unreachable)
 }
 
-/// What a standby says may be old: a token that was revoked would still be good there.
+/// Reads on a standby may be old: a revoked token would still be accepted.
 pub(super) async fn writable(connection: &mut PgConnection) -> sqlx::Result<()> {
     if setting(connection, "SHOW transaction_read_only").await? == "on" {
         return Err(sqlx::Error::Configuration(Box::new(OpenError::ReadOnly)));

@@ -1,8 +1,7 @@
-//! Which connection does the next question get?
+//! Pools connections.
 //!
-//! sqlx has a pool of its own, which asks every connection that comes back whether it still lives: one more round trip
-//! for each statement. Here a connection comes back only if what it was asked was answered; whoever is dropped in the
-//! middle of a question closes it.
+//! sqlx's own pool pings every connection that is returned: one more round trip for each statement. Here a connection
+//! returns only after its last statement was answered. A future that is dropped earlier closes its connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,77 +16,76 @@ use crate::StoreError;
 
 /// How long to wait for a connection.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
-/// One that was not used for so long is asked whether it is still there.
+/// A connection that was idle for longer is pinged first.
 const FRESH: Duration = Duration::from_secs(1);
-/// So old it is replaced: what the server keeps for a connection grows.
+/// Older connections are replaced, because the server's memory for a connection grows.
 const OLD: Duration = Duration::from_secs(30 * 60);
 
-/// Connections that are open, and the way to more.
 #[derive(Debug, Clone)]
 pub(super) struct Pool {
-    connections: managed::Pool<Way>,
-    cut: Arc<Cut>,
+    connections: managed::Pool<Connector>,
+    broken: Arc<BrokenSince>,
 }
 
 impl Pool {
-    /// Connects nowhere yet.
+    /// Opens no connection yet.
     pub(super) fn new(options: PgConnectOptions, connections: u32) -> Result<Self, managed::BuildError> {
-        let cut = Arc::new(Cut::default());
-        let way = Way { options, cut: Arc::clone(&cut) };
+        let broken = Arc::new(BrokenSince::default());
+        let way = Connector { options, broken: Arc::clone(&broken) };
         let connections = managed::Pool::builder(way)
             .max_size(connections as usize)
-            // The last one back is the first one out: few are enough for little.
+            // Last in, first out: a small load uses few connections.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))
             .recycle_timeout(Some(WAIT))
             .build()?;
-        Ok(Self { connections, cut })
+        Ok(Self { connections, broken })
     }
 
-    pub(super) async fn get(&self) -> Result<Lent, StoreError> {
+    pub(super) async fn get(&self) -> Result<PooledConnection, StoreError> {
         let connection = self.connections.get().await;
         let connection = connection.map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-        Ok(Lent(Some(connection)))
+        Ok(PooledConnection(Some(connection)))
     }
 
-    /// A connection was found to be cut: others that were idle then may be cut as well.
-    pub(super) fn was_cut(&self) {
-        self.cut.happened();
+    /// A connection was found broken: connections that were idle at that time may be broken too.
+    pub(super) fn mark_broken(&self) {
+        self.broken.record();
     }
 }
 
-/// A connection. It goes back only by [`Self::give_back`].
-pub(super) struct Lent(Option<Object<Way>>);
+/// A connection, which returns to the pool only by [`Self::recycle`].
+pub(super) struct PooledConnection(Option<Object<Connector>>);
 
-impl Lent {
+impl PooledConnection {
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         let connection = self.0.as_deref_mut();
         connection.ok_or_else(|| StoreError::Unavailable(Box::new(sqlx::Error::PoolClosed)))
     }
 
-    /// All that was asked was answered, and no transaction is open: the next one may have it.
-    pub(super) fn give_back(mut self) {
+    /// Returns the connection. Every statement was answered, and no transaction is open.
+    pub(super) fn recycle(mut self) {
         drop(self.0.take());
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
-        // Out of the pool, and closed: nobody knows what it is in the middle of.
+        // A connection in an unknown state leaves the pool, and is closed.
         drop(self.0.take().map(Object::take));
     }
 }
 
-/// How a connection is made, and whether it can be used once more.
+/// Opens and checks connections.
 #[derive(Debug)]
-struct Way {
+struct Connector {
     options: PgConnectOptions,
-    cut: Arc<Cut>,
+    broken: Arc<BrokenSince>,
 }
 
-impl Manager for Way {
+impl Manager for Connector {
     type Type = PgConnection;
     type Error = sqlx::Error;
 
@@ -106,24 +104,24 @@ impl Manager for Way {
             return Err(RecycleError::message("it is old"));
         }
         let unused_for = use_of_it.last_used();
-        if unused_for > FRESH || self.cut.may_concern(unused_for) {
+        if unused_for > FRESH || self.broken.may_affect(unused_for) {
             connection.ping().await?;
         }
         Ok(())
     }
 }
 
-/// When a connection was last found to be cut.
+/// When a connection was last found broken.
 #[derive(Debug, Default)]
-struct Cut(Mutex<Option<Instant>>);
+struct BrokenSince(Mutex<Option<Instant>>);
 
-impl Cut {
-    fn happened(&self) {
+impl BrokenSince {
+    fn record(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    fn may_concern(&self, unused_for: Duration) -> bool {
-        let cut = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cut.is_some_and(|cut| cut.elapsed() < unused_for)
+    fn may_affect(&self, unused_for: Duration) -> bool {
+        let broken = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.is_some_and(|broken| broken.elapsed() < unused_for)
     }
 }

@@ -1,4 +1,4 @@
-//! What only the inside knows: what is tried again, and that nothing looks through a million grants.
+//! Tests of retries, connections and query plans.
 
 use std::sync::LazyLock;
 
@@ -7,12 +7,18 @@ use postgres_for_tests::{PASSWORD, Server};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::*;
-use crate::given::{ended, sharing};
+use crate::test_fixtures::{ended, sharing};
 
 async fn fresh() -> Postgres {
+    fresh_at().await.0
+}
+
+async fn fresh_at() -> (Postgres, PostgresUrl) {
     static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
-    let place = Place::parse(&SERVER.database()).unwrap().with_password(PASSWORD);
-    Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap()
+    let place = PostgresUrl::parse(&SERVER.database()).unwrap().with_password(PASSWORD);
+    let store =
+        Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap();
+    (store, place)
 }
 
 async fn run(store: &Postgres, statement: String) -> Result<(), StoreError> {
@@ -25,7 +31,7 @@ async fn run(store: &Postgres, statement: String) -> Result<(), StoreError> {
     run.await
 }
 
-/// Fails so often with this code, and counts.
+/// Fails this many times with this code, and counts.
 fn failing(times: u32, code: &str) -> String {
     format!(
         "DO $$ BEGIN IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; END $$"
@@ -33,7 +39,7 @@ fn failing(times: u32, code: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_stood_in_the_way_of_another_tries_again_a_few_times() {
+async fn deadlocks_and_serialization_failures_are_retried() {
     for (times, code, done, tries) in [
         (3, "40001", true, 4),
         (5, "40P01", true, 6),
@@ -56,12 +62,13 @@ async fn who_stood_in_the_way_of_another_tries_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
+async fn references_are_deleted_with_the_final_transition() {
     let store = fresh().await;
     let needs = async || {
         let asked = store.run((), |connection, ()| {
             Box::pin(async move {
-                let row = sqlx::query("SELECT count(*) FROM needs").fetch_one(connection).await?;
+                let row =
+                    sqlx::query("SELECT count(*) FROM shared_object_refs").fetch_one(connection).await?;
                 Ok(row.try_get::<i64, _>(0)?)
             })
         });
@@ -79,7 +86,7 @@ async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
 }
 
 #[tokio::test]
-async fn the_server_gives_up_before_we_do() {
+async fn the_server_times_out_before_the_client() {
     let store = fresh().await;
     for (name, expected) in [
         ("lock_timeout", "5s"),
@@ -107,7 +114,7 @@ async fn backend(store: &Postgres) -> i32 {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_unless_somebody_left_it_in_the_middle_of_a_question() {
+async fn a_connection_is_reused_unless_its_future_was_dropped() {
     let store = fresh().await;
     let first = backend(&store).await;
     run(&store, failing(0, "40001")).await.unwrap_err();
@@ -117,7 +124,7 @@ async fn a_connection_is_used_again_unless_somebody_left_it_in_the_middle_of_a_q
     assert_ne!(backend(&store).await, first);
 }
 
-/// On tables that are as good as empty, PostgreSQL has to be told that it may not read them whole.
+/// Tables are nearly empty here, so sequential scans must be disabled for the planner to choose an index.
 async fn plan(store: &Postgres, query: &str) -> String {
     let plan = store.run(format!("EXPLAIN {query}"), |connection, query| {
         Box::pin(async move {
@@ -133,7 +140,7 @@ async fn plan(store: &Postgres, query: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_million_grants_are_looked_through_by_index() {
+async fn queries_over_grants_use_an_index() {
     let store = fresh().await;
     let with = |mut query: String, values: &[&str]| {
         for (number, value) in values.iter().enumerate().rev() {
@@ -153,14 +160,15 @@ async fn a_million_grants_are_looked_through_by_index() {
         (listing(Some(true), Some("a")), vec!["using grants_live_of_agent on grants"]),
         (
             with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
-            vec!["using grants_due on grants", "using grants_silent on grants"],
+            vec!["using grants_due on grants", "using grants_lease on grants"],
         ),
+        (with(tail::AFTER.to_owned(), &["5", "10", "99"]), vec!["using events_position_key on events"]),
         (
-            with(creating::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),
+            with(create::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),
             vec!["using grants_active_of_run on grants"],
         ),
         (
-            with(creating::ACTIVE_BESIDE.to_owned(), &["'a'", "''"]),
+            with(create::ACTIVE_BESIDE.to_owned(), &["'a'", "''"]),
             vec!["using grants_active_of_run on grants"],
         ),
     ] {
@@ -169,5 +177,40 @@ async fn a_million_grants_are_looked_through_by_index() {
             assert!(plan.contains(step), "expected {step:?} for {query}:\n{plan}");
         }
         assert!(!plan.contains("Seq Scan on grants"), "{query}:\n{plan}");
+    }
+}
+
+/// Position 1 belongs to a transaction that is still open when the events behind it are committed.
+#[tokio::test]
+async fn a_reader_waits_for_open_transactions_that_have_lower_positions() {
+    for (end, missing) in [("COMMIT", 0), ("ROLLBACK", 1)] {
+        let (store, place) = fresh_at().await;
+        let mut other = sqlx::ConnectOptions::connect(&place.options()).await.unwrap();
+        sqlx::raw_sql(
+            "BEGIN; INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
+             VALUES (1, 99, 0, 'action', 'client', 'late', '{}', '', '')",
+        )
+        .execute(&mut other)
+        .await
+        .unwrap();
+        let Created::New(first) = store.create_grant(&sharing(1), None, None, None).await.unwrap() else {
+            panic!("expected a new grant")
+        };
+        let end_when_waited_for = async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity
+                           WHERE datname = current_database() AND query LIKE '%virtualtransaction = ANY%'
+                             AND pid <> pg_backend_pid()";
+            while sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) == 0 {}
+            sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut other).await.unwrap();
+        };
+        let reading = store.events_after(EventPosition::START, 10);
+        let (read, ()) = futures_util::future::join(reading, end_when_waited_for).await;
+        let read: Vec<i64> = read.unwrap().iter().map(|one| one.position.as_number()).collect();
+        let count = i64::try_from(store.events(&first.grant.id).await.unwrap().len()).unwrap();
+        assert_eq!(
+            read,
+            (1 + missing..=if missing == 0 { count } else { count + 1 }).collect::<Vec<_>>(),
+            "{end}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Who is registered?
+//! Stores registered agents.
 
 use domain::AgentStatus;
 use protocol::agents::Outcome;

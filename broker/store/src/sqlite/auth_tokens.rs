@@ -1,4 +1,4 @@
-//! Which auth tokens does an agent have?
+//! Stores the auth tokens of agents.
 
 use protocol::{AgentId, Timestamp};
 use sqlx::SqliteConnection;

@@ -1,8 +1,8 @@
-//! Who moves what was committed from the log into the database?
+//! Moves committed pages from the write-ahead log into the database.
 //!
-//! SQLite lets whoever commits do it when the log is long, and everybody wait for that. Here a connection of its own
-//! does it beside the commits. What is committed meanwhile keeps the log from beginning anew: that little the
-//! writer moves itself, between two commits, and so the log stays as short as it would be.
+//! By default the connection that commits does so when the log is long, and every caller waits. Here a connection of
+//! its own does it beside the commits. Pages that are committed meanwhile would keep the log from starting over, so
+//! the writer moves those few itself, between two commits.
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -10,15 +10,15 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinHandle;
 
-/// So many changes of about ten pages each are what SQLite itself waits for.
+/// A change has about ten pages; SQLite's default is 1000 pages.
 const EVERY: usize = 100;
 
-/// Moves as much as it can without keeping anybody waiting.
+/// Moves as many pages as it can without blocking a reader or writer.
 const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
-/// How the writer has it done.
+/// The writer's handle to the checkpoint task.
 pub(super) struct Checkpoints {
-    /// Changes since it was done last.
+    /// Since the last checkpoint.
     changes: usize,
     at_it: bool,
     ask: mpsc::Sender<()>,
@@ -27,29 +27,28 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// `options` are the writer's.
     pub(super) async fn start(options: &SqliteConnectOptions) -> sqlx::Result<Self> {
         let mut connection = options.connect().await?;
         let (ask, mut asked) = mpsc::channel(1);
-        let (tell, done) = mpsc::channel(1);
+        let (append, done) = mpsc::channel(1);
         let task = tokio::spawn(async move {
             while asked.recv().await.is_some() {
                 move_on(&mut connection).await;
-                if tell.send(()).await.is_err() {
+                if append.send(()).await.is_err() {
                     break;
                 }
             }
-            // A connection that cannot be closed is gone already.
+            // An error means that the connection is closed already.
             let _ = connection.close().await;
         });
         Ok(Self { changes: 0, at_it: false, ask, done, task })
     }
 
-    /// The writer has committed so many changes, and answered everybody.
+    /// Called after so many changes were committed and answered.
     pub(super) async fn committed(&mut self, changes: usize, writer: &mut SqliteConnection) {
         self.changes += changes;
         if !self.at_it && self.changes >= EVERY {
-            // There is room for one, and none waits there. If nobody is left to take it, that shows below.
+            // The channel is empty, so this fails only if the task has ended, which shows below.
             let _ = self.ask.try_send(());
             self.at_it = true;
         }
@@ -59,18 +58,18 @@ impl Checkpoints {
         }
     }
 
-    /// Nothing is committed any more. The connection is closed when this returns.
+    /// Ends the task after the last commit, and closes its connection.
     pub(super) async fn stop(self) {
         let Self { ask, done, task, .. } = self;
         drop((ask, done));
-        // It ends by itself, unless it has panicked, and then it has ended.
+        // An error means that the task panicked, and has ended.
         let _ = task.await;
     }
 }
 
-/// If it cannot be done now, the log is longer until the next time.
+/// A failed checkpoint leaves the log longer until the next one.
 async fn move_on(connection: &mut SqliteConnection) {
     if let Err(error) = sqlx::query(MOVE).execute(connection).await {
-        tracing::warn!(%error, "the database's log cannot be moved into the database");
+        tracing::warn!(%error, "the database's log cannot be transition into the database");
     }
 }

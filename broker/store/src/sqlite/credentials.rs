@@ -1,7 +1,7 @@
-//! Whose is this token, without asking the database at every request?
+//! Caches auth tokens with their agents.
 //!
-//! One broker owns the file: whatever changes agents or tokens goes through this store, and forgets all that is
-//! known here before it is answered.
+//! One broker owns the file, so every change of agents and tokens goes through this store, and invalidates the cache
+//! before it is answered.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use domain::Agent;
 
 use crate::StoredToken;
 
-/// Only tokens that exist are remembered, so strangers cannot fill this; with so many it starts anew.
+/// Only existing tokens are cached, so unknown callers cannot fill the cache. A full cache starts empty again.
 const MOST: usize = 4096;
 
-/// The tokens that were read since the last change, by their public parts.
+/// Tokens that were read since the last change, by their public parts.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Credentials(Arc<Mutex<Known>>);
 
@@ -23,25 +23,26 @@ struct Known {
     tokens: HashMap<String, (StoredToken, Arc<Agent>)>,
 }
 
-/// After how many changes a look into the database began.
+/// The number of changes before a read of the database.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Began(u64);
+pub(super) struct ReadToken(u64);
 
-/// Goes with a change until it is on disk or has failed, whoever waits for it or not; forgets when it is dropped.
+/// Travels with a change until it is committed or has failed, even if the caller stops waiting; invalidates the cache
+/// when it is dropped.
 #[derive(Debug)]
-pub(super) struct ForgetThen(Credentials);
+pub(super) struct InvalidateOnDrop(Credentials);
 
 impl Credentials {
-    /// What is known of the token; or what to hand in with what is found.
-    pub(super) fn known(&self, token_id: &str) -> Result<(StoredToken, Arc<Agent>), Began> {
+    /// The cached token, or what [`Self::remember`] needs after a read of the database.
+    pub(super) fn known(&self, token_id: &str) -> Result<(StoredToken, Arc<Agent>), ReadToken> {
         let known = self.lock();
-        known.tokens.get(token_id).cloned().ok_or(Began(known.changes))
+        known.tokens.get(token_id).cloned().ok_or(ReadToken(known.changes))
     }
 
-    /// Remembers what was found, unless something has changed since the look began: it may be from before that.
-    pub(super) fn remember(&self, began: Began, token: &StoredToken, agent: &Arc<Agent>) {
+    /// Caches what was read, unless a change came since the read began: the read may be older than the change.
+    pub(super) fn remember(&self, read_token: ReadToken, token: &StoredToken, agent: &Arc<Agent>) {
         let mut known = self.lock();
-        if known.changes != began.0 {
+        if known.changes != read_token.0 {
             return;
         }
         if known.tokens.len() >= MOST {
@@ -50,8 +51,8 @@ impl Credentials {
         known.tokens.insert(token.id.clone(), (token.clone(), Arc::clone(agent)));
     }
 
-    pub(super) fn forget_then(&self) -> ForgetThen {
-        ForgetThen(self.clone())
+    pub(super) fn invalidate_on_drop(&self) -> InvalidateOnDrop {
+        InvalidateOnDrop(self.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -59,7 +60,7 @@ impl Credentials {
     }
 }
 
-impl Drop for ForgetThen {
+impl Drop for InvalidateOnDrop {
     fn drop(&mut self) {
         let mut known = self.0.lock();
         known.changes += 1;

@@ -1,37 +1,39 @@
-//! Which grants need something done now?
+//! Claims grants that are due.
 
 use domain::Lease;
 use sqlx::SqliteConnection;
 
-use crate::{Due, StoreError, Stored, rows};
+use crate::{Due, GrantRecord, StoreError, rows};
 
-/// The arithmetic of [`Lease::lost_at`] in two conditions, `silent_at` having come and this broker having
-/// listened for as long as the lease allows. Leases differ in little but their beginning: `rhythms` jumps
-/// from one `beat_every` to the next, so that a start with a million silent holders looks at none of them
-/// until it has listened long enough.
+/// [`Lease::lost_at`] as two conditions: `lease_expires_at` has come, and this broker has been ready for as long as a
+/// lease lasts. `periods` steps from one `heartbeat_interval` to the next by index, so that a broker that starts with
+/// a million expired leases reads none of them before it has been ready for long enough.
 pub(super) const CLAIM: &str = "
-    WITH RECURSIVE rhythms (every) AS (
-        SELECT min(beat_every) FROM grants WHERE silent_at IS NOT NULL
+    WITH RECURSIVE periods (period) AS (
+        SELECT min(heartbeat_interval) FROM grants WHERE lease_expires_at IS NOT NULL
         UNION ALL
-        SELECT (SELECT min(beat_every) FROM grants WHERE silent_at IS NOT NULL AND beat_every > every)
-        FROM rhythms WHERE every IS NOT NULL
+        SELECT (SELECT min(heartbeat_interval) FROM grants WHERE lease_expires_at IS NOT NULL AND heartbeat_interval > period)
+        FROM periods WHERE period IS NOT NULL
     ),
     overdue AS (
-        SELECT n FROM grants
+        SELECT number FROM grants
         WHERE due_at <= ?1 AND (claimed_until IS NULL OR claimed_until <= ?1)
         ORDER BY due_at LIMIT ?2
     ),
     silent AS (
-        SELECT n FROM rhythms CROSS JOIN grants ON beat_every = every
-        WHERE every * ?3 <= ?1 - ?4 AND silent_at <= ?1
+        SELECT number FROM periods CROSS JOIN grants ON heartbeat_interval = period
+        WHERE period * ?3 <= ?1 - ?4 AND lease_expires_at <= ?1
           AND (claimed_until IS NULL OR claimed_until <= ?1)
         LIMIT ?2
     )
     UPDATE grants SET claimed_until = ?5, version = version + 1
-    WHERE n IN (SELECT n FROM overdue UNION SELECT n FROM silent LIMIT ?2)
-    RETURNING body, version, beat_every, last_beat";
+    WHERE number IN (SELECT number FROM overdue UNION SELECT number FROM silent LIMIT ?2)
+    RETURNING body, version, heartbeat_interval, last_heartbeat";
 
-pub(super) async fn claim(connection: &mut SqliteConnection, due: Due) -> Result<Vec<Stored>, StoreError> {
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    due: Due,
+) -> Result<Vec<GrantRecord>, StoreError> {
     let found = sqlx::query(CLAIM)
         .bind(due.now.as_millis())
         .bind(due.limit)

@@ -1,16 +1,16 @@
-//! Which grants are there?
+//! Lists and counts grants.
 
 use std::collections::BTreeMap;
 
 use protocol::GrantStatus;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::{Listing, StoreError, Stored, rows};
+use crate::{GrantRecord, Listing, StoreError, rows};
 
 /// One of twelve texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
-        "SELECT body, version, beat_every, last_beat, denials, denied_at FROM grants WHERE true",
+        "SELECT body, version, heartbeat_interval, last_heartbeat, denials, denied_at FROM grants WHERE true",
     );
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
@@ -19,18 +19,21 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
         query.push(" AND final = ").push_bind(!live);
     }
     if let Some(after) = &listing.after {
-        query.push(" AND n < (SELECT n FROM grants WHERE id = ").push_bind(after.to_string()).push(")");
+        query
+            .push(" AND number < (SELECT number FROM grants WHERE id = ")
+            .push_bind(after.to_string())
+            .push(")");
     }
-    query.push(" ORDER BY n DESC LIMIT ").push_bind(listing.limit);
+    query.push(" ORDER BY number DESC LIMIT ").push_bind(listing.limit);
     query
 }
 
 pub(super) async fn page(
     connection: &mut SqliteConnection,
     listing: Listing,
-) -> Result<Vec<Stored>, StoreError> {
+) -> Result<Vec<GrantRecord>, StoreError> {
     let found = query(&listing).build().fetch_all(connection).await?;
-    found.iter().map(|row| Ok(Stored { denials: rows::denials(row)?, ..rows::grant(row)? })).collect()
+    found.iter().map(|row| Ok(GrantRecord { denials: rows::denials(row)?, ..rows::grant(row)? })).collect()
 }
 
 pub(super) async fn count(

@@ -1,8 +1,8 @@
-//! Is this the only broker that works with the file?
+//! Locks the database file against a second broker.
 //!
-//! SQLite would let several write in turn, but a broker answers from memory who may come in: another one's changes
-//! would not be seen. The lock is on a file beside the database, because closing any handle of the database itself
-//! takes SQLite's own locks away.
+//! SQLite lets several processes write in turn, but a broker caches credentials and would not see the changes of
+//! another one. The lock is on a file beside the database, because closing any handle of the database file releases
+//! SQLite's own locks.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use super::open::OpenError;
 
-/// The operating system lets go of it when the process ends, however that happens.
+/// The operating system releases the lock when the process ends.
 #[derive(Debug)]
 pub(super) struct Locked {
     _file: File,
 }
 
-/// Whoever is told to stop and started again at once meets itself for a moment.
+/// A broker that is restarted may meet its predecessor for a moment.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Locks the database at the path, which is there.
+/// Locks an existing database.
 pub(super) async fn lock(path: &Path) -> Result<Locked, OpenError> {
     let refuse = |source| OpenError::File { path: path.to_owned(), source };
     let file = open(path).map_err(refuse)?;
@@ -38,7 +38,7 @@ pub(super) async fn lock(path: &Path) -> Result<Locked, OpenError> {
     }
 }
 
-/// Never removed again: who locks a file that is gone locks nobody out.
+/// The lock file is never removed: a lock on a removed file locks out no other process.
 fn open(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
@@ -47,7 +47,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     options.open(beside(path)?)
 }
 
-/// Beside the file itself, whichever link leads to it.
+/// Beside the file itself, also if the path is a link.
 fn beside(path: &Path) -> std::io::Result<PathBuf> {
     let mut name = std::fs::canonicalize(path)?.into_os_string();
     name.push(".lock");

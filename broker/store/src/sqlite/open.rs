@@ -1,4 +1,4 @@
-//! Where is the database, and is it one that this program can work with?
+//! Opens the database file, migrates it, and starts its connections.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -14,45 +14,32 @@ use super::same_file::SameFile;
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// In this file, made (readable by its owner only) if it is not there; its folder has to be.
+pub enum SqlitePath {
+    /// A file, created if it is missing and readable by its owner only. Its folder must exist.
     File(PathBuf),
-    /// In memory, gone with the last handle.
+    /// In memory, until the last handle is dropped.
     Memory,
 }
 
-/// The database cannot be used.
+/// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The file cannot be made or opened.
+    /// The file cannot be created or opened.
     #[error("the database `{}` cannot be opened", path.display())]
-    File {
-        /// Where it was expected.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Another process, or another store in this one, works with it.
+    File { path: PathBuf, source: std::io::Error },
+    /// Another process, or another store of this process, has the file open.
     #[error("the database `{}` is in use by another broker", path.display())]
-    InUse {
-        /// Which.
-        path: PathBuf,
-    },
-    /// A newer program has changed the tables, or something else has.
+    InUse { path: PathBuf },
+    /// The schema is newer than this broker.
     #[error("the database has tables of version {found}: expected {expected} or less")]
-    Newer {
-        /// Of the tables.
-        found: i64,
-        /// What this program makes of them.
-        expected: i64,
-    },
-    /// SQLite refuses: no database, damaged, locked, full.
+    Newer { found: i64, expected: i64 },
+    /// The file is not a database, or is damaged, locked or full.
     #[error("the database cannot be made ready")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl OpenError {
-    /// What to do about it.
+    /// What the operator can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::File { .. } => "the folder has to exist, and the broker has to be allowed to write in it",
@@ -71,51 +58,45 @@ impl From<sqlx::Error> for OpenError {
     }
 }
 
-/// Forward only: what is released here is never edited, a change is another file.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
-    (2, "shared", include_str!("../../migrations/sqlite/0002_shared.sql")),
-    (3, "may go", include_str!("../../migrations/sqlite/0003_may_go.sql")),
-    (4, "denials", include_str!("../../migrations/sqlite/0004_denials.sql")),
-    (5, "runs", include_str!("../../migrations/sqlite/0005_runs.sql")),
-];
+/// Forward only: a released file is never edited, a change is another file.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../../migrations/sqlite/0001_first.sql"))];
 
-/// How long to wait for a lock that another process holds.
+/// How long to wait for a lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
-/// More readers than cores gain nothing: everything they read is in memory.
+/// More readers than cores gain nothing: their pages are in memory.
 const READERS: u32 = 4;
 
-/// What an opened database is used through.
+/// An opened database.
 pub(super) struct Opened {
     pub(super) writer: SqliteConnection,
-    /// None if it is in memory.
+    /// None in memory.
     pub(super) on_disk: Option<OnDisk>,
-    /// None if only `writer` sees the data.
+    /// None in memory, where only `writer` sees the data.
     pub(super) readers: Option<SqlitePool>,
-    /// None if there is no file.
+    /// None in memory.
     pub(super) file: Option<SameFile>,
 }
 
-/// What the writer needs of a database that is a file.
+/// What the writer needs of a database file.
 pub(super) struct OnDisk {
-    /// For a connection in the place of the writer's.
+    /// Options for a new connection of the writer.
     pub(super) reopen: SqliteConnectOptions,
-    /// Beside the writer.
     pub(super) checkpoints: Checkpoints,
-    /// Nobody else writes as long as this is kept.
+    /// Kept as long as the writer may write.
     pub(super) locked: Locked,
 }
 
-pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
+pub(super) async fn open(place: SqlitePath) -> Result<Opened, OpenError> {
     let options =
         SqliteConnectOptions::new().foreign_keys(true).busy_timeout(BUSY).disable_statement_logging();
     match place {
-        Place::Memory => {
+        SqlitePath::Memory => {
             let mut writer = options.in_memory(true).connect().await?;
             migrate(&mut writer).await?;
             Ok(Opened { writer, on_disk: None, readers: None, file: None })
         }
-        Place::File(path) => {
+        SqlitePath::File(path) => {
             make_private(&path).await?;
             let locked = lock(&path).await?;
             let file =
@@ -125,11 +106,11 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpenError> {
                 .clone()
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                // A burst leaves a long log behind; it is cut back to this.
+                // A burst leaves a long log behind, which is cut back to this.
                 .pragma("journal_size_limit", "67108864")
-                // Nobody who commits waits for it: see `checkpoint`.
+                // No commit waits for a checkpoint: see `checkpoint`.
                 .pragma("wal_autocheckpoint", "0")
-                // What a savepoint may have to restore is not worth a file.
+                // Savepoints need no file.
                 .pragma("temp_store", "MEMORY");
             let mut writer = reopen.connect().await?;
             migrate(&mut writer).await?;

@@ -1,7 +1,7 @@
-//! Is the file at the path still the one that was opened?
+//! Detects that the database file was removed or replaced while it is open.
 //!
-//! Under Unix an open file that is removed or replaced goes on working, and everything that is written to it
-//! is gone with the process. Whatever gives something looks first.
+//! On Unix an open file that was removed can still be written, and is lost with the process. Changes that grant access
+//! check this first.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,12 +23,11 @@ struct NotThere {
 }
 
 impl SameFile {
-    /// Remembers the file at the path.
     pub(super) fn at(path: &Path) -> std::io::Result<Self> {
         Ok(Self { path: path.to_owned(), opened: identity(path)? })
     }
 
-    /// Refuses when another file, or none, is there now.
+    /// Fails if another file, or none, is at the path.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match identity(&self.path) {
             Ok(found) if found == self.opened => Ok(()),
@@ -37,7 +36,7 @@ impl SameFile {
     }
 }
 
-/// The kernel has the answer in memory: handing this to another thread would take longer than to wait for it.
+/// The kernel answers from memory: another thread would take longer.
 fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     let found = std::fs::metadata(path)?;
     Ok((found.dev(), found.ino()))

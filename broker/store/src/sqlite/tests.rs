@@ -1,22 +1,21 @@
-use domain::EndCause;
 use futures_util::future::join_all;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, QueryBuilder, Row};
 use tempfile::TempDir;
 
 use super::*;
-use crate::given::{accepted, ended, sharing};
+use crate::test_fixtures::{accepted, ended, sharing};
 
 mod alone;
 mod credentials;
 
-async fn create(store: &Sqlite, number: u64) -> Result<Stored, StoreError> {
+async fn create(store: &Sqlite, number: u64) -> Result<GrantRecord, StoreError> {
     match store.create_grant(&accepted(number), None, None, None).await? {
         Created::New(stored) => Ok(stored),
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
-        | Created::Cancelled
+        | Created::KeyRevoked
         | Created::Replayed
         | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
     }
@@ -32,7 +31,7 @@ async fn is_there(store: &Sqlite, number: u64) -> bool {
 
 async fn in_file() -> (Sqlite, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap();
+    let store = Sqlite::open(SqlitePath::File(folder.path().join("jit.db"))).await.unwrap();
     (store, folder)
 }
 
@@ -54,7 +53,7 @@ async fn number(store: &Sqlite, query: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_whole_changes_and_the_store_goes_on_when_there_is_space() {
+async fn a_full_disk_fails_whole_changes_until_there_is_space() {
     let (store, _folder) = in_file().await;
     create(&store, 0).await.unwrap();
     let pages = number(&store, "PRAGMA page_count").await;
@@ -91,7 +90,7 @@ async fn a_full_disk_fails_whole_changes_and_the_store_goes_on_when_there_is_spa
 }
 
 #[tokio::test]
-async fn while_another_process_holds_the_lock_nothing_is_written_and_all_can_be_read() {
+async fn a_lock_of_another_process_blocks_writes_but_not_reads() {
     let (store, folder) = in_file().await;
     create(&store, 1).await.unwrap();
     run(&store, "PRAGMA busy_timeout = 0".to_owned()).await;
@@ -108,14 +107,14 @@ async fn while_another_process_holds_the_lock_nothing_is_written_and_all_can_be_
     create(&store, 2).await.unwrap();
 }
 
-/// With nobody who moves it into the database the log would get longer with each change.
+/// Without checkpoints the log would grow with each change.
 #[tokio::test]
-async fn the_log_begins_anew_however_much_is_written_without_a_pause() {
+async fn the_log_stays_short_under_continuous_writes() {
     let (store, folder) = in_file().await;
     let mut lengths = vec![0];
     for _ in 0..20 {
         for _ in 0..500 {
-            run(&store, "UPDATE pulse SET beats = beats + 1".to_owned()).await;
+            run(&store, "UPDATE meta SET write_probe = write_probe + 1".to_owned()).await;
         }
         let length = std::fs::metadata(folder.path().join("jit.db-wal")).unwrap().len();
         if lengths.last() == Some(&length) {
@@ -128,16 +127,16 @@ async fn the_log_begins_anew_however_much_is_written_without_a_pause() {
 
 /// One thread polls every caller before the writer, so that they are one batch.
 #[tokio::test]
-async fn if_the_commit_fails_every_change_of_the_batch_has_failed() {
+async fn a_failed_commit_fails_every_change_of_the_batch() {
     let (store, _folder) = in_file().await;
     let bad = async {
         store
             .write(|connection| {
                 Box::pin(async move {
-                    // Leaves a broken reference to be found by the commit.
+                    // Leaves a broken reference for the commit to find.
                     sqlx::query(
                         "PRAGMA defer_foreign_keys = ON;
-                         INSERT INTO intents VALUES (999, 1, '', '', 0, NULL)",
+                         INSERT INTO shared_object_refs VALUES ('', 999)",
                     )
                     .execute(connection)
                     .await?;
@@ -159,11 +158,11 @@ async fn if_the_commit_fails_every_change_of_the_batch_has_failed() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_one_change_and_not_the_writer() {
+async fn a_panic_fails_one_change_and_not_the_writer() {
     let (store, _folder) = in_file().await;
     let panicking = store.write::<(), _>(|connection| {
         Box::pin(async move {
-            sqlx::query("UPDATE pulse SET beats = 1000").execute(connection).await?;
+            sqlx::query("UPDATE meta SET write_probe = 1000").execute(connection).await?;
             panic!("a mistake of ours")
         })
     });
@@ -173,35 +172,30 @@ async fn a_panic_ends_one_change_and_not_the_writer() {
     for result in good {
         result.unwrap();
     }
-    assert_eq!(number(&store, "SELECT beats FROM pulse").await, 0);
+    assert_eq!(number(&store, "SELECT write_probe FROM meta").await, 0);
     store.ping().await.unwrap();
 }
 
+/// A broker that restarts after a crash reads them; a call is sent only after `create_grant` has answered.
 #[tokio::test]
-async fn intents_are_open_until_the_grant_is_active_or_failed() {
+async fn steps_are_on_record_as_long_as_their_grant() {
     let (store, _folder) = in_file().await;
-    let open = async || number(&store, "SELECT count(*) FROM intents WHERE closed_at IS NULL").await;
-    let (first, second) = (create(&store, 1).await.unwrap(), create(&store, 2).await.unwrap());
-    assert_eq!(open().await, 2);
-    let now = Timestamp::from_secs(1001);
-    let moved = first.grant.clone().activate(now, "token issued").unwrap();
-    store.save(&first, &moved, Guard::Version).await.unwrap();
-    assert_eq!(open().await, 1);
-
-    let moved = second.grant.clone().end(now, EndCause::Abandoned).unwrap();
-    let Saved::Done(second) = store.save(&second, &moved, Guard::Version).await.unwrap() else {
-        panic!("expected no conflict")
+    let steps = async || {
+        let every = "SELECT count(*) FROM grants, json_each(body, '$.steps') WHERE json_extract(value, '$.object') = id";
+        number(&store, every).await
     };
-    assert_eq!(open().await, 1);
-    let moved = second.grant.clone().gone(now, "nothing was there", None).unwrap();
-    store.save(&second, &moved, Guard::Version).await.unwrap();
-    assert_eq!(open().await, 0);
+    let (first, mut second) = (create(&store, 1).await.unwrap(), create(&store, 2).await.unwrap());
+    assert_eq!(steps().await, 2);
+    let transition = first.grant.clone().activate(Timestamp::from_secs(1001), "token issued").unwrap();
+    store.save(&first, &transition, Precondition::Version, None).await.unwrap();
+    ended(&store, &mut second, true).await;
+    assert_eq!(steps().await, 2);
 }
 
 #[tokio::test]
-async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
+async fn references_are_deleted_with_the_final_transition() {
     let (store, _folder) = in_file().await;
-    let needs = async || number(&store, "SELECT count(*) FROM needs").await;
+    let needs = async || number(&store, "SELECT count(*) FROM shared_object_refs").await;
     for (number, last_row_is_known) in [(1, true), (2, false)] {
         let Created::New(mut stored) = store.create_grant(&sharing(number), None, None, None).await.unwrap()
         else {
@@ -214,12 +208,12 @@ async fn what_a_grant_needed_is_forgotten_when_it_is_gone() {
 }
 
 #[tokio::test]
-async fn the_database_of_a_newer_program_is_left_alone() {
+async fn a_newer_database_is_refused() {
     let (store, folder) = in_file().await;
     run(&store, "INSERT INTO _sqlx_migrations VALUES (7, 'later', 0, true, x'00', 0)".to_owned()).await;
     drop(store);
-    let error = Sqlite::open(Place::File(folder.path().join("jit.db"))).await.unwrap_err();
-    assert_eq!(error.to_string(), "the database has tables of version 7: expected 5 or less");
+    let error = Sqlite::open(SqlitePath::File(folder.path().join("jit.db"))).await.unwrap_err();
+    assert_eq!(error.to_string(), "the database has tables of version 7: expected 1 or less");
     assert!(error.hint().contains("newer broker"));
 }
 
@@ -236,7 +230,7 @@ async fn plan(store: &Sqlite, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_million_grants_are_looked_through_by_index() {
+async fn queries_over_grants_use_an_index() {
     let (store, _folder) = in_file().await;
     let listing = |live, agent: Option<&str>, after| {
         let agent = agent.map(|agent| agent.parse().unwrap());
@@ -244,17 +238,17 @@ async fn a_million_grants_are_looked_through_by_index() {
     };
     let some = || Some(accepted(1).grant.id);
     let mut known = QueryBuilder::new("");
-    creating::push_known(&mut known, &accepted(1).grant, None, None);
+    create::push_known(&mut known, &accepted(1).grant, None, None);
     let counted = |run: Option<&str>| {
         let mut text = QueryBuilder::new("SELECT ");
         let grant = domain::Grant { run: run.map(str::to_owned), ..accepted(1).grant };
-        creating::push_too_many(&mut text, &grant, std::num::NonZeroU32::MIN);
+        create::push_too_many(&mut text, &grant, std::num::NonZeroU32::MIN);
         text.into_string()
     };
     let by_row = "SEARCH grants USING INTEGER PRIMARY KEY (rowid<?)";
     let of_agent = "SEARCH grants USING INDEX grants_of_agent ";
-    let of_life = "SEARCH grants USING INDEX grants_of_life ";
-    let of_both = "SEARCH grants USING INDEX grants_of_agent_and_life ";
+    let of_life = "SEARCH grants USING INDEX grants_final ";
+    let of_both = "SEARCH grants USING INDEX grants_final_of_agent ";
     for (query, expected) in [
         (listing(None, None, None), vec!["SCAN grants"]),
         (listing(None, None, some()), vec![by_row]),
@@ -274,13 +268,14 @@ async fn a_million_grants_are_looked_through_by_index() {
             vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=? AND run=?)"],
         ),
         (counted(None), vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=?)"]),
+        (timeline::AFTER.to_owned(), vec!["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"]),
         (
             due::CLAIM.to_owned(),
             vec![
                 "SEARCH grants USING INDEX grants_due (due_at<?)",
-                "SEARCH grants USING INDEX grants_silent (beat_every=? AND silent_at<?)",
-                "SEARCH grants USING COVERING INDEX grants_silent",
-                "SEARCH grants USING COVERING INDEX grants_silent (beat_every>?)",
+                "SEARCH grants USING INDEX grants_lease (heartbeat_interval=? AND lease_expires_at<?)",
+                "SEARCH grants USING COVERING INDEX grants_lease",
+                "SEARCH grants USING COVERING INDEX grants_lease (heartbeat_interval>?)",
                 "SEARCH grants USING INTEGER PRIMARY KEY (rowid=?)",
             ],
         ),

@@ -1,20 +1,20 @@
-//! How does a timeline grow, and how is it read back?
+//! Appends events to timelines, and reads them.
 
 use domain::NewEvent;
-use protocol::{EventKind, GrantId, TimelineEvent, Timestamp};
+use protocol::{Actor, EventKind, GrantId, TimelineEvent, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::change::Change;
-use crate::StoreError;
+use super::batch::Change;
 use crate::chain::{self, Chained, LastRow};
 use crate::columns::Columns;
-use crate::faults::corrupt;
+use crate::error::corrupt;
+use crate::{EventPosition, PositionedEvent, StoreError};
 
-/// SQLite takes 32766 values in one statement, and a row has eight.
+/// SQLite takes 32766 values in one statement, and a row has ten.
 const ROWS: usize = 1000;
 
-/// Adds the statement that writes rows behind the last one; nothing if there are none. They are written if the
-/// grant is there `and` something more is so. Gives the row that is the last one then.
+/// Adds the statement that appends events, if the grant exists and under a further condition; nothing without events.
+/// Returns the last event of the timeline after that.
 pub(super) fn push(
     query: &mut QueryBuilder<Sqlite>,
     grant: &GrantId,
@@ -26,13 +26,18 @@ pub(super) fn push(
     let now_last = chain::last_of(&rows, last);
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
-        query.push("INSERT INTO events SELECT n, new.* FROM grants, (");
+        query.push(
+            "INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+             SELECT number, new.* FROM grants, (",
+        );
         query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, data }| {
             values
                 .push_bind(row.seq)
                 .push_bind(row.at.as_millis())
                 .push_bind(row.kind.as_str())
                 .push_bind(row.source.as_str())
+                .push_bind(row.actor.as_ref().map(Actor::kind))
+                .push_bind(row.actor.as_ref().map(|actor| actor.name().to_string()))
                 .push_bind(row.text)
                 .push_bind(data)
                 .push_bind(row.prev_hash)
@@ -49,16 +54,16 @@ pub(super) async fn add(
     grant: GrantId,
     events: Vec<NewEvent>,
 ) -> Result<(), StoreError> {
-    let mut query = change.text();
-    query.push("SELECT seq, hash FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    let mut query = change.statement();
+    query.push("SELECT seq, hash FROM grants LEFT JOIN events ON grant_number = number WHERE id = ");
     query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
     let found = change.run(query).await?;
     let row = found
         .first()
         .ok_or_else(|| corrupt("rows for a timeline", format!("there is no grant `{grant}`")))?;
-    let mut query = change.text();
+    let mut query = change.statement();
     push(&mut query, &grant, "", LastRow::read(row)?, &events)?;
-    change.run_last(query).await?;
+    change.run_and_commit(query).await?;
     Ok(())
 }
 
@@ -67,19 +72,19 @@ pub(super) async fn add_retry(
     grant: GrantId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let mut query = change.text();
-    query.push("SELECT seq, hash, (SELECT count(*) FROM events WHERE grant_n = n AND kind = ");
+    let mut query = change.statement();
+    query.push("SELECT seq, hash, (SELECT count(*) FROM events WHERE grant_number = number AND kind = ");
     query.push_bind(EventKind::Retry.as_str());
-    query.push(") AS retries FROM grants LEFT JOIN events ON grant_n = n WHERE id = ");
+    query.push(") AS retries FROM grants LEFT JOIN events ON grant_number = number WHERE id = ");
     query.push_bind(grant.to_string()).push(" ORDER BY seq DESC LIMIT 1; ");
     let found = change.run(query).await?;
     let row = found
         .first()
         .ok_or_else(|| corrupt("a retry for a timeline", format!("there is no grant `{grant}`")))?;
     let Some(event) = chain::retry(now, chain::retries(row)?) else { return Ok(()) };
-    let mut query = change.text();
+    let mut query = change.statement();
     push(&mut query, &grant, "", LastRow::read(row)?, &[event])?;
-    change.run_last(query).await?;
+    change.run_and_commit(query).await?;
     Ok(())
 }
 
@@ -88,11 +93,25 @@ pub(super) async fn read(
     grant: GrantId,
 ) -> Result<Vec<TimelineEvent>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, at, kind, source, text, data, prev_hash, hash FROM events
-         WHERE grant_n = (SELECT n FROM grants WHERE id = ?1) ORDER BY seq",
+        "SELECT seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash FROM events
+         WHERE grant_number = (SELECT number FROM grants WHERE id = ?1) ORDER BY seq",
     )
     .bind(grant.as_str())
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| chain::event(row, &grant, row.text("text")?.to_owned())).collect()
+}
+
+pub(super) const AFTER: &str = "
+    SELECT position, id, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash
+    FROM events JOIN grants ON number = grant_number
+    WHERE position > ?1 ORDER BY position LIMIT ?2";
+
+pub(super) async fn after(
+    connection: &mut SqliteConnection,
+    position: EventPosition,
+    limit: u32,
+) -> Result<Vec<PositionedEvent>, StoreError> {
+    let rows = sqlx::query(AFTER).bind(position.as_number()).bind(limit).fetch_all(connection).await?;
+    rows.iter().map(|row| chain::positioned(row, row.text("text")?.to_owned())).collect()
 }

@@ -1,8 +1,8 @@
-//! How do many small changes share one trip to the disk?
+//! Commits changes of many callers in one transaction.
 //!
-//! One task owns the only connection that writes. It takes the jobs that are waiting, runs them in one
-//! transaction, each under a savepoint of its own if there are several, commits, and only then answers. A job
-//! that fails undoes itself and nothing else; if the commit fails, every job of the batch has failed.
+//! One task owns the only connection that writes. It takes the waiting jobs, runs them in one transaction, each under
+//! a savepoint if there are several, commits, and then answers. A job that fails rolls back only itself; if the commit
+//! fails, every job of the transaction has failed.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::change::{Change, Frame, Stage};
+use super::batch::{Change, TxScope, TxState};
 use super::open::OnDisk;
 use crate::StoreError;
 
-/// More would not make a commit cheaper for each, and would let the first wait for the last.
+/// More jobs would not make a commit cheaper for each, and would delay the first.
 const BATCH: usize = 64;
-/// Whoever comes when so many are waiting waits to be let in.
+/// Queue capacity; callers wait when it is full.
 const QUEUE: usize = 1024;
 
-/// Where jobs are handed in.
+/// The sender half of the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
 }
 
-/// The change was not committed, with others of its batch or alone.
+/// The commit failed, for this change or for the batch that it was in.
 #[derive(Debug, thiserror::Error)]
 #[error("the transaction was not committed")]
 struct NotCommitted(#[source] Arc<sqlx::Error>);
 
-/// The change was not tried, or was broken off.
+/// The change did not run, or was interrupted.
 #[derive(Debug, thiserror::Error)]
 enum NotDone {
     #[error("the task that writes has stopped")]
@@ -48,12 +48,12 @@ impl From<NotDone> for StoreError {
 }
 
 impl Writer {
-    /// Starts the task; it ends when the last `Writer` is dropped. On disk it opens another connection when it has
-    /// lost its own. What was handed in may outlive every `Writer`, and the lock outlives that.
+    /// Starts the task, which ends when the last `Writer` is dropped and the queue is empty. It keeps the file lock
+    /// until then, and opens a new connection if sqlx's thread dies.
     pub(super) fn start(connection: SqliteConnection, mut on_disk: Option<OnDisk>) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
-            work_off(connection, on_disk.as_mut(), waiting).await;
+            run_loop(connection, on_disk.as_mut(), waiting).await;
             if let Some(OnDisk { checkpoints, locked, .. }) = on_disk {
                 checkpoints.stop().await;
                 drop(locked);
@@ -62,8 +62,8 @@ impl Writer {
         Self { jobs }
     }
 
-    /// Runs `work` in a transaction and answers when that is on disk. Once it is handed in it is done, whether
-    /// or not the caller waits for the answer.
+    /// Runs `work` in a transaction and answers after the commit. A job that is queued runs even if the caller stops
+    /// waiting.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -77,13 +77,13 @@ impl Writer {
 }
 
 trait Job: Send {
-    /// Makes the change and closes it, or undoes it. An error means that the whole transaction is lost.
+    /// Runs the change and closes or rolls back its scope. An error means that the whole transaction is lost.
     fn run<'c>(
         &'c mut self,
         connection: &'c mut SqliteConnection,
-        frame: Frame,
+        frame: TxScope,
     ) -> BoxFuture<'c, sqlx::Result<()>>;
-    /// Called once, when it is known what became of the batch.
+    /// Called once, after the commit or its failure.
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -101,19 +101,19 @@ where
     fn run<'c>(
         &'c mut self,
         connection: &'c mut SqliteConnection,
-        frame: Frame,
+        frame: TxScope,
     ) -> BoxFuture<'c, sqlx::Result<()>> {
         Box::pin(async move {
             let Some(work) = self.work.take() else { return Ok(()) };
-            let mut stage = Stage::Ahead;
+            let mut stage = TxState::NotBegun;
             let change = Change::new(&mut *connection, frame, &mut stage);
-            // Without this a panic would take the writer, and with it every later change, down with it.
+            // A panic in one change must not end the writer.
             let outcome = AssertUnwindSafe(async move { work(change).await }).catch_unwind().await;
             let outcome = self.outcome.insert(outcome.unwrap_or_else(|_| Err(NotDone::Panicked.into())));
             match (stage, outcome) {
-                (Stage::Ahead | Stage::Closed, _) => Ok(()),
-                (Stage::Open, Ok(_)) => execute(connection, frame.closing()).await,
-                (Stage::Open, Err(_)) => undo(connection, frame).await,
+                (TxState::NotBegun | TxState::Closed, _) => Ok(()),
+                (TxState::Open, Ok(_)) => execute(connection, frame.closing()).await,
+                (TxState::Open, Err(_)) => undo(connection, frame).await,
             }
         })
     }
@@ -124,12 +124,12 @@ where
             (Some(Err(error)), _) | (_, Err(error)) => Err(error),
             (None, Ok(())) => Err(NotDone::Stopped.into()),
         };
-        // Nobody there to hear it: the caller gave up waiting.
+        // An error means that the caller stopped waiting.
         let _ = self.caller.send(answer);
     }
 }
 
-async fn work_off(
+async fn run_loop(
     mut connection: SqliteConnection,
     mut on_disk: Option<&mut OnDisk>,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
@@ -137,7 +137,7 @@ async fn work_off(
     let mut batch = Vec::with_capacity(BATCH);
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         let done = match batch.as_mut_slice() {
-            [job] => job.run(&mut connection, Frame::Transaction).await,
+            [job] => job.run(&mut connection, TxScope::Transaction).await,
             jobs => commit_together(&mut connection, jobs).await,
         };
         let lost = done.err().map(Arc::new);
@@ -150,7 +150,7 @@ async fn work_off(
         }
         if let Some(error) = lost {
             tracing::error!(%error, "a transaction was not committed");
-            // Fails if SQLite has rolled back by itself, and then there is nothing left to do.
+            // Fails if SQLite has rolled back by itself.
             let _ = execute(&mut connection, "ROLLBACK").await;
             if let (sqlx::Error::WorkerCrashed, Some(disk)) = (&*error, &on_disk)
                 && let Ok(fresh) = disk.reopen.connect().await
@@ -167,17 +167,17 @@ async fn work_off(
 async fn commit_together(connection: &mut SqliteConnection, batch: &mut [Box<dyn Job>]) -> sqlx::Result<()> {
     execute(connection, "BEGIN IMMEDIATE").await?;
     for job in batch {
-        job.run(connection, Frame::Savepoint).await?;
+        job.run(connection, TxScope::Savepoint).await?;
     }
     execute(connection, "COMMIT").await
 }
 
-async fn undo(connection: &mut SqliteConnection, frame: Frame) -> sqlx::Result<()> {
-    match (execute(connection, frame.undoing()).await, frame) {
-        // There is nothing to roll back if it did not begin, or if SQLite has rolled back by itself.
-        (Err(sqlx::Error::Database(_)), Frame::Transaction) => Ok(()),
-        // In a batch the savepoint is gone then, and with it what the jobs before had done.
-        (undone, Frame::Transaction | Frame::Savepoint) => undone,
+async fn undo(connection: &mut SqliteConnection, frame: TxScope) -> sqlx::Result<()> {
+    match (execute(connection, frame.rolling_back()).await, frame) {
+        // BEGIN failed, or SQLite has rolled back by itself.
+        (Err(sqlx::Error::Database(_)), TxScope::Transaction) => Ok(()),
+        // In a batch the savepoint is gone then, and with it the changes of the jobs before.
+        (undone, TxScope::Transaction | TxScope::Savepoint) => undone,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Are registrations kept?
+//! Registrations are stored and replaced.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use futures_util::future::{join, join_all};
 use protocol::agents::Outcome;
 use store::{Applied, ApplyMode, Created, Listing, Store};
 
-use super::given::{accepted, agent_id, apply, at, registered, request, token, toml};
+use super::fixtures::{accepted, agent_id, apply, at, registered, request, token, toml};
 
-pub(crate) async fn registering_makes_changes_or_leaves(store: &dyn Store) {
+pub(crate) async fn a_registration_creates_updates_or_changes_nothing(store: &dyn Store) {
     let id = agent_id("orders");
     assert!(store.agent(&id).await.unwrap().is_none());
     assert_eq!(registered(store, "orders", "t1", 10).await, Applied::Done(Outcome::Created));
@@ -35,7 +35,7 @@ pub(crate) async fn registering_makes_changes_or_leaves(store: &dyn Store) {
     assert_eq!(tokens, [token("orders", "t1", 10)], "only the first registration brings a token");
 }
 
-pub(crate) async fn only_a_new_agent_is_made_if_only_that_is_wanted(store: &dyn Store) {
+pub(crate) async fn create_only_changes_no_existing_agent(store: &dyn Store) {
     let create = async |description: &str, id: &str| {
         apply(store, &toml("orders", description), ApplyMode::CreateOnly, &token("orders", id, 10), 10).await
     };
@@ -46,7 +46,7 @@ pub(crate) async fn only_a_new_agent_is_made_if_only_that_is_wanted(store: &dyn 
     assert_eq!(agent.registration.description, "first");
 }
 
-pub(crate) async fn switching_off_and_on(store: &dyn Store) {
+pub(crate) async fn an_agent_is_disabled_and_enabled(store: &dyn Store) {
     let id = agent_id("orders");
     assert!(store.set_agent_status(&id, AgentStatus::Disabled, at(5)).await.unwrap().is_none());
     registered(store, "orders", "t1", 10).await;
@@ -78,7 +78,7 @@ pub(crate) async fn agents_are_paged_by_id(store: &dyn Store) {
     assert!(store.agents(Some(&agent_id("b")), 3).await.unwrap().is_empty());
 }
 
-pub(crate) async fn one_of_many_first_registrations_makes_the_agent(store: &dyn Store) {
+pub(crate) async fn one_of_many_first_registrations_creates_the_agent(store: &dyn Store) {
     let tokens = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"];
     let applied = join_all(tokens.map(|id| registered(store, "orders", id, 10))).await;
     let made = applied.iter().filter(|one| **one == Applied::Done(Outcome::Created)).count();
@@ -87,7 +87,7 @@ pub(crate) async fn one_of_many_first_registrations_makes_the_agent(store: &dyn 
     assert_eq!(store.tokens(&agent_id("orders"), at(10)).await.unwrap().len(), 1);
 }
 
-pub(crate) async fn two_changes_in_one_millisecond_are_both_seen(store: &dyn Store) {
+pub(crate) async fn two_changes_in_one_millisecond_are_both_read(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     for description in ["second", "third"] {
         apply(store, &toml("orders", description), ApplyMode::Replace, &token("orders", "t2", 10), 10).await;
@@ -98,14 +98,15 @@ pub(crate) async fn two_changes_in_one_millisecond_are_both_seen(store: &dyn Sto
     }
 }
 
-/// Whoever looks for the agent's grants once it is switched off finds all that it will ever have.
-pub(crate) async fn who_is_switched_off_at_once_gets_nothing_after_it(store: &dyn Store) {
+/// A listing after the agent was disabled finds every grant that the agent will ever have.
+pub(crate) async fn an_agent_disabled_during_a_request_gets_no_later_grant(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     let orders = agent_id("orders");
     let listing = Listing { agent: Some(orders.clone()), limit: 1000, ..Listing::default() };
     for round in 0..20 {
         let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
-        let create = join_all(wanted.iter().map(|moved| store.create_grant(moved, None, None, None)));
+        let create =
+            join_all(wanted.iter().map(|transition| store.create_grant(transition, None, None, None)));
         let off = async {
             store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
             store.list(&listing).await.unwrap().len()

@@ -1,10 +1,10 @@
-//! Are auth tokens kept, and let go?
+//! Auth tokens are stored, rotated and deleted.
 
 use domain::AgentStatus;
 use futures_util::future::join;
 use store::{Store, StoredToken};
 
-use super::given::{agent_id, at, registered, token};
+use super::fixtures::{agent_id, at, registered, token};
 
 pub(crate) async fn a_token_leads_to_its_agent(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
@@ -17,7 +17,7 @@ pub(crate) async fn a_token_leads_to_its_agent(store: &dyn Store) {
     assert_eq!(agent.status, AgentStatus::Disabled);
 }
 
-pub(crate) async fn rotating_lets_the_others_end_but_never_later(store: &dyn Store) {
+pub(crate) async fn rotation_expires_other_tokens_but_never_later(store: &dyn Store) {
     let orders = agent_id("orders");
     assert!(!store.rotate_token(&token("orders", "t0", 5), at(5)).await.unwrap(), "no such agent");
     registered(store, "orders", "t1", 10).await;
@@ -44,7 +44,7 @@ pub(crate) async fn a_removed_token_leads_nowhere(store: &dyn Store) {
     assert!(store.credential("t2").await.unwrap().is_some());
 }
 
-pub(crate) async fn of_two_rotations_at_once_one_lets_the_other_end(store: &dyn Store) {
+pub(crate) async fn of_two_concurrent_rotations_one_expires_the_other(store: &dyn Store) {
     registered(store, "orders", "t0", 10).await;
     for round in 0..10 {
         let new = |name: &str| token("orders", &format!("{name}-{round}"), 20);

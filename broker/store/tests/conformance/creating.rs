@@ -1,21 +1,21 @@
-//! Who gets a new grant?
+//! A request gets a new grant, joins one, or is refused.
 
 use domain::AgentStatus;
 use domain::grant::Request;
 use futures_util::future::{join, join_all};
-use store::{Created, KeyGivenBack, Store, StoreError};
+use store::{Created, RevokeByKey, Store, StoreError};
 
-use super::given::{
+use super::fixtures::{
     accepted, agent_id, at, created, ended, for_job, grant_id, key, lease, once, registered, request,
 };
 
 pub(crate) async fn a_new_grant_is_read_back(store: &dyn Store) {
-    let moved = accepted(request("orders", 1));
-    assert!(store.grant(&moved.grant.id).await.unwrap().is_none());
+    let transition = accepted(request("orders", 1));
+    assert!(store.grant(&transition.grant.id).await.unwrap().is_none());
     let made = created(store, "orders", 1, Some(lease(1000))).await;
-    assert_eq!((&made.grant, made.lease), (&moved.grant, Some(lease(1000))));
+    assert_eq!((&made.grant, made.lease), (&transition.grant, Some(lease(1000))));
 
-    let by_id = store.grant(&moved.grant.id).await.unwrap().unwrap();
+    let by_id = store.grant(&transition.grant.id).await.unwrap().unwrap();
     let by_key = store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().unwrap();
     for found in [by_id, by_key] {
         assert_eq!((&found.grant, found.lease, found.version), (&made.grant, made.lease, made.version));
@@ -39,26 +39,26 @@ pub(crate) async fn the_same_key_joins_or_conflicts(store: &dyn Store) {
     assert!(matches!(new, Created::New(_)), "keys are each agent's own");
 }
 
-pub(crate) async fn a_key_that_was_given_back_gets_no_grant(store: &dyn Store) {
-    let back = store.give_key_back(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
-    assert!(matches!(back, KeyGivenBack::Noted));
-    let again = store.give_key_back(&agent_id("orders"), &key(1), at(1500)).await.unwrap();
-    assert!(matches!(again, KeyGivenBack::Noted));
+pub(crate) async fn a_revoked_key_gets_no_grant(store: &dyn Store) {
+    let back = store.revoke_key(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
+    assert!(matches!(back, RevokeByKey::Tombstoned));
+    let again = store.revoke_key(&agent_id("orders"), &key(1), at(1500)).await.unwrap();
+    assert!(matches!(again, RevokeByKey::Tombstoned));
     let refused =
         store.create_grant(&accepted(request("orders", 1)), None, Some(&once("t")), None).await.unwrap();
-    assert!(matches!(refused, Created::Cancelled));
+    assert!(matches!(refused, Created::KeyRevoked));
     assert!(store.grant_by_key(&agent_id("orders"), &key(1)).await.unwrap().is_none());
 
-    store.forget(at(1999)).await.unwrap();
+    store.purge(at(1999)).await.unwrap();
     let refused = store.create_grant(&accepted(request("orders", 1)), None, None, None).await.unwrap();
-    assert!(matches!(refused, Created::Cancelled), "the later of the two times counts");
+    assert!(matches!(refused, Created::KeyRevoked), "the later of the two times counts");
     created(store, "stock", 1, None).await;
 }
 
-pub(crate) async fn a_key_with_a_grant_is_not_given_back_unheard(store: &dyn Store) {
+pub(crate) async fn revoking_a_key_with_a_grant_finds_the_grant(store: &dyn Store) {
     let made = created(store, "orders", 1, None).await;
-    let back = store.give_key_back(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
-    assert!(matches!(back, KeyGivenBack::Grant(found) if found.grant == made.grant));
+    let back = store.revoke_key(&agent_id("orders"), &key(1), at(2000)).await.unwrap();
+    assert!(matches!(back, RevokeByKey::Grant(found) if found.grant == made.grant));
     let joined = store.create_grant(&accepted(request("orders", 1)), None, None, None).await.unwrap();
     assert!(matches!(joined, Created::Joined(_)));
 }
@@ -102,7 +102,7 @@ pub(crate) async fn a_refused_request_leaves_its_token_unused(store: &dyn Store)
     assert!(matches!(made, Created::New(_)));
 }
 
-pub(crate) async fn an_agent_that_is_switched_off_gets_nothing(store: &dyn Store) {
+pub(crate) async fn a_disabled_agent_gets_no_grant(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     let orders = agent_id("orders");
     store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
@@ -129,7 +129,7 @@ pub(crate) async fn one_of_many_requests_with_one_key_makes_the_grant(store: &dy
             Created::Joined(stored) => joined.push(stored.grant.id),
             other @ (Created::KeyConflict
             | Created::AgentDisabled
-            | Created::Cancelled
+            | Created::KeyRevoked
             | Created::Replayed
             | Created::TooManyActive) => panic!("expected a grant, found {other:?}"),
         }
@@ -138,9 +138,9 @@ pub(crate) async fn one_of_many_requests_with_one_key_makes_the_grant(store: &dy
     assert!(joined.iter().all(|id| *id == made[0]));
 }
 
-pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
+pub(crate) async fn a_failing_change_rolls_back_no_other(store: &dyn Store) {
     let taken = created(store, "orders", 0, None).await.grant.id;
-    // Every third has an id that is taken, which the tables refuse after its token was noted as used.
+    // Every third has an id that is taken, which the tables refuse after the token was consumed.
     let results = join_all((1..60).map(async |number| {
         let mut wanted = request("orders", number);
         if number % 3 == 0 {
@@ -163,17 +163,16 @@ pub(crate) async fn a_failing_change_takes_no_other_with_it(store: &dyn Store) {
     assert!(matches!(unused, Created::New(_)), "what was noted for the failed one is undone");
 }
 
-pub(crate) async fn a_key_goes_to_its_request_or_back_and_never_both(store: &dyn Store) {
+pub(crate) async fn a_key_gets_a_grant_or_a_tombstone_and_never_both(store: &dyn Store) {
     let orders = agent_id("orders");
     for number in 0..30 {
         let accepted = accepted(request("orders", number));
         let (key, end) = (key(number), at(2000));
         let (created, back) =
-            join(store.create_grant(&accepted, None, None, None), store.give_key_back(&orders, &key, end))
-                .await;
+            join(store.create_grant(&accepted, None, None, None), store.revoke_key(&orders, &key, end)).await;
         match (created.unwrap(), back.unwrap()) {
-            (Created::New(_), KeyGivenBack::Grant(found)) => assert_eq!(found.grant, accepted.grant),
-            (Created::Cancelled, KeyGivenBack::Noted) => {
+            (Created::New(_), RevokeByKey::Grant(found)) => assert_eq!(found.grant, accepted.grant),
+            (Created::KeyRevoked, RevokeByKey::Tombstoned) => {
                 assert!(store.grant(&accepted.grant.id).await.unwrap().is_none());
             }
             both => panic!("{number}: {both:?}"),
@@ -181,7 +180,7 @@ pub(crate) async fn a_key_goes_to_its_request_or_back_and_never_both(store: &dyn
     }
 }
 
-pub(crate) async fn two_jobs_that_use_one_token_at_once_get_one_grant(store: &dyn Store) {
+pub(crate) async fn two_concurrent_jobs_with_one_token_get_one_grant(store: &dyn Store) {
     for round in 0..20 {
         let token = format!("token-{round}");
         let create = async |number: u64, job: &str| {
@@ -195,7 +194,7 @@ pub(crate) async fn two_jobs_that_use_one_token_at_once_get_one_grant(store: &dy
     }
 }
 
-pub(crate) async fn any_character_is_good_for_a_job(store: &dyn Store) {
+pub(crate) async fn a_job_may_have_any_character(store: &dyn Store) {
     let create = async |number, job| {
         let guard = for_job("t", job);
         store.create_grant(&accepted(request("orders", number)), None, Some(&guard), None).await.unwrap()

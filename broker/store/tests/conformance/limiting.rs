@@ -1,4 +1,4 @@
-//! How many grants may one run have at once?
+//! A run has a limited number of grants at once.
 
 use std::num::NonZeroU32;
 
@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use protocol::{GrantStatus, Timestamp};
 use store::{Created, Store};
 
-use super::given::{accepted, agent_id, asked_back, created, done, end, key, once, registered, request};
+use super::fixtures::{accepted, agent_id, asked_back, created, done, end, key, once, registered, request};
 
 const ONE: Option<NonZeroU32> = NonZeroU32::new(1);
 
@@ -20,7 +20,7 @@ async fn asked(store: &dyn Store, request: Request, most: Option<NonZeroU32>) ->
     store.create_grant(&accepted(request), None, None, most).await.unwrap()
 }
 
-pub(crate) async fn a_run_gets_no_more_grants_than_it_may_have_at_once(store: &dyn Store) {
+pub(crate) async fn a_run_is_limited_to_its_number_of_grants(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     registered(store, "stock", "t2", 10).await;
     let Created::New(first) = asked(store, of_run("orders", 1, "a"), ONE).await else { panic!("no grant") };
@@ -32,7 +32,7 @@ pub(crate) async fn a_run_gets_no_more_grants_than_it_may_have_at_once(store: &d
     assert!(matches!(asked(store, of_run("stock", 4, "a"), ONE).await, Created::New(_)));
     assert!(matches!(asked(store, of_run("orders", 5, "a"), None).await, Created::New(_)), "no limit");
 
-    let again = Request { id: super::given::grant_id(9), ..of_run("orders", 1, "a") };
+    let again = Request { id: super::fixtures::grant_id(9), ..of_run("orders", 1, "a") };
     let joined = asked(store, again, ONE).await;
     assert!(
         matches!(joined, Created::Joined(found) if found.grant == first.grant),
@@ -40,7 +40,7 @@ pub(crate) async fn a_run_gets_no_more_grants_than_it_may_have_at_once(store: &d
     );
 }
 
-pub(crate) async fn a_grant_that_is_ending_leaves_its_place(store: &dyn Store) {
+pub(crate) async fn an_ending_grant_does_not_count(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     let Created::New(first) = asked(store, of_run("orders", 1, "a"), ONE).await else { panic!("no grant") };
     let active = first.grant.clone().activate(Timestamp::from_secs(1001), "token issued").unwrap();
@@ -55,7 +55,7 @@ pub(crate) async fn a_grant_that_is_ending_leaves_its_place(store: &dyn Store) {
     assert!(matches!(asked(store, of_run("orders", 3, "a"), ONE).await, Created::New(_)));
 }
 
-pub(crate) async fn where_no_run_is_known_all_grants_of_the_agent_count(store: &dyn Store) {
+pub(crate) async fn without_a_known_run_all_grants_of_the_agent_count(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     assert!(matches!(asked(store, of_run("orders", 1, "a"), ONE).await, Created::New(_)));
     assert!(matches!(asked(store, of_run("orders", 2, ""), ONE).await, Created::TooManyActive));
@@ -74,7 +74,7 @@ pub(crate) async fn a_request_over_the_limit_leaves_its_token_unused(store: &dyn
     assert!(matches!(with_token(of_run("orders", 3, "b"), ONE).await, Created::New(_)));
 }
 
-pub(crate) async fn of_many_requests_of_one_run_at_once_only_so_many_get_a_grant(store: &dyn Store) {
+pub(crate) async fn concurrent_requests_of_a_run_do_not_exceed_the_limit(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     for (round, most) in [(0, 1), (1, 3), (2, 1)] {
         let run = format!("run-{round}");
@@ -90,7 +90,7 @@ pub(crate) async fn of_many_requests_of_one_run_at_once_only_so_many_get_a_grant
                 other @ (Created::Joined(_)
                 | Created::KeyConflict
                 | Created::AgentDisabled
-                | Created::Cancelled
+                | Created::KeyRevoked
                 | Created::Replayed) => panic!("expected a grant or none, found {other:?}"),
             }
         }

@@ -1,11 +1,11 @@
-//! Are grants found in lists?
+//! Grants are listed and counted.
 
 use std::collections::BTreeMap;
 
 use protocol::{GrantId, GrantStatus};
 use store::{Listing, Store};
 
-use super::given::{active, agent_id, created, ended, grant_id, refused};
+use super::fixtures::{active, agent_id, created, ended, grant_id, refused};
 
 fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<GrantId> {
     range.into_iter().map(grant_id).collect()
@@ -16,7 +16,7 @@ async fn list(store: &dyn Store, listing: Listing) -> Vec<GrantId> {
 }
 
 pub(crate) async fn newest_first_and_in_pages(store: &dyn Store) {
-    // Ids that grow against the time, so that their order cannot be mistaken for it.
+    // Ids fall as time grows, so that the two orders cannot be confused.
     for number in (0..7).rev() {
         created(store, "orders", number, None).await;
     }
@@ -29,7 +29,7 @@ pub(crate) async fn newest_first_and_in_pages(store: &dyn Store) {
     assert!(list(store, page(Some(99))).await.is_empty(), "nothing comes after an unknown grant");
 }
 
-pub(crate) async fn by_agent_and_by_life(store: &dyn Store) {
+pub(crate) async fn filtered_by_agent_and_liveness(store: &dyn Store) {
     active(store, "orders", 1, None).await;
     ended(store, "orders", 2).await;
     created(store, "stock", 3, None).await;
@@ -53,7 +53,7 @@ pub(crate) async fn by_agent_and_by_life(store: &dyn Store) {
     }
 }
 
-pub(crate) async fn grants_are_counted_where_they_stand(store: &dyn Store) {
+pub(crate) async fn grants_are_counted_by_status(store: &dyn Store) {
     assert!(store.count_by_status().await.unwrap().is_empty());
     active(store, "orders", 1, None).await;
     active(store, "orders", 2, None).await;

@@ -1,21 +1,21 @@
-//! What does every store promise?
+//! The conformance suite: what every store does.
 //!
-//! Functions over `dyn Store`, which know no backend. A backend's test file makes a fresh store and names
-//! [`conformance!`]; it gets every test of the suite.
+//! The tests are functions over `dyn Store` that know no backend. A backend's test file makes a fresh store and names
+//! [`conformance!`], which runs every test of the suite.
 
 pub(crate) mod agents;
 pub(crate) mod auth_tokens;
-pub(crate) mod beating;
 pub(crate) mod creating;
-pub(crate) mod denying;
+pub(crate) mod denials;
 pub(crate) mod due;
-pub(crate) mod forgetting;
-pub(crate) mod given;
-pub(crate) mod holding;
+pub(crate) mod fixtures;
+pub(crate) mod heartbeats;
 pub(crate) mod limiting;
 pub(crate) mod listing;
-pub(crate) mod moving;
-pub(crate) mod sharing;
+pub(crate) mod locking;
+pub(crate) mod purging;
+pub(crate) mod references;
+pub(crate) mod saving;
 pub(crate) mod signing_keys;
 pub(crate) mod timelines;
 
@@ -23,7 +23,7 @@ use std::any::Any;
 
 use store::Store;
 
-/// An empty store, and what has to live as long as it does.
+/// An empty store, and the values that must live as long as it does.
 pub(crate) struct Fresh {
     pub(crate) store: Box<dyn Store>,
     pub(crate) keeps: Box<dyn Any + Send>,
@@ -32,49 +32,50 @@ pub(crate) struct Fresh {
 macro_rules! conformance {
     ($fresh:path) => {
         crate::conformance::conformance! { $fresh;
-            agents: registering_makes_changes_or_leaves, only_a_new_agent_is_made_if_only_that_is_wanted,
-                switching_off_and_on, agents_are_paged_by_id, one_of_many_first_registrations_makes_the_agent,
-                two_changes_in_one_millisecond_are_both_seen,
-                who_is_switched_off_at_once_gets_nothing_after_it;
-            auth_tokens: a_token_leads_to_its_agent, rotating_lets_the_others_end_but_never_later,
-                a_removed_token_leads_nowhere, of_two_rotations_at_once_one_lets_the_other_end;
+            agents: a_registration_creates_updates_or_changes_nothing, create_only_changes_no_existing_agent,
+                an_agent_is_disabled_and_enabled, agents_are_paged_by_id, one_of_many_first_registrations_creates_the_agent,
+                two_changes_in_one_millisecond_are_both_read,
+                an_agent_disabled_during_a_request_gets_no_later_grant;
+            auth_tokens: a_token_leads_to_its_agent, rotation_expires_other_tokens_but_never_later,
+                a_removed_token_leads_nowhere, of_two_concurrent_rotations_one_expires_the_other;
             creating: a_new_grant_is_read_back, the_same_key_joins_or_conflicts,
-                a_key_that_was_given_back_gets_no_grant, a_key_with_a_grant_is_not_given_back_unheard,
+                a_revoked_key_gets_no_grant, revoking_a_key_with_a_grant_finds_the_grant,
                 a_token_for_one_use_is_bound_to_its_key, a_token_for_one_job_is_bound_to_it,
                 a_refused_request_leaves_its_token_unused,
-                an_agent_that_is_switched_off_gets_nothing, one_of_many_requests_with_one_key_makes_the_grant,
-                a_failing_change_takes_no_other_with_it, a_key_goes_to_its_request_or_back_and_never_both,
-                two_jobs_that_use_one_token_at_once_get_one_grant, any_character_is_good_for_a_job;
-            denying: a_denial_is_on_record_and_holds_no_key, the_same_denial_is_counted_on_one_row,
-                many_of_the_same_denial_at_once_are_one_row, a_denial_uses_its_token_up,
-                two_denials_of_a_job_at_once_may_both_use_its_token, an_agent_has_a_bounded_number_of_denials,
-                a_denial_that_stays_away_is_deleted_and_nothing_else, many_denials_are_deleted_in_pieces;
-            limiting: a_run_gets_no_more_grants_than_it_may_have_at_once, a_grant_that_is_ending_leaves_its_place,
-                where_no_run_is_known_all_grants_of_the_agent_count,
+                a_disabled_agent_gets_no_grant, one_of_many_requests_with_one_key_makes_the_grant,
+                a_failing_change_rolls_back_no_other, a_key_gets_a_grant_or_a_tombstone_and_never_both,
+                two_concurrent_jobs_with_one_token_get_one_grant, a_job_may_have_any_character;
+            denials: a_denial_is_on_record_and_keeps_no_key, the_same_denial_is_counted_on_one_row,
+                many_of_the_same_denial_at_once_are_one_row, a_denial_consumes_its_token,
+                two_concurrent_denials_of_a_job_share_its_token, an_agent_has_a_bounded_number_of_denials,
+                old_denials_are_deleted_and_nothing_else, many_denials_are_deleted_in_batches;
+            limiting: a_run_is_limited_to_its_number_of_grants, an_ending_grant_does_not_count,
+                without_a_known_run_all_grants_of_the_agent_count,
                 a_request_over_the_limit_leaves_its_token_unused,
-                of_many_requests_of_one_run_at_once_only_so_many_get_a_grant;
-            moving: a_change_is_read_back, an_older_version_is_not_changed, one_of_two_changes_wins,
-                silence_is_checked_with_the_version;
-            beating: a_beat_counts_and_leaves_the_version, a_beat_never_goes_back_in_time,
-                only_its_holder_beats_for_a_grant, an_ended_grant_hears_no_beat;
-            due: what_is_due_is_claimed_once, a_grant_that_begins_active_needs_its_holder, a_claim_ends_in_time_or_with_a_change,
-                no_more_is_claimed_than_was_asked_for, nobody_else_gets_what_one_has_claimed,
-                only_an_active_grant_is_lost_by_silence, a_broker_that_has_just_come_back_waits,
-                what_keeps_dead_sessions_dead_is_due_when_they_have_ended;
-            sharing: an_object_is_held_by_one_until_it_is_let_go, one_of_many_that_hold_at_once_gets_it,
-                who_held_it_for_too_long_changes_nothing, whose_it_is_is_read_back, until_when_it_may_go_is_read_back,
-                who_lives_or_is_about_to_needs_it, a_refused_request_and_a_step_of_ones_own_need_nothing,
-                steps_that_were_added_need_it_too, a_need_is_seen_as_soon_as_its_grant_is_there;
-            holding: what_is_ours_without_a_look_is_written_down_with_the_hold,
-                what_others_may_have_left_is_ours_until_they_are_gone, who_is_overtaken_knows_it_with_the_hold,
-                what_may_go_is_written_down_with_the_hold, an_object_is_let_go_with_a_change,
-                rows_that_came_meanwhile_keep_no_change_from_letting_go;
-            listing: newest_first_and_in_pages, by_agent_and_by_life, grants_are_counted_where_they_stand;
-            timelines: rows_follow_each_other_through_every_change, an_unknown_grant_has_no_timeline,
-                many_rows_at_once, any_character_is_read_back, retries_are_told_up_to_a_number;
-            signing_keys: keys_are_read_back_oldest_first, two_that_rotate_at_once_make_one_key,
+                concurrent_requests_of_a_run_do_not_exceed_the_limit;
+            saving: a_transition_is_read_back, an_older_version_conflicts, one_of_two_transitions_wins,
+                a_heartbeat_conflicts_with_the_end_of_a_lease;
+            heartbeats: a_heartbeat_extends_the_lease_and_keeps_the_version, a_heartbeat_never_goes_back_in_time,
+                a_heartbeat_needs_the_agent_and_the_key, a_grant_that_is_not_active_takes_no_heartbeat;
+            due: due_grants_are_claimed_once, a_grant_that_starts_active_needs_heartbeats, a_claim_ends_in_time_or_with_a_change,
+                a_claim_takes_no_more_than_its_limit, concurrent_workers_claim_different_grants,
+                only_active_grants_lose_their_lease, a_restarted_broker_waits_for_heartbeats,
+                removal_of_session_denies_is_due_when_sessions_have_expired;
+            references: a_lock_is_exclusive_until_it_is_released, one_of_many_concurrent_requests_gets_the_lock,
+                an_update_with_an_old_fencing_token_changes_nothing, ownership_is_read_back, a_late_delete_is_read_back,
+                applying_and_active_grants_count_as_references, refused_requests_and_unshared_steps_are_no_references,
+                added_steps_are_references, a_reference_is_counted_as_soon_as_its_grant_exists;
+            locking: attaching_within_the_late_write_window_is_recorded_with_the_lock,
+                objects_of_ending_grants_stay_managed, a_lock_tells_whether_the_grant_is_current,
+                a_late_delete_is_recorded_with_the_lock, a_lock_is_released_with_a_save,
+                events_appended_meanwhile_do_not_prevent_a_release;
+            listing: newest_first_and_in_pages, filtered_by_agent_and_liveness, grants_are_counted_by_status;
+            timelines: events_are_chained_through_every_transition, an_unknown_grant_has_no_timeline,
+                events_of_all_grants_have_one_order, a_reader_of_all_events_misses_none_while_they_are_written,
+                many_rows_at_once, any_character_is_read_back, retries_are_recorded_up_to_a_limit;
+            signing_keys: keys_are_read_back_oldest_first, two_concurrent_rotations_make_one_key,
                 the_newest_key_is_never_removed;
-            forgetting: what_is_over_is_forgotten_and_nothing_else, much_is_forgotten_in_pieces;
+            purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };
     ($fresh:path; $($room:ident: $($test:ident),+;)+) => {

@@ -1,10 +1,10 @@
-//! Are signing keys kept?
+//! Signing keys are stored and rotated.
 
 use futures_util::future::join;
 use protocol::Secret;
 use store::{Store, StoredKey};
 
-use super::given::at;
+use super::fixtures::at;
 
 fn made(kid: &str, created: i64) -> StoredKey {
     StoredKey {
@@ -30,7 +30,7 @@ pub(crate) async fn keys_are_read_back_oldest_first(store: &dyn Store) {
     assert_eq!((keys[1].kid.as_str(), keys.len()), ("a", 2));
 }
 
-pub(crate) async fn two_that_rotate_at_once_make_one_key(store: &dyn Store) {
+pub(crate) async fn two_concurrent_rotations_make_one_key(store: &dyn Store) {
     let mut newest: Option<String> = None;
     for round in 0..5 {
         let (one, other) = (made(&format!("one-{round}"), round), made(&format!("other-{round}"), round));

@@ -1,19 +1,22 @@
-//! Is every timeline one unbroken chain?
+//! Every timeline is one unbroken chain.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use domain::NewEvent;
-use futures_util::future::join_all;
-use protocol::{EventKind, Source};
-use store::{RETRIES_TOLD, Store, StoreError};
+use futures_util::future::{join, join_all};
+use protocol::{Actor, EventKind, Source};
+use store::{EventPosition, PositionedEvent, RETRIES_RECORDED, Store, StoreError};
 
-use super::given::{active, at, created, end, grant_id};
+use super::fixtures::{active, at, created, end, grant_id};
 
-pub(crate) async fn rows_follow_each_other_through_every_change(store: &dyn Store) {
+pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Store) {
     let grant = active(store, "orders", 1, None).await;
     let other = created(store, "orders", 2, None).await.grant.id;
     let id = grant.grant.id.clone();
     let said = NewEvent::new(at(1002), EventKind::Action, "GET /orders · 200 \u{1f4e6}")
         .said_by(Source::Client)
-        .with("path", "/orders?a=\"b\"");
+        .with("path", "/orders?a=\"b\"")
+        .caused_by(Some(Actor::Operator("on-call".parse().unwrap())));
     join_all((0..10).map(|_| store.add_events(&id, std::slice::from_ref(&said))))
         .await
         .into_iter()
@@ -28,8 +31,68 @@ pub(crate) async fn rows_follow_each_other_through_every_change(store: &dyn Stor
     assert_eq!(kinds[3..13], [EventKind::Action; 10]);
     assert_eq!(kinds[13..], [EventKind::Revoke, EventKind::Revoked]);
     let row = &rows[3];
-    assert_eq!((row.at, row.source, &row.text, &row.data), (said.at, said.source, &said.text, &said.data));
+    assert_eq!((row.at, row.source, &row.actor), (said.at, said.source, &said.actor));
+    assert_eq!((&row.text, &row.data), (&said.text, &said.data));
     assert!(audit::is_intact(&other, &store.events(&other).await.unwrap()));
+}
+
+/// Everything behind a position, in pages of a few.
+async fn tail(store: &dyn Store, position: &mut EventPosition) -> Vec<PositionedEvent> {
+    let mut all = Vec::new();
+    loop {
+        let page = store.events_after(*position, 7).await.unwrap();
+        assert!(page.len() <= 7);
+        let Some(last) = page.last() else { return all };
+        *position = last.position;
+        all.extend(page);
+    }
+}
+
+pub(crate) async fn events_of_all_grants_have_one_order(store: &dyn Store) {
+    let mut position = EventPosition::START;
+    assert!(tail(store, &mut position).await.is_empty());
+    let first = active(store, "orders", 1, None).await;
+    let second = created(store, "orders", 2, None).await;
+    let events = tail(store, &mut position).await;
+    let expected =
+        [store.events(&first.grant.id).await.unwrap(), store.events(&second.grant.id).await.unwrap()];
+    assert_eq!(events.into_iter().map(|one| one.event).collect::<Vec<_>>(), expected.concat());
+    end(store, &first).await;
+    let kinds: Vec<_> = tail(store, &mut position).await.iter().map(|one| one.event.kind).collect();
+    assert_eq!(kinds, [EventKind::Revoke, EventKind::Revoked]);
+    assert!(tail(store, &mut position).await.is_empty());
+}
+
+pub(crate) async fn a_reader_of_all_events_misses_none_while_they_are_written(store: &dyn Store) {
+    let writing = AtomicBool::new(true);
+    let write = async {
+        join_all((0..40).map(async |number| {
+            let grant = active(store, "orders", number, None).await;
+            let said = NewEvent::new(at(1002), EventKind::Action, "GET /orders");
+            join_all((0..3).map(|_| store.add_events(&grant.grant.id, std::slice::from_ref(&said)))).await;
+            end(store, &grant).await;
+        }))
+        .await;
+        writing.store(false, Ordering::SeqCst);
+    };
+    let read = async {
+        let (mut position, mut all) = (EventPosition::START, Vec::new());
+        loop {
+            let is_last_time = !writing.load(Ordering::SeqCst);
+            all.extend(tail(store, &mut position).await);
+            if is_last_time {
+                return all;
+            }
+        }
+    };
+    let ((), read) = join(write, read).await;
+    assert!(read.is_sorted_by(|one, other| one.position < other.position));
+    for number in 0..40 {
+        let id = grant_id(number);
+        let of_grant: Vec<_> = read.iter().filter(|one| one.event.grant_id == id).collect();
+        let of_grant: Vec<_> = of_grant.into_iter().map(|one| one.event.clone()).collect();
+        assert_eq!(of_grant, store.events(&id).await.unwrap());
+    }
 }
 
 pub(crate) async fn an_unknown_grant_has_no_timeline(store: &dyn Store) {
@@ -62,7 +125,7 @@ pub(crate) async fn any_character_is_read_back(store: &dyn Store) {
     }
 }
 
-pub(crate) async fn retries_are_told_up_to_a_number(store: &dyn Store) {
+pub(crate) async fn retries_are_recorded_up_to_a_limit(store: &dyn Store) {
     let stored = active(store, "orders", 1, None).await;
     let id = stored.grant.id.clone();
     let before = store.events(&id).await.unwrap().len();
@@ -75,7 +138,7 @@ pub(crate) async fn retries_are_told_up_to_a_number(store: &dyn Store) {
     }
     let rows = store.events(&id).await.unwrap();
     assert_eq!(audit::verify(&stored.grant, &rows), Ok(()));
-    assert_eq!(rows.len(), before + RETRIES_TOLD as usize);
+    assert_eq!(rows.len(), before + RETRIES_RECORDED as usize);
     let last = rows.last().unwrap();
     assert!(last.text.ends_with("further retries are not recorded"), "{}", last.text);
     assert!(!rows[rows.len() - 2].text.ends_with("not recorded"));

@@ -1,32 +1,32 @@
-//! Where do the tests' databases come from?
+//! Makes databases for tests.
 
 use std::sync::LazyLock;
 
 use postgres_for_tests::{PASSWORD, Server};
 use store::Postgres;
-use store::postgres::{IfPending, OpenError, Opening, Place};
+use store::postgres::{IfPending, OpenError, Opening, PostgresUrl};
 
 use crate::conformance::Fresh;
 use crate::replicas::Replicas;
 
-/// One for all tests of this process; it ends with the process.
+/// One server for all tests of this process; it ends with the process.
 pub(crate) fn server() -> &'static Server {
     static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
     &SERVER
 }
 
-/// The name of a new database, and how to get there.
-pub(crate) fn database() -> (String, Place) {
+/// A new database: its name and its URL.
+pub(crate) fn database() -> (String, PostgresUrl) {
     let url = server().database();
     let name = url.rsplit('/').next().unwrap().to_owned();
-    (name, Place::parse(&url).unwrap().with_password(PASSWORD))
+    (name, PostgresUrl::parse(&url).unwrap().with_password(PASSWORD))
 }
 
-pub(crate) async fn try_open(place: &Place, pending: IfPending) -> Result<Postgres, OpenError> {
+pub(crate) async fn try_open(place: &PostgresUrl, pending: IfPending) -> Result<Postgres, OpenError> {
     Postgres::open(Opening { place, connections: 6, pending }).await
 }
 
-pub(crate) async fn open(place: &Place) -> Postgres {
+pub(crate) async fn open(place: &PostgresUrl) -> Postgres {
     try_open(place, IfPending::Run).await.unwrap()
 }
 

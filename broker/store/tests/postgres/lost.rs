@@ -1,16 +1,16 @@
-//! What becomes of a store whose server goes away, and comes back?
+//! Tests a store whose server goes away and comes back.
 
 use futures_util::future::join_all;
 use postgres_for_tests::{PASSWORD, Server};
-use store::postgres::Place;
+use store::postgres::PostgresUrl;
 use store::{Store, StoreError};
 
-use crate::conformance::given::{active, end};
+use crate::conformance::fixtures::{active, end};
 use crate::fresh::{database, open, server};
 
-// On threads of their own, so that every connection is back in its pool before it is cut.
+// On several threads, so that every connection is back in the pool before it is cut.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_were_cut_are_replaced() {
+async fn broken_connections_are_replaced() {
     let (name, place) = database();
     let store = open(&place).await;
     let live = join_all((0..6).map(|number| active(&store, "orders", number, None))).await;
@@ -18,7 +18,7 @@ async fn connections_that_were_cut_are_replaced() {
         "postgres",
         &format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"),
     );
-    // One question finds out, and no other meets a connection that was cut then.
+    // The first statement fails, and no other statement uses a connection that was cut then.
     let error = store.ping().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     for stored in &live {
@@ -27,16 +27,16 @@ async fn connections_that_were_cut_are_replaced() {
 }
 
 #[tokio::test]
-async fn acknowledged_write_survives_a_server_crash() {
+async fn answered_changes_survive_a_crash_of_the_server() {
     let mut own = Server::start();
-    let place = Place::parse(&own.database()).unwrap().with_password(PASSWORD);
+    let place = PostgresUrl::parse(&own.database()).unwrap().with_password(PASSWORD);
     let store = open(&place).await;
     let live = active(&store, "orders", 1, None).await;
     own.crash();
     let error = store.ping().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     own.start_again();
-    // What is left of the old connections goes with the first questions.
+    // The first statements find the old connections broken.
     while store.ping().await.is_err() {}
     let found = store.grant(&live.grant.id).await.unwrap().unwrap();
     assert_eq!((&found.grant, found.version), (&live.grant, live.version));

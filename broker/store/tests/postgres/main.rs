@@ -1,4 +1,4 @@
-//! Does PostgreSQL keep what every store promises, and what several brokers need beyond?
+//! Runs the conformance suite on PostgreSQL, and tests with several brokers.
 #![cfg(unix)]
 
 #[cfg(test)]
@@ -21,14 +21,14 @@ mod one_broker {
     crate::conformance! { crate::fresh::one_broker }
 }
 
-/// Every question goes to another broker than the one before.
+/// Every call goes to another broker than the call before.
 mod two_brokers {
     crate::conformance! { crate::fresh::two_brokers }
 }
 
 #[test]
-fn silence_is_what_the_lease_says() {
+fn leases_are_lost_when_the_domain_says() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fresh = runtime.block_on(fresh::one_broker());
-    conformance::due::silence_is_what_the_lease_says(&runtime, &*fresh.store);
+    conformance::due::leases_are_lost_when_the_domain_says(&runtime, &*fresh.store);
 }

@@ -1,20 +1,20 @@
-//! Which databases are worked with, and what is said of the others?
+//! Tests which databases are opened, and how the others are refused.
 
 use store::Store;
-use store::postgres::{IfPending, OpenError, Place, migrate};
+use store::postgres::{IfPending, OpenError, PostgresUrl, migrate};
 
-use crate::conformance::given::{at, ended};
-use crate::conformance::{forgetting, signing_keys};
+use crate::conformance::fixtures::{at, ended};
+use crate::conformance::{purging, signing_keys};
 use crate::fresh::{database, open, server, try_open};
 
-async fn refusal(place: &Place) -> OpenError {
+async fn refusal(place: &PostgresUrl) -> OpenError {
     try_open(place, IfPending::Refuse).await.unwrap_err()
 }
 
 #[tokio::test]
-async fn refused_login_says_where_the_password_belongs_and_never_shows_it() {
+async fn a_refused_login_names_the_password_sources_and_no_password() {
     let (name, _) = database();
-    let place = Place::parse(&server().url(&name)).unwrap().with_password("a-wrong-password");
+    let place = PostgresUrl::parse(&server().url(&name)).unwrap().with_password("a-wrong-password");
     let error = refusal(&place).await;
     assert!(matches!(error, OpenError::Unreachable(_)), "{error}");
     let source = std::error::Error::source(&error).unwrap();
@@ -24,14 +24,14 @@ async fn refused_login_says_where_the_password_belongs_and_never_shows_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_said_at_once() {
-    let place = Place::parse("postgres://jit@127.0.0.1:1/jit").unwrap();
+async fn an_unreachable_server_fails_at_once() {
+    let place = PostgresUrl::parse("postgres://jit@127.0.0.1:1/jit").unwrap();
     let error = refusal(&place).await;
     assert!(matches!(error, OpenError::Unreachable(_)), "{error}");
 }
 
 #[tokio::test]
-async fn a_database_that_can_only_be_read_or_forgets_what_it_answered_is_refused() {
+async fn read_only_and_non_durable_databases_are_refused() {
     let (name, place) = database();
     migrate(&place).await.unwrap();
     server().query("postgres", &format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
@@ -41,9 +41,9 @@ async fn a_database_that_can_only_be_read_or_forgets_what_it_answered_is_refused
     assert!(matches!(refusal(&place).await, OpenError::NotDurable("synchronous_commit")));
 }
 
-/// One user owns the tables, and the broker's may only read and write their rows.
+/// One user owns the tables, and the broker's user may only read and write their rows.
 #[tokio::test]
-async fn a_broker_needs_no_right_to_change_tables() {
+async fn a_broker_needs_no_privilege_to_change_tables() {
     let (name, _) = database();
     for statement in [
         format!("CREATE ROLE owner_{name} LOGIN PASSWORD 'for-the-tables'"),
@@ -60,26 +60,26 @@ async fn a_broker_needs_no_right_to_change_tables() {
     server().query(&name, &schema);
     let as_user = |role: &str, password: &str| {
         let url = server().url(&name).replace("postgres@", &format!("{role}_{name}@"));
-        Place::parse(&url).unwrap().with_password(password)
+        PostgresUrl::parse(&url).unwrap().with_password(password)
     };
     migrate(&as_user("owner", "for-the-tables")).await.unwrap();
     let store = try_open(&as_user("broker", "for-the-broker"), IfPending::Refuse).await.unwrap();
     ended(&store, "stock", 77).await;
-    forgetting::what_is_over_is_forgotten_and_nothing_else(&store).await;
+    purging::expired_rows_are_purged_and_no_others(&store).await;
     signing_keys::the_newest_key_is_never_removed(&store).await;
 }
 
 #[tokio::test]
-async fn counts_stay_right_when_they_are_added_up_by_two_at_once() {
+async fn counts_stay_right_under_concurrent_compaction() {
     let (name, place) = database();
     let (one, other) = (open(&place).await, open(&place).await);
     for number in 0..20 {
         ended(&one, "orders", number).await;
     }
     let before = one.count_by_status().await.unwrap();
-    let (first, second) = tokio::join!(one.forget(at(1)), other.forget(at(1)));
+    let (first, second) = tokio::join!(one.purge(at(1)), other.purge(at(1)));
     first.and(second).unwrap();
-    one.forget(at(1)).await.unwrap();
+    one.purge(at(1)).await.unwrap();
     assert_eq!(other.count_by_status().await.unwrap(), before);
     let rows = server().query(&name, "SELECT count(*) FROM grant_counts");
     assert_eq!(rows, "1", "one row for the one status in which there are grants");

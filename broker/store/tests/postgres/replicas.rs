@@ -1,11 +1,11 @@
-//! What if every question goes to another broker than the one before?
+//! Sends every call to another broker's store than the call before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use store::Postgres;
 use testkit::decorate_store;
 
-/// Two brokers' stores on one database, asked in turn.
+/// Two brokers' stores on one database, used in turn.
 pub(crate) struct Replicas {
     both: [Postgres; 2],
     second: AtomicBool,

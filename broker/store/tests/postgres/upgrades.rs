@@ -1,12 +1,12 @@
-//! Do releases of different ages work on one database, as far as they may?
+//! Tests brokers of different releases on one database.
 
 use domain::AgentStatus;
 use futures_util::future::join_all;
 use store::Store;
 use store::postgres::{IfPending, Migrated, OpenError, Pending, migrate};
 
-use crate::conformance::given::{agent_id, at, ended};
-use crate::conformance::{agents, creating, sharing, signing_keys};
+use crate::conformance::fixtures::{agent_id, at, ended};
+use crate::conformance::{agents, creating, references, signing_keys};
 use crate::fresh::{database, open, server, try_open};
 
 const LATER: &str = "INSERT INTO _sqlx_migrations VALUES (7, 'later', now(), true, '\\x00', 0)";
@@ -15,42 +15,41 @@ const LATER: &str = "INSERT INTO _sqlx_migrations VALUES (7, 'later', now(), tru
 async fn an_empty_database_is_opened_only_once_it_is_migrated() {
     let (_, place) = database();
     let error = try_open(&place, IfPending::Refuse).await.unwrap_err();
-    assert!(matches!(error, OpenError::Pending(Pending { found: 0, expected: 3 })), "{error}");
+    assert!(matches!(error, OpenError::Pending(Pending { found: 0, expected: 1 })), "{error}");
     assert!(error.hint().contains("cloudanix-jit-broker migrate --config FILE"), "{}", error.hint());
-    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 0, to: 3 });
-    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 3, to: 3 });
+    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 0, to: 1 });
+    assert_eq!(migrate(&place).await.unwrap(), Migrated { from: 1, to: 1 });
     try_open(&place, IfPending::Refuse).await.unwrap().ping().await.unwrap();
 }
 
 #[tokio::test]
-async fn of_many_that_migrate_at_once_one_does_it() {
+async fn one_of_many_concurrent_brokers_migrates() {
     let (_, place) = database();
     for opened in join_all((0..6).map(|_| try_open(&place, IfPending::Run))).await {
         opened.unwrap().ping().await.unwrap();
     }
 }
 
-/// What a newer release leaves behind when it has only added something.
+/// A newer release has only added columns.
 #[tokio::test]
-async fn an_older_broker_goes_on_with_newer_tables() {
+async fn an_older_broker_works_with_newer_tables() {
     let (name, place) = database();
     let running = open(&place).await;
-    // On every connection, so that what it has prepared meets the new tables.
+    // On every connection, so that prepared statements meet the new tables.
     join_all((100..130).map(|number| ended(&running, "stock", number))).await;
-    agents::switching_off_and_on(&running).await;
+    agents::an_agent_is_disabled_and_enabled(&running).await;
     for table in [
         "agents",
         "auth_tokens",
         "events",
         "grant_counts",
         "grants",
-        "intents",
-        "keys",
-        "needs",
-        "pulse",
-        "shared",
+        "idempotency_keys",
+        "shared_object_refs",
+        "meta",
+        "shared_objects",
         "signing_keys",
-        "used_tokens",
+        "consumed_oidc_tokens",
     ] {
         server().query(&name, &format!("ALTER TABLE {table} ADD COLUMN later TEXT"));
     }
@@ -65,20 +64,20 @@ async fn an_older_broker_goes_on_with_newer_tables() {
     assert!(running.agent(&orders).await.unwrap().is_some());
     running.set_agent_status(&orders, AgentStatus::Active, at(100)).await.unwrap();
     creating::a_new_grant_is_read_back(&started).await;
-    sharing::an_object_is_held_by_one_until_it_is_let_go(&running).await;
+    references::a_lock_is_exclusive_until_it_is_released(&running).await;
     signing_keys::keys_are_read_back_oldest_first(&started).await;
     let over = ended(&running, "stock", 77).await;
     assert!(audit::is_intact(&over.grant.id, &started.events(&over.grant.id).await.unwrap()));
 }
 
 #[tokio::test]
-async fn a_broker_that_would_do_harm_does_not_start_and_one_that_runs_is_not_ready() {
+async fn a_broker_below_the_minimum_schema_neither_starts_nor_is_ready() {
     let (name, place) = database();
     let running = open(&place).await;
     server().query(&name, LATER);
-    server().query(&name, "UPDATE pulse SET needs = 7");
+    server().query(&name, "UPDATE meta SET min_broker_schema = 7");
     let error = try_open(&place, IfPending::Run).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { needs: 7, expected: 3 }), "{error}");
+    assert!(matches!(error, OpenError::Newer { needs: 7, expected: 1 }), "{error}");
     assert!(error.hint().contains("newer broker"));
     running.ping().await.unwrap_err();
 }

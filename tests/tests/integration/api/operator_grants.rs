@@ -84,7 +84,8 @@ fn the_timeline_tells_two_operators_apart() {
         assert_eq!(timeline["intact"], true, "{timeline}");
         let rows = timeline["events"].as_array().unwrap();
         let row = rows.iter().find(|row| row["kind"] == "revoke").unwrap();
-        assert_eq!((&row["data"]["by"], &row["source"]), (&name.into(), &"operator".into()), "{row}");
+        assert_eq!(row["actor"], serde_json::json!({ "kind": "operator", "name": name }), "{row}");
+        assert_eq!(row["source"], "operator", "{row}");
     }
     let log = fixture.broker.log();
     assert!(log.lines().any(|line| line.contains("agent disabled") && line.contains("by=on-call")), "{log}");

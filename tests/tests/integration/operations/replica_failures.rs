@@ -43,8 +43,7 @@ fn assert_ended_once(replicas: &Replicas, broker: &Broker, grants: &BTreeSet<Str
             assert_eq!(told, 1, "{either:?}: {timeline}");
         }
     }
-    let gaps =
-        "SELECT count(*) FROM grants WHERE last_seq <> (SELECT max(seq) FROM events WHERE grant_n = n)";
+    let gaps = "SELECT count(*) FROM grants WHERE last_seq <> (SELECT max(seq) FROM events WHERE grant_number = number)";
     assert_eq!(replicas.query(gaps), "0");
 }
 
@@ -105,7 +104,7 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     eventually_within(TAKEN_OVER, "the end of everything", || (count(live) == 0).then_some(()));
     other.wait_until_nothing_is_live();
     let all = ids(&other.given());
-    let rows = "SELECT string_agg(hash, ',' ORDER BY grant_n, seq) FROM events";
+    let rows = "SELECT string_agg(hash, ',' ORDER BY grant_number, seq) FROM events";
     let before = replicas.query(rows);
 
     // Somebody holds a grant while the sleeper wakes up: it has not heard a single beat of this holder.
@@ -117,7 +116,7 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     let beats = proxy.count(BEAT);
     eventually("more beats than a lease is long", || (proxy.count(BEAT) > beats + 5).then_some(()));
     assert_eq!(ids(&sleeper.live()), BTreeSet::from([held.clone()]), "{}", sleeper.log());
-    let of_the_old = format!("{rows} WHERE grant_n <> (SELECT n FROM grants WHERE id = '{held}')");
+    let of_the_old = format!("{rows} WHERE grant_number <> (SELECT number FROM grants WHERE id = '{held}')");
     assert_eq!(replicas.query(&of_the_old), before, "nothing was written twice");
     holder.touch("go");
     holder.finish().assert_code(0);

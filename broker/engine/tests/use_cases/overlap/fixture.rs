@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::{Clock, Elevation, Engine, Revocable, Settings};
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
-use store::{Listing, Memory, Stored};
+use store::{GrantRecord, Listing, Memory};
 use tokio::task::JoinHandle;
 
 use super::cloud::{Call, CallOutcome, LATE, SharedCloud, SharedTarget};
@@ -185,12 +185,8 @@ impl Overlap {
         }
     }
 
-    async fn live(&self) -> Vec<Stored> {
-        self.fixture
-            .store
-            .list(&Listing { live: Some(true), limit: 100, ..Listing::default() })
-            .await
-            .unwrap()
+    async fn live(&self) -> Vec<GrantRecord> {
+        self.fixture.store.list(&Listing { live: Some(true), limit: 100, ..Listing::default() }).await.unwrap()
     }
 
     /// Somebody else takes away what was there before us.

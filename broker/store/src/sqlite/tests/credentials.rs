@@ -34,19 +34,19 @@ async fn a_registration_is_parsed_once() {
 }
 
 #[tokio::test]
-async fn what_a_look_found_before_a_change_is_not_remembered_after_it() {
+async fn a_read_that_began_before_a_change_is_not_cached() {
     let (store, _folder) = in_file().await;
     let token = registered(&store).await;
-    let began = store.credentials.known("t1").unwrap_err();
+    let read_token = store.credentials.known("t1").unwrap_err();
     let agent = store.agent(&token.agent_id).await.unwrap().unwrap();
     assert!(store.revoke_token(&token.agent_id, "t1").await.unwrap());
-    store.credentials.remember(began, &token, &agent);
+    store.credentials.remember(read_token, &token, &agent);
     assert!(store.credential("t1").await.unwrap().is_none());
 }
 
-/// The caller hangs up once its change is in the queue, and another looks before the change is made.
+/// The caller stops waiting once its change is queued, and another caller reads before the change runs.
 #[tokio::test]
-async fn a_change_that_nobody_waits_for_is_seen_too() {
+async fn a_change_whose_caller_stopped_waiting_invalidates_the_cache() {
     let (store, _folder) = in_file().await;
     let id = registered(&store).await.agent_id;
     let now = Timestamp::from_secs(11);
@@ -54,14 +54,14 @@ async fn a_change_that_nobody_waits_for_is_seen_too() {
     assert!((&mut change).now_or_never().is_none());
     drop(change);
     store.credential("t1").await.unwrap().unwrap();
-    // Comes after it in the queue.
+    // Queued behind it.
     store.ping().await.unwrap();
     let (_, agent) = store.credential("t1").await.unwrap().unwrap();
     assert_eq!(agent.status, AgentStatus::Disabled);
 }
 
 #[tokio::test]
-async fn every_change_of_agents_and_tokens_is_seen_at_once() {
+async fn every_change_of_agents_and_tokens_invalidates_the_cache() {
     let (store, _folder) = in_file().await;
     let old = registered(&store).await;
     let look = async |id: &str| store.credential(id).await.unwrap();
@@ -75,6 +75,6 @@ async fn every_change_of_agents_and_tokens_is_seen_at_once() {
     look("t2").await.unwrap();
     assert!(store.revoke_token(&old.agent_id, "t2").await.unwrap());
     assert!(look("t2").await.is_none());
-    store.forget(now).await.unwrap();
+    store.purge(now).await.unwrap();
     assert!(look("t1").await.is_none());
 }

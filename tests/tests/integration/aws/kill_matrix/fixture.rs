@@ -135,7 +135,7 @@ impl<'a> KillFixture<'a> {
     /// Another broker takes over from one that died.
     pub(crate) fn another_broker(&mut self, key: &str) {
         self.left_behind = self.ledger.grant(key).map(|entry| entry.version);
-        self.held_by_the_dead = self.ledger.held_until();
+        self.held_by_the_dead = self.ledger.locked_until();
         self.aws.broker.restart();
     }
 
@@ -175,7 +175,7 @@ impl<'a> KillFixture<'a> {
     /// Moves the clock to when something is to be done about a grant at rest, and no lock that it needs is held any more.
     /// At once: after the first part of the way a worker would be at it.
     pub(crate) fn next_due(&mut self, entry: &Entry) {
-        let due = entry.due_at.max(entry.claimed_until).max(self.ledger.held_until());
+        let due = entry.due_at.max(entry.claimed_until).max(self.ledger.locked_until());
         self.pass(due.unwrap_or_default());
     }
 

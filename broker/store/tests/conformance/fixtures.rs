@@ -1,0 +1,170 @@
+//! Fixtures for the tests of the suite.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use domain::grant::{Request, Transition};
+use domain::{EndCause, Grant, Lease, Registration, ReplayGuard, Step, TargetKind, registration};
+use protocol::{AgentId, EnforcedBy, ErrorCode, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp};
+use store::{
+    Applied, ApplyMode, Created, DenialOutcome, DeniedRequest, GrantRecord, Precondition, Registering,
+    SaveOutcome, Store, StoredToken,
+};
+
+pub(crate) fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+pub(crate) fn agent_id(name: &str) -> AgentId {
+    name.parse().unwrap()
+}
+
+pub(crate) fn toml(agent: &str, description: &str) -> String {
+    format!(
+        "id = \"{agent}\"\ndescription = \"{description}\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
+         [[trust]]\nissuer = \"https://issuer.example\"\nplatform = \"oidc\"\n\
+         audience = \"cloudanix-jit\"\nclaims = {{ sub = \"{agent}\" }}\n\
+         [boundary]\ntarget = \"token\"\npolicies = {{ \"orders-read\" = \"orders:read\" }}\n"
+    )
+}
+
+pub(crate) fn registration(source: &str) -> Registration {
+    registration::parse(source).unwrap()
+}
+
+pub(crate) fn token(agent: &str, id: &str, created: i64) -> StoredToken {
+    StoredToken {
+        id: id.to_owned(),
+        agent_id: agent_id(agent),
+        hash: format!("hash of {id}"),
+        created_at: at(created),
+        expires_at: None,
+    }
+}
+
+pub(crate) async fn registered(store: &dyn Store, agent: &str, token_id: &str, now: i64) -> Applied {
+    apply(store, &toml(agent, "first"), ApplyMode::Replace, &token(agent, token_id, now), now).await
+}
+
+pub(crate) async fn apply(
+    store: &dyn Store,
+    source: &str,
+    mode: ApplyMode,
+    token: &StoredToken,
+    now: i64,
+) -> Applied {
+    let registration = &registration(source);
+    store.apply_agent(Registering { registration, source, mode, token, now: at(now) }).await.unwrap()
+}
+
+/// The key of the request with this number.
+pub(crate) fn key(number: u64) -> IdempotencyKey {
+    IdempotencyKey::from_random(u128::from(number).to_be_bytes())
+}
+
+/// The id of the grant of the request with this number.
+pub(crate) fn grant_id(number: u64) -> GrantId {
+    GrantId::from_random(number.to_be_bytes())
+}
+
+pub(crate) fn request(agent: &str, number: u64) -> Request {
+    Request {
+        id: grant_id(number),
+        agent_id: agent_id(agent),
+        key: key(number),
+        request_hash: "aa".to_owned(),
+        policies: vec!["orders-read".parse().unwrap()],
+        target: TargetKind::Token,
+        ttl: "15m".parse().unwrap(),
+        reason: Some("a reason with ' and \" and ; in it".to_owned()),
+        provenance: Provenance::default(),
+        run: None,
+    }
+}
+
+/// Requested at 1000 s, claimed until 1030 s, deadline at 1900 s.
+pub(crate) fn accepted(request: Request) -> Transition {
+    let steps = ["first", "second"].map(|action| Step {
+        action: action.to_owned(),
+        object: request.id.to_string(),
+        facts: BTreeMap::from([("scope".to_owned(), "orders:read".to_owned())]),
+        shared: false,
+    });
+    Grant::accepted(request, at(1000), EnforcedBy::Cloud, steps.to_vec(), at(1030))
+}
+
+/// Denied at this time: the request with this number, which is like no other.
+pub(crate) fn denied(agent: &str, number: u64, secs: i64) -> Transition {
+    let request = Request { request_hash: format!("request {number}"), ..request(agent, number) };
+    Grant::denied(request, at(secs), ErrorCode::PolicyNotPermitted, "not permitted")
+}
+
+/// Denied at 1000 s, without an OIDC token.
+pub(crate) async fn refused(store: &dyn Store, agent: &str, number: u64) -> DenialOutcome {
+    let transition = denied(agent, number, 1000);
+    store
+        .record_denied(DeniedRequest { transition: &transition, key: &key(number), replay: None })
+        .await
+        .unwrap()
+}
+
+pub(crate) fn lease(last_heartbeat: i64) -> Lease {
+    Lease::new(Duration::from_secs(10), at(last_heartbeat))
+}
+
+pub(crate) fn once(token: &str) -> ReplayGuard {
+    ReplayGuard { token_hash: token.to_owned(), bound_to: None, forget_after: at(2000) }
+}
+
+pub(crate) fn for_job(token: &str, job: &str) -> ReplayGuard {
+    ReplayGuard { token_hash: token.to_owned(), bound_to: Some(job.to_owned()), forget_after: at(2000) }
+}
+
+pub(crate) async fn created(
+    store: &dyn Store,
+    agent: &str,
+    number: u64,
+    lease: Option<Lease>,
+) -> GrantRecord {
+    let created = store.create_grant(&accepted(request(agent, number)), lease, None, None).await.unwrap();
+    match created {
+        Created::New(stored) => stored,
+        other @ (Created::Joined(_)
+        | Created::KeyConflict
+        | Created::AgentDisabled
+        | Created::KeyRevoked
+        | Created::Replayed
+        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
+    }
+}
+
+pub(crate) async fn active(store: &dyn Store, agent: &str, number: u64, lease: Option<Lease>) -> GrantRecord {
+    let before = created(store, agent, number, lease).await;
+    let transition = before.grant.clone().activate(at(1001), "token issued").unwrap();
+    done(store, &before, &transition).await
+}
+
+/// Active, then revoked by the client, then gone.
+pub(crate) async fn ended(store: &dyn Store, agent: &str, number: u64) -> GrantRecord {
+    let before = active(store, agent, number, None).await;
+    end(store, &before).await
+}
+
+pub(crate) async fn end(store: &dyn Store, before: &GrantRecord) -> GrantRecord {
+    let before = done(store, before, &asked_back(before)).await;
+    let transition = before.grant.clone().gone(at(1003), "refused from now on", None).unwrap();
+    done(store, &before, &transition).await
+}
+
+pub(crate) fn asked_back(before: &GrantRecord) -> Transition {
+    before.grant.clone().end(at(1002), EndCause::Client(RevokeCause::Asked)).unwrap()
+}
+
+pub(crate) async fn done(store: &dyn Store, before: &GrantRecord, transition: &Transition) -> GrantRecord {
+    match store.save(before, transition, Precondition::Version, None).await.unwrap() {
+        SaveOutcome::Done(stored) => stored,
+        other @ (SaveOutcome::Conflict | SaveOutcome::LockLost) => {
+            panic!("expected the change to be made, found {other:?}")
+        }
+    }
+}
