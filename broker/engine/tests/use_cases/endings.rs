@@ -8,7 +8,7 @@ use engine::Revocable;
 use protocol::{Actor, EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause, Source};
 use targets::Fault;
 
-use crate::fixture::{AGENT, Gate, Fixture, operator, operator_name};
+use crate::fixture::{AGENT, Fixture, Gate, operator, operator_name};
 
 async fn status(fixture: &Fixture) -> GrantStatus {
     fixture.grants().await.first().unwrap().grant.status()

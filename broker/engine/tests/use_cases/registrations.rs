@@ -5,7 +5,7 @@ use engine::{Author, Engine, Revocable};
 use protocol::{AgentId, ErrorCode, GrantStatus, IdempotencyKey, RevokeCause, Secret, Timestamp};
 use store::{ApplyMode, Registering, StoredToken};
 
-use crate::fixture::{AGENT, Gate, Fixture, operator};
+use crate::fixture::{AGENT, Fixture, Gate, operator};
 
 const BOUNDARY: &str = r#"
     [boundary]

@@ -10,7 +10,7 @@ use store::{GrantRecord, Listing, Memory};
 use tokio::task::JoinHandle;
 
 use super::cloud::{Call, CallOutcome, LATE, SharedCloud, SharedTarget};
-use crate::fixture::{Gate, Turns, Fixture, operator};
+use crate::fixture::{Fixture, Gate, Turns, operator};
 
 const BROKERS: usize = 2;
 
