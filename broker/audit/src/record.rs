@@ -84,10 +84,7 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
             rows.ended_for(cause)?;
             rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
         }
-        State::Revoking(ending)
-        | State::Verifying(ending)
-        | State::RevokeFailing(ending)
-        | State::Expired(ending) => {
+        State::Ending(ending) => {
             rows.became_active(ending.granted_at)?;
             rows.ended_for(&ending.cause)?;
             rows.is_not_gone()

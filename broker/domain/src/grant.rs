@@ -20,7 +20,7 @@ mod request;
 mod state;
 
 pub use request::Request;
-pub use state::{EndCause, Ending, State};
+pub use state::{EndCause, Ending, Phase, State};
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,25 +208,32 @@ impl Grant {
                 State::RollingBack { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
             }
             State::Active { granted_at } => {
-                let ending = Ending {
+                let phase = match (&cause, self.enforced_by) {
+                    (EndCause::Deadline, EnforcedBy::Cloud) => Phase::Expired,
+                    (EndCause::Deadline, EnforcedBy::Broker)
+                    | (
+                        EndCause::Client(_)
+                        | EndCause::LeaseLost
+                        | EndCause::AgentDisabled
+                        | EndCause::Operator
+                        | EndCause::Abandoned
+                        | EndCause::TargetFailed(_),
+                        EnforcedBy::Cloud | EnforcedBy::Broker,
+                    ) => Phase::Revoking,
+                };
+                State::Ending(Ending {
+                    phase,
                     granted_at: *granted_at,
                     cause: cause.clone(),
                     asked_at: now,
                     attempts: 0,
                     retry_at: now.plus(UNDER_WAY),
-                };
-                match (&cause, self.enforced_by) {
-                    (EndCause::Deadline, EnforcedBy::Cloud) => State::Expired(ending),
-                    _ => State::Revoking(ending),
-                }
+                })
             }
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => return Err(self.cannot("end")),
         };
         self.state = next;
@@ -254,15 +261,15 @@ impl Grant {
         receipt: &str,
     ) -> Result<Moved, WrongState> {
         self.state = match self.state {
-            State::Revoking(ending) | State::RevokeFailing(ending) | State::Expired(ending) => {
-                State::Verifying(Ending { retry_at: observe_at, ..ending })
-            }
+            State::Ending(
+                ending @ Ending { phase: Phase::Revoking | Phase::RevokeFailing | Phase::Expired, .. },
+            ) => State::Ending(Ending { phase: Phase::Verifying, retry_at: observe_at, ..ending }),
             state @ (State::Denied { .. }
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Verifying(_)
+            | State::Ending(Ending { phase: Phase::Verifying, .. })
             | State::Revoked { .. }) => {
                 self.state = state;
                 return Err(self.cannot("settle"));
@@ -285,12 +292,8 @@ impl Grant {
                 kind = EventKind::Failed;
                 State::Failed { cause, ended_at: now }
             }
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => {
+            State::Ending(Ending { granted_at, cause, .. }) => {
                 kind = EventKind::Revoked;
-                let Ending { granted_at, cause, .. } = ending;
                 State::Revoked { granted_at, cause, ended_at: now }
             }
             state @ (State::Denied { .. }
@@ -329,20 +332,21 @@ impl Grant {
         error: &str,
         retry_at: Timestamp,
     ) -> Result<Moved, WrongState> {
-        let is_stuck_already = matches!(self.state, State::RevokeFailing(_));
+        let was_failing = self.is_revoke_failing();
         let (state, attempts) = match self.state {
             State::RollingBack { cause, attempts, .. } => {
                 (State::RollingBack { cause, attempts: attempts + 1, retry_at }, attempts + 1)
             }
-            State::Revoking(ending) | State::Verifying(ending) | State::Expired(ending) => {
-                let ending = Ending { attempts: ending.attempts + 1, retry_at, ..ending };
-                let attempts = ending.attempts;
-                let stuck = attempts >= STUCK_AFTER;
-                (if stuck { State::RevokeFailing(ending) } else { State::Revoking(ending) }, attempts)
-            }
-            State::RevokeFailing(ending) => {
+            State::Ending(ending) => {
                 let attempts = ending.attempts + 1;
-                (State::RevokeFailing(Ending { attempts, retry_at, ..ending }), attempts)
+                let phase = match ending.phase {
+                    Phase::RevokeFailing => Phase::RevokeFailing,
+                    Phase::Revoking | Phase::Verifying | Phase::Expired if attempts >= STUCK_AFTER => {
+                        Phase::RevokeFailing
+                    }
+                    Phase::Revoking | Phase::Verifying | Phase::Expired => Phase::Revoking,
+                };
+                (State::Ending(Ending { phase, attempts, retry_at, ..ending }), attempts)
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
@@ -354,8 +358,8 @@ impl Grant {
             }
         };
         self.state = state;
-        // What was stuck, went on and is still there is stuck again.
-        let becomes_stuck = matches!(self.state, State::RevokeFailing(_)) && !is_stuck_already;
+        // Also a grant that was failing before, was verified, and is still there.
+        let becomes_stuck = self.is_revoke_failing() && !was_failing;
         let events = if attempts == STUCK_AFTER || becomes_stuck {
             let text = format!("not taken back after {attempts} tries · {error} · trying on");
             vec![NewEvent::new(now, EventKind::RevokeFailing, text)]
@@ -378,10 +382,7 @@ impl Grant {
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. }) => {
                 self.state = state;
                 return Err(self.cannot("be undone again"));
@@ -396,10 +397,7 @@ impl Grant {
             State::Applying { claimed_until } => Some(*claimed_until),
             State::RollingBack { retry_at, .. } => Some(*retry_at),
             State::Active { .. } => Some(self.expires_at),
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.retry_at),
+            State::Ending(ending) => Some(ending.retry_at),
             State::Failed { .. } | State::Revoked { .. } => self.session_deny_until,
             State::Denied { .. } => None,
         }
@@ -413,10 +411,12 @@ impl Grant {
             State::RollingBack { .. } => GrantStatus::RollingBack,
             State::Failed { .. } => GrantStatus::Failed,
             State::Active { .. } => GrantStatus::Active,
-            State::Revoking(_) => GrantStatus::Revoking,
-            State::Verifying(_) => GrantStatus::Verifying,
-            State::RevokeFailing(_) => GrantStatus::RevokeFailing,
-            State::Expired(_) => GrantStatus::Expired,
+            State::Ending(ending) => match ending.phase {
+                Phase::Revoking => GrantStatus::Revoking,
+                Phase::Verifying => GrantStatus::Verifying,
+                Phase::RevokeFailing => GrantStatus::RevokeFailing,
+                Phase::Expired => GrantStatus::Expired,
+            },
             State::Revoked { .. } => GrantStatus::Revoked,
         }
     }
@@ -425,10 +425,7 @@ impl Grant {
     pub fn granted_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Active { granted_at } | State::Revoked { granted_at, .. } => Some(*granted_at),
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.granted_at),
+            State::Ending(ending) => Some(ending.granted_at),
             State::Denied { .. }
             | State::Applying { .. }
             | State::RollingBack { .. }
@@ -444,10 +441,7 @@ impl Grant {
             State::Applying { .. }
             | State::RollingBack { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_) => None,
+            | State::Ending(_) => None,
         }
     }
 
@@ -458,12 +452,18 @@ impl Grant {
             State::RollingBack { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
                 Some(cause.in_words())
             }
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.cause.in_words()),
+            State::Ending(ending) => Some(ending.cause.in_words()),
             State::Applying { .. } | State::Active { .. } => None,
         }
+    }
+
+    /// Whether every revert was accepted, and the objects are to be observed.
+    pub fn is_verifying(&self) -> bool {
+        matches!(self.state, State::Ending(Ending { phase: Phase::Verifying, .. }))
+    }
+
+    fn is_revoke_failing(&self) -> bool {
+        matches!(self.state, State::Ending(Ending { phase: Phase::RevokeFailing, .. }))
     }
 
     fn cannot(self, wanted: &'static str) -> WrongState {

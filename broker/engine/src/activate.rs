@@ -122,10 +122,7 @@ impl Engine {
             | State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => Err(Refusal::grant_ended(stored.grant.end_reason())),
         }
     }

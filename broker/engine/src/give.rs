@@ -188,10 +188,7 @@ impl Engine {
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => Err(TargetError::refused("giving took too long")),
         }
     }
@@ -204,10 +201,7 @@ impl Engine {
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => self.claim_until(grant.requested_at),
         }
     }

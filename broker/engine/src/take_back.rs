@@ -133,10 +133,7 @@ impl Engine {
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_) => {}
+            | State::Ending(_) => {}
         }
     }
 
@@ -161,10 +158,7 @@ impl Engine {
                 | State::RollingBack { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
-                | State::Revoking(_)
-                | State::Verifying(_)
-                | State::RevokeFailing(_)
-                | State::Expired(_)
+                | State::Ending(_)
                 | State::Revoked { .. },
                 _,
                 LateWrites::Possible { .. },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::grant::Moved;
-use domain::{EndCause, Grant, State, Step};
+use domain::{EndCause, Grant, Phase, State, Step};
 use futures_util::future::join_all;
 use protocol::Timestamp;
 use store::Release;
@@ -27,12 +27,13 @@ impl Engine {
         claim: &Claim,
     ) -> Result<Option<(Moved, Option<Release>)>, Refusal> {
         let looking = match &grant.state {
-            State::RollingBack { .. } | State::Revoking(_) | State::RevokeFailing(_) | State::Expired(_) => {
-                false
-            }
-            // Too early a look proves nothing: clouds are eventually consistent.
-            State::Verifying(ending) if self.clock.now() < ending.retry_at => return Ok(None),
-            State::Verifying(_) => true,
+            State::RollingBack { .. } => false,
+            State::Ending(ending) => match ending.phase {
+                // Too early a look proves nothing: clouds are eventually consistent.
+                Phase::Verifying if self.clock.now() < ending.retry_at => return Ok(None),
+                Phase::Verifying => true,
+                Phase::Revoking | Phase::RevokeFailing | Phase::Expired => false,
+            },
             State::Denied { .. }
             | State::Applying { .. }
             | State::Failed { .. }
@@ -148,10 +149,7 @@ impl Engine {
                 | State::Applying { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
-                | State::Revoking(_)
-                | State::Verifying(_)
-                | State::RevokeFailing(_)
-                | State::Expired(_)
+                | State::Ending(_)
                 | State::Revoked { .. },
                 LateWrites::Possible { .. },
             ) => unanswered,
@@ -162,10 +160,7 @@ impl Engine {
 pub(crate) fn attempts(state: &State) -> u32 {
     match state {
         State::RollingBack { attempts, .. } => *attempts,
-        State::Revoking(ending)
-        | State::Verifying(ending)
-        | State::RevokeFailing(ending)
-        | State::Expired(ending) => ending.attempts,
+        State::Ending(ending) => ending.attempts,
         State::Denied { .. }
         | State::Applying { .. }
         | State::Failed { .. }

@@ -70,10 +70,7 @@ impl Engine {
                 self.end(stored, &EndCause::LeaseLost, Guard::VersionAndSilence).await?;
             }
             State::RollingBack { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_) => {
+            | State::Ending(_) => {
                 self.take_back(stored, claim).await?;
             }
             State::Failed { .. } | State::Revoked { .. } => self.sweep_up(stored, claim).await?,

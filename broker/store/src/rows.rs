@@ -73,10 +73,7 @@ pub(crate) fn intents_closed_at(state: &State) -> Option<Timestamp> {
         State::Denied { .. }
         | State::Applying { .. }
         | State::RollingBack { .. }
-        | State::Revoking(_)
-        | State::Verifying(_)
-        | State::RevokeFailing(_)
-        | State::Expired(_)
+        | State::Ending(_)
         | State::Revoked { .. } => None,
     }
 }

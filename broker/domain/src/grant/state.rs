@@ -38,14 +38,8 @@ pub enum State {
         /// Since when.
         granted_at: Timestamp,
     },
-    /// Being taken back.
-    Revoking(Ending),
-    /// Accepted by the target; to be read back.
-    Verifying(Ending),
-    /// Taking back failed often; it goes on, and somebody is told.
-    RevokeFailing(Ending),
-    /// Ended by the target itself; the rest is being removed.
-    Expired(Ending),
+    /// It was active, and its access is being removed.
+    Ending(Ending),
     /// Gone, verified. Final.
     Revoked {
         /// Since when the permission had been there.
@@ -60,6 +54,8 @@ pub enum State {
 /// The way from active to gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
+    /// How far it is.
+    pub phase: Phase,
     /// Since when the permission had been there.
     pub granted_at: Timestamp,
     /// Why it ends.
@@ -70,6 +66,20 @@ pub struct Ending {
     pub attempts: u32,
     /// When it is tried (again).
     pub retry_at: Timestamp,
+}
+
+/// How far the removal of a grant's access is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The steps are being reverted.
+    Revoking,
+    /// The target accepted every revert; the objects are observed at `retry_at`.
+    Verifying,
+    /// Reverting failed repeatedly. The driver retries for ever, and the timeline says so.
+    RevokeFailing,
+    /// The target itself ended the access at the deadline; the objects that remain are being removed.
+    Expired,
 }
 
 /// Why a grant ends.

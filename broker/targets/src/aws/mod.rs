@@ -194,10 +194,7 @@ impl Target for AwsTarget {
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => Urgency::TakeBack,
         };
         let action = action(step)?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_eks::types::PodIdentityAssociation;
 use domain::aws::IamKind;
-use domain::{Grant, State, Step};
+use domain::{Grant, Step};
 use protocol::{GrantId, Timestamp};
 
 use super::accounts::Claimed;
@@ -174,7 +174,7 @@ pub(super) async fn observe(
         return Ok(Removal::Pending { receipt: "the association is there".to_owned(), observe_at: now });
     }
     let mut session_deny_until = None;
-    if matches!(grant.state, State::Verifying(_)) {
+    if grant.is_verifying() {
         refuse(account, &grant.id, step, now).await?;
         session_deny_until = Some(refused_until(now));
     }

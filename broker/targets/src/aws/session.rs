@@ -226,10 +226,7 @@ fn dead_already(grant: &Grant, step: &Step) -> Option<&'static str> {
         return Some("its sessions end with their role");
     }
     let by_deadline = match &grant.state {
-        State::Expired(ending)
-        | State::Verifying(ending)
-        | State::Revoking(ending)
-        | State::RevokeFailing(ending) => ending.cause == EndCause::Deadline,
+        State::Ending(ending) => ending.cause == EndCause::Deadline,
         State::Denied { .. }
         | State::Applying { .. }
         | State::RollingBack { .. }

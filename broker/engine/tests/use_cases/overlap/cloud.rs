@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Grant, State, Step, TargetKind};
+use domain::{Grant, Step, TargetKind};
 use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
@@ -284,7 +284,7 @@ impl Target for SharedTarget {
         Ok(if self.call(Call::Look, grant, claim).await? {
             Removal::Pending { receipt: "attached".to_owned(), observe_at: now }
         } else {
-            let session_deny_until = matches!(grant.state, State::Verifying(_)).then(|| now.plus(REFUSED));
+            let session_deny_until = grant.is_verifying().then(|| now.plus(REFUSED));
             Removal::Confirmed { proof: "not attached".to_owned(), session_deny_until }
         })
     }
