@@ -28,7 +28,7 @@ fn contradicts<T>(what: impl Into<String>) -> Result<T, Broken> {
 }
 
 fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
-    let mut asked = grant.asked();
+    let mut asked = grant.request_event();
     // Rows that were written before these two were part of them.
     if !first.data.contains_key("trust") {
         asked.data.remove("trust");

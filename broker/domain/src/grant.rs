@@ -137,8 +137,8 @@ impl Grant {
     ) -> Moved {
         let key = request.key.clone();
         let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
-        let mut events = vec![grant.asked()];
-        events.extend(grant.trusted());
+        let mut events = vec![grant.request_event()];
+        events.extend(grant.danger_event());
         let checked = "boundary OK · within agent permitted policies";
         events.push(
             NewEvent::new(now, EventKind::PolicyCheck, checked).with("enforced_by", enforced_by.as_str()),
@@ -152,8 +152,8 @@ impl Grant {
         request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
         let state = State::Denied { why: why.to_owned() };
         let grant = request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state);
-        let mut events = vec![grant.asked()];
-        events.extend(grant.trusted());
+        let mut events = vec![grant.request_event()];
+        events.extend(grant.danger_event());
         events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
         Moved { grant, events }
     }
@@ -176,7 +176,7 @@ impl Grant {
     }
 
     /// Somebody else is at it from now on: whoever was before changes nothing any more.
-    pub fn claimed(mut self, until: Timestamp) -> Result<Moved, WrongState> {
+    pub fn claim(mut self, until: Timestamp) -> Result<Moved, WrongState> {
         let State::Applying { claimed_until } = &mut self.state else {
             return Err(self.cannot("be claimed"));
         };
@@ -186,7 +186,7 @@ impl Grant {
 
     /// A change was sent whose answer never came: until `until` it may still arrive.
     #[must_use]
-    pub fn unsure(mut self, until: Timestamp) -> Self {
+    pub fn mark_late_write_possible(mut self, until: Timestamp) -> Self {
         self.late_until = self.late_until.max(Some(until));
         self
     }
@@ -254,7 +254,7 @@ impl Grant {
     }
 
     /// The target took the undo; it is looked at again at `observe_at`.
-    pub fn settle(
+    pub fn verify(
         mut self,
         now: Timestamp,
         observe_at: Timestamp,
@@ -272,7 +272,7 @@ impl Grant {
             | State::Ending(Ending { phase: Phase::Verifying, .. })
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("settle"));
+                return Err(self.cannot("be verified"));
             }
         };
         Ok(Moved { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
@@ -310,14 +310,14 @@ impl Grant {
     }
 
     /// What kept its sessions dead is taken away, or will be at `again_at`.
-    pub fn swept(
+    pub fn session_deny_removed(
         mut self,
         now: Timestamp,
         again_at: Option<Timestamp>,
         text: Option<&str>,
     ) -> Result<Moved, WrongState> {
         if self.session_deny_until.is_none() || !self.status().is_final() {
-            return Err(self.cannot("be swept"));
+            return Err(self.cannot("lose its session-deny policy"));
         }
         self.session_deny_until = again_at;
         let events = text.map(|text| NewEvent::new(now, EventKind::DenyRemoved, text)).into_iter().collect();
@@ -326,7 +326,7 @@ impl Grant {
 
     /// Taking back failed; it is tried again at `retry_at`, for ever. A row is written for the first failure and
     /// whenever it becomes stuck, not for each try.
-    pub fn undo_failed(
+    pub fn revert_failed(
         mut self,
         now: Timestamp,
         error: &str,
@@ -354,7 +354,7 @@ impl Grant {
             | State::Active { .. }
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("fail to be taken back"));
+                return Err(self.cannot("fail to be reverted"));
             }
         };
         self.state = state;
@@ -373,7 +373,7 @@ impl Grant {
 
     /// What never became active was undone, and is undone again at `again_at`: until then a try that was under
     /// way when it ended may still change the target.
-    pub fn undo_again(mut self, again_at: Timestamp) -> Result<Moved, WrongState> {
+    pub fn revert_again(mut self, again_at: Timestamp) -> Result<Moved, WrongState> {
         self.state = match self.state {
             State::RollingBack { cause, attempts, .. } => {
                 State::RollingBack { cause, attempts, retry_at: again_at }
@@ -385,7 +385,7 @@ impl Grant {
             | State::Ending(_)
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("be undone again"));
+                return Err(self.cannot("be reverted again"));
             }
         };
         Ok(Moved { grant: self, events: Vec::new() })
@@ -438,10 +438,9 @@ impl Grant {
         match &self.state {
             State::Revoked { ended_at, .. } | State::Failed { ended_at, .. } => Some(*ended_at),
             State::Denied { .. } => Some(self.requested_at),
-            State::Applying { .. }
-            | State::RollingBack { .. }
-            | State::Active { .. }
-            | State::Ending(_) => None,
+            State::Applying { .. } | State::RollingBack { .. } | State::Active { .. } | State::Ending(_) => {
+                None
+            }
         }
     }
 
@@ -454,6 +453,19 @@ impl Grant {
             }
             State::Ending(ending) => Some(ending.cause.in_words()),
             State::Applying { .. } | State::Active { .. } => None,
+        }
+    }
+
+    /// How often reverting it was tried and failed.
+    pub fn attempts(&self) -> u32 {
+        match &self.state {
+            State::RollingBack { attempts, .. } => *attempts,
+            State::Ending(ending) => ending.attempts,
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoked { .. } => 0,
         }
     }
 

@@ -80,7 +80,7 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
-        let moved = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
+        let moved = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
         told += moved.events.len();
         grant = moved.grant;
         assert_eq!(grant.due_at(), Some(at(1101 + n)));
@@ -93,10 +93,10 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
     for n in 1..=7 {
-        grant = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
+        grant = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
     }
-    let settling = grant.settle(at(1200), at(1205), "detached").unwrap().grant;
-    let again = settling.undo_failed(at(1205), "still there", at(1206)).unwrap();
+    let settling = grant.verify(at(1200), at(1205), "detached").unwrap().grant;
+    let again = settling.revert_failed(at(1205), "still there", at(1206)).unwrap();
     assert_eq!(again.grant.status(), GrantStatus::RevokeFailing);
     assert_eq!(again.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::RevokeFailing]);
 }
@@ -148,9 +148,9 @@ proptest! {
             let moved = match push {
                 Push::Activate => grant.activate(now, "given"),
                 Push::End(cause) => grant.end(now, cause),
-                Push::Settle => grant.settle(now, now, "accepted"),
+                Push::Settle => grant.verify(now, now, "accepted"),
                 Push::Gone => grant.gone(now, "gone", None),
-                Push::UndoFailed => grant.undo_failed(now, "error", now),
+                Push::UndoFailed => grant.revert_failed(now, "error", now),
             };
             grant = match moved {
                 Ok(moved) => {
@@ -184,7 +184,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
         .unwrap();
     assert_eq!((&moved.grant.steps, moved.grant.enforced_by), (&vec![step.clone()], EnforcedBy::Broker));
     assert_eq!((moved.events[0].kind, moved.events.len()), (EventKind::Target, 1));
-    let moved = moved.grant.claimed(at(1090)).unwrap();
+    let moved = moved.grant.claim(at(1090)).unwrap();
     assert_eq!((moved.grant.due_at(), moved.events.len()), (Some(at(1090)), 0));
 
     let active = active(EnforcedBy::Cloud);
@@ -193,7 +193,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
         (&*wrong.grant, wrong.to_string().as_str()),
         (&active, "a grant that is active cannot be extended")
     );
-    let wrong = active.clone().claimed(at(1090)).unwrap_err();
+    let wrong = active.clone().claim(at(1090)).unwrap_err();
     assert_eq!(
         (&*wrong.grant, wrong.to_string().as_str()),
         (&active, "a grant that is active cannot be claimed")
@@ -204,7 +204,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
 fn the_latest_change_that_was_not_answered_counts() {
     let grant = applying(EnforcedBy::Cloud);
     assert_eq!(grant.late_until, None);
-    let grant = grant.unsure(at(1050)).unsure(at(1040));
+    let grant = grant.mark_late_write_possible(at(1050)).mark_late_write_possible(at(1040));
     assert_eq!(grant.late_until, Some(at(1050)));
     let active = grant.activate(at(1001), "given").unwrap().grant;
     assert_eq!(active.late_until, Some(at(1050)), "it is remembered as long as the grant is");
@@ -213,18 +213,21 @@ fn the_latest_change_that_was_not_answered_counts() {
 #[test]
 fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
     let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
-    assert!(ending.clone().swept(at(1101), None, None).is_err(), "nothing is swept before it is gone");
+    assert!(
+        ending.clone().session_deny_removed(at(1101), None, None).is_err(),
+        "nothing is swept before it is gone"
+    );
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));
 
-    let again = gone.swept(at(5000), Some(at(5060)), None).unwrap();
+    let again = gone.session_deny_removed(at(5000), Some(at(5060)), None).unwrap();
     assert_eq!(
         (again.grant.due_at(), again.events.len()),
         (Some(at(5060)), 0),
         "it did not work, and says nothing"
     );
-    let swept = again.grant.swept(at(5060), None, Some("policy deleted")).unwrap();
+    let swept = again.grant.session_deny_removed(at(5060), None, Some("policy deleted")).unwrap();
     assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::DenyRemoved));
-    let wrong = swept.grant.swept(at(5061), None, None).unwrap_err();
-    assert_eq!(wrong.to_string(), "a grant that is revoked cannot be swept");
+    let wrong = swept.grant.session_deny_removed(at(5061), None, None).unwrap_err();
+    assert_eq!(wrong.to_string(), "a grant that is revoked cannot lose its session-deny policy");
 }

@@ -105,7 +105,7 @@ impl Reload {
             );
         }
         self.config.take_what_can_change(new);
-        self.engine.change(self.config.settings(), self.config.operators());
+        self.engine.reconfigure(self.config.settings(), self.config.operators());
         self.addresses.set(self.config.terms());
         self.admission.set(self.config.admission(self.files));
         self.config.say_if_files_are_few(self.files);

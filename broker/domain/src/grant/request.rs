@@ -67,7 +67,7 @@ impl Request {
 impl Grant {
     /// The first row of the timeline: who asked for what, and what is known of the run. A reader of a grant compares
     /// it with the row that was written, because the row is in the chain and the grant's own record is not.
-    pub fn asked(&self) -> NewEvent {
+    pub fn request_event(&self) -> NewEvent {
         let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
         let text = format!("{} · {policies} · {}", self.agent_id, self.ttl);
         let provenance = &self.provenance;
@@ -97,7 +97,7 @@ impl Grant {
         event
     }
 
-    pub(super) fn trusted(&self) -> Option<NewEvent> {
+    pub(super) fn danger_event(&self) -> Option<NewEvent> {
         match self.provenance.trust {
             Trust::Oidc => None,
             Trust::AuthTokenOnly => Some(NewEvent::new(

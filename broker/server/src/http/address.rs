@@ -10,7 +10,7 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::{Changing, Pace, Refusal};
+use engine::{Changing, RateLimiter, Refusal};
 use ipnet::IpNet;
 use protocol::{ErrorCode, Timestamp};
 
@@ -19,7 +19,7 @@ use super::answer::Problem;
 
 /// How often an address may ask.
 pub struct Addresses {
-    pace: Pace<IpAddr>,
+    pace: RateLimiter<IpAddr>,
     terms: Changing<Terms>,
 }
 
@@ -35,7 +35,7 @@ pub struct Terms {
 impl Addresses {
     /// With these terms.
     pub fn new(terms: Terms) -> Self {
-        Self { pace: Pace::new(terms.per_minute), terms: Changing::new(terms) }
+        Self { pace: RateLimiter::new(terms.per_minute), terms: Changing::new(terms) }
     }
 
     /// These from now on.
@@ -45,7 +45,7 @@ impl Addresses {
     }
 
     fn take(&self, terms: &Terms, peer: IpAddr, headers: &HeaderMap, now: Timestamp) -> Result<(), Duration> {
-        self.pace.take(household(client(peer, headers, &terms.trusted_proxies)), now)
+        self.pace.try_acquire(household(client(peer, headers, &terms.trusted_proxies)), now)
     }
 }
 

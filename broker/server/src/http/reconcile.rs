@@ -1,7 +1,7 @@
 //! `POST /v2/reconcile`
 
 use axum::extract::State;
-use engine::Unknown;
+use engine::UnknownGrants;
 use protocol::Problem;
 use protocol::reconcile::{ReconcileRequest, Reconciliation};
 
@@ -26,6 +26,6 @@ pub(crate) async fn reconcile(
     Json(request): Json<ReconcileRequest>,
 ) -> Answer<axum::Json<Reconciliation>> {
     app.engine.operator(bearer.as_ref())?;
-    let unknown = if request.remove_unknown { Unknown::Remove } else { Unknown::Report };
+    let unknown = if request.remove_unknown { UnknownGrants::Remove } else { UnknownGrants::Report };
     Ok(axum::Json(app.engine.reconcile(unknown).await?))
 }

@@ -65,7 +65,7 @@ impl Draining {
 pub async fn until_stopped(listener: TcpListener, router: Router, front: Front) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let worker = tokio::spawn(Arc::clone(&front.engine).work(SWEEP_EVERY));
+    let worker = tokio::spawn(Arc::clone(&front.engine).run_worker(SWEEP_EVERY));
     let (stop_serving, stopping) = watch::channel(false);
     let stop = Stop {
         signals: Signals::new()?,
@@ -132,7 +132,7 @@ async fn next(listener: &tokio::net::TcpListener, front: &Front) -> (TcpStream, 
 /// this network's doing: it must not keep alive the grants of dead holders.
 fn holders_may_be_unheard(why: Why, engine: &Engine) {
     match why {
-        Why::AllFull | Why::Exhausted => engine.could_not_hear(),
+        Why::AllFull | Why::Exhausted => engine.reset_heartbeat_window(),
         Why::NetworkFull => {}
     }
 }
@@ -178,7 +178,7 @@ impl Stop {
             ended = &mut worker => return Err(self.without_a_worker(ended)),
         }
         tracing::info!("stopping: requests and work under way may finish");
-        self.engine.stop_working();
+        self.engine.stop_worker();
         self.stop_serving.send_replace(true);
         if timeout(DRAIN, &mut worker).await.is_err() {
             worker.abort();

@@ -1,12 +1,13 @@
-//! The holder is still there.
+//! Heartbeat: the client says that it still uses its grant.
 
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 use store::Beat;
 
-use crate::{Engine, Refusal, view};
+use crate::{Engine, Refusal, to_wire};
 
 impl Engine {
-    /// Hears a beat. Needs the key, which only this run holds. Never lengthens the grant.
+    /// Records a heartbeat. Requires the idempotency key, which only the run of the grant has. Never extends the
+    /// deadline.
     pub async fn heartbeat(
         &self,
         bearer: Option<&Secret>,
@@ -16,9 +17,9 @@ impl Engine {
         let agent = self.agent_of(bearer).await?;
         let now = self.clock.now();
         match self.store.beat(id, &agent.id, key, now).await? {
-            Beat::Heard(stored) if now < stored.grant.expires_at => Ok(view::grant(&stored)),
+            Beat::Heard(record) if now < record.grant.expires_at => Ok(to_wire::grant(&record)),
             Beat::Heard(_) => Err(Refusal::grant_ended(Some("deadline reached".to_owned()))),
-            Beat::Ended(stored) => Err(Refusal::grant_ended(stored.grant.end_reason())),
+            Beat::Ended(record) => Err(Refusal::grant_ended(record.grant.end_reason())),
             Beat::Unknown => Err(Refusal::no_such_grant()),
         }
     }

@@ -1,4 +1,4 @@
-//! Which agent, or operator, does a bearer token belong to?
+//! Finds the agent or the operator of a bearer token.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use crate::clock::{NoRandomness, Random, random};
 use crate::{Engine, Refusal};
 
-/// SHA-256 in hexadecimal: what is stored of a token.
+/// SHA-256 in hexadecimal, the form in which tokens are stored.
 pub fn hash_of(token: &str) -> String {
     format!("{:x}", Sha256::digest(token))
 }
@@ -22,27 +22,25 @@ pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
     Ok(Secret::new(format!("cjop_{hex}")))
 }
 
-/// The hashes of the tokens that operators and resource servers hold.
+/// Hashes of the tokens of operators and resource servers.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorTokens {
-    /// May do everything.
     pub operators: Vec<String>,
-    /// May ask whether a token is active, and nothing else.
+    /// May introspect, and nothing else.
     pub introspectors: Vec<String>,
 }
 
-/// Who calls.
+/// A caller that is authenticated.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    /// An operator.
     Operator,
-    /// The holder of an agent's auth token.
+    /// By its auth token.
     Agent(Arc<Agent>),
 }
 
 impl Caller {
-    /// Whether a grant of this agent is the caller's to see and to end.
-    pub(crate) fn may_touch(&self, owner: &AgentId) -> bool {
+    /// Whether the caller may see and end grants of this agent.
+    pub(crate) fn can_access(&self, owner: &AgentId) -> bool {
         match self {
             Self::Operator => true,
             Self::Agent(agent) => agent.id == *owner,
@@ -52,7 +50,7 @@ impl Caller {
 
 fn is_among(hashes: &[String], token: &str) -> bool {
     let hash = hash_of(token);
-    // Every hash is compared, so that the time does not tell which one came near.
+    // Compares with every hash, so that the duration does not reveal which one is similar.
     hashes.iter().fold(false, |found, one| found | bool::from(one.as_bytes().ct_eq(hash.as_bytes())))
 }
 
@@ -70,23 +68,22 @@ fn missing() -> Refusal {
 }
 
 impl Engine {
-    /// The agent whose auth token this is. Whether the agent may still elevate is for policy to say: a
-    /// disabled agent can always give back.
+    /// The agent of this auth token. Whether it may elevate is decided by the policy: a disabled agent can always revoke.
     pub async fn agent_of(&self, bearer: Option<&Secret>) -> Result<Arc<Agent>, Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
         let token = AuthToken::parse(bearer.reveal()).map_err(|error| {
             Refusal::new(ErrorCode::AuthTokenInvalid, error.to_string())
                 .hint("check CLOUDANIX_AUTH_TOKEN for a cut or doubled paste")
         })?;
-        let (stored, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
-        let expired = stored.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
-        if expired || !is_among(std::slice::from_ref(&stored.hash), bearer.reveal()) {
+        let (known, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
+        let expired = known.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
+        if expired || !is_among(std::slice::from_ref(&known.hash), bearer.reveal()) {
             return Err(not_accepted());
         }
         Ok(agent)
     }
 
-    /// Refuses everybody but operators.
+    /// Requires an operator token.
     pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
         if is_among(&self.operators.get().operators, bearer.reveal()) {
@@ -96,7 +93,7 @@ impl Engine {
             .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do"))
     }
 
-    /// An operator, or an agent.
+    /// Requires an operator token or an auth token.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         if let Some(token) = bearer
             && is_among(&self.operators.get().operators, token.reveal())
@@ -106,7 +103,7 @@ impl Engine {
         Ok(Caller::Agent(self.agent_of(bearer).await?))
     }
 
-    /// Refuses everybody but operators and resource servers.
+    /// Requires an operator token or an introspection token.
     pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
         let token = bearer.reveal();
