@@ -31,7 +31,7 @@ fn active(enforced_by: EnforcedBy) -> Grant {
 }
 
 #[test]
-fn the_way_of_a_grant_that_is_given_back() {
+fn grant_is_accepted_active_and_revoked() {
     let moved = Grant::accepted(request(Trust::Oidc), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
     let kinds = |moved: &Moved| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&moved), [EventKind::Elevate, EventKind::PolicyCheck]);
@@ -52,7 +52,7 @@ fn the_way_of_a_grant_that_is_given_back() {
 }
 
 #[test]
-fn at_the_deadline_it_depends_on_who_enforces_it() {
+fn deadline_leads_to_expired_only_if_the_target_enforces_it() {
     let end = |by| active(by).end(at(1900), EndCause::Deadline).unwrap();
     assert_eq!(end(EnforcedBy::Cloud).grant.status(), GrantStatus::Expired);
     assert_eq!(end(EnforcedBy::Broker).grant.status(), GrantStatus::Revoking);
@@ -60,7 +60,7 @@ fn at_the_deadline_it_depends_on_who_enforces_it() {
 }
 
 #[test]
-fn what_never_became_active_is_undone_and_failed() {
+fn grant_that_never_became_active_is_rolled_back_to_failed() {
     let moved = applying(EnforcedBy::Cloud).end(at(1030), EndCause::Abandoned).unwrap();
     assert_eq!(moved.grant.status(), GrantStatus::RollingBack);
     assert!(moved.grant.clone().activate(at(1031), "late").is_err());
@@ -71,12 +71,12 @@ fn what_never_became_active_is_undone_and_failed() {
 }
 
 #[test]
-fn nothing_becomes_active_after_its_deadline() {
+fn no_grant_becomes_active_after_its_deadline() {
     assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
 }
 
 #[test]
-fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
+fn revert_is_retried_for_ever_with_an_event_first_and_when_failing() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
@@ -90,7 +90,7 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 }
 
 #[test]
-fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
+fn verification_that_finds_the_object_is_revoke_failing_again() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
     for n in 1..=7 {
         grant = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
@@ -102,7 +102,7 @@ fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_th
 }
 
 #[test]
-fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
+fn auth_token_only_trust_is_a_danger_event_also_when_denied() {
     let dangers = |moved: &Moved| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
     let accepted =
         Grant::accepted(request(Trust::AuthTokenOnly), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
@@ -135,11 +135,10 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 proptest! {
-    /// Whatever is tried in whatever order: a grant that left `active` never returns to it, a final state is
-    /// left by nothing, what is not final has a time at which something is done about it, and each state
-    /// reads back from its stored form.
+    /// In every order of transitions: a grant that left `active` never returns to it, no transition leaves a final state,
+    /// a state that is not final has a due time, and each state reads back from its stored form.
     #[test]
-    fn no_order_of_moves_brings_a_grant_back(pushes in prop::collection::vec(push(), 0..20), cloud: bool) {
+    fn no_order_of_transitions_revives_a_grant(pushes in prop::collection::vec(push(), 0..20), cloud: bool) {
         let mut grant = applying(if cloud { EnforcedBy::Cloud } else { EnforcedBy::Broker });
         let mut left_active = false;
         for (n, push) in pushes.into_iter().enumerate() {
@@ -172,7 +171,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
+fn only_an_applying_grant_can_be_extended_and_claimed() {
     let step = Step {
         action: "attach".to_owned(),
         object: "policy".to_owned(),
@@ -201,7 +200,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
 }
 
 #[test]
-fn the_latest_change_that_was_not_answered_counts() {
+fn late_write_window_only_grows() {
     let grant = applying(EnforcedBy::Cloud);
     assert_eq!(grant.late_until, None);
     let grant = grant.mark_late_write_possible(at(1050)).mark_late_write_possible(at(1040));
@@ -211,12 +210,9 @@ fn the_latest_change_that_was_not_answered_counts() {
 }
 
 #[test]
-fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
+fn final_grant_is_due_until_its_session_deny_policy_is_removed() {
     let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
-    assert!(
-        ending.clone().session_deny_removed(at(1101), None, None).is_err(),
-        "nothing is swept before it is gone"
-    );
+    assert!(ending.clone().session_deny_removed(at(1101), None, None).is_err(), "not before it is final");
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));
 

@@ -1,48 +1,48 @@
-//! Where can a grant stand, and what ends it?
+//! States of a grant, and the causes of its end.
 
 use protocol::{EventKind, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Where a grant stands, with the facts of just that state.
+/// The state of a grant, with the facts of that state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum State {
-    /// Refused. Final.
+    /// The boundary denied the request. Final.
     Denied {
-        /// Why, in words.
+        /// For the caller.
         why: String,
     },
-    /// Intents are written; the target is being changed by whoever holds the claim.
+    /// The steps are written; the driver that has the claim applies them.
     Applying {
-        /// Until when. After that nobody is at it any more, and it is undone.
+        /// The end of the claim. The worker rolls the grant back then.
         claimed_until: Timestamp,
     },
-    /// It never became active.
+    /// It never became active, and its steps are being reverted.
     RollingBack {
-        /// Why.
+        /// Why it ends.
         cause: EndCause,
-        /// How often undoing was tried.
+        /// Failed tries to revert.
         attempts: u32,
-        /// When it is tried (again).
+        /// The next try.
         retry_at: Timestamp,
     },
     /// It never became active and nothing is left. Final.
     Failed {
-        /// Why.
+        /// Why it ended.
         cause: EndCause,
         /// When nothing was left.
         ended_at: Timestamp,
     },
-    /// The permission is there.
+    /// The access exists.
     Active {
         /// Since when.
         granted_at: Timestamp,
     },
     /// It was active, and its access is being removed.
     Ending(Ending),
-    /// Gone, verified. Final.
+    /// It was active, and nothing is left. Final.
     Revoked {
-        /// Since when the permission had been there.
+        /// When it became active.
         granted_at: Timestamp,
         /// Why it ended.
         cause: EndCause,
@@ -51,20 +51,20 @@ pub enum State {
     },
 }
 
-/// The way from active to gone.
+/// A grant between active and revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// How far it is.
+    /// How far the removal is.
     pub phase: Phase,
-    /// Since when the permission had been there.
+    /// When it became active.
     pub granted_at: Timestamp,
     /// Why it ends.
     pub cause: EndCause,
     /// When it began to end.
     pub asked_at: Timestamp,
-    /// How often taking back was tried.
+    /// Failed tries to revert.
     pub attempts: u32,
-    /// When it is tried (again).
+    /// The next try, or the observation.
     pub retry_at: Timestamp,
 }
 
@@ -86,17 +86,17 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
-    /// The client gave it back.
+    /// The client revoked it.
     Client(RevokeCause),
     /// The deadline came.
     Deadline,
-    /// The holder fell silent.
+    /// The client sent no heartbeat within its lease.
     LeaseLost,
-    /// The agent was switched off.
+    /// An operator disabled the agent.
     AgentDisabled,
-    /// An operator ended it.
+    /// An operator revoked it.
     Operator,
-    /// The broker stopped, or lost the claim, before it became active.
+    /// The claim ended before the grant was active: its request died.
     Abandoned,
     /// The target refused or failed.
     TargetFailed(String),
@@ -116,7 +116,7 @@ impl EndCause {
         }
     }
 
-    /// Who says so on the timeline.
+    /// The source of the event on the timeline.
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
@@ -125,7 +125,7 @@ impl EndCause {
         }
     }
 
-    /// The kind of the row that tells of it.
+    /// The kind of the event on the timeline.
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Deadline => EventKind::Expire,
