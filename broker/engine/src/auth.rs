@@ -86,7 +86,7 @@ impl Engine {
     /// Requires an operator token.
     pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        if is_among(&self.operators.get().operators, bearer.reveal()) {
+        if is_among(&self.operators.load().operators, bearer.reveal()) {
             return Ok(());
         }
         Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
@@ -96,7 +96,7 @@ impl Engine {
     /// Requires an operator token or an auth token.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         if let Some(token) = bearer
-            && is_among(&self.operators.get().operators, token.reveal())
+            && is_among(&self.operators.load().operators, token.reveal())
         {
             return Ok(Caller::Operator);
         }
@@ -107,8 +107,8 @@ impl Engine {
     pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
         let token = bearer.reveal();
-        if is_among(&self.operators.get().introspectors, token)
-            || is_among(&self.operators.get().operators, token)
+        if is_among(&self.operators.load().introspectors, token)
+            || is_among(&self.operators.load().operators, token)
         {
             return Ok(());
         }

@@ -15,6 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use identity::Verifier;
 use protocol::Timestamp;
 use signing::Issuer;
@@ -24,7 +25,6 @@ use tokio::sync::watch;
 
 mod api;
 mod auth;
-mod changing;
 mod clock;
 mod counters;
 mod error;
@@ -38,7 +38,6 @@ mod worker;
 
 pub use api::{Elevated, Elevation, Introspection, Page, Revocable};
 pub use auth::{Caller, OperatorTokens, hash_of, new_operator_token};
-pub use changing::Changing;
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
 pub use error::Refusal;
@@ -99,10 +98,10 @@ pub struct Engine {
     store: Arc<dyn Store>,
     verifier: Verifier,
     issuer: Arc<Issuer>,
-    operators: Changing<OperatorTokens>,
+    operators: ArcSwap<OperatorTokens>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    settings: Arc<Changing<Settings>>,
+    settings: Arc<ArcSwap<Settings>>,
     counters: Arc<Counters>,
     request_limits: request_limits::RequestLimits,
     first_seen: worker::reconcile::FirstSeen,
@@ -115,7 +114,7 @@ impl Engine {
     /// Returns when there is a signing key.
     pub async fn start(deps: EngineDeps) -> Result<Self, Refusal> {
         let request_limits = request_limits::RequestLimits::new(deps.settings.elevations_per_minute);
-        let settings = Arc::new(Changing::new(deps.settings));
+        let settings = Arc::new(ArcSwap::from_pointee(deps.settings));
         let counters = Arc::<Counters>::default();
         let driver = Driver {
             store: Arc::clone(&deps.store),
@@ -131,7 +130,7 @@ impl Engine {
             store: deps.store,
             verifier: deps.verifier,
             issuer: deps.issuer,
-            operators: Changing::new(deps.operators),
+            operators: ArcSwap::from_pointee(deps.operators),
             clock: deps.clock,
             random: deps.random,
             settings,
@@ -147,8 +146,8 @@ impl Engine {
     /// Applies new settings. Existing grants keep their heartbeat interval.
     pub fn reconfigure(&self, settings: Settings, operators: OperatorTokens) {
         self.request_limits.set(settings.elevations_per_minute);
-        self.settings.set(settings);
-        self.operators.set(operators);
+        self.settings.store(Arc::new(settings));
+        self.operators.store(Arc::new(operators));
     }
 
     pub fn driver(&self) -> &Driver {

@@ -67,7 +67,7 @@ impl Engine {
         let (plan, reasons) = self.driver.plan(&terms, &permit, target.as_ref(), now).await?;
         let claimed_at = self.clock.now();
         let claim = self.driver.claim_from(claimed_at);
-        let claimed_until = claimed_at.plus(self.settings.get().claim);
+        let claimed_until = claimed_at.plus(self.settings.load().claim);
         let most_active = agent.registration.max_active_grants_per_run;
         let limited = most_active.map(|most| (most, terms.clone()));
         let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
@@ -76,7 +76,7 @@ impl Engine {
             LateWrites::Possible { .. } => accepted,
             LateWrites::Impossible => self.driver.activate_at_once(accepted, target.as_ref()).await?,
         };
-        let lease = request.heartbeat.then(|| Lease::new(self.settings.get().heartbeat, now));
+        let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
         let creating = self.store.create_grant(&created, lease, replay, most_active);
         match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(record) if matches!(record.grant.state, State::Active { .. }) => {
@@ -96,7 +96,7 @@ impl Engine {
             )
             .hint("use a new random key for each elevation")),
             Created::Cancelled => {
-                Err(Refusal::grant_ended(Some("the key was given back before the request came".to_owned())))
+                Err(Refusal::grant_ended(Some("the key was revoked before the request arrived".to_owned())))
             }
             Created::AgentDisabled => Err(agent_disabled(&agent)),
             Created::Replayed => Err(self.replayed(Kind::Elevation, &agent.id)),

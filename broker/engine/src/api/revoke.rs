@@ -48,8 +48,7 @@ impl Engine {
                 match self.store.give_key_back(&agent.id, key, forget_after).await? {
                     KeyGivenBack::Grant(record) => record,
                     KeyGivenBack::Noted => {
-                        return Err(Refusal::no_such_grant()
-                            .hint("nothing was given for this key, and nothing will be"));
+                        return Err(Refusal::no_such_grant().hint("this key has no grant, and will get none"));
                     }
                 }
             }

@@ -121,7 +121,7 @@ impl Driver {
     /// counts as a late write. The id, if another driver saved first.
     async fn take_over(&self, record: Stored) -> Result<Result<Stored, GrantId>, Refusal> {
         let id = record.grant.id.clone();
-        let claimed_until = self.clock.now().plus(self.settings.get().claim);
+        let claimed_until = self.clock.now().plus(self.settings.load().claim);
         let marked = self.mark_claim_as_late_write(record.grant.clone(), &EndCause::Abandoned);
         let Ok(claimed) = marked.claim(claimed_until) else { return Ok(Err(id)) };
         Ok(match self.store.save(&record, &claimed, Guard::Version).await? {
@@ -136,11 +136,13 @@ impl Driver {
         Ok(Outcome::NotActivated(
             match self.end(record, &EndCause::TargetFailed(what.to_owned()), claim).await {
                 Ok(record) if matches!(record.grant.state, State::Applying { .. } | State::Active { .. }) => {
-                    failed.hint("another try of the same request goes on: ask again with its key")
+                    failed.hint("another try of the same request goes on: retry with its idempotency key")
                 }
-                Ok(_) => failed.hint("what had been done is being undone; try again"),
+                Ok(_) => failed.hint("the steps that were applied are being reverted; try again"),
                 // The worker rolls back when the claim has ended.
-                Err(error) => failed.hint("what had been done is being undone; try again").because(error),
+                Err(error) => {
+                    failed.hint("the steps that were applied are being reverted; try again").because(error)
+                }
             },
         ))
     }
@@ -153,7 +155,7 @@ impl Driver {
         target: &dyn Target,
         mut owned_at: Option<Timestamp>,
     ) -> Result<Applied, Refusal> {
-        let mut retries = Retries::until(self.clock.now().plus(self.settings.get().claim * 2 / 3));
+        let mut retries = Retries::until(self.clock.now().plus(self.settings.load().claim * 2 / 3));
         let mut receipts = Vec::with_capacity(record.grant.steps.len());
         let mut left: Vec<usize> = (0..record.grant.steps.len()).collect();
         let mut lock = None;
@@ -299,7 +301,7 @@ impl Driver {
             | State::Failed { .. }
             | State::Active { .. }
             | State::Ending(_)
-            | State::Revoked { .. } => Err(TargetError::refused("giving took too long")),
+            | State::Revoked { .. } => Err(TargetError::refused("applying took too long")),
         }
     }
 

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use domain::{EndCause, State, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, GrantId, Timestamp};
@@ -23,7 +24,7 @@ use store::{Store, Stored};
 use targets::claim::Claim;
 use targets::{LateWrites, Target};
 
-use crate::{Changing, Clock, Counters, Refusal, Settings};
+use crate::{Clock, Counters, Refusal, Settings};
 
 /// What the driver moves a grant toward.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ pub struct Driver {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) targets: Vec<Arc<dyn Target>>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) settings: Arc<Changing<Settings>>,
+    pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -110,7 +111,7 @@ impl Driver {
 
     /// The claim of a driver that reads a grant at `began` or later.
     pub fn claim_from(&self, began: Timestamp) -> Claim {
-        self.claim_until(began.plus(self.settings.get().claim))
+        self.claim_until(began.plus(self.settings.load().claim))
     }
 
     pub(crate) fn claim_until(&self, ends: Timestamp) -> Claim {

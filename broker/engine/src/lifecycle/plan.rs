@@ -59,7 +59,7 @@ impl Driver {
         id: &GrantId,
         ends: Timestamp,
     ) -> Result<(Plan, Vec<NewEvent>), TargetError> {
-        let mut retries = Retries::until(self.clock.now().plus(self.settings.get().claim / 3));
+        let mut retries = Retries::until(self.clock.now().plus(self.settings.load().claim / 3));
         let mut reasons = Vec::new();
         loop {
             match target.plan(permit, id, ends).await {

@@ -36,7 +36,7 @@ impl Driver {
         let give_up_at = tokio::time::Instant::now() + ACQUIRE_WITHIN;
         loop {
             let now = self.clock.now();
-            let until = now.plus(self.settings.get().claim);
+            let until = now.plus(self.settings.load().claim);
             let request = Holding { object: &step.object, grant: &grant.id, to: purpose(until), now, until };
             if let Some(lock) = self.store.hold_shared(request).await.map_err(unavailable)? {
                 return Ok(lock);

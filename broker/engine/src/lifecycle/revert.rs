@@ -228,7 +228,7 @@ impl Driver {
     fn last_revert_lands(&self, now: Timestamp, late: LateWrites) -> Timestamp {
         match late {
             LateWrites::Impossible => now,
-            LateWrites::Possible { within } => now.plus(self.settings.get().claim).plus(within),
+            LateWrites::Possible { within } => now.plus(self.settings.load().claim).plus(within),
         }
     }
 
@@ -240,7 +240,7 @@ impl Driver {
             (_, LateWrites::Impossible) => grant.requested_at,
             (State::RollingBack { cause: EndCause::TargetFailed(_), .. }, _) => marked,
             (State::RollingBack { .. }, LateWrites::Possible { within }) => {
-                marked.max(grant.requested_at.plus(self.settings.get().claim).plus(within))
+                marked.max(grant.requested_at.plus(self.settings.load().claim).plus(within))
             }
             (
                 State::Denied { .. }

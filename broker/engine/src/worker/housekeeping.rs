@@ -25,7 +25,7 @@ impl Engine {
         let now = self.clock.now();
         let stored = self.store.signing_keys().await?;
         let newest = stored.last();
-        if newest.is_none_or(|key| now.since(key.created_at) >= self.settings.get().signing_key_age) {
+        if newest.is_none_or(|key| now.since(key.created_at) >= self.settings.load().signing_key_age) {
             let (key, private_pem) =
                 SigningKey::from_random(random(self.random.as_ref())?, now).map_err(internal)?;
             let new = StoredKey { kid: key.kid().to_owned(), private_pem, created_at: now };

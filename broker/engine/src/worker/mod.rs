@@ -105,7 +105,7 @@ impl Engine {
 
     async fn claim_due(&self) -> Result<(Vec<Stored>, Claim), Refusal> {
         let now = self.clock.now();
-        let claimed_until = now.plus(self.settings.get().claim);
+        let claimed_until = now.plus(self.settings.load().claim);
         let due = Due { now, ready_since: self.heartbeat_window.since(), claimed_until, limit: BATCH };
         let began = Instant::now();
         let claimed = self.store.claim_due(due).await;

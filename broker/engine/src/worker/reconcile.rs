@@ -152,7 +152,7 @@ impl Engine {
             self.first_seen.forget(object);
             return Ok(None);
         }
-        let Reconciling { grace, orphans, .. } = self.settings.get().reconciling;
+        let Reconciling { grace, orphans, .. } = self.settings.load().reconciling;
         let ended_at = owner.as_ref().and_then(|record| record.grant.ended_at());
         let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
         let (outcome, detail) = match (&owner, unknown, orphans) {
@@ -257,7 +257,8 @@ impl Engine {
 
     pub(super) async fn reconcile_periodically(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(self.settings.get().reconciling.every).await;
+            let every = self.settings.load().reconciling.every;
+            tokio::time::sleep(every).await;
             if let Err(error) = self.reconcile(UnknownGrants::Report).await {
                 self.counters.worker_errors();
                 tracing::error!(%error, cause = error.cause.as_deref(), "cannot reconcile the targets with the store");

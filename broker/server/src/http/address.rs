@@ -4,13 +4,15 @@
 //! address is behind which a runner sits, it can give back.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::{Changing, RateLimiter, Refusal};
+use engine::{RateLimiter, Refusal};
 use ipnet::IpNet;
 use protocol::{ErrorCode, Timestamp};
 
@@ -19,8 +21,8 @@ use super::answer::Problem;
 
 /// How often an address may ask.
 pub struct Addresses {
-    pace: RateLimiter<IpAddr>,
-    terms: Changing<Terms>,
+    limiter: RateLimiter<IpAddr>,
+    terms: ArcSwap<Terms>,
 }
 
 /// What an operator may set.
@@ -35,17 +37,17 @@ pub struct Terms {
 impl Addresses {
     /// With these terms.
     pub fn new(terms: Terms) -> Self {
-        Self { pace: RateLimiter::new(terms.per_minute), terms: Changing::new(terms) }
+        Self { limiter: RateLimiter::new(terms.per_minute), terms: ArcSwap::from_pointee(terms) }
     }
 
     /// These from now on.
     pub fn set(&self, terms: Terms) {
-        self.pace.set(terms.per_minute);
-        self.terms.set(terms);
+        self.limiter.set(terms.per_minute);
+        self.terms.store(Arc::new(terms));
     }
 
     fn take(&self, terms: &Terms, peer: IpAddr, headers: &HeaderMap, now: Timestamp) -> Result<(), Duration> {
-        self.pace.try_acquire(household(client(peer, headers, &terms.trusted_proxies)), now)
+        self.limiter.try_acquire(household(client(peer, headers, &terms.trusted_proxies)), now)
     }
 }
 
@@ -56,7 +58,7 @@ pub(super) async fn not_too_often(State(app): State<App>, request: Request, next
     if is_never_refused(&request) {
         return next.run(request).await;
     }
-    let terms = addresses.terms.get();
+    let terms = addresses.terms.load_full();
     match addresses.take(&terms, peer, request.headers(), app.engine.now()) {
         Ok(()) => next.run(request).await,
         Err(wait) => Problem::from(too_often(&terms, wait)).into_response(),

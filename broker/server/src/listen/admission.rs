@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::Changing;
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -34,7 +34,7 @@ pub struct Terms {
 
 /// Decides on every connection.
 pub struct Admission {
-    terms: Changing<Terms>,
+    terms: ArcSwap<Terms>,
     table: Mutex<Table>,
     /// A connection has ended.
     freed: Notify,
@@ -45,7 +45,7 @@ impl Admission {
     /// Under these terms.
     pub fn new(terms: Terms) -> Arc<Self> {
         Arc::new(Self {
-            terms: Changing::new(terms),
+            terms: ArcSwap::from_pointee(terms),
             table: Mutex::default(),
             freed: Notify::new(),
             counts: Counts::default(),
@@ -54,11 +54,11 @@ impl Admission {
 
     /// These from now on. Connections above a lower cap stay until they end or make room.
     pub(crate) fn set(&self, terms: Terms) {
-        self.terms.set(terms);
+        self.terms.store(Arc::new(terms));
     }
 
     pub(crate) fn terms(&self) -> Arc<Terms> {
-        self.terms.get()
+        self.terms.load_full()
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -72,7 +72,7 @@ impl Admission {
 
     /// A slot for a connection of this peer, or why there is none.
     pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Slot, Why> {
-        let terms = self.terms.get();
+        let terms = self.terms.load_full();
         let address = peer.ip().to_canonical();
         let is_proxy = terms.trusted_proxies.iter().any(|proxies| proxies.contains(&address));
         let source = if is_proxy { Source::Proxy(address) } else { Source::Network(household(address)) };
