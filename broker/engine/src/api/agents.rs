@@ -193,7 +193,7 @@ impl Engine {
             after = Some(last.grant.id.clone());
             for record in page {
                 if record.grant.end_reason().is_none() {
-                    self.driver.drive_to_end(record, EndCause::AgentDisabled, &claim).await?;
+                    self.driver.drive_to_end(record, &EndCause::AgentDisabled, &claim).await?;
                     ending += 1;
                 }
             }

@@ -36,7 +36,7 @@ impl Engine {
             Caller::Operator => EndCause::Operator,
             Caller::Agent(_) => EndCause::Client(cause),
         };
-        let record = self.driver.drive_to_end(record, cause, &claim).await?;
+        let record = self.driver.drive_to_end(record, &cause, &claim).await?;
         Ok(to_wire::grant(&record))
     }
 

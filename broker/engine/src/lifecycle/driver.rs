@@ -73,39 +73,43 @@ pub struct Driver {
 impl Driver {
     /// Moves a grant toward `goal` as far as possible now. `claim` counts from before the record was read.
     pub async fn drive(&self, record: Stored, goal: Goal<'_>, claim: &Claim) -> Result<Outcome, Refusal> {
-        let record = match (&record.grant.state, goal) {
-            (State::Applying { .. }, Goal::Activate { permit, claimed_at }) => {
-                return self.activate(record, permit, claimed_at, claim).await;
-            }
-            (State::Applying { .. } | State::Active { .. }, Goal::End(cause)) => {
-                self.end(record, &cause, claim).await?
-            }
-            (
-                State::RollingBack { .. } | State::Ending(_),
-                Goal::Activate { .. } | Goal::End(_) | Goal::Finish,
-            ) => self.revert(record, claim).await?,
-            (
-                State::Failed { .. } | State::Revoked { .. },
-                Goal::Activate { .. } | Goal::End(_) | Goal::Finish,
-            ) => self.remove_session_denies(record, claim).await?,
-            (State::Active { .. }, Goal::Activate { .. })
-            | (State::Applying { .. } | State::Active { .. }, Goal::Finish)
-            | (State::Denied { .. }, Goal::Activate { .. } | Goal::End(_) | Goal::Finish) => record,
+        let record = match goal {
+            Goal::Activate { permit, claimed_at } => match &record.grant.state {
+                State::Applying { .. } => return self.activate(record, permit, claimed_at, claim).await,
+                State::Denied { .. }
+                | State::RollingBack { .. }
+                | State::Failed { .. }
+                | State::Active { .. }
+                | State::Ending(_)
+                | State::Revoked { .. } => self.finish(record, claim).await?,
+            },
+            Goal::End(cause) => self.drive_to_end(record, &cause, claim).await?,
+            Goal::Finish => self.finish(record, claim).await?,
         };
         Ok(Outcome::Settled(record))
     }
 
-    /// Ends a grant for this reason.
     pub(crate) async fn drive_to_end(
         &self,
         record: Stored,
-        cause: EndCause,
+        cause: &EndCause,
         claim: &Claim,
     ) -> Result<Stored, Refusal> {
-        match self.drive(record, Goal::End(cause), claim).await? {
-            Outcome::Activated { record, .. } | Outcome::Settled(record) => Ok(record),
-            Outcome::NotActivated(refusal) => Err(refusal),
-            Outcome::Overtaken(id) => self.read(&id).await,
+        match &record.grant.state {
+            State::Applying { .. } | State::Active { .. } => self.end(record, cause, claim).await,
+            State::Denied { .. }
+            | State::RollingBack { .. }
+            | State::Failed { .. }
+            | State::Ending(_)
+            | State::Revoked { .. } => self.finish(record, claim).await,
+        }
+    }
+
+    async fn finish(&self, record: Stored, claim: &Claim) -> Result<Stored, Refusal> {
+        match &record.grant.state {
+            State::RollingBack { .. } | State::Ending(_) => self.revert(record, claim).await,
+            State::Failed { .. } | State::Revoked { .. } => self.remove_session_denies(record, claim).await,
+            State::Denied { .. } | State::Applying { .. } | State::Active { .. } => Ok(record),
         }
     }
 
