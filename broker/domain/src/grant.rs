@@ -359,10 +359,10 @@ impl Grant {
         // Also if it was failing before, was verified, and its objects are still there.
         let starts_failing = self.is_revoke_failing() && !was_failing;
         let events = if attempts == FAILING_AFTER || starts_failing {
-            let text = format!("not taken back after {attempts} tries · {error} · trying on");
+            let text = format!("not reverted after {attempts} tries · {error} · retrying");
             vec![NewEvent::new(now, EventKind::RevokeFailing, text)]
         } else if attempts == 1 {
-            vec![NewEvent::new(now, EventKind::Target, format!("not taken back yet · {error} · trying on"))]
+            vec![NewEvent::new(now, EventKind::Target, format!("not reverted yet · {error} · retrying"))]
         } else {
             Vec::new()
         };

@@ -108,10 +108,10 @@ impl EndCause {
         match self {
             Self::Client(cause) => cause.in_words(),
             Self::Deadline => "deadline reached".to_owned(),
-            Self::LeaseLost => "holder fell silent".to_owned(),
+            Self::LeaseLost => "no heartbeat within the lease".to_owned(),
             Self::AgentDisabled => "agent disabled".to_owned(),
             Self::Operator => "ended by an operator".to_owned(),
-            Self::Abandoned => "never acknowledged · undone".to_owned(),
+            Self::Abandoned => "never acknowledged · rolled back".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::AgentStatus;
-use engine::{Engine, OperatorTokens, EngineDeps, Refusal, Settings};
+use engine::{Engine, EngineDeps, OperatorTokens, Refusal, Settings};
 use protocol::{AgentId, Secret};
 use signing::Issuer;
 use store::{ApplyMode, Memory, Store};

@@ -6,7 +6,7 @@ use engine::{Elevation, Engine, Goal, Outcome};
 use protocol::{ErrorCode, EventKind, GrantStatus, Timestamp};
 use store::Due;
 
-use crate::fixture::{Gate, Fixture};
+use crate::fixture::{Fixture, Gate};
 
 /// As long as the claim of an elevation.
 const CLAIM: i64 = 30;
