@@ -2,7 +2,7 @@
 //!
 //! [`Env`] is a snapshot, taken once in `main` and passed as an argument; nothing else reads the process environment. Every
 //! variable that is read is declared once, in the library's [`jit_client::environment::VARIABLES`] or in
-//! [`VARIABLES`]. `docs/environment.md` is rendered from both.
+//! [`VARIABLES`]. `docs/book/src/reference/environment.md` is rendered from both.
 
 mod variables;
 
@@ -30,7 +30,7 @@ fn all_variables() -> impl Iterator<Item = &'static Var> {
     jit_client::environment::VARIABLES.iter().chain(VARIABLES)
 }
 
-/// Renders `docs/environment.md`.
+/// Renders `docs/book/src/reference/environment.md`.
 pub(crate) fn document() -> String {
     let mut page = String::from(
         "# Environment variables\n\n\

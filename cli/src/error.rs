@@ -167,6 +167,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidRegistration => Exit::Usage,
         ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded => Exit::Unexpected,
         ErrorCode::RequestTimeout
+        | ErrorCode::ProcessingTimeout
         | ErrorCode::RateLimited
         | ErrorCode::Internal
         | ErrorCode::TargetFailed

@@ -45,7 +45,7 @@ impl From<Exit> for std::process::ExitCode {
     }
 }
 
-/// Renders `docs/exit-codes.md`.
+/// Renders `docs/book/src/reference/exit-codes.md`.
 pub(crate) fn document() -> String {
     let mut text = String::from(
         "# Exit codes of `cloudanix-jit`\n\n\

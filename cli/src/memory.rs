@@ -1,6 +1,6 @@
 //! Memory of this process: its protection from readers, and its allocator.
 
-/// musl's allocator requests and releases a few pages at a time, which dominates a process that lives for milliseconds. See docs/adr/0009-an-allocator-for-a-short-life.md.
+/// musl's allocator requests and releases a few pages at a time, which dominates a process that lives for milliseconds. See docs/adr/0009-allocate-with-dlmalloc-on-musl.md.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

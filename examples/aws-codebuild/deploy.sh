@@ -1,8 +1,8 @@
 #!/bin/sh
-# Deploys with a grant of one command, as the role that the build project has.
+# Deploys with a grant for one command, as the role of the build project.
 set -eu
 
-# In the environment of the client alone: it takes it from the command.
+# In the environment of the client alone: the client removes the token from the environment of the command.
 CLOUDANIX_OIDC_TOKEN="$(aws sts get-web-identity-token --audience cloudanix-jit --signing-algorithm RS256 --duration-seconds 300 --query WebIdentityToken --output text)"
 export CLOUDANIX_OIDC_TOKEN
 

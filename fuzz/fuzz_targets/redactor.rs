@@ -1,7 +1,6 @@
-//! Whatever the secret, the output and the way it is cut into pieces: the secret does not come out, and where no
-//! secret was nothing changes.
+//! Fuzzes the redactor: however the output is cut into pieces, no secret passes, and output without a secret is unchanged.
 //!
-//! Input: a byte for the length of the pieces, the secret up to a line end, and what the step writes.
+//! Input: a byte for the length of the pieces, the secret up to a line end, and the output of the step.
 
 #![no_main]
 
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use protocol::Secret;
 
-#[expect(dead_code, reason = "the client's own file, of which not everything is asked for here")]
+#[expect(dead_code, reason = "the client's own file, of which this target uses a part")]
 #[path = "../../cli/src/redact/mod.rs"]
 mod redact;
 

@@ -1,4 +1,4 @@
-//! Whatever is in a registration file: no panic, and nothing is accepted that proves nothing or bounds nothing.
+//! Fuzzes registration files: no panic, and an accepted file has a trust rule, or allows the auth token alone.
 
 #![no_main]
 

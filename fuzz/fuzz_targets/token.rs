@@ -1,4 +1,4 @@
-//! Whatever a stranger hands in as a token: no panic, and what is read is what stands in it.
+//! Fuzzes tokens: no panic, and the parsed claims equal the ones in the token.
 //!
 //! Input: a token; or, so that the fuzzer need not discover base64, the JSON of a header and of a payload on a line
 //! each.

@@ -1,4 +1,4 @@
-//! Whatever is written as a duration: no panic, and what is accepted is written back as what it means.
+//! Fuzzes durations: no panic, and an accepted one keeps its value when it is printed and parsed again.
 
 #![no_main]
 

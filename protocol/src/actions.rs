@@ -1,4 +1,4 @@
-//! What did the client see the step do?
+//! Reports of the actions that the client sees a step take.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +10,21 @@ pub const MAX_ACTIONS: usize = 100;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActionsReport {
-    /// In order; at most 100.
+    /// The actions in the order in which they were first seen; at most 100.
     pub actions: Vec<Action>,
 }
 
-/// One kind of call, as often as it was made since the last report.
+/// Calls of one kind since the last report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Action {
     /// `ecs:UpdateService`; at most 128 characters.
     pub name: String,
-    /// `200`, or whatever the target answered; at most 64 characters.
+    /// The answer of the target, like `200`; at most 64 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// How often; once if it is not said.
+    /// How many calls; 1 by default.
     #[serde(default = "once")]
     pub count: u32,
 }
@@ -34,7 +34,7 @@ fn once() -> u32 {
 }
 
 impl Action {
-    /// `s3:PutObject · 200 ×142`.
+    /// The action as text: `s3:PutObject · 200 ×142`.
     pub fn in_words(&self) -> String {
         let mut text = self.name.clone();
         if let Some(status) = &self.status {

@@ -1,4 +1,4 @@
-//! What does an operator see of an agent?
+//! Agents, their auth tokens and their registrations, as operators see them.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ use crate::{AgentId, Secret, Timestamp, Ttl, secret};
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum AgentStatus {
-    /// It may.
+    /// The agent may elevate.
     Active,
-    /// An operator switched it off; its live grants were ended.
+    /// An operator disabled the agent, which ended its live grants.
     Disabled,
 }
 
@@ -21,9 +21,9 @@ pub enum AgentStatus {
 pub struct TokenInfo {
     /// The 12 digits after `cjat_`.
     pub id: String,
-    /// When it was made.
+    /// When the token was made.
     pub created_at: Timestamp,
-    /// When it stops being accepted; absent while it is the current one.
+    /// When the token expires; absent for the current token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
@@ -32,19 +32,19 @@ pub struct TokenInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Agent {
-    /// Its id.
+    /// The agent's id.
     pub id: AgentId,
-    /// For people.
+    /// A description for people.
     pub description: String,
     /// `build-workflow`, `cloud-workload`, `pod-identity` or `other`.
     pub use_case: String,
-    /// The longest grant.
+    /// The longest `ttl` of a grant.
     pub max_session: Ttl,
-    /// Where its grants are given.
+    /// The target of the agent's grants.
     pub target: String,
-    /// Whether it may elevate.
+    /// Whether the agent may elevate.
     pub status: AgentStatus,
-    /// When it was first registered.
+    /// When the agent was first registered.
     pub created_at: Timestamp,
     /// When the registration last changed.
     pub updated_at: Timestamp,
@@ -58,9 +58,9 @@ pub struct Agent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentList {
-    /// By id.
+    /// The agents in the order of their ids.
     pub agents: Vec<Agent>,
-    /// Give this as `after` for the next page; absent on the last.
+    /// The value of `after` for the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<AgentId>,
 }
@@ -73,11 +73,11 @@ pub struct Applied {
     pub agent_id: AgentId,
     /// What the registration did.
     pub outcome: Outcome,
-    /// Shown once, when the agent is new.
+    /// The first auth token of a new agent. Shown once.
     #[serde(default, serialize_with = "secret::on_the_wire_if_any", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = Password))]
     pub auth_token: Option<Secret>,
-    /// What the operator should know of the registration, in words; it was applied all the same.
+    /// Warnings about a registration that was applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -87,44 +87,44 @@ pub struct Applied {
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Outcome {
-    /// The agent is new.
+    /// The agent was created.
     Created,
-    /// The agent existed and changed.
+    /// The registration was replaced.
     Updated,
-    /// The agent existed as it is.
+    /// The registration was the same.
     Unchanged,
 }
 
-/// The answer to a rotation.
+/// The answer to the rotation of an auth token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Rotated {
     /// The agent.
     pub agent_id: AgentId,
-    /// The new token, shown once.
+    /// The new auth token. Shown once.
     #[serde(serialize_with = "secret::on_the_wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
     pub auth_token: Secret,
-    /// Until when the old tokens are still accepted.
+    /// When the old tokens expire.
     pub previous_expire_at: Timestamp,
 }
 
-/// The body of a rotation.
+/// The body of the rotation of an auth token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RotateRequest {
-    /// How long the old tokens are still accepted; not at all when it is absent.
+    /// How long the old tokens stay valid; they expire at once by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Ttl>,
 }
 
-/// What ends with an agent that is switched off.
+/// The answer to the disabling of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Disabled {
     /// The agent.
     pub agent_id: AgentId,
-    /// How many live grants are being ended.
+    /// How many live grants this ended.
     pub grants_ending: u32,
 }

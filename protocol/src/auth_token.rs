@@ -1,35 +1,35 @@
-//! What does an auth token look like? A prefix that secret scanners can find, an id, the secret, a checksum.
+//! The form of auth tokens: a prefix that secret scanners can find, an id, the secret, a checksum.
 //!
-//! `cjat_` · 12 hexadecimal digits of id · 48 of secret · 8 of CRC-32 over all that stands before. The
-//! checksum catches a token that was cut or mistyped before anybody is asked; it protects nothing.
+//! `cjat_` · 12 hexadecimal digits of id · 48 of secret · 8 of CRC-32 over everything before. The checksum detects a
+//! token that was cut or mistyped without a request; it is not a security measure.
 
 use crate::Secret;
 
-/// `CLOUDANIX_AUTH_TOKEN`, its form checked.
+/// An auth token (`CLOUDANIX_AUTH_TOKEN`) of valid form.
 #[derive(Debug, Clone)]
 pub struct AuthToken {
     id: String,
     secret: Secret,
 }
 
-/// Text that cannot be an auth token. Says nothing of what was found, which may be another secret.
+/// Text that is not an auth token. The error does not show the text, which may be another secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAuthToken {
-    /// Another prefix, length or alphabet.
+    /// The prefix, length or alphabet is wrong.
     #[error("not an auth token: expected `cjat_` and 68 hexadecimal digits")]
     Malformed,
-    /// The right form with the wrong sum: cut, joined or mistyped.
+    /// The form is right and the checksum is wrong: the token was cut, joined or mistyped.
     #[error("the auth token's checksum does not match: it was cut or mistyped on its way")]
     Checksum,
 }
 
 impl AuthToken {
-    /// What every auth token begins with.
+    /// The prefix of every auth token.
     pub const PREFIX: &'static str = "cjat_";
     const ID: usize = 12;
     const BODY: usize = 60;
 
-    /// A token for fresh random bytes.
+    /// Makes a token from random bytes.
     pub fn from_random(id: [u8; 6], secret: [u8; 24]) -> Self {
         let mut text = String::from(Self::PREFIX);
         for byte in id.iter().chain(&secret) {
@@ -40,7 +40,7 @@ impl AuthToken {
         Self { id, secret: Secret::new(text) }
     }
 
-    /// Checks prefix, length, alphabet and sum.
+    /// Parses a token: checks prefix, length, alphabet and checksum.
     pub fn parse(text: &str) -> Result<Self, InvalidAuthToken> {
         let hex = text.strip_prefix(Self::PREFIX).ok_or(InvalidAuthToken::Malformed)?;
         let well_formed = hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -54,7 +54,7 @@ impl AuthToken {
         Ok(Self { id: hex.chars().take(Self::ID).collect(), secret: Secret::new(text) })
     }
 
-    /// The public part: names the token in lists and logs.
+    /// The public id, which names the token in lists and logs.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -65,7 +65,7 @@ impl AuthToken {
     }
 }
 
-/// CRC-32 as in IEEE 802.3, bit by bit: seventy bytes now and then need no table.
+/// CRC-32 of IEEE 802.3, bit by bit: a table does not pay for seventy bytes.
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))

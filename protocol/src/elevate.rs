@@ -1,4 +1,4 @@
-//! What does a workload ask for?
+//! The request for a grant, and the decision of a dry run.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,44 +18,44 @@ pub const MAX_BODY: usize = 64 * 1024;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ElevateRequest {
-    /// `CLOUDANIX_AGENT_ID`; must be the auth token's agent.
+    /// The agent (`CLOUDANIX_AGENT_ID`); the auth token must be this agent's.
     pub agent_id: AgentId,
-    /// The workload's own OIDC token.
+    /// The workload's OIDC token.
     #[serde(default, serialize_with = "secret::on_the_wire_if_any", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = Password))]
     pub oidc_token: Option<Secret>,
-    /// At least one, at most ten.
+    /// The requested policies: at least one, at most ten.
     pub policies: Vec<PolicyName>,
-    /// For how long at the most.
+    /// The requested length of the grant.
     pub ttl: Ttl,
-    /// Where; the boundary's target when it is not said.
+    /// The target; the boundary's target by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Why, for the timeline. At most 512 characters.
+    /// The reason, for the timeline. At most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The holder will beat; the grant ends when it falls silent.
+    /// Whether the client sends heartbeats; the grant is then revoked when they stop.
     #[serde(default)]
     pub heartbeat: bool,
-    /// What the client sees of its run: recorded as said, not as proven.
+    /// Facts that the client reports about its run. Recorded as unverified.
     #[serde(default)]
     pub claimed: Facts,
 }
 
-/// The answer to a dry run (`?dry_run=true`): what elevate would say, with nothing given or recorded.
+/// The answer to a dry run (`?dry_run=true`): the decision on the request. Nothing is provisioned or recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {
-    /// The agent that both credentials lead to.
+    /// The agent that the credentials identify.
     pub agent_id: AgentId,
-    /// What would be given.
+    /// The policies that would be granted.
     pub policies: Vec<PolicyName>,
-    /// Where.
+    /// The target.
     pub target: String,
-    /// For how long.
+    /// The length of the grant.
     pub ttl: Ttl,
     /// The agent's longest session.
     pub max_session: Ttl,
-    /// Each check that was passed, in words.
+    /// The checks that passed, as text.
     pub checks: Vec<String>,
 }

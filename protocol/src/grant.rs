@@ -1,40 +1,40 @@
-//! What does a grant look like from outside?
+//! Grants as the API shows them: status, credentials, facts.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, secret};
 
-/// Where a grant stands in its life.
+/// The state of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum GrantStatus {
-    /// Refused; nothing was given.
+    /// The request was refused; nothing was provisioned.
     Denied,
-    /// A person has to say yes first.
+    /// Waits for the approval of a person.
     PendingApproval,
-    /// The target is being changed.
+    /// The broker provisions the access.
     Applying,
-    /// It did not become active: what was done is being undone.
+    /// Did not become active; the broker removes what it provisioned.
     RollingBack,
-    /// It did not become active and nothing is left of it.
+    /// Did not become active; nothing is left at the target.
     Failed,
-    /// The permission is there.
+    /// The access exists.
     Active,
-    /// The permission is being taken back.
+    /// The broker removes the access.
     Revoking,
-    /// The target has accepted; being read back.
+    /// The target accepted the removal; the broker verifies that the access is gone.
     Verifying,
-    /// Taking back keeps failing; it is tried for ever, and somebody is told.
+    /// The revoke failed repeatedly; the broker keeps trying, and raises an alarm.
     RevokeFailing,
-    /// The target itself ended it at the deadline; what is left is being removed.
+    /// The target ended the access at the deadline; the broker removes the rest.
     Expired,
-    /// Gone, verified.
+    /// The access is gone, verified.
     Revoked,
 }
 
 impl GrantStatus {
-    /// Every status, in the order of a grant's life.
+    /// Every status, in the order in which a grant passes them.
     pub const ALL: &'static [Self] = &[
         Self::Denied,
         Self::PendingApproval,
@@ -66,7 +66,7 @@ impl GrantStatus {
         }
     }
 
-    /// Nothing will happen to it any more.
+    /// Whether the grant never changes again.
     pub fn is_final(self) -> bool {
         match self {
             Self::Denied | Self::Failed | Self::Revoked => true,
@@ -82,14 +82,14 @@ impl GrantStatus {
     }
 }
 
-/// Who ends the permission at the deadline if nobody gives it back.
+/// Who ends the access at the deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum EnforcedBy {
-    /// The target: access ends even if every broker is dead.
+    /// The target: the access ends even if no broker runs.
     Cloud,
-    /// The broker: access ends when a broker runs.
+    /// The broker: the access ends once a broker runs.
     Broker,
 }
 
@@ -103,48 +103,48 @@ impl EnforcedBy {
     }
 }
 
-/// What the step uses. Given once, in the answer to elevate.
+/// The credentials of a grant. Part of the answer to elevate, and of no other unless they are requested again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Credentials {
-    /// A signed JWT; the step finds it in `CLOUDANIX_GRANT_TOKEN`.
+    /// A signed JWT. The step reads it from `CLOUDANIX_GRANT_TOKEN`.
     Token {
         /// The JWT in compact form.
         #[serde(serialize_with = "secret::on_the_wire")]
         #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
         token: Secret,
     },
-    /// None besides those that the workload holds already: the permission was given to their principal.
+    /// The workload's own credentials: the access was added to their principal.
     Held,
-    /// Keys of an AWS session of this grant alone; the step finds them in `AWS_ACCESS_KEY_ID`,
+    /// The keys of an AWS session for this grant alone. The step reads them from `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
     Aws {
-        /// Not a secret: it is in every log of the cloud.
+        /// The key's id. Not a secret: AWS writes it to its logs.
         access_key_id: String,
-        /// Signs calls.
+        /// The key that signs calls.
         #[serde(serialize_with = "secret::on_the_wire")]
         #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
         secret_access_key: Secret,
-        /// Goes with every call.
+        /// The token that every call carries.
         #[serde(serialize_with = "secret::on_the_wire")]
         #[cfg_attr(feature = "openapi", schema(value_type = String, format = Password))]
         session_token: Secret,
-        /// When these keys end. Before the grant's deadline if the cloud gives no longer session: ask again then.
+        /// When the keys expire. Before the grant's deadline if AWS allows no longer session: request them again then.
         expires_at: Timestamp,
-        /// `AWS_REGION`, where the registration names one.
+        /// The region (`AWS_REGION`), if the registration names one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         region: Option<String>,
     },
 }
 
-/// How often a request was refused. The first time is the grant's `requested_at`.
+/// How often a request was refused. The time of the first refusal is the grant's `requested_at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Denials {
-    /// How many requests, the first one included.
+    /// How many requests were refused, including the first.
     pub count: u64,
-    /// When the last one was refused.
+    /// When the last request was refused.
     pub last_at: Timestamp,
 }
 
@@ -152,46 +152,46 @@ pub struct Denials {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Grant {
-    /// `elev-…`
+    /// The grant's id: `elev-…`
     pub id: GrantId,
-    /// Where it stands.
+    /// The state of the grant.
     pub status: GrantStatus,
-    /// Whose it is.
+    /// The agent.
     pub agent_id: AgentId,
-    /// What was asked for and permitted.
+    /// The policies.
     pub policies: Vec<PolicyName>,
-    /// Where permission is given: `token` or `aws`.
+    /// The target: `token` or `aws`.
     pub target: String,
-    /// For how long it was asked.
+    /// The requested length.
     pub ttl: Ttl,
-    /// When it was asked for.
+    /// When the grant was requested.
     pub requested_at: Timestamp,
-    /// When it became active.
+    /// When the grant became active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granted_at: Option<Timestamp>,
     /// The deadline.
     pub expires_at: Timestamp,
-    /// When it had ended.
+    /// When the access was gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// Why it ended or was refused, in words.
+    /// Why the grant ended or was refused, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<String>,
-    /// Who ends it at the deadline.
+    /// Who ends the access at the deadline.
     pub enforced_by: EnforcedBy,
-    /// How often the holder must beat, in seconds; absent when only the deadline counts. Silent for three
-    /// times as long, the grant is revoked.
+    /// The heartbeat interval in seconds; absent for a grant without heartbeats. A grant without a heartbeat for three
+    /// intervals is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_seconds: Option<u32>,
-    /// Where it came from.
+    /// Where the request came from.
     pub provenance: Provenance,
-    /// Why it was asked for, as the client says.
+    /// The reason, as the client reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Of a refused request: how often it was refused. Not part of the timeline.
+    /// How often the request was refused, if it was. Not part of the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Denials>,
-    /// Only in the answer to elevate, and when they are asked for again.
+    /// The credentials. Only in the answers to elevate and to a request for credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Credentials>,
 }
@@ -200,9 +200,9 @@ pub struct Grant {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GrantList {
-    /// Newest first.
+    /// The grants, newest first.
     pub grants: Vec<Grant>,
-    /// Give this as `after` for the next page; absent on the last.
+    /// The value of `after` for the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<GrantId>,
 }

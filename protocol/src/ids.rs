@@ -1,4 +1,4 @@
-//! How are things named? Typed ids that cannot be mistaken for one another.
+//! Typed ids of grants, agents, operators, policies and requests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is not {kind}: expected {expected}")]
 pub struct InvalidId {
-    /// What it should have been, with its article: `an agent id`.
+    /// The kind of id that was expected, with its article: `an agent id`.
     pub kind: &'static str,
-    /// The form that is accepted, in words.
+    /// The accepted form, as text.
     pub expected: &'static str,
-    /// What was given, cut to 80 characters.
+    /// The text that was found, cut to 80 characters.
     pub found: String,
 }
 
@@ -35,7 +35,7 @@ macro_rules! id {
         pub struct $name(String);
 
         impl $name {
-            /// The id as it is written everywhere.
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -89,13 +89,20 @@ id!(
     AgentId,
     "an agent id",
     "1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
-    |text| (1..=64).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    is_name
 );
 
 id!(
-    /// A policy as an agent asks for it: 1 to 128 of letters, digits and `+=,.@_/:-`.
+    /// The name of an operator token or introspection token in the broker's configuration: 1 to 64 of `a-z`, `0-9`, `-`
+    /// and `_`, beginning with a letter or digit.
+    OperatorName,
+    "an operator's name",
+    "1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
+    is_name
+);
+
+id!(
+    /// The name of a policy: 1 to 128 of letters, digits and `+=,.@_/:-`.
     PolicyName,
     "a policy name",
     "1 to 128 letters, digits and `+=.@_/:-`",
@@ -104,7 +111,7 @@ id!(
 );
 
 id!(
-    /// What makes a retry join the grant of the first try: 32 lower-case hexadecimal digits (128 random bits).
+    /// Identifies one elevation, so that a retry joins the same grant: 32 lower-case hexadecimal digits (128 random bits).
     IdempotencyKey,
     "an idempotency key",
     "32 hexadecimal digits",
@@ -125,6 +132,12 @@ impl IdempotencyKey {
     }
 }
 
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+}
+
 fn is_lower_hex(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
@@ -134,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_accept_their_own_form_only() {
+    fn ids_accept_only_their_form() {
         assert_eq!(
             GrantId::from_random([0x9c, 0x11, 0xf3, 0xa8, 0, 0, 0, 1]).as_str(),
             "elev-9c11f3a800000001"
@@ -144,7 +157,9 @@ mod tests {
         }
         for wrong in ["", "-agent", "Agent", "a b", "a/b", &"a".repeat(65)] {
             assert!(wrong.parse::<AgentId>().is_err(), "{wrong}");
+            assert!(wrong.parse::<OperatorName>().is_err(), "{wrong}");
         }
+        assert!("release-bot".parse::<OperatorName>().is_ok());
         assert!("jenkins-deploy-agent".parse::<AgentId>().is_ok());
         assert!("arn:aws:iam::aws:policy/AmazonECS_FullAccess".parse::<PolicyName>().is_ok());
         assert!("two,policies".parse::<PolicyName>().is_err());

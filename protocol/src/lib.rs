@@ -1,8 +1,7 @@
-//! What do client and broker say to each other?
+//! The wire format between client and broker: request and response types, error codes and ids.
 //!
-//! Wire types, error codes and ids, and nothing else: no I/O, no clock, no randomness. Both ends depend on
-//! this crate and meet nowhere else. Field names are the API; the OpenAPI document is generated from these
-//! types (feature `openapi`).
+//! No I/O, no clock, no randomness. Client and broker both depend on this crate and share no other. Field names are
+//! the API; the OpenAPI document is generated from these types (feature `openapi`).
 
 pub mod actions;
 pub mod agents;
@@ -24,7 +23,7 @@ pub mod ttl;
 pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
-pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, PolicyName};
+pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, OperatorName, PolicyName};
 pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};
 pub use revoke::RevokeCause;

@@ -1,11 +1,11 @@
 //! Makes text from outside safe to show on a terminal and in the log of a CI platform.
 //!
-//! A claim, a reason or a branch can hold characters that move the cursor, turn the direction of text or are not
-//! seen at all, and commands that a CI platform takes out of a job's log.
+//! A claim, a reason or a branch can contain characters that move the cursor, turn the direction of text or are
+//! invisible, and commands that a CI platform executes when they are in a job's log.
 
 use std::fmt::Write as _;
 
-/// The text with every character that is not seen written out as `\u{…}`: controls, formats (which turn the
+/// Escapes every invisible character of the text as `\u{…}`: controls, formats (which turn the
 /// direction, join or have no width), line and paragraph separators, private and unassigned ones, and spaces that
 /// are not the usual one. Platform commands (`##vso[`, `##[`, `::name::` at the beginning) are broken the same way.
 pub fn printable(text: &str) -> String {
@@ -21,11 +21,11 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// The same JSON document, with those characters and commands escaped in its strings.
+/// Escapes the same characters and commands in the strings of a JSON document.
 pub fn printable_json(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for (at, c) in json.char_indices() {
-        // Between strings a line break is layout; in them it is escaped already.
+        // A line break between strings is layout; JSON escapes those in strings.
         if c == '\n' || is_seen(c) && !begins_command(json, at) {
             out.push(c);
         } else {
@@ -37,8 +37,8 @@ pub fn printable_json(json: &str) -> String {
     out
 }
 
-/// Whether a reader sees the character: what `Debug` leaves as it is, which is by the Unicode categories. A mark that
-/// combines with the letter before it is seen with that letter.
+/// Whether the character is visible: `Debug` does not escape it, which follows the Unicode categories. A combining mark
+/// is visible with the letter before it.
 pub fn is_seen(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -47,7 +47,7 @@ pub fn is_seen(c: char) -> bool {
     with_a_letter.escape_debug().eq(with_a_letter.chars())
 }
 
-/// `##[name]` and `##name[…]`: Azure DevOps and TeamCity take them anywhere in a line, and GitHub the first.
+/// Matches `##[name]` and `##name[…]`, which Azure DevOps and TeamCity execute anywhere in a line, and GitHub the first.
 fn begins_command(text: &str, at: usize) -> bool {
     let rest = text.get(at..).and_then(|rest| rest.strip_prefix("##"));
     rest.is_some_and(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with('['))
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_shown_as_it_is() {
+    fn visible_text_is_unchanged() {
         for text in [
             "policy attached · orders-read · 15m → now … ✓",
             "it's \"quoted\" and back\\slashed, 100 % ~ `x`",
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_is_written_out() {
+    fn invisible_characters_are_escaped() {
         let ranges = [
             '\0'..='\u{1f}',
             '\u{7f}'..='\u{a0}',
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_document_and_is_ascii_where_it_is_not_seen() {
+    fn printable_json_keeps_its_value_and_escapes_invisible_characters() {
         let value = serde_json::json!({"reason": "a\u{9b}2J\u{202e}b\u{e0041}\n##vso[task.setvariable]x ##[error]y é"});
         let text = printable_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(text.contains(r"a\u009b2J\u202eb\udb40\udc41\n\u0023#vso[task"), "{text}");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_a_command_to_a_ci_platform() {
+    fn commands_of_ci_platforms_are_escaped() {
         for (text, shown) in [
             ("x ##vso[task.setvariable variable=a]b", r"x \u{23}#vso[task.setvariable variable=a]b"),
             ("##[group]x", r"\u{23}#[group]x"),

@@ -1,4 +1,4 @@
-//! What went wrong, for a program and for a person? RFC 9457 problem documents with a stable code.
+//! Errors: RFC 9457 problem documents with a stable code.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 macro_rules! codes {
     ($($(#[doc = $meaning:literal])* $name:ident = $code:literal, $status:literal, $title:literal;)*) => {
-        /// Why a request was refused. The text of a code never changes; new ones may come.
+        /// Why a request was refused. The text of a code never changes; later versions may add codes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[doc = $meaning])* $name,)*
         }
 
         impl ErrorCode {
-            /// Every code, in the order of the documents.
+            /// Every code, in the order of the documentation.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The stable text: `policy_not_permitted`.
@@ -22,12 +22,12 @@ macro_rules! codes {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The HTTP status that always comes with it.
+            /// The HTTP status of the code.
             pub fn status(self) -> u16 {
                 match self { $(Self::$name => $status,)* }
             }
 
-            /// The same few words for every occurrence.
+            /// The title, the same for every occurrence of the code.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
@@ -48,7 +48,7 @@ macro_rules! codes {
 codes! {
     /// No `Authorization: Bearer` header.
     AuthTokenMissing = "auth_token_missing", 401, "no auth token";
-    /// Malformed, unknown, expired or revoked: a stranger is not told which.
+    /// Malformed, unknown, expired or revoked: the answer does not say which.
     AuthTokenInvalid = "auth_token_invalid", 401, "auth token not accepted";
     /// The auth token is another agent's than the one named in the request.
     AgentMismatch = "agent_mismatch", 401, "the credentials lead to different agents";
@@ -64,11 +64,11 @@ codes! {
     ClaimsNotTrusted = "claims_not_trusted", 403, "claims not trusted for this agent";
     /// A run for a pull request from a fork.
     ForkRefused = "fork_refused", 403, "forked pull requests are refused";
-    /// A CircleCI job that somebody reran with SSH.
+    /// A CircleCI job that was rerun with SSH.
     SshRerunRefused = "ssh_rerun_refused", 403, "jobs rerun with SSH are refused";
     /// A GitHub run that a person without write access can start.
     EventRefused = "event_refused", 403, "events that outsiders can start are refused";
-    /// An operator switched the agent off.
+    /// An operator disabled the agent.
     AgentDisabled = "agent_disabled", 403, "agent disabled";
     /// Outside the agent's boundary.
     PolicyNotPermitted = "policy_not_permitted", 403, "policy outside the boundary";
@@ -76,27 +76,27 @@ codes! {
     TtlTooLong = "ttl_too_long", 403, "longer than the longest session";
     /// Another target than the boundary's.
     TargetNotPermitted = "target_not_permitted", 403, "target outside the boundary";
-    /// The agent's grants need a holder that beats.
+    /// The agent's grants require heartbeats.
     HeartbeatRequired = "heartbeat_required", 403, "heartbeat required";
     /// The run has as many active grants as the registration permits.
     TooManyActiveGrants = "too_many_active_grants", 403, "too many active grants for one run";
-    /// Unknown, or another agent's: a caller is not told which.
+    /// Unknown, or another agent's: the answer does not say which.
     GrantNotFound = "grant_not_found", 404, "no such grant";
     /// No agent is registered under this id.
     AgentNotFound = "agent_not_found", 404, "no such agent";
     /// The agent has no auth token with this id.
     TokenNotFound = "token_not_found", 404, "no such auth token";
-    /// No such path.
+    /// The path does not exist.
     RouteNotFound = "route_not_found", 404, "no such path";
     /// The path exists, with other methods.
     MethodNotAllowed = "method_not_allowed", 405, "method not allowed";
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     RequestTimeout = "request_timeout", 408, "the request came too slowly";
-    /// An idempotency key came again with another request.
+    /// The idempotency key was used for another request.
     IdempotencyConflict = "idempotency_conflict", 409, "idempotency key used for another request";
     /// The grant has ended, or is ending.
     GrantEnded = "grant_ended", 409, "the grant has ended";
-    /// A create-only registration of an id that exists.
+    /// The agent is registered, and the registration does not replace it.
     AgentExists = "agent_exists", 409, "agent exists";
     /// Longer than the endpoint's limit.
     BodyTooLarge = "body_too_large", 413, "body too large";
@@ -108,12 +108,14 @@ codes! {
     InvalidRegistration = "invalid_registration", 422, "registration refused";
     /// Too many requests from this agent or address.
     RateLimited = "rate_limited", 429, "too many requests";
-    /// A fault of ours.
+    /// A fault of the broker.
     Internal = "internal", 500, "internal error";
-    /// The target refused or failed; what had been done was undone.
+    /// The target refused or failed; the grant was rolled back.
     TargetFailed = "target_failed", 502, "the target failed";
-    /// The issuer's keys cannot be had just now.
+    /// The issuer's keys cannot be fetched.
     IssuerUnavailable = "issuer_unavailable", 503, "the OIDC issuer cannot be reached";
+    /// The broker could not answer in time. The request may have taken effect.
+    ProcessingTimeout = "processing_timeout", 503, "the request took too long";
     /// The store cannot be reached or is full.
     StoreUnavailable = "store_unavailable", 503, "the store cannot be reached";
     /// The broker's worker does not run, so grants do not end at their deadlines. Only `/readyz` reports it.
@@ -133,24 +135,24 @@ pub struct Problem {
     /// `urn:cloudanix-jit:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The same few words for every occurrence of the code.
+    /// The title of the code, the same for every occurrence.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// The stable code; kept as text because a newer broker may send one that we do not know.
+    /// The stable code. Text, because a newer broker may send a code that this version does not know.
     pub code: String,
     /// What was expected and what was found.
     pub detail: String,
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// Names this occurrence in the broker's log.
+    /// The id of this occurrence in the broker's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
 impl Problem {
-    /// The document for a code and what was expected and found.
+    /// Makes the document for a code, with `detail`.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:cloudanix-jit:problem:{}", code.as_str()),
@@ -163,7 +165,7 @@ impl Problem {
         }
     }
 
-    /// With what to do about it.
+    /// Adds a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -1,8 +1,8 @@
-//! Where did the request come from? What the issuer signed, and apart from it what the client only says.
+//! Where a request came from: facts that the issuer signed, apart from facts that the client reports.
 
 use serde::{Deserialize, Serialize};
 
-/// What proved that the workload is the agent.
+/// The proof that the workload is the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -87,7 +87,7 @@ impl Platform {
     }
 }
 
-/// What is known of one run, in the same words for every platform.
+/// Facts about one run, under the same names for every platform.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -98,10 +98,10 @@ pub struct Facts {
     /// The workflow, pipeline or job name: `deploy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workflow: Option<String>,
-    /// The run, pipeline or build: the number that people see where there is one, else its id.
+    /// The run, pipeline or build: its number if it has one, otherwise its id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Which try of that run.
+    /// The attempt of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<String>,
     /// The job in the run.
@@ -116,19 +116,19 @@ pub struct Facts {
     /// The branch, tag or ref.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub git_ref: Option<String>,
-    /// Who started it.
+    /// The account that started the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// The deployment environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// What started it: `push`, `schedule`.
+    /// The event that started the run: `push`, `schedule`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// The pod, as `namespace/name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// Where a person can look at the run.
+    /// The web page of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }

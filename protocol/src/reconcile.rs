@@ -1,4 +1,4 @@
-//! Is the target as the broker's database says?
+//! Comparisons of the targets with the broker's database.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,53 +9,53 @@ use crate::GrantId;
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReconcileRequest {
-    /// Remove what belongs to grants that the database does not know, too. It does not know those that were given
-    /// after the backup from which it was restored, and those of another broker in the same account.
+    /// Also remove objects of grants that the database does not know: grants made after the backup from which the
+    /// database was restored, and grants of another broker in the same account.
     #[serde(default)]
     pub remove_unknown: bool,
 }
 
-/// What a comparison found.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reconciliation {
-    /// How many things have our names on them.
+    /// How many objects with the broker's names exist.
     pub found: u32,
-    /// Those that belong to no live grant.
+    /// Objects that belong to no live grant.
     pub orphans: Vec<Orphan>,
-    /// How many live grants were told that somebody else has changed something beside them.
+    /// How many live grants got a `drift` event: their objects were changed by others.
     pub drifted: u32,
-    /// How many places could not be looked at.
+    /// How many places could not be read.
     pub not_looked_at: u32,
 }
 
-/// Something with our names on it that belongs to no live grant.
+/// An object with the broker's names that belongs to no live grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Orphan {
-    /// The grant that it says it is of.
+    /// The grant that the object names.
     pub grant_id: GrantId,
-    /// What it is.
+    /// The object.
     pub object: String,
     /// Whether the database knows that grant.
     pub known: bool,
-    /// What was done about it.
+    /// The action that was taken.
     pub outcome: OrphanOutcome,
-    /// Why, or how.
+    /// Details as text.
     pub detail: String,
 }
 
-/// What was done about an orphan.
+/// The action taken on an orphan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum OrphanOutcome {
-    /// Nothing yet: its grace is not over.
+    /// None yet: the grace period is not over.
     Waiting,
-    /// It is only reported.
+    /// The orphan is reported and left.
     Reported,
-    /// It is gone.
+    /// The orphan was removed.
     Removed,
-    /// It was to be removed, and could not be.
+    /// The removal failed.
     Failed,
 }

@@ -1,11 +1,11 @@
-//! Why does the client give a grant back?
+//! The reasons for which a client revokes a grant.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What ended the step, as the client reports it. On the wire `exit:0`, `signal:9`, `interrupted:15`,
+/// Why the client revokes a grant, as the client reports it. On the wire `exit:0`, `signal:9`, `interrupted:15`,
 /// `parent-ended`, `not-started`, `wrapper-lost`, `asked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -14,15 +14,15 @@ pub enum RevokeCause {
     StepExited(i32),
     /// The step's command was killed by this signal.
     StepKilled(i32),
-    /// The wrapper itself was told to stop by this signal, while the step ran.
+    /// The client received this signal while the step ran.
     Interrupted(i32),
-    /// The process that had started the wrapper ended, while the step ran.
+    /// The client's parent process ended while the step ran.
     ParentEnded,
     /// The step's command could not be started.
     NotStarted,
-    /// The wrapper died; its keeper gives the grant back.
+    /// The client died; its keeper revokes the grant.
     WrapperLost,
-    /// `cloudanix-jit revoke`, a post step or a person asked.
+    /// Requested by `cloudanix-jit revoke`, a post step or a person.
     Asked,
 }
 
@@ -35,7 +35,7 @@ pub enum RevokeCause {
 pub struct InvalidCause(String);
 
 impl RevokeCause {
-    /// For the timeline: `step finished · exit 0`.
+    /// The cause as text for the timeline: `step finished · exit 0`.
     pub fn in_words(self) -> String {
         match self {
             Self::StepExited(code) => format!("step finished · exit {code}"),

@@ -1,16 +1,16 @@
-//! Where is each endpoint? The paths, once for both ends.
+//! The paths of the endpoints.
 
-/// Elevate, list; with `/{id}` state and revoke.
+/// Elevate and list; with `/{id}` show and revoke.
 pub const GRANTS: &str = "/v2/agentic/jit";
-/// After a grant's path: its credentials once more, while it is active.
+/// After a grant's path: request the credentials of an active grant again.
 pub const CREDENTIALS: &str = "credentials";
-/// Register, list.
+/// Register and list agents.
 pub const AGENTS: &str = "/v2/agents";
-/// Compare the target with the database.
+/// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// RFC 7662 token introspection for grants of the `token` target.
 pub const INTROSPECT: &str = "/v2/introspect";
-/// The header that makes retries join.
+/// The header with the idempotency key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The content type of a registration file.
 pub const REGISTRATION_MEDIA_TYPE: &str = "application/toml";

@@ -1,4 +1,4 @@
-//! What happened to a grant, in order? The events, and the one text form that people read.
+//! Timelines: the events of a grant in order, and their text form.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use crate::{Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
     ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
-        /// What kind of thing happened.
+        /// The kind of an event.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum EventKind {
@@ -21,7 +21,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// As on the wire.
+            /// The kind as on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $wire,)* }
             }
@@ -31,7 +31,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => concat!($($meaning),*).trim_ascii(),)* }
             }
 
-            /// As in the text form: at most 12 characters.
+            /// The kind in the text form: at most 12 characters.
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
             }
@@ -76,21 +76,21 @@ kinds! {
     Orphan = "orphan", "ORPHAN";
 }
 
-/// Who says so.
+/// Who states an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Source {
-    /// The broker did or saw it.
+    /// The broker.
     Broker,
-    /// The client reports it: nothing else vouches for it.
+    /// The client. Unverified.
     Client,
-    /// An operator did it.
+    /// An operator; `data.by` has the name.
     Operator,
 }
 
 impl Source {
-    /// As on the wire.
+    /// The source as on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Broker => "broker",
@@ -100,51 +100,50 @@ impl Source {
     }
 }
 
-/// One row. `hash` is the SHA-256, in hexadecimal, of the row's other fields in canonical JSON (RFC 8785),
-/// `prev_hash` among them; the first row's `prev_hash` is 64 zeros.
+/// One event of a timeline. `hash` is the SHA-256, in hexadecimal, of the other fields in canonical JSON (RFC 8785),
+/// including `prev_hash`; the `prev_hash` of the first event is 64 zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TimelineEvent {
-    /// The grant, so that a row cannot be moved to another timeline.
+    /// The grant. Part of the hash, so that an event cannot be moved to another timeline.
     pub grant_id: crate::GrantId,
-    /// 1, 2, 3, …
+    /// The position in the timeline, from 1.
     pub seq: u32,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What kind of thing.
+    /// The kind.
     pub kind: EventKind,
-    /// Who says so.
+    /// Who states the event.
     pub source: Source,
-    /// In words.
+    /// The event as text.
     pub text: String,
-    /// The same for programs.
+    /// The facts of the event for programs.
     #[serde(default)]
     pub data: BTreeMap<String, String>,
-    /// The row before.
+    /// The hash of the event before.
     pub prev_hash: String,
-    /// This row.
+    /// The hash of this event.
     pub hash: String,
 }
 
-/// A grant and all that happened to it.
+/// A grant and its events.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Timeline {
-    /// The grant as it stands.
+    /// The grant in its current state.
     pub grant: Grant,
-    /// In order.
+    /// The events in order.
     pub events: Vec<TimelineEvent>,
-    /// Checked when this was read: every row's hash, that each row follows from the row before, and that the grant's
-    /// record says what the rows say.
+    /// Whether the timeline passed the checks when it was read: the hash of every event, the chain of hashes, and that
+    /// the grant's record agrees with the events.
     pub intact: bool,
-    /// What is wrong, if it is not intact.
+    /// Why the timeline is not intact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,
 }
 
 impl Timeline {
-    /// The text form. Anything that came from outside is shown by [`printable`], so that no claim can draw lines of
-    /// its own.
+    /// Renders the text form. Text from outside passes [`printable`], so that no claim can forge lines.
     pub fn render(&self) -> String {
         let grant = &self.grant;
         let facts = BestFacts { signed: &grant.provenance.signed, claimed: &grant.provenance.claimed };
@@ -175,7 +174,7 @@ impl Timeline {
         text
     }
 
-    /// What is wrong with it. A broker before this field was there did not say.
+    /// Why the timeline is not intact. Brokers without the field `broken` do not say.
     pub fn why_not(&self) -> &str {
         self.broken.as_deref().unwrap_or("rows were changed or removed")
     }
@@ -211,7 +210,7 @@ impl Timeline {
     }
 }
 
-/// Signed facts first; what only the client says is marked.
+/// Prefers signed facts, and marks those that only the client reports.
 struct BestFacts<'a> {
     signed: &'a Facts,
     claimed: &'a Facts,
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn no_claim_draws_lines_of_its_own() {
+    fn claims_cannot_forge_lines() {
         let mut timeline = timeline();
         timeline.events[2].text = "done\n[14:00:53]  REVOKED      forged\u{1b}[2J".to_owned();
         timeline.grant.provenance.signed.run = None;
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_intact_is_said_at_the_end() {
+    fn a_broken_timeline_ends_with_a_warning() {
         let broken = Some("`ttl`\n[14:00:53]".to_owned());
         let text = Timeline { intact: false, broken, ..timeline() }.render();
         assert!(text.ends_with("\nWARNING: this timeline is not intact: `ttl`\\u{a}[14:00:53]\n"), "{text}");

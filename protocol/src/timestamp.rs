@@ -1,4 +1,4 @@
-//! When? Milliseconds since 1970 in UTC, written as RFC 3339.
+//! Points in time: milliseconds since 1970 in UTC, written as RFC 3339.
 
 use std::fmt;
 use std::str::FromStr;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_refused() {
+    fn invalid_times_are_refused() {
         for wrong in [
             "",
             "Z",
@@ -196,7 +196,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(millis in 0..=LAST) {
+        fn printed_values_parse_to_the_same_value(millis in 0..=LAST) {
             let timestamp = Timestamp(millis);
             prop_assert_eq!(timestamp.to_string().parse(), Ok(timestamp));
         }

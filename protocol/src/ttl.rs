@@ -1,4 +1,4 @@
-//! For how long? `90s`, `15m`, `1h`.
+//! Lengths of time as pipelines write them: `90s`, `15m`, `1h`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write() {
+    fn valid_durations_are_parsed() {
         for (text, secs) in [("90s", 90), ("15m", 900), ("1h", 3600), ("24h", 86_400), ("0015m", 900)] {
             assert_eq!(text.parse::<Ttl>().map(Ttl::as_secs), Ok(secs), "{text}");
         }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_and_how() {
+    fn invalid_durations_are_refused_with_a_reason() {
         for text in ["", "15", "m", "15 m", "1h30m", "-5m", "+5m", "1.5h", "15M", "15min", "１５m", "∞"] {
             assert!(matches!(text.parse::<Ttl>(), Err(InvalidTtl::Malformed(_))), "{text}");
         }
@@ -127,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(secs in 1..=86_400_u32) {
+        fn printed_values_parse_to_the_same_value(secs in 1..=86_400_u32) {
             let ttl = Ttl::from_secs(secs).unwrap();
             prop_assert_eq!(ttl.to_string().parse(), Ok(ttl));
         }

@@ -27,11 +27,13 @@ pub struct Shared {
 }
 
 /// A token, and the hash under which the configuration knows it.
-struct OperatorToken {
+struct NamedToken {
     token: String,
     hash: String,
 }
 
+/// The name of the operator's token.
+pub const OPERATOR: &str = "tests";
 /// Allows so many elevations per minute that no test waits.
 pub const NO_RATE_LIMIT: &str = "elevations_per_minute = 1000000";
 /// So many requests, unless a test is about that: all of them come from one address here, and look again and again.
@@ -44,8 +46,8 @@ pub struct Broker {
     url: String,
     shared: Option<Shared>,
     process: Option<Child>,
-    operator: OperatorToken,
-    introspection: OperatorToken,
+    operator: NamedToken,
+    introspection: NamedToken,
     /// Where the broker speaks TLS, one who trusts it.
     client: Option<reqwest::Client>,
 }
@@ -110,8 +112,8 @@ impl Broker {
             url: String::new(),
             shared,
             process: None,
-            operator: operator_token(),
-            introspection: operator_token(),
+            operator: new_token("operator-token", OPERATOR),
+            introspection: new_token("introspection-token", OPERATOR),
             client: None,
         }
     }
@@ -194,6 +196,18 @@ impl Broker {
         crate::certificates::put(&self.config(), &new);
     }
 
+    /// Adds an operator to the configuration of the running broker; its token.
+    pub fn add_operator(&self, name: &str) -> String {
+        let made = new_token("operator-token", name);
+        self.reconfigure(|text| format!("operators.{name}.sha256 = \"{}\"\n{text}", made.hash));
+        self.hang_up();
+        eventually("the new operator", || {
+            let list = self.request(Method::GET, "/v2/agents").bearer_auth(&made.token);
+            (http::send(list).status == 200).then_some(())
+        });
+        made.token
+    }
+
     /// Starts again, on the same data and port.
     #[track_caller]
     pub fn restart(&mut self) {
@@ -229,7 +243,7 @@ impl Broker {
         };
         format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"{database}\"\n\
-             operator_token_hashes = [\"{}\"]\nintrospection_token_hashes = [\"{}\"]\n\
+             operators.{OPERATOR}.sha256 = \"{}\"\nintrospectors.tests.sha256 = \"{}\"\n\
              {postgres}[limits]\n{requests}{limits}\n",
             self.operator.hash, self.introspection.hash,
         )
@@ -285,13 +299,14 @@ fn log_to(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("a log")
 }
 
-fn operator_token() -> OperatorToken {
-    let output =
-        Command::new(programs::broker()).arg("operator-token").env_clear().output().expect("the broker");
+/// A token by this command of the broker.
+fn new_token(command: &str, name: &str) -> NamedToken {
+    let mut making = Command::new(programs::broker());
+    let output = making.args([command, "--name", name]).env_clear().output().expect("the broker");
     let text = String::from_utf8(output.stdout).expect("text");
     let line = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.expect("a line of `operator-token`").trim().to_owned()
+        line.expect("a line of the command").trim().trim_matches('"').to_owned()
     };
-    OperatorToken { token: line("token "), hash: line("hash ") }
+    NamedToken { token: line("token "), hash: line("sha256 = ") }
 }

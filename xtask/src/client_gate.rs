@@ -1,4 +1,4 @@
-//! Is the client still small, static, and free of what makes it slow?
+//! Checks the size of the client, that it is static, and that slow dependencies are absent.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +12,10 @@ use crate::process::{cargo, output, program, root, run, text};
 const LARGEST: usize = 3_000_000;
 const LARGEST_GZIPPED: usize = 1_500_000;
 
-/// aws-lc's start-up costs 30 ms in every short process, and a system TLS library ends the static binary.
+/// aws-lc costs 30 ms at the start of every process; a system TLS library prevents a static binary.
 const UNWANTED: [&str; 4] = ["aws-lc-sys", "aws-lc-rs", "openssl-sys", "native-tls"];
 
-/// Builds the client as it is released and holds it against the figures.
+/// Builds the client as released, and checks it.
 pub(crate) fn check(target: &StaticTarget) -> Result<()> {
     match target {
         StaticTarget::Musl(triple) => {
@@ -29,20 +29,20 @@ pub(crate) fn check(target: &StaticTarget) -> Result<()> {
             cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
             let binary = build(cargo, triple)?;
             is_lean(triple)?;
-            // Its size is glibc's, not ours: there is nothing to hold it against.
+            // No limit: most of the size is glibc's.
             is_static(&binary)
         }
     }
 }
 
-/// Builds the client with its own profile. Returns the program's path.
+/// Builds the client with its profile; returns the path of the program.
 pub(crate) fn build(mut cargo: Command, triple: &str) -> Result<PathBuf> {
     run(cargo.args(["build", "--locked", "-p", "cloudanix-jit", "--profile", "client", "--target", triple]))?;
     let file = if triple.contains("windows") { "cloudanix-jit.exe" } else { "cloudanix-jit" };
     Ok(target_folder()?.join(triple).join("client").join(file))
 }
 
-/// No dependency that we decided against is in the client's tree.
+/// Checks that no banned dependency is in the client's tree.
 pub(crate) fn is_lean(triple: &str) -> Result<()> {
     let mut tree = cargo();
     tree.args([
@@ -66,7 +66,7 @@ pub(crate) fn is_lean(triple: &str) -> Result<()> {
     Ok(())
 }
 
-/// It asks for no dynamic loader.
+/// Checks that the client needs no dynamic loader.
 pub(crate) fn is_static(binary: &Path) -> Result<()> {
     let file = std::fs::read(binary).with_context(|| format!("cannot read `{}`", binary.display()))?;
     if !elf::is_static(&file)? {
@@ -87,7 +87,7 @@ fn is_small(binary: &Path) -> Result<()> {
     Ok(())
 }
 
-/// How many bytes it has, plain and gzipped; printed too.
+/// Prints and returns the size in bytes, plain and gzipped.
 pub(crate) fn sizes(binary: &Path) -> Result<(usize, usize)> {
     let plain = usize::try_from(binary.metadata()?.len())?;
     let gzipped = output(program("gzip").args(["-9", "-c"]).arg(binary))?.len();
@@ -95,7 +95,7 @@ pub(crate) fn sizes(binary: &Path) -> Result<(usize, usize)> {
     Ok((plain, gzipped))
 }
 
-/// Where cargo builds.
+/// The target folder of cargo.
 pub(crate) fn target_folder() -> Result<PathBuf> {
     let metadata = text(cargo().args(["metadata", "--format-version", "1", "--no-deps", "--locked"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&metadata)?;

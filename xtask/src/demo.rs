@@ -1,4 +1,4 @@
-//! What does the product do, in a minute?
+//! `cargo xtask demo`: shows a grant with the `token` target in a minute.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use crate::client_gate::target_folder;
 use crate::demo_aws;
 use crate::process::{cargo, program, run};
 
-/// Which demonstration.
+/// Options of the demo.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Of grants in AWS, before an emulator
+    /// Show grants in AWS, on an emulator
     #[arg(long)]
     aws: bool,
 }
 
-/// `cargo xtask demo`.
+/// Runs `cargo xtask demo`.
 pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
     if arguments.aws { demo_aws::run_command() } else { of_tokens() }
 }
@@ -52,7 +52,7 @@ fn of_tokens() -> Result<()> {
     ensure!(show(demo.client(&["timeline", &grant]))?, "there is no timeline of {grant}");
 
     heading("What the step held is worth nothing afterwards");
-    // A step that hands its token on, against all advice, so that it can be tried when the step is over.
+    // The step saves its token, which no step should do, so that the demo can use it after the step.
     let mut leaky =
         demo.client(&["run", "--redact", "never", "--policy", "orders-read", "--ttl", "15m", "--"]);
     leaky.args(["sh", "-c", "printf %s \"$CLOUDANIX_GRANT_TOKEN\""]).stderr(Stdio::null());
@@ -70,7 +70,7 @@ pub(crate) fn heading(text: &str) {
     println!("\n── {text}");
 }
 
-/// The programs that run, and what talks to them. Dropped, they stop.
+/// The running programs, and clients for them. Dropping it stops the programs.
 struct Demo {
     _broker: Running,
     _service: Running,
@@ -133,7 +133,6 @@ impl Demo {
     }
 }
 
-/// Whatever this one is.
 pub(crate) fn like_a_machine_that_is_no_ci(command: &mut Command) {
     for marker in [
         "GITHUB_ACTIONS",
@@ -148,13 +147,13 @@ pub(crate) fn like_a_machine_that_is_no_ci(command: &mut Command) {
     }
 }
 
-/// Runs a command in the open. Whether it succeeded is for the caller to judge.
+/// Prints and runs a command. The caller checks the status.
 pub(crate) fn show(mut command: Command) -> Result<bool> {
     println!("{}", typed(&command));
     Ok(command.stdin(Stdio::null()).status()?.success())
 }
 
-/// [`show`] for a step that has to succeed. Returns the grant that the client names.
+/// Like [`show`], for a step that must succeed. Returns the grant that the client names.
 pub(crate) fn show_and_find_grant(mut command: Command) -> Result<String> {
     command.stderr(Stdio::piped());
     println!("{}", typed(&command));
@@ -169,7 +168,7 @@ pub(crate) fn show_and_find_grant(mut command: Command) -> Result<String> {
     grant.context("the client did not name its grant")
 }
 
-/// The command as somebody would type it.
+/// The command as a user would type it.
 fn typed(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(Path::new);
     let names = words.map(|word| {
@@ -178,7 +177,7 @@ fn typed(command: &Command) -> String {
     names.fold("$".to_owned(), |line, name| line + " " + &name.to_string_lossy())
 }
 
-/// What the broker writes once it is ready.
+/// The settings that the broker writes when it is ready.
 fn settings_of(file: &Path, broker: &mut Child) -> Result<Vec<(String, String)>> {
     let patience = Instant::now() + Duration::from_secs(30);
     loop {

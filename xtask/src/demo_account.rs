@@ -1,4 +1,4 @@
-//! Where does the demonstration get an AWS account from? From the emulator and the AWS CLI that the tests use.
+//! The AWS account of the demo: the emulator and the AWS CLI that the tests use.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::demo::Running;
 use crate::process::{output, program, root};
 
-/// The account that `examples/aws/broker-policy.json` is about.
+/// The account in `examples/aws/broker-policy.json`.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
-/// An access key; worth nothing outside of the emulator.
+/// An access key of the emulator.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     id: String,
@@ -24,7 +24,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// From the first object that has them: an answer of AWS's, or of ours.
+    /// Reads the keys from the first object that has them.
     pub(crate) fn of(answer: &Value) -> Result<Self> {
         let found = ["/AccessKey", "/Credentials", "/credentials"].iter().find_map(|at| answer.pointer(at));
         let found = found.with_context(|| format!("expected keys, found {answer}"))?;
@@ -37,7 +37,7 @@ impl Keys {
         })
     }
 
-    /// As AWS's programs read them.
+    /// The environment variables for the AWS SDKs.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let long_lived = [("AWS_ACCESS_KEY_ID", &self.id), ("AWS_SECRET_ACCESS_KEY", &self.secret)];
         let token = self.token.iter().map(|token| ("AWS_SESSION_TOKEN", token));
@@ -45,7 +45,7 @@ impl Keys {
     }
 }
 
-/// An emulator with an account in it. Dropped, it stops.
+/// An emulator with an account. Dropping it stops the emulator.
 pub(crate) struct Account {
     _emulator: Running,
     endpoint: String,
@@ -62,7 +62,7 @@ impl Account {
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("LOG_LEVEL", "WARNING")
-            // These two would listen on ports of their own, on every interface.
+            // These two services would listen on further ports, on every interface.
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             .env("HOME", folder)
@@ -80,7 +80,7 @@ impl Account {
         Ok(Self { _emulator: emulator, endpoint: format!("http://127.0.0.1:{port}") })
     }
 
-    /// A broker's user, a pipeline's session, and what both need. The keys of the two.
+    /// Creates the broker's user, the pipeline's session and the policies; returns the keys of both.
     pub(crate) fn furnish(&self) -> Result<(Keys, Keys)> {
         let broker = self.user("broker", include_str!("../../examples/aws/broker-policy.json"))?;
         let pipeline = self.user("pipeline", &allow(&["sts:AssumeRole"]))?;
@@ -98,7 +98,7 @@ impl Account {
         Ok((broker, session))
     }
 
-    /// What a program needs to find it, but for keys.
+    /// The environment variables of the emulator's address, without keys.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 7] {
         [
             ("AWS_ENDPOINT_URL", &self.endpoint),
@@ -134,7 +134,7 @@ impl Account {
         self.root("create-role", &["--role-name", name, "--assume-role-policy-document", &trust]).map(drop)
     }
 
-    /// As the account's root: in the emulator its number is its key.
+    /// The AWS CLI as the root of the account, whose number is its key in the emulator.
     fn root(&self, what: &str, words: &[&str]) -> Result<Value> {
         let mut command = self.aws(&["iam", what, "--output", "json"]);
         command.args(words).env("AWS_ACCESS_KEY_ID", ACCOUNT).env("AWS_SECRET_ACCESS_KEY", "test");
@@ -143,17 +143,17 @@ impl Account {
     }
 }
 
-/// Something of IAM's in the account.
+/// The ARN of an IAM object in the account.
 pub(crate) fn arn(what: &str) -> String {
     format!("arn:aws:iam::{ACCOUNT}:{what}")
 }
 
-/// A program of the pinned environment.
+/// A program in the pinned Python environment.
 pub(crate) fn tool(name: &str) -> PathBuf {
     root().join(".tools/aws-python/bin").join(name)
 }
 
-/// With nothing of the caller's own AWS settings.
+/// Removes the caller's AWS settings from the environment.
 pub(crate) fn scrubbed(mut command: Command) -> Command {
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("AWS_") {
@@ -168,7 +168,7 @@ fn allow(actions: &[&str]) -> String {
     json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
 }
 
-/// Whether a path is answered with 200.
+/// Whether a GET of the path is answered with 200.
 pub(crate) fn answers(port: u16, path: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

@@ -1,4 +1,4 @@
-//! What does a grant in AWS do, in a minute, without an account?
+//! `cargo xtask demo --aws`: shows grants in AWS in a minute, on an emulator.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::demo_account::{ACCOUNT, Account, Keys, answers, arn, scrubbed, tool};
 use crate::process::{cargo, program, run, text};
 use crate::python::{self, Environment};
 
-/// Long enough for the four calls that are shown before it, short enough to wait for.
+/// Long enough for the four calls before the deadline, short enough to wait for.
 const SHORT: Duration = Duration::from_secs(15);
 
-/// `cargo xtask demo --aws`.
+/// Runs `cargo xtask demo --aws`.
 pub(crate) fn run_command() -> Result<()> {
     heading("An AWS emulator that enforces IAM, and the real AWS CLI");
     python::ready(Environment::Aws)?;
@@ -58,7 +58,7 @@ const LIST_CLUSTERS: [&str; 2] = ["ecs", "list-clusters"];
 const STATIC: (&str, &str) = ("static-principal", "role/deploy");
 const SESSION: (&str, &str) = ("dynamic-access-keys", "role/sessions");
 
-/// The programs that run, and what talks to them. Dropped, they stop and their files go.
+/// The running programs, and clients for them. Dropping it stops the programs and removes their files.
 struct Demo {
     broker: Running,
     account: Account,
@@ -82,18 +82,21 @@ impl Demo {
         let (broker_keys, pipeline) = account.furnish()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let url = format!("http://127.0.0.1:{port}");
-        let made = program(programs.join("cloudanix-jit-broker")).arg("operator-token").output()?;
+        let mut making = program(programs.join("cloudanix-jit-broker"));
+        let made = making.args(["operator-token", "--name", "demo"]).output()?;
         let made = String::from_utf8(made.stdout)?;
         let line = |name: &str| {
             let found = made.lines().find_map(|line| line.strip_prefix(name));
-            found.map(|rest| rest.trim().to_owned()).context("`operator-token` says something else")
+            found
+                .map(|rest| rest.trim().trim_matches('"').to_owned())
+                .context("`operator-token` says something else")
         };
-        let (operator_token, hash) = (line("token ")?, line("hash ")?);
+        let (operator_token, hash) = (line("token ")?, line("sha256 = ")?);
         let config = folder.0.join("broker.toml");
         let database = folder.0.join("broker.db");
         let settings = format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"sqlite:{}\"\n\
-             operator_token_hashes = [\"{hash}\"]\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
+             operators.demo.sha256 = \"{hash}\"\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
             database.display()
         );
         std::fs::write(&config, settings)?;
@@ -119,7 +122,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Registers an agent that may have one policy, by this mode.
+    /// Registers an agent with one policy in this auth mode.
     fn agent(&self, (auth_mode, principal): (&str, &str)) -> Result<Agent> {
         let registration = format!(
             "id = \"{auth_mode}\"\nuse_case = \"build-workflow\"\nmax_session = \"1h\"\n\
@@ -156,7 +159,7 @@ impl Demo {
         command
     }
 
-    /// A step that hands its keys on, against all advice, so that they can be tried when the step is over.
+    /// Shows a step that saves its keys, which no step should do, and their use after the step.
     fn keys_of_a_leaky_step(&self, agent: &Agent) -> Result<Keys> {
         let print = "printf '{\"credentials\":{\"access_key_id\":\"%s\",\"secret_access_key\":\"%s\",\
                      \"session_token\":\"%s\"}}' \"$AWS_ACCESS_KEY_ID\" \"$AWS_SECRET_ACCESS_KEY\" \
@@ -167,7 +170,7 @@ impl Demo {
         Keys::of(&serde_json::from_str(&text(&mut leaky)?)?)
     }
 
-    /// Access that ends although nothing of ours is alive.
+    /// Shows that access ends at the deadline even if no broker runs.
     fn without_a_broker(mut self, static_agent: &Agent, session_agent: &Agent) -> Result<()> {
         let seconds = format!("{}s", SHORT.as_secs());
         heading(&format!("Two grants for {seconds}, and then the broker is killed for ever"));
@@ -200,7 +203,7 @@ impl Demo {
     }
 }
 
-/// A folder that goes with its owner.
+/// A folder that is removed on drop.
 struct Folder(PathBuf);
 
 impl Folder {

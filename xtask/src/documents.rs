@@ -1,4 +1,4 @@
-//! Are the generated documents what the code says today?
+//! Generates documents from the code, and checks the committed ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::process::{cargo, root, run};
 /// The tests that write documents when `CLOUDANIX_WRITE_DOCS` is set and compare them otherwise: binary and filter.
 const WRITERS: [(&str, &str); 2] = [("documents", ""), ("integration", "wrappers::inputs::")];
 
-/// Writes them all. Of the whole workspace, so that the libraries are those of every other test: for one package
-/// alone cargo would build them once more, with the features that this one needs.
+/// Writes all documents. Builds the whole workspace, because cargo would build the libraries of a single package again,
+/// with other features.
 pub(crate) fn write() -> Result<()> {
     for (binary, filter) in WRITERS {
         let mut testing = cargo();
@@ -21,7 +21,7 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// Writes them and fails if one was not what it is now.
+/// Writes all documents, and fails if one changed.
 pub(crate) fn are_fresh() -> Result<()> {
     let folder = root().join("docs");
     let before = contents(&folder)?;

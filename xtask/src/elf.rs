@@ -1,4 +1,4 @@
-//! Does a Linux program need anything from the machine that it runs on?
+//! Checks that a Linux program is static.
 
 use anyhow::{Context, Result, bail};
 
@@ -8,7 +8,7 @@ const PROGRAM_HEADER_SIZE_AT: usize = 54;
 const PROGRAM_HEADER_COUNT_AT: usize = 56;
 const PT_INTERP: u32 = 3;
 
-/// Whether no dynamic loader is asked for. 64-bit little-endian files only.
+/// Whether the program needs no dynamic loader. 64-bit little-endian files only.
 pub(crate) fn is_static(file: &[u8]) -> Result<bool> {
     if !file.starts_with(MAGIC) {
         bail!("expected a 64-bit little-endian ELF file");
@@ -36,7 +36,7 @@ fn at<const N: usize>(file: &[u8], offset: usize) -> Result<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// As little of an ELF file as is looked at: a header, and program headers of these kinds.
+    /// A minimal ELF file: a header, and program headers of these kinds.
     fn file(kinds: &[u32]) -> Vec<u8> {
         let mut file = vec![0; 64];
         file[..6].copy_from_slice(MAGIC);
@@ -51,13 +51,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_interpreter_is_static_and_one_with_it_is_not() {
+    fn a_file_with_an_interpreter_is_not_static() {
         assert!(is_static(&file(&[1, 2, 6])).unwrap());
         assert!(!is_static(&file(&[6, 1, PT_INTERP])).unwrap());
     }
 
     #[test]
-    fn what_is_no_elf_file_or_cut_short_is_an_error() {
+    fn truncated_and_other_files_are_errors() {
         assert!(is_static(b"MZ").is_err());
         let whole = file(&[1, 2]);
         let kind_of_the_last = 64 + 56;

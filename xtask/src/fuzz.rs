@@ -1,4 +1,4 @@
-//! What does input that nobody thought of do to the parsers and the redactor?
+//! `cargo xtask fuzz`: fuzzes the parsers and the redactor.
 
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use crate::process::{program, root, run};
 use crate::steps::Steps;
 use crate::tools::CARGO_FUZZ;
 
-/// What to fuzz, for how long.
+/// Options of the fuzzer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// For so many seconds each
+    /// Seconds for each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Only these; all if none is named
+    /// Targets to fuzz; all by default
     targets: Vec<String>,
 }
 
-/// `cargo xtask fuzz`.
+/// Runs `cargo xtask fuzz`.
 pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
     let known = targets()?;
     if let Some(unknown) = arguments.targets.iter().find(|target| !known.contains(target)) {
@@ -45,8 +45,8 @@ fn one(cargo_fuzz: &Path, target: &str, seconds: u32) -> Result<()> {
     run(command.arg(format!("-max_total_time={seconds}")))
 }
 
-/// Without the address sanitizer: our code forbids `unsafe`, so it is panics, hangs and broken promises that are
-/// looked for, and a stable compiler is enough.
+/// Fuzzes without the address sanitizer: the code forbids `unsafe`, so the targets search for panics, hangs and failed
+/// assertions, and a stable compiler is enough.
 fn cargo_fuzz_command(cargo_fuzz: &Path, action: &str) -> std::process::Command {
     let mut command = program(cargo_fuzz);
     command.args([action, "--sanitizer", "none"]);

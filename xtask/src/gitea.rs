@@ -1,6 +1,6 @@
 //! Builds a Gitea server and its runner from Go modules, for the tests that run the action on them.
 //!
-//! `tests/gitea/*/go.sum` pins every module. What is built goes into `.tools/gitea/`.
+//! `tests/gitea/*/go.sum` pins every module. The programs are built into `.tools/gitea/`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,23 @@ use crate::process::{cargo, on_path, program, root, run, text};
 
 const SERVER: &str = "code.gitea.io/gitea";
 const RUNNER: &str = "gitea.com/gitea/runner";
-/// What the server reads from files when they are not compiled in, which would need a generator run in its source.
+/// The files that the server reads at run time. Compiling them in would need a generator run in its source.
 const STATIC: [&str; 3] = ["options", "public", "templates"];
 
-/// Which tests on Gitea are run, by the variable `GITEA`.
+/// The selected tests on Gitea, by the variable `GITEA`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// Those that fit into a run of all tests.
+    /// Tests that fit into a run of all tests.
     Short,
-    /// Those that take an hour as well.
+    /// Also tests that take an hour.
     Long,
 }
 
-/// Whether the tests on Gitea can be run.
+/// Whether the tests on Gitea can run.
 #[derive(Debug)]
 pub(crate) struct Gitea(Result<Wanted, String>);
 
-/// Builds both programs, unless they are built; or says why not.
+/// Builds both programs unless they exist, or returns the reason why they cannot be built.
 pub(crate) fn ready() -> Result<Gitea> {
     let wanted = match std::env::var("GITEA").unwrap_or_default().as_str() {
         "" => Wanted::Short,
@@ -41,7 +41,7 @@ pub(crate) fn ready() -> Result<Gitea> {
         return Ok(Gitea(Err(why)));
     }
     let folder = root().join(".tools/gitea");
-    // Written last: an interrupted build does not count.
+    // Written last, so that an interrupted build is repeated.
     let note = folder.join("installed.txt");
     let expected = pinned()?;
     if fs::read_to_string(&note).is_ok_and(|installed| installed == expected) {
@@ -62,7 +62,7 @@ pub(crate) fn ready() -> Result<Gitea> {
 }
 
 impl Gitea {
-    /// Runs the tests; the reason when they are not run.
+    /// Runs the tests, or returns the reason why they cannot run.
     pub(crate) fn test(&self) -> Result<Option<&str>> {
         let wanted = match &self.0 {
             Ok(wanted) => wanted,
@@ -81,7 +81,7 @@ impl Gitea {
         ]);
         match wanted {
             Wanted::Short => tests.args(["--skip", "gitea::long::"]),
-            // Measured times, and one after another: the load of a thousand steps is not for the others.
+            // One after another: the tests measure times, and the load of a thousand steps would disturb others.
             Wanted::Long => tests.args(["--nocapture", "--test-threads", "1"]),
         };
         run(&mut tests)?;
@@ -89,7 +89,7 @@ impl Gitea {
     }
 }
 
-/// Whether Go is here and new enough for the modules.
+/// Whether Go is installed and new enough for the modules.
 fn go_can_build() -> Result<(), String> {
     if on_path("go").is_none() {
         return Err("Go is not on the PATH: see https://go.dev/doc/install".into());
@@ -102,11 +102,11 @@ fn go_can_build() -> Result<(), String> {
     Err(format!("Go is older than `tests/gitea/server/go.mod` demands: found `{found}`"))
 }
 
-/// Go in one of the modules.
+/// A Go command in one of the modules.
 fn go(module: &str) -> Command {
     let mut command = program("go");
     command.current_dir(root().join("tests/gitea").join(module));
-    // SQLite is C, and takes a minute to optimise.
+    // Unoptimised: SQLite's C code takes a minute to optimise.
     command.env("GOWORK", "off").env("CGO_ENABLED", "1").env("CGO_CFLAGS", "-O0");
     command
 }
@@ -117,7 +117,7 @@ fn build(module: &str, package: &str, program: &Path, more: &[&str]) -> Result<(
     run(build.arg("-o").arg(program).arg(package))
 }
 
-/// All that decides what is built.
+/// A fingerprint of all inputs of the build.
 fn pinned() -> Result<String> {
     let mut all = format!("{}\n", text(program("go").args(["env", "GOVERSION"]))?);
     for module in ["server", "runner"] {

@@ -1,4 +1,4 @@
-//! Is the code in the shape that we agreed on?
+//! `cargo xtask lint`: formatting, clippy, and the rules for dependencies.
 
 use anyhow::Result;
 
@@ -7,7 +7,7 @@ use crate::process::{cargo, program, run};
 use crate::steps::Steps;
 use crate::tools::{CARGO_DENY, CARGO_MACHETE};
 
-/// `cargo xtask lint`.
+/// Runs `cargo xtask lint`.
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("lint");
     steps.step("formatting", || {
@@ -20,7 +20,7 @@ pub(crate) fn run_command() -> Result<()> {
     })?;
     let cargo_deny = steps.step("cargo-deny is there", || CARGO_DENY.ready())?;
     steps.step("dependencies: one home each, licenses, sources", || {
-        // Not the advisories: they are fetched from the network, and the workflow on GitHub checks them.
+        // Without the advisories, which are fetched from the network; the workflow on GitHub checks them.
         run(program(cargo_deny).args(["--locked", "check", "bans", "licenses", "sources"]))
     })?;
     let cargo_machete = steps.step("cargo-machete is there", || CARGO_MACHETE.ready())?;

@@ -1,4 +1,4 @@
-//! What does this machine need that cargo does not bring?
+//! Installs the requirements of the tests that cargo does not install.
 
 use std::process::{Command, Stdio};
 
@@ -9,16 +9,16 @@ use crate::process::{on_path, program, root, run, text};
 
 const OLDEST_NODE: u32 = 20;
 
-/// A target that the client can be built for, as a static binary.
+/// A target for a static client.
 #[derive(Debug)]
 pub(crate) enum StaticTarget {
-    /// The one that is released.
+    /// musl, as released.
     Musl(String),
-    /// Static too, but bigger: what can be had where musl cannot.
+    /// Static glibc: larger, for machines without musl.
     StaticGlibc { triple: String, why: String },
 }
 
-/// Node and npm, for the OIDC provider that the tests run against.
+/// Checks Node and npm, for the OIDC provider of the tests.
 pub(crate) fn node() -> Result<()> {
     if on_path("npm").is_none() || on_path("node").is_none() {
         bail!("node {OLDEST_NODE} or newer and npm are needed by the tests: see https://nodejs.org");
@@ -32,7 +32,7 @@ pub(crate) fn node() -> Result<()> {
     Ok(())
 }
 
-/// Installs what `package-lock.json` pins, unless that is what is there.
+/// Installs the packages of `package-lock.json`, unless they are installed.
 pub(crate) fn npm_ci(folder: &str) -> Result<()> {
     let folder = root().join(folder);
     let modified = |file: &str| folder.join(file).metadata().and_then(|meta| meta.modified());
@@ -42,18 +42,18 @@ pub(crate) fn npm_ci(folder: &str) -> Result<()> {
         println!("  installed already");
         return Ok(());
     }
-    // `--loglevel=error`: one dependency names newer Node versions only, and works on the oldest that we take.
+    // `--loglevel=error`: one dependency declares newer Node versions only, and works on the oldest supported one.
     run(program("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))
 }
 
-/// Tests the Jenkins library by itself, with what Maven fetches for it; later tests find that there, and do not ask.
+/// Runs the unit tests of the Jenkins library, for which Maven fetches dependencies that later tests reuse.
 pub(crate) fn jenkins_library() -> Result<()> {
     debian_package("javac", "default-jdk-headless")?;
     debian_package("mvn", "maven")?;
     run(program("mvn").args(["--quiet", "--batch-mode", "--file", "jenkins-library/pom.xml", "verify"]))
 }
 
-/// The musl target for this processor, with the compiler it needs; static glibc where that cannot be had.
+/// Sets up the musl target for this processor, or static glibc where musl is not available.
 pub(crate) fn static_target() -> StaticTarget {
     let arch = std::env::consts::ARCH;
     let musl = format!("{arch}-unknown-linux-musl");
@@ -77,7 +77,7 @@ pub(crate) fn rust_target(triple: &str) -> Result<()> {
     run(program("rustup").args(["target", "add", triple]))
 }
 
-/// Installs a package when the program from it is missing and we may. The program may also be a path.
+/// Installs a package if its program, a name or a path, is missing and the user may install packages.
 pub(crate) fn debian_package(wanted: &str, package: &str) -> Result<()> {
     package_unless(
         || on_path(wanted).is_some() || std::path::Path::new(wanted).is_file(),
@@ -86,7 +86,7 @@ pub(crate) fn debian_package(wanted: &str, package: &str) -> Result<()> {
     )
 }
 
-/// The programs of a PostgreSQL server; each test that needs one makes and runs its own.
+/// Checks the programs of a PostgreSQL server. Each test starts a server of its own.
 pub(crate) fn postgres() -> Result<()> {
     package_unless(|| Programs::find().is_ok(), "PostgreSQL 14 or newer", "postgresql")
 }

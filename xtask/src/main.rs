@@ -1,4 +1,4 @@
-//! Which commands does someone who works on cloudanix-jit need?
+//! `cargo xtask`: commands for developers of cloudanix-jit.
 
 mod book;
 mod client_gate;
@@ -28,21 +28,21 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Commands for people who work on cloudanix-jit")]
 enum Command {
-    /// See the product work: one broker, one step, one grant
+    /// Show the product: one broker, one step, one grant
     Demo(demo::Arguments),
-    /// Everything that has to hold, from a fresh clone: set-up, builds, all tests, documents up to date
+    /// Check everything from a fresh clone: set-up, builds, all tests, generated documents
     Test,
-    /// Formatting, clippy, and which dependency may be where
+    /// Check formatting, clippy and the rules for dependencies
     Lint,
-    /// Throw random input at the parsers and the redactor
+    /// Fuzz the parsers and the redactor
     Fuzz(fuzz::Arguments),
-    /// Write the generated documents again
+    /// Write the generated documents
     Docs,
     /// Check the links of the documents and render the book
     Book,
-    /// Build the client for Windows and arm64, and run it there under emulation
+    /// Build the client for Windows and arm64, and run it under emulation
     ReleaseCheck,
-    /// Write the wrappers as they are published: with the version and the checksums of a release in them
+    /// Write the wrappers for publication, with the version and the checksums of a release
     Wrappers(wrappers::Arguments),
 }
 

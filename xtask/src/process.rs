@@ -1,17 +1,17 @@
-//! How is another program run from here?
+//! Runs other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The folder that the workspace is in.
+/// The root folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
 }
 
-/// A program, run in the root, that sees nothing of the caller's own `CLOUDANIX_…` settings.
+/// A command in the root folder, without the caller's `CLOUDANIX_…` variables.
 pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(name);
     command.current_dir(root());
@@ -23,12 +23,12 @@ pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs us.
+/// The cargo that runs this program.
 pub(crate) fn cargo() -> Command {
     program(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs it with its output on ours. A status other than 0 is an error.
+/// Runs a command with inherited output. A status other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("  $ {}", shown(command));
     let status = command.status().with_context(|| format!("cannot start `{}`", shown(command)))?;
@@ -38,7 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs it and returns what it wrote on stdout. A status other than 0 is an error.
+/// Runs a command and returns its standard output. A status other than 0 is an error.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .stdin(Stdio::null())
@@ -51,12 +51,12 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// [`output`], as text without the white space around it.
+/// Like [`output`], as trimmed text.
 pub(crate) fn text(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output(command)?)?.trim().to_owned())
 }
 
-/// Where a program is on the `PATH`.
+/// The path of a program on the `PATH`.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())

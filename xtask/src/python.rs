@@ -1,7 +1,6 @@
-//! Where do the tests get the programs from that Python's registry has, and another clock?
+//! Installs the Python packages of the tests, and libfaketime.
 //!
-//! All of it goes into `.tools/`, at pinned versions. Nothing that the developer has installed is used but
-//! Python itself.
+//! Everything goes into `.tools/`, at pinned versions. Of the developer's installation only Python itself is used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use crate::process::{on_path, program, root, run, text};
 
 const OLDEST_PYTHON: u32 = 11;
 
-/// An environment of its own, `.tools/<name>-python`, for what `tests/<name>/requirements.txt` pins.
+/// A virtual environment, `.tools/<name>-python`, for the packages in `tests/<name>/requirements.txt`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Environment {
     /// An AWS emulator, a second one, the AWS CLI and boto3.
@@ -22,7 +21,7 @@ pub(crate) enum Environment {
     Wrappers,
 }
 
-/// The pinned packages, unless they are there.
+/// Installs the pinned packages, unless they are installed.
 pub(crate) fn ready(environment: Environment) -> Result<()> {
     let name = match environment {
         Environment::Aws => "aws",
@@ -31,11 +30,11 @@ pub(crate) fn ready(environment: Environment) -> Result<()> {
     let requirements = format!("tests/{name}/requirements.txt");
     let pinned = fs::read_to_string(root().join(&requirements))?;
     let folder = root().join(format!(".tools/{name}-python"));
-    // Written last: what was interrupted does not count. With the folder, because programs in it name it.
+    // Written last, so that an interrupted installation is repeated. With the folder, whose path the programs contain.
     let note = folder.join("installed.txt");
     let expected = format!("{}\n{pinned}", folder.display());
     let installed = fs::read_to_string(&note).is_ok_and(|installed| installed == expected);
-    // A link to the machine's Python, which may be gone.
+    // A link to the machine's Python, which may have been removed.
     if installed && folder.join("bin/python").is_file() {
         println!("  installed already");
         return Ok(());
@@ -43,7 +42,7 @@ pub(crate) fn ready(environment: Environment) -> Result<()> {
     let minor = python()?;
     can_make_environments(minor)?;
     run(program("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-    // Not compiled: Python does that by itself, to what is used.
+    // Without compiling: Python compiles what it uses.
     run(program(folder.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-compile"])
         .args(["-r", &requirements]))?;
@@ -51,7 +50,7 @@ pub(crate) fn ready(environment: Environment) -> Result<()> {
     Ok(())
 }
 
-/// `.tools/libfaketime.so.1`: where the tests find the library that gives a process a clock of its own.
+/// Installs `.tools/libfaketime.so.1`, the library that gives a process a clock of its own.
 pub(crate) fn faketime() -> Result<()> {
     let debian = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     let elsewhere = ["/usr/lib64/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1"];
@@ -68,7 +67,7 @@ pub(crate) fn faketime() -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(root().join(".tools"))?;
-    // There is none yet, or it leads elsewhere.
+    // The link is missing, or points elsewhere.
     let _ = fs::remove_file(&link);
     #[cfg(unix)]
     std::os::unix::fs::symlink(&library, &link)
@@ -76,7 +75,7 @@ pub(crate) fn faketime() -> Result<()> {
     Ok(())
 }
 
-/// The second number of Python's version.
+/// The minor version of Python.
 fn python() -> Result<u32> {
     if on_path("python3").is_none() {
         debian_package("python3", "python3")?;
@@ -91,7 +90,7 @@ fn python() -> Result<u32> {
     }
 }
 
-/// Debian keeps a part of Python's `venv` in a package of its own.
+/// Installs Debian's separate package for Python's `venv`.
 fn can_make_environments(minor: u32) -> Result<()> {
     let look = "import importlib.util as modules; exit(modules.find_spec('ensurepip') is None)";
     if program("python3").args(["-c", look]).status().is_ok_and(|status| status.success()) {

@@ -1,7 +1,7 @@
-//! Does the client build, and start, where this machine is not?
+//! `cargo xtask release-check`: builds and starts the client for other platforms.
 //!
-//! The release itself is made by `.github/workflows/release.yml`. What can be seen without it is seen here:
-//! Windows through mingw-w64 and Wine, arm64 through qemu.
+//! `.github/workflows/release.yml` makes the release. This checks what is possible on one machine: Windows with mingw-w64
+//! and Wine, arm64 with qemu.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,10 +15,10 @@ use crate::steps::Steps;
 
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 const ARM64: &str = "aarch64-unknown-linux-musl";
-/// Debian's `wine64` puts its program beside the path.
+/// Debian's `wine64` installs its program outside the `PATH`.
 const WINE: &str = "/usr/lib/wine/wine64";
 
-/// `cargo xtask release-check`.
+/// Runs `cargo xtask release-check`.
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("release-check");
     steps.step("what Windows needs", || {
@@ -39,13 +39,13 @@ pub(crate) fn run_command() -> Result<()> {
     })?;
     steps.step("the client for arm64", || {
         let mut cargo = cargo();
-        // The compiler is glibc's; the C in our tree calls nothing of its libc, and Rust links its own musl.
+        // A compiler for glibc is enough: the C code calls no libc function, and Rust links its own musl.
         cargo.env("CC_aarch64_unknown_linux_musl", "aarch64-linux-gnu-gcc");
         cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
         let binary = client_gate::build(cargo, ARM64)?;
         client_gate::is_lean(ARM64)?;
         client_gate::is_static(&binary)?;
-        // The figures that we promise are for x86_64; here they are only told.
+        // The limits are for x86_64; here the size is only printed.
         client_gate::sizes(&binary)?;
         starts(&binary, || program("qemu-aarch64"))
     })?;
@@ -59,7 +59,7 @@ fn starts_under_wine(binary: &Path) -> Result<()> {
     std::fs::create_dir_all(&prefix)?;
     let copy = folder.join("cloudanix-jit.exe");
     std::fs::copy(binary, &copy)?;
-    // What the Wine of a stable Debian lacks, see there.
+    // A DLL that the Wine of Debian stable lacks, see the source.
     let mut compile = program("x86_64-w64-mingw32-gcc");
     compile.args(["-O2", "-shared", "-o"]).arg(folder.join("bcryptprimitives.dll"));
     run(compile.args(["xtask/src/wine_bcryptprimitives.c", "-ladvapi32"]))?;
@@ -70,7 +70,7 @@ fn starts_under_wine(binary: &Path) -> Result<()> {
     })
 }
 
-/// It says its version and its help.
+/// Runs the client's `--version` and `--help`.
 fn starts(binary: &Path, emulator: impl Fn() -> Command) -> Result<()> {
     let version = text(emulator().arg(binary).arg("--version")).context("it does not start")?;
     if version != concat!("cloudanix-jit ", env!("CARGO_PKG_VERSION")) {

@@ -1,10 +1,10 @@
-//! What is being done, how long did it take, and what should be known at the end?
+//! Prints the steps of a command, their times, and warnings at the end.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// A list of steps, printed as they run. The first that fails ends it.
+/// A list of steps, printed as they run. The first failure ends it.
 #[derive(Debug)]
 pub(crate) struct Steps {
     command: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Of this command.
+    /// The steps of this command.
     pub(crate) fn of(command: &'static str) -> Self {
         Self { command, started: Instant::now(), count: 0, remarks: Vec::new() }
     }
@@ -38,13 +38,13 @@ impl Steps {
         }
     }
 
-    /// Something that was not done or not as usual: printed now, and again at the end.
+    /// Prints a warning, now and again at the end.
     pub(crate) fn remark(&mut self, text: String) {
         println!("! {text}");
         self.remarks.push(text);
     }
 
-    /// The closing lines.
+    /// Prints the summary.
     pub(crate) fn finish(self) {
         println!();
         for remark in &self.remarks {

@@ -1,4 +1,4 @@
-//! Does everything hold, seen from a fresh clone?
+//! `cargo xtask test`: checks everything from a fresh clone.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use crate::python::{self, Environment};
 use crate::steps::Steps;
 use crate::{client_gate, documents, gitea};
 
-/// `cargo xtask test`.
+/// Runs `cargo xtask test`.
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("test");
     steps.step("node and npm are there", machine::node)?;
@@ -31,7 +31,7 @@ pub(crate) fn run_command() -> Result<()> {
     let gitea = steps.step("a Gitea server and its runner, from Go modules", gitea::ready)?;
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;
-    // Every result is seen, however many fail.
+    // A failure does not stop the other tests.
     steps.step("all tests", || run(cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"])))?;
     if let Some(why) = steps.step("the action on Gitea", || gitea.test())? {
         steps.remark(format!("the action was not run on Gitea: {why}"));

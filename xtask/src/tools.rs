@@ -1,4 +1,4 @@
-//! How do we get tools that are written in Rust, without touching what the developer has installed?
+//! Installs cargo tools into `.tools/`, apart from the developer's installation.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::process::{cargo, program, root, run, text};
 
-/// A cargo subcommand at the version that we know.
+/// A cargo subcommand at a pinned version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tool {
     name: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Tool {
 
 /// Checks bans, licenses and sources.
 pub(crate) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", features: None };
-/// Finds dependencies that no code names.
+/// Finds unused dependencies.
 pub(crate) const CARGO_MACHETE: Tool = Tool { name: "cargo-machete", version: "0.9.2", features: None };
 /// Builds and runs fuzz targets.
 pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", features: None };
@@ -26,7 +26,7 @@ pub(crate) const CARGO_FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2"
 pub(crate) const MDBOOK: Tool = Tool { name: "mdbook", version: "0.5.4", features: Some("search") };
 
 impl Tool {
-    /// Its path in `.tools/bin`, where it is installed first if it is not there yet.
+    /// The path in `.tools/bin`. Installs the tool first if it is missing.
     pub(crate) fn ready(self) -> Result<PathBuf> {
         let folder = root().join(".tools");
         let path = folder.join("bin").join(self.name);
@@ -35,7 +35,7 @@ impl Tool {
         {
             return Ok(path);
         }
-        // Unoptimised: these run for seconds and would compile for minutes.
+        // Unoptimised: the tools run for seconds, and would compile for minutes.
         let build = root().join("target").join("tools");
         let mut install = cargo();
         install.args([

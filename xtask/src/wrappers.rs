@@ -1,7 +1,6 @@
-//! How do the wrappers for CI systems become repositories of their own that know which program they run?
+//! `cargo xtask wrappers`: writes the CI wrappers for publication in repositories of their own.
 //!
-//! In the source a wrapper pins nothing. A release has the checksums of the programs it built, and writes them,
-//! with its version, into a copy of each wrapper's folder.
+//! A wrapper in this repository pins no client. The copy for a release pins its version and the checksums of its programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,10 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::process::{cargo, program, root, text};
 
-/// Every wrapper's folder.
+/// The folders of the wrappers.
 const FOLDERS: [&str; 5] = ["action", "gitlab", "jenkins-library", "bitbucket-pipe", "circleci-orb"];
 
-/// Where a version and checksums are written: the lines in shell, in JavaScript and in PowerShell.
+/// The lines for version and checksums, in shell, in JavaScript and in PowerShell.
 const VERSION: [&str; 3] = ["pinned_version=''", "const pinnedVersion = ''", "$pinnedVersion = ''"];
 const SUMS: [&str; 3] = ["pinned_sums=''", "const pinnedSums = ''", "$pinnedSums = ''"];
 
@@ -22,12 +21,12 @@ pub(crate) struct Arguments {
     /// `SHA256SUMS` of the release
     #[arg(long, value_name = "FILE")]
     sums: PathBuf,
-    /// Where the folders are written; must not exist yet
+    /// The output folder; must not exist
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }
 
-/// `cargo xtask wrappers`.
+/// Runs `cargo xtask wrappers`.
 pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
     let sums = fs::read_to_string(&arguments.sums)
         .with_context(|| format!("cannot read `{}`", arguments.sums.display()))?;
@@ -44,7 +43,7 @@ pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
 
 struct Pins {
     version: String,
-    /// One `<sha256>  <file>` a line.
+    /// One `<sha256>  <file>` per line.
     sums: String,
 }
 
@@ -57,7 +56,7 @@ fn version() -> Result<String> {
     Ok(version.context("the workspace has no `cloudanix-jit`")?.to_owned())
 }
 
-/// The lines that are about the client.
+/// The lines of the client's programs.
 fn clients(sums: &str) -> Result<String> {
     let mut lines = Vec::new();
     for line in sums.lines() {
@@ -76,7 +75,7 @@ fn clients(sums: &str) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// Copies what is committed of a folder. Returns in how many files the pins were written.
+/// Copies the committed files of a folder; returns the number of files with pins.
 fn copy(folder: &str, to: &Path, pins: &Pins) -> Result<usize> {
     let files = text(program("git").args(["ls-files", "-z", "--", folder]))?;
     let mut stamped = 0;
@@ -84,7 +83,7 @@ fn copy(folder: &str, to: &Path, pins: &Pins) -> Result<usize> {
         let relative = Path::new(file).strip_prefix(folder)?;
         let (from, to) = (root().join(file), to.join(relative));
         fs::create_dir_all(to.parent().context("a folder")?)?;
-        // With its permissions: scripts stay executable.
+        // Keeps permissions, so that scripts stay executable.
         fs::copy(&from, &to).with_context(|| format!("cannot copy `{file}`"))?;
         let Ok(source) = fs::read_to_string(&from) else { continue };
         let text = pins.written_into(&source);
@@ -114,8 +113,8 @@ impl Pins {
             };
             let (name, rest) = (bare.trim_end_matches("''"), content.trim_end().strip_prefix(bare));
             let in_javascript = name.starts_with("const");
-            // A text of several lines: in quotes in both shells, in backticks in JavaScript. In YAML the lines have
-            // to stand as deep as the first.
+            // Text of several lines: in quotes in the shells, in backticks in JavaScript. In YAML the lines need the indent
+            // of the first.
             let value = value.replace('\n', &format!("\n{before}"));
             let quote = if in_javascript { '`' } else { '\'' };
             text.push_str(&format!("{before}{name}{quote}{value}{quote}{}\n", rest.unwrap_or_default()));
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_are_written_in_the_language_and_as_deep_as_they_stand() {
+    fn pins_keep_the_language_and_the_indent_of_their_line() {
         let shell = "a\npinned_version=''\n  pinned_sums=''\nb\n";
         let written = "a\npinned_version='1.2.3'\n  pinned_sums='aa  one\n  bb  two'\nb\n";
         assert_eq!(pins().written_into(shell), written);
@@ -145,13 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stays_as_it_is() {
+    fn other_lines_are_unchanged() {
         let other = "echo \"pinned_version=''\"\nversion=''\nno line end";
         assert_eq!(pins().written_into(other), other);
     }
 
     #[test]
-    fn only_the_clients_checksums_are_pinned_and_nothing_that_is_none() {
+    fn only_valid_checksums_of_the_client_are_pinned() {
         let sums = format!(
             "{SUM}  cloudanix-jit-x86_64-unknown-linux-musl\n{SUM}  cloudanix-jit-broker-x86_64-unknown-linux-musl\n\
              {SUM}  cloudanix-jit.cdx.json\n"

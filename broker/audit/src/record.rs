@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use domain::{EndCause, Grant, State};
-use protocol::{EventKind, TimelineEvent, Timestamp};
+use protocol::{EventKind, OperatorName, TimelineEvent, Timestamp};
 
 use crate::Broken;
 
@@ -141,7 +141,9 @@ impl Rows<'_> {
 
     fn ended_for(&self, cause: &EndCause) -> Result<(), Broken> {
         self.was(cause.kind(), "end_reason", |row| {
-            row.source == cause.source() && row.text.starts_with(&cause.in_words())
+            row.source == cause.source()
+                && row.text.starts_with(&cause.in_words())
+                && row.data.get("by").map(String::as_str) == cause.operator().map(OperatorName::as_str)
         })
     }
 

@@ -213,8 +213,8 @@ impl Grant {
                     | (
                         EndCause::Client(_)
                         | EndCause::LeaseLost
-                        | EndCause::AgentDisabled
-                        | EndCause::Operator
+                        | EndCause::AgentDisabled(_)
+                        | EndCause::Operator(_)
                         | EndCause::Abandoned
                         | EndCause::TargetFailed(_),
                         EnforcedBy::Cloud | EnforcedBy::Broker,
@@ -240,12 +240,15 @@ impl Grant {
             EndCause::Deadline => format!("{} · {}", cause.in_words(), self.ttl),
             EndCause::Client(_)
             | EndCause::LeaseLost
-            | EndCause::AgentDisabled
-            | EndCause::Operator
+            | EndCause::AgentDisabled(_)
+            | EndCause::Operator(_)
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
         let mut event = NewEvent::new(now, cause.kind(), text).said_by(cause.source());
+        if let Some(operator) = cause.operator() {
+            event = event.with("by", operator);
+        }
         if let EndCause::Client(cause) = cause {
             event = event.with("cause", cause);
         }

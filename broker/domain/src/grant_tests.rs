@@ -75,9 +75,28 @@ fn no_grant_becomes_active_after_its_deadline() {
     assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
 }
 
+fn by_operator() -> EndCause {
+    EndCause::Operator("release-bot".parse().unwrap())
+}
+
+#[test]
+fn end_by_an_operator_names_the_operator() {
+    let disabled = |by: Option<&str>| EndCause::AgentDisabled(by.map(|by| by.parse().unwrap()));
+    for (cause, text, by) in [
+        (by_operator(), "ended by operator release-bot", Some("release-bot")),
+        (disabled(Some("on-call")), "agent disabled by operator on-call", Some("on-call")),
+        (disabled(None), "agent disabled", None),
+    ] {
+        let ended = active(EnforcedBy::Broker).end(at(1100), cause).unwrap();
+        let [event] = ended.events.as_slice() else { panic!("{:?}", ended.events) };
+        assert_eq!((event.text.as_str(), event.source), (text, Source::Operator));
+        assert_eq!(event.data.get("by").map(String::as_str), by);
+    }
+}
+
 #[test]
 fn revert_is_retried_for_ever_with_an_event_first_and_when_failing() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
         let moved = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
@@ -91,7 +110,7 @@ fn revert_is_retried_for_ever_with_an_event_first_and_when_failing() {
 
 #[test]
 fn verification_that_finds_the_object_is_revoke_failing_again() {
-    let mut grant = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     for n in 1..=7 {
         grant = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
     }
@@ -211,7 +230,7 @@ fn late_write_window_only_grows() {
 
 #[test]
 fn final_grant_is_due_until_its_session_deny_policy_is_removed() {
-    let ending = active(EnforcedBy::Broker).end(at(1100), EndCause::Operator).unwrap().grant;
+    let ending = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     assert!(ending.clone().session_deny_removed(at(1101), None, None).is_err(), "not before it is final");
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));

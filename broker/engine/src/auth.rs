@@ -1,9 +1,10 @@
 //! Finds the agent or the operator of a bearer token.
 
+use std::fmt;
 use std::sync::Arc;
 
 use domain::Agent;
-use protocol::{AgentId, AuthToken, ErrorCode, Secret};
+use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -22,18 +23,28 @@ pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
     Ok(Secret::new(format!("cjop_{hex}")))
 }
 
-/// Hashes of the tokens of operators and resource servers.
+/// The tokens of operators and resource servers.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorTokens {
-    pub operators: Vec<String>,
-    /// May introspect, and nothing else.
-    pub introspectors: Vec<String>,
+    pub operators: Vec<NamedToken>,
+    /// May introspect tokens, and nothing else.
+    pub introspectors: Vec<NamedToken>,
+}
+
+/// A configured token: its name, and its hash as [`hash_of`] makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedToken {
+    /// Names the token's holder on timelines and in the log.
+    pub name: OperatorName,
+    /// SHA-256 in hexadecimal.
+    pub hash: String,
 }
 
 /// A caller that is authenticated.
 #[derive(Debug, Clone)]
 pub enum Caller {
-    Operator,
+    /// The operator with this name.
+    Operator(OperatorName),
     /// By its auth token.
     Agent(Arc<Agent>),
 }
@@ -42,16 +53,42 @@ impl Caller {
     /// Whether the caller may see and end grants of this agent.
     pub(crate) fn can_access(&self, owner: &AgentId) -> bool {
         match self {
-            Self::Operator => true,
+            Self::Operator(_) => true,
             Self::Agent(agent) => agent.id == *owner,
         }
     }
 }
 
-fn is_among(hashes: &[String], token: &str) -> bool {
+/// Who applies a registration.
+#[derive(Debug, Clone)]
+pub enum Author {
+    /// The operator with this name.
+    Operator(OperatorName),
+    /// The folder of registrations that the configuration names.
+    Configuration,
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(name) => name.fmt(f),
+            // With a space, which no operator's name has.
+            Self::Configuration => f.write_str("the configuration"),
+        }
+    }
+}
+
+fn has_hash(stored: &str, token: &str) -> bool {
+    bool::from(stored.as_bytes().ct_eq(hash_of(token).as_bytes()))
+}
+
+fn name_of(tokens: &[NamedToken], token: &str) -> Option<OperatorName> {
     let hash = hash_of(token);
     // Compares with every hash, so that the duration does not reveal which one is similar.
-    hashes.iter().fold(false, |found, one| found | bool::from(one.as_bytes().ct_eq(hash.as_bytes())))
+    let matching = tokens.iter().fold(None, |found, one| {
+        if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) { Some(one) } else { found }
+    });
+    matching.map(|one| one.name.clone())
 }
 
 fn not_accepted() -> Refusal {
@@ -77,41 +114,36 @@ impl Engine {
         })?;
         let (known, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
         let expired = known.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
-        if expired || !is_among(std::slice::from_ref(&known.hash), bearer.reveal()) {
+        if expired || !has_hash(&known.hash, bearer.reveal()) {
             return Err(not_accepted());
         }
         Ok(agent)
     }
 
-    /// Requires an operator token.
-    pub fn operator(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+    /// The operator whose token this is; refuses every other caller.
+    pub fn operator(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        if is_among(&self.operators.load().operators, bearer.reveal()) {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
-            .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do"))
+        name_of(&self.operators.load().operators, bearer.reveal()).ok_or_else(|| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
+                .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
+        })
     }
 
-    /// Requires an operator token or an auth token.
+    /// An operator, or an agent.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
-        if let Some(token) = bearer
-            && is_among(&self.operators.load().operators, token.reveal())
-        {
-            return Ok(Caller::Operator);
+        let operators = self.operators.load_full();
+        if let Some(name) = bearer.and_then(|token| name_of(&operators.operators, token.reveal())) {
+            return Ok(Caller::Operator(name));
         }
         Ok(Caller::Agent(self.agent_of(bearer).await?))
     }
 
-    /// Requires an operator token or an introspection token.
-    pub fn introspector(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+    /// The resource server or operator whose token this is; refuses every other caller.
+    pub fn introspector(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
-        let token = bearer.reveal();
-        if is_among(&self.operators.load().introspectors, token)
-            || is_among(&self.operators.load().operators, token)
-        {
-            return Ok(());
-        }
-        Err(Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token"))
+        let (tokens, token) = (self.operators.load(), bearer.reveal());
+        name_of(&tokens.introspectors, token).or_else(|| name_of(&tokens.operators, token)).ok_or_else(|| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token")
+        })
     }
 }

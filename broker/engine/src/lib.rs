@@ -37,7 +37,7 @@ mod to_wire;
 mod worker;
 
 pub use api::{Elevated, Elevation, Introspection, Page, Revocable};
-pub use auth::{Caller, OperatorTokens, hash_of, new_operator_token};
+pub use auth::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
 pub use error::Refusal;

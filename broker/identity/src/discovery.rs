@@ -1,4 +1,4 @@
-//! Which keys does an issuer publish just now?
+//! Fetches the keys of an issuer through OIDC discovery.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use serde::Deserialize;
 use crate::http::Http;
 use crate::key_set::KeySet;
 
-/// Why an issuer's keys could not be had.
+/// Why an issuer's keys could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{url}` {problem}")]
 pub struct Outage {
-    /// What was asked for.
+    /// The URL of the failed request.
     pub url: String,
-    /// What came of it.
+    /// The failure, as text.
     pub problem: String,
 }
 
-/// The two members that we need. The metadata types of `openidconnect` want an authorization endpoint, which
-/// an issuer that logs nobody in does not have; GitHub's document is one of those.
+/// The two needed members. The metadata types of `openidconnect` require an authorization endpoint, which issuers
+/// without sign-in, like GitHub's, do not have.
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
@@ -32,12 +32,12 @@ pub(crate) struct Published {
     pub(crate) max_age: Option<Duration>,
 }
 
-/// Asks the issuer for its discovery document, and whom that names for the keys.
+/// Fetches the discovery document of the issuer, and the keys that it names.
 pub(crate) async fn fetch(http: &Http, issuer: &str) -> Result<Published, Outage> {
     let url = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
     let outage = |problem: String| Outage { url: url.clone(), problem };
     let parsed = Url::parse(&url).map_err(|error| outage(format!("is not a URL: {error}")))?;
-    if !may_ask(issuer, &parsed) {
+    if !is_fetchable(issuer, &parsed) {
         return Err(outage("is neither https nor on this machine".to_owned()));
     }
     let answer = http.get(parsed).await.map_err(outage)?;
@@ -51,7 +51,7 @@ pub(crate) async fn fetch(http: &Http, issuer: &str) -> Result<Published, Outage
     let url = crate::token::cut(&document.jwks_uri);
     let outage = |problem: String| Outage { url: url.clone(), problem };
     let parsed = Url::parse(&document.jwks_uri).map_err(|error| outage(format!("is not a URL: {error}")))?;
-    if !may_ask(issuer, &parsed) {
+    if !is_fetchable(issuer, &parsed) {
         return Err(outage(format!("is where `{issuer}` says its keys are: expected an https URL")));
     }
     let answer = http.get(parsed).await.map_err(outage)?;
@@ -59,12 +59,12 @@ pub(crate) async fn fetch(http: &Http, issuer: &str) -> Result<Published, Outage
     Ok(Published { keys, max_age: answer.max_age })
 }
 
-/// https; or plain http from this machine to this machine, for development.
-fn may_ask(issuer: &str, url: &Url) -> bool {
-    let nobody = url.username().is_empty() && url.password().is_none();
+/// Whether the URL may be fetched: https, or http on this machine for development.
+fn is_fetchable(issuer: &str, url: &Url) -> bool {
+    let no_credentials = url.username().is_empty() && url.password().is_none();
     match url.scheme() {
-        "https" => nobody,
-        "http" => nobody && issuer.starts_with("http://") && url.host_str().is_some_and(is_loopback),
+        "https" => no_credentials,
+        "http" => no_credentials && issuer.starts_with("http://") && url.host_str().is_some_and(is_loopback),
         _ => false,
     }
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_is_asked_and_plain_http_only_from_loopback_to_loopback() {
+    fn only_https_and_loopback_http_are_fetched() {
         let secure = "https://issuer.example";
         let local = "http://127.0.0.1:8080";
         for (issuer, url, expected) in [
@@ -91,7 +91,7 @@ mod tests {
             (local, "http://169.254.169.254/latest", false),
             (local, "http://127.0.0.1.evil.example/keys", false),
         ] {
-            assert_eq!(may_ask(issuer, &Url::parse(url).unwrap()), expected, "{issuer} {url}");
+            assert_eq!(is_fetchable(issuer, &Url::parse(url).unwrap()), expected, "{issuer} {url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How is something fetched from an issuer? Briefly, in bounded size, and without following anybody elsewhere.
+//! The HTTP client for issuers: limited in time and size, without redirects.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use reqwest::{Client, Response, Url, redirect};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// For name, connection, TLS and body together.
+/// Time limit of a request, from name resolution to the end of the body.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Far more than any issuer's discovery document or key set.
+/// The largest accepted body. Discovery documents and key sets are far smaller.
 const MAX_BODY: usize = 256 * 1024;
 
-/// Fetches what issuers publish. Cheap to clone.
+/// The client. Cheap to clone.
 #[derive(Clone)]
 pub struct Http {
     https: Client,
@@ -28,13 +28,13 @@ impl fmt::Debug for Http {
     }
 }
 
-/// The extra certificates, or TLS itself, cannot be used.
+/// Why the client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableCertificates {
-    /// Not PEM, or no certificate in it.
+    /// The file is not PEM, or has no certificate.
     #[error("the extra certificate authorities are not PEM certificates: {0}")]
     Pem(String),
-    /// A certificate that cannot be a root.
+    /// A certificate cannot be a root.
     #[error("an extra certificate authority cannot be used")]
     Root(#[source] rustls::Error),
     /// The client cannot be made.
@@ -45,15 +45,15 @@ pub enum UnusableCertificates {
     Tls(#[source] rustls::Error),
 }
 
-/// A body, and how long its sender says that it keeps.
+/// A body, and its `max-age`.
 pub(crate) struct Fetched {
     pub(crate) body: Vec<u8>,
     pub(crate) max_age: Option<Duration>,
 }
 
 impl Http {
-    /// Trusts the public certificate authorities and those in `extra_ca_pem`. The usual proxy variables hold
-    /// for https; what is on this machine is fetched directly.
+    /// Trusts the public certificate authorities and those in `extra_ca_pem`. The usual proxy variables apply to https,
+    /// and not to issuers on this machine.
     pub fn new(extra_ca_pem: Option<&[u8]>) -> Result<Self, UnusableCertificates> {
         let tls = tls(extra_ca_pem)?;
         let client = || {
@@ -69,7 +69,7 @@ impl Http {
         })
     }
 
-    /// The body of a 200. The caller has decided that `url` may be asked.
+    /// Fetches `url`, which the caller has checked, and expects status 200.
     pub(crate) async fn get(&self, url: Url) -> Result<Fetched, String> {
         let client = if url.scheme() == "https" { &self.https } else { &self.loopback };
         let response = client.get(url).send().await.map_err(|error| in_words(&error))?;
@@ -126,7 +126,7 @@ fn max_age(response: &Response) -> Option<Duration> {
     })
 }
 
-/// The innermost error says what happened; those around it repeat the address.
+/// The text of the innermost error, which names the cause; the outer ones repeat the address.
 fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("did not answer within {} s", TIMEOUT.as_secs());

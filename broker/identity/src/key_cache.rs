@@ -1,4 +1,4 @@
-//! When are an issuer's keys asked for again, and for how long do they hold when it does not answer?
+//! A cache of issuers' keys: refreshes them in time, and bridges outages of the issuer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,20 @@ use crate::discovery::{self, Outage};
 use crate::http::Http;
 use crate::key_set::KeySet;
 
-/// How long keys hold. All of it is measured by the caller's clock.
+/// The times of the cache, by the caller's clock.
 #[derive(Debug, Clone)]
 pub struct CacheTimes {
-    /// Keys are fresh this long where the issuer does not say.
+    /// How long keys are fresh if the issuer sends no `max-age`.
     pub fresh: Duration,
-    /// The issuer's `max-age` is held to at least this.
+    /// The lower bound of the issuer's `max-age`.
     pub min_fresh: Duration,
-    /// The issuer's `max-age` is held to at most this.
+    /// The upper bound of the issuer's `max-age`.
     pub max_fresh: Duration,
-    /// Keys that are not fresh any more go on working this long when the issuer cannot be had.
+    /// How long stale keys stay usable during an outage of the issuer.
     pub outage: Duration,
-    /// An unknown key has them fetched again at most once in this time; so has a failed refresh.
+    /// The shortest time between two fetches because of an unknown key or a failed refresh.
     pub refetch: Duration,
-    /// Without usable keys, a failure holds this long before the issuer is asked again.
+    /// The shortest time between two fetches without usable keys.
     pub retry: Duration,
 }
 
@@ -41,47 +41,47 @@ impl Default for CacheTimes {
     }
 }
 
-/// An issuer that nobody asked for this long is forgotten when the next one comes: its rule may be gone.
+/// Issuers without a fetch for this long are removed when a new one is added: their trust rules may be gone.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The keys of every issuer that a token of a trusted issuer came from.
+/// The keys of every trusted issuer from which a token was presented.
 pub(crate) struct KeyCache {
     http: Http,
     times: CacheTimes,
     issuers: Mutex<HashMap<String, Arc<Issuer>>>,
 }
 
-/// What came of asking for keys newer than those at hand.
-pub(crate) enum Newer {
+/// The result of a refresh.
+pub(crate) enum Refreshed {
     Keys(Arc<KeySet>),
-    /// Asked a moment ago; not again before this.
-    NotBefore(Timestamp),
+    /// Refreshed a moment ago; the next refresh is possible from this time on.
+    Backoff(Timestamp),
 }
 
 struct Issuer {
     url: String,
-    state: Mutex<State>,
-    /// Held by the one who fetches; everybody else waits for the result or goes on with the keys at hand.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    state: Mutex<IssuerState>,
+    /// Locked by the task that fetches; other tasks wait for the result or use the cached keys.
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
-struct State {
-    held: Option<Held>,
+struct IssuerState {
+    cached: Option<Cached>,
     failed: Option<(Timestamp, Outage)>,
     refetched: Option<Timestamp>,
-    asked: Option<Timestamp>,
+    fetched: Option<Timestamp>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct Cached {
     keys: Arc<KeySet>,
     fresh_until: Timestamp,
     usable_until: Timestamp,
 }
 
-/// What is to be done for somebody who needs keys now.
-enum Look {
+/// How a caller gets keys now.
+enum Lookup {
     Use(Arc<KeySet>),
     Refresh(Arc<KeySet>),
     Fetch,
@@ -93,56 +93,55 @@ impl KeyCache {
         Self { http, times, issuers: Mutex::default() }
     }
 
-    /// Keys that hold at `now`. A refresh that is due happens here and not behind the caller's back, so that
-    /// a key that its issuer withdrew is not used once more after a quiet hour; whoever comes meanwhile does
-    /// not wait for it.
+    /// The keys that are valid at `now`. A due refresh runs here and not in the background, so that a withdrawn key is not
+    /// used once more after an idle hour. Concurrent callers do not wait for it.
     pub(crate) async fn current(&self, issuer: &str, now: Timestamp) -> Result<Arc<KeySet>, Outage> {
         let issuer = self.issuer(issuer, now);
-        let turn = match self.look(&issuer, now) {
-            Look::Use(keys) => return Ok(keys),
-            Look::Fail(outage) => return Err(outage),
-            Look::Refresh(keys) => match Arc::clone(&issuer.turn).try_lock_owned() {
-                Ok(turn) => turn,
+        let guard = match self.lookup(&issuer, now) {
+            Lookup::Use(keys) => return Ok(keys),
+            Lookup::Fail(outage) => return Err(outage),
+            Lookup::Refresh(keys) => match Arc::clone(&issuer.fetching).try_lock_owned() {
+                Ok(guard) => guard,
                 Err(_) => return Ok(keys),
             },
-            Look::Fetch => Arc::clone(&issuer.turn).lock_owned().await,
+            Lookup::Fetch => Arc::clone(&issuer.fetching).lock_owned().await,
         };
-        // Somebody else may have had the turn since the first look.
-        match self.look(&issuer, now) {
-            Look::Use(keys) => Ok(keys),
-            Look::Fail(outage) => Err(outage),
-            Look::Fetch => self.fetch(issuer, turn, now).await,
-            Look::Refresh(keys) => self.fetch(issuer, turn, now).await.or_else(|outage| {
-                tracing::warn!(%outage, "an issuer's keys could not be refreshed: those at hand go on working");
+        // Another task may have fetched since the first lookup.
+        match self.lookup(&issuer, now) {
+            Lookup::Use(keys) => Ok(keys),
+            Lookup::Fail(outage) => Err(outage),
+            Lookup::Fetch => self.fetch(issuer, guard, now).await,
+            Lookup::Refresh(keys) => self.fetch(issuer, guard, now).await.or_else(|outage| {
+                tracing::warn!(%outage, "an issuer's keys could not be refreshed: the cached keys stay in use");
                 Ok(keys)
             }),
         }
     }
 
-    /// Keys newer than `seen`, which lack the one that is needed.
-    pub(crate) async fn newer(
+    /// Fetches keys newer than `seen`, which do not contain the needed key.
+    pub(crate) async fn refresh(
         &self,
         issuer: &str,
         seen: &Arc<KeySet>,
         now: Timestamp,
-    ) -> Result<Newer, Outage> {
+    ) -> Result<Refreshed, Outage> {
         let issuer = self.issuer(issuer, now);
-        let turn = Arc::clone(&issuer.turn).lock_owned().await;
+        let guard = Arc::clone(&issuer.fetching).lock_owned().await;
         {
             let mut state = issuer.state();
-            if let Some(held) = &state.held
-                && !Arc::ptr_eq(&held.keys, seen)
+            if let Some(cached) = &state.cached
+                && !Arc::ptr_eq(&cached.keys, seen)
             {
-                return Ok(Newer::Keys(Arc::clone(&held.keys)));
+                return Ok(Refreshed::Keys(Arc::clone(&cached.keys)));
             }
             if let Some(refetched) = state.refetched
                 && now.since(refetched) < self.times.refetch
             {
-                return Ok(Newer::NotBefore(refetched.plus(self.times.refetch)));
+                return Ok(Refreshed::Backoff(refetched.plus(self.times.refetch)));
             }
             state.refetched = Some(now);
         }
-        self.fetch(issuer, turn, now).await.map(Newer::Keys)
+        self.fetch(issuer, guard, now).await.map(Refreshed::Keys)
     }
 
     fn issuer(&self, url: &str, now: Timestamp) -> Arc<Issuer> {
@@ -150,42 +149,44 @@ impl KeyCache {
         if let Some(known) = issuers.get(url) {
             return Arc::clone(known);
         }
-        issuers.retain(|_, issuer| issuer.state().asked.is_some_and(|asked| now.since(asked) < FORGET_AFTER));
-        let new = Arc::new(Issuer { url: url.to_owned(), state: Mutex::default(), turn: Arc::default() });
+        issuers.retain(|_, issuer| {
+            issuer.state().fetched.is_some_and(|fetched| now.since(fetched) < FORGET_AFTER)
+        });
+        let new = Arc::new(Issuer { url: url.to_owned(), state: Mutex::default(), fetching: Arc::default() });
         issuers.insert(url.to_owned(), Arc::clone(&new));
         new
     }
 
-    fn look(&self, issuer: &Issuer, now: Timestamp) -> Look {
+    fn lookup(&self, issuer: &Issuer, now: Timestamp) -> Lookup {
         let state = issuer.state();
         let failed_within = |time| {
             state.failed.as_ref().filter(|(at, _)| now.since(*at) < time).map(|(_, outage)| outage.clone())
         };
-        match &state.held {
-            Some(held) if now < held.fresh_until => Look::Use(Arc::clone(&held.keys)),
-            Some(held) if now < held.usable_until => match failed_within(self.times.refetch) {
-                Some(_) => Look::Use(Arc::clone(&held.keys)),
-                None => Look::Refresh(Arc::clone(&held.keys)),
+        match &state.cached {
+            Some(cached) if now < cached.fresh_until => Lookup::Use(Arc::clone(&cached.keys)),
+            Some(cached) if now < cached.usable_until => match failed_within(self.times.refetch) {
+                Some(_) => Lookup::Use(Arc::clone(&cached.keys)),
+                None => Lookup::Refresh(Arc::clone(&cached.keys)),
             },
             Some(_) | None => match failed_within(self.times.retry) {
-                Some(outage) => Look::Fail(outage),
-                None => Look::Fetch,
+                Some(outage) => Lookup::Fail(outage),
+                None => Lookup::Fetch,
             },
         }
     }
 
-    /// Runs to its end even if the caller goes away: otherwise somebody who hangs up at once could use up
-    /// every refetch of an issuer.
+    /// Fetches on a task of its own, which a disconnecting client does not cancel: otherwise a client could use up the
+    /// refreshes of an issuer.
     async fn fetch(
         &self,
         issuer: Arc<Issuer>,
-        turn: OwnedMutexGuard<()>,
+        guard: OwnedMutexGuard<()>,
         now: Timestamp,
     ) -> Result<Arc<KeySet>, Outage> {
         let (http, times, url) = (self.http.clone(), self.times.clone(), issuer.url.clone());
         let task = tokio::spawn(async move {
-            let _turn = turn;
-            issuer.state().asked = Some(now);
+            let _guard = guard;
+            issuer.state().fetched = Some(now);
             let published = discovery::fetch(&http, &issuer.url).await;
             let mut state = issuer.state();
             match published {
@@ -196,7 +197,7 @@ impl KeyCache {
                     let keys = Arc::new(published.keys);
                     let fresh_until = now.plus(fresh);
                     let usable_until = fresh_until.plus(times.outage);
-                    state.held = Some(Held { keys: Arc::clone(&keys), fresh_until, usable_until });
+                    state.cached = Some(Cached { keys: Arc::clone(&keys), fresh_until, usable_until });
                     state.failed = None;
                     Ok(keys)
                 }
@@ -213,12 +214,12 @@ impl KeyCache {
 }
 
 impl Issuer {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, IssuerState> {
         unpoisoned(&self.state)
     }
 }
 
-/// Nothing that is done under these locks can leave half a change behind.
+/// Ignores poisoning: no code under these locks can leave a partial change.
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

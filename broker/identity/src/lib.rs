@@ -1,17 +1,17 @@
-//! Who asks? From a workload's OIDC token to a verified [`domain::Principal`].
+//! Verifies workload identities: from an OIDC token to a verified [`domain::Principal`].
 //!
-//! A token is an [`UnverifiedToken`] until its issuer's signature holds, and proves nothing until a trust rule
-//! of the agent accepts its claims. The only way through is [`Verifier::verify`]; keys come only from issuers
-//! that a trust rule names. This crate knows no store and no clock: what a token may be used for again is
-//! handed on as a [`domain::ReplayGuard`], and the time is an argument.
+//! A token is an [`UnverifiedToken`] until its issuer's signature is verified, and proves nothing until a trust rule of
+//! the agent accepts its claims. [`Verifier::verify`] is the only way to a principal; keys are fetched only from issuers
+//! that a trust rule names. This crate has no store and no clock: the permitted reuse of a token is returned as a
+//! [`domain::ReplayGuard`], and the time is an argument.
 
 mod discovery;
 mod http;
+mod jwk;
 mod key_cache;
 mod key_set;
 mod platforms;
 mod refused;
-mod ring_key;
 mod signature;
 mod strict_json;
 mod token;

@@ -1,4 +1,4 @@
-//! Why is a token refused, and what can be done about it?
+//! The reasons to refuse a token, with hints.
 
 use domain::trust::Mismatch;
 use protocol::{ErrorCode, Platform, Timestamp};
@@ -9,10 +9,10 @@ use crate::token::Malformed;
 /// Why a token does not prove that the workload is the agent.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Not a token that could be verified.
+    /// The token is malformed.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// No trust rule of the agent names its issuer; nothing was fetched.
+    /// No trust rule of the agent names the token's issuer. No key was fetched.
     #[error("the token is from issuer `{found}`: expected {}", one_of(.trusted))]
     IssuerNotTrusted {
         /// The token's `iss`.
@@ -20,7 +20,7 @@ pub enum Refused {
         /// The issuers of the agent's trust rules.
         trusted: Vec<String>,
     },
-    /// Made for somebody else, or for somebody else too.
+    /// The token has another audience, or a second one.
     #[error("the token is for the audience {}: expected {}, and no other beside it", all_of(.found), one_of(.expected))]
     Audience {
         /// The token's `aud`.
@@ -41,68 +41,68 @@ pub enum Refused {
     NotYetValid {
         /// `nbf` or `iat`.
         claim: &'static str,
-        /// What it says.
+        /// The time in the claim.
         from: Timestamp,
         /// The broker's time.
         now: Timestamp,
     },
-    /// Still valid by its `exp`, but issued so long ago that no run uses it.
+    /// Not expired, but older than the longest age.
     #[error("the token was issued at {issued}: expected {oldest} or later")]
     TooOld {
         /// The token's `iat`.
         issued: Timestamp,
-        /// The earliest that is accepted now.
+        /// The earliest accepted `iat`.
         oldest: Timestamp,
     },
-    /// The issuer publishes no such key, or a token without `kid` fits several.
+    /// The issuer publishes no such key, or several keys fit a token without `kid`.
     #[error("the token is signed with the key {}: expected one of the keys that `{issuer}` publishes for `{algorithm}`", key_name(.key_id))]
     UnknownKey {
         /// The token's `kid`.
         key_id: Option<String>,
         /// The token's `alg`.
         algorithm: String,
-        /// The issuer whose keys were looked through.
+        /// The issuer.
         issuer: String,
     },
-    /// The signature is not by the key that it names.
+    /// The signature is not by the named key.
     #[error("the token's signature does not verify with the keys that `{issuer}` publishes")]
     Signature {
-        /// The issuer whose keys were tried.
+        /// The issuer.
         issuer: String,
     },
-    /// Genuine, and not what any trust rule describes.
+    /// The token is genuine, and no trust rule accepts its claims.
     #[error("{}", in_words(.mismatches))]
     ClaimsNotTrusted {
-        /// The first claim of each rule that does not hold.
+        /// The first mismatch of each rule.
         mismatches: Vec<Mismatch>,
     },
     /// A pull request that may come from a fork.
     #[error("{evidence}: expected a run that no fork can start")]
     Fork {
-        /// Which claim says so.
+        /// The claim that shows it.
         evidence: String,
     },
-    /// A person has a shell in the job.
+    /// The job was rerun with SSH, which gives a person a shell in it.
     #[error("{evidence}: expected a job that nobody reran with SSH")]
     SshRerun {
-        /// Which claim says so.
+        /// The claim that shows it.
         evidence: String,
     },
     /// An Azure DevOps service connection's token, which does not say which run it is for.
     #[error("{evidence}: expected a token of the pipeline itself")]
     ServiceConnection {
-        /// Which claim says so.
+        /// The claim that shows it.
         evidence: String,
     },
     /// A GitHub event that a person without write access can start.
     #[error("{evidence}: expected an event that takes write access")]
     Event {
-        /// Which claim says so.
+        /// The claim that shows it.
         evidence: String,
         /// What to do about it.
         hint: &'static str,
     },
-    /// A CI system's token under a rule for another kind of issuer, which knows nothing of forks.
+    /// A CI system's token under a rule for another platform, which has no checks for forks.
     #[error(
         "the token has {}, as `{}` tokens have, and the trust rule says `platform = \"{}\"`",
         claim_names(.claims), .platform.as_str(), .named.as_str()
@@ -110,33 +110,33 @@ pub enum Refused {
     OtherPlatform {
         /// The rule's platform.
         named: Platform,
-        /// The platform whose claims the token has.
+        /// The platform that the token's claims show.
         platform: Platform,
         /// The claims.
         claims: &'static [&'static str],
     },
-    /// The issuer's keys cannot be had.
+    /// The issuer's keys cannot be fetched.
     #[error("the keys of issuer `{issuer}` cannot be had: {outage}")]
     IssuerUnavailable {
         /// The issuer.
         issuer: String,
-        /// What was tried.
+        /// The failed request.
         outage: Outage,
     },
-    /// A key that we have not seen, and the issuer was asked for new ones a moment ago.
+    /// The key is unknown, and the keys were refreshed a moment ago.
     #[error("the token is signed with the key {}, unknown so far: `{issuer}` is asked for new keys again from {again}", key_name(.key_id))]
-    AskedTooOften {
+    RefreshedRecently {
         /// The token's `kid`.
         key_id: Option<String>,
         /// The issuer.
         issuer: String,
-        /// When it will be asked again.
+        /// When the keys can be refreshed again.
         again: Timestamp,
     },
 }
 
 impl Refused {
-    /// The stable code of the answer.
+    /// The stable code of the error.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Malformed(_)
@@ -152,7 +152,7 @@ impl Refused {
             Self::Event { .. } => ErrorCode::EventRefused,
             Self::SshRerun { .. } => ErrorCode::SshRerunRefused,
             // 503 for the last one too: a key that was rotated in this minute works on the retry.
-            Self::IssuerUnavailable { .. } | Self::AskedTooOften { .. } => ErrorCode::IssuerUnavailable,
+            Self::IssuerUnavailable { .. } | Self::RefreshedRecently { .. } => ErrorCode::IssuerUnavailable,
         }
     }
 
@@ -192,7 +192,9 @@ impl Refused {
             Self::OtherPlatform { .. } => Some(
                 "write the `platform` of the server that signs these tokens in the trust rule, so that its forks are told",
             ),
-            Self::IssuerUnavailable { .. } | Self::AskedTooOften { .. } => Some("try again in half a minute"),
+            Self::IssuerUnavailable { .. } | Self::RefreshedRecently { .. } => {
+                Some("try again in half a minute")
+            }
         }
     }
 }
@@ -217,7 +219,7 @@ fn key_name(key_id: &Option<String>) -> String {
     key_id.as_ref().map_or_else(|| "without `kid`".to_owned(), |kid| format!("`{kid}`"))
 }
 
-/// More rules than this are not listed: the answer is read in a CI log.
+/// At most so many rules are listed: the error is read in a CI log.
 const LISTED: usize = 5;
 
 fn in_words(mismatches: &[Mismatch]) -> String {

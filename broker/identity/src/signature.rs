@@ -1,4 +1,4 @@
-//! Did the issuer sign this token, for this audience, and is it still valid?
+//! Verifies a token's signature, audience and expiry with `openidconnect`.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use openidconnect::{
 };
 use protocol::{Secret, Timestamp};
 
+use crate::jwk::VerifyingKey;
 use crate::refused::Refused;
-use crate::ring_key::RingKey;
 use crate::token::{Malformed, UnverifiedToken, cut};
 
-/// What a token says, once the issuer's signature holds, the audience is ours and the time is right.
+/// A token with verified signature, audience and times.
 #[derive(Debug)]
 pub(crate) struct VerifiedToken<'t>(&'t UnverifiedToken);
 
@@ -24,13 +24,12 @@ impl VerifiedToken<'_> {
     }
 }
 
-/// Verifies with the keys that the token may mean. `unverified` was read from `token`, and its `aud` was
-/// found to be `audience` and nothing else.
+/// Verifies `token` with the candidate keys. `unverified` is the parsed `token`, whose only `aud` is `audience`.
 pub(crate) fn verify<'t>(
     token: &Secret,
     unverified: &'t UnverifiedToken,
     audience: &str,
-    keys: Vec<RingKey>,
+    keys: Vec<VerifyingKey>,
     now: Timestamp,
     leeway: Duration,
 ) -> Result<VerifiedToken<'t>, Refused> {
@@ -44,7 +43,7 @@ pub(crate) fn verify<'t>(
         JsonWebKeySet::new(keys),
     )
     .set_allowed_algs([unverified.algorithm.clone()])
-    // The header's `typ` was checked when the token was read, and more strictly.
+    // The parser has checked `typ`, and more strictly.
     .allow_all_jose_types()
     .set_time_fn(move || lenient);
     let no_nonce = |_: Option<&Nonce>| Ok(());

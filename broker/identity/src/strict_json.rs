@@ -1,15 +1,14 @@
-//! Can this JSON be read in one way only? A name that comes twice means one thing to us and another to the
-//! next reader, so it is refused at every level.
+//! Parses JSON that has one meaning only: duplicate names, which parsers resolve differently, are refused at every level.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Deeper than any platform's claims; Kubernetes nests three levels.
+/// The deepest accepted nesting. Platforms' claims are flatter; Kubernetes nests three levels.
 const MAX_DEPTH: usize = 8;
 
-/// One JSON object and nothing after it.
+/// Parses one JSON object and nothing after it.
 pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut json)?;
@@ -112,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn an_object_reads_as_any_parser_reads_it() {
+    fn objects_parse_as_with_serde_json() {
         let text = r#"{"a":[1,-2,1.5,"x",null,true],"b":{"c":{}}}"#;
         assert_eq!(Value::Object(object(text.as_bytes()).unwrap()), text.parse::<Value>().unwrap());
     }
 
     #[test]
-    fn a_name_that_comes_twice_is_refused_at_every_level_and_in_every_spelling() {
+    fn duplicate_names_are_refused_at_every_level() {
         for twice in [
             r#"{"sub":"a","sub":"a"}"#,
             r#"{"sub":"a","\u0073ub":"b"}"#,
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_object_of_bounded_depth_is_read() {
+    fn only_one_object_of_limited_depth_is_accepted() {
         for (wrong, why) in [
             ("", "EOF"),
             ("[]", "expected an object"),

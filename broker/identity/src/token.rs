@@ -1,4 +1,4 @@
-//! What does a token say, before anybody vouches for it?
+//! Strict parsing of tokens, before verification.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,16 +9,16 @@ use serde_json::{Map, Value};
 
 use crate::strict_json;
 
-/// The longest token that is looked at, in bytes.
+/// The longest accepted token, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// 9999-12-31T23:59:59Z: later than this is not a time that can be written.
+/// 9999-12-31T23:59:59Z, the last second that a timestamp can have.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Names a key to use, or another key than the issuer publishes; extensions and encodings that we do not read.
+/// Headers that would select the key, and extensions and encodings that are not supported.
 const REFUSED_HEADERS: [&str; 9] = ["jku", "jwk", "x5u", "x5c", "crit", "b64", "cty", "enc", "zip"];
 
-/// A token in compact form, read strictly: nothing in it is proven.
+/// A parsed token in compact form. Nothing in it is verified.
 #[derive(Debug)]
 pub struct UnverifiedToken {
     pub(crate) algorithm: CoreJwsSigningAlgorithm,
@@ -31,14 +31,14 @@ pub struct UnverifiedToken {
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) id: Option<String>,
     pub(crate) claims: Claims,
-    /// Header and payload as they were signed.
+    /// Header and payload, as signed.
     pub(crate) signed_part: String,
 }
 
-/// Text that is not a token of the form that issuers sign for workloads.
+/// Why a text is not a workload token.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
-    /// Looked at before anything else.
+    /// Longer than the limit.
     #[error("the token has {0} bytes: expected at most {MAX_BYTES}")]
     TooLong(usize),
     /// Not `header.payload.signature`.
@@ -50,15 +50,15 @@ pub enum Malformed {
         /// Header, payload or signature.
         part: &'static str,
     },
-    /// Not JSON, a name that comes twice, nested too deep.
+    /// Not JSON, with a duplicate name, or nested too deep.
     #[error("the token's {part} is not one well-formed JSON object: {problem}")]
     Json {
         /// Header or payload.
         part: &'static str,
-        /// What the parser says; it repeats no values.
+        /// The error of the parser, which contains no values.
         problem: String,
     },
-    /// `none`, an HMAC, or one that is unknown to us.
+    /// `none`, an HMAC, or an unknown algorithm.
     #[error(
         "the token is signed with {found}: expected RS, PS or ES with SHA-256 or SHA-384, RS512, PS512 or EdDSA"
     )]
@@ -66,39 +66,39 @@ pub enum Malformed {
         /// The header's `alg`.
         found: String,
     },
-    /// A header parameter that would choose the key, or that we do not read.
+    /// A header parameter that would select the key, or is not supported.
     #[error("the token's header has `{0}`: expected none of jku, jwk, x5u, x5c, crit, b64, cty, enc, zip")]
     Header(&'static str),
-    /// A header parameter of another type.
+    /// A header parameter has the wrong type.
     #[error("the token's header `{name}` is {found}: expected {expected}")]
     HeaderValue {
         /// The parameter.
         name: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
-    /// A claim that every ID token has, missing or of another type.
+    /// A required claim is missing or has the wrong type.
     #[error("the token's claim `{name}` is {found}: expected {expected}")]
     Claim {
         /// The claim.
         name: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
-    /// A nested claim and a plain one of the same dotted name.
+    /// A nested claim and a plain one have the same dotted name.
     #[error("the token's claim `{0}` is there twice, nested and with a dot in its name")]
     Ambiguous(String),
-    /// A standard claim of another type than OpenID Connect gives it.
+    /// A standard claim has the wrong type.
     #[error("the token is not an ID token: a standard claim has another type than OpenID Connect gives it")]
     NotAnIdToken,
 }
 
 impl UnverifiedToken {
-    /// Reads a token strictly. It tells what the token claims, not whether that is true.
+    /// Parses a token strictly. Does not verify it.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         if text.len() > MAX_BYTES {
             return Err(Malformed::TooLong(text.len()));
@@ -148,7 +148,7 @@ impl UnverifiedToken {
         &self.issuer
     }
 
-    /// The claims by name; a nested one also by its path, like `kubernetes.io.pod.name`.
+    /// The claims by name; nested claims also by path, like `kubernetes.io.pod.name`.
     pub fn claims(&self) -> &Claims {
         &self.claims
     }
@@ -166,7 +166,7 @@ fn object(part: &'static str, text: &str) -> Result<Map<String, Value>, Malforme
         .map_err(|error| Malformed::Json { part, problem: error.to_string() })
 }
 
-/// RFC 7519 allows its absence; `at+jwt` and the like are tokens for another purpose.
+/// Checks `typ`, which RFC 7519 allows to be absent; `at+jwt` and others mark tokens for another purpose.
 fn check_type(found: Option<&Value>) -> Result<(), Malformed> {
     let known = |text: &str| ["jwt", "application/jwt"].iter().any(|known| text.eq_ignore_ascii_case(known));
     match found {
@@ -220,8 +220,7 @@ fn required(claims: &Map<String, Value>, name: &'static str) -> Result<Timestamp
     })
 }
 
-/// RFC 7519 allows fractions of a second; no platform's issuer writes any, and a float that rounds is one
-/// more thing to get wrong.
+/// Parses a time. RFC 7519 allows fractions of a second, which no platform uses; they are refused to avoid rounding.
 fn time_claim(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, Malformed> {
     let Some(found) = claims.get(name) else { return Ok(None) };
     let secs = found.as_u64().filter(|secs| *secs <= LAST_SECOND).and_then(|secs| i64::try_from(secs).ok());
@@ -231,7 +230,7 @@ fn time_claim(claims: &Map<String, Value>, name: &'static str) -> Result<Option<
     }
 }
 
-/// A trust rule names one claim; what is inside an object gets a name of its own, its path with dots.
+/// Adds the members of nested claims under their dotted path, so that a trust rule can name them.
 fn with_nested_names(claims: Map<String, Value>) -> Result<Claims, Malformed> {
     let mut named = Claims::new();
     for (name, value) in &claims {
@@ -265,7 +264,7 @@ fn shown(value: &Value) -> String {
     format!("`{}`", cut(&value.to_string()))
 }
 
-/// A stranger's text, short enough for one line of a log.
+/// Shortens untrusted text for a line of the log.
 pub(crate) fn cut(text: &str) -> String {
     let mut cut: String = text.chars().take(200).collect();
     if cut.len() < text.len() {

@@ -1,4 +1,4 @@
-//! Is this token proof enough that the workload is the agent?
+//! Verifies that the holder of a token is a given agent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use domain::{Principal, TrustRule};
 use protocol::{AgentId, Secret, Timestamp};
 
 use crate::http::Http;
-use crate::key_cache::{CacheTimes, KeyCache, Newer};
+use crate::key_cache::{CacheTimes, KeyCache, Refreshed};
 use crate::key_set::KeySet;
 use crate::platforms;
 use crate::refused::Refused;
 use crate::signature::{self, VerifiedToken};
 use crate::token::{UnverifiedToken, cut};
 
-/// What a verifier accepts beyond the exact letter.
+/// The tolerances of a verifier.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How far the issuer's clock and ours may be apart; counts for `exp`, `nbf` and `iat`.
+    /// The accepted clock skew for `exp`, `nbf` and `iat`.
     pub leeway: Duration,
-    /// A token that was issued earlier is refused even if its `exp` is still to come.
+    /// The longest age of a token by `iat`, even if it has not expired.
     pub max_age: Duration,
-    /// How long an issuer's keys hold.
+    /// The times of the key cache.
     pub keys: CacheTimes,
 }
 
@@ -35,7 +35,7 @@ impl Default for Options {
     }
 }
 
-/// Verifies tokens with the keys that their issuers publish. Cheap to clone; clones share the keys.
+/// Verifies tokens with the published keys of their issuers. Cheap to clone; clones share the keys.
 #[derive(Clone)]
 pub struct Verifier {
     inner: Arc<Inner>,
@@ -54,16 +54,16 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier that knows no keys yet.
+    /// A verifier with an empty key cache.
     pub fn new(http: Http, options: Options) -> Self {
         let Options { leeway, max_age, keys } = options;
         Self { inner: Arc::new(Inner { keys: KeyCache::new(http, keys), leeway, max_age }) }
     }
 
-    /// Who holds `token`, if that is `agent` by one of its `rules` at the time `now`. Needs a Tokio runtime.
+    /// Verifies that the holder of `token` is `agent` by one of its `rules` at the time `now`. Needs a Tokio runtime.
     ///
-    /// The issuer has to be a rule's, letter for letter, before anything is fetched. The audience has to be
-    /// the rule's, and the only one: a token that is also for somebody else could be presented here by them.
+    /// The issuer must equal a rule's before any key is fetched. The audience must be the rule's and the only one: a second
+    /// audience could present the token here.
     pub async fn verify(
         &self,
         token: &Secret,
@@ -112,23 +112,22 @@ impl Verifier {
         let keys = self.inner.keys.current(issuer, now).await.map_err(unavailable)?;
         let refused = match keys.knows(key_id).then(|| verify(&keys)) {
             Some(Ok(verified)) => return Ok(verified),
-            // A rotation shows in a `kid` that we do not know. Where the issuer names no keys, all that shows
-            // is that none of them fits.
+            // A rotation shows as an unknown `kid`. For an issuer without `kid`, it shows as a key that does not fit.
             Some(Err(refused)) if key_id.is_none() => Some(refused),
             Some(Err(refused)) => return Err(refused),
             None => None,
         };
-        match (self.inner.keys.newer(issuer, &keys, now).await.map_err(unavailable)?, refused) {
-            (Newer::Keys(newer), _) => verify(&newer),
-            (Newer::NotBefore(_), Some(refused)) => Err(refused),
-            (Newer::NotBefore(again), None) => {
-                Err(Refused::AskedTooOften { key_id: key_id.map(cut), issuer: issuer.to_owned(), again })
+        match (self.inner.keys.refresh(issuer, &keys, now).await.map_err(unavailable)?, refused) {
+            (Refreshed::Keys(newer), _) => verify(&newer),
+            (Refreshed::Backoff(_), Some(refused)) => Err(refused),
+            (Refreshed::Backoff(again), None) => {
+                Err(Refused::RefreshedRecently { key_id: key_id.map(cut), issuer: issuer.to_owned(), again })
             }
         }
     }
 }
 
-/// The rules for the token's issuer and audience. All of them have the same audience, the token's only one.
+/// The rules for the token's issuer and audience. All of them have the same audience, which is the token's only one.
 fn candidates<'r>(
     token: &UnverifiedToken,
     rules: &'r [TrustRule],

@@ -1,35 +1,33 @@
-//! May they?
+//! The policy check: whether a request is within the boundary of its agent.
 //!
-//! The boundary check: plain code that a reviewer reads in a minute. Only this crate can make a [`Permit`], and
-//! no target acts without one. Rules that narrow further, and approvals, will stand behind this check and can
-//! only say no: see `docs/book/src/develop/roadmap.md`.
+//! Only this crate can make a [`Permit`], and no target acts without one. Rules and approvals will come after this check
+//! and can only refuse: see `docs/book/src/develop/roadmap.md`.
+
+#![expect(missing_docs, reason = "the crate is private to the broker")]
 
 use domain::{Agent, AgentStatus, Place, TargetKind};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
 
-/// What is asked for.
+/// The access that is requested.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// Which policies.
+pub struct AccessRequest<'a> {
     pub policies: &'a [PolicyName],
-    /// For how long.
     pub ttl: Ttl,
-    /// Where; the boundary's target if it is not said.
+    /// The boundary's target by default.
     pub target: Option<&'a str>,
-    /// Whether the grant ends when heartbeats are missed.
     pub holder: Holder,
 }
 
-/// What keeps a grant alive until its deadline.
+/// Whether the grant depends on heartbeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
-    /// Heartbeats of its holder: three that are missed end it.
+    /// Three missed heartbeats end the grant.
     Heartbeat,
-    /// Nothing but the deadline.
+    /// Only the deadline ends the grant.
     DeadlineOnly,
 }
 
-/// Leave to give exactly this.
+/// The permission to provision exactly this access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     agent_id: AgentId,
@@ -42,41 +40,35 @@ pub struct Permit {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Denied {
-    /// The stable code.
     pub code: ErrorCode,
-    /// For the caller, who is known to be the agent.
+    /// Details for the caller, whose identity is verified.
     pub detail: String,
-    /// What to do about it.
     pub hint: String,
 }
 
 impl Permit {
-    /// To whom.
     pub fn agent_id(&self) -> &AgentId {
         &self.agent_id
     }
 
-    /// The kind of target.
     pub fn target(&self) -> TargetKind {
         self.place.target()
     }
 
-    /// Where exactly.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Each policy with what the boundary says it means at the target.
+    /// Each policy with its meaning at the target, as the boundary defines it.
     pub fn policies(&self) -> &[(PolicyName, String)] {
         &self.policies
     }
 
-    /// For how long.
     pub fn ttl(&self) -> Ttl {
         self.ttl
     }
 
-    /// Each check that was passed, in words.
+    /// The passed checks as text.
     pub fn checks(&self) -> Vec<String> {
         vec![
             format!("agent `{}` is active", self.agent_id),
@@ -87,8 +79,8 @@ impl Permit {
     }
 }
 
-/// Holds a request against the agent's boundary.
-pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
+/// Checks a request against the agent's boundary.
+pub fn check(agent: &Agent, request: AccessRequest<'_>) -> Result<Permit, Denied> {
     let boundary = &agent.registration.boundary;
     match agent.status {
         AgentStatus::Active => {}
@@ -100,7 +92,7 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
             });
         }
     }
-    if let Some(target) = asked.target.filter(|target| *target != boundary.target().as_str()) {
+    if let Some(target) = request.target.filter(|target| *target != boundary.target().as_str()) {
         return Err(Denied {
             code: ErrorCode::TargetNotPermitted,
             detail: format!("target: expected `{}`, found `{target}`", boundary.target()),
@@ -108,16 +100,16 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
         });
     }
     let max_session = agent.registration.max_session;
-    if asked.ttl > max_session {
+    if request.ttl > max_session {
         return Err(Denied {
             code: ErrorCode::TtlTooLong,
-            detail: format!("ttl: expected at most `{max_session}`, found `{}`", asked.ttl),
+            detail: format!("ttl: expected at most `{max_session}`, found `{}`", request.ttl),
             hint: format!(
                 "ask for `--ttl {max_session}` or less, or have `max_session` raised in the registration"
             ),
         });
     }
-    match asked.holder {
+    match request.holder {
         Holder::DeadlineOnly if agent.registration.require_heartbeat => {
             return Err(Denied {
                 code: ErrorCode::HeartbeatRequired,
@@ -129,8 +121,8 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
         }
         Holder::DeadlineOnly | Holder::Heartbeat => {}
     }
-    let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(asked.policies.len());
-    for name in asked.policies {
+    let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(request.policies.len());
+    for name in request.policies {
         let meaning = boundary.policies.get(name).ok_or_else(|| {
             let permitted: Vec<String> = boundary.policies.keys().map(|name| format!("`{name}`")).collect();
             Denied {
@@ -151,7 +143,7 @@ pub fn check(agent: &Agent, asked: Asked<'_>) -> Result<Permit, Denied> {
             hint: "name one with `--policy`".to_owned(),
         });
     }
-    Ok(Permit { agent_id: agent.id.clone(), place: boundary.place.clone(), policies, ttl: asked.ttl })
+    Ok(Permit { agent_id: agent.id.clone(), place: boundary.place.clone(), policies, ttl: request.ttl })
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {
@@ -198,17 +190,21 @@ mod tests {
     ) -> Result<Permit, Denied> {
         let policies: Vec<PolicyName> =
             policies.split(',').filter(|name| !name.is_empty()).map(|name| name.parse().unwrap()).collect();
-        let asked =
-            Asked { policies: &policies, ttl: ttl.parse().unwrap(), target, holder: Holder::DeadlineOnly };
+        let asked = AccessRequest {
+            policies: &policies,
+            ttl: ttl.parse().unwrap(),
+            target,
+            holder: Holder::DeadlineOnly,
+        };
         check(&agent(status), asked)
     }
 
     #[test]
-    fn an_agent_that_requires_a_heartbeat_gets_nothing_without_one() {
+    fn require_heartbeat_refuses_requests_without_heartbeats() {
         let mut agent = agent(AgentStatus::Active);
         agent.registration.require_heartbeat = true;
         let policies = ["orders-read".parse().unwrap()];
-        let asked = Asked {
+        let asked = AccessRequest {
             policies: &policies,
             ttl: "15m".parse().unwrap(),
             target: None,
@@ -217,7 +213,7 @@ mod tests {
         let denied = check(&agent, asked).unwrap_err();
         assert_eq!(denied.code, ErrorCode::HeartbeatRequired);
         assert!(denied.hint.contains("cloudanix-jit run"), "{}", denied.hint);
-        assert!(check(&agent, Asked { holder: Holder::Heartbeat, ..asked }).is_ok());
+        assert!(check(&agent, AccessRequest { holder: Holder::Heartbeat, ..asked }).is_ok());
     }
 
     /// The decision table: who asks what, and the answer.

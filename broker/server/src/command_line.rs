@@ -1,14 +1,16 @@
-//! What can be asked of the process?
+//! The command line of the broker.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use protocol::OperatorName;
 
+use crate::config::{Entry, TokenKind};
 use crate::{dev, log, migrate, serve};
 
-/// The broker: checks who asks and what they may have, gives it, takes it back, and keeps the timeline.
+/// The broker: authenticates workloads, grants access for one step, revokes it, and keeps the timeline.
 #[derive(Parser)]
 #[command(name = "cloudanix-jit-broker", version, about, arg_required_else_help = true)]
 struct Arguments {
@@ -27,15 +29,15 @@ enum LogForm {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run on this machine with nothing set up: SQLite, a development OIDC issuer, one sample agent.
+    /// Run on this machine without a configuration: SQLite, a development OIDC issuer, one sample agent.
     Dev {
-        /// Where to listen; a loopback address. Port 0 takes a free one.
+        /// The address to listen on; a loopback address. Port 0 selects a free one.
         #[arg(long, default_value = "127.0.0.1:8700")]
         listen: SocketAddr,
-        /// Where to keep the data; a temporary folder, removed at the end, when it is not given.
+        /// The folder of the database; by default a temporary folder, removed at the end.
         #[arg(long)]
         data: Option<PathBuf>,
-        /// Write what a shell needs to use the broker to this file (mode 0600), once it is ready.
+        /// Write the environment variables for the client to this file (mode 0600) when the broker is ready.
         #[arg(long)]
         env_file: Option<PathBuf>,
     },
@@ -45,21 +47,31 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// Bring the database's tables up to date, before a new release is started or while the old one runs.
+    /// Run pending migrations of the database, before a new release starts or while the old one runs.
     Migrate {
         /// The configuration file, see docs/book/src/operate/configuration.md.
         #[arg(long)]
         config: PathBuf,
     },
-    /// Make an operator or introspection token: prints the token and the hash for the configuration.
-    OperatorToken,
-    /// Print the API's description (OpenAPI 3.1).
+    /// Make an operator token: prints the token and its entry for the configuration.
+    OperatorToken {
+        /// Names the token's holder on timelines and in the log, like `release-bot`.
+        #[arg(long)]
+        name: OperatorName,
+    },
+    /// Make an introspection token: prints the token and its entry for the configuration.
+    IntrospectionToken {
+        /// Names the token's holder in the log, like `orders-service`.
+        #[arg(long)]
+        name: OperatorName,
+    },
+    /// Print the OpenAPI document of the API (3.1).
     Openapi,
 }
 
-/// Runs what the command line asks for.
+/// Runs the command.
 pub fn run() -> ExitCode {
-    // Our memory holds keys and tokens: nothing of it into core files. Where that is refused we serve all the same.
+    // No core files: the memory contains keys and tokens. A failure does not prevent the start.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let arguments = Arguments::parse();
@@ -67,7 +79,7 @@ pub fn run() -> ExitCode {
         LogForm::Text => log::Form::Text,
         LogForm::Json => log::Form::Json,
     };
-    // Where traces go stands in the configuration: `serve` reads that first.
+    // `serve` starts the log itself, after it has read the configuration of traces.
     if !matches!(arguments.command, Command::Serve { .. }) {
         log::start(form, None);
     }
@@ -77,7 +89,8 @@ pub fn run() -> ExitCode {
         }
         Command::Serve { config } => with_runtime(serve::run(config, form)),
         Command::Migrate { config } => with_runtime(migrate::run(config)),
-        Command::OperatorToken => operator_token(),
+        Command::OperatorToken { name } => new_token(TokenKind::Operator, &name),
+        Command::IntrospectionToken { name } => new_token(TokenKind::Introspection, &name),
         Command::Openapi => {
             println!("{}", crate::openapi());
             Ok(())
@@ -108,12 +121,10 @@ fn with_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resul
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(main)
 }
 
-fn operator_token() -> anyhow::Result<()> {
+fn new_token(kind: TokenKind, name: &OperatorName) -> anyhow::Result<()> {
     let token = engine::new_operator_token(&engine::SystemRandom)?;
-    println!("token  {}", token.reveal());
-    println!("hash   {}", engine::hash_of(token.reveal()));
-    eprintln!(
-        "keep the token in a secret store; put the hash under `operator_token_hashes` in the configuration"
-    );
+    let hash = engine::hash_of(token.reveal());
+    println!("token  {}\n\n{}", token.reveal(), Entry { kind, name, hash: &hash });
+    eprintln!("keep the token in a secret store; add the entry to the configuration");
     Ok(())
 }

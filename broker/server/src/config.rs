@@ -1,4 +1,4 @@
-//! What can be configured? One TOML file, every key checked; see docs/book/src/operate/configuration.md.
+//! The configuration: one TOML file, every key checked; see docs/book/src/operate/configuration.md.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,63 +9,63 @@ use store::postgres::Place;
 
 mod aws;
 mod limits;
-mod running;
+mod reloadable;
 mod telemetry;
 mod tls;
+mod tokens;
 
 pub use self::aws::{Aws, AwsAccount, OrphanRule};
 pub use self::limits::Limits;
 pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
+pub(crate) use self::tokens::Entry;
+pub use self::tokens::{Token, TokenKind, Tokens};
 
 /// `serve --config FILE`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// How the world reaches this broker; the issuer of `token` grants.
+    /// The URL of the broker for clients; the issuer of `token` grants.
     pub url: String,
-    /// `sqlite:` and the database file, or `postgres://` and where it is.
+    /// `sqlite:` and a file, or `postgres://USER@HOST/DATABASE`.
     pub database: String,
-    /// How a PostgreSQL database is used.
     #[serde(default)]
     pub postgres: Option<Postgres>,
-    /// Registration files (`*.toml`) that are applied at every start.
+    /// The folder of registration files (`*.toml`).
     #[serde(default)]
     pub agents: Option<PathBuf>,
-    /// SHA-256 of tokens that may do everything.
+    /// Tokens that may do everything.
     #[serde(default)]
-    pub operator_token_hashes: Vec<String>,
-    /// SHA-256 of tokens that may introspect.
+    pub operators: Tokens,
+    /// Tokens that may introspect.
     #[serde(default)]
-    pub introspection_token_hashes: Vec<String>,
-    /// Certificates (PEM) of private CAs that OIDC issuers use.
+    pub introspectors: Tokens,
+    /// Certificates (PEM) of private CAs of OIDC issuers.
     #[serde(default)]
     pub oidc_ca_file: Option<PathBuf>,
-    /// TLS; without it the broker listens on loopback only.
+    /// Without TLS the broker listens on loopback only.
     #[serde(default)]
     pub tls: Option<Tls>,
-    /// Limits.
     #[serde(default)]
     pub limits: Limits,
-    /// Where traces go; without it there are none.
+    /// The collector of traces.
     #[serde(default)]
     pub telemetry: Option<Telemetry>,
-    /// The accounts of the `aws` target; without it the broker has none.
+    /// The accounts of the `aws` target.
     #[serde(default)]
     pub aws: Option<Aws>,
 }
 
-/// How a PostgreSQL database is used.
+/// Options for a PostgreSQL database.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Postgres {
-    /// The password, alone in a file.
+    /// A file with the password and nothing else.
     pub password_file: Option<PathBuf>,
-    /// At most so many connections.
+    /// The limit of connections.
     pub connections: u32,
-    /// Whether a start brings the tables up to date.
+    /// Whether a start runs pending migrations.
     pub auto_migrate: bool,
 }
 
@@ -75,17 +75,15 @@ impl Default for Postgres {
     }
 }
 
-/// The URL of the database, understood.
+/// The parsed URL of the database.
 #[derive(Debug)]
 pub enum DatabaseUrl {
-    /// A file.
     Sqlite(PathBuf),
-    /// A server.
     Postgres(Place),
 }
 
 impl Config {
-    /// Reads and checks the file.
+    /// Reads and checks the configuration file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -93,6 +91,7 @@ impl Config {
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
+        tokens::check_form(&toml::from_str(text)?)?;
         let config: Self = toml::from_str(text)?;
         let database = config.database()?;
         if let Some(postgres) = &config.postgres {
@@ -102,22 +101,12 @@ impl Config {
             );
             anyhow::ensure!(postgres.connections > 0, "`postgres.connections`: expected at least 1, found 0");
         }
-        let is_hash = |hash: &String| {
-            hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        };
-        for (key, hashes) in [
-            ("operator_token_hashes", &config.operator_token_hashes),
-            ("introspection_token_hashes", &config.introspection_token_hashes),
-        ] {
-            anyhow::ensure!(
-                hashes.iter().all(is_hash),
-                "`{key}`: expected SHA-256 in 64 hexadecimal digits, as `cloudanix-jit-broker operator-token` prints it"
-            );
-        }
+        tokens::check(TokenKind::Operator, &config.operators)?;
+        tokens::check(TokenKind::Introspection, &config.introspectors)?;
         anyhow::ensure!(
-            !config.operator_token_hashes.is_empty(),
-            "`operator_token_hashes` is empty: nobody could register an agent. Make a token with \
-             `cloudanix-jit-broker operator-token`"
+            !config.operators.is_empty(),
+            "`operators`: expected at least one, found none: nobody could register an agent. Make a token with \
+             `cloudanix-jit-broker operator-token --name NAME`"
         );
         config.limits.check()?;
         anyhow::ensure!(
@@ -151,7 +140,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The database that the URL names. Its password, if it has one, is not looked for yet.
+    /// Parses the URL of the database. Does not read the password file.
     pub fn database(&self) -> anyhow::Result<DatabaseUrl> {
         if self.database.starts_with("postgres") {
             return Ok(DatabaseUrl::Postgres(Place::parse(&self.database).context("`database`")?));
@@ -173,11 +162,11 @@ mod tests {
         listen = "127.0.0.1:8700"
         url = "https://jit.example.com"
         database = "sqlite:///var/lib/cloudanix-jit/broker.db"
-        operator_token_hashes = ["0123456789012345678901234567890123456789012345678901234567890123"]
+        operators.release-bot.sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
     "#;
 
     #[test]
-    fn a_good_file() {
+    fn a_good_file_is_accepted() {
         let config = Config::parse(GOOD).unwrap();
         let DatabaseUrl::Sqlite(path) = config.database().unwrap() else { panic!("expected a file") };
         assert_eq!(path, PathBuf::from("/var/lib/cloudanix-jit/broker.db"));
@@ -185,7 +174,39 @@ mod tests {
     }
 
     #[test]
-    fn a_database_on_a_server() {
+    fn a_token_in_the_place_of_its_hash_is_not_shown() {
+        for wrong in [
+            "operators.a = \"cjop_1234\"",
+            "operators.a.token = \"cjop_1234\"",
+            "operators.a = { sha256 = \"0\", token = \"cjop_1234\" }",
+            "operators.a.sha256 = \"cjop_1234\"",
+            "operators.a.sha256 = [\"cjop_1234\"]",
+            "operators = [\"cjop_1234\"]",
+        ] {
+            let text = GOOD.replacen("operators.release-bot.sha256 = ", &format!("{wrong} # "), 1);
+            let error = format!("{:#}", Config::parse(&text).unwrap_err());
+            assert!(error.contains("sha256") && !error.contains("1234"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_entry_that_is_printed_for_a_token_is_accepted() {
+        let hash = "f".repeat(64);
+        let entry = |kind, name: &str| Entry { kind, name: &name.parse().unwrap(), hash: &hash }.to_string();
+        let entries =
+            [entry(TokenKind::Operator, "on-call"), entry(TokenKind::Introspection, "orders")].join("\n");
+        let config = Config::parse(&format!("{GOOD}\n[limits]\n{entries}\n")).unwrap();
+        let tokens = config.operators();
+        let names = |tokens: &[engine::NamedToken]| {
+            tokens.iter().map(|token| token.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&tokens.operators), ["on-call", "release-bot"]);
+        assert_eq!(names(&tokens.introspectors), ["orders"]);
+        assert_eq!(tokens.introspectors[0].hash, hash);
+    }
+
+    #[test]
+    fn postgres_urls_are_accepted() {
         let text =
             GOOD.replacen(SQLITE, "postgres://jit@db.example.com/jit", 1) + "postgres.connections = 4\n";
         let config = Config::parse(&text).unwrap();
@@ -196,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_and_the_reason() {
+    fn each_refusal_names_the_key_and_the_expectation() {
         for (from, to, reason) in [
             ("127.0.0.1:8700", "0.0.0.0:8700", "is not a loopback address"),
             ("https://jit.example.com", "http://jit.example.com", "expected https"),
@@ -205,7 +226,31 @@ mod tests {
             (SQLITE, "postgres://jit:secret@localhost/jit", "the password does not belong into the URL"),
             (SQLITE, "postgres://jit@db.example.com/jit?sslmode=prefer", "for this machine only"),
             ("listen", "postgres.connections = 4\nlisten", "is for a PostgreSQL database"),
-            ("\"0123", "\"sha:", "expected SHA-256"),
+            ("\"0123", "\"sha:", "`operators.release-bot.sha256`: expected SHA-256"),
+            ("operators.release-bot", "introspectors.release-bot", "`operators`: expected at least one"),
+            ("release-bot", "\"Release Bot\"", "`Release Bot` is not an operator's name: expected 1 to 64"),
+            (".sha256 = \"", " = \"", "`operators.release-bot`: expected a table with the key `sha256`"),
+            (
+                "operators.release-bot.sha256 = ",
+                "operators = [] #",
+                "`operators`: expected `operators.NAME.sha256",
+            ),
+            ("listen", "operators.release-bot.sha256 = \"0\"\nlisten", "duplicate key"),
+            (
+                "listen",
+                "operators.a.sha256 = \"0123456789012345678901234567890123456789012345678901234567890123\"\nlisten",
+                "`operators.release-bot.sha256`: expected a token of its own, found the one of `operators.a`",
+            ),
+            (
+                "operators.release-bot.sha256 = ",
+                "operator_token_hashes = [] #",
+                "`operator_token_hashes`: each token has a name: expected `operators.NAME.sha256 = \"…\"`",
+            ),
+            (
+                "listen",
+                "introspection_token_hashes = []\nlisten",
+                "expected `introspectors.NAME.sha256 = \"…\"` for each hash instead of the list",
+            ),
             ("listen", "limits.signing_key_days = 0\nlisten", "expected at least 1"),
             ("listen", "limits.elevations_per_minute = 0\nlisten", "expected at least 1"),
             ("listen", "limits.requests_per_minute_per_address = 0\nlisten", "expected at least 1"),

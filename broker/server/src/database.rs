@@ -1,4 +1,4 @@
-//! Where is the database, how does one get in, and what if one does not?
+//! Opens and migrates the configured database.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,63 +9,63 @@ use store::{Postgres, Sqlite, Store};
 
 use crate::config::{self, Config, DatabaseUrl};
 
-/// Where the data is.
+/// The database to open.
 pub enum Database {
-    /// On this machine.
+    /// A SQLite file on this machine.
     Sqlite(store::Place),
-    /// On a server, where other brokers may use it too.
+    /// A PostgreSQL database, which several brokers can share.
     Postgres {
-        /// Which.
         place: Place,
-        /// At most so many connections.
+        /// The limit of connections.
         connections: u32,
-        /// What is done about migrations that are pending.
+        /// Whether pending migrations run.
         pending: IfPending,
     },
 }
 
-/// As it is configured; reads the file with the password.
+/// The configured database. Reads the password file.
 pub(crate) fn of(config: &Config) -> anyhow::Result<Database> {
     let place = match config.database()? {
         DatabaseUrl::Sqlite(path) => return Ok(Database::Sqlite(store::Place::File(path))),
         DatabaseUrl::Postgres(place) => place,
     };
-    let how = config.postgres.as_ref();
-    let place = match how.and_then(|how| how.password_file.as_deref()) {
+    let options = config.postgres.as_ref();
+    let place = match options.and_then(|options| options.password_file.as_deref()) {
         Some(path) => place.with_password(&password(path)?),
         None => place,
     };
     Ok(Database::Postgres {
         place,
-        connections: how.map_or_else(|| config::Postgres::default().connections, |how| how.connections),
-        pending: match how.is_some_and(|how| how.auto_migrate) {
+        connections: options
+            .map_or_else(|| config::Postgres::default().connections, |options| options.connections),
+        pending: match options.is_some_and(|options| options.auto_migrate) {
             true => IfPending::Run,
             false => IfPending::Refuse,
         },
     })
 }
 
-/// Opens it, or says what to do about that it cannot be.
+/// Opens the database. An error carries a hint.
 pub(crate) async fn open(database: Database) -> anyhow::Result<Arc<dyn Store>> {
     match database {
         Database::Sqlite(place) => {
             let store = Sqlite::open(place).await;
-            Ok(Arc::new(store.map_err(|error| advised(error.hint(), error))?))
+            Ok(Arc::new(store.map_err(|error| with_hint(error.hint(), error))?))
         }
         Database::Postgres { place, connections, pending } => {
             tracing::info!(database = %place, connections, "PostgreSQL");
             let store = Postgres::open(Opening { place: &place, connections, pending }).await;
-            Ok(Arc::new(store.map_err(|error| advised(error.hint(), error))?))
+            Ok(Arc::new(store.map_err(|error| with_hint(error.hint(), error))?))
         }
     }
 }
 
-/// Brings the tables of a PostgreSQL database up to date.
+/// Runs the pending migrations of a PostgreSQL database.
 pub(crate) async fn migrate(place: &Place) -> anyhow::Result<Migrated> {
-    store::postgres::migrate(place).await.map_err(|error| advised(error.hint(), error))
+    store::postgres::migrate(place).await.map_err(|error| with_hint(error.hint(), error))
 }
 
-fn advised(hint: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
+fn with_hint(hint: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> anyhow::Error {
     anyhow::Error::new(error).context(hint)
 }
 

@@ -1,4 +1,4 @@
-//! `dev`: everything on this machine, nothing to set up.
+//! `dev`: a broker on this machine that needs no configuration.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,42 +8,47 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use engine::{Clock, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of, new_operator_token};
+use engine::{
+    Author, Clock, NamedToken, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of,
+    new_operator_token,
+};
+use protocol::{OperatorName, Secret};
 use store::{ApplyMode, Place};
 
+use crate::build::{self, EngineConfig};
 use crate::config::Limits;
 use crate::database::Database;
 use crate::dev_issuer::DevIssuer;
-use crate::http::{self, Front};
-use crate::listen::{self, Admission, Draining, Files};
-use crate::wiring::{self, Plan};
+use crate::http::{self, ServerState};
+use crate::listen::{self, Admission, Draining, FileLimit};
 
 /// The command line of `dev`.
 #[derive(Debug)]
 pub struct Options {
-    /// Where to listen.
     pub listen: SocketAddr,
-    /// Where to keep the data.
+    /// The folder of the database.
     pub data: Option<PathBuf>,
-    /// Where to write what a shell needs.
+    /// The file for the environment variables of a shell.
     pub env_file: Option<PathBuf>,
 }
 
+/// The name of the operator token and of the introspection token.
+const OPERATOR: &str = "dev";
 const AGENT: &str = "dev-agent";
 const AUDIENCE: &str = "cloudanix-jit";
 
-/// Runs until it is told to stop.
+/// Runs until SIGTERM or SIGINT.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     ensure!(
         options.listen.ip().is_loopback(),
-        "--listen: expected a loopback address, found `{}`: `dev` gives its tokens to whoever reads its files, so it \
-         is for this machine alone. `serve` is for the network",
+        "--listen: expected a loopback address, found `{}`: every reader of its files has its tokens, so `dev` is \
+         for this machine alone. `serve` is for the network",
         options.listen
     );
     let listener = TcpListener::bind(options.listen)
         .with_context(|| format!("cannot listen on `{}`", options.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
-    // Lives as long as this function: removed with everything in it at the end.
+    // The folder is removed when this function returns.
     let temporary = tempfile::Builder::new().prefix("cloudanix-jit-dev-").tempdir()?;
     let data = match &options.data {
         Some(folder) => {
@@ -54,12 +59,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     let operator_token = new_operator_token(&SystemRandom)?;
     let introspection_token = new_operator_token(&SystemRandom)?;
-    let engine = wiring::engine(Plan {
+    let operator: OperatorName = OPERATOR.parse()?;
+    let named = |token: &Secret| vec![NamedToken { name: operator.clone(), hash: hash_of(token.reveal()) }];
+    let engine = build::engine(EngineConfig {
         database: Database::Sqlite(Place::File(data.join("broker.db"))),
         url: url.clone(),
         operators: OperatorTokens {
-            operators: vec![hash_of(operator_token.reveal())],
-            introspectors: vec![hash_of(introspection_token.reveal())],
+            operators: named(&operator_token),
+            introspectors: named(&introspection_token),
         },
         oidc_ca: None,
         settings: Settings::default(),
@@ -68,21 +75,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     .await?;
     let issuer = DevIssuer::new(&url, SystemClock.now())?;
     let refused = |refusal: engine::Refusal| anyhow::anyhow!("{refusal}");
-    let applied =
-        engine.apply_agent(&registration(issuer.url()), ApplyMode::Replace).await.map_err(refused)?;
+    let (source, author) = (registration(issuer.url()), Author::Operator(operator.clone()));
+    let applied = engine.apply_agent(&source, ApplyMode::Replace, &author).await.map_err(refused)?;
     let auth_token = match applied.auth_token {
         Some(token) => token,
-        // The data were there before: nobody has its old token any more.
-        None => engine.rotate_token(&applied.agent_id, None).await.map_err(refused)?.auth_token,
+        // The database existed before; its token is unknown.
+        None => engine.rotate_token(&applied.agent_id, None, &operator).await.map_err(refused)?.auth_token,
     };
     let token_file = temporary.path().join("oidc-token");
     let oidc_token = issuer.token(AUDIENCE, SystemClock.now())?;
     write_private(&token_file, oidc_token.reveal())?;
 
     let draining = Draining::default();
-    let admission = Admission::new(Limits::default().admission(Files::raise(), 0));
-    let front = Front::plain(Arc::clone(&engine), draining, admission);
-    let router = http::router(front.clone()).merge(issuer.routes());
+    let admission = Admission::new(Limits::default().admission(FileLimit::raise(), 0));
+    let server = ServerState::plain(Arc::clone(&engine), draining, admission);
+    let router = http::router(server.clone()).merge(issuer.routes());
     let lines = [
         ("CLOUDANIX_URL", url.as_str()),
         ("CLOUDANIX_OPERATOR_TOKEN", operator_token.reveal()),
@@ -93,7 +100,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ]
     .map(|(name, value)| format!("{name}={value}\n"))
     .concat();
-    // The listener is bound: whoever reads the file can connect, and is served in a moment.
+    // The listener is bound, so a reader of the file can connect at once.
     match &options.env_file {
         Some(path) => {
             write_private(path, &lines)?;
@@ -103,7 +110,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             tracing::info!(url, "ready; give --env-file FILE to have a shell's settings written to a file");
         }
     }
-    let result = listen::until_stopped(listener, router, front).await;
+    let result = listen::until_stopped(listener, router, server).await;
     if let Some(path) = &options.env_file {
         let _ = std::fs::remove_file(path);
     }
@@ -130,7 +137,7 @@ policies = {{ "orders-read" = "orders:read", "orders-write" = "orders:write" }}
     )
 }
 
-/// Appears whole or not at all, readable by its owner only, over whatever stood there.
+/// Writes a file atomically, readable by its owner only.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let shown = path.display();
     let unfinished = path.with_extension("unfinished");

@@ -1,7 +1,7 @@
-//! The development OIDC issuer: what does a CI's identity look like when there is no CI?
+//! The OIDC issuer of `dev`, which stands in for a CI system.
 //!
-//! Signs one token in the shape of a GitLab job's, because such a token may be used several times by its job.
-//! Its keys live as long as the process. Exists in `dev` only, which binds loopback only.
+//! Signs one token in the form of a GitLab job's, which its job may use several times. The keys live as long as the
+//! process. Part of `dev` only, which listens on loopback only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use protocol::{Secret, Timestamp};
 use serde_json::json;
 use signing::{Issuer, SigningKey, TokenClaims};
 
-/// Where it is, below the broker's own URL.
+/// The path of the issuer below the broker's URL.
 const PATH: &str = "/dev/oidc";
-/// How long its token is valid.
+/// The lifetime of the token.
 const VALID: Duration = Duration::from_secs(12 * 60 * 60);
 
 pub(crate) struct DevIssuer {

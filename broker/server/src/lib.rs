@@ -1,9 +1,10 @@
-//! How is the broker reached, configured and put together?
+//! The broker process: HTTP API, configuration, and the commands [`dev`] and [`serve`].
 //!
-//! The only crate that knows the others: HTTP in front, the engine behind, and the two ways to run it,
-//! [`dev`] and [`serve`].
+//! The only crate that depends on all others.
 
-mod agents;
+#![expect(missing_docs, reason = "the library is the broker's own: no other crate is built on it")]
+
+pub mod build;
 pub mod command_line;
 pub mod config;
 pub mod database;
@@ -14,10 +15,10 @@ pub mod listen;
 pub mod log;
 mod metrics;
 pub mod migrate;
+mod registration_folder;
 mod reload;
 pub mod serve;
 pub mod tls;
 mod traces;
-pub mod wiring;
 
 pub use http::openapi::document as openapi;

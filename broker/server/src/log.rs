@@ -1,7 +1,7 @@
-//! What does the broker say while it runs? Ids and codes; never a token, a claim or a body.
+//! The log: ids and codes, never a token, a claim or a body.
 //!
-//! An event is one line, also with text of a stranger in it: line breaks, escape sequences and characters that turn
-//! the direction of text are written out.
+//! An event is one line, whatever text of a client it contains: line breaks, escape sequences and invisible characters
+//! are escaped.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -17,21 +17,21 @@ use tracing_subscriber::{EnvFilter, registry};
 
 use crate::traces::Traces;
 
-/// How lines are written.
+/// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Writes to standard error from here on; `RUST_LOG` sets what is said. Spans go where traces go, if they go anywhere.
+/// Starts the log on standard error, with the filter in `RUST_LOG`. Spans go to `traces`.
 pub(crate) fn start(form: Form, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let may_be_said = filter_fn(|line| may_be_said(line.target(), *line.level()));
-    // Without this hint the level of the whole process would be TRACE, and every line of every library a question.
-    let said = filter.and(may_be_said.with_max_level_hint(LevelFilter::TRACE));
+    let loggable = filter_fn(|event| is_loggable(event.target(), *event.level()));
+    // Without this hint the level of the process would be TRACE, and every event of every library would be evaluated.
+    let filter = filter.and(loggable.with_max_level_hint(LevelFilter::TRACE));
     let colours = match form {
         Form::Text if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() => Colours::Some,
         Form::Text | Form::Json => Colours::None,
@@ -40,23 +40,23 @@ pub(crate) fn start(form: Form, traces: Option<&Traces>) {
         .with_writer(Lines { form, colours })
         .with_ansi(colours == Colours::Some)
         .with_target(false);
-    // A second start in one process (a test) keeps the first.
+    // A second start in the same process, as in tests, keeps the first.
     let _ = match form {
-        Form::Text => registry().with(lines.with_filter(said)).with(traces.map(Traces::layer)).try_init(),
+        Form::Text => registry().with(lines.with_filter(filter)).with(traces.map(Traces::layer)).try_init(),
         Form::Json => {
-            registry().with(lines.json().with_filter(said)).with(traces.map(Traces::layer)).try_init()
+            registry().with(lines.json().with_filter(filter)).with(traces.map(Traces::layer)).try_init()
         }
     };
 }
 
-/// Whether the formatter writes escape sequences of its own; it writes out those in a message.
+/// Whether the formatter writes escape sequences. It escapes those in a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Colours {
     Some,
     None,
 }
 
-/// Where lines go.
+/// Writes lines to standard error.
 #[derive(Debug, Clone, Copy)]
 struct Lines {
     form: Form,
@@ -72,7 +72,7 @@ impl MakeWriter<'_> for Lines {
 }
 
 impl io::Write for Lines {
-    /// The formatter writes each event at once, with the line break after it.
+    /// Writes one event: the formatter passes each event whole, with its line break.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         io::stderr().write_all(self.one_line(&text).as_bytes())?;
@@ -112,9 +112,9 @@ impl Lines {
     }
 }
 
-/// Whatever `RUST_LOG` says: what is for traces is not for the log, and below `info`, AWS's SDK prints requests and answers, and with
-/// `LOG_SENSITIVE_BODIES` in the environment the keys in them.
-fn may_be_said(target: &str, level: Level) -> bool {
+/// Whether an event may be logged, whatever `RUST_LOG` says. Spans for traces may not. The AWS SDK may not below `info`:
+/// it prints requests and responses there, and with `LOG_SENSITIVE_BODIES` in the environment their keys.
+fn is_loggable(target: &str, level: Level) -> bool {
     target != engine::TRACES && (level <= Level::INFO || !target.starts_with("aws_"))
 }
 
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_is_told_is_not_even_asked_for() {
+    fn disabled_levels_are_not_evaluated() {
         if std::env::var_os(EnvFilter::DEFAULT_ENV).is_none() {
             start(Form::Text, None);
             assert_eq!(LevelFilter::current(), LevelFilter::INFO);
@@ -131,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_whatever_is_in_it() {
+    fn an_event_is_one_line_whatever_it_contains() {
         let event = "ERROR unknown key `x\n2026-11-29 INFO forged \u{1b}[31m\u{202e}\u{2028}` é\n";
         let lines = |form, colours| Lines { form, colours }.one_line(event).into_owned();
         assert_eq!(
             lines(Form::Text, Colours::None),
             "ERROR unknown key `x\\u{a}2026-11-29 INFO forged \\u{1b}[31m\\u{202e}\\u{2028}` é\n"
         );
-        // The formatter's own: what is in a message it has written out before.
+        // The escape sequences of the formatter itself; it has escaped those in the message.
         assert!(lines(Form::Text, Colours::Some).contains("forged \u{1b}[31m\\u{202e}"));
         assert!(
             lines(Form::Json, Colours::None)
@@ -149,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_sdk_says_of_requests_and_answers_is_not_said() {
+    fn requests_and_responses_of_the_aws_sdk_are_not_logged() {
         for level in [Level::TRACE, Level::DEBUG] {
-            assert!(!may_be_said("aws_smithy_runtime::client::orchestrator::http", level));
-            assert!(!may_be_said("aws_sigv4::http_request::sign", level));
-            assert!(may_be_said("cloudanix_jit_broker::serve", level));
+            assert!(!is_loggable("aws_smithy_runtime::client::orchestrator::http", level));
+            assert!(!is_loggable("aws_sigv4::http_request::sign", level));
+            assert!(is_loggable("cloudanix_jit_broker::serve", level));
         }
-        assert!(may_be_said("aws_config::default_provider", Level::WARN));
+        assert!(is_loggable("aws_config::default_provider", Level::WARN));
     }
 }

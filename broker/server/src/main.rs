@@ -1,4 +1,4 @@
-//! The broker's process: reads the command line, runs, says what went wrong once.
+//! The binary of the broker.
 
 use std::process::ExitCode;
 

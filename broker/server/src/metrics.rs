@@ -1,126 +1,124 @@
-//! What is measured? Requests by route, and the engine's own numbers.
+//! Metrics in OpenMetrics' text form: requests by route, and counters of the engine and of the listener.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::Method;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode, encode_registry};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::http::Front;
+use crate::http::ServerState;
 use crate::listen::Admission;
 
-const NOT_AFTER: &str = "cloudanix_jit_tls_certificate_expiry_timestamp_seconds";
-const RELOAD_FAILURES: &str =
-    "Times that a certificate, the configuration or the agents could not be read again";
+const PREFIX: &str = "cloudanix_jit";
+const RELOAD_FAILURES: &str = "Failed reloads of the certificate, the configuration or the agents";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Labels {
+struct RequestLabels {
     method: String,
     route: String,
     status: u16,
 }
 
-/// How long requests took, by method, route and status.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StatusLabel {
+    status: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+/// Durations of requests by method, route and status.
 pub(crate) struct HttpMetrics {
     registry: Registry,
-    duration: Family<Labels, Histogram>,
+    duration: Family<RequestLabels, Histogram>,
 }
 
 impl HttpMetrics {
     pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("cloudanix_jit");
+        let mut registry = Registry::with_prefix(PREFIX);
         // From half a millisecond to sixteen seconds.
-        let duration = Family::<Labels, Histogram>::new_with_constructor(|| {
+        let duration = Family::<RequestLabels, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.0005, 2.0, 16))
         });
         registry.register("http_request_duration_seconds", "Time to answer a request", duration.clone());
         Self { registry, duration }
     }
 
-    /// A method is any word that a stranger makes up, and each label's value is kept for ever: those that no
-    /// route knows are one.
+    /// Counts a request. Methods that no route has share one label: clients can send any word, and each value of a label
+    /// is kept for the life of the process.
     pub(crate) fn count(&self, method: &Method, route: &str, status: u16, took: Duration) {
         let method = known(method).unwrap_or("other");
-        let labels = Labels { method: method.to_owned(), route: route.to_owned(), status };
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// Everything in OpenMetrics' text form.
-    pub(crate) fn render(&self, front: &Front, grants: &[(&str, u64)]) -> String {
+    /// Renders all metrics.
+    pub(crate) fn render(&self, server: &ServerState, grants: &[(&str, u64)]) -> String {
         let mut text = String::new();
-        let reloads = ("reload_failures", RELOAD_FAILURES, front.reload_failures.count());
-        for (name, help, value) in front.engine.counters().read().into_iter().chain([reloads]) {
-            let _ = write!(
-                text,
-                "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} counter\ncloudanix_jit_{name}_total {value}\n"
-            );
-        }
-        connections(&mut text, &front.admission);
-        text.push_str("# HELP cloudanix_jit_grants Grants by status.\n# TYPE cloudanix_jit_grants gauge\n");
-        for (status, count) in grants {
-            let _ = writeln!(text, "cloudanix_jit_grants{{status=\"{status}\"}} {count}");
-        }
-        if let Some(certificate) = &front.certificate {
-            let seconds = certificate.not_after().as_millis() / 1000;
-            let _ = write!(
-                text,
-                "# HELP {NOT_AFTER} Until when the broker's certificate is good, in seconds since 1970.\n# TYPE {NOT_AFTER} gauge\n{NOT_AFTER} {seconds}\n"
-            );
-        }
-        // Ends with the format's end mark, so it comes last.
+        // Writing to a string cannot fail. The second call ends the document, so it comes last.
+        let _ = encode_registry(&mut text, &snapshot(server, grants));
         let _ = encode(&mut text, &self.registry);
         text
     }
 }
 
-fn connections(text: &mut String, admission: &Admission) {
-    let counts = admission.counts();
-    for (name, kind, help, lines) in [
-        ("connections", "gauge", "Connections of clients", vec![(String::new(), count(admission.open()))]),
-        (
-            "connections_limit",
-            "gauge",
-            "How many connections of clients there may be",
-            vec![(String::new(), count(admission.terms().caps.all))],
-        ),
-        (
-            "connections_accepted",
-            "counter",
-            "Connections of clients that were taken",
-            vec![("_total".to_owned(), counts.total_accepted())],
-        ),
-        (
-            "connections_evicted",
-            "counter",
-            "Connections that waited for their client and were closed to make room for others",
-            vec![("_total".to_owned(), counts.total_evicted())],
-        ),
-        (
-            "connections_refused",
-            "counter",
-            "Connections that could not be taken, by reason",
-            counts
-                .total_refused()
-                .map(|(why, total)| (format!("_total{{reason=\"{}\"}}", why.as_str()), total))
-                .to_vec(),
-        ),
-    ] {
-        let _ = write!(text, "# HELP cloudanix_jit_{name} {help}.\n# TYPE cloudanix_jit_{name} {kind}\n");
-        for (ending, value) in lines {
-            let _ = writeln!(text, "cloudanix_jit_{name}{ending} {value}");
-        }
+/// The numbers that other parts of the broker count, as of now.
+fn snapshot(server: &ServerState, grants: &[(&str, u64)]) -> Registry {
+    let mut registry = Registry::with_prefix(PREFIX);
+    let reloads = ("reload_failures", RELOAD_FAILURES, server.reload_failures.count());
+    for (name, help, value) in server.engine.counters().read().into_iter().chain([reloads]) {
+        registry.register(name, help, ConstCounter::new(value));
     }
+    register_connections(&mut registry, &server.admission);
+    let by_status = Family::<StatusLabel, Gauge>::default();
+    for (status, count) in grants {
+        let gauge = by_status.get_or_create_owned(&StatusLabel { status: (*status).to_owned() });
+        gauge.set(i64::try_from(*count).unwrap_or(i64::MAX));
+    }
+    registry.register("grants", "Grants by status", by_status);
+    if let Some(certificate) = &server.certificate {
+        registry.register(
+            "tls_certificate_expiry_timestamp_seconds",
+            "Expiry of the broker's certificate, in seconds since 1970",
+            ConstGauge::new(certificate.not_after().as_millis() / 1000),
+        );
+    }
+    registry
 }
 
-fn count(number: usize) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
+fn register_connections(registry: &mut Registry, admission: &Admission) {
+    let counts = admission.counts();
+    registry.register("connections", "Open client connections", ConstGauge::new(admission.open()));
+    registry.register(
+        "connections_limit",
+        "Limit of client connections",
+        ConstGauge::new(admission.config().caps.all),
+    );
+    registry.register(
+        "connections_accepted",
+        "Accepted client connections",
+        ConstCounter::new(counts.total_accepted()),
+    );
+    registry.register(
+        "connections_evicted",
+        "Connections that waited for their client and were closed for new ones",
+        ConstCounter::new(counts.total_evicted()),
+    );
+    let refused = Family::<ReasonLabel, Counter>::default();
+    for (reason, total) in counts.total_refused() {
+        refused.get_or_create_owned(&ReasonLabel { reason: reason.as_str() }).inc_by(total);
+    }
+    registry.register("connections_refused", "Refused connections by reason", refused);
 }
 
-/// A method that some route has.
+/// The method's name, if some route has it.
 pub(crate) fn known(method: &Method) -> Option<&str> {
     let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
     known.contains(method).then(|| method.as_str())
@@ -131,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stranger_cannot_fill_the_memory_with_methods_of_its_own() {
+    fn made_up_methods_share_one_label() {
         let metrics = HttpMetrics::new();
         for n in 0..1000 {
             let made_up = Method::from_bytes(format!("M{n}").as_bytes()).unwrap();

@@ -1,15 +1,15 @@
-//! `migrate --config FILE`: brings the tables up to date, while brokers may work with them.
+//! `migrate --config FILE`: runs pending migrations, while brokers may use the database.
 
 use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::database::{self, Database};
 
-/// Says what was done, on standard output.
+/// Migrates the database, and prints the result.
 pub async fn run(path: PathBuf) -> anyhow::Result<()> {
     match database::of(&Config::read(&path)?)? {
         sqlite @ Database::Sqlite(_) => {
-            // Opening it is all that it takes; a broker does the same at every start.
+            // Opening a SQLite database runs its migrations.
             database::open(sqlite).await?;
             println!("the database is up to date");
         }

@@ -1,7 +1,7 @@
-//! What is read again while the broker runs?
+//! Reloads the configuration, the certificate and the registrations while the broker runs.
 //!
-//! Everything at a SIGHUP, and by itself what has changed: the files are looked at every few seconds, because where
-//! files are mounted nobody sends a signal. What is bad is said once, and what was there before stays.
+//! At a SIGHUP everything is reloaded. Changed files are also reloaded without a signal, because no process sends one
+//! for mounted files: the broker polls them every few seconds. A bad file is logged once and changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use engine::{Clock, Engine, SystemClock};
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 
-use crate::agents;
 use crate::config::{Config, Tls};
-use crate::http::address::Addresses;
-use crate::listen::{Admission, Draining, Files};
+use crate::http::rate_limit::PerIpLimiter;
+use crate::listen::{Admission, Draining, FileLimit};
+use crate::registration_folder;
 use crate::tls::Certificate;
 
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the files are polled.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often something was read again that could not be used.
+/// The number of failed reloads.
 #[derive(Debug, Clone, Default)]
 pub struct Failures(Arc<AtomicU64>);
 
@@ -30,72 +30,73 @@ impl Failures {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn one_more(&self) {
+    fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What is read again, and what becomes of it.
+/// The files, and the parts of the broker that follow them.
 pub(crate) struct Reload {
     pub(crate) path: PathBuf,
-    /// As the file was when it was last good.
+    /// The configuration in force.
     pub(crate) config: Config,
     pub(crate) engine: Arc<Engine>,
-    pub(crate) addresses: Arc<Addresses>,
+    pub(crate) per_ip_limiter: Arc<PerIpLimiter>,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) files: Files,
+    pub(crate) files: FileLimit,
     pub(crate) draining: Draining,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) failures: Failures,
-    /// Looked at before anything was read for the first time.
-    pub(crate) seen: Seen,
+    /// Taken before the first read of the files.
+    pub(crate) loaded: Fingerprints,
 }
 
-/// What the files held when they were last read.
-pub(crate) struct Seen {
+/// Fingerprints of the files at their last reload.
+pub(crate) struct Fingerprints {
     config: Fingerprint,
     certificate: Fingerprint,
     agents: Fingerprint,
 }
 
-/// What is read.
+/// Which files a reload reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+enum Scope {
     All,
     Changed,
 }
 
 impl Reload {
-    pub(crate) async fn for_ever(mut self, mut hangups: Signal) {
+    pub(crate) async fn watch(mut self, mut hangups: Signal) {
         loop {
-            let which = tokio::select! {
-                _ = hangups.recv() => Which::All,
-                () = tokio::time::sleep(LOOK_EVERY) => Which::Changed,
+            let scope = tokio::select! {
+                _ = hangups.recv() => Scope::All,
+                () = tokio::time::sleep(POLL_INTERVAL) => Scope::Changed,
             };
-            if which == Which::All {
+            if scope == Scope::All {
                 tracing::info!("SIGHUP: configuration, certificate and agents are read again");
             }
-            let which = self.configuration(which);
-            self.exchange_certificate(which);
-            self.apply_agents(which).await;
+            let scope = self.reload_configuration(scope);
+            self.reload_certificate(scope);
+            self.apply_agents(scope).await;
         }
     }
 
-    /// A file with an error changes nothing. A new one may name other files: those are all read then.
-    fn configuration(&mut self, which: Which) -> Which {
-        // Looked at before it is read: what changes in between is read once more.
+    /// Reloads the configuration. An error changes nothing. A new configuration may name other files, so all of them are
+    /// then reloaded.
+    fn reload_configuration(&mut self, scope: Scope) -> Scope {
+        // Taken before the file is read, so that a change in between causes another reload.
         let found = Fingerprint::of(&[&self.path]);
-        if which == Which::Changed && found == self.seen.config {
-            return which;
+        if scope == Scope::Changed && found == self.loaded.config {
+            return scope;
         }
-        self.seen.config = found;
+        self.loaded.config = found;
         let new = match Config::read(&self.path) {
             Ok(new) => new,
             Err(error) => {
-                self.failures.one_more();
+                self.failures.increment();
                 let error = format!("{error:#}");
                 tracing::error!(error, "the configuration that was there before stays in force");
-                return which;
+                return scope;
             }
         };
         for key in self.config.needs_a_restart(&new) {
@@ -104,42 +105,42 @@ impl Reload {
                 "changed in the configuration, and needs a restart: the old value stays in force"
             );
         }
-        self.config.take_what_can_change(new);
+        self.config.apply_reloadable(new);
         self.engine.reconfigure(self.config.settings(), self.config.operators());
-        self.addresses.set(self.config.terms());
+        self.per_ip_limiter.set(self.config.rate_limit());
         self.admission.set(self.config.admission(self.files));
-        self.config.say_if_files_are_few(self.files);
+        self.config.warn_if_few_files(self.files);
         self.draining.set_grace(self.config.limits.shutdown_grace());
         tracing::info!(config = %self.path.display(), "configuration read again");
-        Which::All
+        Scope::All
     }
 
-    fn exchange_certificate(&mut self, which: Which) {
+    fn reload_certificate(&mut self, scope: Scope) {
         let (Some(files), Some(certificate)) = (&self.config.tls, &self.certificate) else { return };
         let found = certificate_files(&self.config);
-        if which == Which::Changed && found == self.seen.certificate {
+        if scope == Scope::Changed && found == self.loaded.certificate {
             return;
         }
-        self.seen.certificate = found;
-        if let Err(error) = certificate.exchange(files, SystemClock.now()) {
-            self.failures.one_more();
+        self.loaded.certificate = found;
+        if let Err(error) = certificate.reload(files, SystemClock.now()) {
+            self.failures.increment();
             let error = format!("{error:#}");
             tracing::error!(error, "the certificate that was there before stays in use");
         }
     }
 
-    async fn apply_agents(&mut self, which: Which) {
+    async fn apply_agents(&mut self, scope: Scope) {
         let Some(folder) = &self.config.agents else { return };
         let found = agent_files(&self.config);
-        if which == Which::Changed && found == self.seen.agents {
+        if scope == Scope::Changed && found == self.loaded.agents {
             return;
         }
-        match agents::apply(folder, &self.engine).await {
-            Ok(()) => self.seen.agents = found,
+        match registration_folder::apply(folder, &self.engine).await {
+            Ok(()) => self.loaded.agents = found,
             Err(error) => {
-                self.failures.one_more();
-                if !error.may_pass() {
-                    self.seen.agents = found;
+                self.failures.increment();
+                if !error.is_transient() {
+                    self.loaded.agents = found;
                 }
                 let error = format!("{:#}", anyhow::Error::new(error));
                 tracing::error!(error, "the agents stay as they were");
@@ -148,7 +149,7 @@ impl Reload {
     }
 }
 
-impl Seen {
+impl Fingerprints {
     pub(crate) fn now(path: &Path, config: &Config) -> Self {
         Self {
             config: Fingerprint::of(&[path]),
@@ -166,12 +167,12 @@ fn certificate_files(config: &Config) -> Fingerprint {
 }
 
 fn agent_files(config: &Config) -> Fingerprint {
-    let files = config.agents.as_deref().map(agents::files);
+    let files = config.agents.as_deref().map(registration_folder::files);
     Fingerprint::of(&files.and_then(Result::ok).unwrap_or_default())
 }
 
-/// What files are called and hold. Not when they were written: whoever writes twice in one tick of the file system's
-/// clock would be half read.
+/// A hash over the names and contents of files. Modification times are not enough: two writes within one tick of the file
+/// system's clock have the same.
 #[derive(PartialEq, Eq)]
 struct Fingerprint(Vec<u8>);
 
@@ -181,7 +182,7 @@ impl Fingerprint {
         for path in paths {
             all.update(Sha256::digest(path.as_ref().as_os_str().as_encoded_bytes()));
             match std::fs::read(path) {
-                Ok(held) => all.update(Sha256::digest(&held)),
+                Ok(content) => all.update(Sha256::digest(&content)),
                 Err(error) => all.update(error.kind().to_string()),
             }
         }

@@ -1,4 +1,4 @@
-//! `serve --config FILE`: one broker, as configured, alone or beside others.
+//! `serve --config FILE`: runs a broker as configured.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,25 +8,25 @@ use anyhow::Context;
 use engine::{Clock, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::agents;
+use crate::build::{self, EngineConfig};
 use crate::config::{Aws, Config};
 use crate::database;
-use crate::http::address::Addresses;
-use crate::http::{self, Front};
-use crate::listen::{self, Admission, Draining, Files};
+use crate::http::rate_limit::PerIpLimiter;
+use crate::http::{self, ServerState};
+use crate::listen::{self, Admission, Draining, FileLimit};
 use crate::log;
-use crate::reload::{Failures, Reload, Seen};
+use crate::registration_folder;
+use crate::reload::{Failures, Fingerprints, Reload};
 use crate::tls::Certificate;
 use crate::traces::Traces;
-use crate::wiring::{self, Plan};
 
-/// Runs until it is told to stop.
+/// Runs until SIGTERM or SIGINT.
 pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
-    // From the first moment on: whoever sends one early means the same.
+    // Before anything else, so that an early SIGHUP does not end the process.
     let hangups = signal(SignalKind::hangup())?;
     let config = Config::read(&path)?;
-    let seen = Seen::now(&path, &config);
-    let traces = config.telemetry.as_ref().map(Traces::to).transpose()?;
+    let loaded = Fingerprints::now(&path, &config);
+    let traces = config.telemetry.as_ref().map(Traces::exporting_to).transpose()?;
     log::start(form, traces.as_ref());
     let listener =
         TcpListener::bind(config.listen).with_context(|| format!("cannot listen on `{}`", config.listen))?;
@@ -38,7 +38,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         .as_ref()
         .map(|path| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display())))
         .transpose()?;
-    let engine = wiring::engine(Plan {
+    let engine = build::engine(EngineConfig {
         database,
         url: config.url.clone(),
         operators: config.operators(),
@@ -48,38 +48,48 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
     })
     .await?;
     if let Some(folder) = &config.agents {
-        agents::apply(folder, &engine).await?;
+        registration_folder::apply(folder, &engine).await?;
     }
-    let files = Files::raise();
-    let terms = config.admission(files);
-    config.say_if_files_are_few(files);
+    let files = FileLimit::raise();
+    let limits = config.admission(files);
+    config.warn_if_few_files(files);
     tracing::info!(
-        connections = terms.caps.all,
-        of_one_network = terms.caps.per_network,
+        connections = limits.caps.all,
+        of_one_network = limits.caps.per_network,
         files = files.limit(),
         "at most so many connections"
     );
-    let admission = Admission::new(terms);
+    let admission = Admission::new(limits);
     let draining = Draining::default();
     draining.set_grace(config.limits.shutdown_grace());
-    let addresses = Arc::new(Addresses::new(config.terms()));
+    let per_ip_limiter = Arc::new(PerIpLimiter::new(config.rate_limit()));
     let failures = Failures::default();
-    let front = Front {
+    let server = ServerState {
         engine: Arc::clone(&engine),
         draining: draining.clone(),
-        addresses: Some(Arc::clone(&addresses)),
+        per_ip_limiter: Some(Arc::clone(&per_ip_limiter)),
         certificate: certificate.clone(),
         reload_failures: failures.clone(),
         admission: Arc::clone(&admission),
     };
-    let router = http::router(front.clone());
+    let router = http::router(server.clone());
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
-    let reload =
-        Reload { path, config, engine, addresses, admission, files, draining, certificate, failures, seen };
-    tokio::spawn(reload.for_ever(hangups));
-    let ended = listen::until_stopped(listener, router, front).await;
+    let reload = Reload {
+        path,
+        config,
+        engine,
+        per_ip_limiter,
+        admission,
+        files,
+        draining,
+        certificate,
+        failures,
+        loaded,
+    };
+    tokio::spawn(reload.watch(hangups));
+    let ended = listen::until_stopped(listener, router, server).await;
     if let Some(traces) = traces {
-        traces.end().await;
+        traces.shut_down().await;
     }
     ended
 }

@@ -1,6 +1,6 @@
-//! The broker's own certificate: how is it read, and exchanged while connections come in?
+//! The broker's TLS certificate, which can be replaced while the broker runs.
 //!
-//! Whoever connects gets the newest pair that was good; a connection keeps the one that it began with.
+//! A new connection gets the newest valid pair of certificate and key, and keeps it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,65 +19,63 @@ use x509_cert::der::Decode;
 
 use crate::config::{ClientCertificates, Tls};
 
-/// What is spoken behind TLS, see docs/adr/0021-speak-http-1-only.md.
+/// The protocol that ALPN offers, see docs/adr/0021-speak-http-1-only.md.
 const PROTOCOL: &[u8] = b"http/1.1";
 
-/// What new connections are given.
+/// The certificate for new connections.
 #[derive(Clone)]
 pub struct Certificate {
     current: Arc<ArcSwap<ServerConfig>>,
     not_after: Arc<AtomicI64>,
 }
 
-/// A pair that goes together, and who signs clients.
+/// A certificate with its key, and the authorities for client certificates.
 struct Pair {
     config: ServerConfig,
-    facts: Facts,
+    info: CertificateInfo,
 }
 
-/// What can be said of a certificate.
-struct Facts {
+/// Facts about a certificate, for the log and metrics.
+struct CertificateInfo {
     serial: String,
     not_after: Timestamp,
 }
 
 impl Certificate {
-    /// Reads the files for the first time. One that has expired is better than no broker: it still takes back what
-    /// was given.
+    /// Reads the files at start. An expired certificate does not prevent the start: the broker can still revoke grants.
     pub fn read(files: &Tls, now: Timestamp) -> anyhow::Result<Self> {
         let pair = Pair::read(files)?;
-        if pair.facts.not_after <= now {
+        if pair.info.not_after <= now {
             tracing::error!(
                 certificate = %files.certificate.display(),
-                serial = pair.facts.serial,
+                serial = pair.info.serial,
                 "the certificate has expired: clients will refuse it until there is a new one"
             );
         }
-        let not_after = Arc::new(AtomicI64::new(pair.facts.not_after.as_millis()));
+        let not_after = Arc::new(AtomicI64::new(pair.info.not_after.as_millis()));
         Ok(Self { current: Arc::new(ArcSwap::from_pointee(pair.config)), not_after })
     }
 
     /// Reads the files again. An error changes nothing.
-    pub fn exchange(&self, files: &Tls, now: Timestamp) -> anyhow::Result<()> {
+    pub fn reload(&self, files: &Tls, now: Timestamp) -> anyhow::Result<()> {
         let pair = Pair::read(files)?;
         anyhow::ensure!(
-            pair.facts.not_after > now,
+            pair.info.not_after > now,
             "`tls.certificate`: expected one that has not expired in `{}`, found serial {}",
             files.certificate.display(),
-            pair.facts.serial
+            pair.info.serial
         );
         self.current.store(Arc::new(pair.config));
-        self.not_after.store(pair.facts.not_after.as_millis(), Ordering::Relaxed);
-        tracing::info!(serial = pair.facts.serial, "new connections get the certificate that was read");
+        self.not_after.store(pair.info.not_after.as_millis(), Ordering::Relaxed);
+        tracing::info!(serial = pair.info.serial, "new connections get the certificate that was read");
         Ok(())
     }
 
-    /// Until when the certificate is good.
+    /// When the certificate expires.
     pub(crate) fn not_after(&self) -> Timestamp {
         Timestamp::from_millis(self.not_after.load(Ordering::Relaxed))
     }
 
-    /// For the listener.
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
         self.current.load_full()
     }
@@ -87,11 +85,11 @@ impl Pair {
     fn read(files: &Tls) -> anyhow::Result<Self> {
         let chain = certificates("tls.certificate", &files.certificate)?;
         let shown = files.key.display();
-        // What is wrong with a key is not said in its own words: they may quote it.
+        // The parser's message may contain the key.
         let key = PrivateKeyDer::from_pem_slice(&read("tls.key", &files.key)?).map_err(|_| {
             anyhow::anyhow!("`tls.key`: expected a private key (PEM) in `{shown}`, found none")
         })?;
-        let facts = Facts::of(chain.first()).with_context(|| {
+        let info = CertificateInfo::of(chain.first()).with_context(|| {
             format!("`tls.certificate`: cannot understand the first in `{}`", files.certificate.display())
         })?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -105,11 +103,11 @@ impl Pair {
                 )
             })?;
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Self { config, facts })
+        Ok(Self { config, info })
     }
 }
 
-impl Facts {
+impl CertificateInfo {
     fn of(certificate: Option<&CertificateDer<'_>>) -> anyhow::Result<Self> {
         let certificate = certificate.context("there is none")?;
         let tbs = x509_cert::Certificate::from_der(certificate)?.tbs_certificate;
@@ -119,7 +117,7 @@ impl Facts {
     }
 }
 
-/// Who may connect.
+/// Verifies client certificates, if the configuration names authorities.
 fn verifier(files: &Tls) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
     let Some(path) = &files.client_ca else { return Ok(Arc::new(NoClientAuth)) };
     let shown = path.display();
@@ -140,7 +138,7 @@ fn verifier(files: &Tls) -> anyhow::Result<Arc<dyn ClientCertVerifier>> {
     builder.build().with_context(|| format!("`tls.client_ca`: cannot use `{shown}`"))
 }
 
-/// At least one.
+/// Reads at least one certificate.
 fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let shown = path.display();
     let found: Vec<_> =

@@ -1,6 +1,6 @@
-//! Where does the time of a request go? Spans, sent to a collector over OTLP/HTTP when one is configured.
+//! Traces of requests, sent to a collector over OTLP/HTTP if one is configured.
 //!
-//! Only spans of our own target are sent, and no events: whatever a library says of itself stays here.
+//! Only spans of the target [`TRACES`] are sent, and no events, so that nothing that a library logs leaves the broker.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,22 +26,21 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Telemetry;
 
-/// How long a collector may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long what is left may take at the end.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Time limit of a request to the collector.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit of the last export at shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The way to a collector.
+/// The exporter of spans.
 pub(crate) struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// Does not wait for the collector: a broker works without it. Inside a runtime, which sends what there is.
-    pub(crate) fn to(telemetry: &Telemetry) -> anyhow::Result<Self> {
-        // For a collector behind TLS, whose certificate the machine's own authorities vouch for. If there is one already,
-        // it is this one.
+    /// Sets up the exporter. Needs a Tokio runtime. Does not wait for the collector: the broker works without it.
+    pub(crate) fn exporting_to(telemetry: &Telemetry) -> anyhow::Result<Self> {
+        // For a collector behind TLS. The installation fails only if the same provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
+            .timeout(EXPORT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("`telemetry`: cannot set up a client")?;
@@ -59,7 +58,7 @@ impl Traces {
         Ok(Self(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build()))
     }
 
-    /// Takes what is for traces and nothing else.
+    /// The layer that records spans for the exporter.
     pub(crate) fn layer<S: Subscriber + for<'s> LookupSpan<'s>>(&self) -> impl Layer<S> + use<S> {
         tracing_opentelemetry::layer()
             .with_tracer(self.0.tracer("cloudanix-jit-broker"))
@@ -71,16 +70,16 @@ impl Traces {
             )
     }
 
-    /// Sends what is left.
-    pub(crate) async fn end(self) {
-        let sent = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(LAST_WORDS)).await;
+    /// Sends the remaining spans.
+    pub(crate) async fn shut_down(self) {
+        let sent = tokio::task::spawn_blocking(move || self.0.shutdown_with_timeout(FLUSH_TIMEOUT)).await;
         if let Ok(Err(error)) = sent {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
 }
 
-/// A request's span, by route: never by path or query. Continues the caller's trace if there is one.
+/// Starts the span of a request, named by route, never by path or query. Continues the caller's trace if there is one.
 pub(crate) fn request(method: &Method, route: &str, headers: &HeaderMap) -> Span {
     // Probes and scrapes are noise.
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
@@ -99,21 +98,21 @@ pub(crate) fn request(method: &Method, route: &str, headers: &HeaderMap) -> Span
     );
     if !span.is_disabled() {
         static W3C: LazyLock<TraceContextPropagator> = LazyLock::new(TraceContextPropagator::new);
-        // It fails when nobody traces, which was asked.
+        // Fails only without a tracer, which `is_disabled` excludes.
         let _ = span.set_parent(W3C.extract(&HeaderExtractor(headers)));
     }
     span
 }
 
-/// How the request ended.
-pub(crate) fn answered(span: &Span, status: u16) {
+/// Records the status of the response.
+pub(crate) fn record_status(span: &Span, status: u16) {
     span.record("http.response.status_code", status);
     if status >= 500 {
         span.record("otel.status_code", "ERROR");
     }
 }
 
-/// The exporter has a thread of its own; connections live on our runtime.
+/// An HTTP client for the exporter, which has a thread of its own, on the runtime of the broker.
 #[derive(Debug)]
 struct OnRuntime {
     client: reqwest::Client,
@@ -125,9 +124,9 @@ impl HttpClient for OnRuntime {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
         let sending = self.runtime.spawn(async move {
-            let answer = client.execute(request.try_into()?).await?;
-            let status = answer.status();
-            let body = answer.bytes().await?;
+            let received = client.execute(request.try_into()?).await?;
+            let status = received.status();
+            let body = received.bytes().await?;
             let mut response = Response::new(body);
             *response.status_mut() = status;
             Ok::<_, reqwest::Error>(response)

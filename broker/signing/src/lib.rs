@@ -1,8 +1,7 @@
-//! Which tokens do we issue, and which of them are ours?
+//! Signs the broker's tokens, and verifies them for introspection.
 //!
-//! Signs with Ed25519 through `openidconnect`, so that signing and verifying come from one well-kept library.
-//! The newest key that was published for a while signs; older ones stay in the JWKS until nothing they signed
-//! can be alive.
+//! Signs with Ed25519 through `openidconnect`, which also verifies. The newest key that was published long enough signs;
+//! older keys stay in the JWKS until every token that they signed has expired.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,8 +22,8 @@ use protocol::{Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// How long a new key is in the JWKS before it signs, so that whoever caches the JWKS has it by then. A
-/// broker's first key signs at once.
+/// How long a new key is in the JWKS before it signs, so that verifiers with a cached JWKS have it by then. The first key
+/// of a broker signs at once.
 pub const PUBLISHED_FIRST: Duration = Duration::from_secs(10 * 60);
 
 /// One private key.
@@ -34,7 +33,7 @@ pub struct SigningKey {
     created_at: Timestamp,
 }
 
-/// A key cannot be made or read, or a token cannot be signed.
+/// A key cannot be created or parsed, or a token cannot be signed.
 #[derive(Debug, thiserror::Error)]
 #[error("signing key `{kid}`: {what}")]
 pub struct SigningError {
@@ -42,23 +41,23 @@ pub struct SigningError {
     what: &'static str,
 }
 
-/// A token that is not one of ours, or not any more.
+/// A token that this issuer did not sign, or that has expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a token of this issuer that is valid now")]
 pub struct NotOurs;
 
-/// What every token says.
+/// The claims of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenClaims {
-    /// Whose: `sub`.
+    /// `sub`.
     pub subject: String,
-    /// For whom: `aud`.
+    /// `aud`.
     pub audiences: Vec<String>,
-    /// Since when: `iat`.
+    /// `iat`.
     pub issued_at: Timestamp,
-    /// Until when: `exp`.
+    /// `exp`.
     pub expires_at: Timestamp,
-    /// Everything else by name.
+    /// All other claims by name.
     pub more: BTreeMap<String, Value>,
 }
 
@@ -70,8 +69,7 @@ impl AdditionalClaims for More {}
 type Token = IdToken<More, CoreGenderClaim, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm>;
 
 impl SigningKey {
-    /// A new key from 32 random bytes, and its PKCS#8 form for the store. Its id is made of the public key,
-    /// so that it tells nothing and never repeats.
+    /// Creates a key from 32 random bytes, and its PKCS#8 form for the store. The `kid` is derived from the public key.
     pub fn from_random(bytes: [u8; 32], created_at: Timestamp) -> Result<(Self, Secret), SigningError> {
         let key = ed25519_dalek::SigningKey::from_bytes(&bytes);
         let public = key.verifying_key().to_bytes();
@@ -83,7 +81,7 @@ impl SigningKey {
         Ok((Self::from_pem(&kid, &pem, created_at)?, pem))
     }
 
-    /// A stored key.
+    /// Parses a stored key.
     pub fn from_pem(kid: &str, pem: &Secret, created_at: Timestamp) -> Result<Self, SigningError> {
         let id = JsonWebKeyId::new(kid.to_owned());
         let key = CoreEdDsaPrivateSigningKey::from_ed25519_pem(pem.reveal(), Some(id))
@@ -91,41 +89,41 @@ impl SigningKey {
         Ok(Self { kid: kid.to_owned(), key, created_at })
     }
 
-    /// Its `kid`.
+    /// The `kid`.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// When it was made.
+    /// When the key was created.
     pub fn created_at(&self) -> Timestamp {
         self.created_at
     }
 }
 
-/// An issuer: its URL and its keys. Cheap to share; the keys are replaced as a whole.
+/// An issuer: its URL and its keys.
 pub struct Issuer {
     url: IssuerUrl,
     keys: RwLock<Arc<Vec<SigningKey>>>,
 }
 
-/// Text that cannot be an issuer's URL.
+/// A text that is not a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a URL")]
 pub struct InvalidIssuer(String);
 
 impl Issuer {
-    /// An issuer that has no keys yet.
+    /// An issuer without keys.
     pub fn new(url: &str) -> Result<Self, InvalidIssuer> {
         let url = IssuerUrl::new(url.to_owned()).map_err(|_| InvalidIssuer(url.to_owned()))?;
         Ok(Self { url, keys: RwLock::default() })
     }
 
-    /// Its `iss`.
+    /// The `iss` of its tokens.
     pub fn url(&self) -> &str {
         self.url.as_str()
     }
 
-    /// From now on these are its keys, oldest first.
+    /// Replaces the keys; oldest first.
     pub fn set_keys(&self, keys: Vec<SigningKey>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
@@ -134,7 +132,7 @@ impl Issuer {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Signs.
+    /// Signs a token.
     pub fn sign(&self, claims: TokenClaims, now: Timestamp) -> Result<Secret, SigningError> {
         let keys = self.keys();
         let published = |key: &&SigningKey| now.since(key.created_at) >= PUBLISHED_FIRST;
@@ -157,16 +155,17 @@ impl Issuer {
         Ok(Secret::new(token.to_string()))
     }
 
-    /// Whether the token was signed by one of our keys and has not expired; if so, what it says.
+    /// Verifies a token of this issuer; returns its claims.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<TokenClaims, NotOurs> {
         let token: Token = token.parse().map_err(|_| NotOurs)?;
         let keys = self.keys();
         let set = JsonWebKeySet::new(keys.iter().map(|key| key.key.as_verification_key()).collect());
-        let anybody = ClientId::new(String::new());
-        let verifier = IdTokenVerifier::<CoreJsonWebKey>::new_public_client(anybody, self.url.clone(), set)
-            .set_allowed_algs([CoreJwsSigningAlgorithm::EdDsa])
-            .require_audience_match(false)
-            .set_time_fn(move || date_time(now));
+        let any_audience = ClientId::new(String::new());
+        let verifier =
+            IdTokenVerifier::<CoreJsonWebKey>::new_public_client(any_audience, self.url.clone(), set)
+                .set_allowed_algs([CoreJwsSigningAlgorithm::EdDsa])
+                .require_audience_match(false)
+                .set_time_fn(move || date_time(now));
         let claims =
             token.into_claims(&verifier, |_: Option<&openidconnect::Nonce>| Ok(())).map_err(|_| NotOurs)?;
         Ok(TokenClaims {
@@ -178,7 +177,7 @@ impl Issuer {
         })
     }
 
-    /// The public keys, as RFC 7517 says.
+    /// The public keys as a JWK set (RFC 7517).
     pub fn jwks(&self) -> Value {
         let keys: Vec<Value> = self
             .keys()
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_is_ours_until_it_expires() {
+    fn signed_tokens_verify_until_they_expire() {
         let issuer = issuer(vec![key(1, 0)]);
         let token = issuer.sign(claims(), at(1000)).unwrap();
         assert_eq!(issuer.verify(token.reveal(), at(1899)), Ok(claims()));
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_key_issuer_or_content_is_not_ours() {
+    fn tokens_of_other_keys_issuers_or_content_are_refused() {
         let ours = issuer(vec![key(1, 0)]);
         assert_eq!(
             ours.verify(issuer(vec![key(2, 0)]).sign(claims(), at(1000)).unwrap().reveal(), at(1000)),
@@ -267,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_is_published_before_it_signs_and_an_old_one_verifies_on() {
+    fn new_keys_are_published_before_they_sign_and_old_ones_still_verify() {
         let (old, new) = (key(1, 0), key(2, 100_000));
         let (old_kid, new_kid) = (old.kid().to_owned(), new.kid().to_owned());
         let issuer = issuer(vec![old, new]);

@@ -7,7 +7,7 @@ pub struct Var {
     pub name: &'static str,
     /// The value is never printed.
     pub secret: bool,
-    /// The part that reads it: a section of `docs/environment.md`.
+    /// The part that reads it: a section of `docs/book/src/reference/environment.md`.
     pub read_by: &'static str,
     /// What the value means, for the person who sets it or wonders why it is read.
     pub about: &'static str,

@@ -1,5 +1,5 @@
-# The role by which a broker gives and takes back in one account. What it may do is that of ../broker-policy.json,
-# narrowed to the names in the variables.
+# The role with which a broker provisions and revokes access in one account. Its policy is ../broker-policy.json,
+# restricted to the names in the variables.
 
 terraform {
   required_version = ">= 1.3"

@@ -1,7 +1,7 @@
-//! An example service that accepts `token` grants.
+//! An orders service that accepts `token` grants.
 //!
-//! `serve` asks the broker about each token (RFC 7662), so that a revoked grant is refused with
-//! the very next request. `list` is the step of a pipeline: it finds its token where `cloudanix-jit run` put it.
+//! `serve` introspects each token at the broker (RFC 7662), so that the first request after a revoke is refused. `list`
+//! is the step of a pipeline, which reads its token from the variable that `cloudanix-jit run` sets.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // `reqwest` has no TLS of its own here; who comes second finds it set.
+    // `reqwest` needs a TLS provider; the installation fails only if there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,13 +88,13 @@ async fn read_orders(State(orders): State<Arc<Orders>>, headers: HeaderMap) -> (
         Ok(false) => {
             (StatusCode::UNAUTHORIZED, Json(json!({ "error": "no active grant permits reading orders" })))
         }
-        // Not being able to ask is a no.
+        // Without an answer of the broker the request is refused.
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "the broker cannot be asked" }))),
     }
 }
 
 impl Orders {
-    /// The grant is active, it is meant for us, and it permits this action.
+    /// Whether the grant is active, for this service, and permits the action.
     async fn permits_reading(&self, token: &str) -> anyhow::Result<bool> {
         let answer: Value = self
             .http

@@ -1,6 +1,6 @@
 //! States of a grant, and the causes of its end.
 
-use protocol::{EventKind, RevokeCause, Source, Timestamp};
+use protocol::{EventKind, OperatorName, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The state of a grant, with the facts of that state.
@@ -92,10 +92,10 @@ pub enum EndCause {
     Deadline,
     /// The client sent no heartbeat within its lease.
     LeaseLost,
-    /// An operator disabled the agent.
-    AgentDisabled,
-    /// An operator revoked it.
-    Operator,
+    /// This operator disabled the agent; none if the worker finds grants of a disabled agent.
+    AgentDisabled(Option<OperatorName>),
+    /// This operator revoked it.
+    Operator(OperatorName),
     /// The claim ended before the grant was active: its request died.
     Abandoned,
     /// The target refused or failed.
@@ -109,10 +109,22 @@ impl EndCause {
             Self::Client(cause) => cause.in_words(),
             Self::Deadline => "deadline reached".to_owned(),
             Self::LeaseLost => "no heartbeat within the lease".to_owned(),
-            Self::AgentDisabled => "agent disabled".to_owned(),
-            Self::Operator => "ended by an operator".to_owned(),
+            Self::AgentDisabled(None) => "agent disabled".to_owned(),
+            Self::AgentDisabled(Some(by)) => format!("agent disabled by operator {by}"),
+            Self::Operator(by) => format!("ended by operator {by}"),
             Self::Abandoned => "never acknowledged · rolled back".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
+        }
+    }
+
+    /// The operator who caused the end.
+    pub fn operator(&self) -> Option<&OperatorName> {
+        match self {
+            Self::Operator(by) => Some(by),
+            Self::AgentDisabled(by) => by.as_ref(),
+            Self::Client(_) | Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => {
+                None
+            }
         }
     }
 
@@ -120,7 +132,7 @@ impl EndCause {
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
-            Self::AgentDisabled | Self::Operator => Source::Operator,
+            Self::AgentDisabled(_) | Self::Operator(_) => Source::Operator,
             Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
         }
     }
@@ -131,7 +143,7 @@ impl EndCause {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
-            Self::Client(_) | Self::AgentDisabled | Self::Operator => EventKind::Revoke,
+            Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) => EventKind::Revoke,
         }
     }
 }

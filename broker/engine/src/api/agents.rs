@@ -5,11 +5,11 @@ use std::sync::Arc;
 use domain::aws::{AwsMode, Pod};
 use domain::{Agent, AgentStatus, EndCause, Place, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
-use protocol::{AgentId, AuthToken, ErrorCode, Ttl};
+use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Ttl};
 use store::{ApplyMode, Listing, Registering, StoredToken};
 
 use crate::clock::random;
-use crate::{Engine, Page, Refusal, hash_of, to_wire};
+use crate::{Author, Engine, Page, Refusal, hash_of, to_wire};
 
 /// Records per read of the store.
 const PAGE: u32 = 200;
@@ -30,7 +30,7 @@ fn pod_of(registration: &Registration) -> Option<(&str, &Pod)> {
 
 impl Engine {
     /// Stores a registration. A new agent gets an auth token, which is returned only now.
-    pub async fn apply_agent(&self, source: &str, mode: ApplyMode) -> Result<Applied, Refusal> {
+    pub async fn apply_agent(&self, source: &str, mode: ApplyMode, by: &Author) -> Result<Applied, Refusal> {
         let registration = domain::registration::parse(source)
             .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
         self.check_boundary(&registration).await?;
@@ -40,7 +40,7 @@ impl Engine {
         let registering = Registering { registration: &registration, source, mode, token: &stored, now };
         match self.store.apply_agent(registering).await? {
             store::Applied::Done(outcome) => {
-                tracing::info!(agent = %agent_id, ?outcome, "registration applied");
+                tracing::info!(agent = %agent_id, %by, ?outcome, "registration applied");
                 let auth_token = match outcome {
                     Outcome::Created => Some(token.secret().clone()),
                     Outcome::Updated | Outcome::Unchanged => None,
@@ -127,22 +127,31 @@ impl Engine {
     }
 
     /// Disables an agent, then ends its live grants. In this order, no grant can be created in between.
-    pub async fn disable_agent(&self, id: &AgentId) -> Result<Disabled, Refusal> {
+    pub async fn disable_agent(&self, id: &AgentId, by: &OperatorName) -> Result<Disabled, Refusal> {
         self.set_status(id, AgentStatus::Disabled).await?;
-        tracing::warn!(agent = %id, "agent disabled");
-        let grants_ending = self.end_grants_of(id).await?;
+        tracing::warn!(agent = %id, %by, "agent disabled");
+        let grants_ending = self.end_grants_of(id, Some(by)).await?;
         Ok(Disabled { agent_id: id.clone(), grants_ending })
     }
 
     /// Enables an agent.
-    pub async fn enable_agent(&self, id: &AgentId) -> Result<protocol::agents::Agent, Refusal> {
+    pub async fn enable_agent(
+        &self,
+        id: &AgentId,
+        by: &OperatorName,
+    ) -> Result<protocol::agents::Agent, Refusal> {
         let agent = self.set_status(id, AgentStatus::Active).await?;
-        tracing::info!(agent = %id, "agent enabled");
+        tracing::info!(agent = %id, %by, "agent enabled");
         self.with_tokens(&agent).await
     }
 
     /// Issues a new auth token; the old ones are accepted for `overlap`.
-    pub async fn rotate_token(&self, id: &AgentId, overlap: Option<Ttl>) -> Result<Rotated, Refusal> {
+    pub async fn rotate_token(
+        &self,
+        id: &AgentId,
+        overlap: Option<Ttl>,
+        by: &OperatorName,
+    ) -> Result<Rotated, Refusal> {
         let (token, stored) = self.new_token(id)?;
         let previous_expire_at = match overlap {
             Some(overlap) => self.clock.now().plus(overlap.into()),
@@ -151,14 +160,14 @@ impl Engine {
         if !self.store.rotate_token(&stored, previous_expire_at).await? {
             return Err(no_such_agent(id));
         }
-        tracing::info!(agent = %id, token = token.id(), "auth token rotated");
+        tracing::info!(agent = %id, token = token.id(), %by, "auth token rotated");
         Ok(Rotated { agent_id: id.clone(), auth_token: token.secret().clone(), previous_expire_at })
     }
 
     /// Revokes one auth token.
-    pub async fn revoke_token(&self, id: &AgentId, token_id: &str) -> Result<(), Refusal> {
+    pub async fn revoke_token(&self, id: &AgentId, token_id: &str, by: &OperatorName) -> Result<(), Refusal> {
         if self.store.revoke_token(id, token_id).await? {
-            tracing::warn!(agent = %id, token = token_id, "auth token revoked");
+            tracing::warn!(agent = %id, token = token_id, %by, "auth token revoked");
             Ok(())
         } else {
             Err(Refusal::new(
@@ -177,12 +186,13 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for agent in page.iter().filter(|agent| agent.status == AgentStatus::Disabled) {
-                self.end_grants_of(&agent.id).await?;
+                self.end_grants_of(&agent.id, None).await?;
             }
         }
     }
 
-    async fn end_grants_of(&self, id: &AgentId) -> Result<u32, Refusal> {
+    async fn end_grants_of(&self, id: &AgentId, by: Option<&OperatorName>) -> Result<u32, Refusal> {
+        let cause = EndCause::AgentDisabled(by.cloned());
         let mut ending = 0;
         let mut after = None;
         loop {
@@ -193,7 +203,7 @@ impl Engine {
             after = Some(last.grant.id.clone());
             for record in page {
                 if record.grant.end_reason().is_none() {
-                    self.driver.drive_to_end(record, &EndCause::AgentDisabled, &claim).await?;
+                    self.driver.drive_to_end(record, &cause, &claim).await?;
                     ending += 1;
                 }
             }

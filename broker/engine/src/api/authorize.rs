@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{Agent, Principal};
-use policy::{Asked, Holder, Permit};
+use policy::{AccessRequest, Holder, Permit};
 use protocol::{Decision, ElevateRequest, ErrorCode, Provenance, Secret, Trust};
 use tracing::Instrument;
 
@@ -57,7 +57,7 @@ impl Engine {
         well_formed(request)?;
         let principal =
             self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity()).await?;
-        let asked = Asked {
+        let asked = AccessRequest {
             policies: &request.policies,
             ttl: request.ttl,
             target: request.target.as_deref(),

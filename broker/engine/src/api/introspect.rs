@@ -24,7 +24,8 @@ impl Engine {
         bearer: Option<&Secret>,
         token: &Secret,
     ) -> Result<Introspection, Refusal> {
-        self.introspector(bearer)?;
+        let by = self.introspector(bearer)?;
+        tracing::debug!(%by, "introspection");
         let now = self.clock.now();
         let Ok(claims) = self.issuer.verify(token.reveal(), now) else {
             return Ok(Introspection::default());

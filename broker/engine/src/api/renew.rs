@@ -1,7 +1,7 @@
 //! New credentials of an active grant, because a session at the target may end before the grant.
 
 use domain::State;
-use policy::{Asked, Holder};
+use policy::{AccessRequest, Holder};
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 
 use crate::{Engine, Refusal};
@@ -22,7 +22,7 @@ impl Engine {
         if !active || self.clock.now() >= record.grant.expires_at {
             return Err(Refusal::grant_ended(record.grant.end_reason()));
         }
-        let asked = Asked {
+        let asked = AccessRequest {
             policies: &record.grant.policies,
             ttl: record.grant.ttl,
             target: None,

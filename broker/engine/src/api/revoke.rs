@@ -33,7 +33,10 @@ impl Engine {
         let claim = self.driver.claim_from(self.clock.now());
         let record = self.find(caller, what).await?;
         let cause = match caller {
-            Caller::Operator => EndCause::Operator,
+            Caller::Operator(by) => {
+                tracing::info!(grant = %record.grant.id, %by, "an operator revokes a grant");
+                EndCause::Operator(by.clone())
+            }
             Caller::Agent(_) => EndCause::Client(cause),
         };
         let record = self.driver.drive_to_end(record, &cause, &claim).await?;
@@ -42,7 +45,7 @@ impl Engine {
 
     async fn find(&self, caller: &Caller, what: &Revocable) -> Result<Stored, Refusal> {
         let record = match (what, caller) {
-            (Revocable::Id(id), Caller::Operator | Caller::Agent(_)) => self.driver.read(id).await?,
+            (Revocable::Id(id), Caller::Operator(_) | Caller::Agent(_)) => self.driver.read(id).await?,
             (Revocable::Key(key), Caller::Agent(agent)) => {
                 let forget_after = self.clock.now().plus(TOMBSTONE_KEPT);
                 match self.store.give_key_back(&agent.id, key, forget_after).await? {
@@ -52,7 +55,7 @@ impl Engine {
                     }
                 }
             }
-            (Revocable::Key(_), Caller::Operator) => {
+            (Revocable::Key(_), Caller::Operator(_)) => {
                 return Err(Refusal::no_such_grant().hint("an operator revokes by grant id"));
             }
         };

@@ -52,8 +52,8 @@ impl Driver {
                         EndCause::TargetFailed(_) => return self.revert(read, &claim).await,
                         EndCause::Client(_)
                         | EndCause::Deadline
-                        | EndCause::AgentDisabled
-                        | EndCause::Operator => (current, claim_before_read) = (read, claim),
+                        | EndCause::AgentDisabled(_)
+                        | EndCause::Operator(_) => (current, claim_before_read) = (read, claim),
                     }
                 }
             }
@@ -88,8 +88,8 @@ impl Driver {
             EndCause::LeaseLost => self.counters.leases_lost(),
             EndCause::Deadline => self.counters.grants_expired(),
             EndCause::Client(_)
-            | EndCause::AgentDisabled
-            | EndCause::Operator
+            | EndCause::AgentDisabled(_)
+            | EndCause::Operator(_)
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => {}
         }
@@ -102,8 +102,8 @@ fn guard(cause: &EndCause) -> Guard {
         EndCause::LeaseLost => Guard::VersionAndSilence,
         EndCause::Client(_)
         | EndCause::Deadline
-        | EndCause::AgentDisabled
-        | EndCause::Operator
+        | EndCause::AgentDisabled(_)
+        | EndCause::Operator(_)
         | EndCause::Abandoned
         | EndCause::TargetFailed(_) => Guard::Version,
     }

@@ -108,14 +108,15 @@ fn switch_an_agent(fixture: &Arc<Fixture>, n: usize) {
     let Some(engine) = fixture.replica(n) else { return };
     let (agent, _) = fixture.agent(fixture.rng.below(AGENTS));
     let one = Arc::clone(fixture);
+    let Ok(operator) = "release-bot".parse() else { return };
     fixture.runs(n, async move {
         if one.is_enabled(&agent).await {
             one.trace.say(&format!("fault · {agent} is switched off"));
             one.ledger.disables(&agent);
-            drop(engine.disable_agent(&agent).await);
+            drop(engine.disable_agent(&agent, &operator).await);
         } else {
             one.trace.say(&format!("fault · {agent} is switched on"));
-            drop(engine.enable_agent(&agent).await);
+            drop(engine.enable_agent(&agent, &operator).await);
         }
     });
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::AgentStatus;
-use engine::{Engine, EngineDeps, OperatorTokens, Refusal, Settings};
+use engine::{Author, Engine, EngineDeps, OperatorTokens, Refusal, Settings};
 use protocol::{AgentId, Secret};
 use signing::Issuer;
 use store::{ApplyMode, Memory, Store};
@@ -161,7 +161,8 @@ impl Fixture {
                 allow_auth_token_only = true
                 "#
             );
-            let applied = replica.apply_agent(&source, ApplyMode::CreateOnly).await.unwrap();
+            let applied =
+                replica.apply_agent(&source, ApplyMode::CreateOnly, &Author::Configuration).await.unwrap();
             let agent = (applied.agent_id, applied.auth_token.unwrap());
             self.agents.lock().unwrap_or_else(PoisonError::into_inner).push(agent);
         }

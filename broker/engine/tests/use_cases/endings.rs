@@ -4,11 +4,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use engine::{Caller, Revocable};
-use protocol::{EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause};
+use engine::Revocable;
+use protocol::{EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause, Source};
 use targets::Fault;
 
-use crate::fixture::{AGENT, Fixture, Gate};
+use crate::fixture::{AGENT, Fixture, Gate, operator, operator_name};
 
 async fn status(fixture: &Fixture) -> GrantStatus {
     fixture.grants().await.first().unwrap().grant.status()
@@ -76,13 +76,34 @@ async fn missed_heartbeats_end_a_grant_but_a_broker_outage_does_not() {
 }
 
 #[tokio::test]
+async fn the_timeline_names_the_operator_who_ended_a_grant() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let revoked = broker.elevate(fixture.elevation(1)).await.unwrap().grant.id;
+    let of_agent = broker.elevate(fixture.elevation(2)).await.unwrap().grant.id;
+    broker.revoke(&operator(), &Revocable::Id(revoked.clone()), RevokeCause::Asked).await.unwrap();
+    let on_call = "on-call".parse().unwrap();
+    broker.disable_agent(&AGENT.parse().unwrap(), &on_call).await.unwrap();
+    for (id, by, text) in [
+        (revoked, "release-bot", "ended by operator release-bot"),
+        (of_agent, "on-call", "agent disabled by operator on-call"),
+    ] {
+        let timeline = fixture.timeline(&id).await;
+        let row = timeline.events.iter().find(|row| row.kind == EventKind::Revoke).unwrap();
+        assert_eq!((row.text.as_str(), row.source), (text, Source::Operator));
+        assert_eq!(row.data.get("by").map(String::as_str), Some(by));
+        assert!(timeline.intact, "{:?}", timeline.broken);
+    }
+}
+
+#[tokio::test]
 async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     for key in 1..=3 {
         broker.elevate(fixture.elevation(key)).await.unwrap();
     }
-    let disabled = broker.disable_agent(&AGENT.parse().unwrap()).await.unwrap();
+    let disabled = broker.disable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
     assert_eq!(disabled.grants_ending, 3);
     fixture.assert_nothing_left("disabled").await;
     assert_eq!(broker.elevate(fixture.elevation(9)).await.unwrap_err().code, ErrorCode::AgentDisabled);
@@ -90,7 +111,7 @@ async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more()
     let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
     let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
     assert!(broker.revoke(&caller, &key, RevokeCause::Asked).await.is_ok());
-    broker.enable_agent(&AGENT.parse().unwrap()).await.unwrap();
+    broker.enable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
     assert!(broker.elevate(fixture.elevation(10)).await.is_ok());
 }
 
@@ -104,12 +125,12 @@ async fn next_broker_finishes_disabling_an_agent_after_a_crash() {
         }
         let gate = Gate::dying_at(boundary);
         let dying = fixture.broker(gate.clone()).await;
-        if gate.run(dying.disable_agent(&AGENT.parse().unwrap())).await.is_some() {
+        if gate.run(dying.disable_agent(&AGENT.parse().unwrap(), &operator_name())).await.is_some() {
             break;
         }
         let broker = fixture.broker(Gate::open()).await;
         // The operator repeats what got no answer, or housekeeping comes by.
-        broker.disable_agent(&AGENT.parse().unwrap()).await.unwrap();
+        broker.disable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
         broker.housekeeping().await.unwrap();
         fixture.pass_time(5);
         fixture.settle(&broker).await;
@@ -192,7 +213,7 @@ async fn another_agents_grant_is_not_there() {
         broker.revoke(&stranger, &by_key, RevokeCause::Asked).await.unwrap_err().code,
         ErrorCode::GrantNotFound
     );
-    assert_eq!(broker.state(&Caller::Operator, &grant.id).await.unwrap().status, GrantStatus::Active);
+    assert_eq!(broker.state(&operator(), &grant.id).await.unwrap().status, GrantStatus::Active);
 }
 
 /// A broker gives back what it gave as it remembers it: what came in between counts all the same.
@@ -204,7 +225,7 @@ async fn policy_changed_after_the_grant_is_removed_as_it_is_now() {
 
     let told = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
     other.elevate(fixture.elevation(1)).await.unwrap();
-    broker.revoke(&Caller::Operator, &Revocable::Id(told.id.clone()), exit()).await.unwrap();
+    broker.revoke(&operator(), &Revocable::Id(told.id.clone()), exit()).await.unwrap();
     let retries = |timeline: &protocol::Timeline| {
         timeline.events.iter().filter(|event| event.kind == EventKind::Retry).count()
     };
@@ -212,8 +233,8 @@ async fn policy_changed_after_the_grant_is_removed_as_it_is_now() {
     assert_eq!((retries(&timeline), timeline.intact), (1, true));
 
     let ended = broker.elevate(fixture.elevation(2)).await.unwrap().grant;
-    other.revoke(&Caller::Operator, &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
-    let again = broker.revoke(&Caller::Operator, &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
+    other.revoke(&operator(), &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
+    let again = broker.revoke(&operator(), &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
     assert_eq!(again.status, GrantStatus::Revoked);
     fixture.assert_nothing_left("given back by two").await;
 }

@@ -1,11 +1,11 @@
 //! What a registration says of grants: how many there may be at once, and what if it is not accepted any more?
 
 use domain::registration::parse_stored;
-use engine::{Caller, Engine, Revocable};
+use engine::{Author, Engine, Revocable};
 use protocol::{AgentId, ErrorCode, GrantStatus, IdempotencyKey, RevokeCause, Secret, Timestamp};
 use store::{ApplyMode, Registering, StoredToken};
 
-use crate::fixture::{AGENT, Fixture, Gate};
+use crate::fixture::{AGENT, Fixture, Gate, operator};
 
 const BOUNDARY: &str = r#"
     [boundary]
@@ -20,7 +20,7 @@ fn source(keys: &str) -> String {
 }
 
 async fn apply(broker: &Engine, keys: &str) {
-    broker.apply_agent(&source(keys), ApplyMode::Replace).await.unwrap();
+    broker.apply_agent(&source(keys), ApplyMode::Replace, &Author::Configuration).await.unwrap();
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record
     assert_eq!(joined.id, first.id, "a retry is no other grant");
 
     let by_id = Revocable::Id(first.id);
-    broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
+    broker.revoke(&operator(), &by_id, RevokeCause::Asked).await.unwrap();
     broker.elevate(fixture.elevation(3)).await.unwrap();
 }
 
@@ -58,7 +58,7 @@ async fn two_requests_at_once_do_not_both_get_a_grant() {
     assert!(codes.into_iter().all(|code| code == ErrorCode::TooManyActiveGrants));
     for elevated in made {
         let by_id = Revocable::Id(elevated.unwrap().grant.id);
-        broker.revoke(&Caller::Operator, &by_id, RevokeCause::Asked).await.unwrap();
+        broker.revoke(&operator(), &by_id, RevokeCause::Asked).await.unwrap();
     }
     fixture.settle(&broker).await;
     assert_eq!(fixture.objects(), 0, "only the one grant had any");

@@ -1,5 +1,4 @@
-//! What does a token of Azure DevOps say? One for a service connection has only its `sub`; one for the
-//! pipeline itself has the claims below.
+//! Tokens of Azure DevOps: for a service connection with `sub` alone, for the pipeline itself with the claims below.
 
 use domain::{Claims, Exception, TrustRule};
 use protocol::Facts;

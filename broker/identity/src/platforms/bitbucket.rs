@@ -1,4 +1,4 @@
-//! What does a token of Bitbucket Pipelines say?
+//! Tokens of Bitbucket Pipelines.
 
 use protocol::Facts;
 

@@ -1,4 +1,4 @@
-//! What does a token of Buildkite say?
+//! Tokens of Buildkite.
 
 use domain::{Claims, TrustRule};
 use protocol::Facts;

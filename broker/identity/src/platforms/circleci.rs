@@ -1,4 +1,4 @@
-//! What does a token of CircleCI say?
+//! Tokens of CircleCI.
 
 use domain::{ClaimRule, Claims, Exception, TrustRule};
 use protocol::Facts;

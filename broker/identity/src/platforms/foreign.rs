@@ -1,7 +1,7 @@
-//! Was this token made by a CI system although its rule says that it was not?
+//! Detects tokens of a CI system under a rule for another platform.
 //!
-//! A rule with `platform = "oidc"` knows nothing of forks and of reruns. The tokens of a CI system that is registered
-//! like that would all be accepted, so the claims that only such a system makes are looked for.
+//! A rule with `platform = "oidc"` has no checks for forks and reruns, and would accept all tokens of a CI system. So
+//! tokens with claims that only a CI system makes are refused there.
 
 use domain::Claims;
 use protocol::Platform;
@@ -28,7 +28,7 @@ pub(super) struct Foreign {
     pub(super) claims: &'static [&'static str],
 }
 
-/// The CI system that made the token, if the rule's platform is none.
+/// The CI system that issued the token, if the rule's platform is no CI system.
 pub(super) fn detect(rule: Platform, claims: &Claims) -> Option<Foreign> {
     match rule {
         Platform::Oidc | Platform::Kubernetes | Platform::Gcp => MARKERS

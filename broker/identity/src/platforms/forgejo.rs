@@ -17,7 +17,7 @@ fn facts(claims: &Claims) -> Facts {
     Facts { url: address(claims), ..github::facts(claims) }
 }
 
-/// Where people see the run: the server's address is the issuer's without its path.
+/// The web address of the run: the server's address is the issuer's without its path.
 fn address(claims: &Claims) -> Option<String> {
     let issuer = text(claims, "iss")?;
     let server = issuer.strip_suffix("/api/actions")?;

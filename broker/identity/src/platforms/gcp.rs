@@ -1,4 +1,4 @@
-//! What does an identity token of Google Cloud's metadata server say?
+//! Identity tokens of Google Cloud's metadata server.
 
 use domain::Claims;
 use protocol::Facts;

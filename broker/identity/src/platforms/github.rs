@@ -1,4 +1,4 @@
-//! What does a token of GitHub Actions say?
+//! Tokens of GitHub Actions.
 
 use domain::{Claims, Exception, TrustRule};
 use protocol::Facts;
@@ -32,7 +32,7 @@ pub(super) fn facts(claims: &Claims) -> Facts {
     }
 }
 
-/// Where people see the runs of this issuer: github.com, an enterprise on ghe.com, or a server of their own.
+/// The web address of the issuer's runs: github.com, ghe.com, or a GitHub Enterprise Server.
 fn web(claims: &Claims) -> Option<String> {
     let issuer = text(claims, "iss")?;
     let host = issuer.strip_prefix("https://")?;
@@ -64,7 +64,7 @@ const INSIDERS: &[&str] = &[
 /// No claim names the head repository of a pull request, so one from a fork looks like any other, and what
 /// runs for `pull_request_target` may well check the fork's code out. All of them count as forks, and so does
 /// a token that does not say what started the run. Other events run what is on the default branch, and with its ref,
-/// when a stranger comments, opens an issue or has a pull request checked: what they run may read the stranger's text.
+/// when an outsider comments, opens an issue or has a pull request checked: their steps may read the outsider's text.
 pub(super) fn exceptions(claims: &Claims, _: &TrustRule) -> Vec<Found> {
     let Some(event) = text(claims, "event_name") else {
         return Found::fork(

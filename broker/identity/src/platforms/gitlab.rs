@@ -1,4 +1,4 @@
-//! What does a token of GitLab CI say?
+//! Tokens of GitLab CI.
 
 use domain::{Claims, TrustRule};
 use protocol::Facts;

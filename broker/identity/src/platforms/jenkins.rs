@@ -1,5 +1,5 @@
-//! What does a token of the Jenkins plugin oidc-provider say? `sub` and `build_number`, and what the
-//! administrator added; these names are the ones that our set-up page proposes.
+//! Tokens of the Jenkins plugin oidc-provider: `sub`, `build_number`, and claims that the administrator adds under the
+//! names that the set-up page proposes.
 
 use domain::{Claims, TrustRule};
 use protocol::Facts;

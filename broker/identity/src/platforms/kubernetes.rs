@@ -1,4 +1,4 @@
-//! What does a Kubernetes service account's projected token say?
+//! Projected tokens of Kubernetes service accounts.
 
 use domain::Claims;
 use protocol::Facts;

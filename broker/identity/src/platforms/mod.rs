@@ -1,5 +1,5 @@
-//! Does a rule accept the verified token, what does the token say of the run, and what may it be used for
-//! again? The same for every platform; what differs is one file each.
+//! Matches a verified token with trust rules, and derives the facts about the run and the permitted reuse of the token.
+//! The profile of each platform is in a file of its own.
 
 mod azure_devops;
 mod bitbucket;
@@ -27,20 +27,19 @@ use crate::refused::Refused;
 use crate::signature::VerifiedToken;
 use crate::token::UnverifiedToken;
 
-/// What has to be known of a platform.
+/// The properties of a platform's tokens.
 struct Profile {
-    /// What the claims say of the run, in our words.
+    /// Maps claims to facts about the run.
     facts: fn(&Claims) -> Facts,
-    /// Why the run is refused unless the rule allows it by name.
+    /// Finds the exceptions that the rule must allow by name.
     exceptions: fn(&Claims, &TrustRule) -> Vec<Found>,
-    /// What a token may be used for again.
+    /// The permitted reuse of a token.
     replay: Replay,
-    /// The claims that name the run, as templates: the first that can be filled. As close as the issuer signs: a job
-    /// rather than the run that it belongs to.
+    /// Templates of claims that identify the run, in order of preference: a job rather than its run.
     run: &'static [&'static str],
 }
 
-/// An exception that a run would need, and the claim that says so.
+/// An exception that a run needs, and the claim that shows it.
 struct Found {
     exception: Exception,
     evidence: String,
@@ -52,14 +51,14 @@ impl Found {
     }
 }
 
-/// What a token may be used for again.
+/// The permitted reuse of a token.
 #[derive(Clone, Copy)]
 enum Replay {
-    /// Minted on demand: the next step asks for its own.
+    /// None: tokens are issued on demand, and the next step requests its own.
     SingleUse,
-    /// Given to a job once for all of its steps. The claims that name run and job, as a template.
+    /// Within one job, which gets one token for all steps. A template of the claims that identify the job.
     OneJob(&'static str),
-    /// Read again and again by one workload, which runs for as long as it likes.
+    /// By one agent: a long-running workload reads the same token repeatedly.
     OneAgent,
 }
 
@@ -79,8 +78,8 @@ fn profile(platform: Platform) -> &'static Profile {
     }
 }
 
-/// Tries every rule. The first that accepts decides; if none does, a rule that only misses an exception says
-/// more than one whose claims do not hold.
+/// Applies every rule. The first that accepts decides. If none accepts, a missing exception is reported rather than a
+/// mismatch of claims.
 pub(crate) fn admit(
     token: &VerifiedToken<'_>,
     agent: &AgentId,
@@ -139,7 +138,7 @@ fn principal(
     leeway: Duration,
     max_age: Duration,
 ) -> Principal {
-    let of_no_use: Timestamp = token.expires.min(token.issued.plus(max_age));
+    let usable_until: Timestamp = token.expires.min(token.issued.plus(max_age));
     Principal {
         agent_id: agent.clone(),
         provenance: Provenance {
@@ -154,13 +153,13 @@ fn principal(
         replay: Some(ReplayGuard {
             token_hash: token_hash(token),
             bound_to: bound_to(profile.replay, agent, &token.claims),
-            forget_after: of_no_use.plus(leeway).plus(Duration::from_secs(1)),
+            forget_after: usable_until.plus(leeway).plus(Duration::from_secs(1)),
         }),
     }
 }
 
-/// Without a `jti` it is the signed part that counts: an ECDSA signature can be rewritten into another one
-/// that holds as well, so a hash over it would take one token for two.
+/// The hash that identifies a token: over `jti`, or the signed part. Not over the signature: an ECDSA signature can be
+/// rewritten into another valid one.
 fn token_hash(token: &UnverifiedToken) -> String {
     let issuer = &token.issuer;
     let named = match &token.id {
@@ -177,7 +176,7 @@ fn hex(text: &str) -> String {
     })
 }
 
-/// SHA-256 of the issuer and of what names the run, in hexadecimal: claims are a stranger's text.
+/// SHA-256 of the issuer and the run, in hexadecimal, because claims are untrusted text.
 fn run(profile: &Profile, token: &UnverifiedToken) -> Option<String> {
     let named = profile.run.iter().find_map(|template| filled(template, &token.claims))?;
     Some(hex(&format!("run\n{}\n{named}", token.issuer)))
@@ -191,7 +190,7 @@ fn bound_to(replay: Replay, agent: &AgentId, claims: &Claims) -> Option<String> 
     }
 }
 
-/// The claim as text; nothing if it is empty or is not a string, a number or a boolean.
+/// The claim as text; `None` if it is empty, or is no string, number or boolean.
 fn text(claims: &Claims, name: &str) -> Option<String> {
     match claims.get(name)? {
         Value::String(text) if text.is_empty() => None,
@@ -202,12 +201,12 @@ fn text(claims: &Claims, name: &str) -> Option<String> {
     }
 }
 
-/// The template with each `{claim}` replaced, as it is shown; nothing if one of the claims is not there.
+/// Fills the template's `{claim}`s with printable text; `None` if a claim is missing.
 fn fill(template: &str, claims: &Claims) -> Option<String> {
     filled(template, claims).map(|text| presentable(&text))
 }
 
-/// The same, whole.
+/// Fills the template with the claims unchanged.
 fn filled(template: &str, claims: &Claims) -> Option<String> {
     let mut filled = String::new();
     let mut rest = template;
@@ -221,7 +220,7 @@ fn filled(template: &str, claims: &Claims) -> Option<String> {
     Some(filled)
 }
 
-/// Facts are printed on terminals and in logs. A branch or workflow can be called anything.
+/// Makes a fact printable on terminals and in logs: branches and workflows can have any name.
 fn presentable(text: &str) -> String {
     crate::token::cut(text).replace(char::is_control, "\u{fffd}")
 }
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_claim_says_cannot_move_the_cursor() {
+    fn control_characters_in_facts_are_escaped() {
         let claims = claims(json!({"workflow": "deploy\u{1b}[2J\nok"}));
         assert_eq!(fill("{workflow}", &claims).as_deref(), Some("deploy\u{fffd}[2J\u{fffd}ok"));
     }

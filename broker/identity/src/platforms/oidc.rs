@@ -1,4 +1,4 @@
-//! What does a token of an issuer that we know nothing about say? Nothing but its `sub`.
+//! Tokens of other issuers, of which only `sub` is used.
 
 use protocol::Facts;
 

@@ -1,4 +1,4 @@
-//! Tokens as each platform makes them: what do we read in them, and which of them may be a fork's?
+//! Sample tokens of each platform: their facts, and the exceptions that they need.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn exceptions(platform: Platform, rule: &[&str], value: &Value) -> Vec<Exception
 }
 
 #[test]
-fn a_run_is_described_in_our_words() {
+fn facts_have_the_same_names_on_every_platform() {
     let github = json!({
         "repository": "octo-org/my-app", "workflow": "deploy", "run_id": "9001", "run_number": "142",
         "run_attempt": "2", "sha": "a7c1f24", "ref": "refs/heads/main", "actor": "octocat",
@@ -157,7 +157,7 @@ fn githubs_enterprises_have_their_own_address() {
 }
 
 #[test]
-fn what_may_be_a_forks_run_needs_the_exception() {
+fn possible_fork_runs_need_the_exception() {
     const ORIGIN: &str = "oidc.circleci.com/vcs-origin";
     let subject = "org/O/project/P/user/U/vcs-origin/github.com/o/r/vcs-ref/refs/heads/main";
     let cases: &[(Platform, &[&str], Value, bool)] = &[
@@ -291,7 +291,7 @@ fn run(platform: Platform, value: Value) -> Option<String> {
 }
 
 #[test]
-fn a_run_is_told_by_what_is_signed_and_never_by_part_of_it() {
+fn a_run_is_identified_by_all_of_its_signed_claims() {
     let circleci = json!({"oidc.circleci.com/workflow-id": "w", "oidc.circleci.com/job-id": "j"});
     for (platform, value, expected) in [
         (Platform::Github, json!({"run_id": "7", "run_attempt": 2, "check_run_id": "9"}), Some("7|2|9")),
@@ -319,7 +319,7 @@ fn a_run_is_told_by_what_is_signed_and_never_by_part_of_it() {
 }
 
 #[test]
-fn a_ci_systems_token_is_told_whatever_its_rule_calls_the_issuer() {
+fn tokens_of_a_ci_system_are_detected_under_any_platform() {
     let github = json!({"event_name": "push", "repository": "octo-org/my-app"});
     let gitlab = json!({"pipeline_source": "push", "project_path": "g/p"});
     let circleci = json!({"oidc.circleci.com/project-id": "p"});
@@ -343,7 +343,7 @@ fn a_ci_systems_token_is_told_whatever_its_rule_calls_the_issuer() {
 }
 
 #[test]
-fn a_circleci_job_with_a_shell_needs_the_exception_whatever_else_it_is() {
+fn every_circleci_job_with_a_shell_needs_the_exception() {
     for (ssh, expected) in [(json!(false), vec![]), (json!("false"), vec![]), (json!(null), vec![])] {
         let value = json!({"oidc.circleci.com/ssh-rerun": ssh});
         assert_eq!(exceptions(Platform::Circleci, &[], &value), expected, "{value}");

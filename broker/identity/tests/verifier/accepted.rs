@@ -1,4 +1,4 @@
-//! Tokens that are let in, and what is known of who sent them.
+//! Accepted tokens, and the principals that they prove.
 
 use domain::{ClaimRule, Exception};
 use identity::{Http, Options, Verifier};
@@ -13,7 +13,7 @@ fn verifier() -> Verifier {
 }
 
 #[tokio::test]
-async fn a_list_of_the_right_audience_only_and_both_ends_of_the_leeway_are_accepted() {
+async fn an_audience_list_and_times_within_the_leeway_are_accepted() {
     let a = Key::new(Pair::Ed25519, "a");
     let local = LocalIssuer::start(std::slice::from_ref(&a)).await;
     let verifier = verifier();
@@ -68,7 +68,7 @@ async fn a_nested_claim_is_named_by_its_path() {
 }
 
 #[tokio::test]
-async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
+async fn a_replay_is_detected_by_jti_or_by_the_signed_part() {
     let a = Key::new(Pair::Ec, "a");
     let local = LocalIssuer::start(std::slice::from_ref(&a)).await;
     let verifier = verifier();
@@ -95,7 +95,7 @@ async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
     assert_ne!(guard(Platform::Buildkite, &push).await.token_hash, unnamed.token_hash);
     assert!(unnamed.forget_after > protocol::Timestamp::from_secs(NOW + 331));
 
-    // Two jobs of a run that ask Forgejo in the same second get the same token.
+    // Forgejo issues the same token to two jobs of a run in the same second.
     for (name, value) in [("repository", "o/r"), ("run_id", "43"), ("run_attempt", "1")] {
         push[name] = json!(value);
     }
@@ -119,7 +119,7 @@ async fn a_replay_is_recognised_by_issuer_and_jti_or_by_what_was_signed() {
 }
 
 #[tokio::test]
-async fn forks_and_ssh_reruns_are_refused_unless_the_rule_allows_them_by_name() {
+async fn forks_and_ssh_reruns_need_an_exception_in_the_rule() {
     let a = Key::new(Pair::Ed25519, "a");
     let local = LocalIssuer::start(std::slice::from_ref(&a)).await;
     let verifier = verifier();

@@ -1,4 +1,4 @@
-//! Every algorithm that we accept: its signatures, and what looks like one.
+//! Every accepted algorithm, with valid signatures and with forgeries.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -33,7 +33,7 @@ impl Fixture {
         (signed.to_owned(), BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap())
     }
 
-    /// Whether this signature, too, is taken for the key's. Anything but that one refusal is a mistake here.
+    /// Whether the signature verifies. Any other refusal than a bad signature is a failure of the test.
     async fn takes(&self, signed: &str, signature: &[u8]) -> bool {
         let token = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature));
         match self.verify(&token).await {
@@ -60,7 +60,7 @@ fn signers() -> [Key; 9] {
 }
 
 #[tokio::test]
-async fn every_allowed_algorithm_verifies_and_no_flipped_bit_does() {
+async fn every_allowed_algorithm_verifies_and_flipped_bits_fail() {
     let fixture = Fixture::start().await;
     for key in signers() {
         let (signed, signature) = fixture.signed(&key);
@@ -101,7 +101,7 @@ async fn signatures_of_another_length_are_refused() {
             good[..half].to_vec(),
             [&[0], good.as_slice()].concat(),
             [good.as_slice(), &[0]].concat(),
-            // Each number of an ECDSA signature with a zero byte before it: the same numbers, too long.
+            // Each number of an ECDSA signature with a leading zero byte: equal numbers of a wrong length.
             [&[0], &good[..half], &[0], &good[half..]].concat(),
             [good.as_slice(), good.as_slice()].concat(),
             vec![0; all],
@@ -146,7 +146,7 @@ async fn a_signature_by_a_key_of_the_other_curve_is_refused() {
 }
 
 #[tokio::test]
-async fn an_rsa_key_that_is_one_bit_too_short_is_no_key() {
+async fn an_rsa_key_of_2047_bits_is_refused() {
     let short = Key::new(Pair::Rsa2047, "short");
     let fixture = Fixture::start().await;
     fixture.local.publishes(&[short.clone(), Key::new(Pair::RsaA, "rsa")]);

@@ -1,4 +1,4 @@
-//! When is an issuer asked, and what holds when it does not answer?
+//! Key rotation, refreshes of the cache, and outages of the issuer.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ impl Fixture {
         Self { local: LocalIssuer::start(keys).await, verifier }
     }
 
-    /// Verifies a token of that moment, signed with `key`.
+    /// Verifies a token of this time, signed with `key`.
     async fn verify(&self, key: &Key, seconds: u64) -> Result<(), Refused> {
         self.verify_at(key, now().plus(Duration::from_secs(seconds))).await
     }
@@ -58,7 +58,7 @@ async fn unknown_keys_have_the_issuer_asked_once_in_30_seconds() {
     assert_eq!(refused.code(), ErrorCode::OidcTokenInvalid, "{refused}");
     for second in 2..31 {
         let refused = fixture.verify(&ed("y"), second).await.unwrap_err();
-        // Not known to be wrong, so the client may come again.
+        // The token may be valid, so the client may retry.
         assert_eq!(refused.code(), ErrorCode::IssuerUnavailable, "{refused}");
         assert!(refused.to_string().contains("again from 2026-06-08T14:00:45.000Z"), "{refused}");
         fixture.verify(&ec("1"), second).await.expect("known keys are not held up");
@@ -70,7 +70,7 @@ async fn unknown_keys_have_the_issuer_asked_once_in_30_seconds() {
 }
 
 #[tokio::test]
-async fn a_key_without_a_name_is_rotated_too_and_a_bad_signature_asks_no_more_often() {
+async fn keys_without_kid_rotate_and_bad_signatures_cause_no_extra_fetch() {
     let fixture = Fixture::start(&[ec(None)]).await;
     fixture.verify(&ec(None), 0).await.unwrap();
     fixture.local.publishes(&[ed(None)]);
@@ -81,7 +81,7 @@ async fn a_key_without_a_name_is_rotated_too_and_a_bad_signature_asks_no_more_of
 }
 
 #[tokio::test]
-async fn a_crowd_shares_one_fetch_for_the_first_keys_and_one_for_an_unknown_key() {
+async fn concurrent_callers_share_one_fetch() {
     let fixture = std::sync::Arc::new(Fixture::start(&[ec("1")]).await);
     for (key, second, asked) in [(ec("1"), 0, 1), (ed("2"), 1, 2)] {
         fixture.local.publishes(&[ec("1"), ed("2")]);
@@ -106,7 +106,7 @@ async fn a_crowd_shares_one_fetch_for_the_first_keys_and_one_for_an_unknown_key(
 }
 
 #[tokio::test]
-async fn who_hangs_up_during_a_fetch_does_not_waste_it() {
+async fn a_fetch_completes_after_its_caller_is_cancelled() {
     let fixture = Fixture::start(&[ec("1")]).await;
     fixture.verify(&ec("1"), 0).await.unwrap();
     fixture.local.publishes(&[ec("1"), ed("2")]);
@@ -123,7 +123,7 @@ async fn who_hangs_up_during_a_fetch_does_not_waste_it() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_refused_once_the_keys_are_not_fresh() {
+async fn a_withdrawn_key_is_refused_once_the_cache_is_stale() {
     let fixture = Fixture::start(&[ec("1"), ed("2")]).await;
     fixture.verify(&ec("1"), 0).await.unwrap();
     fixture.local.publishes(&[ed("2")]);
@@ -134,7 +134,7 @@ async fn a_withdrawn_key_is_refused_once_the_keys_are_not_fresh() {
 }
 
 #[tokio::test]
-async fn the_issuers_max_age_counts_between_a_minute_and_an_hour() {
+async fn max_age_is_clamped_to_a_minute_and_an_hour() {
     for (header, fresh) in [
         ("public, max-age=120", 120),
         ("max-age=0", 60),
@@ -170,7 +170,7 @@ async fn keys_outlive_an_outage_for_an_hour_and_not_longer() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_during_an_outage_is_no_accept_and_no_final_refusal() {
+async fn an_unknown_key_during_an_outage_is_refused_as_temporary() {
     let fixture = Fixture::start(&[ec("1")]).await;
     fixture.verify(&ec("1"), 0).await.unwrap();
     fixture.local.is_down();
@@ -204,7 +204,7 @@ async fn an_issuer_that_no_rule_names_is_never_asked() {
 }
 
 #[tokio::test]
-async fn nothing_is_fetched_from_where_the_issuer_did_not_say() {
+async fn keys_are_fetched_only_from_the_urls_of_the_issuer() {
     let other = LocalIssuer::start(&[ec("1")]).await;
     let redirect = |path| Some(("location", format!("{}{path}", other.url)));
     for (what, says) in [("discovery redirects", DISCOVERY), ("keys redirect", KEYS)] {
@@ -232,7 +232,7 @@ async fn nothing_is_fetched_from_where_the_issuer_did_not_say() {
 }
 
 #[tokio::test]
-async fn invalid_key_set_replaces_no_valid_one() {
+async fn an_invalid_key_set_does_not_replace_a_valid_one() {
     let endless = " ".repeat(300 * 1024);
     for body in
         ["", "{}", "[]", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"1"}]}"#, &endless]

@@ -1,4 +1,4 @@
-//! An issuer on the loopback address that says what a test tells it to, and counts what it is asked.
+//! A configurable issuer on the loopback address, which counts requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ struct Inner {
     gate: Semaphore,
 }
 
-/// Stops with the test's runtime.
+/// An issuer that stops with the test's runtime.
 pub(crate) struct LocalIssuer {
     pub(crate) url: String,
     inner: Arc<Inner>,
@@ -54,7 +54,7 @@ impl LocalIssuer {
         issuer
     }
 
-    /// The discovery document. As GitHub's it has no authorization endpoint.
+    /// The discovery document, without an authorization endpoint, like GitHub's.
     pub(crate) fn describes(&self, issuer: &str, jwks_uri: &str) {
         let document = json!({ "issuer": issuer, "jwks_uri": jwks_uri });
         self.says(DISCOVERY, 200, None, &document.to_string());
@@ -68,7 +68,7 @@ impl LocalIssuer {
         self.says(KEYS, 200, Some(("cache-control", cache_control.to_owned())), &key_set(keys));
     }
 
-    /// From now on, everything is answered like this.
+    /// Sets the response to every request.
     pub(crate) fn is_down(&self) {
         self.says(DISCOVERY, 500, None, "{}");
     }
@@ -84,7 +84,7 @@ impl LocalIssuer {
         self.inner.says.lock().unwrap().answers.insert(path, answer);
     }
 
-    /// How often this path was asked for.
+    /// The number of requests for this path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.inner.says.lock().unwrap().asked.get(path).copied().unwrap_or_default()
     }
@@ -93,7 +93,7 @@ impl LocalIssuer {
         self.inner.says.lock().unwrap().asked.values().sum()
     }
 
-    /// Answers nothing more until [`Self::opens`].
+    /// Stops answering until [`Self::opens`].
     pub(crate) fn closes(&self) {
         while self.inner.gate.forget_permits(usize::MAX) > 0 {}
     }

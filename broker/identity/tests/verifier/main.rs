@@ -1,4 +1,4 @@
-//! Which tokens prove who asks, which do not, and what is asked of an issuer on the way?
+//! Tests of the verifier: accepted tokens, refused tokens, and requests to issuers.
 #![cfg(test)]
 
 mod accepted;

@@ -1,4 +1,4 @@
-//! Can a flood of tokens with made-up keys hold up those whose keys are known?
+//! A flood of tokens with unknown keys does not delay tokens with known keys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// An issuer whose key `good` has been seen.
+    /// An issuer whose key `good` is cached.
     async fn start() -> Arc<Self> {
         let local = LocalIssuer::start(&[good()]).await;
         let fixture =
@@ -30,7 +30,7 @@ impl Fixture {
         self.present(&key.sign(&self.claims(second)), second).await
     }
 
-    /// A token whose `kid` nobody has heard of, and which nobody signed.
+    /// An unsigned token with an unknown `kid`.
     async fn garbage(&self, kid: &str, second: u64) -> Result<(), Refused> {
         let header = json!({ "alg": "EdDSA", "kid": kid }).to_string();
         let signed = signed_part(&header, &self.claims(second).to_string());
@@ -49,7 +49,7 @@ impl Fixture {
         self.verifier.verify(&secret(token), &agent(), &rules, at(second)).await.map(|_| ())
     }
 
-    /// Ten tokens at once, each with a `kid` of its own, without waiting for what becomes of them.
+    /// Presents ten tokens at once, each with another `kid`, without waiting for the results.
     fn flood(self: &Arc<Self>, second: u64) -> JoinSet<Result<(), Refused>> {
         let mut flood = JoinSet::new();
         for n in 0..10 {
@@ -59,7 +59,7 @@ impl Fixture {
         flood
     }
 
-    /// Until the issuer was asked this often.
+    /// Waits until the issuer has had so many requests.
     async fn until_asked(&self, times: usize) {
         while self.local.asked(DISCOVERY) < times {
             tokio::task::yield_now().await;
@@ -83,9 +83,9 @@ async fn all_refused(flood: JoinSet<Result<(), Refused>>) {
 }
 
 #[tokio::test]
-async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
+async fn known_keys_work_during_a_flood_of_unknown_ones() {
     let fixture = Fixture::start().await;
-    // Twenty minutes: the keys are refreshed on the way, now by a good token, now by garbage.
+    // Twenty minutes, in which good and bad tokens cause refreshes in turn.
     for second in (1..1200).step_by(13) {
         all_refused(fixture.flood(second)).await;
         fixture.verify(&good(), second).await.unwrap();
@@ -95,11 +95,11 @@ async fn a_known_key_works_all_through_a_flood_of_unknown_ones() {
 }
 
 #[tokio::test]
-async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
+async fn known_keys_do_not_wait_for_fetches_of_a_flood() {
     let fixture = Fixture::start().await;
     for (second, asked) in [(1, 2), (601, 3)] {
         fixture.local.closes();
-        // The second time the keys are not fresh any more, and the garbage has the turn to refresh them.
+        // The second time the keys are stale, and a bad token causes the refresh.
         let flood = fixture.flood(second);
         fixture.until_asked(asked).await;
         let known = good();
@@ -117,7 +117,7 @@ async fn a_known_key_does_not_wait_for_the_issuer_while_a_flood_does() {
 }
 
 #[tokio::test]
-async fn a_known_key_works_while_a_flood_finds_the_issuer_down() {
+async fn known_keys_work_during_a_flood_and_an_outage() {
     let fixture = Fixture::start().await;
     fixture.local.is_down();
     for second in (1..600 + 3600).step_by(97) {

@@ -1,4 +1,4 @@
-//! Tokens as a test wants them, byte for byte.
+//! Builds tokens byte for byte.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -20,7 +20,7 @@ pub(crate) fn agent() -> AgentId {
     "jenkins-deploy-agent".parse().unwrap()
 }
 
-/// A private key under a name.
+/// A private key with a `kid`.
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) kid: Option<&'static str>,
@@ -82,12 +82,12 @@ impl Key {
         header
     }
 
-    /// A token with these claims, as an issuer makes it.
+    /// Signs a token with these claims, as an issuer does.
     pub(crate) fn sign(&self, claims: &Value) -> String {
         self.sign_text(&self.header().to_string(), &claims.to_string())
     }
 
-    /// A token with exactly this header and payload.
+    /// Signs exactly this header and payload.
     pub(crate) fn sign_text(&self, header: &str, payload: &str) -> String {
         let signed = signed_part(header, payload);
         let signature =
@@ -100,7 +100,7 @@ pub(crate) fn signed_part(header: &str, payload: &str) -> String {
     format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(payload))
 }
 
-/// Signed with a shared secret.
+/// Signs with a shared secret.
 pub(crate) fn sign_hmac(header: &str, payload: &str, secret: &[u8]) -> String {
     let signed = signed_part(header, payload);
     let key = EncodingKey::from_secret(secret);
@@ -108,7 +108,7 @@ pub(crate) fn sign_hmac(header: &str, payload: &str, secret: &[u8]) -> String {
     format!("{signed}.{signature}")
 }
 
-/// What every token has, good for five minutes.
+/// The claims of a valid token with a lifetime of five minutes.
 pub(crate) fn claims(issuer: &str) -> Value {
     json!({
         "iss": issuer, "sub": "repo:octo-org/my-app:ref:refs/heads/main", "aud": AUDIENCE,
@@ -117,7 +117,7 @@ pub(crate) fn claims(issuer: &str) -> Value {
     })
 }
 
-/// [`claims`], one of them changed.
+/// [`claims`] with one claim changed.
 pub(crate) fn claims_with(issuer: &str, name: &str, value: Value) -> Value {
     let mut claims = claims(issuer);
     claims[name] = value;

@@ -1,4 +1,4 @@
-//! `[limits]`: what is too much, and too often?
+//! `[limits]`: rate limits and limits of connections.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,32 +7,32 @@ use ipnet::IpNet;
 use protocol::Ttl;
 use serde::Deserialize;
 
-use crate::listen::{Caps, Files, Terms};
+use crate::listen::{self, Caps, FileLimit};
 
-/// A holder's connection is still there for the next heartbeat, and for a few that come late.
+/// How much longer than the heartbeat interval a connection may be idle, so that late heartbeats reuse it.
 const IDLE_BEYOND_HEARTBEAT: Duration = Duration::from_secs(65);
 
-/// What is too much.
+/// The limits.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// How many elevations one agent may ask for in a minute.
+    /// Elevations per minute for each agent.
     pub elevations_per_minute: u32,
-    /// How many requests may come from one address in a minute.
+    /// Requests per minute for each source address.
     pub requests_per_minute_per_address: u32,
-    /// How many connections there may be, as far as the limit of open files allows.
+    /// The limit of client connections, as far as the limit of open files allows.
     pub connections: u32,
-    /// How many of them one network (an IPv4 address, an IPv6 /64) may have; half of them if it is not said.
+    /// The limit for one network (an IPv4 address, an IPv6 /64); half of `connections` by default.
     pub connections_per_network: Option<u32>,
-    /// How long a connection may wait for its next request.
+    /// How long a connection may be idle.
     pub connection_idle: Option<Ttl>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
-    /// How often a holder beats.
+    /// The heartbeat interval.
     pub heartbeat: Ttl,
-    /// After how many days a new signing key is made.
+    /// The age in days at which a signing key is rotated.
     pub signing_key_days: u32,
-    /// How long the broker goes on listening after a SIGTERM, when it is not ready any more.
+    /// How long the broker continues to listen after a SIGTERM, while it is not ready.
     pub shutdown_grace: Option<Ttl>,
 }
 
@@ -85,13 +85,13 @@ impl Limits {
         Ok(())
     }
 
-    /// For clients, with this many files and database connections.
-    pub(crate) fn admission(&self, files: Files, of_database: u32) -> Terms {
-        let all = u64::from(self.connections).min(files.for_clients(of_database));
+    /// The limits of client connections, under the limit of open files.
+    pub(crate) fn admission(&self, files: FileLimit, database_connections: u32) -> listen::Config {
+        let all = u64::from(self.connections).min(files.for_clients(database_connections));
         let per_network =
             self.connections_per_network.map_or(all / 2, |per_network| all.min(per_network.into()));
         let count = |number: u64| usize::try_from(number.max(1)).unwrap_or(usize::MAX);
-        Terms {
+        listen::Config {
             caps: Caps { all: count(all), per_network: count(per_network) },
             idle: self
                 .connection_idle
@@ -100,12 +100,12 @@ impl Limits {
         }
     }
 
-    /// How long the broker goes on listening after a SIGTERM.
+    /// How long the broker continues to listen after a SIGTERM.
     pub(crate) fn shutdown_grace(&self) -> Duration {
         self.shutdown_grace.map_or(Duration::ZERO, Duration::from)
     }
 
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub(crate) fn trusted_proxies(&self) -> Vec<IpNet> {
         self.trusted_proxies.iter().map(|Network(network)| *network).collect()
     }
@@ -131,14 +131,14 @@ impl TryFrom<String> for Network {
 mod tests {
     use super::*;
 
-    fn admission(text: &str, files: u64) -> Terms {
+    fn admission(text: &str, files: u64) -> listen::Config {
         let limits: Limits = toml::from_str(text).unwrap();
         limits.check().unwrap();
-        limits.admission(Files::of(files), 0)
+        limits.admission(FileLimit::of(files), 0)
     }
 
     #[test]
-    fn caps_are_below_the_limit_of_files_and_one_network_has_half() {
+    fn caps_stay_below_the_file_limit_and_a_network_gets_half() {
         for (text, files, all, per_network) in [
             ("", 65_536, 8192, 4096),
             ("", 1024, 768, 384),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holders_connection_is_still_there_for_the_next_heartbeat() {
+    fn a_connection_outlives_the_pause_between_heartbeats() {
         for (text, seconds) in [("", 75), ("heartbeat = \"5m\"", 365), ("connection_idle = \"20s\"", 20)] {
             assert_eq!(admission(text, 1024).idle.as_secs(), seconds, "{text}");
         }

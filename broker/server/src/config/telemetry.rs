@@ -1,12 +1,12 @@
-//! `[telemetry]`: where do traces go?
+//! `[telemetry]`: the collector of traces.
 
 use serde::Deserialize;
 
-/// Where traces go; without it there are none.
+/// The collector of traces.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
-    /// An OpenTelemetry collector that takes OTLP over HTTP.
+    /// The URL of an OpenTelemetry collector that accepts OTLP over HTTP.
     pub otlp_endpoint: String,
 }
 
@@ -17,7 +17,7 @@ impl Telemetry {
         let is_good = rest.is_some_and(|rest| {
             !rest.is_empty() && !rest.ends_with('/') && !rest.contains(['@', '?', '#', ' '])
         });
-        // What stands before an `@` is not shown: it would be a password.
+        // The part before `@` is not shown: it would contain a password.
         let shown = found.rsplit('@').next().unwrap_or_default();
         anyhow::ensure!(
             is_good,

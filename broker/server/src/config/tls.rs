@@ -1,10 +1,10 @@
-//! `[tls]`: which certificate does the broker have, and must its clients have one?
+//! `[tls]`: the broker's certificate, and the verification of client certificates.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// The broker's own certificate, and who signs those of its clients.
+/// The broker's certificate, and the authorities for client certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -12,21 +12,21 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key in PEM.
     pub key: PathBuf,
-    /// The authorities (PEM) that sign the certificates of clients; without them nobody is asked for one.
+    /// The authorities (PEM) for client certificates; without them no client is asked for one.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
-    /// Whether a client has to have one.
+    /// Whether clients need a certificate.
     #[serde(default)]
     pub client_certificates: Option<ClientCertificates>,
 }
 
-/// Whether a client has to have a certificate.
+/// Whether clients need a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
-    /// Without one there is no connection.
+    /// A client without a certificate is refused.
     Required,
-    /// It may do without; one that it shows has to be good.
+    /// A client may connect without a certificate; a certificate that it sends must be valid.
     Optional,
 }
 

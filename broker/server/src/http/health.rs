@@ -1,4 +1,4 @@
-//! Is it alive, is it ready, what did it count?
+//! Health, readiness and metrics.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -7,32 +7,32 @@ use engine::Refusal;
 use protocol::ErrorCode;
 
 use super::App;
-use super::answer::Answer;
+use super::error::ApiResult;
 
-/// The process answers.
+/// Liveness: the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "The process answers")))]
 pub(crate) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// The store can be read and written, what is due is taken back, and the broker is not about to stop.
+/// Readiness: the store can be read and written, the worker runs, and the broker is not stopping.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses(
     (status = 200, description = "Ready for requests"),
-    (status = 503, description = "The store cannot be reached, the worker does not work, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The store cannot be reached, the worker does not run, or the broker is stopping", body = protocol::Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn ready(State(app): State<App>) -> Answer<&'static str> {
-    if app.front.draining.is_on() {
+pub(crate) async fn ready(State(app): State<App>) -> ApiResult<&'static str> {
+    if app.server.draining.is_on() {
         return Err(Refusal::new(ErrorCode::StoreUnavailable, "the broker is stopping").into());
     }
     app.engine.ready().await?;
     Ok("ok\n")
 }
 
-/// Prometheus' text format.
+/// Metrics in the text format of OpenMetrics.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text")))]
-pub(crate) async fn metrics(State(app): State<App>) -> Answer<Response> {
+pub(crate) async fn metrics(State(app): State<App>) -> ApiResult<Response> {
     let grants = app.engine.grants_by_status().await?;
-    let text = app.metrics.render(&app.front, &grants);
+    let text = app.metrics.render(&app.server, &grants);
     let content_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, content_type)], text).into_response())
 }

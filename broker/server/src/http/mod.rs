@@ -1,4 +1,4 @@
-//! Which endpoints are there, and what stands in front of all of them?
+//! The HTTP API: its routes, and the middleware around every request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,90 +12,88 @@ use protocol::ErrorCode;
 use protocol::elevate::MAX_BODY;
 use tracing::Instrument;
 
-use self::address::Addresses;
+use self::error::ProblemResponse;
+use self::rate_limit::PerIpLimiter;
 use crate::listen::{Admission, Draining};
 use crate::metrics::HttpMetrics;
 use crate::reload::Failures;
 use crate::tls::Certificate;
 use crate::traces;
 
-pub mod address;
 mod agents;
-mod answer;
-mod ask;
+mod error;
+mod extract;
 mod grants;
 mod health;
 mod introspect;
 pub mod openapi;
+pub mod rate_limit;
 mod reconcile;
 mod well_known;
 
-/// What stands behind the endpoints.
+/// The parts of the broker that the endpoints use.
 #[derive(Clone)]
-pub struct Front {
-    /// The use cases.
+pub struct ServerState {
     pub engine: Arc<Engine>,
-    /// Whether the broker is about to stop.
     pub draining: Draining,
-    /// How often one address may ask; where there is none, as often as it likes.
-    pub addresses: Option<Arc<Addresses>>,
-    /// The broker's certificate, if it has one.
+    /// Limits requests by source address; `None` means no limit.
+    pub per_ip_limiter: Option<Arc<PerIpLimiter>>,
+    /// The TLS certificate, if the broker has one.
     pub certificate: Option<Certificate>,
-    /// What could not be read again.
     pub reload_failures: Failures,
-    /// Which connections are taken.
     pub admission: Arc<Admission>,
 }
 
-impl Front {
-    /// Without TLS, and as often as anybody likes.
+impl ServerState {
+    /// Without TLS and without a limit by source address.
     pub fn plain(engine: Arc<Engine>, draining: Draining, admission: Arc<Admission>) -> Self {
         let reload_failures = Failures::default();
-        Self { engine, draining, addresses: None, certificate: None, reload_failures, admission }
+        Self { engine, draining, per_ip_limiter: None, certificate: None, reload_failures, admission }
     }
 }
 
-/// What every handler can reach.
+/// The state of every handler.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) metrics: Arc<HttpMetrics>,
-    pub(crate) front: Front,
+    pub(crate) server: ServerState,
 }
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Every endpoint.
-pub fn router(front: Front) -> Router {
-    let app = App { engine: Arc::clone(&front.engine), metrics: Arc::new(HttpMetrics::new()), front };
+/// Routes every endpoint.
+pub fn router(server: ServerState) -> Router {
+    let app = App { engine: Arc::clone(&server.engine), metrics: Arc::new(HttpMetrics::new()), server };
     let (documented, _) = openapi::routes().split_for_parts();
     documented
         .route("/openapi.json", axum::routing::get(openapi::serve))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn_with_state(app.clone(), address::not_too_often))
-        .layer(middleware::from_fn_with_state(app.clone(), around_every_request))
+        .layer(middleware::from_fn_with_state(app.clone(), rate_limit::enforce))
+        .layer(middleware::from_fn_with_state(app.clone(), request_middleware))
         .with_state(app)
 }
 
-async fn no_such_path(request: Request) -> answer::Problem {
-    Refusal::new(ErrorCode::RouteNotFound, format!("no such path: `{}`", shown(request.uri().path()))).into()
+async fn no_such_path(request: Request) -> ProblemResponse {
+    Refusal::new(ErrorCode::RouteNotFound, format!("no such path: `{}`", shortened(request.uri().path())))
+        .into()
 }
 
-async fn no_such_method(request: Request) -> answer::Problem {
-    let detail = format!("`{}` is not for the path `{}`", request.method(), shown(request.uri().path()));
+async fn no_such_method(request: Request) -> ProblemResponse {
+    let detail = format!("`{}` is not for the path `{}`", request.method(), shortened(request.uri().path()));
     Refusal::new(ErrorCode::MethodNotAllowed, detail).into()
 }
 
-fn shown(path: &str) -> String {
+fn shortened(path: &str) -> String {
     path.chars().take(200).collect()
 }
 
-/// Names the request, bounds its time, counts it, and logs it by route: never by path or query, in which an
-/// idempotency key may stand.
-async fn around_every_request(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Traces the request, limits its time, counts it and logs it by route. The path and query are never logged: they may
+/// contain an idempotency key.
+async fn request_middleware(State(app): State<App>, request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<axum::extract::MatchedPath>()
@@ -103,22 +101,47 @@ async fn around_every_request(State(app): State<App>, request: Request, next: Ne
     let method = request.method().clone();
     let started = std::time::Instant::now();
     let span = traces::request(&method, &route, request.headers());
-    let answering = next.run(request).instrument(span.clone());
-    let mut response = match tokio::time::timeout(TIMEOUT, answering).await {
-        Ok(response) => response,
-        Err(_) => answer::Problem::from(Refusal::new(
-            ErrorCode::Internal,
-            format!("the request took longer than {} s", TIMEOUT.as_secs()),
-        ))
-        .into_response(),
-    };
+    let handling = next.run(request).instrument(span.clone());
+    let mut response = within(TIMEOUT, handling).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
-    traces::answered(&span, status);
+    traces::record_status(&span, status);
     app.metrics.count(&method, &route, status, took);
     tracing::debug!(%method, route, status, ms = took.as_millis(), "request");
     let headers = response.headers_mut();
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
+}
+
+/// Waits for the response at most for `limit`.
+async fn within(limit: Duration, handling: impl Future<Output = Response>) -> Response {
+    match tokio::time::timeout(limit, handling).await {
+        Ok(response) => response,
+        Err(_) => ProblemResponse::from(
+            Refusal::new(
+                ErrorCode::ProcessingTimeout,
+                format!("expected an answer within {} s, found none", limit.as_secs()),
+            )
+            .hint("send it again, with the same idempotency key: the broker may still be working on it"),
+        )
+        .into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slow_request_is_answered_with_processing_timeout() {
+        let response = within(Duration::ZERO, std::future::pending()).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(header::RETRY_AFTER).unwrap(), "1");
+        let body = axum::body::to_bytes(response.into_body(), MAX_BODY).await.unwrap();
+        let problem: protocol::Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.known_code(), Some(ErrorCode::ProcessingTimeout));
+    }
 }

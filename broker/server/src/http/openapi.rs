@@ -1,4 +1,4 @@
-//! How is the API described? Generated from the handlers; a test holds `docs/book/src/reference/openapi.json` against it.
+//! The OpenAPI document, generated from the handlers. A test compares it with `docs/book/src/reference/openapi.json`.
 
 use axum::Json;
 use utoipa::openapi::OpenApi as Document;
@@ -13,25 +13,25 @@ use super::{App, agents, grants, health, introspect, reconcile, well_known};
 #[openapi(
     info(
         title = "cloudanix-jit broker",
-        description = "Gives a workload one policy for one step, and takes it back. Bodies are at most 64 KiB and come within 10 s; a request names at most \
-                       10 policies; an agent may ask for 600 elevations a minute (configurable), be refused a tenth as often, and an address send \
-                       6000 requests (configurable; giving back, beats and probes are never refused), then they get 429 with `Retry-After`. \
-                       Errors are RFC 9457 problem documents with a stable `code`.",
+        description = "Grants a workload access for one step, and revokes it. A body has at most 64 KiB and must arrive within 10 s; a request names at most \
+                       10 policies. Rate limits: 600 elevations a minute for each agent (configurable), a tenth of that for refused ones, and \
+                       6000 requests a minute for each source address (configurable; revokes, heartbeats and probes are exempt). Requests over a limit \
+                       get 429 with `Retry-After`. Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
-    modifiers(&Securities),
+    modifiers(&SecuritySchemes),
     tags(
-        (name = "grants", description = "Elevate, look, beat, give back"),
-        (name = "agents", description = "Register and switch off; for operators"),
-        (name = "verifying", description = "For whoever serves what a `token` grant permits"),
-        (name = "operations", description = "Health, metrics, and whether the target is as the database says"),
+        (name = "grants", description = "Elevate, show, send heartbeats, revoke"),
+        (name = "agents", description = "Register, disable and rotate tokens; for operators"),
+        (name = "verifying", description = "For resource servers that accept `token` grants"),
+        (name = "operations", description = "Health, metrics and reconciliation"),
     ),
 )]
 struct Api;
 
-struct Securities;
+struct SecuritySchemes;
 
-impl Modify for Securities {
+impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
         for name in ["auth_token", "operator_token", "introspection_token"] {
@@ -40,7 +40,7 @@ impl Modify for Securities {
     }
 }
 
-/// Every documented endpoint, once: what is routed is what is described.
+/// Every endpoint, routed and described from one list.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(grants::elevate::elevate, grants::list::list, grants::revoke::by_key))
@@ -51,8 +51,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(grants::timeline::timeline))
         .routes(routes!(agents::register::create, agents::list::list))
         .routes(routes!(agents::register::replace, agents::show::show))
-        .routes(routes!(agents::switch::disable))
-        .routes(routes!(agents::switch::enable))
+        .routes(routes!(agents::status::disable))
+        .routes(routes!(agents::status::enable))
         .routes(routes!(agents::tokens::rotate))
         .routes(routes!(agents::tokens::revoke))
         .routes(routes!(introspect::introspect))
@@ -64,7 +64,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(health::metrics))
 }
 
-/// The description, as it is committed in `docs/book/src/reference/openapi.json`.
+/// The document, as committed in `docs/book/src/reference/openapi.json`.
 pub fn document() -> String {
     let (_, document) = routes().split_for_parts();
     serde_json::to_string_pretty(&document).unwrap_or_default()

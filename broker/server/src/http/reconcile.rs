@@ -6,17 +6,17 @@ use protocol::Problem;
 use protocol::reconcile::{ReconcileRequest, Reconciliation};
 
 use super::App;
-use super::answer::Answer;
-use super::ask::{Bearer, Json};
+use super::error::ApiResult;
+use super::extract::{Bearer, Json};
 
-/// Compare the target with the database, now. What the database does not know is removed only if this asks for it.
+/// Compare the targets with the database now. Objects of unknown grants are removed only with `remove_unknown`.
 #[utoipa::path(
     post, path = "/v2/reconcile", tag = "operations",
     request_body = ReconcileRequest,
     responses(
-        (status = 200, description = "What was found, and what was done about it", body = Reconciliation),
-        (status = 401, description = "No operator token", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Not understood", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The differences found, and the actions taken", body = Reconciliation),
+        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Unprocessable request", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = [])),
 )]
@@ -24,8 +24,9 @@ pub(crate) async fn reconcile(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Json(request): Json<ReconcileRequest>,
-) -> Answer<axum::Json<Reconciliation>> {
-    app.engine.operator(bearer.as_ref())?;
+) -> ApiResult<axum::Json<Reconciliation>> {
+    let by = app.engine.operator(bearer.as_ref())?;
+    tracing::info!(%by, remove_unknown = request.remove_unknown, "an operator starts a reconciliation");
     let unknown = if request.remove_unknown { UnknownGrants::Remove } else { UnknownGrants::Report };
     Ok(axum::Json(app.engine.reconcile(unknown).await?))
 }

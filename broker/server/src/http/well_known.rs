@@ -1,4 +1,4 @@
-//! How does anybody verify a `token` grant? Discovery and keys of the broker as an issuer.
+//! Discovery document and public keys of the broker as the issuer of `token` grants.
 
 use axum::Json;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::App;
 
-/// The issuer's metadata (OpenID Connect Discovery, RFC 8414).
+/// Issuer metadata (OpenID Connect Discovery, RFC 8414).
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "verifying", responses((status = 200, description = "Issuer metadata", body = Value)))]
 pub(crate) async fn discovery(State(app): State<App>) -> Json<Value> {
     let url = app.engine.issuer().url();
@@ -25,7 +25,7 @@ pub(crate) async fn discovery(State(app): State<App>) -> Json<Value> {
     }))
 }
 
-/// The public keys (RFC 7517).
+/// Public keys of the issuer (RFC 7517).
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "verifying", responses((status = 200, description = "Public keys", body = Value)))]
 pub(crate) async fn keys(State(app): State<App>) -> Json<Value> {
     Json(app.engine.issuer().jwks())

@@ -1,8 +1,7 @@
-//! Which connections are taken, and which one is closed when there is no room?
+//! Admission of connections under a cap for all connections and one for each network (an IPv4 address, an IPv6 /64).
 //!
-//! There is a cap for all connections and one for each network (an IPv4 address, an IPv6 /64). A new connection at
-//! a cap takes the slot of one that waits for its peer: see [`Table`](super::table::Table). If there is none, the
-//! new one is refused.
+//! At a cap, a new connection replaces one that waits for its peer: see [`Table`](super::table::Table). If no connection
+//! waits, the new one is refused.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,83 +12,82 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::counts::{Counts, Why};
+use super::counts::{Counts, RefusalReason};
 use super::slot::{Entry, Slot};
 use super::table::{Caps, Source, Table, Verdict};
-use crate::http::address::household;
+use crate::http::rate_limit::client_network;
 
-/// How long a new connection waits until the one whose slot it takes is closed.
-const ROOM_WITHIN: Duration = Duration::from_secs(1);
+/// How long a new connection waits for the evicted one to close.
+const EVICTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What an operator may set.
+/// The configurable part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Terms {
-    /// How many connections there may be, in all and for one network.
+pub struct Config {
+    /// The caps for all connections and for one network.
     pub caps: Caps,
     /// How long a connection may wait for its next request.
     pub idle: Duration,
-    /// Networks without a cap of their own: proxies, behind which all clients are one address.
+    /// Proxies, which are exempt from the cap for one network: all of their clients share an address.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// Decides on every connection.
+/// Admits or refuses every connection.
 pub struct Admission {
-    terms: ArcSwap<Terms>,
+    config: ArcSwap<Config>,
     table: Mutex<Table>,
-    /// A connection has ended.
+    /// Notified when a connection ends.
     freed: Notify,
     counts: Counts,
 }
 
 impl Admission {
-    /// Under these terms.
-    pub fn new(terms: Terms) -> Arc<Self> {
+    pub fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
-            terms: ArcSwap::from_pointee(terms),
+            config: ArcSwap::from_pointee(config),
             table: Mutex::default(),
             freed: Notify::new(),
             counts: Counts::default(),
         })
     }
 
-    /// These from now on. Connections above a lower cap stay until they end or make room.
-    pub(crate) fn set(&self, terms: Terms) {
-        self.terms.store(Arc::new(terms));
+    /// Replaces the configuration. Connections above a lower cap stay until they end or are evicted.
+    pub(crate) fn set(&self, config: Config) {
+        self.config.store(Arc::new(config));
     }
 
-    pub(crate) fn terms(&self) -> Arc<Terms> {
-        self.terms.load_full()
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// How many connections there are.
+    /// The number of open connections.
     pub(crate) fn open(&self) -> usize {
         self.table().open()
     }
 
-    /// A slot for a connection of this peer, or why there is none.
-    pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Slot, Why> {
-        let terms = self.terms.load_full();
+    /// Reserves a slot for a connection of this peer.
+    pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Slot, RefusalReason> {
+        let config = self.config.load_full();
         let address = peer.ip().to_canonical();
-        let is_proxy = terms.trusted_proxies.iter().any(|proxies| proxies.contains(&address));
-        let source = if is_proxy { Source::Proxy(address) } else { Source::Network(household(address)) };
-        let deadline = Instant::now() + ROOM_WITHIN;
+        let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&address));
+        let source = if is_proxy { Source::Proxy(address) } else { Source::Network(client_network(address)) };
+        let deadline = Instant::now() + EVICTION_TIMEOUT;
         loop {
             let entry = Entry::new();
-            // A statement of its own: the table is not locked during what follows.
-            let verdict = self.table().admit(source, terms.caps, &entry);
+            // A separate statement, so that the table is unlocked before the await below.
+            let verdict = self.table().admit(source, config.caps, &entry);
             let full = match verdict {
                 Verdict::Admitted => {
                     self.counts.accepted();
                     return Ok(Slot::new(Arc::clone(self), source, entry));
                 }
                 Verdict::AfterRelease(full) => full,
-                Verdict::AfterEviction(leaving, full) => {
-                    leaving.end();
-                    self.counts.made_room(full, source);
+                Verdict::AfterEviction(closing, full) => {
+                    closing.close();
+                    self.counts.evicted(full, source);
                     full
                 }
                 Verdict::Refused(full) => {
@@ -104,24 +102,24 @@ impl Admission {
         }
     }
 
-    /// Closes a connection that waits for its peer, because the process has no file for another one.
+    /// Closes a connection that waits for its peer, because the process is out of files.
     pub(super) fn shed(&self) {
-        let leaving = self.table().evict_for(None);
-        if let Some(leaving) = leaving {
-            leaving.end();
+        let closing = self.table().evict_for(None);
+        if let Some(closing) = closing {
+            closing.close();
             self.counts.shed();
         }
     }
 
-    /// Returns when there are no connections.
-    pub(super) async fn emptied(&self) {
+    /// Returns when no connection is open.
+    pub(super) async fn drained(&self) {
         while self.open() > 0 {
             self.freed.notified().await;
         }
     }
 
-    pub(super) fn leave(&self, source: Source, entry: &Entry) {
-        self.table().leave(source, entry);
+    pub(super) fn release(&self, source: Source, entry: &Entry) {
+        self.table().release(source, entry);
         self.freed.notify_one();
     }
 

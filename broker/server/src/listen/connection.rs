@@ -1,4 +1,4 @@
-//! How is one connection served? HTTP/1 alone, see docs/adr/0021-speak-http-1-only.md.
+//! Serves one connection: TLS, then HTTP/1 alone, see docs/adr/0021-speak-http-1-only.md.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -21,10 +21,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::slot::Slot;
 
-/// Heads are small, and each connection may hold this much of one.
+/// The buffer for the head of a request, which bounds the memory of each connection.
 const HEAD: usize = 16 * 1024;
 
-/// Serves requests until the peer ends the connection, its slot is over, or the broker stops.
+/// Serves requests until the peer closes the connection, its slot ends, or the broker stops.
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -34,15 +34,15 @@ pub(super) async fn serve(
     stopping: watch::Receiver<bool>,
 ) {
     let slot = Arc::new(slot);
-    // The slot is free when the stream is closed, and not before.
+    // The slot outlives the stream, so that it is free only after the stream is closed.
     tokio::select! {
         biased;
         () = slot.ended() => {}
-        () = speak(stream, peer, &slot, tls, router, stopping) => {}
+        () = serve_stream(stream, peer, &slot, tls, router, stopping) => {}
     }
 }
 
-async fn speak(
+async fn serve_stream(
     stream: TcpStream,
     peer: SocketAddr,
     slot: &Arc<Slot>,
@@ -50,25 +50,24 @@ async fn speak(
     router: Router,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Answers are small and go out at once: waiting for more to send (Nagle) meets the client's waiting before it
-    // acknowledges, and costs 40 ms for each handshake.
+    // Nagle's algorithm together with the client's delayed acknowledgements would cost 40 ms for each handshake.
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(config) = tls else { return http(stream, peer, slot, router, stopping).await };
+    let Some(config) = tls else { return serve_http(stream, peer, slot, router, stopping).await };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let stream = tokio::select! {
         biased;
         _ = stopping.wait_for(|stopping| *stopping) => return,
         stream = handshake => stream,
     };
-    // Who cannot do it is told by the protocol itself.
+    // TLS itself tells the peer why a handshake failed.
     let Ok(stream) = stream else { return };
-    slot.opened();
-    http(stream, peer, slot, router, stopping).await;
+    slot.handshake_done();
+    serve_http(stream, peer, slot, router, stopping).await;
 }
 
-async fn http(
+async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     slot: &Arc<Slot>,
@@ -77,18 +76,18 @@ async fn http(
 ) {
     let routes = TowerToHyperService::new(router);
     let service = service_fn(move |request: Request<Incoming>| {
-        slot.request();
+        slot.request_received();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(Arc::clone(slot));
-        let answering = routes.call(request);
+        let handling = routes.call(request);
         async move {
-            let answer = answering.await;
+            let response = handling.await;
             slot.answered();
-            answer
+            response
         }
     });
-    // Time is the slot's business: also between requests, and while a peer does not take its answer.
+    // The slot limits the time, also between requests and while the peer does not read the answer.
     let mut serving = pin!(
         http1::Builder::new()
             .header_read_timeout(None)

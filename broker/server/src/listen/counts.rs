@@ -1,4 +1,4 @@
-//! How many connections were taken, refused and closed for others? Counted always, logged now and then.
+//! Counters of accepted, refused and evicted connections, with rate-limited log lines.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -6,22 +6,22 @@ use std::time::{Duration, Instant};
 
 use super::table::Source;
 
-/// A flood of connections is no flood of the log.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// At most one log line for each reason in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why there is no room for a connection.
+/// Why a connection was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// Its network has as many as it may have.
+pub(crate) enum RefusalReason {
+    /// Its network is at its cap.
     NetworkFull,
-    /// There are as many as there may be.
+    /// The broker is at the cap for all connections.
     AllFull,
-    /// The process or the machine is out of files, or of memory for sockets.
+    /// The process or the machine is out of files or socket memory.
     Exhausted,
 }
 
-impl Why {
-    /// As in the label of the metric.
+impl RefusalReason {
+    /// The value of the label `reason` of the metric.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NetworkFull => "network_full",
@@ -39,29 +39,29 @@ impl Why {
     }
 }
 
-/// One number for each reason, and when it was last logged.
+/// A counter, and when it was last logged.
 #[derive(Default)]
 struct Count {
     total: AtomicU64,
-    said: Mutex<Said>,
+    logged: Mutex<LastLogged>,
 }
 
 #[derive(Default)]
-struct Said {
+struct LastLogged {
     at: Option<Instant>,
     total: u64,
 }
 
 impl Count {
-    /// One more. If it is time for a line in the log: how many there were since the last one.
-    fn one_more(&self) -> Option<u64> {
+    /// Increments the counter. If a log line is due: the increments since the last line.
+    fn increment(&self) -> Option<u64> {
         let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.at.is_some_and(|at| at.elapsed() < SAY_EVERY) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return None;
         }
-        let since = total.saturating_sub(said.total);
-        *said = Said { at: Some(Instant::now()), total };
+        let since = total.saturating_sub(logged.total);
+        *logged = LastLogged { at: Some(Instant::now()), total };
         Some(since)
     }
 
@@ -70,11 +70,11 @@ impl Count {
     }
 }
 
-/// Since the start.
+/// Counters since the start.
 #[derive(Default)]
 pub(crate) struct Counts {
     accepted: AtomicU64,
-    made_room: Count,
+    evicted: Count,
     network_full: Count,
     all_full: Count,
     exhausted: Count,
@@ -86,50 +86,51 @@ impl Counts {
     }
 
     pub(crate) fn total_evicted(&self) -> u64 {
-        self.made_room.total()
+        self.evicted.total()
     }
 
-    pub(crate) fn total_refused(&self) -> [(Why, u64); 3] {
-        [Why::NetworkFull, Why::AllFull, Why::Exhausted].map(|why| (why, self.refusals(why).total()))
+    pub(crate) fn total_refused(&self) -> [(RefusalReason, u64); 3] {
+        [RefusalReason::NetworkFull, RefusalReason::AllFull, RefusalReason::Exhausted]
+            .map(|why| (why, self.refusals(why).total()))
     }
 
     pub(super) fn accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection is closed for one of this source.
-    pub(super) fn made_room(&self, why: Why, source: Source) {
-        if let Some(closed) = self.made_room.one_more() {
+    /// Counts a connection that was closed for one of this source.
+    pub(super) fn evicted(&self, why: RefusalReason, source: Source) {
+        if let Some(closed) = self.evicted.increment() {
             let (reason, hint) = (why.as_str(), why.hint());
             tracing::warn!(reason, closed, ?source, hint, "waiting connections are closed to make room");
         }
     }
 
-    /// A connection is closed for want of files, of which [`Self::not_accepted`] says more.
+    /// Counts a connection that was closed because the process is out of files; [`Self::not_accepted`] logs it.
     pub(super) fn shed(&self) {
-        self.made_room.total.fetch_add(1, Ordering::Relaxed);
+        self.evicted.total.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, why: Why, source: Source) {
-        if let Some(refused) = self.refusals(why).one_more() {
+    pub(super) fn refused(&self, why: RefusalReason, source: Source) {
+        if let Some(refused) = self.refusals(why).increment() {
             let (reason, hint) = (why.as_str(), why.hint());
-            tracing::warn!(reason, refused, ?source, hint, "connections are refused");
+            tracing::warn!(reason, refused, ?source, hint, "connections were refused");
         }
     }
 
-    /// A connection could not be taken from the operating system.
+    /// Counts and logs a failed `accept`.
     pub(super) fn not_accepted(&self, name: &str, error: &std::io::Error) {
-        if let Some(times) = self.exhausted.one_more() {
-            let hint = Why::Exhausted.hint();
+        if let Some(times) = self.exhausted.increment() {
+            let hint = RefusalReason::Exhausted.hint();
             tracing::error!(name, %error, times, hint, "connections cannot be accepted");
         }
     }
 
-    fn refusals(&self, why: Why) -> &Count {
+    fn refusals(&self, why: RefusalReason) -> &Count {
         match why {
-            Why::NetworkFull => &self.network_full,
-            Why::AllFull => &self.all_full,
-            Why::Exhausted => &self.exhausted,
+            RefusalReason::NetworkFull => &self.network_full,
+            RefusalReason::AllFull => &self.all_full,
+            RefusalReason::Exhausted => &self.exhausted,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What one connection is doing, and until when it may.
+//! The slot of one connection: its deadline, and whether it waits for its peer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,63 +9,64 @@ use tokio::time::{Instant, sleep_until};
 use super::admission::Admission;
 use super::table::Source;
 
-/// How long a TLS handshake may take, and the first request's head after it.
-const OPENING: Duration = Duration::from_secs(10);
-/// A request is answered long before: it has 30 seconds, ten of them for its body.
-const REQUEST: Duration = Duration::from_secs(60);
+/// Time limit of the TLS handshake, and of the head of the first request.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit of a request. Higher than the time limit of its handling, which answers first.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the table of connections and the connection itself know of it.
+/// State that the table of connections shares with the connection.
 pub(crate) struct Entry {
-    state: Mutex<State>,
-    /// The connection has to end, or earlier than it knew.
+    state: Mutex<EntryState>,
+    /// Notified when the connection must close, or its deadline became earlier.
     changed: Notify,
 }
 
-struct State {
-    until: Instant,
-    /// Its turn among those that wait for their peers; none while the broker works.
-    turn: Option<u64>,
-    is_ending: bool,
+struct EntryState {
+    deadline: Instant,
+    /// Position in the queue of connections that wait for their peers; `None` while the broker handles a request.
+    position: Option<u64>,
+    is_closing: bool,
 }
 
 impl Entry {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { until: Instant::now() + OPENING, turn: None, is_ending: false };
+        let state =
+            EntryState { deadline: Instant::now() + OPENING_TIMEOUT, position: None, is_closing: false };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// Sets its turn; the one that it had.
-    pub(super) fn take_turn(&self, turn: Option<u64>) -> Option<u64> {
-        std::mem::replace(&mut self.state().turn, turn)
+    /// Sets the position; returns the one before.
+    pub(super) fn set_position(&self, position: Option<u64>) -> Option<u64> {
+        std::mem::replace(&mut self.state().position, position)
     }
 
-    pub(super) fn is_to_end(&self) {
-        self.state().is_ending = true;
+    pub(super) fn mark_closing(&self) {
+        self.state().is_closing = true;
     }
 
-    pub(super) fn is_ending(&self) -> bool {
-        self.state().is_ending
+    pub(super) fn is_closing(&self) -> bool {
+        self.state().is_closing
     }
 
-    /// Wakes the connection, which sees that it has to end.
-    pub(super) fn end(&self) {
+    /// Wakes the connection, which then closes.
+    pub(super) fn close(&self) {
         self.changed.notify_one();
     }
 
-    fn set_until(&self, until: Instant) {
-        let before = std::mem::replace(&mut self.state().until, until);
-        // A later one is seen when the earlier one has come.
-        if until < before {
+    fn set_deadline(&self, deadline: Instant) {
+        let before = std::mem::replace(&mut self.state().deadline, deadline);
+        // The connection reads a later deadline when the earlier one passes.
+        if deadline < before {
             self.changed.notify_one();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, EntryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that is counted as long as this lives. It waits for its peer, unless the broker works for it.
+/// A counted connection, until this is dropped. It waits for its peer, unless the broker handles a request of it.
 pub(crate) struct Slot {
     admission: Arc<Admission>,
     source: Source,
@@ -77,42 +78,42 @@ impl Slot {
         Self { admission, source, entry }
     }
 
-    /// The handshake is over: the head of the first request has its own time.
-    pub(super) fn opened(&self) {
-        self.entry.set_until(Instant::now() + OPENING);
+    /// Starts the time limit of the head of the first request, after the handshake.
+    pub(super) fn handshake_done(&self) {
+        self.entry.set_deadline(Instant::now() + OPENING_TIMEOUT);
     }
 
-    /// A request's head has come.
-    pub(super) fn request(&self) {
-        let until = self.entry.state().until;
-        self.entry.set_until(until.max(Instant::now() + REQUEST));
+    /// Starts the time limit of a request, whose head was received.
+    pub(super) fn request_received(&self) {
+        let deadline = self.entry.state().deadline;
+        self.entry.set_deadline(deadline.max(Instant::now() + REQUEST_TIMEOUT));
         self.work();
     }
 
-    /// The answer is ready. The peer has the idle time to take it and to send the next request.
+    /// Starts the idle time, in which the peer reads the response and sends the next request.
     pub(super) fn answered(&self) {
-        self.entry.set_until(Instant::now() + self.admission.terms().idle);
+        self.entry.set_deadline(Instant::now() + self.admission.config().idle);
         self.wait();
     }
 
-    /// The request's body is read: until this guard is dropped, the peer is waited for.
-    pub(crate) fn reading(&self) -> Reading<'_> {
+    /// Marks the connection as waiting for the body, until the guard is dropped.
+    pub(crate) fn waiting_for_body(&self) -> WaitingForBody<'_> {
         self.wait();
-        Reading(self)
+        WaitingForBody(self)
     }
 
-    /// Returns when the connection has to end: it is too slow, or another needs its slot.
+    /// Returns when the connection must close: its deadline passed, or it was evicted.
     pub(super) async fn ended(&self) {
         loop {
-            let (until, is_ending) = {
+            let (deadline, is_closing) = {
                 let state = self.entry.state();
-                (state.until, state.is_ending)
+                (state.deadline, state.is_closing)
             };
-            if is_ending || until <= Instant::now() {
+            if is_closing || deadline <= Instant::now() {
                 return;
             }
             tokio::select! {
-                () = sleep_until(until) => {}
+                () = sleep_until(deadline) => {}
                 () = self.entry.changed.notified() => {}
             }
         }
@@ -129,14 +130,14 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.admission.leave(self.source, &self.entry);
+        self.admission.release(self.source, &self.entry);
     }
 }
 
-/// The peer is waited for until the rest of a request has come.
-pub(crate) struct Reading<'a>(&'a Slot);
+/// The connection waits for the body of a request.
+pub(crate) struct WaitingForBody<'a>(&'a Slot);
 
-impl Drop for Reading<'_> {
+impl Drop for WaitingForBody<'_> {
     fn drop(&mut self) {
         self.0.work();
     }

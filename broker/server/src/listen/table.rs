@@ -1,67 +1,67 @@
-//! Who is connected, and who waits for its peer?
+//! The table of open connections, which selects the connection to evict at a cap.
 //!
-//! A connection waits for its peer while it is opened, while a head or a body of a request is on its way, and
-//! between requests: it is then closed if another needs its slot, the one that has waited longest first. A
-//! connection whose request the broker works on is never closed for another.
+//! A connection waits for its peer during the handshake, while the head or the body of a request arrives, and between
+//! requests. Only waiting connections are evicted, the one that has waited longest first; a connection whose request the
+//! broker handles never is.
 //!
-//! At the cap of a network its own connections make room. At the cap for all, those of the largest network do, as
-//! long as it is larger than the one that asks. So a network with many connections loses its own, and a small one
-//! gets in. Proxies have no cap of their own and make room only for each other.
+//! At the cap of a network, one of its own connections is evicted. At the cap for all, one of the largest network is, if
+//! that network is larger than the one of the new connection. So a network with many connections loses its own, and a
+//! small network gets in. Proxies have no cap of their own, and are evicted only for each other.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::counts::Why;
+use super::counts::RefusalReason;
 use super::slot::Entry;
 
-/// Where connections come from, as far as they are counted together.
+/// The source by which connections are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// An IPv4 address, or an IPv6 /64.
     Network(IpAddr),
-    /// A proxy that is trusted.
+    /// A trusted proxy.
     Proxy(IpAddr),
 }
 
-/// How many connections there may be.
+/// The caps on the number of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// In all.
+    /// For all connections.
     pub all: usize,
-    /// From one network.
+    /// For one network.
     pub per_network: usize,
 }
 
-/// Whether there is room for one more.
+/// The decision on a new connection.
 pub(super) enum Verdict {
-    /// It is counted.
+    /// Admitted and counted.
     Admitted,
-    /// When a connection that was told to end has ended.
-    AfterRelease(Why),
-    /// When this connection has ended.
-    AfterEviction(Arc<Entry>, Why),
-    /// No connection can make room.
-    Refused(Why),
+    /// To be tried again when a closing connection has closed.
+    AfterRelease(RefusalReason),
+    /// To be tried again when this connection, which is evicted, has closed.
+    AfterEviction(Arc<Entry>, RefusalReason),
+    /// Refused: no connection can be evicted.
+    Refused(RefusalReason),
 }
 
-/// All connections.
+/// All open connections.
 #[derive(Default)]
 pub(crate) struct Table {
     open: usize,
-    /// Told to end, and still open.
-    leaving: usize,
-    next_turn: u64,
+    /// Evicted, and still open.
+    closing: usize,
+    next_position: u64,
     shares: HashMap<Source, Share>,
 }
 
-/// Those of one source.
+/// The connections of one source.
 #[derive(Default)]
 struct Share {
     open: usize,
-    leaving: usize,
-    /// Those that wait for their peer, the longest first.
+    closing: usize,
+    /// Connections that wait for their peer, the longest first.
     waiting: BTreeMap<u64, Arc<Entry>>,
 }
 
@@ -70,25 +70,25 @@ impl Table {
         self.open
     }
 
-    /// Counts this connection if there is room for it.
+    /// Decides on a connection, and counts it if it is admitted.
     pub(super) fn admit(&mut self, source: Source, caps: Caps, entry: &Arc<Entry>) -> Verdict {
         let share = self.shares.entry(source).or_default();
-        let (open, leaving) = (share.open, share.leaving);
+        let (open, closing) = (share.open, share.closing);
         if matches!(source, Source::Network(_)) && open >= caps.per_network {
-            return match open - leaving < caps.per_network {
-                true => Verdict::AfterRelease(Why::NetworkFull),
-                false => self.instead(Some(source), Why::NetworkFull),
+            return match open - closing < caps.per_network {
+                true => Verdict::AfterRelease(RefusalReason::NetworkFull),
+                false => self.evict_own(source, RefusalReason::NetworkFull),
             };
         }
         if self.open >= caps.all {
-            let verdict = match self.open - self.leaving < caps.all {
-                true => Verdict::AfterRelease(Why::AllFull),
+            let verdict = match self.open - self.closing < caps.all {
+                true => Verdict::AfterRelease(RefusalReason::AllFull),
                 false => match self.evict_for(Some(source)) {
-                    Some(leaving) => Verdict::AfterEviction(leaving, Why::AllFull),
-                    None => Verdict::Refused(Why::AllFull),
+                    Some(closing) => Verdict::AfterEviction(closing, RefusalReason::AllFull),
+                    None => Verdict::Refused(RefusalReason::AllFull),
                 },
             };
-            self.forget(source);
+            self.remove_if_empty(source);
             return verdict;
         }
         share.open += 1;
@@ -97,40 +97,39 @@ impl Table {
         Verdict::Admitted
     }
 
-    /// Begins to wait for the peer, behind all others.
+    /// Puts the connection at the end of the queue of those that wait for their peer.
     pub(super) fn wait(&mut self, source: Source, entry: &Arc<Entry>) {
-        let turn = self.next_turn;
-        self.next_turn += 1;
+        let position = self.next_position;
+        self.next_position += 1;
         let Some(share) = self.shares.get_mut(&source) else { return };
-        if let Some(before) = entry.take_turn(Some(turn)) {
+        if let Some(before) = entry.set_position(Some(position)) {
             share.waiting.remove(&before);
         }
-        if !entry.is_ending() {
-            share.waiting.insert(turn, Arc::clone(entry));
+        if !entry.is_closing() {
+            share.waiting.insert(position, Arc::clone(entry));
         }
     }
 
-    /// Waits no more: the broker works.
+    /// Takes the connection out of the queue: the broker handles its request.
     pub(super) fn work(&mut self, source: Source, entry: &Entry) {
-        if let (Some(turn), Some(share)) = (entry.take_turn(None), self.shares.get_mut(&source)) {
-            share.waiting.remove(&turn);
+        if let (Some(position), Some(share)) = (entry.set_position(None), self.shares.get_mut(&source)) {
+            share.waiting.remove(&position);
         }
     }
 
-    pub(super) fn leave(&mut self, source: Source, entry: &Entry) {
+    pub(super) fn release(&mut self, source: Source, entry: &Entry) {
         self.work(source, entry);
         let Some(share) = self.shares.get_mut(&source) else { return };
         share.open -= 1;
         self.open -= 1;
-        if entry.is_ending() {
-            share.leaving -= 1;
-            self.leaving -= 1;
+        if entry.is_closing() {
+            share.closing -= 1;
+            self.closing -= 1;
         }
-        self.forget(source);
+        self.remove_if_empty(source);
     }
 
-    /// Takes the slot of a connection that waits, for one of this source; for no source in particular, of the
-    /// largest network.
+    /// Evicts a waiting connection of the largest network, for one of this source if there is one.
     pub(super) fn evict_for(&mut self, source: Option<Source>) -> Option<Arc<Entry>> {
         let mine = source.and_then(|source| self.shares.get(&source)).map_or(0, |share| share.open);
         let is_larger = |from: &Source, share: &Share| match (from, source) {
@@ -151,9 +150,9 @@ impl Table {
         self.evict(largest.or(source)?)
     }
 
-    fn instead(&mut self, source: Option<Source>, full: Why) -> Verdict {
-        match source.and_then(|source| self.evict(source)) {
-            Some(leaving) => Verdict::AfterEviction(leaving, full),
+    fn evict_own(&mut self, source: Source, full: RefusalReason) -> Verdict {
+        match self.evict(source) {
+            Some(closing) => Verdict::AfterEviction(closing, full),
             None => Verdict::Refused(full),
         }
     }
@@ -161,15 +160,15 @@ impl Table {
     fn evict(&mut self, from: Source) -> Option<Arc<Entry>> {
         let share = self.shares.get_mut(&from)?;
         let (_, entry) = share.waiting.pop_first()?;
-        entry.take_turn(None);
-        entry.is_to_end();
-        share.leaving += 1;
-        self.leaving += 1;
+        entry.set_position(None);
+        entry.mark_closing();
+        share.closing += 1;
+        self.closing += 1;
         Some(entry)
     }
 
-    /// A source without connections costs nothing.
-    fn forget(&mut self, source: Source) {
+    /// Removes the entry of a source without connections.
+    fn remove_if_empty(&mut self, source: Source) {
         if self.shares.get(&source).is_some_and(|share| share.open == 0) {
             self.shares.remove(&source);
         }
@@ -188,7 +187,7 @@ mod tests {
 
     const PROXY: Source = Source::Proxy(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
-    /// Connects as often as it is asked to, and expects that there is room.
+    /// Admits so many connections.
     fn connect(table: &mut Table, source: Source, times: usize) -> Vec<Arc<Entry>> {
         let one = |_| {
             let entry = Entry::new();
@@ -203,75 +202,86 @@ mod tests {
     }
 
     #[test]
-    fn a_network_at_its_cap_loses_the_connection_that_waited_longest() {
+    fn a_network_at_its_cap_loses_its_longest_waiting_connection() {
         let mut table = Table::default();
         let mine = connect(&mut table, network(1), 4);
-        // The first has sent a request and was answered: now the second has waited longest.
+        // The first has had a request answered: now the second has waited longest.
         table.work(network(1), &mine[0]);
         table.wait(network(1), &mine[0]);
-        let Verdict::AfterEviction(leaving, Why::NetworkFull) = admit(&mut table, network(1)) else {
+        let Verdict::AfterEviction(closing, RefusalReason::NetworkFull) = admit(&mut table, network(1))
+        else {
             panic!()
         };
-        assert!(Arc::ptr_eq(&leaving, &mine[1]));
+        assert!(Arc::ptr_eq(&closing, &mine[1]));
         assert!(
-            matches!(admit(&mut table, network(1)), Verdict::AfterRelease(Why::NetworkFull)),
-            "one leaves already"
+            matches!(admit(&mut table, network(1)), Verdict::AfterRelease(RefusalReason::NetworkFull)),
+            "one is closing already"
         );
-        table.leave(network(1), &leaving);
+        table.release(network(1), &closing);
         connect(&mut table, network(1), 1);
         assert_eq!(table.open(), 4);
     }
 
     #[test]
-    fn a_connection_whose_request_is_worked_on_is_never_closed_for_another() {
+    fn a_connection_with_a_request_in_progress_is_never_evicted() {
         let mut table = Table::default();
         for entry in connect(&mut table, network(1), 4) {
             table.work(network(1), &entry);
         }
-        assert!(matches!(admit(&mut table, network(1)), Verdict::Refused(Why::NetworkFull)));
+        assert!(matches!(admit(&mut table, network(1)), Verdict::Refused(RefusalReason::NetworkFull)));
         connect(&mut table, network(2), 2);
-        assert!(matches!(admit(&mut table, network(2)), Verdict::AfterEviction(_, Why::AllFull)));
+        assert!(matches!(admit(&mut table, network(2)), Verdict::AfterEviction(_, RefusalReason::AllFull)));
     }
 
     #[test]
-    fn the_largest_network_makes_room_for_a_small_one_and_never_the_other_way() {
+    fn large_networks_lose_connections_to_small_ones_never_the_reverse() {
         let mut table = Table::default();
         let small = connect(&mut table, network(2), 2);
         let large = connect(&mut table, network(1), 4);
-        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(3)) else { panic!() };
-        assert!(Arc::ptr_eq(&leaving, &large[0]));
-        table.leave(network(1), &leaving);
+        let Verdict::AfterEviction(closing, RefusalReason::AllFull) = admit(&mut table, network(3)) else {
+            panic!()
+        };
+        assert!(Arc::ptr_eq(&closing, &large[0]));
+        table.release(network(1), &closing);
         connect(&mut table, network(3), 1);
-        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(1)) else { panic!() };
-        assert!(Arc::ptr_eq(&leaving, &large[1]), "its own, though {} waited longer", small.len());
+        let Verdict::AfterEviction(closing, RefusalReason::AllFull) = admit(&mut table, network(1)) else {
+            panic!()
+        };
+        assert!(Arc::ptr_eq(&closing, &large[1]), "its own, though {} waited longer", small.len());
     }
 
     #[test]
-    fn behind_a_proxy_there_is_only_the_cap_for_all() {
+    fn proxies_have_only_the_cap_for_all() {
         let mut table = Table::default();
         let behind = connect(&mut table, PROXY, 6);
-        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, PROXY) else { panic!() };
-        assert!(Arc::ptr_eq(&leaving, &behind[0]));
-        table.leave(PROXY, &leaving);
+        let Verdict::AfterEviction(closing, RefusalReason::AllFull) = admit(&mut table, PROXY) else {
+            panic!()
+        };
+        assert!(Arc::ptr_eq(&closing, &behind[0]));
+        table.release(PROXY, &closing);
         connect(&mut table, network(1), 1);
-        // A stranger who comes past the proxy takes nothing away from it.
-        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(1)) else { panic!() };
-        table.leave(network(1), &leaving);
+        // A connection that bypasses the proxy evicts none of the proxy's.
+        let Verdict::AfterEviction(closing, RefusalReason::AllFull) = admit(&mut table, network(1)) else {
+            panic!()
+        };
+        table.release(network(1), &closing);
         connect(&mut table, network(1), 1);
-        // Another one takes that stranger's slot.
-        let Verdict::AfterEviction(leaving, Why::AllFull) = admit(&mut table, network(2)) else { panic!() };
-        table.leave(network(1), &leaving);
+        // Another one evicts that connection.
+        let Verdict::AfterEviction(closing, RefusalReason::AllFull) = admit(&mut table, network(2)) else {
+            panic!()
+        };
+        table.release(network(1), &closing);
         connect(&mut table, network(2), 1);
         assert_eq!(table.shares.get(&PROXY).map(|share| share.open), Some(5));
-        let Verdict::AfterEviction(_, Why::AllFull) = admit(&mut table, PROXY) else { panic!() };
+        let Verdict::AfterEviction(_, RefusalReason::AllFull) = admit(&mut table, PROXY) else { panic!() };
     }
 
     #[test]
-    fn what_has_left_is_forgotten() {
+    fn released_connections_leave_no_entry() {
         let mut table = Table::default();
         for entry in connect(&mut table, network(1), 3) {
-            table.leave(network(1), &entry);
+            table.release(network(1), &entry);
         }
-        assert_eq!((table.open(), table.leaving, table.shares.len()), (0, 0, 0));
+        assert_eq!((table.open(), table.closing, table.shares.len()), (0, 0, 0));
     }
 }

@@ -31,7 +31,10 @@ const SMALLEST: &str = r#"
 listen = "127.0.0.1:8700"
 url = "https://jit.example.com"
 database = "postgres://jit@db.example.com/jit"
-operator_token_hashes = ["0123456789012345678901234567890123456789012345678901234567890123"]
+[operators.release-bot]
+sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
+[introspectors.orders-service]
+sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 [postgres]
 [limits]
 [tls]
@@ -42,7 +45,7 @@ otlp_endpoint = "http://127.0.0.1:4318"
 [aws.accounts.123456789012]
 "#;
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 9] = [
     Section {
         path: "",
         about: "At the top of the file.",
@@ -59,16 +62,6 @@ const SECTIONS: [Section; 7] = [
                 "`sqlite:` and a file in a folder that exists, or `postgres://USER@HOST/DATABASE`. See [PostgreSQL and replicas](../operate/postgresql.md).",
             ),
             (
-                "operator_token_hashes",
-                Required,
-                "SHA-256 of each operator token; at least one. `cloudanix-jit-broker operator-token` makes a token and prints both.",
-            ),
-            (
-                "introspection_token_hashes",
-                Is("[]"),
-                "SHA-256 of each token with which a resource server may introspect.",
-            ),
-            (
                 "agents",
                 Words("none"),
                 "A folder of registration files (`*.toml`). They are applied at every start and when one changes. Removing a file does not disable its agent.",
@@ -79,6 +72,24 @@ const SECTIONS: [Section; 7] = [
                 "PEM certificates of private CAs of OIDC issuers, beside the public ones.",
             ),
         ],
+    },
+    Section {
+        path: "operators.release-bot",
+        about: "One table for each operator token; at least one. The name of the table is the operator's name on timelines and in the log: 1 to 64 characters of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit. `cloudanix-jit-broker operator-token --name NAME` makes a token and prints it with its table.",
+        keys: &[(
+            "sha256",
+            Required,
+            "SHA-256 of the token, in 64 hexadecimal digits. No two names share one.",
+        )],
+    },
+    Section {
+        path: "introspectors.orders-service",
+        about: "One table for each token with which a resource server may introspect, named like an operator's. `cloudanix-jit-broker introspection-token --name NAME` makes a token and prints it with its table.",
+        keys: &[(
+            "sha256",
+            Required,
+            "SHA-256 of the token, in 64 hexadecimal digits. No two names share one.",
+        )],
     },
     Section {
         path: "postgres",
@@ -225,7 +236,10 @@ pub(crate) fn page() -> String {
     for section in &SECTIONS {
         let heading = match section.path {
             "" => "Top level".to_owned(),
-            path => format!("`[{}]`", path.replace("123456789012", "ID")),
+            path => {
+                let path = path.replace("123456789012", "ID").replace("release-bot", "NAME");
+                format!("`[{}]`", path.replace("orders-service", "NAME"))
+            }
         };
         let _ = write!(
             page,
@@ -269,7 +283,8 @@ fn the_page_names_each_key_that_the_parser_knows() {
                 SECTIONS
                     .iter()
                     .map(|section| section.path)
-                    .filter(|path| !path.is_empty() && !path.contains('.')),
+                    .filter_map(|path| path.split('.').next())
+                    .filter(|table| !table.is_empty()),
             );
         }
         assert_eq!(listed, known, "in `[{}]`", section.path);

@@ -75,6 +75,9 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         }
         ErrorCode::RateLimited => "Wait for as long as `Retry-After` says; the client does.",
         ErrorCode::Internal => "Look up `request_id` in the broker's log, and report it.",
+        ErrorCode::ProcessingTimeout => {
+            "Try again with the same idempotency key; the client does. The request may have taken effect."
+        }
         ErrorCode::TargetFailed => {
             "Read `detail` and the timeline; see the [runbook](../operate/runbooks/aws-account-down.md)."
         }

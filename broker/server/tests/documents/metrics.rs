@@ -7,12 +7,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
+use server::build::{self, EngineConfig};
 use server::config::Tls;
 use server::database::Database;
-use server::http::Front;
-use server::listen::{self, Admission, Caps, Draining, Terms};
+use server::http::ServerState;
+use server::listen::{self, Admission, Caps, Config, Draining};
 use server::tls::Certificate;
-use server::wiring::{self, Plan};
 use store::Place;
 
 pub(crate) async fn page() -> String {
@@ -56,7 +56,7 @@ fn labels(text: &str, metric: &str) -> String {
 
 /// What a broker answers that has a certificate and has answered a request before.
 async fn answer() -> String {
-    let plan = Plan {
+    let config = EngineConfig {
         database: Database::Sqlite(Place::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens::default(),
@@ -64,16 +64,16 @@ async fn answer() -> String {
         settings: Settings::default(),
         aws: None,
     };
-    let engine = wiring::engine(plan).await.unwrap();
+    let engine = build::engine(config).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let terms = Terms {
+    let limits = Config {
         caps: Caps { all: 10, per_network: 10 },
         idle: Duration::from_secs(75),
         trusted_proxies: Vec::new(),
     };
-    let plain = Front::plain(engine, Draining::default(), Admission::new(terms));
-    let router = server::http::router(Front { certificate: Some(certificate()), ..plain.clone() });
+    let plain = ServerState::plain(engine, Draining::default(), Admission::new(limits));
+    let router = server::http::router(ServerState { certificate: Some(certificate()), ..plain.clone() });
     // The certificate is only shown: what listens does not use it.
     let serving = tokio::spawn(listen::until_stopped(listener, router, plain));
     let text = tokio::task::spawn_blocking(move || {

@@ -1,6 +1,8 @@
-//! Does an operator find and end grants with nothing but the client, and is every other caller refused?
+//! Operators list and end grants with the client alone; every other caller is refused.
 
+use reqwest::Method;
 use serde_json::Value;
+use system_tests::broker::OPERATOR;
 use system_tests::client::Client;
 use system_tests::fixture::{AUDIENCE, Fixture, elevation, job_claims, new_key};
 use system_tests::http;
@@ -49,6 +51,43 @@ fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
     let finished = fixture.operator_client(&unknown).finish();
     finished.assert_code(7);
     assert!(listed(&fixture, &["--live"]).is_empty(), "one that is not known keeps no other from ending");
+}
+
+#[test]
+fn the_timeline_tells_two_operators_apart() {
+    let fixture = Fixture::start();
+    let on_call = fixture.broker.add_operator("on-call");
+    let client = |token: &str, line: &[&str]| {
+        let client = Client::new(line).env("CLOUDANIX_URL", fixture.broker.url());
+        let finished = client.env("CLOUDANIX_OPERATOR_TOKEN", token).finish();
+        finished.assert_code(0);
+        finished
+    };
+    let by_both: Vec<(String, &str, &str)> = [
+        (fixture.broker.operator_token(), OPERATOR, "ended by operator tests"),
+        (&on_call, "on-call", "ended by operator on-call"),
+    ]
+    .map(|(token, name, text)| {
+        let id = fixture.elevate().expect(201).text_at("/id").to_owned();
+        client(token, &["grants", "revoke", &id]);
+        (id, name, text)
+    })
+    .into();
+    let left = fixture.elevate().expect(201).text_at("/id").to_owned();
+    client(&on_call, &["agent", "disable", &fixture.agent.id]);
+    let by_disabling = (left, "on-call", "agent disabled by operator on-call");
+    for (id, name, text) in by_both.into_iter().chain([by_disabling]) {
+        let told = client(&on_call, &["timeline", &id]).stdout;
+        assert!(told.lines().any(|line| line.contains("REVOKE ") && line.ends_with(text)), "{told}");
+        let path = format!("/v2/agentic/jit/{id}/timeline");
+        let timeline = fixture.broker.operator(Method::GET, &path).expect(200).json;
+        assert_eq!(timeline["intact"], true, "{timeline}");
+        let rows = timeline["events"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["kind"] == "revoke").unwrap();
+        assert_eq!((&row["data"]["by"], &row["source"]), (&name.into(), &"operator".into()), "{row}");
+    }
+    let log = fixture.broker.log();
+    assert!(log.lines().any(|line| line.contains("agent disabled") && line.contains("by=on-call")), "{log}");
 }
 
 #[test]

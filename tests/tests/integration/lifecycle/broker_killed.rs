@@ -172,6 +172,8 @@ fn kill_while_disabling_an_agent_still_ends_its_grants() {
     for token in tokens {
         assert_eq!(fixture.broker.introspect(&token), json!({"active": false}));
     }
-    assert!(fixture.broker.given().iter().all(|grant| grant["end_reason"] == "agent disabled"));
+    // The broker that comes next does not know which operator it was.
+    let reasons = ["agent disabled", "agent disabled by operator tests"];
+    assert!(fixture.broker.given().iter().all(|grant| reasons.iter().any(|one| grant["end_reason"] == *one)));
     assert_whole(&fixture, 20);
 }

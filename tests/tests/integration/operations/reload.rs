@@ -107,9 +107,9 @@ fn limits_and_token_hashes_hold_from_the_signal_on() {
     broker.reconfigure(|text| {
         let text = text.replace(NO_RATE_LIMIT, "elevations_per_minute = 1\nheartbeat = \"7s\"");
         // The resource servers' token becomes the operator's, whose own is nobody's any more.
-        let hash = text.lines().find_map(|line| line.strip_prefix("introspection_token_hashes = "));
-        let kept: Vec<&str> = text.lines().filter(|line| !line.contains("token_hashes")).collect();
-        format!("operator_token_hashes = {}\n{}\n", hash.expect("a hash"), kept.join("\n"))
+        let hash = text.lines().find_map(|line| line.strip_prefix("introspectors.tests."));
+        let kept: Vec<&str> = text.lines().filter(|line| !line.contains(".sha256 = ")).collect();
+        format!("operators.second.{}\n{}\n", hash.expect("a hash"), kept.join("\n"))
     });
     broker.hang_up();
     let list = |token: &str| http::send(broker.request(Method::GET, "/v2/agents").bearer_auth(token)).status;

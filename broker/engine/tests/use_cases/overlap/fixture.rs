@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Caller, Clock, Elevation, Engine, Revocable, Settings};
+use engine::{Clock, Elevation, Engine, Revocable, Settings};
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
 use store::{Listing, Memory, Stored};
 use tokio::task::JoinHandle;
 
 use super::cloud::{Call, CallOutcome, LATE, SharedCloud, SharedTarget};
-use crate::fixture::{Fixture, Gate, Turns};
+use crate::fixture::{Fixture, Gate, Turns, operator};
 
 const BROKERS: usize = 2;
 
@@ -379,7 +379,7 @@ impl Overlap {
             if !stored.grant.status().is_final() {
                 return Err(format!("{id} stays {:?}", stored.grant.status()));
             }
-            let told = self.brokers[0].timeline(&Caller::Operator, id).await.unwrap();
+            let told = self.brokers[0].timeline(&operator(), id).await.unwrap();
             let ends = told
                 .events
                 .iter()

@@ -1,4 +1,4 @@
-//! Can it be read in one way only?
+//! Refused forms of tokens: encodings and JSON with more than one meaning.
 
 use serde_json::json;
 

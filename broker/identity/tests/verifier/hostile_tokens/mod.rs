@@ -1,4 +1,4 @@
-//! Tokens that somebody made to be let in.
+//! Refused tokens.
 
 use identity::{Http, Options, Verifier};
 use protocol::ErrorCode;
@@ -11,7 +11,7 @@ mod forms;
 mod signatures;
 mod standard_claims;
 
-/// Whether the issuer is asked for its keys before the token is refused.
+/// Whether the issuer's keys are fetched before the token is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Issuer {
     Asked,
@@ -32,7 +32,7 @@ fn case(what: &'static str, token: String, says: &'static str, issuer: Issuer) -
 }
 
 #[tokio::test]
-async fn every_hostile_token_is_refused_for_its_own_reason() {
+async fn every_hostile_token_is_refused_with_its_reason() {
     let (a, b) = (Key::new(Pair::RsaA, "a"), Key::new(Pair::RsaB, "b"));
     let local = LocalIssuer::start(&[a.clone(), b]).await;
     let attacker = LocalIssuer::start(&[Key::new(Pair::RsaC, "a")]).await;
@@ -76,7 +76,7 @@ async fn every_hostile_token_is_refused_for_its_own_reason() {
 }
 
 #[tokio::test]
-async fn genuine_tokens_that_no_rule_describes_are_refused_with_every_first_mismatch() {
+async fn unmatched_tokens_are_refused_with_the_first_mismatch_of_each_rule() {
     let a = Key::new(Pair::RsaA, "a");
     let local = LocalIssuer::start(std::slice::from_ref(&a)).await;
     let mut other = rule(&local.url);
@@ -94,7 +94,7 @@ async fn genuine_tokens_that_no_rule_describes_are_refused_with_every_first_mism
 }
 
 #[tokio::test]
-async fn a_token_with_one_character_changed_left_out_or_doubled_is_refused() {
+async fn a_token_with_one_changed_character_is_refused() {
     let key = Key::new(Pair::Ed25519, "a");
     let local = LocalIssuer::start(std::slice::from_ref(&key)).await;
     let verifier = Verifier::new(Http::new(None).unwrap(), Options::default());

@@ -1,4 +1,4 @@
-//! Who signed it, and with what?
+//! Refused signatures, keys and algorithms.
 
 use protocol::ErrorCode;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! For whom is it, and when?
+//! Refused audiences, issuers and times.
 
 use protocol::ErrorCode;
 use serde_json::{Value, json};

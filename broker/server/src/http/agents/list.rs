@@ -9,33 +9,33 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Query};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Query};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Which {
-    /// `next` of the page before.
+pub(crate) struct PageQuery {
+    /// `next` of the previous page.
     after: Option<AgentId>,
-    /// Rows on the page: 1 to 200, 50 when it is not said.
+    /// Agents per page: 1 to 200, 50 by default.
     limit: Option<u32>,
 }
 
-/// Agents, by id.
+/// List agents by id.
 #[utoipa::path(
-    get, path = "/v2/agents", tag = "agents", params(Which),
+    get, path = "/v2/agents", tag = "agents", params(PageQuery),
     responses(
-        (status = 200, description = "A page", body = AgentList),
-        (status = 401, description = "No operator token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "A page of agents", body = AgentList),
+        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = [])),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
-    Query(which): Query<Which>,
-) -> Answer<Json<AgentList>> {
+    Query(page): Query<PageQuery>,
+) -> ApiResult<Json<AgentList>> {
     app.engine.operator(bearer.as_ref())?;
-    Ok(Json(app.engine.agents(which.after.as_ref(), Page::of(which.limit)).await?))
+    Ok(Json(app.engine.agents(page.after.as_ref(), Page::of(page.limit)).await?))
 }

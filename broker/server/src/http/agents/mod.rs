@@ -1,7 +1,7 @@
-//! What operators do with agents.
+//! Endpoints of agents, for operators.
 
 pub(super) mod list;
 pub(super) mod register;
 pub(super) mod show;
-pub(super) mod switch;
+pub(super) mod status;
 pub(super) mod tokens;

@@ -6,17 +6,17 @@ use protocol::agents::Agent;
 use protocol::{AgentId, Problem};
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id};
 
-/// One agent, without its auth tokens.
+/// Show an agent, without the text of its auth tokens.
 #[utoipa::path(
     get, path = "/v2/agents/{id}", tag = "agents",
     params(("id" = String, Path, description = "The agent's id")),
     responses(
         (status = 200, description = "The agent", body = Agent),
-        (status = 401, description = "No operator token", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Not registered", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "The agent is not registered", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = [])),
 )]
@@ -24,7 +24,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Id(id): Id<AgentId>,
-) -> Answer<Json<Agent>> {
+) -> ApiResult<Json<Agent>> {
     app.engine.operator(bearer.as_ref())?;
     Ok(Json(app.engine.agent(&id).await?))
 }

@@ -6,22 +6,22 @@ use protocol::actions::ActionsReport;
 use protocol::{GrantId, Problem};
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id, Json, Key};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id, Json, Key};
 
-/// What the client saw the step do. Recorded as said, not as proven.
+/// Record actions that the client saw the step take. They are marked as unverified on the timeline.
 #[utoipa::path(
     post, path = "/v2/agentic/jit/{id}/actions", tag = "grants",
     params(
         ("id" = String, Path, description = "`elev-…`"),
-        ("Idempotency-Key" = String, Header, description = "The key that the grant was asked with"),
+        ("Idempotency-Key" = String, Header, description = "The idempotency key of the grant"),
     ),
     request_body = ActionsReport,
     responses(
-        (status = 204, description = "On the timeline"),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Unknown, another agent's, or another key's", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Not understood, or too many", body = Problem, content_type = "application/problem+json"),
+        (status = 204, description = "Recorded on the timeline"),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Unprocessable request, or too many actions", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = [])),
 )]
@@ -31,7 +31,7 @@ pub(crate) async fn report(
     Id(id): Id<GrantId>,
     Key(key): Key,
     Json(report): Json<ActionsReport>,
-) -> Answer<StatusCode> {
+) -> ApiResult<StatusCode> {
     app.engine.report_actions(bearer.as_ref(), &id, &key, &report).await?;
     Ok(StatusCode::NO_CONTENT)
 }

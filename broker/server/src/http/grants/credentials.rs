@@ -5,22 +5,22 @@ use axum::extract::State;
 use protocol::{Grant, GrantId, Problem};
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id, Key};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id, Key};
 
-/// The grant's credentials once more, fresh, while it is active: a session of the target may end before its grant.
+/// Request fresh credentials of an active grant. A session at the target may end before the grant does.
 #[utoipa::path(
     post, path = "/v2/agentic/jit/{id}/credentials", tag = "grants",
     params(
         ("id" = String, Path, description = "`elev-…`"),
-        ("Idempotency-Key" = String, Header, description = "The key that the grant was asked with"),
+        ("Idempotency-Key" = String, Header, description = "The idempotency key of the grant"),
     ),
     responses(
         (status = 200, description = "The grant, with credentials", body = Grant),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The boundary does not permit it any more", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Unknown, another agent's, or another key's", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The boundary no longer permits the policies", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The grant has ended", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The target failed", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = [])),
@@ -30,6 +30,6 @@ pub(crate) async fn credentials(
     Bearer(bearer): Bearer,
     Id(id): Id<GrantId>,
     Key(key): Key,
-) -> Answer<Json<Grant>> {
+) -> ApiResult<Json<Grant>> {
     Ok(Json(app.engine.credentials(bearer.as_ref(), &id, &key).await?))
 }

@@ -5,21 +5,21 @@ use axum::extract::State;
 use protocol::{Grant, GrantId, Problem};
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id, Key};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id, Key};
 
-/// The holder is still there. Needs the key, which only this run holds; never lengthens the grant.
+/// Send a heartbeat. Requires the idempotency key, which only this run knows; never extends the deadline.
 #[utoipa::path(
     post, path = "/v2/agentic/jit/{id}/heartbeat", tag = "grants",
     params(
         ("id" = String, Path, description = "`elev-…`"),
-        ("Idempotency-Key" = String, Header, description = "The key that the grant was asked with"),
+        ("Idempotency-Key" = String, Header, description = "The idempotency key of the grant"),
     ),
     responses(
-        (status = 200, description = "Heard", body = Grant),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Unknown, another agent's, or another key's", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It has ended", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Heartbeat recorded", body = Grant),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The grant has ended", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = [])),
 )]
@@ -28,6 +28,6 @@ pub(crate) async fn heartbeat(
     Bearer(bearer): Bearer,
     Id(id): Id<GrantId>,
     Key(key): Key,
-) -> Answer<Json<Grant>> {
+) -> ApiResult<Json<Grant>> {
     Ok(Json(app.engine.heartbeat(bearer.as_ref(), &id, &key).await?))
 }

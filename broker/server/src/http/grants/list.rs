@@ -9,12 +9,12 @@ use store::Listing;
 use utoipa::IntoParams;
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Query};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Query};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Which {
+enum StateFilter {
     Live,
     Ended,
     All,
@@ -26,21 +26,21 @@ enum Which {
 pub(crate) struct Filter {
     /// `live`, `ended` or `all` (the default).
     #[param(value_type = Option<String>)]
-    state: Option<Which>,
-    /// Only this agent's.
+    state: Option<StateFilter>,
+    /// Only grants of this agent.
     agent: Option<AgentId>,
-    /// `next` of the page before.
+    /// `next` of the previous page.
     after: Option<GrantId>,
-    /// Rows on the page: 1 to 200, 50 when it is not said.
+    /// Grants per page: 1 to 200, 50 by default.
     limit: Option<u32>,
 }
 
-/// Grants, newest first.
+/// List grants, newest first.
 #[utoipa::path(
     get, path = "/v2/agentic/jit", tag = "grants", params(Filter),
     responses(
-        (status = 200, description = "A page", body = GrantList),
-        (status = 401, description = "No operator token", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "A page of grants", body = GrantList),
+        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = [])),
 )]
@@ -48,12 +48,12 @@ pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(filter): Query<Filter>,
-) -> Answer<Json<GrantList>> {
+) -> ApiResult<Json<GrantList>> {
     app.engine.operator(bearer.as_ref())?;
     let live = match filter.state {
-        Some(Which::Live) => Some(true),
-        Some(Which::Ended) => Some(false),
-        Some(Which::All) | None => None,
+        Some(StateFilter::Live) => Some(true),
+        Some(StateFilter::Ended) => Some(false),
+        Some(StateFilter::All) | None => None,
     };
     let page = Page::of(filter.limit);
     let listing = Listing { live, agent: filter.agent, after: filter.after, limit: page.rows() };

@@ -1,4 +1,4 @@
-//! One grant at a time: what can be asked of it.
+//! Endpoints of grants.
 
 pub(super) mod actions;
 pub(crate) mod credentials;

@@ -10,13 +10,13 @@ use tracing::Instrument;
 use utoipa::IntoParams;
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id, Query};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id, Query};
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Why {
+pub(crate) struct CauseQuery {
     /// `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, `not-started`, `wrapper-lost` or `asked` (the default).
     #[param(value_type = Option<String>)]
     cause: Option<RevokeCause>,
@@ -25,22 +25,22 @@ pub(crate) struct Why {
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ByKey {
-    /// The key that the grant was asked with.
+pub(crate) struct KeyQuery {
+    /// The idempotency key of the grant.
     idempotency_key: IdempotencyKey,
-    /// As above.
+    /// `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, `not-started`, `wrapper-lost` or `asked` (the default).
     #[param(value_type = Option<String>)]
     cause: Option<RevokeCause>,
 }
 
-/// Give a grant back. Doing it again says the same.
+/// Revoke a grant. Idempotent.
 #[utoipa::path(
     delete, path = "/v2/agentic/jit/{id}", tag = "grants",
-    params(("id" = String, Path, description = "`elev-…`"), Why),
+    params(("id" = String, Path, description = "`elev-…`"), CauseQuery),
     responses(
-        (status = 200, description = "Gone", body = Grant),
-        (status = 202, description = "Being taken back; the broker goes on until it is gone", body = Grant),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Revoked and verified", body = Grant),
+        (status = 202, description = "Revoke in progress; the broker continues until the access is gone", body = Grant),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, or another agent's", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = []), ("operator_token" = [])),
@@ -49,38 +49,38 @@ pub(crate) async fn by_id(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Id(id): Id<GrantId>,
-    Query(why): Query<Why>,
-) -> Answer<Response> {
-    revoke(app, bearer, Revocable::Id(id), why.cause).await
+    Query(query): Query<CauseQuery>,
+) -> ApiResult<Response> {
+    revoke(app, bearer, Revocable::Id(id), query.cause).await
 }
 
-/// Give back whatever a key was used for, or will be: a request that is still on its way is refused then.
+/// Revoke the grant of an idempotency key. A request with this key that arrives later is refused.
 #[utoipa::path(
-    delete, path = "/v2/agentic/jit", tag = "grants", params(ByKey),
+    delete, path = "/v2/agentic/jit", tag = "grants", params(KeyQuery),
     responses(
-        (status = 200, description = "Gone", body = Grant),
-        (status = 202, description = "Being taken back", body = Grant),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "Nothing was given for this key, and nothing will be", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "Revoked and verified", body = Grant),
+        (status = 202, description = "Revoke in progress", body = Grant),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No grant has this idempotency key, and none will", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = [])),
 )]
 pub(crate) async fn by_key(
     State(app): State<App>,
     Bearer(bearer): Bearer,
-    Query(query): Query<ByKey>,
-) -> Answer<Response> {
+    Query(query): Query<KeyQuery>,
+) -> ApiResult<Response> {
     revoke(app, bearer, Revocable::Key(query.idempotency_key), query.cause).await
 }
 
-/// On a task of its own: a client that hangs up does not stop what it asked for. Boxed, because what a task is made of
-/// is copied several times on its way there.
+/// Revokes on a task of its own, so that a client that disconnects does not cancel the revoke. The future is boxed
+/// because spawning copies it several times.
 async fn revoke(
     app: App,
     bearer: Option<Secret>,
     what: Revocable,
     cause: Option<RevokeCause>,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let revoking = Box::pin(async move {
         let caller = app.engine.caller(bearer.as_ref()).await?;
         app.engine.revoke(&caller, &what, cause.unwrap_or(RevokeCause::Asked)).await

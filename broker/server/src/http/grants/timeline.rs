@@ -7,16 +7,16 @@ use axum::response::{IntoResponse, Response};
 use protocol::{GrantId, Problem, Timeline};
 
 use crate::http::App;
-use crate::http::answer::Answer;
-use crate::http::ask::{Bearer, Id};
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Id};
 
-/// All that happened to a grant. As text with `Accept: text/plain`.
+/// Show the timeline of a grant. As text with `Accept: text/plain`.
 #[utoipa::path(
     get, path = "/v2/agentic/jit/{id}/timeline", tag = "grants",
     params(("id" = String, Path, description = "`elev-…`")),
     responses(
         (status = 200, description = "The timeline", body = Timeline),
-        (status = 401, description = "Not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, or another agent's", body = Problem, content_type = "application/problem+json"),
     ),
     security(("auth_token" = []), ("operator_token" = [])),
@@ -26,7 +26,7 @@ pub(crate) async fn timeline(
     Bearer(bearer): Bearer,
     Id(id): Id<GrantId>,
     headers: HeaderMap,
-) -> Answer<Response> {
+) -> ApiResult<Response> {
     let caller = app.engine.caller(bearer.as_ref()).await?;
     let timeline = app.engine.timeline(&caller, &id).await?;
     let wants_text = headers

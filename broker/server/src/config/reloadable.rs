@@ -1,15 +1,15 @@
-//! What of the configuration is for the running broker, and what can be changed in it?
+//! The parts of the configuration that can change while the broker runs.
 
 use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 
-use super::{Aws, Config, DatabaseUrl, Postgres};
-use crate::http::address::Terms;
-use crate::listen::{self, Files};
+use super::{Aws, Config, DatabaseUrl, Postgres, tokens};
+use crate::http::rate_limit;
+use crate::listen::{self, FileLimit};
 
 impl Config {
-    /// For the engine.
+    /// The settings of the engine.
     pub(crate) fn settings(&self) -> Settings {
         let reconciling = self.aws.as_ref().map(Aws::reconciling);
         Settings {
@@ -21,29 +21,29 @@ impl Config {
         }
     }
 
-    /// Whose tokens are accepted.
+    /// The tokens of operators and resource servers.
     pub(crate) fn operators(&self) -> OperatorTokens {
         OperatorTokens {
-            operators: self.operator_token_hashes.clone(),
-            introspectors: self.introspection_token_hashes.clone(),
+            operators: tokens::named(&self.operators),
+            introspectors: tokens::named(&self.introspectors),
         }
     }
 
-    /// For whoever asks.
-    pub(crate) fn terms(&self) -> Terms {
-        Terms {
+    /// The rate limit by source address.
+    pub(crate) fn rate_limit(&self) -> rate_limit::Config {
+        rate_limit::Config {
             per_minute: self.limits.requests_per_minute_per_address,
             trusted_proxies: self.limits.trusted_proxies(),
         }
     }
 
-    /// For clients.
-    pub(crate) fn admission(&self, files: Files) -> listen::Terms {
+    /// The limits of client connections.
+    pub(crate) fn admission(&self, files: FileLimit) -> listen::Config {
         self.limits.admission(files, self.postgres_connections())
     }
 
     /// Warns if the limit of open files leaves less room for connections than the configuration does.
-    pub(crate) fn say_if_files_are_few(&self, files: Files) {
+    pub(crate) fn warn_if_few_files(&self, files: FileLimit) {
         let (wanted, possible) = (self.limits.connections, files.for_clients(self.postgres_connections()));
         if possible < u64::from(wanted) {
             tracing::warn!(
@@ -64,7 +64,7 @@ impl Config {
         }
     }
 
-    /// The keys in which a new configuration differs so that only a new process can follow.
+    /// The changed keys that need a restart.
     pub(crate) fn needs_a_restart(&self, new: &Self) -> Vec<&'static str> {
         let differs = [
             ("listen", self.listen != new.listen),
@@ -79,13 +79,13 @@ impl Config {
         differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
     }
 
-    /// All but that.
-    pub(crate) fn take_what_can_change(&mut self, new: Self) {
+    /// Copies every key that can change without a restart.
+    pub(crate) fn apply_reloadable(&mut self, new: Self) {
         self.agents = new.agents;
-        self.operator_token_hashes = new.operator_token_hashes;
-        self.introspection_token_hashes = new.introspection_token_hashes;
+        self.operators = new.operators;
+        self.introspectors = new.introspectors;
         self.limits = new.limits;
-        // Between TLS and none there is no way while it runs.
+        // TLS cannot be switched on or off without a restart.
         if self.tls.is_some() && new.tls.is_some() {
             self.tls = new.tls;
         }

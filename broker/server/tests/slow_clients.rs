@@ -1,5 +1,4 @@
-//! Does a connection on which nothing is said, or not all of it, end by itself? Whoever opens many would else keep out everybody,
-//! those who give back too.
+//! Time limits of connections on which no request, or only a part of one, arrives.
 
 #![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
@@ -7,41 +6,42 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use engine::{OperatorTokens, Settings};
+use engine::{NamedToken, OperatorTokens, Settings};
+use server::build::{self, EngineConfig};
 use server::database::Database;
-use server::http::Front;
-use server::listen::{self, Admission, Caps, Draining, Terms};
-use server::wiring::{self, Plan};
+use server::http::ServerState;
+use server::listen::{self, Admission, Caps, Config, Draining};
 use store::Place;
 use tokio::task::JoinHandle;
 
 const OPERATOR: &str = "cjop_of-this-test";
 
-/// A broker in this process, and where it is.
+/// Starts a broker in this process; its address.
 async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
-    let plan = Plan {
+    let operator = NamedToken { name: "release-bot".parse().unwrap(), hash: engine::hash_of(OPERATOR) };
+    let config = EngineConfig {
         database: Database::Sqlite(Place::Memory),
         url: "http://127.0.0.1:1".to_owned(),
-        operators: OperatorTokens { operators: vec![engine::hash_of(OPERATOR)], ..OperatorTokens::default() },
+        operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,
     };
-    let engine = wiring::engine(plan).await.unwrap();
+    let engine = build::engine(config).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let terms = Terms {
+    let limits = Config {
         caps: Caps { all: 100, per_network: 100 },
         idle: Duration::from_secs(75),
         trusted_proxies: Vec::new(),
     };
-    let front = Front::plain(engine, Draining::default(), Admission::new(terms));
-    let router = server::http::router(front.clone());
-    (tokio::spawn(listen::until_stopped(listener, router, front)), address)
+    let state = ServerState::plain(engine, Draining::default(), Admission::new(limits));
+    let router = server::http::router(state.clone());
+    (tokio::spawn(listen::until_stopped(listener, router, state)), address)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unfinished_request_body_is_answered_with_a_timeout() {
+async fn an_unfinished_body_is_answered_with_request_timeout() {
     let (serving, address) = serving().await;
     let answer = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -62,17 +62,17 @@ async fn unfinished_request_body_is_answered_with_a_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unfinished_request_head_closes_the_connection() {
+async fn a_connection_with_an_unfinished_head_is_closed() {
     let (serving, address) = serving().await;
     let waiting: Vec<_> = [&b""[..], b"G", b"GET /healthz HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"]
         .map(|said| {
             std::thread::spawn(move || {
                 let mut stream = TcpStream::connect(address).unwrap();
-                // Far beyond what is expected: it only keeps a failing test from hanging.
+                // Far above the expected time: it only keeps a failing test from hanging.
                 stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
                 stream.write_all(said).unwrap();
-                let hung_up = stream.read_to_end(&mut Vec::new());
-                assert!(hung_up.is_ok(), "after `{}`: {hung_up:?}", String::from_utf8_lossy(said));
+                let closed = stream.read_to_end(&mut Vec::new());
+                assert!(closed.is_ok(), "after `{}`: {closed:?}", String::from_utf8_lossy(said));
             })
         })
         .into();

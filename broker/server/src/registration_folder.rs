@@ -1,31 +1,26 @@
-//! The folder of registrations: all of it is good, or none of it is applied.
+//! The folder of registration files, which are applied all or none.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::{Engine, Refusal};
+use engine::{Author, Engine, Refusal};
 use protocol::ErrorCode;
 use store::ApplyMode;
 
-/// Why nothing was applied, or (when the database went away meanwhile) not everything.
+/// Why no registration was applied, or not all of them if the database failed in between.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotApplied {
-    /// The folder, or a file in it.
+    /// The folder or a file in it cannot be read.
     #[error("cannot read `{0}`")]
     Unreadable(String, #[source] io::Error),
-    /// A file that is not a registration that this broker can serve.
+    /// A registration is refused.
     #[error("`{path}`: {refusal}")]
-    Refused {
-        /// Which.
-        path: String,
-        /// The reason.
-        refusal: Refusal,
-    },
+    Refused { path: String, refusal: Refusal },
 }
 
 impl NotApplied {
-    /// Whether the same files may be good in a moment.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Whether another attempt with the same files may succeed.
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreadable(..) => false,
             Self::Refused { refusal, .. } => refusal.code == ErrorCode::StoreUnavailable,
@@ -33,7 +28,7 @@ impl NotApplied {
     }
 }
 
-/// The registrations in a folder (`*.toml`), by name.
+/// The registration files (`*.toml`) in a folder, by name.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, NotApplied> {
     let unreadable = |error| NotApplied::Unreadable(folder.display().to_string(), error);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
@@ -46,8 +41,7 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, NotApplied> {
     Ok(files)
 }
 
-/// Applies all of them. One bad file is enough for none: half a set of agents would be a surprise. An agent whose file
-/// is gone stays as it is.
+/// Applies all registrations, or none if one of them is bad. An agent whose file was removed stays registered.
 pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotApplied> {
     let mut sources = Vec::new();
     for path in files(folder)? {
@@ -58,17 +52,17 @@ pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotAppli
         }
     }
     let texts: Vec<&str> = sources.iter().map(|(_, source)| source.as_str()).collect();
-    if let Err((which, refusal)) = engine.check_agents(&texts).await {
-        let path = sources.get(which).map(|(path, _)| path.clone()).unwrap_or_default();
+    if let Err((index, refusal)) = engine.check_agents(&texts).await {
+        let path = sources.get(index).map(|(path, _)| path.clone()).unwrap_or_default();
         return Err(NotApplied::Refused { path, refusal });
     }
     for (path, source) in sources {
         let applied = engine
-            .apply_agent(&source, ApplyMode::Replace)
+            .apply_agent(&source, ApplyMode::Replace, &Author::Configuration)
             .await
             .map_err(|refusal| NotApplied::Refused { path, refusal })?;
         if applied.auth_token.is_some() {
-            // Nobody is there to be shown the first token.
+            // The first token is not printed: a log is no place for it.
             tracing::info!(agent = %applied.agent_id, "new agent: `cloudanix-jit agent rotate-token {}` makes its auth token", applied.agent_id);
         }
     }

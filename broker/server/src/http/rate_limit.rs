@@ -1,7 +1,7 @@
-//! From which address does a request come, and do too many come from there?
+//! Rate limit by source address.
 //!
-//! Everything counts but what takes away (giving back, switching off), beats, and whether we live: however crowded the
-//! address is behind which a runner sits, it can give back.
+//! Exempt are requests that remove access (revoke, disable), heartbeats and probes: a runner behind a crowded address
+//! can always revoke.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,59 +17,66 @@ use ipnet::IpNet;
 use protocol::{ErrorCode, Timestamp};
 
 use super::App;
-use super::answer::Problem;
+use super::error::ProblemResponse;
 
-/// How often an address may ask.
-pub struct Addresses {
+/// One rate limiter for each source address.
+pub struct PerIpLimiter {
     limiter: RateLimiter<IpAddr>,
-    terms: ArcSwap<Terms>,
+    config: ArcSwap<Config>,
 }
 
-/// What an operator may set.
+/// The configurable part.
 #[derive(Debug)]
-pub struct Terms {
-    /// How many requests one address may send in a minute, and at once.
+pub struct Config {
+    /// Requests per minute for each address, and the size of a burst.
     pub per_minute: u32,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-impl Addresses {
-    /// With these terms.
-    pub fn new(terms: Terms) -> Self {
-        Self { limiter: RateLimiter::new(terms.per_minute), terms: ArcSwap::from_pointee(terms) }
+impl PerIpLimiter {
+    pub fn new(config: Config) -> Self {
+        Self { limiter: RateLimiter::new(config.per_minute), config: ArcSwap::from_pointee(config) }
     }
 
-    /// These from now on.
-    pub fn set(&self, terms: Terms) {
-        self.limiter.set(terms.per_minute);
-        self.terms.store(Arc::new(terms));
+    /// Replaces the configuration.
+    pub fn set(&self, config: Config) {
+        self.limiter.set(config.per_minute);
+        self.config.store(Arc::new(config));
     }
 
-    fn take(&self, terms: &Terms, peer: IpAddr, headers: &HeaderMap, now: Timestamp) -> Result<(), Duration> {
-        self.limiter.try_acquire(household(client(peer, headers, &terms.trusted_proxies)), now)
+    fn try_acquire(
+        &self,
+        config: &Config,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        self.limiter.try_acquire(client_network(client(peer, headers, &config.trusted_proxies)), now)
     }
 }
 
-/// Refuses what comes too often.
-pub(super) async fn not_too_often(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Middleware: refuses requests over the limit.
+pub(super) async fn enforce(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    let (Some(addresses), Some(peer)) = (&app.front.addresses, peer) else { return next.run(request).await };
-    if is_never_refused(&request) {
+    let (Some(limiter), Some(peer)) = (&app.server.per_ip_limiter, peer) else {
+        return next.run(request).await;
+    };
+    if is_exempt(&request) {
         return next.run(request).await;
     }
-    let terms = addresses.terms.load_full();
-    match addresses.take(&terms, peer, request.headers(), app.engine.now()) {
+    let config = limiter.config.load_full();
+    match limiter.try_acquire(&config, peer, request.headers(), app.engine.now()) {
         Ok(()) => next.run(request).await,
-        Err(wait) => Problem::from(too_often(&terms, wait)).into_response(),
+        Err(wait) => ProblemResponse::from(rate_limited(&config, wait)).into_response(),
     }
 }
 
-fn too_often(terms: &Terms, wait: Duration) -> Refusal {
+fn rate_limited(config: &Config, wait: Duration) -> Refusal {
     let seconds = wait.as_secs() + 1;
     Refusal::new(
         ErrorCode::RateLimited,
-        format!("too many requests from this address: expected at most {} a minute", terms.per_minute),
+        format!("too many requests from this address: expected at most {} a minute", config.per_minute),
     )
     .hint(format!(
         "try again in {seconds} s; if many share the address (a proxy, NAT), an operator can set \
@@ -78,8 +85,8 @@ fn too_often(terms: &Terms, wait: Duration) -> Refusal {
     .retry_after(seconds)
 }
 
-/// Of what has a path: a made-up one takes nothing away.
-fn is_never_refused(request: &Request) -> bool {
+/// Only requests with a known route can be exempt.
+fn is_exempt(request: &Request) -> bool {
     let Some(route) = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) else {
         return false;
     };
@@ -89,8 +96,8 @@ fn is_never_refused(request: &Request) -> bool {
         || matches!(route, "/healthz" | "/readyz")
 }
 
-/// Whoever is at the other end, or before the proxies that are trusted: the rightmost address in `X-Forwarded-For`
-/// that none of them has. What stands to the left of it is hearsay.
+/// The client's address: the peer, or behind trusted proxies the rightmost untrusted address in `X-Forwarded-For`.
+/// Addresses to the left of that one are not verified by a trusted proxy.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut found = peer.to_canonical();
@@ -100,21 +107,21 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         if !is_trusted(found) {
             break;
         }
-        // A proxy that says something else says nothing: the request counts as its own.
+        // Without a valid address the request counts as the proxy's own.
         let Some(before) = address(hop.trim()) else { break };
         found = before.to_canonical();
     }
     found
 }
 
-/// Some proxies write the port too.
+/// Parses an address, with or without a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     bare.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
-/// Whoever has one address of IPv6 has 2^64 of them.
-pub(crate) fn household(address: IpAddr) -> IpAddr {
+/// The network that a limit counts: an IPv4 address, or the /64 of an IPv6 address, which one client usually has whole.
+pub(crate) fn client_network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -127,17 +134,17 @@ mod tests {
 
     use super::*;
 
-    fn client_of(peer: &str, forwarded: &[&str]) -> String {
+    fn limited_as(peer: &str, forwarded: &[&str]) -> String {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append("x-forwarded-for", HeaderValue::from_str(line).unwrap());
         }
-        household(client(peer.parse().unwrap(), &headers, &trusted)).to_string()
+        client_network(client(peer.parse().unwrap(), &headers, &trusted)).to_string()
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed_and_only_what_they_saw() {
+    fn only_addresses_added_by_trusted_proxies_are_used() {
         for (peer, forwarded, expected) in [
             ("192.0.2.1", &[][..], "192.0.2.1"),
             ("192.0.2.1", &["198.51.100.7"], "192.0.2.1"),
@@ -152,13 +159,13 @@ mod tests {
             ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
         ] {
-            assert_eq!(client_of(peer, forwarded), expected, "{peer} {forwarded:?}");
+            assert_eq!(limited_as(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
     }
 
     #[test]
     fn a_network_of_ipv6_is_one() {
-        assert_eq!(client_of("2001:db8:0:1::1", &[]), client_of("2001:db8:0:1:ffff::2", &[]));
-        assert_ne!(client_of("2001:db8:0:1::1", &[]), client_of("2001:db8:0:2::1", &[]));
+        assert_eq!(limited_as("2001:db8:0:1::1", &[]), limited_as("2001:db8:0:1:ffff::2", &[]));
+        assert_ne!(limited_as("2001:db8:0:1::1", &[]), limited_as("2001:db8:0:2::1", &[]));
     }
 }

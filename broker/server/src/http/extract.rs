@@ -1,4 +1,4 @@
-//! How is a request read? Every part of it is checked here, and refused in the same form.
+//! Extractors: parse and check the parts of a request, and refuse them with a problem document.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use protocol::{ErrorCode, IdempotencyKey, Secret};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::answer::Problem;
+use super::error::ProblemResponse;
 use crate::listen::Slot;
 
-fn invalid(detail: impl Into<String>) -> Problem {
+fn invalid(detail: impl Into<String>) -> ProblemResponse {
     Refusal::new(ErrorCode::InvalidRequest, detail).into()
 }
 
-/// A header that comes once. Of two, what stands between a client and us may read one and we the other.
-fn only(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+/// The value of a header that occurs once. A proxy in between might read another of two values than the broker.
+fn single(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     value.to_str().ok()
 }
 
-/// `Authorization: Bearer …`, if there is one.
+/// The token of `Authorization: Bearer …`, if the header exists.
 pub(crate) struct Bearer(pub(crate) Option<Secret>);
 
 impl<S: Sync> FromRequestParts<S> for Bearer {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemResponse> {
         if !parts.headers.contains_key(header::AUTHORIZATION) {
             return Ok(Self(None));
         }
-        let token = only(&parts.headers, header::AUTHORIZATION).and_then(|value| {
+        let token = single(&parts.headers, header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
         });
@@ -54,45 +54,45 @@ impl<S: Sync> FromRequestParts<S> for Bearer {
     }
 }
 
-/// The header `Idempotency-Key`.
+/// The header `Idempotency-Key`, required.
 pub(crate) struct Key(pub(crate) IdempotencyKey);
 
-/// The same where there may be none.
-pub(crate) struct KeyIfAny(pub(crate) Option<IdempotencyKey>);
+/// The header `Idempotency-Key`, optional.
+pub(crate) struct OptionalKey(pub(crate) Option<IdempotencyKey>);
 
-impl<S: Sync> FromRequestParts<S> for KeyIfAny {
-    type Rejection = Problem;
+impl<S: Sync> FromRequestParts<S> for OptionalKey {
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemResponse> {
         if !parts.headers.contains_key(IDEMPOTENCY_KEY) {
             return Ok(Self(None));
         }
-        // What was found is not shown: it may be half of a real key.
-        let key = only(&parts.headers, IDEMPOTENCY_KEY).and_then(|key| key.parse().ok());
+        // The error does not show the value: it may be part of a real key.
+        let key = single(&parts.headers, IDEMPOTENCY_KEY).and_then(|key| key.parse().ok());
         key.map(|key| Self(Some(key))).ok_or_else(key_expected)
     }
 }
 
 impl<S: Sync> FromRequestParts<S> for Key {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        KeyIfAny::from_request_parts(parts, state).await?.0.map(Self).ok_or_else(key_expected)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemResponse> {
+        OptionalKey::from_request_parts(parts, state).await?.0.map(Self).ok_or_else(key_expected)
     }
 }
 
-/// There is no key, or none that could be one.
-pub(crate) fn key_expected() -> Problem {
+/// The error for a missing or malformed idempotency key.
+pub(crate) fn key_expected() -> ProblemResponse {
     invalid("header `Idempotency-Key`: expected one, of 32 hexadecimal digits (128 random bits)")
 }
 
-/// A path's `{…}` part, parsed.
+/// The id in the path.
 pub(crate) struct Id<T>(pub(crate) T);
 
 impl<S: Sync + Send, T: FromStr<Err = protocol::InvalidId>> FromRequestParts<S> for Id<T> {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemResponse> {
         let AxumPath(text) = AxumPath::<String>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| invalid(rejection.body_text()))?;
@@ -100,13 +100,13 @@ impl<S: Sync + Send, T: FromStr<Err = protocol::InvalidId>> FromRequestParts<S> 
     }
 }
 
-/// The query, parsed.
+/// The query parameters.
 pub(crate) struct Query<T>(pub(crate) T);
 
 impl<S: Sync + Send, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemResponse> {
         let AxumQuery(query) = AxumQuery::<T>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| invalid(rejection.body_text()))?;
@@ -114,13 +114,13 @@ impl<S: Sync + Send, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// A JSON body, parsed.
+/// A JSON body.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
         expect_type(request.headers(), &["application/json"])?;
         let body = body(request).await?;
         serde_json::from_slice(&body)
@@ -129,13 +129,13 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// A registration file: TOML, as it was written.
+/// The text of a registration file (TOML).
 pub(crate) struct Registration(pub(crate) String);
 
 impl<S: Sync> FromRequest<S> for Registration {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
         expect_type(request.headers(), &[protocol::routes::REGISTRATION_MEDIA_TYPE])?;
         let body = body(request).await?;
         String::from_utf8(body.to_vec()).map(Self).map_err(|_| {
@@ -148,23 +148,23 @@ impl<S: Sync> FromRequest<S> for Registration {
 pub(crate) struct IntrospectedToken(pub(crate) Secret);
 
 impl<S: Sync> FromRequest<S> for IntrospectedToken {
-    type Rejection = Problem;
+    type Rejection = ProblemResponse;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
         #[derive(serde::Deserialize)]
         struct Form {
             token: Secret,
         }
         expect_type(request.headers(), &["application/x-www-form-urlencoded"])?;
         let body = body(request).await?;
-        // The parser's message may quote the token.
+        // The parser's message may contain the token.
         serde_urlencoded::from_bytes::<Form>(&body)
             .map(|form| Self(form.token))
             .map_err(|_| invalid("expected a form with the field `token`"))
     }
 }
 
-fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
+fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), ProblemResponse> {
     let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = found.split(';').next().unwrap_or_default().trim();
     if expected.iter().any(|one| essence.eq_ignore_ascii_case(one)) {
@@ -182,10 +182,10 @@ fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), Problem> {
     .into())
 }
 
-async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
-    // If another connection needs its slot, a slow body goes before work under way.
+async fn body(request: Request) -> Result<axum::body::Bytes, ProblemResponse> {
+    // A connection that waits for a body can be closed for another one; a connection with work in progress cannot.
     let slot = request.extensions().get::<Arc<Slot>>().cloned();
-    let _reading = slot.as_ref().map(|slot| slot.reading());
+    let _waiting = slot.as_ref().map(|slot| slot.waiting_for_body());
     match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Refusal::new(
@@ -202,7 +202,7 @@ async fn body(request: Request) -> Result<axum::body::Bytes, Problem> {
     }
 }
 
-/// How long a client may take to send its request's body. Far less than the whole request may take: a slow one is the
-/// client's doing, and is told from a fault of ours.
+/// How long a client may take to send the body. Well below the time limit of the request, so that a slow client is told
+/// apart from a slow broker.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BYTES_SHOWN: &str = "64 KiB";

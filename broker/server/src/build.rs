@@ -1,4 +1,4 @@
-//! How are the parts put together?
+//! Builds the engine from its parts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,29 @@ use targets::token::TokenTarget;
 
 use crate::database::{self, Database};
 
-/// How often the store is asked for due work.
-pub const SWEEP_EVERY: Duration = Duration::from_millis(200);
+/// How often the worker claims due work from the store.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What differs between the ways to run.
-pub struct Plan {
-    /// Where the data is.
+/// The parts of the engine that depend on the configuration.
+pub struct EngineConfig {
     pub database: Database,
-    /// Our own URL, the issuer of `token` grants.
+    /// The URL of the broker, which is the issuer of `token` grants.
     pub url: String,
-    /// Whose tokens are accepted.
     pub operators: OperatorTokens,
     /// Private CAs of OIDC issuers, in PEM.
     pub oidc_ca: Option<Vec<u8>>,
-    /// Limits.
     pub settings: Settings,
-    /// The accounts of the `aws` target, if it has any.
+    /// The accounts of the `aws` target, if the broker has it.
     pub aws: Option<AwsSettings>,
 }
 
 /// Opens the store and starts the engine.
-pub async fn engine(plan: Plan) -> anyhow::Result<Arc<Engine>> {
-    let store = database::open(plan.database).await.context("cannot open the database")?;
-    let issuer = Arc::new(Issuer::new(&plan.url)?);
-    let http = Http::new(plan.oidc_ca.as_deref()).context("cannot set up the client for OIDC issuers")?;
+pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
+    let store = database::open(config.database).await.context("cannot open the database")?;
+    let issuer = Arc::new(Issuer::new(&config.url)?);
+    let http = Http::new(config.oidc_ca.as_deref()).context("cannot set up the client for OIDC issuers")?;
     let mut targets: Vec<Arc<dyn Target>> = vec![Arc::new(TokenTarget::new(Arc::clone(&issuer)))];
-    if let Some(aws) = plan.aws {
+    if let Some(aws) = config.aws {
         targets.push(Arc::new(AwsTarget::new(aws).await));
     }
     let engine = Engine::start(EngineDeps {
@@ -46,10 +43,10 @@ pub async fn engine(plan: Plan) -> anyhow::Result<Arc<Engine>> {
         verifier: Verifier::new(http, Options::default()),
         targets,
         issuer,
-        operators: plan.operators,
+        operators: config.operators,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
-        settings: plan.settings,
+        settings: config.settings,
     })
     .await
     .map_err(|refusal| anyhow::anyhow!("{refusal}: {}", refusal.cause.as_deref().unwrap_or_default()))?;

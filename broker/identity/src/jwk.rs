@@ -1,4 +1,4 @@
-//! Is this signature by this key?
+//! Public keys of issuers (JWK), verified with `ring` behind the traits of `openidconnect`.
 
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use serde_json::Value;
 /// Shorter RSA keys can be broken. `ring` has this limit too, but rounds up to whole bytes.
 const MIN_RSA_BITS: usize = 2048;
 
-/// The longest that `ring` verifies with.
+/// The longest RSA key that `ring` verifies with.
 const MAX_RSA_BITS: usize = 8192;
 
-/// The first byte of a point that is written out in full.
+/// The first byte of an uncompressed point.
 const UNCOMPRESSED: u8 = 4;
 
-/// An issuer's public key. `openidconnect` is told what the key says of itself and decides by that whether it
-/// is the one to use; the signature is verified by `ring`. Cheap to clone.
+/// An issuer's public key. `openidconnect` selects the key by its description; `ring` verifies the signature. Cheap to
+/// clone.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Value")]
-pub(crate) struct RingKey(Arc<Inner>);
+pub(crate) struct VerifyingKey(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -37,27 +37,27 @@ struct Inner {
     public: Public,
 }
 
-/// What a signature is verified with, in the form that `ring` takes.
+/// The key in the form that `ring` takes.
 #[derive(Debug)]
 enum Public {
     Rsa(RsaPublicKeyComponents<Vec<u8>>),
     P256(Vec<u8>),
     P384(Vec<u8>),
     Ed25519(Vec<u8>),
-    /// A shared secret, which can sign whatever it verifies.
+    /// A shared secret, which could also sign. Verifies nothing.
     Symmetric,
 }
 
-/// A JWK that no signature may be verified with.
+/// A JWK that must not be used to verify signatures.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a public key that a signature can be verified with")]
 pub(crate) struct Unusable;
 
-impl TryFrom<Value> for RingKey {
+impl TryFrom<Value> for VerifyingKey {
     type Error = Unusable;
 
-    /// Refuses keys of unknown kinds, for encryption, symmetric ones, ones whose private half is published,
-    /// coordinates of another length than the curve's, and RSA keys that are too short.
+    /// Refuses unknown kinds, encryption keys, symmetric keys, published private keys, coordinates of a wrong length and
+    /// RSA keys outside the limits.
     fn try_from(key: Value) -> Result<Self, Unusable> {
         let for_signatures = key.get("use").and_then(Value::as_str).is_none_or(|purpose| purpose == "sig");
         let secret = key.get("d").is_some() || key.get("k").is_some();
@@ -79,7 +79,7 @@ impl Public {
             |length| Some([vec![UNCOMPRESSED], exactly("x", length)?, exactly("y", length)?].concat());
         match (text("kty")?, text("crv")) {
             ("RSA", _) => {
-                // Some issuers write the sign's zero byte of ASN.1, which `ring` refuses.
+                // Some issuers write the leading zero byte of ASN.1 integers, which `ring` refuses.
                 let (n, e) = (without_leading_zeros(bytes("n")?), without_leading_zeros(bytes("e")?));
                 (MIN_RSA_BITS..=MAX_RSA_BITS)
                     .contains(&bits(&n)?)
@@ -102,7 +102,7 @@ fn bits(significant: &[u8]) -> Option<usize> {
     Some(significant.len() * 8 - unused)
 }
 
-impl JsonWebKey for RingKey {
+impl JsonWebKey for VerifyingKey {
     type KeyUse = CoreJsonWebKeyUse;
     type SigningAlgorithm = Algorithm;
 
@@ -122,7 +122,7 @@ impl JsonWebKey for RingKey {
         self.0.described.signing_alg()
     }
 
-    /// Never asked for: our verifiers have no client secret.
+    /// Never called: no verifier here has a client secret.
     fn new_symmetric(key: Vec<u8>) -> Self {
         let described = CoreJsonWebKey::new_symmetric(key);
         Self(Arc::new(Inner { described, public: Public::Symmetric }))
@@ -179,7 +179,7 @@ impl JsonWebKey for RingKey {
     }
 }
 
-impl Serialize for RingKey {
+impl Serialize for VerifyingKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.described.serialize(serializer)
     }
@@ -207,11 +207,11 @@ mod tests {
     }
 
     fn is_usable(key: &Value) -> bool {
-        RingKey::try_from(key.clone()).is_ok()
+        VerifyingKey::try_from(key.clone()).is_ok()
     }
 
     #[test]
-    fn rsa_keys_are_taken_from_2048_to_8192_bits_whether_or_not_a_zero_byte_comes_first() {
+    fn rsa_keys_have_2048_to_8192_bits_not_counting_leading_zeros() {
         for (first, rest, usable) in [
             (&[][..], 256, true),
             (&[0], 256, true),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn coordinates_have_their_curves_length() {
+    fn coordinates_have_the_length_of_their_curve() {
         for (kty, crv, length) in [("EC", "P-256", 32), ("EC", "P-384", 48), ("OKP", "Ed25519", 32)] {
             assert!(is_usable(&curve(kty, crv, length)), "{crv}");
             for other in [0, 1, length - 1, length + 1, length * 2] {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_secret_or_for_something_else_is_refused() {
+    fn secret_keys_and_keys_for_other_uses_are_refused() {
         let good =
             json!({ "kty": "OKP", "crv": "Ed25519", "x": X, "use": "sig", "alg": "EdDSA", "kid": "a" });
         assert!(is_usable(&good));
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_shared_secret_verifies_nothing() {
-        let key = RingKey::new_symmetric(b"secret".to_vec());
+        let key = VerifyingKey::new_symmetric(b"secret".to_vec());
         for algorithm in [Algorithm::HmacSha256, Algorithm::RsaSsaPkcs1V15Sha256, Algorithm::None] {
             assert!(key.verify_signature(&algorithm, b"", b"").is_err(), "{algorithm:?}");
         }
