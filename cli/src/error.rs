@@ -172,6 +172,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::Internal
         | ErrorCode::TargetFailed
         | ErrorCode::IssuerUnavailable
-        | ErrorCode::StoreUnavailable => Exit::Unreachable,
+        | ErrorCode::StoreUnavailable
+        | ErrorCode::WorkerNotRunning => Exit::Unreachable,
     }
 }

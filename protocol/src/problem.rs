@@ -118,6 +118,8 @@ codes! {
     ProcessingTimeout = "processing_timeout", 503, "the request took too long";
     /// The store cannot be reached or is full.
     StoreUnavailable = "store_unavailable", 503, "the store cannot be reached";
+    /// The broker's worker does not run, so grants do not end at their deadlines. Only `/readyz` reports it.
+    WorkerNotRunning = "worker_not_running", 503, "the worker does not run";
 }
 
 impl Serialize for ErrorCode {

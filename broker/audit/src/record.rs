@@ -28,7 +28,7 @@ fn contradicts<T>(what: impl Into<String>) -> Result<T, Broken> {
 }
 
 fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
-    let mut asked = grant.asked();
+    let mut asked = grant.request_event();
     // Rows that were written before these two were part of them.
     if !first.data.contains_key("trust") {
         asked.data.remove("trust");
@@ -84,10 +84,7 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
             rows.ended_for(cause)?;
             rows.was(EventKind::Failed, "ended_at", |row| row.at == *ended_at)
         }
-        State::Revoking(ending)
-        | State::Verifying(ending)
-        | State::RevokeFailing(ending)
-        | State::Expired(ending) => {
+        State::Ending(ending) => {
             rows.became_active(ending.granted_at)?;
             rows.ended_for(&ending.cause)?;
             rows.is_not_gone()

@@ -42,7 +42,7 @@ fn lives() -> Vec<Transition> {
     let active = accepted.clone().then(accepted.grant.clone().activate(at(1001), "issued").unwrap());
     let cause = EndCause::Client(RevokeCause::Asked);
     let revoking = active.clone().then(active.grant.clone().end(at(1010), cause).unwrap());
-    let settling = revoking.clone().then(revoking.grant.clone().settle(at(1011), at(1012), "asked").unwrap());
+    let settling = revoking.clone().then(revoking.grant.clone().verify(at(1011), at(1012), "asked").unwrap());
     let revoked = settling.clone().then(settling.grant.clone().gone(at(1012), "gone", None).unwrap());
     let expired = active.clone().then(active.grant.clone().end(at(1900), EndCause::Deadline).unwrap());
     let undoing = accepted.clone().then(accepted.grant.clone().end(at(1031), EndCause::Abandoned).unwrap());

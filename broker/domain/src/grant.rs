@@ -1,8 +1,8 @@
-//! What may happen to a grant, and what is written down when it does?
+//! A grant and its transitions.
 //!
-//! A grant is moved by methods that consume it and give back the moved grant with the timeline rows of the
-//! move: the store commits both in one transaction. A move that the state does not allow gives the grant back
-//! unchanged in the error.
+//! A transition is a method that consumes the grant and returns it in its next state, with the events for the timeline:
+//! the store commits both in one transaction. A transition that the state does not allow returns the grant unchanged in
+//! the error.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,86 +20,84 @@ mod request;
 mod state;
 
 pub use request::Request;
-pub use state::{EndCause, Ending, State};
+pub use state::{EndCause, Ending, Phase, State};
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Names it everywhere, and names what is made for it at the target.
+    /// Part of the name of every object that is provisioned for it.
     pub id: GrantId,
-    /// Whose it is.
+    /// The agent that elevated.
     pub agent_id: AgentId,
-    /// The client's key; a retry with the same key joins this grant. A refusal keeps none.
+    /// Idempotency key of the client. A denied request has none.
     pub key: Option<IdempotencyKey>,
-    /// SHA-256 of what was asked, in hexadecimal: the same key with another hash is a conflict.
+    /// SHA-256 of the request, in hexadecimal. The same key with another hash is a conflict.
     pub request_hash: String,
-    /// What was asked for and permitted.
+    /// Requested and permitted.
     pub policies: Vec<PolicyName>,
-    /// Where.
+    /// Where the access is provisioned.
     pub target: TargetKind,
-    /// For how long it was asked.
+    /// The requested duration.
     pub ttl: Ttl,
-    /// Why, as the client says.
+    /// As stated by the client.
     pub reason: Option<String>,
-    /// Where it came from.
+    /// Workflow, run, job and actor that it comes from.
     pub provenance: Provenance,
-    /// Which run asked, as closely as its issuer signs it; none where nothing signed says so.
+    /// The run, as closely as the issuer signs it; none if no signed claim names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// When it was asked for.
+    /// When the request arrived.
     pub requested_at: Timestamp,
-    /// The deadline. Nothing ever moves it.
+    /// The deadline. Nothing extends it.
     pub expires_at: Timestamp,
-    /// Who ends it at the deadline.
+    /// Who ends the access at the deadline.
     pub enforced_by: EnforcedBy,
-    /// What is done at the target, in order, with all that undoing it needs. Pinned when the grant is made:
-    /// a later edit of the agent does not change how this grant is undone.
+    /// Changes at the target, in order, with everything that reverting them needs. Pinned when the grant is created: a
+    /// later registration of the agent does not change how this grant is reverted.
     pub steps: Vec<Step>,
-    /// Until when a change that was sent and not acknowledged may still arrive at the target. What is gone before
-    /// is looked for again then.
+    /// Until when a late write is possible. An object that is gone before is observed again then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_until: Option<Timestamp>,
-    /// Something is left that keeps its sessions dead; it can be taken away then, because they have ended by
-    /// themselves.
+    /// When its session-deny policies can be removed, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_deny_until: Option<Timestamp>,
-    /// Where it stands.
+    /// Its state, with the facts of that state.
     pub state: State,
 }
 
-/// One change at the target: an intent is written for it before it is made.
+/// One change at the target. It is written before it is applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done: `issue-token`.
+    /// The kind of change, like `issue-token`.
     pub action: String,
-    /// To what; derived from the grant's id, so that doing and undoing it again needs no remembered ids.
+    /// The object, with a name that is derived from the grant id: applying and reverting again needs no stored ids.
     pub object: String,
-    /// What else doing and undoing it needs.
+    /// Other facts that applying and reverting need.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
-    /// The object is not this grant's alone: it stays as long as any live grant has a step on it.
+    /// Several grants may share the object: it is removed with the last reference.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
 }
 
 impl Step {
-    /// One fact, or nothing.
+    /// A fact, or an empty string.
     pub fn fact(&self, name: &str) -> &str {
         self.facts.get(name).map_or("", String::as_str)
     }
 }
 
-/// A grant that was moved, and the rows that tell of it.
+/// A grant after a transition, and the events of the transition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
-    /// As it stands now.
+    /// In its new state.
     pub grant: Grant,
-    /// In order.
+    /// In the order of the timeline.
     pub events: Vec<NewEvent>,
 }
 
 impl Transition {
-    /// Two moves as one: the later state, and the rows of both.
+    /// Two transitions as one: the later state, and the events of both.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
         self.grant = later.grant;
@@ -108,26 +106,26 @@ impl Transition {
     }
 }
 
-/// The state does not allow the move.
+/// The state does not allow the transition.
 #[derive(Debug, thiserror::Error)]
 #[error("a grant that is {} cannot {wanted}", grant.status().as_str())]
 pub struct WrongState {
-    /// The grant, unchanged.
+    /// Unchanged.
     pub grant: Box<Grant>,
-    /// The move, as a verb: `become active`.
+    /// The transition, as a verb: `become active`.
     pub wanted: &'static str,
 }
 
-/// How many characters of a refused request's claimed facts are kept.
+/// Characters of the claimed facts that a denied request keeps.
 const CLAIMED_OF_DENIED: usize = 1024;
-/// After how many failed tries to take back somebody is told.
-const STUCK_AFTER: u32 = 5;
-/// Whoever ends a grant takes back at once, and nobody else begins the same meanwhile. As long as one call may take:
-/// if it dies, somebody else takes over then.
-const UNDER_WAY: Duration = Duration::from_secs(5);
+/// Failed tries to revert before a grant is `revoke_failing`.
+const FAILING_AFTER: u32 = 5;
+/// A driver that ends a grant reverts it at once. If it dies, another driver takes over after this: as long as one call
+/// may take.
+const FIRST_REVERT_WITHIN: Duration = Duration::from_secs(5);
 
 impl Grant {
-    /// Permitted: the steps are on record, and the caller has the claim until `claimed_until`.
+    /// Creates a permitted grant. The caller has the claim until `claimed_until`.
     pub fn accepted(
         request: Request,
         now: Timestamp,
@@ -137,8 +135,8 @@ impl Grant {
     ) -> Transition {
         let key = request.key.clone();
         let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
-        let mut events = vec![grant.asked()];
-        events.extend(grant.trusted());
+        let mut events = vec![grant.request_event()];
+        events.extend(grant.danger_event());
         let checked = "boundary OK · within agent permitted policies";
         events.push(
             NewEvent::new(now, EventKind::PolicyCheck, checked).with("enforced_by", enforced_by.as_str()),
@@ -146,19 +144,18 @@ impl Grant {
         Transition { grant, events }
     }
 
-    /// Refused: nothing is given, and the refusal is on record. Of what the client claims only a bounded part is kept:
-    /// the refused caller chooses it freely.
+    /// Records a denied request. Only a bounded part of the claimed facts is kept, because the caller chooses them.
     pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Transition {
         request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
         let state = State::Denied { why: why.to_owned() };
         let grant = request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state);
-        let mut events = vec![grant.asked()];
-        events.extend(grant.trusted());
+        let mut events = vec![grant.request_event()];
+        events.extend(grant.danger_event());
         events.push(NewEvent::new(now, EventKind::Denied, why).with("code", code.as_str()));
         Transition { grant, events }
     }
 
-    /// More has to be done than was planned: it is written down before it is done. `why` is for the timeline.
+    /// Adds the steps of a fallback plan. `why` is for the timeline.
     pub fn extend(
         mut self,
         now: Timestamp,
@@ -175,8 +172,8 @@ impl Grant {
         Ok(Transition { grant: self, events: vec![event] })
     }
 
-    /// Somebody else is at it from now on: whoever was before changes nothing any more.
-    pub fn claimed(mut self, until: Timestamp) -> Result<Transition, WrongState> {
+    /// Transfers the claim; saves by the previous driver will conflict.
+    pub fn claim(mut self, until: Timestamp) -> Result<Transition, WrongState> {
         let State::Applying { claimed_until } = &mut self.state else {
             return Err(self.cannot("be claimed"));
         };
@@ -184,14 +181,14 @@ impl Grant {
         Ok(Transition { grant: self, events: Vec::new() })
     }
 
-    /// A change was sent whose answer never came: until `until` it may still arrive.
+    /// A call may still be applied until `until`.
     #[must_use]
-    pub fn unsure(mut self, until: Timestamp) -> Self {
+    pub fn mark_late_write_possible(mut self, until: Timestamp) -> Self {
         self.late_until = self.late_until.max(Some(until));
         self
     }
 
-    /// The target did every step; `receipt` says what, in words.
+    /// Every step is applied; `receipt` is for the timeline.
     pub fn activate(mut self, now: Timestamp, receipt: &str) -> Result<Transition, WrongState> {
         if !matches!(self.state, State::Applying { .. }) || now >= self.expires_at {
             return Err(self.cannot("become active"));
@@ -201,32 +198,41 @@ impl Grant {
         Ok(Transition { grant: self, events: vec![event] })
     }
 
-    /// Somebody or something ends it. What never became active is undone, what is active is taken back.
+    /// Ends the grant: one that never became active is rolled back, an active one is revoked.
     pub fn end(mut self, now: Timestamp, cause: EndCause) -> Result<Transition, WrongState> {
         let next = match &self.state {
-            State::Applying { .. } => {
-                State::RollingBack { cause: cause.clone(), attempts: 0, retry_at: now.plus(UNDER_WAY) }
-            }
+            State::Applying { .. } => State::RollingBack {
+                cause: cause.clone(),
+                attempts: 0,
+                retry_at: now.plus(FIRST_REVERT_WITHIN),
+            },
             State::Active { granted_at } => {
-                let ending = Ending {
+                let phase = match (&cause, self.enforced_by) {
+                    (EndCause::Deadline, EnforcedBy::Cloud) => Phase::Expired,
+                    (EndCause::Deadline, EnforcedBy::Broker)
+                    | (
+                        EndCause::Client(_)
+                        | EndCause::LeaseLost
+                        | EndCause::AgentDisabled(_)
+                        | EndCause::Operator(_)
+                        | EndCause::Abandoned
+                        | EndCause::TargetFailed(_),
+                        EnforcedBy::Cloud | EnforcedBy::Broker,
+                    ) => Phase::Revoking,
+                };
+                State::Ending(Ending {
+                    phase,
                     granted_at: *granted_at,
                     cause: cause.clone(),
                     asked_at: now,
                     attempts: 0,
-                    retry_at: now.plus(UNDER_WAY),
-                };
-                match (&cause, self.enforced_by) {
-                    (EndCause::Deadline, EnforcedBy::Cloud) => State::Expired(ending),
-                    _ => State::Revoking(ending),
-                }
+                    retry_at: now.plus(FIRST_REVERT_WITHIN),
+                })
             }
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => return Err(self.cannot("end")),
         };
         self.state = next;
@@ -247,33 +253,32 @@ impl Grant {
         Ok(Transition { grant: self, events: vec![event] })
     }
 
-    /// The target took the undo; it is looked at again at `observe_at`.
-    pub fn settle(
+    /// The target accepted every revert; the objects are observed at `observe_at`.
+    pub fn verify(
         mut self,
         now: Timestamp,
         observe_at: Timestamp,
         receipt: &str,
     ) -> Result<Transition, WrongState> {
         self.state = match self.state {
-            State::Revoking(ending) | State::RevokeFailing(ending) | State::Expired(ending) => {
-                State::Verifying(Ending { retry_at: observe_at, ..ending })
-            }
+            State::Ending(
+                ending @ Ending { phase: Phase::Revoking | Phase::RevokeFailing | Phase::Expired, .. },
+            ) => State::Ending(Ending { phase: Phase::Verifying, retry_at: observe_at, ..ending }),
             state @ (State::Denied { .. }
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Verifying(_)
+            | State::Ending(Ending { phase: Phase::Verifying, .. })
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("settle"));
+                return Err(self.cannot("be verified"));
             }
         };
         Ok(Transition { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
     }
 
-    /// Nothing is left of it at the target but what keeps its sessions dead, until `session_deny_until`; `proof` says how
-    /// that is known.
+    /// Nothing is left at the target but session-deny policies until `session_deny_until`; `proof` says how that is known.
     pub fn gone(
         mut self,
         now: Timestamp,
@@ -286,12 +291,8 @@ impl Grant {
                 kind = EventKind::Failed;
                 State::Failed { cause, ended_at: now }
             }
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => {
+            State::Ending(Ending { granted_at, cause, .. }) => {
                 kind = EventKind::Revoked;
-                let Ending { granted_at, cause, .. } = ending;
                 State::Revoked { granted_at, cause, ended_at: now }
             }
             state @ (State::Denied { .. }
@@ -307,43 +308,44 @@ impl Grant {
         Ok(Transition { grant: self, events: vec![NewEvent::new(now, kind, proof)] })
     }
 
-    /// What kept its sessions dead is taken away, or will be at `again_at`.
-    pub fn swept(
+    /// The session-deny policies are removed, or the next try is at `again_at`.
+    pub fn session_deny_removed(
         mut self,
         now: Timestamp,
         again_at: Option<Timestamp>,
         text: Option<&str>,
     ) -> Result<Transition, WrongState> {
         if self.session_deny_until.is_none() || !self.status().is_final() {
-            return Err(self.cannot("be swept"));
+            return Err(self.cannot("lose its session-deny policy"));
         }
         self.session_deny_until = again_at;
         let events = text.map(|text| NewEvent::new(now, EventKind::DenyRemoved, text)).into_iter().collect();
         Ok(Transition { grant: self, events })
     }
 
-    /// Taking back failed; it is tried again at `retry_at`, for ever. A row is written for the first failure and
-    /// whenever it becomes stuck, not for each try.
-    pub fn undo_failed(
+    /// A try to revert failed; the next is at `retry_at`, for ever. The first failure is an event, and so is each change to
+    /// `revoke_failing`; other tries are not.
+    pub fn revert_failed(
         mut self,
         now: Timestamp,
         error: &str,
         retry_at: Timestamp,
     ) -> Result<Transition, WrongState> {
-        let is_stuck_already = matches!(self.state, State::RevokeFailing(_));
+        let was_failing = self.is_revoke_failing();
         let (state, attempts) = match self.state {
             State::RollingBack { cause, attempts, .. } => {
                 (State::RollingBack { cause, attempts: attempts + 1, retry_at }, attempts + 1)
             }
-            State::Revoking(ending) | State::Verifying(ending) | State::Expired(ending) => {
-                let ending = Ending { attempts: ending.attempts + 1, retry_at, ..ending };
-                let attempts = ending.attempts;
-                let stuck = attempts >= STUCK_AFTER;
-                (if stuck { State::RevokeFailing(ending) } else { State::Revoking(ending) }, attempts)
-            }
-            State::RevokeFailing(ending) => {
+            State::Ending(ending) => {
                 let attempts = ending.attempts + 1;
-                (State::RevokeFailing(Ending { attempts, retry_at, ..ending }), attempts)
+                let phase = match ending.phase {
+                    Phase::RevokeFailing => Phase::RevokeFailing,
+                    Phase::Revoking | Phase::Verifying | Phase::Expired if attempts >= FAILING_AFTER => {
+                        Phase::RevokeFailing
+                    }
+                    Phase::Revoking | Phase::Verifying | Phase::Expired => Phase::Revoking,
+                };
+                (State::Ending(Ending { phase, attempts, retry_at, ..ending }), attempts)
             }
             state @ (State::Denied { .. }
             | State::Applying { .. }
@@ -351,26 +353,25 @@ impl Grant {
             | State::Active { .. }
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("fail to be taken back"));
+                return Err(self.cannot("fail to be reverted"));
             }
         };
         self.state = state;
-        // What was stuck, went on and is still there is stuck again.
-        let becomes_stuck = matches!(self.state, State::RevokeFailing(_)) && !is_stuck_already;
-        let events = if attempts == STUCK_AFTER || becomes_stuck {
-            let text = format!("not taken back after {attempts} tries · {error} · trying on");
+        // Also if it was failing before, was verified, and its objects are still there.
+        let starts_failing = self.is_revoke_failing() && !was_failing;
+        let events = if attempts == FAILING_AFTER || starts_failing {
+            let text = format!("not reverted after {attempts} tries · {error} · retrying");
             vec![NewEvent::new(now, EventKind::RevokeFailing, text)]
         } else if attempts == 1 {
-            vec![NewEvent::new(now, EventKind::Target, format!("not taken back yet · {error} · trying on"))]
+            vec![NewEvent::new(now, EventKind::Target, format!("not reverted yet · {error} · retrying"))]
         } else {
             Vec::new()
         };
         Ok(Transition { grant: self, events })
     }
 
-    /// What never became active was undone, and is undone again at `again_at`: until then a try that was under
-    /// way when it ended may still change the target.
-    pub fn undo_again(mut self, again_at: Timestamp) -> Result<Transition, WrongState> {
+    /// A grant that never became active is reverted again at `again_at`: until then a late write is possible.
+    pub fn revert_again(mut self, again_at: Timestamp) -> Result<Transition, WrongState> {
         self.state = match self.state {
             State::RollingBack { cause, attempts, .. } => {
                 State::RollingBack { cause, attempts, retry_at: again_at }
@@ -379,34 +380,28 @@ impl Grant {
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. }) => {
                 self.state = state;
-                return Err(self.cannot("be undone again"));
+                return Err(self.cannot("be reverted again"));
             }
         };
         Ok(Transition { grant: self, events: Vec::new() })
     }
 
-    /// When something is to be done about it: the deadline, the next try, the end of the claim.
+    /// When the worker drives it: at the deadline, the next try, or the end of the claim.
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Applying { claimed_until } => Some(*claimed_until),
             State::RollingBack { retry_at, .. } => Some(*retry_at),
             State::Active { .. } => Some(self.expires_at),
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.retry_at),
+            State::Ending(ending) => Some(ending.retry_at),
             State::Failed { .. } | State::Revoked { .. } => self.session_deny_until,
             State::Denied { .. } => None,
         }
     }
 
-    /// Where it stands, as the protocol says it.
+    /// The state, as the protocol names it.
     pub fn status(&self) -> GrantStatus {
         match &self.state {
             State::Denied { .. } => GrantStatus::Denied,
@@ -414,10 +409,12 @@ impl Grant {
             State::RollingBack { .. } => GrantStatus::RollingBack,
             State::Failed { .. } => GrantStatus::Failed,
             State::Active { .. } => GrantStatus::Active,
-            State::Revoking(_) => GrantStatus::Revoking,
-            State::Verifying(_) => GrantStatus::Verifying,
-            State::RevokeFailing(_) => GrantStatus::RevokeFailing,
-            State::Expired(_) => GrantStatus::Expired,
+            State::Ending(ending) => match ending.phase {
+                Phase::Revoking => GrantStatus::Revoking,
+                Phase::Verifying => GrantStatus::Verifying,
+                Phase::RevokeFailing => GrantStatus::RevokeFailing,
+                Phase::Expired => GrantStatus::Expired,
+            },
             State::Revoked { .. } => GrantStatus::Revoked,
         }
     }
@@ -426,10 +423,7 @@ impl Grant {
     pub fn granted_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Active { granted_at } | State::Revoked { granted_at, .. } => Some(*granted_at),
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.granted_at),
+            State::Ending(ending) => Some(ending.granted_at),
             State::Denied { .. }
             | State::Applying { .. }
             | State::RollingBack { .. }
@@ -437,34 +431,49 @@ impl Grant {
         }
     }
 
-    /// When nothing was left of it.
+    /// When it became final.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Revoked { ended_at, .. } | State::Failed { ended_at, .. } => Some(*ended_at),
             State::Denied { .. } => Some(self.requested_at),
-            State::Applying { .. }
-            | State::RollingBack { .. }
-            | State::Active { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_) => None,
+            State::Applying { .. } | State::RollingBack { .. } | State::Active { .. } | State::Ending(_) => {
+                None
+            }
         }
     }
 
-    /// Why it ended, ends or was refused.
+    /// Why it ended, is ending or was denied.
     pub fn end_reason(&self) -> Option<String> {
         match &self.state {
             State::Denied { why } => Some(why.clone()),
             State::RollingBack { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
                 Some(cause.in_words())
             }
-            State::Revoking(ending)
-            | State::Verifying(ending)
-            | State::RevokeFailing(ending)
-            | State::Expired(ending) => Some(ending.cause.in_words()),
+            State::Ending(ending) => Some(ending.cause.in_words()),
             State::Applying { .. } | State::Active { .. } => None,
         }
+    }
+
+    /// How often reverting it was tried and failed.
+    pub fn attempts(&self) -> u32 {
+        match &self.state {
+            State::RollingBack { attempts, .. } => *attempts,
+            State::Ending(ending) => ending.attempts,
+            State::Denied { .. }
+            | State::Applying { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Revoked { .. } => 0,
+        }
+    }
+
+    /// Whether every revert was accepted, and the objects are to be observed.
+    pub fn is_verifying(&self) -> bool {
+        matches!(self.state, State::Ending(Ending { phase: Phase::Verifying, .. }))
+    }
+
+    fn is_revoke_failing(&self) -> bool {
+        matches!(self.state, State::Ending(Ending { phase: Phase::RevokeFailing, .. }))
     }
 
     fn cannot(self, wanted: &'static str) -> WrongState {

@@ -31,7 +31,7 @@ fn active(enforced_by: EnforcedBy) -> Grant {
 }
 
 #[test]
-fn the_way_of_a_grant_that_is_given_back() {
+fn grant_is_accepted_active_and_revoked() {
     let moved = Grant::accepted(request(Trust::Oidc), at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
     let kinds = |moved: &Transition| moved.events.iter().map(|event| event.kind).collect::<Vec<_>>();
     assert_eq!(kinds(&moved), [EventKind::Elevate, EventKind::PolicyCheck]);
@@ -52,7 +52,7 @@ fn the_way_of_a_grant_that_is_given_back() {
 }
 
 #[test]
-fn at_the_deadline_it_depends_on_who_enforces_it() {
+fn deadline_leads_to_expired_only_if_the_target_enforces_it() {
     let end = |by| active(by).end(at(1900), EndCause::Deadline).unwrap();
     assert_eq!(end(EnforcedBy::Cloud).grant.status(), GrantStatus::Expired);
     assert_eq!(end(EnforcedBy::Broker).grant.status(), GrantStatus::Revoking);
@@ -60,7 +60,7 @@ fn at_the_deadline_it_depends_on_who_enforces_it() {
 }
 
 #[test]
-fn what_never_became_active_is_undone_and_failed() {
+fn grant_that_never_became_active_is_rolled_back_to_failed() {
     let moved = applying(EnforcedBy::Cloud).end(at(1030), EndCause::Abandoned).unwrap();
     assert_eq!(moved.grant.status(), GrantStatus::RollingBack);
     assert!(moved.grant.clone().activate(at(1031), "late").is_err());
@@ -71,7 +71,7 @@ fn what_never_became_active_is_undone_and_failed() {
 }
 
 #[test]
-fn nothing_becomes_active_after_its_deadline() {
+fn no_grant_becomes_active_after_its_deadline() {
     assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
 }
 
@@ -80,7 +80,7 @@ fn by_operator() -> EndCause {
 }
 
 #[test]
-fn the_end_by_an_operator_says_which() {
+fn end_by_an_operator_names_the_operator() {
     let disabled = |by: Option<&str>| EndCause::AgentDisabled(by.map(|by| by.parse().unwrap()));
     for (cause, text, by) in [
         (by_operator(), "ended by operator release-bot", Some("release-bot")),
@@ -95,11 +95,11 @@ fn the_end_by_an_operator_says_which() {
 }
 
 #[test]
-fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
+fn revert_is_retried_for_ever_with_an_event_first_and_when_failing() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     let mut told = 0;
     for n in 1..=50 {
-        let moved = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
+        let moved = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap();
         told += moved.events.len();
         grant = moved.grant;
         assert_eq!(grant.due_at(), Some(at(1101 + n)));
@@ -109,19 +109,19 @@ fn taking_back_is_tried_for_ever_and_told_at_first_and_when_it_is_stuck() {
 }
 
 #[test]
-fn what_was_stuck_and_is_still_there_when_it_is_looked_for_is_stuck_again_and_that_is_told() {
+fn verification_that_finds_the_object_is_revoke_failing_again() {
     let mut grant = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
     for n in 1..=7 {
-        grant = grant.undo_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
+        grant = grant.revert_failed(at(1100 + n), "throttled", at(1101 + n)).unwrap().grant;
     }
-    let settling = grant.settle(at(1200), at(1205), "detached").unwrap().grant;
-    let again = settling.undo_failed(at(1205), "still there", at(1206)).unwrap();
+    let settling = grant.verify(at(1200), at(1205), "detached").unwrap().grant;
+    let again = settling.revert_failed(at(1205), "still there", at(1206)).unwrap();
     assert_eq!(again.grant.status(), GrantStatus::RevokeFailing);
     assert_eq!(again.events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::RevokeFailing]);
 }
 
 #[test]
-fn trust_in_the_auth_token_alone_is_on_the_timeline_even_of_a_refusal() {
+fn auth_token_only_trust_is_a_danger_event_also_when_denied() {
     let dangers =
         |moved: &Transition| moved.events.iter().filter(|event| event.kind == EventKind::Danger).count();
     let accepted =
@@ -155,11 +155,10 @@ fn push() -> impl Strategy<Value = Push> {
 }
 
 proptest! {
-    /// Whatever is tried in whatever order: a grant that left `active` never returns to it, a final state is
-    /// left by nothing, what is not final has a time at which something is done about it, and each state
-    /// reads back from its stored form.
+    /// In every order of transitions: a grant that left `active` never returns to it, no transition leaves a final state,
+    /// a state that is not final has a due time, and each state reads back from its stored form.
     #[test]
-    fn no_order_of_moves_brings_a_grant_back(pushes in prop::collection::vec(push(), 0..20), cloud: bool) {
+    fn no_order_of_transitions_revives_a_grant(pushes in prop::collection::vec(push(), 0..20), cloud: bool) {
         let mut grant = applying(if cloud { EnforcedBy::Cloud } else { EnforcedBy::Broker });
         let mut left_active = false;
         for (n, push) in pushes.into_iter().enumerate() {
@@ -168,9 +167,9 @@ proptest! {
             let moved = match push {
                 Push::Activate => grant.activate(now, "given"),
                 Push::End(cause) => grant.end(now, cause),
-                Push::Settle => grant.settle(now, now, "accepted"),
+                Push::Settle => grant.verify(now, now, "accepted"),
                 Push::Gone => grant.gone(now, "gone", None),
-                Push::UndoFailed => grant.undo_failed(now, "error", now),
+                Push::UndoFailed => grant.revert_failed(now, "error", now),
             };
             grant = match moved {
                 Ok(moved) => {
@@ -192,7 +191,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
+fn only_an_applying_grant_can_be_extended_and_claimed() {
     let step = Step {
         action: "attach".to_owned(),
         object: "policy".to_owned(),
@@ -204,7 +203,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
         .unwrap();
     assert_eq!((&moved.grant.steps, moved.grant.enforced_by), (&vec![step.clone()], EnforcedBy::Broker));
     assert_eq!((moved.events[0].kind, moved.events.len()), (EventKind::Target, 1));
-    let moved = moved.grant.claimed(at(1090)).unwrap();
+    let moved = moved.grant.claim(at(1090)).unwrap();
     assert_eq!((moved.grant.due_at(), moved.events.len()), (Some(at(1090)), 0));
 
     let active = active(EnforcedBy::Cloud);
@@ -213,7 +212,7 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
         (&*wrong.grant, wrong.to_string().as_str()),
         (&active, "a grant that is active cannot be extended")
     );
-    let wrong = active.clone().claimed(at(1090)).unwrap_err();
+    let wrong = active.clone().claim(at(1090)).unwrap_err();
     assert_eq!(
         (&*wrong.grant, wrong.to_string().as_str()),
         (&active, "a grant that is active cannot be claimed")
@@ -221,30 +220,30 @@ fn what_is_added_and_claimed_is_only_what_is_still_being_given() {
 }
 
 #[test]
-fn the_latest_change_that_was_not_answered_counts() {
+fn late_write_window_only_grows() {
     let grant = applying(EnforcedBy::Cloud);
     assert_eq!(grant.late_until, None);
-    let grant = grant.unsure(at(1050)).unsure(at(1040));
+    let grant = grant.mark_late_write_possible(at(1050)).mark_late_write_possible(at(1040));
     assert_eq!(grant.late_until, Some(at(1050)));
     let active = grant.activate(at(1001), "given").unwrap().grant;
     assert_eq!(active.late_until, Some(at(1050)), "it is remembered as long as the grant is");
 }
 
 #[test]
-fn what_is_gone_may_be_due_once_more_and_is_swept_once() {
+fn final_grant_is_due_until_its_session_deny_policy_is_removed() {
     let ending = active(EnforcedBy::Broker).end(at(1100), by_operator()).unwrap().grant;
-    assert!(ending.clone().swept(at(1101), None, None).is_err(), "nothing is swept before it is gone");
+    assert!(ending.clone().session_deny_removed(at(1101), None, None).is_err(), "not before it is final");
     let gone = ending.gone(at(1101), "sessions refused", Some(at(5000))).unwrap().grant;
     assert_eq!((gone.status(), gone.due_at()), (GrantStatus::Revoked, Some(at(5000))));
 
-    let again = gone.swept(at(5000), Some(at(5060)), None).unwrap();
+    let again = gone.session_deny_removed(at(5000), Some(at(5060)), None).unwrap();
     assert_eq!(
         (again.grant.due_at(), again.events.len()),
         (Some(at(5060)), 0),
         "it did not work, and says nothing"
     );
-    let swept = again.grant.swept(at(5060), None, Some("policy deleted")).unwrap();
+    let swept = again.grant.session_deny_removed(at(5060), None, Some("policy deleted")).unwrap();
     assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::DenyRemoved));
-    let wrong = swept.grant.swept(at(5061), None, None).unwrap_err();
-    assert_eq!(wrong.to_string(), "a grant that is revoked cannot be swept");
+    let wrong = swept.grant.session_deny_removed(at(5061), None, None).unwrap_err();
+    assert_eq!(wrong.to_string(), "a grant that is revoked cannot lose its session-deny policy");
 }

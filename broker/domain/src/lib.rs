@@ -18,7 +18,7 @@ pub mod trust;
 pub use agent::{Agent, AgentStatus};
 pub use boundary::{Boundary, Place, TargetKind};
 pub use event::NewEvent;
-pub use grant::{EndCause, Grant, State, Step};
+pub use grant::{EndCause, Ending, Grant, Phase, State, Step};
 pub use lease::Lease;
 pub use principal::{Principal, ReplayGuard};
 pub use registration::{InvalidRegistration, Registration, UseCase};

@@ -1,16 +1,14 @@
-//! What time is it, and what comes up at random? Arguments, so that a test decides both.
+//! The clock and the source of randomness: arguments, so that tests decide both.
 
 use protocol::Timestamp;
 
 /// The time of day.
 pub trait Clock: Send + Sync {
-    /// Now, in UTC.
     fn now(&self) -> Timestamp;
 }
 
-/// Bytes that nobody can guess.
+/// A source of unpredictable bytes.
 pub trait Random: Send + Sync {
-    /// Fills the buffer.
     fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness>;
 }
 
@@ -32,7 +30,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place where time comes in")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the system time")]
         let now = std::time::SystemTime::now();
         let since_1970 = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))

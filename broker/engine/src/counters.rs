@@ -1,17 +1,17 @@
-//! What is counted?
+//! Counters for `/metrics`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $help:literal;)*) => {
-        /// Numbers that only grow, for `/metrics`.
+        /// Monotonic counters.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($name: AtomicU64,)*
         }
 
         impl Counters {
-            /// Every counter: its name, what it counts, and where it stands.
+            /// Name, description and value of each.
             pub fn read(&self) -> Vec<(&'static str, &'static str, u64)> {
                 vec![$((stringify!($name), $help, self.$name.load(Ordering::Relaxed)),)*]
             }
@@ -30,15 +30,15 @@ counters! {
     grants_activated = "Grants that became active";
     elevations_deduplicated = "Retries that joined a grant";
     grants_denied = "Elevations refused by a boundary";
-    denials_not_recorded = "Elevations refused by a boundary of an agent with too many refused requests on record";
+    denials_not_recorded = "Denied requests that were not recorded because the agent has too many on record";
     authentication_failures = "Elevations refused because the identity was not proven";
-    grants_revoked = "Grants that ended and are gone";
+    grants_revoked = "Grants that were active, ended, and are gone";
     grants_failed = "Grants that never became active and are gone";
-    leases_lost = "Grants that ended because their holder fell silent";
+    leases_lost = "Grants that ended because their client sent no heartbeat";
     grants_expired = "Grants that ended at their deadline";
-    revert_failures = "Tries to take a grant back that failed";
-    orphans_found = "Things of ended or unknown grants that were found at a target";
-    orphans_removed = "Such things that were removed";
-    drift_detected = "Live grants beside which somebody else changed the target";
+    revert_failures = "Tries to revert a grant that failed";
+    orphans_found = "Objects of ended or unknown grants that were found at a target";
+    orphans_removed = "Such objects that were removed";
+    drift_detected = "Live grants whose objects differ from what the broker provisioned";
     worker_errors = "Pieces of due work that ended in an error";
 }

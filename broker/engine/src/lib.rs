@@ -1,14 +1,21 @@
-//! What can be asked of the broker? The use cases: elevate, revoke, beat, expire, recover, register.
+//! The use cases of the broker: elevate, revoke, heartbeat, renew, reconcile, register, introspect.
 //!
-//! Every use case keeps the same order: what is about to happen is committed, then the target is changed, then
-//! what happened is committed. A crash between any two leaves a grant that the [`worker`](Engine::sweep)
-//! finds in the store and finishes. There are no timers in memory. Where the target
-//! changes nothing outside the broker, there is nothing between the first commit and the last, and they are one.
+//! | module | content |
+//! |---|---|
+//! | `api` | one file per use case: checks the caller, writes the intent, calls the driver |
+//! | `lifecycle` | the driver: applies, activates, reverts and verifies one grant |
+//! | `worker` | claims due work and calls the driver; reconciles; housekeeping |
+//!
+//! The order is always the same: the intent is committed, then the target is changed, then the result is committed. A
+//! crash in between leaves a grant that the worker finds in the store and drives on. Where a target changes nothing
+//! outside the broker, all of it is one commit.
+
+#![expect(missing_docs, reason = "an internal crate: a name that says everything needs no comment")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::TargetKind;
+use arc_swap::ArcSwap;
 use identity::Verifier;
 use protocol::Timestamp;
 use signing::Issuer;
@@ -16,66 +23,43 @@ use store::Store;
 use targets::Target;
 use tokio::sync::watch;
 
-mod actions;
-mod activate;
-mod agents;
-mod authenticate;
-mod budgets;
-mod changing;
+mod api;
+mod auth;
 mod clock;
 mod counters;
-mod credentials;
-mod elevate;
-mod give;
-mod hearing;
-mod heartbeat;
-mod introspect;
-mod just_given;
-mod keys;
-mod pace;
-mod pulse;
-mod read;
-mod reconcile;
-mod refusal;
-mod refusing;
-mod revoke;
-mod shared;
+mod error;
+mod heartbeat_window;
+mod lifecycle;
+mod rate_limit;
+mod request_limits;
 mod spans;
-mod take_back;
-mod together;
-mod undo;
-mod view;
+mod to_wire;
 mod worker;
 
-pub use authenticate::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
-pub use changing::Changing;
+pub use api::{Elevated, Elevation, Introspection, Page, Revocable};
+pub use auth::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
-pub use elevate::{Elevated, Elevation};
-pub use introspect::Introspection;
-pub use pace::Pace;
-pub use read::Page;
-pub use reconcile::{Orphans, Reconciling, Unknown};
-pub use refusal::Refusal;
-pub use revoke::Revocable;
+pub use error::Refusal;
+pub use lifecycle::{Driver, Goal, Outcome};
+pub use rate_limit::RateLimiter;
 pub use spans::TRACES;
+pub use worker::reconcile::{Orphans, Reconciling, UnknownGrants};
 
-/// A store that takes longer to answer than this is not there for those who ask.
+/// A store that takes longer to answer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// What an operator may set.
+/// What an operator can configure.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How often a holder that promised to beat must do so.
+    /// The interval of the heartbeats of a client that promised them.
     pub heartbeat: Duration,
-    /// How long whoever changes a target may take before somebody else may undo it.
+    /// How long a driver may change a target before another driver may revert the grant.
     pub claim: Duration,
-    /// How many elevations one agent may ask for in a minute, and at once. Requests that are refused have a tenth of
-    /// it, at least 10.
+    /// Elevations per agent and minute, and at once. Denied and unproven requests have a tenth of it, at least 10.
     pub elevations_per_minute: u32,
-    /// After how long a new signing key is made.
+    /// The age at which a signing key is replaced.
     pub signing_key_age: Duration,
-    /// How targets are compared with the store.
     pub reconciling: Reconciling,
 }
 
@@ -95,100 +79,102 @@ impl Default for Settings {
     }
 }
 
-/// What the engine works with.
-pub struct Parts {
-    /// What survives a restart.
+/// The dependencies of the engine.
+pub struct EngineDeps {
     pub store: Arc<dyn Store>,
-    /// Who asks.
     pub verifier: Verifier,
-    /// Where permission is given.
     pub targets: Vec<Arc<dyn Target>>,
-    /// Who signs `token` grants.
+    /// Signs `token` grants.
     pub issuer: Arc<Issuer>,
-    /// Which operator and introspection tokens are accepted.
     pub operators: OperatorTokens,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
     pub random: Arc<dyn Random>,
-    /// What an operator may set.
     pub settings: Settings,
 }
 
 /// The use cases.
 pub struct Engine {
+    driver: Driver,
     store: Arc<dyn Store>,
     verifier: Verifier,
-    targets: Vec<Arc<dyn Target>>,
     issuer: Arc<Issuer>,
-    operators: Changing<OperatorTokens>,
+    operators: ArcSwap<OperatorTokens>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    settings: Changing<Settings>,
-    budgets: budgets::Budgets,
-    counters: Counters,
-    first_seen: reconcile::FirstSeen,
-    just_given: just_given::JustGiven,
-    hearing: hearing::Hearing,
-    pulse: pulse::Pulse,
+    settings: Arc<ArcSwap<Settings>>,
+    counters: Arc<Counters>,
+    request_limits: request_limits::RequestLimits,
+    first_seen: worker::reconcile::FirstSeen,
+    heartbeat_window: heartbeat_window::HeartbeatWindow,
+    worker_liveness: worker::liveness::WorkerLiveness,
     stopping: watch::Sender<bool>,
 }
 
 impl Engine {
-    /// Makes sure that there is a signing key, and is ready from now on.
-    pub async fn start(parts: Parts) -> Result<Self, Refusal> {
+    /// Returns when there is a signing key.
+    pub async fn start(deps: EngineDeps) -> Result<Self, Refusal> {
+        let request_limits = request_limits::RequestLimits::new(deps.settings.elevations_per_minute);
+        let settings = Arc::new(ArcSwap::from_pointee(deps.settings));
+        let counters = Arc::<Counters>::default();
+        let driver = Driver {
+            store: Arc::clone(&deps.store),
+            targets: deps.targets,
+            clock: Arc::clone(&deps.clock),
+            settings: Arc::clone(&settings),
+            counters: Arc::clone(&counters),
+        };
         let engine = Self {
-            hearing: hearing::Hearing::since(parts.clock.now()),
-            budgets: budgets::Budgets::new(parts.settings.elevations_per_minute),
-            store: parts.store,
-            verifier: parts.verifier,
-            targets: parts.targets,
-            issuer: parts.issuer,
-            operators: Changing::new(parts.operators),
-            clock: parts.clock,
-            random: parts.random,
-            settings: Changing::new(parts.settings),
-            counters: Counters::default(),
-            first_seen: reconcile::FirstSeen::default(),
-            just_given: just_given::JustGiven::default(),
-            pulse: pulse::Pulse::none_yet(),
+            driver,
+            heartbeat_window: heartbeat_window::HeartbeatWindow::starting(deps.clock.now()),
+            request_limits,
+            store: deps.store,
+            verifier: deps.verifier,
+            issuer: deps.issuer,
+            operators: ArcSwap::from_pointee(deps.operators),
+            clock: deps.clock,
+            random: deps.random,
+            settings,
+            counters,
+            first_seen: worker::reconcile::FirstSeen::default(),
+            worker_liveness: worker::liveness::WorkerLiveness::not_started(),
             stopping: watch::Sender::new(false),
         };
-        engine.tend_signing_keys().await?;
+        engine.rotate_signing_keys().await?;
         Ok(engine)
     }
 
-    /// From now on these. Grants that are there keep how often they beat.
-    pub fn change(&self, settings: Settings, operators: OperatorTokens) {
-        self.budgets.set(settings.elevations_per_minute);
-        self.settings.set(settings);
-        self.operators.set(operators);
+    /// Applies new settings. Existing grants keep their heartbeat interval.
+    pub fn reconfigure(&self, settings: Settings, operators: OperatorTokens) {
+        self.request_limits.set(settings.elevations_per_minute);
+        self.settings.store(Arc::new(settings));
+        self.operators.store(Arc::new(operators));
     }
 
-    /// What was counted since the start.
+    pub fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The time by the engine's clock.
+    /// By the engine's clock.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Heartbeats could not reach this broker until now, through no fault of their holders: each lease has its whole
-    /// time again.
-    pub fn could_not_hear(&self) {
-        self.hearing.was_deaf(self.clock.now());
+    /// Gives every lease its whole time again: clients could not send heartbeats until now.
+    pub fn reset_heartbeat_window(&self) {
+        self.heartbeat_window.reset(self.clock.now());
     }
 
-    /// Who signs `token` grants.
     pub fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// Whether the store can be read and written, and the worker works.
+    /// Checks that the store can be read and written, and that the worker runs.
     pub async fn ready(&self) -> Result<(), Refusal> {
-        self.pulse.check()?;
+        self.worker_liveness.check()?;
         match tokio::time::timeout(READY_WITHIN, self.store.ping()).await {
             Ok(answered) => Ok(answered?),
             Err(_) => Err(Refusal::new(
@@ -196,14 +182,5 @@ impl Engine {
                 format!("the broker's database did not answer within {} s", READY_WITHIN.as_secs()),
             )),
         }
-    }
-
-    fn target(&self, kind: TargetKind) -> Result<&Arc<dyn Target>, Refusal> {
-        self.targets.iter().find(|target| target.kind() == kind).ok_or_else(|| {
-            Refusal::new(
-                protocol::ErrorCode::TargetFailed,
-                format!("this broker is not set up for the target `{kind}`"),
-            )
-        })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{Engine, OperatorTokens, Parts, Settings, SystemClock, SystemRandom};
+use engine::{Engine, EngineDeps, OperatorTokens, Settings, SystemClock, SystemRandom};
 use identity::{Http, Options, Verifier};
 use signing::Issuer;
 use targets::Target;
@@ -38,7 +38,7 @@ pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
     if let Some(aws) = config.aws {
         targets.push(Arc::new(AwsTarget::new(aws).await));
     }
-    let engine = Engine::start(Parts {
+    let engine = Engine::start(EngineDeps {
         store,
         verifier: Verifier::new(http, Options::default()),
         targets,

@@ -106,7 +106,7 @@ impl Reload {
             );
         }
         self.config.apply_reloadable(new);
-        self.engine.change(self.config.settings(), self.config.operators());
+        self.engine.reconfigure(self.config.settings(), self.config.operators());
         self.per_ip_limiter.set(self.config.rate_limit());
         self.admission.set(self.config.admission(self.files));
         self.config.warn_if_few_files(self.files);

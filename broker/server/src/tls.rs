@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use anyhow::Context;
-use engine::Changing;
+use arc_swap::ArcSwap;
 use protocol::Timestamp;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
@@ -25,7 +25,7 @@ const PROTOCOL: &[u8] = b"http/1.1";
 /// The certificate for new connections.
 #[derive(Clone)]
 pub struct Certificate {
-    current: Arc<Changing<ServerConfig>>,
+    current: Arc<ArcSwap<ServerConfig>>,
     not_after: Arc<AtomicI64>,
 }
 
@@ -53,7 +53,7 @@ impl Certificate {
             );
         }
         let not_after = Arc::new(AtomicI64::new(pair.info.not_after.as_millis()));
-        Ok(Self { current: Arc::new(Changing::new(pair.config)), not_after })
+        Ok(Self { current: Arc::new(ArcSwap::from_pointee(pair.config)), not_after })
     }
 
     /// Reads the files again. An error changes nothing.
@@ -65,7 +65,7 @@ impl Certificate {
             files.certificate.display(),
             pair.info.serial
         );
-        self.current.set(pair.config);
+        self.current.store(Arc::new(pair.config));
         self.not_after.store(pair.info.not_after.as_millis(), Ordering::Relaxed);
         tracing::info!(serial = pair.info.serial, "new connections get the certificate that was read");
         Ok(())
@@ -77,7 +77,7 @@ impl Certificate {
     }
 
     pub(crate) fn current(&self) -> Arc<ServerConfig> {
-        self.current.get()
+        self.current.load_full()
     }
 }
 

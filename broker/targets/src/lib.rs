@@ -61,7 +61,7 @@ pub struct Plan {
     pub enforced_by: EnforcedBy,
 }
 
-/// The result of reverting or observing a step.
+/// The result of reverting a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
     /// The object is gone.
@@ -71,7 +71,7 @@ pub enum Removal {
         /// When the session-deny policy that reverting installed can be removed, if it installed one.
         session_deny_until: Option<Timestamp>,
     },
-    /// The target accepted the change, or the object is still there; observe it at `observe_at`.
+    /// The target accepted the change; observe the object at `observe_at`.
     Pending {
         /// For the timeline.
         receipt: String,
@@ -84,6 +84,27 @@ impl Removal {
     /// Gone, with no session-deny policy left behind.
     pub fn confirmed(proof: impl Into<String>) -> Self {
         Self::Confirmed { proof: proof.into(), session_deny_until: None }
+    }
+}
+
+/// The result of observing a step's object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// The object does not exist, or the access that it gave is refused.
+    Absent {
+        /// For the timeline.
+        proof: String,
+        /// When the session-deny policy that was found or installed can be removed.
+        session_deny_until: Option<Timestamp>,
+    },
+    /// The object exists. Reverting has had no effect, or another owner created it.
+    Present,
+}
+
+impl Presence {
+    /// Absent, with no session-deny policy left behind.
+    pub fn absent(proof: impl Into<String>) -> Self {
+        Self::Absent { proof: proof.into(), session_deny_until: None }
     }
 }
 
@@ -169,7 +190,7 @@ pub trait Target: Send + Sync {
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Removal, TargetError>;
+    ) -> Result<Presence, TargetError>;
 
     /// Removes the session-deny policy of a reverted step; returns a text for the timeline if there was one.
     async fn remove_session_deny(

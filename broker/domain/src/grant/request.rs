@@ -1,4 +1,4 @@
-//! What is asked for, and how does it begin a timeline?
+//! The request of a grant, and the events that begin its timeline.
 
 use protocol::{
     AgentId, EnforcedBy, EventKind, GrantId, IdempotencyKey, PolicyName, Provenance, Timestamp, Trust, Ttl,
@@ -8,28 +8,28 @@ use super::{Grant, State, Step};
 use crate::boundary::TargetKind;
 use crate::event::NewEvent;
 
-/// What a grant is made of, once it is permitted.
+/// The terms of a grant.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The new grant's id.
     pub id: GrantId,
-    /// Whose.
+    /// The agent that elevates.
     pub agent_id: AgentId,
-    /// The client's key.
+    /// Idempotency key of the client.
     pub key: IdempotencyKey,
-    /// SHA-256 of what was asked.
+    /// SHA-256 of the request.
     pub request_hash: String,
-    /// What.
+    /// Requested policies.
     pub policies: Vec<PolicyName>,
-    /// Where.
+    /// Where the access is provisioned.
     pub target: TargetKind,
-    /// For how long.
+    /// The requested duration.
     pub ttl: Ttl,
-    /// Why.
+    /// As stated by the client.
     pub reason: Option<String>,
-    /// Where from.
+    /// Workflow, run, job and actor.
     pub provenance: Provenance,
-    /// Which run asks, as closely as its issuer signs it.
+    /// The run, as closely as the issuer signs it.
     pub run: Option<String>,
 }
 
@@ -65,9 +65,9 @@ impl Request {
 }
 
 impl Grant {
-    /// The first row of the timeline: who asked for what, and what is known of the run. A reader of a grant compares
-    /// it with the row that was written, because the row is in the chain and the grant's own record is not.
-    pub fn asked(&self) -> NewEvent {
+    /// The first event of the timeline: agent, policies, and the provenance. A reader compares it with the stored event,
+    /// because the event is in the hash chain and the grant's record is not.
+    pub fn request_event(&self) -> NewEvent {
         let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
         let text = format!("{} · {policies} · {}", self.agent_id, self.ttl);
         let provenance = &self.provenance;
@@ -97,7 +97,7 @@ impl Grant {
         event
     }
 
-    pub(super) fn trusted(&self) -> Option<NewEvent> {
+    pub(super) fn danger_event(&self) -> Option<NewEvent> {
         match self.provenance.trust {
             Trust::Oidc => None,
             Trust::AuthTokenOnly => Some(NewEvent::new(

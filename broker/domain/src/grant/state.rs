@@ -1,54 +1,48 @@
-//! Where can a grant stand, and what ends it?
+//! States of a grant, and the causes of its end.
 
 use protocol::{Actor, EventKind, OperatorName, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Where a grant stands, with the facts of just that state.
+/// The state of a grant, with the facts of that state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum State {
-    /// Refused. Final.
+    /// The boundary denied the request. Final.
     Denied {
-        /// Why, in words.
+        /// For the caller.
         why: String,
     },
-    /// Intents are written; the target is being changed by whoever holds the claim.
+    /// The steps are written; the driver that has the claim applies them.
     Applying {
-        /// Until when. After that nobody is at it any more, and it is undone.
+        /// The end of the claim. The worker rolls the grant back then.
         claimed_until: Timestamp,
     },
-    /// It never became active.
+    /// It never became active, and its steps are being reverted.
     RollingBack {
-        /// Why.
+        /// Why it ends.
         cause: EndCause,
-        /// How often undoing was tried.
+        /// Failed tries to revert.
         attempts: u32,
-        /// When it is tried (again).
+        /// The next try.
         retry_at: Timestamp,
     },
     /// It never became active and nothing is left. Final.
     Failed {
-        /// Why.
+        /// Why it ended.
         cause: EndCause,
         /// When nothing was left.
         ended_at: Timestamp,
     },
-    /// The permission is there.
+    /// The access exists.
     Active {
         /// Since when.
         granted_at: Timestamp,
     },
-    /// Being taken back.
-    Revoking(Ending),
-    /// Accepted by the target; to be read back.
-    Verifying(Ending),
-    /// Taking back failed often; it goes on, and somebody is told.
-    RevokeFailing(Ending),
-    /// Ended by the target itself; the rest is being removed.
-    Expired(Ending),
-    /// Gone, verified. Final.
+    /// It was active, and its access is being removed.
+    Ending(Ending),
+    /// It was active, and nothing is left. Final.
     Revoked {
-        /// Since when the permission had been there.
+        /// When it became active.
         granted_at: Timestamp,
         /// Why it ended.
         cause: EndCause,
@@ -57,36 +51,52 @@ pub enum State {
     },
 }
 
-/// The way from active to gone.
+/// A grant between active and revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
-    /// Since when the permission had been there.
+    /// How far the removal is.
+    pub phase: Phase,
+    /// When it became active.
     pub granted_at: Timestamp,
     /// Why it ends.
     pub cause: EndCause,
     /// When it began to end.
     pub asked_at: Timestamp,
-    /// How often taking back was tried.
+    /// Failed tries to revert.
     pub attempts: u32,
-    /// When it is tried (again).
+    /// The next try, or the observation.
     pub retry_at: Timestamp,
+}
+
+/// How far the removal of a grant's access is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The steps are being reverted.
+    Revoking,
+    /// The target accepted every revert; the objects are observed at `retry_at`.
+    Verifying,
+    /// Reverting failed repeatedly. The driver retries for ever, and the timeline says so.
+    RevokeFailing,
+    /// The target itself ended the access at the deadline; the objects that remain are being removed.
+    Expired,
 }
 
 /// Why a grant ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
-    /// The client gave it back.
+    /// The client revoked it.
     Client(RevokeCause),
     /// The deadline came.
     Deadline,
-    /// The holder fell silent.
+    /// The client sent no heartbeat within its lease.
     LeaseLost,
-    /// The agent was disabled: by this operator, unless the broker finds after a restart that grants are left to end.
+    /// This operator disabled the agent; none if the worker finds grants of a disabled agent.
     AgentDisabled(Option<OperatorName>),
-    /// This operator ended it.
+    /// This operator revoked it.
     Operator(OperatorName),
-    /// The broker stopped, or lost the claim, before it became active.
+    /// The claim ended before the grant was active: its request died.
     Abandoned,
     /// The target refused or failed.
     TargetFailed(String),
@@ -98,11 +108,11 @@ impl EndCause {
         match self {
             Self::Client(cause) => cause.in_words(),
             Self::Deadline => "deadline reached".to_owned(),
-            Self::LeaseLost => "holder fell silent".to_owned(),
+            Self::LeaseLost => "no heartbeat within the lease".to_owned(),
             Self::AgentDisabled(None) => "agent disabled".to_owned(),
             Self::AgentDisabled(Some(by)) => format!("agent disabled by operator {by}"),
             Self::Operator(by) => format!("ended by operator {by}"),
-            Self::Abandoned => "never acknowledged · undone".to_owned(),
+            Self::Abandoned => "never acknowledged · rolled back".to_owned(),
             Self::TargetFailed(why) => format!("target failed · {why}"),
         }
     }
@@ -117,7 +127,7 @@ impl EndCause {
         }
     }
 
-    /// Who says so on the timeline.
+    /// The source of the event on the timeline.
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
@@ -131,7 +141,7 @@ impl EndCause {
         self.operator().cloned().map(Actor::Operator)
     }
 
-    /// The kind of the row that tells of it.
+    /// The kind of the event on the timeline.
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Deadline => EventKind::Expire,

@@ -1,110 +1,114 @@
-//! `give_shared`, and `give` and `activate` around it.
+//! `attach`, with `apply_steps` and `activate` around it.
 
 use store::AfterUpdate;
 
-use crate::rule::{Named, Next, Rule, hold, in_time, note};
-use crate::state::{At, Life, Replica, State, Whose};
+use crate::rule::{Named, Next, Rule, is_locked, lock, write};
+use crate::state::{At, Life, Ownership, Replica, State};
 
-pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
-    let Replica { at, grant, whose, may_go, .. } = state.replicas[n];
+pub(crate) fn steps(state: &State, n: usize, rule: Rule, next: &mut Next) {
+    let Replica { at, grant, ownership, late_delete, .. } = state.replicas[n];
     let is_its_claim =
         state.grants[usize::from(grant)].life == Life::Applying { by: u8::try_from(n).unwrap() };
     let mut then = *state;
     let named = |what| Named { replica: Some(n), grant: usize::from(grant), what };
     let mut say = |what, then: State| next.push((named(what), then));
     match at {
-        // With the hold: whether the claim lasts, and whose it is where that needs no look.
-        At::GiveHold if hold(&mut then, n, rule) => {
-            let Replica { whose, may_go, .. } = then.replicas[n];
-            // What was asked for after the attachment was gone for good has left nothing.
-            let others_end = (0..).zip(&state.grants).any(|(other, there)| {
-                other != grant && matches!(there.life, Life::Ending { .. }) && !there.came_after
+        // With the lock: whether the claim lasts, and the ownership where that needs no observation.
+        At::AttachLock if lock(&mut then, n, rule) => {
+            let Replica { ownership, late_delete, .. } = then.replicas[n];
+            // A grant that was requested after the delete has created nothing.
+            let others_are_ending = (0..).zip(&state.grants).any(|(other, there)| {
+                other != grant && matches!(there.life, Life::Ending { .. }) && !there.requested_after_delete
             });
-            let lasts = is_its_claim || rule == Rule::ClaimNotLookedAt;
-            let may_not = !lasts || (may_go && rule != Rule::MayGoNotWritten);
-            let is_ours = match whose {
-                Whose::Ours | Whose::Past { over: false, .. } => true,
-                Whose::Past { over: true, .. } => others_end || rule == Rule::OursWithoutALook,
-                Whose::Foreign | Whose::Unknown => rule == Rule::OursWithoutALook,
-            };
-            then.replicas[n].at = match (may_not, is_ours) {
-                (true, _) => At::GiveRelease { done: false },
-                (false, true) => {
-                    note(&mut then, n, rule, Whose::Ours, may_go, AfterUpdate::KeepLock);
-                    then.replicas[n].whose = Whose::Ours;
-                    At::GiveSend
+            let lasts = is_its_claim || rule == Rule::ClaimNotChecked;
+            let refused = !lasts || (late_delete && rule != Rule::LateDeleteNotWritten);
+            let is_managed = match ownership {
+                Ownership::Managed | Ownership::Deleted { over: false, .. } => true,
+                Ownership::Deleted { over: true, .. } => {
+                    others_are_ending || rule == Rule::ManagedWithoutObserving
                 }
-                (false, false) => At::GiveLook,
+                Ownership::Foreign | Ownership::Unknown => rule == Rule::ManagedWithoutObserving,
             };
-            say("holds it, and is told whose it is", then);
+            then.replicas[n].at = match (refused, is_managed) {
+                (true, _) => At::AttachRelease { done: false },
+                (false, true) => {
+                    write(&mut then, n, rule, Ownership::Managed, late_delete, AfterUpdate::KeepLock);
+                    then.replicas[n].ownership = Ownership::Managed;
+                    At::AttachSend
+                }
+                (false, false) => At::AttachObserve,
+            };
+            say("locks, and reads the ownership", then);
         }
-        At::GiveLook => {
-            then.replicas[n].whose = if state.there { Whose::Foreign } else { Whose::Ours };
-            then.replicas[n].at = At::GiveNote;
-            say("looks", then);
+        At::AttachObserve => {
+            then.replicas[n].ownership = if state.there { Ownership::Foreign } else { Ownership::Managed };
+            then.replicas[n].at = At::AttachWrite;
+            say("observes", then);
             let Some(mut then) = state.faulty() else { return };
-            then.replicas[n].whose = state.replicas[n].whose;
-            then.replicas[n].at = At::GiveRelease { done: false };
-            say("looks, and is not answered", then);
+            then.replicas[n].ownership = state.replicas[n].ownership;
+            then.replicas[n].at = At::AttachRelease { done: false };
+            say("observes, and is not answered", then);
         }
-        At::GiveNote => {
-            let (at, keep) = match whose {
-                Whose::Foreign => (At::GiveActivate, AfterUpdate::ReleaseLock),
-                Whose::Ours | Whose::Past { .. } | Whose::Unknown => (At::GiveSend, AfterUpdate::KeepLock),
+        At::AttachWrite => {
+            let (at, keep) = match ownership {
+                Ownership::Foreign => (At::Activate, AfterUpdate::ReleaseLock),
+                Ownership::Managed | Ownership::Deleted { .. } | Ownership::Unknown => {
+                    (At::AttachSend, AfterUpdate::KeepLock)
+                }
             };
-            if note(&mut then, n, rule, whose, may_go, keep) {
+            if write(&mut then, n, rule, ownership, late_delete, keep) {
                 then.replicas[n].at = at;
-                say("writes down whose it is", then);
+                say("writes the ownership", then);
             } else {
                 say("was overtaken", failed(state, n));
             }
         }
-        // `in_time`, and the call begins.
-        At::GiveSend => {
-            let may = in_time(state, n, rule);
-            then.replicas[n].at = if may { At::GiveCall } else { At::GiveRelease { done: false } };
+        // `is_locked`, and the call starts.
+        At::AttachSend => {
+            let may = is_locked(state, n, rule);
+            then.replicas[n].at = if may { At::AttachCall } else { At::AttachRelease { done: false } };
             say("attaches", then);
         }
-        At::GiveCall => {
+        At::AttachCall => {
             then.there = true;
-            then.replicas[n].at = At::GiveRelease { done: true };
+            then.replicas[n].at = At::AttachRelease { done: true };
             say("attached", then);
             let Some(mut then) = state.faulty() else { return };
-            then.replicas[n].at = At::GiveRelease { done: false };
+            then.replicas[n].at = At::AttachRelease { done: false };
             say("attach lost", then);
             say("attached, and not answered", State { there: true, ..then });
-            then.grants[usize::from(grant)].attach_on_its_way = true;
+            then.grants[usize::from(grant)].late_attach = true;
             say("attach not answered", then);
         }
-        // One change with the next where nothing comes between; apart, everything happens that can.
-        At::GiveRelease { done } => {
-            let noted = note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock);
+        // In the engine often one change with the next; as two steps, everything can happen in between.
+        At::AttachRelease { done } => {
+            let noted = write(&mut then, n, rule, ownership, late_delete, AfterUpdate::ReleaseLock);
             if done && noted {
-                then.replicas[n].at = At::GiveActivate;
-                return say("gives the hold up", then);
+                then.replicas[n].at = At::Activate;
+                return say("releases the lock", then);
             }
             say("fails", failed(&then, n));
-            then.replicas[n] = Replica { at: At::GiveHold, grant, ..Replica::IDLE };
-            say("tries again", then);
+            then.replicas[n] = Replica { at: At::AttachLock, grant, ..Replica::IDLE };
+            say("retries", then);
         }
-        At::GiveActivate => {
+        At::Activate => {
             let life = &mut then.grants[usize::from(grant)].life;
             if *life == (Life::Applying { by: u8::try_from(n).unwrap() }) {
                 *life = Life::Active;
             }
             then.replicas[n] = Replica::IDLE;
-            say("is active", then);
+            say("activates", then);
         }
         _ => {}
     }
 }
 
-/// `undo_failed_apply`: a try that failed ends its grant, unless somebody else goes on with it.
+/// `fail`: ends the grant, unless another driver goes on with it.
 fn failed(state: &State, n: usize) -> State {
     let mut failed = *state;
     let life = &mut failed.grants[usize::from(state.replicas[n].grant)].life;
     if *life == (Life::Applying { by: u8::try_from(n).unwrap() }) {
-        *life = Life::Ending { look: false };
+        *life = Life::Ending { verify: false };
     }
     failed.replicas[n] = Replica::IDLE;
     failed

@@ -1,8 +1,9 @@
-//! Is a shared attachment there while a grant is active, and gone with the last, in whatever order things happen?
+//! A model checker for the protocol of shared objects: an attachment exists while a grant is active, and is gone with the
+//! last grant, in every order of steps.
 //!
-//! Two replicas, three grants, one attachment; a replica may die at any step, any call may be lost, land late or go
-//! unheard, and any hold may lapse, so often in one run as is allowed. Every state that can be come to is looked at, and there is none but these: what a
-//! simulation tries by chance is certain here, of the rule if not of the code.
+//! Two replicas, three grants, one attachment. A replica may die at any step, a call may be lost, applied late or not
+//! answered, and a lock may expire: a bounded number of times in one run. Every reachable state is checked. What the
+//! simulation tries at random is certain here, of the protocol if not of the code.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,14 +23,14 @@ use std::collections::hash_map::Entry;
 use rule::{Named, Rule, next};
 use state::State;
 
-/// So often something goes wrong in one run; `MODEL_FAULTS` says another number.
+/// Faults in one run; `MODEL_FAULTS` overrides it.
 const FAULTS: u8 = 1;
 
 fn faults() -> u8 {
     std::env::var("MODEL_FAULTS").map_or(FAULTS, |faults| faults.parse().unwrap())
 }
 
-/// How many states there are; or how the first one that is wrong is come to.
+/// The number of states, or the trace to the first state that violates the protocol.
 fn explore(foreign: bool, faults: u8, rule: Rule) -> Result<usize, String> {
     let first = State::first(foreign, faults);
     let mut seen = HashMap::from([(first, 0)]);
@@ -38,14 +39,14 @@ fn explore(foreign: bool, faults: u8, rule: Rule) -> Result<usize, String> {
     while let Some((state, _)) = states.get(n).copied() {
         let nexts = next(&state, rule);
         if nexts.is_empty() && state.grants.iter().any(|grant| grant.life != state::Life::Gone) {
-            return Err(format!("nothing goes on any more\n{}", way_to(&states, n, rule)));
+            return Err(format!("no step is possible\n{}", trace_to(&states, n, rule)));
         }
-        for after in nexts.into_iter().map(|(_, after)| after.by_either()) {
+        for after in nexts.into_iter().map(|(_, after)| after.canonical()) {
             if let Entry::Vacant(place) = seen.entry(after) {
                 place.insert(states.len());
                 states.push((after, n));
-                if let Some(what) = after.is_wrong(foreign) {
-                    return Err(format!("{what}\n{}", way_to(&states, states.len() - 1, rule)));
+                if let Some(what) = after.violation(foreign) {
+                    return Err(format!("{what}\n{}", trace_to(&states, states.len() - 1, rule)));
                 }
             }
         }
@@ -54,11 +55,11 @@ fn explore(foreign: bool, faults: u8, rule: Rule) -> Result<usize, String> {
     Ok(states.len())
 }
 
-fn way_to(states: &[(State, usize)], mut n: usize, rule: Rule) -> String {
+fn trace_to(states: &[(State, usize)], mut n: usize, rule: Rule) -> String {
     let mut way = Vec::new();
     while n != 0 {
         let (state, before) = states[n];
-        let what = next(&states[before].0, rule).into_iter().find(|(_, after)| after.by_either() == state);
+        let what = next(&states[before].0, rule).into_iter().find(|(_, after)| after.canonical() == state);
         way.extend(what.map(|(Named { replica, grant, what }, _)| match replica {
             Some(replica) => format!("replica {replica} · grant {grant} · {what}"),
             None => format!("grant {grant} · {what}"),
@@ -70,7 +71,7 @@ fn way_to(states: &[(State, usize)], mut n: usize, rule: Rule) -> String {
 }
 
 #[test]
-fn the_permission_is_there_while_a_grant_is_active_and_gone_with_the_last() {
+fn attachment_exists_while_a_grant_is_active_and_goes_with_the_last() {
     for foreign in [false, true] {
         let states =
             explore(foreign, faults(), Rule::Kept).unwrap_or_else(|how| panic!("foreign {foreign}: {how}"));
@@ -79,18 +80,18 @@ fn the_permission_is_there_while_a_grant_is_active_and_gone_with_the_last() {
 }
 
 #[test]
-fn every_hole_in_the_rule_is_found() {
+fn each_rule_that_is_left_out_is_found() {
     for (foreign, faults, rule) in [
-        (false, 0, Rule::NoHold),
-        (true, 0, Rule::OursWithoutALook),
-        (false, 1, Rule::MayGoNotWritten),
-        (false, 1, Rule::HoldNotLookedAt),
-        (false, 1, Rule::ClaimNotLookedAt),
-        (false, 2, Rule::LateLookedAtAfterwards),
-        (false, 0, Rule::OthersNotCounted),
+        (false, 0, Rule::NoLock),
+        (true, 0, Rule::ManagedWithoutObserving),
+        (false, 1, Rule::LateDeleteNotWritten),
+        (false, 1, Rule::LockNotChecked),
+        (false, 1, Rule::ClaimNotChecked),
+        (false, 2, Rule::LateWriteCheckedAfterwards),
+        (false, 0, Rule::ReferencesNotCounted),
     ] {
         let found = explore(foreign, faults, rule);
-        assert!(found.is_err(), "{rule:?}: nothing wrong in {found:?} states");
+        assert!(found.is_err(), "{rule:?}: no violation in {found:?} states");
         println!("{rule:?}: {}\n", found.unwrap_err());
     }
 }

@@ -1,31 +1,31 @@
-//! The rule of `broker/engine/src/shared.rs`, one step for each thing that it asks of the store or of the cloud.
+//! The protocol of `broker/engine/src/lifecycle/shared_resource.rs`: one step for each call to the store or to the cloud.
 //!
-//! Time is in it as what may be over: a hold lapses whenever its holder is not in a call (`in_time` and `CALL` see to
-//! that), a late call lands or is lost before what was written down of it is over.
+//! Time passes as a step of its own: a lock expires whenever its owner is not in a call (`ensure_locked_for_a_call` and
+//! `CALL`), and a late call is applied or lost before what the store says about it ends.
 
-use crate::state::{At, GRANTS, Life, NOBODY, REPLICAS, Replica, State, Whose};
+use crate::state::{At, GRANTS, Life, NOBODY, Ownership, REPLICAS, Replica, State};
 
-/// The rule, or the rule with a hole in it.
+/// The protocol, or the protocol with one rule left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     Kept,
-    /// `hold` gives it to everybody.
-    NoHold,
-    /// `whose` says "ours" without a look.
-    OursWithoutALook,
-    /// It is not written down with the hold that the object may go.
-    MayGoNotWritten,
-    /// `take_shared_back` does not look at its hold before it undoes.
-    HoldNotLookedAt,
-    /// It is not asked with the hold whether the claim on the grant lasts.
-    ClaimNotLookedAt,
-    /// `undo` asks after it undid, not before, whether something may land yet.
-    LateLookedAtAfterwards,
-    /// `take_shared_back` does not ask who else needs it.
-    OthersNotCounted,
+    /// Every replica gets the lock.
+    NoLock,
+    /// `resolve_ownership` answers "managed" without observing.
+    ManagedWithoutObserving,
+    /// The late delete is not written with the lock.
+    LateDeleteNotWritten,
+    /// `detach` does not check its lock before it reverts.
+    LockNotChecked,
+    /// The claim on the grant is not checked with the lock.
+    ClaimNotChecked,
+    /// `revert_steps` checks for late writes after reverting, not before.
+    LateWriteCheckedAfterwards,
+    /// `detach` does not count references.
+    ReferencesNotCounted,
 }
 
-/// A step, for whoever reads of a state that is wrong.
+/// A step in a trace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Named {
     pub(crate) replica: Option<usize>,
@@ -33,29 +33,29 @@ pub(crate) struct Named {
     pub(crate) what: &'static str,
 }
 
-/// What may come next, and what it is called.
+/// The possible next states.
 pub(crate) type Next = Vec<(Named, State)>;
 
-/// Everything that may happen now.
+/// Every step that is possible now.
 pub(crate) fn next(state: &State, rule: Rule) -> Next {
     let mut next = Next::new();
     for n in 0..REPLICAS {
         match state.replicas[n].at {
-            At::Idle => begins(state, n, &mut next),
-            At::GiveHold
-            | At::GiveLook
-            | At::GiveNote
-            | At::GiveSend
-            | At::GiveCall
-            | At::GiveRelease { .. }
-            | At::GiveActivate => crate::give::goes_on(state, n, rule, &mut next),
-            At::TakeHold { .. }
-            | At::TakeDecide { .. }
-            | At::TakeLook
-            | At::TakeSend
-            | At::TakeCall
-            | At::TakeNote { .. }
-            | At::TakeSave => crate::take_back::goes_on(state, n, rule, &mut next),
+            At::Idle => starts(state, n, &mut next),
+            At::AttachLock
+            | At::AttachObserve
+            | At::AttachWrite
+            | At::AttachSend
+            | At::AttachCall
+            | At::AttachRelease { .. }
+            | At::Activate => crate::give::steps(state, n, rule, &mut next),
+            At::DetachLock { .. }
+            | At::DetachDecide { .. }
+            | At::DetachObserve
+            | At::DetachSend
+            | At::DetachCall
+            | At::DetachWrite { .. }
+            | At::DetachSave => crate::take_back::steps(state, n, rule, &mut next),
         }
         if state.replicas[n].at != At::Idle {
             dies(state, n, &mut next);
@@ -66,8 +66,8 @@ pub(crate) fn next(state: &State, rule: Rule) -> Next {
     next
 }
 
-/// What a replica that has nothing to do may begin.
-fn begins(state: &State, n: usize, next: &mut Next) {
+/// What an idle replica can start.
+fn starts(state: &State, n: usize, next: &mut Next) {
     for grant in 0..GRANTS {
         let mut begun = *state;
         let replica = &mut begun.replicas[n];
@@ -76,30 +76,31 @@ fn begins(state: &State, n: usize, next: &mut Next) {
         let named = |what| Named { replica: Some(n), grant, what };
         match state.grants[grant].life {
             Life::Absent => {
-                replica.at = At::GiveHold;
+                replica.at = At::AttachLock;
                 begun.grants[grant].life = Life::Applying { by };
-                begun.grants[grant].came_after = matches!(state.whose, Whose::Past { over: true, .. });
-                next.push((named("is asked for it"), begun));
-                // The symmetry of grants: the first that is not there yet comes.
+                begun.grants[grant].requested_after_delete =
+                    matches!(state.ownership, Ownership::Deleted { over: true, .. });
+                next.push((named("elevates"), begun));
+                // Grants are symmetric: only the first absent one is created.
                 return;
             }
-            // `join`, `claim_again`: from now on the claim is this one's.
+            // `take_over`: the claim is this replica's from now on.
             Life::Applying { by: before } if before != by => {
-                replica.at = At::GiveHold;
+                replica.at = At::AttachLock;
                 begun.grants[grant].life = Life::Applying { by };
-                next.extend(begun.faulty().map(|begun| (named("is asked for it again"), begun)));
+                next.extend(begun.faulty().map(|begun| (named("retries the elevation"), begun)));
             }
-            Life::Ending { look } => {
-                replica.at = At::TakeHold { look };
-                replica.may_land = state.may_land(replica.grant);
-                next.push((named("takes it back"), begun));
+            Life::Ending { verify } => {
+                replica.at = At::DetachLock { verify };
+                replica.late_write_possible = state.late_write_possible(replica.grant);
+                next.push((named("reverts"), begun));
             }
             Life::Applying { .. } | Life::Active | Life::Gone => {}
         }
     }
 }
 
-/// It never goes on. What it asked of the cloud is on its way, or was lost.
+/// Its call to the cloud is lost, or applied late.
 fn dies(state: &State, n: usize, next: &mut Next) {
     let Some(mut dead) = state.faulty() else { return };
     let Replica { at, grant, .. } = state.replicas[n];
@@ -115,112 +116,112 @@ fn dies(state: &State, n: usize, next: &mut Next) {
     let named = |what| Named { replica: Some(n), grant: usize::from(grant), what };
     next.push((named("dies"), dead));
     match at {
-        At::GiveCall => dead.grants[usize::from(grant)].attach_on_its_way = true,
-        At::TakeCall => dead.detach_on_its_way = true,
+        At::AttachCall => dead.grants[usize::from(grant)].late_attach = true,
+        At::DetachCall => dead.late_detach = true,
         _ => return,
     }
-    next.push((named("dies, and its call is on its way"), dead));
+    next.push((named("dies, and its call may be applied late"), dead));
 }
 
-/// What is over with time.
+/// What ends with time.
 fn time_passes(state: &State, next: &mut Next) {
     let named = |grant, what| Named { replica: None, grant, what };
     let holder = state.replicas.get(usize::from(state.last));
-    let holder_calls = holder.is_some_and(|replica| matches!(replica.at, At::GiveCall | At::TakeCall));
-    if state.held && !holder_calls {
-        // Of whoever is dead it lapses in any case.
+    let holder_calls = holder.is_some_and(|replica| matches!(replica.at, At::AttachCall | At::DetachCall));
+    if state.locked && !holder_calls {
+        // The lock of a dead replica expires in any case.
         let lapses = if holder.is_none() { Some(*state) } else { state.faulty() };
-        next.extend(lapses.map(|lapsed| (named(0, "the hold lapses"), State { held: false, ..lapsed })));
+        next.extend(lapses.map(|lapsed| (named(0, "the lock expires"), State { locked: false, ..lapsed })));
     }
-    // It lasts longer than the hold under which it was written down.
-    let calls = state.replicas.iter().any(|replica| replica.at == At::TakeCall)
-        || state.held
-            && holder.is_some_and(|replica| matches!(replica.at, At::TakeDecide { .. } | At::TakeSend));
-    if state.may_go && !state.detach_on_its_way && !calls {
-        let mut over = State { may_go: false, ..*state };
+    // It outlasts the lock with which it was written.
+    let calls = state.replicas.iter().any(|replica| replica.at == At::DetachCall)
+        || state.locked
+            && holder.is_some_and(|replica| matches!(replica.at, At::DetachDecide { .. } | At::DetachSend));
+    if state.late_delete && !state.late_detach && !calls {
+        let mut over = State { late_delete: false, ..*state };
         for replica in &mut over.replicas {
-            replica.may_go = false;
+            replica.late_delete = false;
         }
-        next.push((named(0, "it may not go any more"), over));
+        next.push((named(0, "no late delete is possible any more"), over));
     }
-    if let Whose::Past { over: false, grant } = state.whose
-        && !state.may_land(grant)
+    if let Ownership::Deleted { over: false, grant } = state.ownership
+        && !state.late_write_possible(grant)
     {
-        let past = Whose::Past { over: true, grant };
-        let mut over = State { whose: past, ..*state };
-        for replica in over.replicas.iter_mut().filter(|replica| replica.whose == state.whose) {
-            replica.whose = past;
+        let past = Ownership::Deleted { over: true, grant };
+        let mut over = State { ownership: past, ..*state };
+        for replica in over.replicas.iter_mut().filter(|replica| replica.ownership == state.ownership) {
+            replica.ownership = past;
         }
-        next.push((named(usize::from(grant), "nothing lands any more"), over));
+        next.push((named(usize::from(grant), "no late write is possible any more"), over));
     }
-    for (n, _) in state.grants.iter().enumerate().filter(|(_, grant)| grant.attach_on_its_way) {
+    for (n, _) in state.grants.iter().enumerate().filter(|(_, grant)| grant.late_attach) {
         let mut landed = *state;
-        landed.grants[n].attach_on_its_way = false;
+        landed.grants[n].late_attach = false;
         next.push((named(n, "the late attach is lost"), landed));
         landed.there = true;
-        next.push((named(n, "the late attach lands"), landed));
+        next.push((named(n, "the late attach is applied"), landed));
     }
-    if state.detach_on_its_way {
-        let lost = State { detach_on_its_way: false, ..*state };
+    if state.late_detach {
+        let lost = State { late_detach: false, ..*state };
         next.push((named(0, "the late detach is lost"), lost));
-        next.push((named(0, "the late detach lands"), State { there: false, ..lost }));
+        next.push((named(0, "the late detach is applied"), State { there: false, ..lost }));
     }
 }
 
-/// The client gives back, the deadline comes, the claim lapses.
+/// The client revokes, the deadline comes, the claim ends.
 fn others_act(state: &State, next: &mut Next) {
     for (n, grant) in state.grants.iter().enumerate() {
         let ends = match grant.life {
             Life::Active | Life::Applying { by: NOBODY } => Some(*state),
-            // While somebody is at it.
+            // While a driver applies it.
             Life::Applying { .. } => state.faulty(),
             Life::Absent | Life::Ending { .. } | Life::Gone => None,
         };
         if let Some(mut ended) = ends {
-            ended.grants[n].life = Life::Ending { look: false };
+            ended.grants[n].life = Life::Ending { verify: false };
             next.push((Named { replica: None, grant: n, what: "ends" }, ended));
         }
     }
 }
 
-/// `note_going`: what a holder writes counts as long as nobody held the object after it.
-pub(crate) fn note(
+/// `update_lock`: succeeds unless another replica has locked the object since.
+pub(crate) fn write(
     state: &mut State,
     n: usize,
     rule: Rule,
-    whose: Whose,
-    may_go: bool,
+    ownership: Ownership,
+    late_delete: bool,
     then: store::AfterUpdate,
 ) -> bool {
-    let is_current = usize::from(state.last) == n || rule == Rule::NoHold;
+    let is_current = usize::from(state.last) == n || rule == Rule::NoLock;
     if !is_current {
         return false;
     }
-    if matches!(whose, Whose::Past { .. }) && whose != state.whose {
+    if matches!(ownership, Ownership::Deleted { .. }) && ownership != state.ownership {
         for grant in &mut state.grants {
-            grant.came_after = false;
+            grant.requested_after_delete = false;
         }
     }
-    (state.whose, state.may_go) = (whose, may_go);
+    (state.ownership, state.late_delete) = (ownership, late_delete);
     if then == store::AfterUpdate::ReleaseLock {
-        (state.held, state.last) = (false, NOBODY);
+        (state.locked, state.last) = (false, NOBODY);
     }
     true
 }
 
-/// `hold`: false while somebody else has it.
-pub(crate) fn hold(state: &mut State, n: usize, rule: Rule) -> bool {
-    if state.held && rule != Rule::NoHold {
+/// False while another replica has the lock.
+pub(crate) fn lock(state: &mut State, n: usize, rule: Rule) -> bool {
+    if state.locked && rule != Rule::NoLock {
         return false;
     }
-    (state.held, state.last) = (true, u8::try_from(n).unwrap());
-    let (whose, may_go) = (state.whose, state.may_go);
+    (state.locked, state.last) = (true, u8::try_from(n).unwrap());
+    let (ownership, late_delete) = (state.ownership, state.late_delete);
     let replica = &mut state.replicas[n];
-    (replica.whose, replica.may_go) = (whose, may_go);
+    (replica.ownership, replica.late_delete) = (ownership, late_delete);
     true
 }
 
-/// `in_time`: what is begun now is answered, or given up, before the hold lapses.
-pub(crate) fn in_time(state: &State, n: usize, rule: Rule) -> bool {
-    (state.held && usize::from(state.last) == n) || rule == Rule::NoHold
+/// `ensure_locked_for_a_call`: a call that begins now is answered, or given up, before the lock expires.
+pub(crate) fn is_locked(state: &State, n: usize, rule: Rule) -> bool {
+    (state.locked && usize::from(state.last) == n) || rule == Rule::NoLock
 }

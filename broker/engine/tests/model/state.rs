@@ -1,17 +1,17 @@
-//! What is there to be known of one attachment, two replicas and three grants?
+//! The state of one attachment, two replicas and three grants.
 
 pub(crate) const REPLICAS: usize = 2;
 pub(crate) const GRANTS: usize = 3;
 /// A replica that is dead, or none.
 pub(crate) const NOBODY: u8 = 2;
 
-/// `store::Whose`. What is over, and what is not, is all that is left of time.
+/// The ownership as the store has it. Time is reduced to what is over and what is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Whose {
+pub(crate) enum Ownership {
     Unknown,
-    Ours,
-    /// `Ours { until: Some }`: taken away for this grant; `over` once nothing of its own can land any more.
-    Past {
+    Managed,
+    /// Managed `until`: deleted for this grant; `over` once no late write of it is possible.
+    Deleted {
         over: bool,
         grant: u8,
     },
@@ -25,9 +25,9 @@ pub(crate) enum Life {
         by: u8,
     },
     Active,
-    /// Rolling back, revoking; verifying if it is to be looked for.
+    /// Rolling back or revoking; verifying if `verify`.
     Ending {
-        look: bool,
+        verify: bool,
     },
     Gone,
 }
@@ -35,13 +35,13 @@ pub(crate) enum Life {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Grant {
     pub(crate) life: Life,
-    /// It was asked for after the attachment had been taken away for good.
-    pub(crate) came_after: bool,
-    /// An attach for it was not answered, and may land.
-    pub(crate) attach_on_its_way: bool,
+    /// It was requested after the attachment was deleted for good.
+    pub(crate) requested_after_delete: bool,
+    /// An attach for it was not answered, and may be applied.
+    pub(crate) late_attach: bool,
 }
 
-/// What a detach or a look was answered with.
+/// The answer to a detach or an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Answer {
     Gone,
@@ -50,54 +50,59 @@ pub(crate) enum Answer {
     Unanswered,
 }
 
-/// Where in `shared.rs` a replica is: the next thing that it does there.
+/// The next step of a replica in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum At {
     Idle,
-    GiveHold,
-    GiveLook,
-    GiveNote,
-    GiveSend,
-    GiveCall,
-    GiveRelease { done: bool },
-    GiveActivate,
-    TakeHold { look: bool },
-    TakeDecide { look: bool, others: bool },
-    TakeLook,
-    TakeSend,
-    TakeCall,
-    TakeNote { answer: Answer },
-    TakeSave,
+    AttachLock,
+    AttachObserve,
+    AttachWrite,
+    AttachSend,
+    AttachCall,
+    AttachRelease { done: bool },
+    Activate,
+    DetachLock { verify: bool },
+    DetachDecide { verify: bool, others: bool },
+    DetachObserve,
+    DetachSend,
+    DetachCall,
+    DetachWrite { answer: Answer },
+    DetachSave,
 }
 
-/// A replica, with what it read when it took the hold.
+/// A replica, with what it read with its lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Replica {
     pub(crate) at: At,
     pub(crate) grant: u8,
-    pub(crate) whose: Whose,
-    pub(crate) may_go: bool,
-    /// As it was when it began to take back.
-    pub(crate) may_land: bool,
+    pub(crate) ownership: Ownership,
+    pub(crate) late_delete: bool,
+    /// As it was when it began to revert.
+    pub(crate) late_write_possible: bool,
 }
 
 impl Replica {
-    pub(crate) const IDLE: Self =
-        Self { at: At::Idle, grant: 0, whose: Whose::Unknown, may_go: false, may_land: false };
+    pub(crate) const IDLE: Self = Self {
+        at: At::Idle,
+        grant: 0,
+        ownership: Ownership::Unknown,
+        late_delete: false,
+        late_write_possible: false,
+    };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct State {
-    /// How often something may go wrong yet: a death, a call without an answer, a hold that lapses.
+    /// Faults that may still occur: a death, a call without an answer, an expired lock.
     pub(crate) faults: u8,
     /// In the cloud.
     pub(crate) there: bool,
-    pub(crate) detach_on_its_way: bool,
+    pub(crate) late_detach: bool,
     /// In the store.
-    pub(crate) whose: Whose,
-    pub(crate) may_go: bool,
-    pub(crate) held: bool,
-    /// Whose fence is the last.
+    pub(crate) ownership: Ownership,
+    pub(crate) late_delete: bool,
+    pub(crate) locked: bool,
+    /// The replica with the last fencing token.
     pub(crate) last: u8,
     pub(crate) grants: [Grant; GRANTS],
     pub(crate) replicas: [Replica; REPLICAS],
@@ -105,22 +110,22 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn first(foreign: bool, faults: u8) -> Self {
-        let grant = Grant { life: Life::Absent, came_after: false, attach_on_its_way: false };
+        let grant = Grant { life: Life::Absent, requested_after_delete: false, late_attach: false };
         Self {
             faults,
             there: foreign,
-            detach_on_its_way: false,
-            whose: Whose::Unknown,
-            may_go: false,
-            held: false,
+            late_detach: false,
+            ownership: Ownership::Unknown,
+            late_delete: false,
+            locked: false,
             last: NOBODY,
             grants: [grant; GRANTS],
             replicas: [Replica::IDLE; REPLICAS],
         }
     }
 
-    /// One replica is as good as the other: which is which is not told apart.
-    pub(crate) fn by_either(mut self) -> Self {
+    /// Replicas are symmetric: states that differ by which is which are one.
+    pub(crate) fn canonical(mut self) -> Self {
         let [one, other] = self.replicas;
         if one <= other {
             return self;
@@ -136,29 +141,29 @@ impl State {
         self
     }
 
-    /// Something goes wrong, if it may.
+    /// With one fault less, if one is left.
     pub(crate) fn faulty(&self) -> Option<Self> {
         Some(Self { faults: self.faults.checked_sub(1)?, ..*self })
     }
 
-    /// An attach for this grant may land yet: it is on its way, or a replica waits for its answer.
-    pub(crate) fn may_land(&self, grant: u8) -> bool {
-        let waits = |replica: &Replica| replica.at == At::GiveCall && replica.grant == grant;
-        self.grants[usize::from(grant)].attach_on_its_way || self.replicas.iter().any(waits)
+    /// An attach for this grant was not answered: a replica waits for it, or has died.
+    pub(crate) fn late_write_possible(&self, grant: u8) -> bool {
+        let waits = |replica: &Replica| replica.at == At::AttachCall && replica.grant == grant;
+        self.grants[usize::from(grant)].late_attach || self.replicas.iter().any(waits)
     }
 
-    /// What is wrong with it, if anything.
-    pub(crate) fn is_wrong(&self, foreign: bool) -> Option<&'static str> {
+    /// The rule that this state violates.
+    pub(crate) fn violation(&self, foreign: bool) -> Option<&'static str> {
         let lives = |life: Life| self.grants.iter().any(|grant| grant.life == life);
         if foreign && !self.there {
-            return Some("what was there before us is gone");
+            return Some("the foreign attachment is gone");
         }
         if lives(Life::Active) && !self.there {
-            return Some("a grant is active, and the permission is not there");
+            return Some("a grant is active without its attachment");
         }
         let over = |grant: &Grant| matches!(grant.life, Life::Absent | Life::Gone);
         if self.grants.iter().all(over) && self.there != foreign {
-            return Some("no grant is left, and the permission is there");
+            return Some("no grant is left, and the attachment exists");
         }
         None
     }

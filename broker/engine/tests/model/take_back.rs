@@ -1,129 +1,134 @@
-//! `take_shared_back`, and `take_back` around it.
+//! `detach`, with `revert` around it.
 
 use store::AfterUpdate;
 
-use crate::rule::{Named, Next, Rule, hold, in_time, note};
-use crate::state::{Answer, At, Life, NOBODY, Replica, State, Whose};
+use crate::rule::{Named, Next, Rule, is_locked, lock, write};
+use crate::state::{Answer, At, Life, NOBODY, Ownership, Replica, State};
 
-pub(crate) fn goes_on(state: &State, n: usize, rule: Rule, next: &mut Next) {
-    let Replica { at, grant, whose, may_go, may_land } = state.replicas[n];
+pub(crate) fn steps(state: &State, n: usize, rule: Rule, next: &mut Next) {
+    let Replica { at, grant, ownership, late_delete, late_write_possible } = state.replicas[n];
     let mut then = *state;
     let named = |what| Named { replica: Some(n), grant: usize::from(grant), what };
     let mut say = |what, then: State| next.push((named(what), then));
     match at {
-        // With the hold: who else needs it, and that it may go if that is certain.
-        At::TakeHold { look } if hold(&mut then, n, rule) => {
+        // With the lock: the references, and the late delete if the detach is certain.
+        At::DetachLock { verify } if lock(&mut then, n, rule) => {
             let others = (0..).zip(&state.grants).any(|(other, there)| {
                 other != grant && matches!(there.life, Life::Applying { .. } | Life::Active)
             });
-            let others = others && rule != Rule::OthersNotCounted;
-            let is_ours = match then.replicas[n].whose {
-                Whose::Ours => true,
-                Whose::Past { .. } => !state.grants[usize::from(grant)].came_after,
-                Whose::Foreign | Whose::Unknown => false,
+            let others = others && rule != Rule::ReferencesNotCounted;
+            let is_managed = match then.replicas[n].ownership {
+                Ownership::Managed => true,
+                Ownership::Deleted { .. } => !state.grants[usize::from(grant)].requested_after_delete,
+                Ownership::Foreign | Ownership::Unknown => false,
             };
-            then.may_go |= is_ours && !others && !look && rule != Rule::MayGoNotWritten;
-            then.replicas[n].at = At::TakeDecide { look, others };
-            say("holds it, and counts the others", then);
+            then.late_delete |= is_managed && !others && !verify && rule != Rule::LateDeleteNotWritten;
+            then.replicas[n].at = At::DetachDecide { verify, others };
+            say("locks, and counts references", then);
         }
-        At::TakeDecide { look, others } => {
-            let came_after = state.grants[usize::from(grant)].came_after;
+        At::DetachDecide { verify, others } => {
+            let requested_after_delete = state.grants[usize::from(grant)].requested_after_delete;
             let stays = others
-                || match whose {
-                    Whose::Foreign | Whose::Unknown => true,
-                    Whose::Past { .. } => came_after,
-                    Whose::Ours => false,
+                || match ownership {
+                    Ownership::Foreign | Ownership::Unknown => true,
+                    Ownership::Deleted { .. } => requested_after_delete,
+                    Ownership::Managed => false,
                 };
             if stays {
-                let whose = match whose {
-                    Whose::Ours | Whose::Past { .. } if others => Whose::Ours,
-                    Whose::Ours | Whose::Past { .. } | Whose::Unknown | Whose::Foreign => whose,
+                let ownership = match ownership {
+                    Ownership::Managed | Ownership::Deleted { .. } if others => Ownership::Managed,
+                    Ownership::Managed
+                    | Ownership::Deleted { .. }
+                    | Ownership::Unknown
+                    | Ownership::Foreign => ownership,
                 };
-                if !note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock) {
+                if !write(&mut then, n, rule, ownership, late_delete, AfterUpdate::ReleaseLock) {
                     return say("was overtaken", later(state, n));
                 }
-                then.replicas[n].at = At::TakeSave;
+                then.replicas[n].at = At::DetachSave;
                 return say("leaves it", then);
             }
-            then.replicas[n].at = match (look, in_time(state, n, rule)) {
-                (true, true) => At::TakeLook,
-                (true, false) => At::TakeNote { answer: Answer::Refused },
-                (false, _) => At::TakeSend,
+            then.replicas[n].at = match (verify, is_locked(state, n, rule)) {
+                (true, true) => At::DetachObserve,
+                (true, false) => At::DetachWrite { answer: Answer::Refused },
+                (false, _) => At::DetachSend,
             };
             say("goes on", then);
         }
-        At::TakeLook => {
+        At::DetachObserve => {
             let answer = if state.there { Answer::There } else { Answer::Gone };
-            then.replicas[n].at = At::TakeNote { answer };
-            say("looks", then);
+            then.replicas[n].at = At::DetachWrite { answer };
+            say("observes", then);
             let Some(mut then) = state.faulty() else { return };
-            then.replicas[n].at = At::TakeNote { answer: Answer::Refused };
-            say("looks, and is not answered", then);
+            then.replicas[n].at = At::DetachWrite { answer: Answer::Refused };
+            say("observes, and is not answered", then);
         }
-        // `in_time`, and the call begins.
-        At::TakeSend => {
-            let may = in_time(state, n, rule) || rule == Rule::HoldNotLookedAt;
-            then.replicas[n].at = if may { At::TakeCall } else { At::TakeNote { answer: Answer::Refused } };
+        // `is_locked`, and the call starts.
+        At::DetachSend => {
+            let may = is_locked(state, n, rule) || rule == Rule::LockNotChecked;
+            then.replicas[n].at =
+                if may { At::DetachCall } else { At::DetachWrite { answer: Answer::Refused } };
             say("detaches", then);
         }
-        At::TakeCall => {
+        At::DetachCall => {
             then.there = false;
-            then.replicas[n].at = At::TakeNote { answer: Answer::Gone };
+            then.replicas[n].at = At::DetachWrite { answer: Answer::Gone };
             say("detached", then);
             let Some(mut then) = state.faulty() else { return };
-            then.replicas[n].at = At::TakeNote { answer: Answer::Refused };
+            then.replicas[n].at = At::DetachWrite { answer: Answer::Refused };
             say("detach refused", then);
-            then.replicas[n].at = At::TakeNote { answer: Answer::Unanswered };
+            then.replicas[n].at = At::DetachWrite { answer: Answer::Unanswered };
             say("detach lost", then);
             say("detached, and not answered", State { there: false, ..then });
-            say("detach not answered", State { detach_on_its_way: true, ..then });
+            say("detach not answered", State { late_detach: true, ..then });
         }
-        // One change with the next where nothing comes between; apart, everything happens that can.
-        At::TakeNote { answer } => {
-            let whose = match answer {
-                Answer::Gone => Whose::Past { over: false, grant },
-                Answer::There => Whose::Ours,
-                Answer::Refused | Answer::Unanswered => whose,
+        // In the engine often one change with the next; as two steps, everything can happen in between.
+        At::DetachWrite { answer } => {
+            let ownership = match answer {
+                Answer::Gone => Ownership::Deleted { over: false, grant },
+                Answer::There => Ownership::Managed,
+                Answer::Refused | Answer::Unanswered => ownership,
             };
-            let may_go = may_go || (answer == Answer::Unanswered && rule != Rule::MayGoNotWritten);
-            let noted = note(&mut then, n, rule, whose, may_go, AfterUpdate::ReleaseLock);
+            let late_delete =
+                late_delete || (answer == Answer::Unanswered && rule != Rule::LateDeleteNotWritten);
+            let noted = write(&mut then, n, rule, ownership, late_delete, AfterUpdate::ReleaseLock);
             if noted && answer == Answer::Gone {
-                then.replicas[n].at = At::TakeSave;
-                return say("writes down that it is gone", then);
+                then.replicas[n].at = At::DetachSave;
+                return say("writes that it is gone", then);
             }
             let mut again = later(&then, n);
             let life = &mut again.grants[usize::from(grant)].life;
-            if noted && answer == Answer::There && *life == (Life::Ending { look: true }) {
-                *life = Life::Ending { look: false };
+            if noted && answer == Answer::There && *life == (Life::Ending { verify: true }) {
+                *life = Life::Ending { verify: false };
             }
-            say("tries again later", again);
+            say("retries later", again);
         }
-        // What may land yet is looked for, or undone again, when nothing lands any more: `lands_until`.
-        At::TakeSave => {
-            let may_land = match rule {
-                Rule::LateLookedAtAfterwards => state.may_land(grant),
-                _ => may_land,
+        // While a late write is possible, it is verified or reverted again later: `late_writes_until`.
+        At::DetachSave => {
+            let late_write_possible = match rule {
+                Rule::LateWriteCheckedAfterwards => state.late_write_possible(grant),
+                _ => late_write_possible,
             };
             then = later(state, n);
             let life = &mut then.grants[usize::from(grant)].life;
             if !matches!(life, Life::Ending { .. }) {
-                return say("was not the first", then);
+                return say("another driver was first", then);
             }
-            if !may_land {
+            if !late_write_possible {
                 *life = Life::Gone;
-                then.grants[usize::from(grant)].came_after = false;
+                then.grants[usize::from(grant)].requested_after_delete = false;
                 return say("is gone", then);
             }
-            *life = Life::Ending { look: false };
-            say("is undone again later", then);
-            then.grants[usize::from(grant)].life = Life::Ending { look: true };
-            say("is looked for later", then);
+            *life = Life::Ending { verify: false };
+            say("reverts again later", then);
+            then.grants[usize::from(grant)].life = Life::Ending { verify: true };
+            say("verifies later", then);
         }
         _ => {}
     }
 }
 
-/// The worker comes again.
+/// The worker claims it again.
 fn later(state: &State, n: usize) -> State {
     let mut later = *state;
     later.replicas[n] = Replica::IDLE;

@@ -13,7 +13,7 @@ use domain::{Grant, Step, TargetKind};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
-use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
+use targets::{Fault, LateWrites, Plan, Presence, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
 use crate::fault_injection;
@@ -204,13 +204,13 @@ impl Target for FaultyTarget {
         &self,
         grant: &Grant,
         step: &Step,
-        now: Timestamp,
+        _: Timestamp,
         claim: &Claim,
-    ) -> Result<Removal, TargetError> {
+    ) -> Result<Presence, TargetError> {
         Ok(if self.call(Call::Look, grant, step, claim).await? {
-            Removal::Pending { receipt: format!("{} attached", step.object), observe_at: now }
+            Presence::Present
         } else {
-            Removal::confirmed(format!("{} not attached", step.object))
+            Presence::absent(format!("{} not attached", step.object))
         })
     }
 

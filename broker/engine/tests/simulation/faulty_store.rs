@@ -12,8 +12,8 @@ use domain::grant::Transition;
 use domain::{Lease, ReplayGuard};
 use protocol::Timestamp;
 use store::{
-    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, Ownership, Precondition, Release, ResourceLock,
-    SaveOutcome, Store, StoreError,
+    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, Ownership, Precondition, Release,
+    ResourceLock, SaveOutcome, Store, StoreError,
 };
 use testkit::decorate_store;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::AgentStatus;
-use engine::{Author, Engine, OperatorTokens, Parts, Refusal, Settings};
+use engine::{Author, Engine, EngineDeps, OperatorTokens, Refusal, Settings};
 use protocol::{AgentId, Secret};
 use signing::Issuer;
 use store::{ApplyMode, Memory, Store};
@@ -108,7 +108,7 @@ impl Fixture {
         };
         let store = FaultyStore { fixture: Arc::clone(self), link: Arc::clone(&link), who, slot: n };
         let target = FaultyTarget { fixture: Arc::clone(self), link, who, slot: n };
-        let parts = Parts {
+        let parts = EngineDeps {
             store: Arc::new(store),
             verifier: identity::Verifier::new(
                 identity::Http::new(None).unwrap(),
@@ -123,7 +123,7 @@ impl Fixture {
         };
         let engine = Arc::new(Engine::start(parts).await?);
         self.trace.say(&format!("replica {who} · runs"));
-        let worker = tokio::spawn(Arc::clone(&engine).work(SWEEP_EVERY));
+        let worker = tokio::spawn(Arc::clone(&engine).run_worker(SWEEP_EVERY));
         let mut slot = self.slot(n);
         slot.running = Some(engine);
         slot.tasks.push(worker);

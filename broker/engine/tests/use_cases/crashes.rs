@@ -113,7 +113,7 @@ async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
         let dying = fixture.broker(gate.clone()).await;
         // Past the silence that the leases allow; this broker could hear all the time.
         fixture.pass_time(A_WHILE);
-        if gate.run(dying.sweep()).await.is_some() {
+        if gate.run(dying.drive_due()).await.is_some() {
             break;
         }
         drop(dying);

@@ -251,7 +251,7 @@ async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
     // The claim, before and after; then the change that ends it.
     let slow = Gate::stopping_at(3);
     let worker = fixture.broker(slow.clone()).await;
-    let sweeping = tokio::spawn(async move { worker.sweep().await });
+    let sweeping = tokio::spawn(async move { worker.drive_due().await });
     while !slow.was_reached() {
         tokio::task::yield_now().await;
     }

@@ -12,7 +12,7 @@ use engine::{Engine, Revocable, Settings};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, GrantStatus, IdempotencyKey, RevokeCause, Timestamp};
 use targets::claim::Claim;
-use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
+use targets::{Fault, LateWrites, Plan, Presence, Removal, Target, TargetError};
 
 use crate::fixture::{Fixture, Gate};
 
@@ -112,9 +112,9 @@ impl Target for Refusing {
         _: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Removal, TargetError> {
+    ) -> Result<Presence, TargetError> {
         self.call(claim, |_| {}).await?;
-        Ok(Removal::Confirmed { proof: "gone".to_owned(), session_deny_until: Some(now) })
+        Ok(Presence::Absent { proof: "gone".to_owned(), session_deny_until: Some(now) })
     }
 
     async fn remove_session_deny(
@@ -192,7 +192,7 @@ impl LapsedClaim {
         match driver {
             Driver::Elevation | Driver::Retry => self.elevate(broker).await,
             Driver::Revoke => self.revoke(broker).await,
-            Driver::Worker => drop(broker.sweep().await),
+            Driver::Worker => drop(broker.drive_due().await),
         }
     }
 

@@ -14,8 +14,8 @@ async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let refused = broker.ready().await.unwrap_err();
-    assert!(refused.to_string().contains("has not begun"), "{refused}");
-    let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
+    assert!(refused.to_string().contains("has not started"), "{refused}");
+    let worker = tokio::spawn(Arc::clone(&broker).run_worker(OFTEN));
     while broker.ready().await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -36,11 +36,11 @@ async fn worker_finishes_its_work_before_it_stops() {
         fixture.pass_time(60 * 60 * 24);
         let gate = Gate::stopping_at(boundary);
         let broker = fixture.broker(gate.clone()).await;
-        let worker = tokio::spawn(Arc::clone(&broker).work(OFTEN));
+        let worker = tokio::spawn(Arc::clone(&broker).run_worker(OFTEN));
         while !gate.was_reached() && !fixture.grants().await[0].grant.status().is_final() {
             tokio::task::yield_now().await;
         }
-        broker.stop_working();
+        broker.stop_worker();
         let was_reached = gate.was_reached();
         // Also where it was not: the round that is under way can still come to it.
         gate.go_on();

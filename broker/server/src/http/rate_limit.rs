@@ -4,13 +4,15 @@
 //! can always revoke.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use engine::{Changing, Pace, Refusal};
+use engine::{RateLimiter, Refusal};
 use ipnet::IpNet;
 use protocol::{ErrorCode, Timestamp};
 
@@ -19,8 +21,8 @@ use super::error::ProblemResponse;
 
 /// One rate limiter for each source address.
 pub struct PerIpLimiter {
-    pace: Pace<IpAddr>,
-    config: Changing<Config>,
+    limiter: RateLimiter<IpAddr>,
+    config: ArcSwap<Config>,
 }
 
 /// The configurable part.
@@ -34,13 +36,13 @@ pub struct Config {
 
 impl PerIpLimiter {
     pub fn new(config: Config) -> Self {
-        Self { pace: Pace::new(config.per_minute), config: Changing::new(config) }
+        Self { limiter: RateLimiter::new(config.per_minute), config: ArcSwap::from_pointee(config) }
     }
 
     /// Replaces the configuration.
     pub fn set(&self, config: Config) {
-        self.pace.set(config.per_minute);
-        self.config.set(config);
+        self.limiter.set(config.per_minute);
+        self.config.store(Arc::new(config));
     }
 
     fn try_acquire(
@@ -50,7 +52,7 @@ impl PerIpLimiter {
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<(), Duration> {
-        self.pace.take(client_network(client(peer, headers, &config.trusted_proxies)), now)
+        self.limiter.try_acquire(client_network(client(peer, headers, &config.trusted_proxies)), now)
     }
 }
 
@@ -63,7 +65,7 @@ pub(super) async fn enforce(State(app): State<App>, request: Request, next: Next
     if is_exempt(&request) {
         return next.run(request).await;
     }
-    let config = limiter.config.get();
+    let config = limiter.config.load_full();
     match limiter.try_acquire(&config, peer, request.headers(), app.engine.now()) {
         Ok(()) => next.run(request).await,
         Err(wait) => ProblemResponse::from(rate_limited(&config, wait)).into_response(),

@@ -1,7 +1,7 @@
 //! `POST /v2/reconcile`
 
 use axum::extract::State;
-use engine::Unknown;
+use engine::UnknownGrants;
 use protocol::Problem;
 use protocol::reconcile::{ReconcileRequest, Reconciliation};
 
@@ -27,6 +27,6 @@ pub(crate) async fn reconcile(
 ) -> ApiResult<axum::Json<Reconciliation>> {
     let by = app.engine.operator(bearer.as_ref())?;
     tracing::info!(%by, remove_unknown = request.remove_unknown, "an operator starts a reconciliation");
-    let unknown = if request.remove_unknown { Unknown::Remove } else { Unknown::Report };
+    let unknown = if request.remove_unknown { UnknownGrants::Remove } else { UnknownGrants::Report };
     Ok(axum::Json(app.engine.reconcile(unknown).await?))
 }

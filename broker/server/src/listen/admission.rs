@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::Changing;
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -33,7 +33,7 @@ pub struct Config {
 
 /// Admits or refuses every connection.
 pub struct Admission {
-    config: Changing<Config>,
+    config: ArcSwap<Config>,
     table: Mutex<Table>,
     /// Notified when a connection ends.
     freed: Notify,
@@ -43,7 +43,7 @@ pub struct Admission {
 impl Admission {
     pub fn new(config: Config) -> Arc<Self> {
         Arc::new(Self {
-            config: Changing::new(config),
+            config: ArcSwap::from_pointee(config),
             table: Mutex::default(),
             freed: Notify::new(),
             counts: Counts::default(),
@@ -52,11 +52,11 @@ impl Admission {
 
     /// Replaces the configuration. Connections above a lower cap stay until they end or are evicted.
     pub(crate) fn set(&self, config: Config) {
-        self.config.set(config);
+        self.config.store(Arc::new(config));
     }
 
     pub(crate) fn config(&self) -> Arc<Config> {
-        self.config.get()
+        self.config.load_full()
     }
 
     pub(crate) fn counts(&self) -> &Counts {
@@ -70,7 +70,7 @@ impl Admission {
 
     /// Reserves a slot for a connection of this peer.
     pub(super) async fn admit(self: &Arc<Self>, peer: SocketAddr) -> Result<Slot, RefusalReason> {
-        let config = self.config.get();
+        let config = self.config.load_full();
         let address = peer.ip().to_canonical();
         let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&address));
         let source = if is_proxy { Source::Proxy(address) } else { Source::Network(client_network(address)) };

@@ -35,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn until_stopped(listener: TcpListener, router: Router, server: ServerState) -> anyhow::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let worker = tokio::spawn(Arc::clone(&server.engine).work(SWEEP_INTERVAL));
+    let worker = tokio::spawn(Arc::clone(&server.engine).run_worker(SWEEP_INTERVAL));
     let (stop_serving, stopping) = watch::channel(false);
     let shutdown = Shutdown {
         signals: Signals::new()?,
@@ -105,7 +105,7 @@ async fn next(listener: &tokio::net::TcpListener, server: &ServerState) -> (TcpS
 /// exception: it must not be able to keep leases alive.
 fn note_missed_heartbeats(why: RefusalReason, engine: &Engine) {
     match why {
-        RefusalReason::AllFull | RefusalReason::Exhausted => engine.could_not_hear(),
+        RefusalReason::AllFull | RefusalReason::Exhausted => engine.reset_heartbeat_window(),
         RefusalReason::NetworkFull => {}
     }
 }

@@ -83,7 +83,7 @@ impl Shutdown {
             ended = &mut worker => return Err(self.worker_ended(ended)),
         }
         tracing::info!("stopping: requests and work in progress may finish");
-        self.engine.stop_working();
+        self.engine.stop_worker();
         self.stop_serving.send_replace(true);
         if timeout(DRAIN_TIMEOUT, &mut worker).await.is_err() {
             worker.abort();

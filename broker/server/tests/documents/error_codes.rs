@@ -82,6 +82,9 @@ fn what_to_do(code: ErrorCode) -> &'static str {
             "Read `detail` and the timeline; see the [runbook](../operate/runbooks/aws-account-down.md)."
         }
         ErrorCode::IssuerUnavailable => "Try again; the client does. The broker has to reach the issuer.",
+        ErrorCode::WorkerNotRunning => {
+            "Restart the broker; its log says why the worker stopped. See [The broker is down](../operate/runbooks/broker-down.md)."
+        }
         ErrorCode::StoreUnavailable => {
             "Try again; the client does. See [The broker is down](../operate/runbooks/broker-down.md)."
         }

@@ -100,7 +100,7 @@ pub(crate) async fn only_active_grants_lose_their_lease(store: &dyn Store) {
 
     let transition = claimed[0].grant.clone().end(at(1029), EndCause::LeaseLost).unwrap();
     let ending = done(store, &claimed[0], &transition).await;
-    let transition = ending.grant.clone().undo_failed(at(1029), "throttled", at(1500)).unwrap();
+    let transition = ending.grant.clone().revert_failed(at(1029), "throttled", at(1500)).unwrap();
     done(store, &ending, &transition).await;
     assert!(store.claim_due(due(1499, 10)).await.unwrap().is_empty(), "only its next try counts now");
     assert_eq!(store.claim_due(due(1500, 10)).await.unwrap().len(), 1);
@@ -134,14 +134,14 @@ pub(crate) async fn removal_of_session_denies_is_due_when_sessions_have_expired(
     assert!(store.claim_due(due(4999, 10)).await.unwrap().is_empty());
     let claimed = store.claim_due(due(5000, 10)).await.unwrap();
     assert_eq!((claimed.len(), &claimed[0].grant), (1, &over.grant));
-    assert!(store.claim_due(due(5001, 10)).await.unwrap().is_empty(), "the claim lasts");
-    let later = claimed[0].grant.clone().swept(at(5001), Some(at(6000)), None).unwrap();
+    assert!(store.claim_due(due(5001, 10)).await.unwrap().is_empty(), "somebody is at it");
+    let later = claimed[0].grant.clone().session_deny_removed(at(5001), Some(at(6000)), None).unwrap();
     let later = done(store, &claimed[0], &later).await;
     assert!(store.claim_due(due(5999, 10)).await.unwrap().is_empty());
     assert_eq!(store.claim_due(due(6000, 10)).await.unwrap().len(), 1);
 
     let read = store.grant(&later.grant.id).await.unwrap().unwrap();
-    let swept = read.grant.clone().swept(at(6001), None, Some("taken away")).unwrap();
+    let swept = read.grant.clone().session_deny_removed(at(6001), None, Some("taken away")).unwrap();
     done(store, &read, &swept).await;
     assert!(store.claim_due(due(99_000, 10)).await.unwrap().is_empty(), "nothing is left to do");
     assert_eq!(store.count_by_status().await.unwrap(), counted);

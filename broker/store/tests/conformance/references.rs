@@ -209,7 +209,7 @@ pub(crate) async fn added_steps_are_references(store: &dyn Store) {
     assert_eq!((found.grant.steps.len(), found.grant.enforced_by), (3, EnforcedBy::Broker));
 
     // A second save in the same state writes the same references again.
-    let claimed = extended.grant.clone().claimed(at(1090)).unwrap();
+    let claimed = extended.grant.clone().claim(at(1090)).unwrap();
     let claimed = done(store, &extended, &claimed).await;
     assert_eq!(others(store, 2).await, 1);
     let active = claimed.grant.clone().activate(at(1002), "attached").unwrap();

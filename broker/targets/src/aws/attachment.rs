@@ -10,7 +10,7 @@ use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::names::Action;
 use super::{AwsTarget, fact};
-use crate::{Drift, Removal, TargetError};
+use crate::{Drift, Presence, Removal, TargetError};
 
 /// Do.
 pub(super) async fn apply(account: Claimed<'_>, step: &Step) -> Result<String, Failure> {
@@ -55,15 +55,14 @@ pub(super) async fn observe(
     account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
-    now: Timestamp,
-) -> Result<Removal, TargetError> {
+) -> Result<Presence, TargetError> {
     let (principal, arn) = (step.fact(fact::PRINCIPAL), step.fact(fact::ARN));
     let kind = fact::principal_kind(step);
     let all = attached(account, urgency, kind, principal).await?;
     Ok(if all.iter().any(|found| found == arn) {
-        Removal::Pending { receipt: format!("{arn} is attached"), observe_at: now }
+        Presence::Present
     } else {
-        Removal::confirmed(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
+        Presence::absent(format!("{arn} is not attached to {}/{principal}", kind.as_str()))
     })
 }
 

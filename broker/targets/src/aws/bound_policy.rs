@@ -9,7 +9,7 @@ use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::policies::decoded;
 use super::{AwsTarget, fact};
-use crate::{Removal, TargetError};
+use crate::{Presence, Removal, TargetError};
 
 /// Whose inline policies, and which one.
 #[derive(Debug, Clone, Copy)]
@@ -62,12 +62,11 @@ pub(super) async fn observe(
     account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
-    now: Timestamp,
-) -> Result<Removal, TargetError> {
+) -> Result<Presence, TargetError> {
     let spot = Spot::of(step);
     Ok(match read(account, urgency, spot).await? {
-        Some(_) => Removal::Pending { receipt: format!("policy {} is there", spot.policy), observe_at: now },
-        None => Removal::confirmed(format!(
+        Some(_) => Presence::Present,
+        None => Presence::absent(format!(
             "{}/{} has no policy {}",
             spot.kind.as_str(),
             spot.principal,

@@ -10,7 +10,7 @@ use super::bound_policy::Spot;
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, attachment, bound_policy, caller, document, fact, names, session};
-use crate::{Removal, TargetError};
+use crate::{Presence, Removal, TargetError};
 
 /// Do.
 pub(super) async fn apply(account: Claimed<'_>, grant: &Grant, step: &Step) -> Result<String, TargetError> {
@@ -171,13 +171,12 @@ pub(super) async fn observe(
     account: Claimed<'_>,
     step: &Step,
     urgency: Urgency,
-    now: Timestamp,
-) -> Result<Removal, TargetError> {
+) -> Result<Presence, TargetError> {
     let role = step.fact(fact::PRINCIPAL);
     let asking = account.iam.get_role().role_name(role).send();
     match call(account, urgency, "iam:GetRole", asking).await {
-        Ok(_) => Ok(Removal::Pending { receipt: format!("role {role} is there"), observe_at: now }),
-        Err(failure) if failure.is("NoSuchEntity") => Ok(Removal::confirmed(format!("no role {role}"))),
+        Ok(_) => Ok(Presence::Present),
+        Err(failure) if failure.is("NoSuchEntity") => Ok(Presence::absent(format!("no role {role}"))),
         Err(failure) => Err(failure.into()),
     }
 }

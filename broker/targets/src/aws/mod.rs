@@ -32,7 +32,7 @@ use self::accounts::{Accounts, Claimed};
 use self::gate::Urgency;
 use self::plan::Planning;
 use crate::claim::Claim;
-use crate::{Drift, Fault, Found, LateWrites, Plan, Removal, Target, TargetError};
+use crate::{Drift, Fault, Found, LateWrites, Plan, Presence, Removal, Target, TargetError};
 
 /// Gives and takes back in AWS accounts.
 #[derive(Debug)]
@@ -187,25 +187,22 @@ impl Target for AwsTarget {
         step: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Removal, TargetError> {
+    ) -> Result<Presence, TargetError> {
         let account = self.account(step, claim)?;
         let urgency = match &grant.state {
             State::Applying { .. } | State::Active { .. } => Urgency::Give,
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
-            | State::Revoking(_)
-            | State::Verifying(_)
-            | State::RevokeFailing(_)
-            | State::Expired(_)
+            | State::Ending(_)
             | State::Revoked { .. } => Urgency::TakeBack,
         };
         let action = action(step)?;
         Box::pin(async {
             match action {
-                Action::PutPolicy => bound_policy::observe(account, step, urgency, now).await,
-                Action::AttachPolicy => attachment::observe(account, step, urgency, now).await,
-                Action::CreateRole => grant_role::observe(account, step, urgency, now).await,
+                Action::PutPolicy => bound_policy::observe(account, step, urgency).await,
+                Action::AttachPolicy => attachment::observe(account, step, urgency).await,
+                Action::CreateRole => grant_role::observe(account, step, urgency).await,
                 Action::IssueSession => session::observe(account, grant, step, now).await,
                 Action::AssociatePod => pod::observe(account, grant, step, urgency, now).await,
             }
@@ -285,8 +282,7 @@ impl Target for AwsTarget {
             Action::IssueSession => return Ok(None),
             Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::AssociatePod => {}
         }
-        if let Removal::Confirmed { proof, .. } = self.observe(grant, step, now, &Claim::not_needed()).await?
-        {
+        if let Presence::Absent { proof, .. } = self.observe(grant, step, now, &Claim::not_needed()).await? {
             let what = format!("taken away by somebody else · {proof}");
             return Ok(Some(Drift { object: None, what }));
         }

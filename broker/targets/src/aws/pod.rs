@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_eks::types::PodIdentityAssociation;
 use domain::aws::IamKind;
-use domain::{Grant, State, Step};
+use domain::{Grant, Step};
 use protocol::{GrantId, Timestamp};
 
 use super::accounts::Claimed;
@@ -13,7 +13,7 @@ use super::bound_policy::{self, Spot};
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, document, fact, names};
-use crate::{Removal, TargetError};
+use crate::{Presence, Removal, TargetError};
 
 /// More service accounts than one broker sees in a day.
 const MAX_KNOWN: usize = 1000;
@@ -167,18 +167,18 @@ pub(super) async fn observe(
     step: &Step,
     urgency: Urgency,
     now: Timestamp,
-) -> Result<Removal, TargetError> {
+) -> Result<Presence, TargetError> {
     let there = association(account, step, urgency).await?;
     let same = there.filter(|there| there.role_arn() == Some(step.fact(fact::ARN)));
     if same.is_some() {
-        return Ok(Removal::Pending { receipt: "the association is there".to_owned(), observe_at: now });
+        return Ok(Presence::Present);
     }
     let mut session_deny_until = None;
-    if matches!(grant.state, State::Verifying(_)) {
+    if grant.is_verifying() {
         refuse(account, &grant.id, step, now).await?;
         session_deny_until = Some(refused_until(now));
     }
-    Ok(Removal::Confirmed { proof: "no association · read back".to_owned(), session_deny_until })
+    Ok(Presence::Absent { proof: "no association · read back".to_owned(), session_deny_until })
 }
 
 pub(super) fn refused_until(now: Timestamp) -> Timestamp {

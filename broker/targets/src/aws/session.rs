@@ -18,7 +18,7 @@ use super::bound_policy::{self, Spot};
 use super::call::{Failure, call};
 use super::gate::Urgency;
 use super::{AwsTarget, document, fact, names};
-use crate::{Fault, Removal, TargetError};
+use crate::{Fault, Presence, Removal, TargetError};
 
 /// STS gives no shorter one; what is shorter ends by the deadline in the session's policy.
 const SHORTEST: Duration = Duration::from_secs(900);
@@ -187,20 +187,19 @@ pub(super) async fn observe(
     grant: &Grant,
     step: &Step,
     now: Timestamp,
-) -> Result<Removal, TargetError> {
+) -> Result<Presence, TargetError> {
     if let Some(proof) = dead_already(grant, step) {
-        return Ok(Removal::confirmed(proof));
+        return Ok(Presence::absent(proof));
     }
     let bound = ends_by_itself(grant);
     let deny = names::deny(&grant.id);
     let found = bound_policy::read(account, Urgency::TakeBack, spot(step, &deny)).await?;
     Ok(if found.is_some() || now >= bound {
-        Removal::Confirmed {
-            proof: "sessions refused · read back".to_owned(),
-            session_deny_until: Some(bound),
+        Presence::Absent {
+            proof: "sessions refused · read back".to_owned(), session_deny_until: Some(bound)
         }
     } else {
-        Removal::Pending { receipt: format!("the policy {deny} is not there yet"), observe_at: now }
+        Presence::Present
     })
 }
 
@@ -226,10 +225,7 @@ fn dead_already(grant: &Grant, step: &Step) -> Option<&'static str> {
         return Some("its sessions end with their role");
     }
     let by_deadline = match &grant.state {
-        State::Expired(ending)
-        | State::Verifying(ending)
-        | State::Revoking(ending)
-        | State::RevokeFailing(ending) => ending.cause == EndCause::Deadline,
+        State::Ending(ending) => ending.cause == EndCause::Deadline,
         State::Denied { .. }
         | State::Applying { .. }
         | State::RollingBack { .. }

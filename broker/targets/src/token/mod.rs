@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
 use crate::claim::Claim;
-use crate::{LateWrites, Plan, Removal, Target, TargetError};
+use crate::{LateWrites, Plan, Presence, Removal, Target, TargetError};
 
 /// The claim that carries the grant's id.
 pub const GRANT_ID: &str = "grant_id";
@@ -72,12 +72,12 @@ impl Target for TokenTarget {
 
     async fn observe(
         &self,
-        grant: &Grant,
-        step: &Step,
-        now: Timestamp,
-        claim: &Claim,
-    ) -> Result<Removal, TargetError> {
-        self.revert(grant, step, now, claim).await
+        _grant: &Grant,
+        _step: &Step,
+        _now: Timestamp,
+        _claim: &Claim,
+    ) -> Result<Presence, TargetError> {
+        Ok(Presence::absent("token refused from now on"))
     }
 
     async fn credentials(

@@ -227,7 +227,7 @@ fn throttling_account_delays_no_other_and_its_grant_says_why() {
     assert!(two.may(), "all of this while the other account throttles");
     let told = two.fixture.broker.timeline(&id).to_string();
     assert!(told.contains("iam:DeleteRolePolicy · Throttling"), "{told}");
-    assert!(told.contains("trying on"), "{told}");
+    assert!(told.contains("retrying"), "{told}");
     proxy.behave();
     eventually("the end of the throttled grant", || (status(&two.fixture, &id) == "revoked").then_some(()));
     assert!(!two.may());

@@ -81,6 +81,6 @@ fn a_lost_machine_ends_by_the_heartbeat() {
     println!("cancel · gitea · machine lost · heartbeat: {} ms", began.elapsed().as_millis());
     eventually("the end of the command", || (!is_alive(step.shell)).then_some(()));
     let grants = site.broker.given();
-    assert_eq!(text(&grants[0], "/end_reason"), "holder fell silent", "{grants:?}");
+    assert_eq!(text(&grants[0], "/end_reason"), "no heartbeat within the lease", "{grants:?}");
     nothing_is_left(&site);
 }

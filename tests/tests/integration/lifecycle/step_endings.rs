@@ -125,7 +125,7 @@ fn lost_machine_stops_its_heartbeats() {
     for pid in [keeper, running.pid(), step] {
         kill(pid, "KILL");
     }
-    assert_ended(&fixture.broker, "holder fell silent");
+    assert_ended(&fixture.broker, "no heartbeat within the lease");
 }
 
 #[test]

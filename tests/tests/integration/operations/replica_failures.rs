@@ -74,7 +74,7 @@ fn another_replica_finishes_the_work_of_a_killed_broker() {
     assert_ended_once(&replicas, &replicas.others[0], &all);
 }
 
-/// One is stopped while it ends grants whose holders fell silent. The other finishes; then the first wakes up, with
+/// One is stopped while it ends grants whose leases were lost. The other finishes; then the first wakes up, with
 /// claims that have lapsed and whatever it was about to write.
 #[test]
 fn broker_that_slept_past_its_claims_changes_nothing() {

@@ -62,7 +62,7 @@ fn a_holder_that_slept_past_its_hold_changes_nothing() {
         assert_eq!(overlap.status(1).await, Some(GrantStatus::Active));
         assert_ne!(overlap.status(0).await, Some(GrantStatus::Active));
         assert!(
-            overlap.timelines(1).await.contains("was held for too long"),
+            overlap.timelines(1).await.contains("was locked for too long"),
             "{}",
             overlap.timelines(1).await
         );
@@ -126,7 +126,7 @@ fn session_deny_is_removed_even_if_object_is_shared_again() {
 /// Until when the n-th refusal says that the object may go.
 fn may_go(timelines: &str, n: usize) -> String {
     let told = timelines.split("RollBack target failed").nth(n + 1).unwrap();
-    told.split("it may still go until ").nth(1).unwrap().lines().next().unwrap().to_owned()
+    told.split("may be applied until ").nth(1).unwrap().lines().next().unwrap().to_owned()
 }
 
 #[test]

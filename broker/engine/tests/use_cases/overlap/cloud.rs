@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Grant, State, Step, TargetKind};
+use domain::{Grant, Step, TargetKind};
 use engine::Clock;
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
-use targets::{Fault, LateWrites, Plan, Removal, Target, TargetError};
+use targets::{Fault, LateWrites, Plan, Presence, Removal, Target, TargetError};
 use tokio::sync::oneshot;
 
 use crate::fixture::TestClock;
@@ -280,12 +280,12 @@ impl Target for SharedTarget {
         _: &Step,
         now: Timestamp,
         claim: &Claim,
-    ) -> Result<Removal, TargetError> {
+    ) -> Result<Presence, TargetError> {
         Ok(if self.call(Call::Look, grant, claim).await? {
-            Removal::Pending { receipt: "attached".to_owned(), observe_at: now }
+            Presence::Present
         } else {
-            let session_deny_until = matches!(grant.state, State::Verifying(_)).then(|| now.plus(REFUSED));
-            Removal::Confirmed { proof: "not attached".to_owned(), session_deny_until }
+            let session_deny_until = grant.is_verifying().then(|| now.plus(REFUSED));
+            Presence::Absent { proof: "not attached".to_owned(), session_deny_until }
         })
     }
 

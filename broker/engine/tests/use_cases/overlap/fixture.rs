@@ -92,7 +92,7 @@ impl Overlap {
 
     pub(crate) fn sweep(&self, broker: usize) {
         let engine = Arc::clone(&self.brokers[broker]);
-        self.runs(broker, async move { drop(engine.sweep().await) });
+        self.runs(broker, async move { drop(engine.drive_due().await) });
     }
 
     /// One who stands still goes on: a task at its boundary, or a call at the cloud.
@@ -186,7 +186,11 @@ impl Overlap {
     }
 
     async fn live(&self) -> Vec<GrantRecord> {
-        self.fixture.store.list(&Listing { live: Some(true), limit: 100, ..Listing::default() }).await.unwrap()
+        self.fixture
+            .store
+            .list(&Listing { live: Some(true), limit: 100, ..Listing::default() })
+            .await
+            .unwrap()
     }
 
     /// Somebody else takes away what was there before us.

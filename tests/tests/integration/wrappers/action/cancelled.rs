@@ -161,5 +161,5 @@ fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     });
     tell("KILL to all, no post, a beat each second", Duration::ZERO, began);
     assert_eq!(main.finish().code, None);
-    hub.assert_ended(1, "holder fell silent");
+    hub.assert_ended(1, "no heartbeat within the lease");
 }

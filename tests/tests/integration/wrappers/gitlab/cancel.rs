@@ -178,8 +178,8 @@ fn a_job_without_a_client_fails_and_says_what_to_do() {
 #[test]
 fn lost_machine_ends_command_by_heartbeat_and_script_by_deadline() {
     for (job, ttl, end) in [
-        ("component", "10m", "holder fell silent"),
-        ("one-command", "10m", "holder fell silent"),
+        ("component", "10m", "no heartbeat within the lease"),
+        ("one-command", "10m", "no heartbeat within the lease"),
         ("whole-script", "3s", "deadline reached"),
     ] {
         let fixture = Fixture::with(Broker::with_heartbeat("1s"));

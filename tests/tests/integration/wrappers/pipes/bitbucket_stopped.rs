@@ -25,7 +25,7 @@ fn stopped_step_loses_its_grant_when_heartbeats_stop() {
         machine.line_in("grant");
         let began = Instant::now();
         machine::end_of_container([&step]);
-        platform.assert_ended("holder fell silent");
+        platform.assert_ended("no heartbeat within the lease");
         println!(
             "cancel · bitbucket {form} · KILL to all · 0 ms · {} ms, by heartbeats of 1 s",
             began.elapsed().as_millis()

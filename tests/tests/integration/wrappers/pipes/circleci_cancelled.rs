@@ -27,7 +27,7 @@ fn cancelled_job_loses_its_grant_when_heartbeats_stop() {
         assert_eq!(platform.fixture.broker.live().len(), 1);
         let began = Instant::now();
         machine::end_of_container(job.background.iter().chain([&deploy]));
-        platform.assert_ended("holder fell silent");
+        platform.assert_ended("no heartbeat within the lease");
         println!(
             "cancel · circleci {form} · KILL to all · 0 ms · {} ms, by heartbeats of 1 s",
             began.elapsed().as_millis()

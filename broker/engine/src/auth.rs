@@ -1,4 +1,4 @@
-//! Which agent, or operator, does a bearer token belong to?
+//! Finds the agent or the operator of a bearer token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use crate::clock::{NoRandomness, Random, random};
 use crate::{Engine, Refusal};
 
-/// SHA-256 in hexadecimal: what is stored of a token.
+/// SHA-256 in hexadecimal, the form in which tokens are stored.
 pub fn hash_of(token: &str) -> String {
     format!("{:x}", Sha256::digest(token))
 }
@@ -26,7 +26,6 @@ pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
 /// The tokens of operators and resource servers.
 #[derive(Debug, Clone, Default)]
 pub struct OperatorTokens {
-    /// May do everything.
     pub operators: Vec<NamedToken>,
     /// May introspect tokens, and nothing else.
     pub introspectors: Vec<NamedToken>,
@@ -41,18 +40,18 @@ pub struct NamedToken {
     pub hash: String,
 }
 
-/// Who calls.
+/// A caller that is authenticated.
 #[derive(Debug, Clone)]
 pub enum Caller {
     /// The operator with this name.
     Operator(OperatorName),
-    /// The holder of an agent's auth token.
+    /// By its auth token.
     Agent(Arc<Agent>),
 }
 
 impl Caller {
-    /// Whether a grant of this agent is the caller's to see and to end.
-    pub(crate) fn may_touch(&self, owner: &AgentId) -> bool {
+    /// Whether the caller may see and end grants of this agent.
+    pub(crate) fn can_access(&self, owner: &AgentId) -> bool {
         match self {
             Self::Operator(_) => true,
             Self::Agent(agent) => agent.id == *owner,
@@ -85,7 +84,7 @@ fn has_hash(stored: &str, token: &str) -> bool {
 
 fn name_of(tokens: &[NamedToken], token: &str) -> Option<OperatorName> {
     let hash = hash_of(token);
-    // Every hash is compared, so that the time does not tell which one came near.
+    // Compares with every hash, so that the duration does not reveal which one is similar.
     let matching = tokens.iter().fold(None, |found, one| {
         if bool::from(one.hash.as_bytes().ct_eq(hash.as_bytes())) { Some(one) } else { found }
     });
@@ -106,17 +105,16 @@ fn missing() -> Refusal {
 }
 
 impl Engine {
-    /// The agent whose auth token this is. Whether the agent may still elevate is for policy to say: a
-    /// disabled agent can always give back.
+    /// The agent of this auth token. Whether it may elevate is decided by the policy: a disabled agent can always revoke.
     pub async fn agent_of(&self, bearer: Option<&Secret>) -> Result<Arc<Agent>, Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
         let token = AuthToken::parse(bearer.reveal()).map_err(|error| {
             Refusal::new(ErrorCode::AuthTokenInvalid, error.to_string())
                 .hint("check CLOUDANIX_AUTH_TOKEN for a cut or doubled paste")
         })?;
-        let (stored, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
-        let expired = stored.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
-        if expired || !has_hash(&stored.hash, bearer.reveal()) {
+        let (known, agent) = self.store.credential(token.id()).await?.ok_or_else(not_accepted)?;
+        let expired = known.expires_at.is_some_and(|expires_at| expires_at <= self.clock.now());
+        if expired || !has_hash(&known.hash, bearer.reveal()) {
             return Err(not_accepted());
         }
         Ok(agent)
@@ -125,7 +123,7 @@ impl Engine {
     /// The operator whose token this is; refuses every other caller.
     pub fn operator(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        name_of(&self.operators.get().operators, bearer.reveal()).ok_or_else(|| {
+        name_of(&self.operators.load().operators, bearer.reveal()).ok_or_else(|| {
             Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
                 .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
         })
@@ -133,7 +131,7 @@ impl Engine {
 
     /// An operator, or an agent.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
-        let operators = self.operators.get();
+        let operators = self.operators.load_full();
         if let Some(name) = bearer.and_then(|token| name_of(&operators.operators, token.reveal())) {
             return Ok(Caller::Operator(name));
         }
@@ -143,7 +141,7 @@ impl Engine {
     /// The resource server or operator whose token this is; refuses every other caller.
     pub fn introspector(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
         let bearer = bearer.ok_or_else(missing)?;
-        let (tokens, token) = (self.operators.get(), bearer.reveal());
+        let (tokens, token) = (self.operators.load(), bearer.reveal());
         name_of(&tokens.introspectors, token).or_else(|| name_of(&tokens.operators, token)).ok_or_else(|| {
             Refusal::new(ErrorCode::AuthTokenInvalid, "expected an introspection token or an operator token")
         })

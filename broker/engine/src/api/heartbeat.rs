@@ -1,12 +1,13 @@
-//! The holder is still there.
+//! Heartbeat: the client says that it still uses its grant.
 
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 use store::HeartbeatOutcome;
 
-use crate::{Engine, Refusal, view};
+use crate::{Engine, Refusal, to_wire};
 
 impl Engine {
-    /// Hears a beat. Needs the key, which only this run holds. Never lengthens the grant.
+    /// Records a heartbeat. Requires the idempotency key, which only the run of the grant has. Never extends the
+    /// deadline.
     pub async fn heartbeat(
         &self,
         bearer: Option<&Secret>,
@@ -16,9 +17,11 @@ impl Engine {
         let agent = self.agent_of(bearer).await?;
         let now = self.clock.now();
         match self.store.heartbeat(id, &agent.id, key, now).await? {
-            HeartbeatOutcome::Recorded(stored) if now < stored.grant.expires_at => Ok(view::grant(&stored)),
+            HeartbeatOutcome::Recorded(record) if now < record.grant.expires_at => {
+                Ok(to_wire::grant(&record))
+            }
             HeartbeatOutcome::Recorded(_) => Err(Refusal::grant_ended(Some("deadline reached".to_owned()))),
-            HeartbeatOutcome::Ended(stored) => Err(Refusal::grant_ended(stored.grant.end_reason())),
+            HeartbeatOutcome::Ended(record) => Err(Refusal::grant_ended(record.grant.end_reason())),
             HeartbeatOutcome::Unknown => Err(Refusal::no_such_grant()),
         }
     }

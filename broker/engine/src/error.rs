@@ -1,54 +1,50 @@
-//! How does a use case say no?
+//! The error of every use case.
 
 use protocol::{ErrorCode, Problem};
 use store::StoreError;
 
 use crate::clock::NoRandomness;
 
-/// A refusal. The caller gets code, detail and hint; `cause` is for our own log only.
+/// A refusal. The caller gets code, detail and hint; the cause is only logged.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refusal {
-    /// The stable code.
     pub code: ErrorCode,
-    /// What was expected and what was found.
+    /// What was expected, and what was found.
     pub detail: String,
-    /// What to do.
+    /// What to do about it.
     pub hint: Option<String>,
-    /// In how many seconds it may be tried again.
+    /// Seconds until a retry can succeed.
     pub retry_after: Option<u64>,
-    /// For the log; never sent.
+    /// Logged, never sent.
     pub cause: Option<String>,
 }
 
 impl Refusal {
-    /// A refusal with what was expected and found.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into(), hint: None, retry_after: None, cause: None }
     }
 
-    /// With what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// With when to try again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// With what only our log says.
+    /// Adds a cause for the log.
     #[must_use]
     pub fn because(mut self, cause: impl ToString) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
-    /// What the caller gets.
+    /// The problem document for the caller.
     pub fn problem(&self) -> Problem {
         let problem = Problem::new(self.code, self.detail.clone());
         match &self.hint {
@@ -61,6 +57,10 @@ impl Refusal {
         Self::new(ErrorCode::GrantNotFound, "no grant of this agent has this id or idempotency key")
     }
 
+    pub(crate) fn target_failed(what: &str) -> Self {
+        Self::new(ErrorCode::TargetFailed, format!("the target failed: {what}"))
+    }
+
     pub(crate) fn grant_ended(reason: Option<String>) -> Self {
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         Self::new(ErrorCode::GrantEnded, format!("the grant has ended{reason}"))
@@ -68,7 +68,7 @@ impl Refusal {
     }
 }
 
-/// An error with all that caused it, for the log.
+/// An error with its sources, for the log.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! What is kept of a request that gets nothing, and what does it cost its sender?
+//! Records denied requests, and counts requests that fail against their own limits.
 
 use domain::grant::Request;
 use domain::{Grant, ReplayGuard};
@@ -6,12 +6,12 @@ use protocol::{AgentId, ErrorCode, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{DenialOutcome, DeniedRequest};
 
-use crate::budgets::Kind;
+use crate::request_limits::Kind;
 use crate::{Engine, Refusal};
 
 impl Engine {
-    /// Records a request that the boundary refuses, and says what the caller gets. Its token is used up: one token is
-    /// one decision, and not an unlimited number of refusals.
+    /// Records a request that the boundary denies, and returns the error for the caller. Its OIDC token is consumed: one
+    /// token is one decision.
     pub(crate) async fn deny(
         &self,
         mut terms: Request,
@@ -38,16 +38,16 @@ impl Engine {
         denied.into()
     }
 
-    /// The identity was not proven. `refusal` says why, unless that has been said often enough.
+    /// Counts a request whose identity is not proven. Returns `refusal`, or the rate limit's error.
     pub(crate) fn unproven(&self, agent: &AgentId, refusal: Refusal) -> Refusal {
         self.counters.authentication_failures();
-        self.budgets.take(Kind::Unproven, agent, self.clock.now()).err().unwrap_or(refusal)
+        self.request_limits.acquire(Kind::Unproven, agent, self.clock.now()).err().unwrap_or(refusal)
     }
 
-    /// The token had been used. A copy of a used token proves nothing, so it must not cost the agent what this kind of
-    /// request has cost it.
+    /// Refuses an OIDC token that was used before. A copied token proves nothing, so the request is counted as unproven
+    /// and not against the agent's own limit.
     pub(crate) fn replayed(&self, kind: Kind, agent: &AgentId) -> Refusal {
-        self.budgets.put_back(kind, agent);
+        self.request_limits.refund(kind, agent);
         let refusal = Refusal::new(
             ErrorCode::OidcTokenReplayed,
             "the OIDC token was used before: expected one that was minted for this elevation",
@@ -57,8 +57,8 @@ impl Engine {
     }
 }
 
-/// Requests with the same hash are recorded once: the same question of the same workload. Its runs are counted together,
-/// or every run of a pipeline that asks for too much would be a row.
+/// Requests with the same hash are one record with a count. The run is not part of the hash, or each run of a pipeline
+/// that requests too much would be a record.
 fn hash_of_denied(terms: &Request) -> String {
     let mut hasher = Sha256::new();
     let provenance = &terms.provenance;

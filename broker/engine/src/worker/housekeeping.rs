@@ -1,4 +1,4 @@
-//! Signing keys: there is always one, and a new one in time.
+//! Housekeeping: rotates signing keys, ends the grants of disabled agents, purges records whose time is over.
 
 use std::time::Duration;
 
@@ -8,25 +8,33 @@ use store::StoredKey;
 use crate::clock::random;
 use crate::{Engine, Refusal};
 
-/// How long a key stays in the JWKS once another signs: the longest grant and an hour.
-const KEPT: Duration = Duration::from_secs(25 * 60 * 60);
+/// How long a key stays in the JWKS after another one signs: the longest grant, and an hour.
+const PUBLISHED_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
 impl Engine {
-    /// Makes the first key, makes the next one when the newest is old, forgets those whose signatures are all
-    /// dead, and uses what is in the store (another broker may have made it).
-    pub(crate) async fn tend_signing_keys(&self) -> Result<(), Refusal> {
+    /// The worker calls this every 30 s.
+    pub async fn housekeeping(&self) -> Result<(), Refusal> {
+        self.rotate_signing_keys().await?;
+        self.end_grants_of_disabled().await?;
+        Ok(self.store.purge(self.clock.now()).await?)
+    }
+
+    /// Creates the first key, creates the next one when the newest is old, removes keys whose signatures have all
+    /// expired, and loads the keys of the store: another replica may have created one.
+    pub(crate) async fn rotate_signing_keys(&self) -> Result<(), Refusal> {
         let now = self.clock.now();
         let stored = self.store.signing_keys().await?;
         let newest = stored.last();
-        if newest.is_none_or(|key| now.since(key.created_at) >= self.settings.get().signing_key_age) {
+        if newest.is_none_or(|key| now.since(key.created_at) >= self.settings.load().signing_key_age) {
             let (key, private_pem) =
                 SigningKey::from_random(random(self.random.as_ref())?, now).map_err(internal)?;
             let new = StoredKey { kid: key.kid().to_owned(), private_pem, created_at: now };
             self.store.add_signing_key(&new, newest.map(|key| key.kid.as_str())).await?;
         }
-        // Since this one signs, no older one does; what those signed has expired by now. It need not be the
-        // newest: where keys are made every day, the newest never comes to that age.
-        let signed_for_long = |key: &&StoredKey| now.since(key.created_at) >= KEPT + PUBLISHED_FIRST;
+        // No key older than this one has signed since, and what those signed has expired. Not necessarily the newest
+        // key: with a new key every day, the newest never reaches that age.
+        let signed_for_long =
+            |key: &&StoredKey| now.since(key.created_at) >= PUBLISHED_AFTER + PUBLISHED_FIRST;
         if let Some(youngest) = stored.iter().rfind(signed_for_long) {
             self.store.remove_signing_keys(youngest.created_at).await?;
         }

@@ -1,4 +1,4 @@
-//! What the client saw the step do: written down as said, not as proven.
+//! Actions that the client observed its step take: events with the client as their source, not proven by the broker.
 
 use domain::NewEvent;
 use protocol::actions::{ActionsReport, MAX_ACTIONS};
@@ -6,12 +6,12 @@ use protocol::{ErrorCode, EventKind, GrantId, IdempotencyKey, Secret, Source};
 
 use crate::{Engine, Refusal};
 
-/// The most action rows on one timeline: a run that reports more is cut off, its grant is not.
-const MAX_ROWS: usize = 1000;
+/// The most action events on one timeline. Further reports are refused; the grant stays active.
+const MAX_EVENTS: usize = 1000;
 
 impl Engine {
-    /// Adds actions to a grant's timeline, up to a while after its end. Needs the key, which only this run
-    /// holds.
+    /// Adds actions to the timeline of a grant, also after its end. Requires the idempotency key, which only the run of
+    /// the grant has.
     pub async fn report_actions(
         &self,
         bearer: Option<&Secret>,
@@ -20,8 +20,8 @@ impl Engine {
         report: &ActionsReport,
     ) -> Result<(), Refusal> {
         let agent = self.agent_of(bearer).await?;
-        let stored = self.store.grant_by_key(&agent.id, key).await?;
-        if stored.is_none_or(|stored| stored.grant.id != *id) {
+        let record = self.store.grant_by_key(&agent.id, key).await?;
+        if record.is_none_or(|record| record.grant.id != *id) {
             return Err(Refusal::no_such_grant());
         }
         let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
@@ -38,11 +38,11 @@ impl Engine {
                 ));
             }
         }
-        let rows = self.store.events(id).await?;
-        let reported = rows.iter().filter(|row| row.kind == EventKind::Action).count();
-        if reported + found > MAX_ROWS {
+        let events = self.store.events(id).await?;
+        let reported = events.iter().filter(|event| event.kind == EventKind::Action).count();
+        if reported + found > MAX_EVENTS {
             return refuse(format!(
-                "actions: expected at most {MAX_ROWS} on one timeline, found {reported} and {found} more"
+                "actions: expected at most {MAX_EVENTS} on one timeline, found {reported} and {found} more"
             ));
         }
         let now = self.clock.now();

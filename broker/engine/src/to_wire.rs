@@ -1,10 +1,10 @@
-//! How does a stored grant look from outside?
+//! Translates records to the types of the protocol.
 
 use protocol::{Grant, agents};
 use store::{GrantRecord, StoredToken};
 
-pub(crate) fn grant(stored: &GrantRecord) -> Grant {
-    let grant = &stored.grant;
+pub(crate) fn grant(record: &GrantRecord) -> Grant {
+    let grant = &record.grant;
     Grant {
         id: grant.id.clone(),
         status: grant.status(),
@@ -18,10 +18,10 @@ pub(crate) fn grant(stored: &GrantRecord) -> Grant {
         ended_at: grant.ended_at(),
         end_reason: grant.end_reason(),
         enforced_by: grant.enforced_by,
-        heartbeat_seconds: stored.lease.and_then(|lease| u32::try_from(lease.every.as_secs()).ok()),
+        heartbeat_seconds: record.lease.and_then(|lease| u32::try_from(lease.every.as_secs()).ok()),
         provenance: grant.provenance.clone(),
         reason: grant.reason.clone(),
-        denials: stored.denials,
+        denials: record.denials,
         credentials: None,
     }
 }

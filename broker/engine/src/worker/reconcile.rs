@@ -1,5 +1,7 @@
-//! Is the target as the store says? What has our names on it and belongs to no live grant is an orphan, and goes
-//! after a grace period if the store knows the grant; what a live grant gave and is not there any more, or is there twice, is drift, and is told.
+//! Reconciles the targets with the store.
+//!
+//! An object with our name and no live grant is an **orphan**: it is removed after a grace period if the store knows its
+//! grant. A difference between a live grant's objects and what the broker provisioned is **drift**: the timeline says so.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,37 +16,37 @@ use tokio::task::JoinSet;
 
 use crate::{Engine, Refusal};
 
-/// How the target is compared with the store.
+/// Settings of the reconciliation.
 #[derive(Debug, Clone, Copy)]
 pub struct Reconciling {
-    /// How often.
+    /// The interval.
     pub every: Duration,
-    /// How long an orphan is left alone, so that what is being made or undone just now is not taken for one.
+    /// How long an orphan is kept: an object that a driver creates or removes just now is none.
     pub grace: Duration,
-    /// What is done to orphans.
+    /// Whether orphans are removed.
     pub orphans: Orphans,
 }
 
-/// What is done to orphans.
+/// Whether orphans of known grants are removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orphans {
-    /// They are removed, if the store knows their grants.
+    /// Removed.
     Remove,
-    /// They are only reported.
+    /// Only reported.
     Report,
 }
 
-/// What is done to orphans of grants that the store does not know. It forgets none: either it was restored from a backup
-/// that is older than they are, or they are somebody else's, and some may be live.
+/// Whether orphans of unknown grants are removed. The store deletes no grant: it was restored from an older backup, or the
+/// objects belong to another broker, and some may be in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unknown {
-    /// They are reported.
+pub enum UnknownGrants {
+    /// Only reported.
     Report,
-    /// They are removed: an operator has said so.
+    /// Removed, because an operator requested it.
     Remove,
 }
 
-/// When an orphan was seen first, for those whose target does not say when it was made.
+/// When an orphan was found first, for targets that do not say when an object was created.
 #[derive(Debug, Default)]
 pub(crate) struct FirstSeen(Mutex<HashMap<String, Timestamp>>);
 
@@ -59,22 +61,22 @@ impl FirstSeen {
     }
 }
 
-/// What was found at one place.
+/// The objects found within one boundary.
 type Surveyed = (Arc<dyn Target>, Result<Vec<Found>, TargetError>);
 
-/// So many places are looked at at once: one that does not answer keeps nobody waiting.
-const AT_ONCE: usize = 16;
+/// Boundaries surveyed at once, so that one that does not answer delays no other.
+const MAX_CONCURRENT: usize = 16;
 const PAGE: u32 = 200;
 
 impl Engine {
-    /// Compares once.
-    pub async fn reconcile(self: &Arc<Self>, unknown: Unknown) -> Result<Reconciliation, Refusal> {
+    /// Reconciles once.
+    pub async fn reconcile(self: &Arc<Self>, unknown: UnknownGrants) -> Result<Reconciliation, Refusal> {
         let mut done = Reconciliation::default();
         let mut surveys = JoinSet::new();
         for boundary in self.boundaries().await? {
-            let target = Arc::clone(self.target(boundary.target())?);
-            if surveys.len() >= AT_ONCE {
-                self.judge_next(&mut surveys, unknown, &mut done).await?;
+            let target = Arc::clone(self.driver.target(boundary.target())?);
+            if surveys.len() >= MAX_CONCURRENT {
+                self.classify_next(&mut surveys, unknown, &mut done).await?;
             }
             surveys.spawn(async move {
                 let found = target.survey(&boundary).await;
@@ -82,9 +84,9 @@ impl Engine {
             });
         }
         while !surveys.is_empty() {
-            self.judge_next(&mut surveys, unknown, &mut done).await?;
+            self.classify_next(&mut surveys, unknown, &mut done).await?;
         }
-        self.look_for_drift(&mut done).await?;
+        self.find_drift(&mut done).await?;
         let Reconciliation { found, orphans, drifted, not_looked_at } = &done;
         if !orphans.is_empty() || *drifted > 0 || *not_looked_at > 0 {
             let orphans = orphans.len();
@@ -93,7 +95,7 @@ impl Engine {
         Ok(done)
     }
 
-    /// One boundary for each place: agents often share one.
+    /// Each boundary once: agents often share one.
     async fn boundaries(&self) -> Result<Vec<Boundary>, Refusal> {
         let mut boundaries: Vec<Boundary> = Vec::new();
         let mut after = None;
@@ -102,6 +104,7 @@ impl Engine {
             for agent in &agents {
                 let boundary = &agent.registration.boundary;
                 let changes_something = self
+                    .driver
                     .target(boundary.target())
                     .is_ok_and(|target| target.late_writes() != LateWrites::Impossible);
                 if changes_something && !boundaries.contains(boundary) {
@@ -113,10 +116,10 @@ impl Engine {
         }
     }
 
-    async fn judge_next(
+    async fn classify_next(
         &self,
         surveys: &mut JoinSet<Surveyed>,
-        unknown: Unknown,
+        unknown: UnknownGrants,
         done: &mut Reconciliation,
     ) -> Result<(), Refusal> {
         let Some(Ok((target, found))) = surveys.join_next().await else { return Ok(()) };
@@ -124,36 +127,36 @@ impl Engine {
             Ok(found) => {
                 for one in found {
                     done.found += 1;
-                    done.orphans.extend(self.judge(target.as_ref(), &one, unknown).await?);
+                    done.orphans.extend(self.classify(target.as_ref(), &one, unknown).await?);
                 }
             }
             Err(error) => {
                 done.not_looked_at += 1;
-                tracing::warn!(%error, "a place cannot be looked at for orphans");
+                tracing::warn!(%error, "a boundary cannot be surveyed for orphans");
             }
         }
         Ok(())
     }
 
-    async fn judge(
+    async fn classify(
         &self,
         target: &dyn Target,
         found: &Found,
-        unknown: Unknown,
+        unknown: UnknownGrants,
     ) -> Result<Option<Orphan>, Refusal> {
         let now = self.clock.now();
-        let claim = self.claim_from(now);
+        let claim = self.driver.claim_from(now);
         let owner = self.store.grant(&found.grant).await?;
         let object = &found.step.object;
-        if belongs(owner.as_ref(), found, now) {
+        if is_needed(owner.as_ref(), found, now) {
             self.first_seen.forget(object);
             return Ok(None);
         }
-        let Reconciling { grace, orphans, .. } = self.settings.get().reconciling;
-        let ended_at = owner.as_ref().and_then(|stored| stored.grant.ended_at());
+        let Reconciling { grace, orphans, .. } = self.settings.load().reconciling;
+        let ended_at = owner.as_ref().and_then(|record| record.grant.ended_at());
         let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
         let (outcome, detail) = match (&owner, unknown, orphans) {
-            (None, Unknown::Report, _) => {
+            (None, UnknownGrants::Report, _) => {
                 let why = "the database does not know its grant · left until an operator has it removed";
                 (OrphanOutcome::Reported, why.to_owned())
             }
@@ -163,7 +166,7 @@ impl Engine {
             (Some(_), _, Orphans::Report) => {
                 (OrphanOutcome::Reported, "left as it is, only reported".to_owned())
             }
-            (None, Unknown::Remove, _) | (Some(_), _, Orphans::Remove) => {
+            (None, UnknownGrants::Remove, _) | (Some(_), _, Orphans::Remove) => {
                 match target.remove(found, now, &claim).await {
                     Ok(text) => (OrphanOutcome::Removed, text),
                     Err(error) => (OrphanOutcome::Failed, error.to_string()),
@@ -178,7 +181,7 @@ impl Engine {
                 self.counters.orphans_found();
                 tracing::warn!(grant = %found.grant, known, "{text}");
                 if known {
-                    self.tell_once(&found.grant, EventKind::Orphan, &text).await?;
+                    self.record_once(&found.grant, EventKind::Orphan, &text).await?;
                 }
             }
             OrphanOutcome::Failed => {
@@ -194,14 +197,14 @@ impl Engine {
         Ok(Some(Orphan { grant_id, object, known, outcome, detail }))
     }
 
-    async fn look_for_drift(&self, done: &mut Reconciliation) -> Result<(), Refusal> {
+    async fn find_drift(&self, done: &mut Reconciliation) -> Result<(), Refusal> {
         let mut after = None;
         loop {
             let listing = Listing { live: Some(true), agent: None, after, limit: PAGE };
             let page = self.store.list(&listing).await?;
-            for stored in &page {
-                if matches!(stored.grant.state, State::Active { .. }) {
-                    self.drift_of(&stored.grant, done).await?;
+            for record in &page {
+                if matches!(record.grant.state, State::Active { .. }) {
+                    self.drift_of(&record.grant, done).await?;
                 }
             }
             let Some(last) = page.last() else { return Ok(()) };
@@ -210,7 +213,7 @@ impl Engine {
     }
 
     async fn drift_of(&self, grant: &Grant, done: &mut Reconciliation) -> Result<(), Refusal> {
-        let target = self.target(grant.target)?;
+        let target = self.driver.target(grant.target)?;
         if target.late_writes() == LateWrites::Impossible {
             return Ok(());
         }
@@ -220,19 +223,19 @@ impl Engine {
                 Ok(None) => continue,
                 Err(error) => {
                     done.not_looked_at += 1;
-                    tracing::warn!(grant = %grant.id, %error, "a live grant cannot be looked at");
+                    tracing::warn!(grant = %grant.id, %error, "a live grant cannot be compared with its target");
                     continue;
                 }
             };
-            // What another grant put there is no drift; nor is what went because this grant ended meanwhile.
+            // Neither an object of another grant nor the end of this grant is drift.
             if let Some(object) = &drift.object
                 && self.store.other_references(object, &grant.id).await? > 0
             {
                 continue;
             }
             let still_active = self.store.grant(&grant.id).await?;
-            if still_active.is_some_and(|stored| matches!(stored.grant.state, State::Active { .. }))
-                && self.tell_once(&grant.id, EventKind::Drift, &drift.what).await?
+            if still_active.is_some_and(|record| matches!(record.grant.state, State::Active { .. }))
+                && self.record_once(&grant.id, EventKind::Drift, &drift.what).await?
             {
                 done.drifted += 1;
                 self.counters.drift_detected();
@@ -242,36 +245,35 @@ impl Engine {
         Ok(())
     }
 
-    /// A row that is on the timeline already is not written again. True if it was written.
-    async fn tell_once(&self, id: &GrantId, kind: EventKind, text: &str) -> Result<bool, Refusal> {
-        let rows = self.store.events(id).await?;
-        if rows.iter().any(|row| row.kind == kind && row.text == text) {
+    /// Writes an event that is not on the timeline yet. True if it was written.
+    async fn record_once(&self, id: &GrantId, kind: EventKind, text: &str) -> Result<bool, Refusal> {
+        let events = self.store.events(id).await?;
+        if events.iter().any(|event| event.kind == kind && event.text == text) {
             return Ok(false);
         }
         self.store.add_events(id, &[NewEvent::new(self.clock.now(), kind, text)]).await?;
         Ok(true)
     }
 
-    /// Compares for ever.
-    pub(crate) async fn reconcile_now_and_then(self: Arc<Self>) {
+    pub(super) async fn reconcile_periodically(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(self.settings.get().reconciling.every).await;
-            if let Err(error) = self.reconcile(Unknown::Report).await {
+            let every = self.settings.load().reconciling.every;
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.reconcile(UnknownGrants::Report).await {
                 self.counters.worker_errors();
-                tracing::error!(%error, cause = error.cause.as_deref(), "cannot compare the target with the store");
+                tracing::error!(%error, cause = error.cause.as_deref(), "cannot reconcile the targets with the store");
             }
         }
     }
 }
 
-/// Whether a grant that is there to answer for it still has a use for it.
-fn belongs(owner: Option<&GrantRecord>, found: &Found, now: Timestamp) -> bool {
+/// Whether a grant still needs the object.
+fn is_needed(owner: Option<&GrantRecord>, found: &Found, now: Timestamp) -> bool {
     if found.needed_until.is_some_and(|until| now < until) {
         return true;
     }
-    owner.is_some_and(|stored| {
-        let is_kept_for_its_dead_sessions =
-            found.needed_until.is_some() && stored.grant.session_deny_until.is_some();
-        !stored.grant.status().is_final() || is_kept_for_its_dead_sessions
+    owner.is_some_and(|record| {
+        let is_session_deny = found.needed_until.is_some() && record.grant.session_deny_until.is_some();
+        !record.grant.status().is_final() || is_session_deny
     })
 }

@@ -1,4 +1,4 @@
-//! Registering agents, rotating their tokens, switching them off.
+//! Registers agents, rotates their tokens, and disables them.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use domain::aws::{AwsMode, Pod};
 use domain::{Agent, AgentStatus, EndCause, Place, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
 use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Ttl};
-use store::{ApplyMode, Listing, Precondition, Registering, StoredToken};
+use store::{ApplyMode, Listing, Registering, StoredToken};
 
 use crate::clock::random;
-use crate::{Author, Engine, Page, Refusal, hash_of, view};
+use crate::{Author, Engine, Page, Refusal, hash_of, to_wire};
 
-const AGENTS_AT_ONCE: u32 = 200;
+/// Records per read of the store.
+const PAGE: u32 = 200;
 
-/// The account and service account that a boundary is about, if it is about one.
+/// The account and the service account of a pod-identity boundary.
 fn pod_of(registration: &Registration) -> Option<(&str, &Pod)> {
     match &registration.boundary.place {
         Place::Token => None,
@@ -28,11 +29,11 @@ fn pod_of(registration: &Registration) -> Option<(&str, &Pod)> {
 }
 
 impl Engine {
-    /// Stores a registration. A new agent gets an auth token, shown this once.
+    /// Stores a registration. A new agent gets an auth token, which is returned only now.
     pub async fn apply_agent(&self, source: &str, mode: ApplyMode, by: &Author) -> Result<Applied, Refusal> {
         let registration = domain::registration::parse(source)
             .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
-        self.can_serve(&registration).await?;
+        self.check_boundary(&registration).await?;
         let now = self.clock.now();
         let agent_id = registration.id.clone();
         let (token, stored) = self.new_token(&agent_id)?;
@@ -57,14 +58,14 @@ impl Engine {
         }
     }
 
-    /// Whether all of these can be applied, beside each other too. Says which cannot, and why.
+    /// Checks that these registrations can be applied, also together. The error has the index of the first that cannot.
     pub async fn check_agents(&self, sources: &[&str]) -> Result<(), (usize, Refusal)> {
         let mut checked: Vec<Registration> = Vec::with_capacity(sources.len());
         for (which, source) in sources.iter().enumerate() {
             let refused = |detail: String| (which, Refusal::new(ErrorCode::InvalidRegistration, detail));
             let registration =
                 domain::registration::parse(source).map_err(|error| refused(error.to_string()))?;
-            self.can_serve(&registration).await.map_err(|refusal| (which, refusal))?;
+            self.check_boundary(&registration).await.map_err(|refusal| (which, refusal))?;
             let pod = pod_of(&registration);
             for before in &checked {
                 if before.id == registration.id {
@@ -82,17 +83,17 @@ impl Engine {
         Ok(())
     }
 
-    /// A boundary that this broker could never give anything in is refused, and a service account that another
-    /// agent has: whose pod it was could not be told.
-    async fn can_serve(&self, registration: &Registration) -> Result<(), Refusal> {
+    /// Refuses a boundary in which this broker cannot provision, and a service account of another agent: the broker
+    /// could not tell whose pod it is.
+    async fn check_boundary(&self, registration: &Registration) -> Result<(), Refusal> {
         let refused = |detail: String| Refusal::new(ErrorCode::InvalidRegistration, detail);
         let place = &registration.boundary.place;
-        let target = self.target(place.target()).map_err(|refusal| refused(refusal.detail))?;
+        let target = self.driver.target(place.target()).map_err(|refusal| refused(refusal.detail))?;
         target.check_scope(place).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
         let Some(pod) = pod_of(registration) else { return Ok(()) };
         let mut after = None;
         loop {
-            let agents = self.store.agents(after.as_ref(), AGENTS_AT_ONCE).await?;
+            let agents = self.store.agents(after.as_ref(), PAGE).await?;
             let taken = agents
                 .iter()
                 .find(|agent| agent.id != registration.id && pod_of(&agent.registration) == Some(pod));
@@ -107,13 +108,12 @@ impl Engine {
         }
     }
 
-    /// One agent.
     pub async fn agent(&self, id: &AgentId) -> Result<protocol::agents::Agent, Refusal> {
         let agent = self.store.agent(id).await?.ok_or_else(|| no_such_agent(id))?;
         self.with_tokens(&agent).await
     }
 
-    /// A page of agents by id.
+    /// A page of agents, ordered by id.
     pub async fn agents(&self, after: Option<&AgentId>, page: Page) -> Result<AgentList, Refusal> {
         let mut stored = self.store.agents(after, page.rows() + 1).await?;
         let more = stored.len() > page.rows() as usize;
@@ -126,7 +126,7 @@ impl Engine {
         Ok(AgentList { agents, next })
     }
 
-    /// Switches an agent off, then ends its live grants. The order matters: nothing new can come in between.
+    /// Disables an agent, then ends its live grants. In this order, no grant can be created in between.
     pub async fn disable_agent(&self, id: &AgentId, by: &OperatorName) -> Result<Disabled, Refusal> {
         self.set_status(id, AgentStatus::Disabled).await?;
         tracing::warn!(agent = %id, %by, "agent disabled");
@@ -134,7 +134,7 @@ impl Engine {
         Ok(Disabled { agent_id: id.clone(), grants_ending })
     }
 
-    /// Switches an agent on again.
+    /// Enables an agent.
     pub async fn enable_agent(
         &self,
         id: &AgentId,
@@ -145,7 +145,7 @@ impl Engine {
         self.with_tokens(&agent).await
     }
 
-    /// A new auth token; the old ones are accepted for `overlap` more.
+    /// Issues a new auth token; the old ones are accepted for `overlap`.
     pub async fn rotate_token(
         &self,
         id: &AgentId,
@@ -164,7 +164,7 @@ impl Engine {
         Ok(Rotated { agent_id: id.clone(), auth_token: token.secret().clone(), previous_expire_at })
     }
 
-    /// Ends one auth token now.
+    /// Revokes one auth token.
     pub async fn revoke_token(&self, id: &AgentId, token_id: &str, by: &OperatorName) -> Result<(), Refusal> {
         if self.store.revoke_token(id, token_id).await? {
             tracing::warn!(agent = %id, token = token_id, %by, "auth token revoked");
@@ -178,12 +178,11 @@ impl Engine {
         }
     }
 
-    /// Ends what is live of agents that are switched off: what [`Self::disable_agent`] had not come to when
-    /// its broker died.
+    /// Ends the live grants of disabled agents: the broker may have died in [`Self::disable_agent`].
     pub(crate) async fn end_grants_of_disabled(&self) -> Result<(), Refusal> {
         let mut after = None;
         loop {
-            let page = self.store.agents(after.as_ref(), 200).await?;
+            let page = self.store.agents(after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
             for agent in page.iter().filter(|agent| agent.status == AgentStatus::Disabled) {
@@ -197,13 +196,14 @@ impl Engine {
         let mut ending = 0;
         let mut after = None;
         loop {
-            let listing = Listing { live: Some(true), agent: Some(id.clone()), after, limit: 200 };
+            let claim = self.driver.claim_from(self.clock.now());
+            let listing = Listing { live: Some(true), agent: Some(id.clone()), after, limit: PAGE };
             let page = self.store.list(&listing).await?;
             let Some(last) = page.last() else { return Ok(ending) };
             after = Some(last.grant.id.clone());
-            for stored in page {
-                if stored.grant.end_reason().is_none() {
-                    self.end(stored, &cause, Precondition::Version).await?;
+            for record in page {
+                if record.grant.end_reason().is_none() {
+                    self.driver.drive_to_end(record, &cause, &claim).await?;
                     ending += 1;
                 }
             }
@@ -217,7 +217,7 @@ impl Engine {
 
     async fn with_tokens(&self, agent: &Agent) -> Result<protocol::agents::Agent, Refusal> {
         let tokens = self.store.tokens(&agent.id, self.clock.now()).await?;
-        Ok(view::agent(agent, &tokens))
+        Ok(to_wire::agent(agent, &tokens))
     }
 
     fn new_token(&self, agent_id: &AgentId) -> Result<(AuthToken, StoredToken), Refusal> {

@@ -1,0 +1,133 @@
+//! Checks who requests a grant and whether the boundary permits it, before anything is written.
+
+use std::sync::Arc;
+
+use domain::{Agent, Principal};
+use policy::{AccessRequest, Holder, Permit};
+use protocol::{Decision, ElevateRequest, ErrorCode, Provenance, Secret, Trust};
+use tracing::Instrument;
+
+use crate::request_limits::Kind;
+use crate::{Engine, Refusal, spans};
+
+/// A request whose agent and identity are verified.
+pub(super) struct Authorized {
+    pub(super) agent: Arc<Agent>,
+    pub(super) principal: Principal,
+    pub(super) permit: Result<Permit, policy::Denied>,
+}
+
+impl Engine {
+    /// The decision of [`Engine::elevate`]; provisions, records and uses up nothing.
+    pub async fn dry_run(
+        &self,
+        bearer: Option<&Secret>,
+        request: &ElevateRequest,
+    ) -> Result<Decision, Refusal> {
+        let authorized = self.authorize(bearer, request).await?;
+        let permit = authorized.permit?;
+        let mut checks = vec![match authorized.principal.provenance.trust {
+            Trust::Oidc => "both credentials lead to the same agent".to_owned(),
+            Trust::AuthTokenOnly => "trusted by its auth token alone (dangerous)".to_owned(),
+        }];
+        checks.extend(permit.checks());
+        Ok(Decision {
+            agent_id: authorized.agent.id.clone(),
+            policies: permit.policies().iter().map(|(name, _)| name.clone()).collect(),
+            target: permit.target().to_string(),
+            ttl: permit.ttl(),
+            max_session: authorized.agent.registration.max_session,
+            checks,
+        })
+    }
+
+    pub(super) async fn authorize(
+        &self,
+        bearer: Option<&Secret>,
+        request: &ElevateRequest,
+    ) -> Result<Authorized, Refusal> {
+        let agent = self.agent_of(bearer).await?;
+        if agent.id != request.agent_id {
+            return Err(Refusal::new(
+                ErrorCode::AgentMismatch,
+                format!("the auth token is not agent `{}`'s", request.agent_id),
+            )
+            .hint("CLOUDANIX_AUTH_TOKEN and CLOUDANIX_AGENT_ID have to be of one registration"));
+        }
+        well_formed(request)?;
+        let principal =
+            self.identify(&agent, request.oidc_token.as_ref()).instrument(spans::identity()).await?;
+        let asked = AccessRequest {
+            policies: &request.policies,
+            ttl: request.ttl,
+            target: request.target.as_deref(),
+            holder: if request.heartbeat { Holder::Heartbeat } else { Holder::DeadlineOnly },
+        };
+        let permit = policy::check(&agent, asked);
+        let kind = if permit.is_ok() { Kind::Elevation } else { Kind::Denied };
+        self.request_limits.acquire(kind, &agent.id, self.clock.now())?;
+        Ok(Authorized { agent, principal, permit })
+    }
+
+    async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
+        let registration = &agent.registration;
+        let trust = registration.trust.as_ref().map_err(|refused| {
+            Refusal::new(
+                ErrorCode::InvalidRegistration,
+                format!("the registration of agent `{}` is not accepted any more: {refused}", agent.id),
+            )
+            .hint("an operator applies a corrected file with `cloudanix-jit agent apply`")
+        })?;
+        match token {
+            // A token is verified even where none is required: an invalid one must not be worth more than none.
+            Some(token) if !trust.is_empty() => {
+                let now = self.clock.now();
+                let verified = self.verifier.verify(token, &agent.id, trust, now).await;
+                verified.map_err(|refused| {
+                    // The caller did not cause an outage, and is not limited for it.
+                    if matches!(refused, identity::Refused::IssuerUnavailable { .. }) {
+                        self.counters.authentication_failures();
+                        return refused.into();
+                    }
+                    self.unproven(&agent.id, refused.into())
+                })
+            }
+            Some(_) | None if registration.auth_token_only => Ok(Principal {
+                agent_id: agent.id.clone(),
+                provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
+                run: None,
+                replay: None,
+            }),
+            Some(_) | None => {
+                let missing = Refusal::new(
+                    ErrorCode::OidcTokenMissing,
+                    "expected the workload's OIDC token in `oidc_token`, found none",
+                )
+                .hint("run `cloudanix-jit doctor` in the job: it says which token was looked for and where");
+                Err(self.unproven(&agent.id, missing))
+            }
+        }
+    }
+}
+
+/// Checks that need no identity.
+fn well_formed(request: &ElevateRequest) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+    let (policies, max) = (request.policies.len(), protocol::elevate::MAX_POLICIES);
+    if policies == 0 || policies > max {
+        return refuse(format!("policies: expected 1 to {max}, found {policies}"));
+    }
+    let max = protocol::elevate::MAX_TARGET;
+    if let Some(len) = request.target.as_ref().map(|target| target.chars().count()).filter(|len| *len > max) {
+        return refuse(format!("target: expected at most {max} characters, found {len}"));
+    }
+    let max = protocol::elevate::MAX_REASON;
+    if let Some(len) = request.reason.as_ref().map(|reason| reason.chars().count()).filter(|len| *len > max) {
+        return refuse(format!("reason: expected at most {max} characters, found {len}"));
+    }
+    if let Some((name, fact)) = request.claimed.iter().find(|(_, fact)| fact.chars().count() > max) {
+        let found = fact.chars().count();
+        return refuse(format!("claimed.{name}: expected at most {max} characters, found {found}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! Queries: one grant, its timeline, listings.
+
+use protocol::{Grant, GrantId, GrantList, Timeline};
+use store::{GrantRecord, Listing};
+
+use crate::{Caller, Engine, Refusal, to_wire};
+
+const MAX_PAGE: u32 = 200;
+
+/// The size of a page of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page(u32);
+
+impl Page {
+    /// From 1 to 200 rows, 50 by default.
+    pub fn of(limit: Option<u32>) -> Self {
+        Self(limit.unwrap_or(50).clamp(1, MAX_PAGE))
+    }
+
+    pub fn rows(self) -> u32 {
+        self.0
+    }
+}
+
+impl Engine {
+    /// One grant. A grant of another agent is not found.
+    pub async fn state(&self, caller: &Caller, id: &GrantId) -> Result<Grant, Refusal> {
+        Ok(to_wire::grant(&self.accessible(caller, id).await?))
+    }
+
+    /// One grant with its events.
+    pub async fn timeline(&self, caller: &Caller, id: &GrantId) -> Result<Timeline, Refusal> {
+        let mut record = self.accessible(caller, id).await?;
+        let mut events = self.store.events(id).await?;
+        let mut verified = audit::verify(&record.grant, &events);
+        // The record and the events are two reads. If the grant was saved in between, both are read again.
+        while verified.is_err() {
+            let now = self.accessible(caller, id).await?;
+            if now.version == record.version {
+                break;
+            }
+            record = now;
+            events = self.store.events(id).await?;
+            verified = audit::verify(&record.grant, &events);
+        }
+        let broken = verified.err().map(|broken| broken.to_string());
+        if let Some(broken) = &broken {
+            tracing::error!(grant = %id, broken, "a timeline is not intact");
+        }
+        Ok(Timeline { grant: to_wire::grant(&record), events, intact: broken.is_none(), broken })
+    }
+
+    /// A page of grants, newest first; for operators.
+    pub async fn list(&self, mut listing: Listing, page: Page) -> Result<GrantList, Refusal> {
+        listing.limit = page.rows() + 1;
+        let mut records = self.store.list(&listing).await?;
+        let more = records.len() > page.rows() as usize;
+        records.truncate(page.rows() as usize);
+        let next = if more { records.last().map(|last| last.grant.id.clone()) } else { None };
+        Ok(GrantList { grants: records.iter().map(to_wire::grant).collect(), next })
+    }
+
+    async fn accessible(&self, caller: &Caller, id: &GrantId) -> Result<GrantRecord, Refusal> {
+        let record = self.driver.read(id).await?;
+        if caller.can_access(&record.grant.agent_id) { Ok(record) } else { Err(Refusal::no_such_grant()) }
+    }
+
+    /// The number of grants in each status.
+    pub async fn grants_by_status(&self) -> Result<Vec<(&'static str, u64)>, Refusal> {
+        let counts = self.store.count_by_status().await?;
+        Ok(protocol::GrantStatus::ALL
+            .iter()
+            .map(|status| (status.as_str(), counts.get(status).copied().unwrap_or(0)))
+            .collect())
+    }
+}

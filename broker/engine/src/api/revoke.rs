@@ -1,0 +1,64 @@
+//! Revoke: writes that the grant ends, and drives it to gone.
+
+use std::time::Duration;
+
+use domain::EndCause;
+use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause};
+use store::{GrantRecord, RevokeByKey};
+
+use crate::{Caller, Engine, Refusal, to_wire};
+
+/// How long the tombstone of an idempotency key is kept. The longest grant lasts as long, and no request is on its way
+/// for longer.
+const TOMBSTONE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names the grant to revoke.
+#[derive(Debug, Clone)]
+pub enum Revocable {
+    /// The grant with this id.
+    Id(GrantId),
+    /// The grant that this key was, or will be, used for.
+    Key(IdempotencyKey),
+}
+
+impl Engine {
+    /// Ends a grant, and reverts it as far as possible now. Idempotent: goes on with a grant that ends already, since
+    /// the driver that ended it may have died.
+    pub async fn revoke(
+        &self,
+        caller: &Caller,
+        what: &Revocable,
+        cause: RevokeCause,
+    ) -> Result<Grant, Refusal> {
+        let claim = self.driver.claim_from(self.clock.now());
+        let record = self.find(caller, what).await?;
+        let cause = match caller {
+            Caller::Operator(by) => {
+                tracing::info!(grant = %record.grant.id, %by, "an operator revokes a grant");
+                EndCause::Operator(by.clone())
+            }
+            Caller::Agent(_) => EndCause::Client(cause),
+        };
+        let record = self.driver.drive_to_end(record, &cause, &claim).await?;
+        Ok(to_wire::grant(&record))
+    }
+
+    async fn find(&self, caller: &Caller, what: &Revocable) -> Result<GrantRecord, Refusal> {
+        let record = match (what, caller) {
+            (Revocable::Id(id), Caller::Operator(_) | Caller::Agent(_)) => self.driver.read(id).await?,
+            (Revocable::Key(key), Caller::Agent(agent)) => {
+                let forget_after = self.clock.now().plus(TOMBSTONE_KEPT);
+                match self.store.revoke_key(&agent.id, key, forget_after).await? {
+                    RevokeByKey::Grant(record) => record,
+                    RevokeByKey::Tombstoned => {
+                        return Err(Refusal::no_such_grant().hint("this key has no grant, and will get none"));
+                    }
+                }
+            }
+            (Revocable::Key(_), Caller::Operator(_)) => {
+                return Err(Refusal::no_such_grant().hint("an operator revokes by grant id"));
+            }
+        };
+        if caller.can_access(&record.grant.agent_id) { Ok(record) } else { Err(Refusal::no_such_grant()) }
+    }
+}

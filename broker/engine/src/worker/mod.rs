@@ -1,0 +1,159 @@
+//! The worker claims due work from the store and drives it: deadlines, lost leases, unfinished grants.
+//!
+//! There are no timers in memory. A claim that ends makes its grant due again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{EndCause, State};
+use store::{Due, GrantRecord, StoreError};
+use targets::claim::Claim;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::lifecycle::{Goal, Outcome};
+use crate::{Engine, Refusal};
+
+mod housekeeping;
+pub(crate) mod liveness;
+pub(crate) mod reconcile;
+
+/// Grants per claim.
+const BATCH: u32 = 64;
+/// Grants that are driven at once. The circuit breaker of an account keeps those short whose account does not answer.
+const MAX_CONCURRENT: usize = 1024;
+/// No heartbeat could be recorded while the database took this long to answer, or this process did not run.
+const TOO_LONG: Duration = Duration::from_secs(1);
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Claims a batch of due grants and drives them. Returns how many; a full batch means that more may be due.
+    pub async fn drive_due(self: &Arc<Self>) -> Result<usize, Refusal> {
+        let (claimed, claim) = self.claim_due().await?;
+        let count = claimed.len();
+        let mut work = JoinSet::new();
+        for record in claimed {
+            work.spawn(Arc::clone(self).drive_or_log(record, claim.clone()));
+        }
+        while work.join_next().await.is_some() {}
+        Ok(count)
+    }
+
+    /// Works until [`Self::stop_worker`]. Dropping the future stops between two awaits; what was claimed is due again
+    /// when its claim ends.
+    pub async fn run_worker(self: Arc<Self>, every: Duration) {
+        // In this order and not at random: the simulation replays a run step by step.
+        tokio::select! {
+            biased;
+            () = Arc::clone(&self).drive_due_until_stopped(every) => {}
+            () = self.reconcile_periodically() => {}
+        }
+    }
+
+    /// Stops claiming. [`Self::run_worker`] returns when the claimed grants are driven.
+    pub fn stop_worker(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Claimed grants are not awaited before the next claim: a target that does not answer delays no other.
+    async fn drive_due_until_stopped(self: Arc<Self>, every: Duration) {
+        let liveness = self.worker_liveness.start();
+        let mut stopping = self.stopping.subscribe();
+        let mut next_housekeeping = self.clock.now();
+        let mut in_progress = JoinSet::new();
+        while !*stopping.borrow_and_update() {
+            liveness.round();
+            while in_progress.try_join_next().is_some() {}
+            while in_progress.len() >= MAX_CONCURRENT {
+                in_progress.join_next().await;
+            }
+            let more_due = match self.claim_due().await {
+                Ok((claimed, claim)) => {
+                    let more_due = claimed.len() >= BATCH as usize;
+                    for record in claimed {
+                        in_progress.spawn(Arc::clone(&self).drive_or_log(record, claim.clone()));
+                    }
+                    more_due
+                }
+                Err(error) => {
+                    self.counters.worker_errors();
+                    tracing::error!(%error, cause = error.cause.as_deref(), "cannot claim due work");
+                    false
+                }
+            };
+            if self.clock.now() >= next_housekeeping {
+                next_housekeeping = self.clock.now().plus(HOUSEKEEPING_INTERVAL);
+                if let Err(error) = self.housekeeping().await {
+                    tracing::error!(%error, cause = error.cause.as_deref(), "housekeeping failed");
+                }
+            }
+            if !more_due {
+                let asleep = Instant::now();
+                tokio::select! {
+                    biased;
+                    _ = stopping.changed() => {}
+                    () = tokio::time::sleep(every) => {}
+                }
+                // The process or the machine was suspended.
+                if asleep.elapsed() > every + TOO_LONG {
+                    self.heartbeat_window.reset(self.clock.now());
+                }
+            }
+        }
+        while in_progress.join_next().await.is_some() {}
+    }
+
+    async fn claim_due(&self) -> Result<(Vec<GrantRecord>, Claim), Refusal> {
+        let now = self.clock.now();
+        let claimed_until = now.plus(self.settings.load().claim);
+        let due = Due { now, ready_since: self.heartbeat_window.since(), claimed_until, limit: BATCH };
+        let began = Instant::now();
+        let claimed = self.store.claim_due(due).await;
+        let unavailable = matches!(&claimed, Err(StoreError::Unavailable(_)));
+        if unavailable || began.elapsed() > TOO_LONG {
+            self.heartbeat_window.reset(self.clock.now());
+        }
+        Ok((claimed?, self.driver.claim_until(claimed_until)))
+    }
+
+    async fn drive_or_log(self: Arc<Self>, record: GrantRecord, claim: Claim) {
+        let id = record.grant.id.clone();
+        let goal = self.goal_of(&record);
+        match self.driver.drive(record, goal, &claim).await {
+            Ok(Outcome::Activated { .. } | Outcome::Overtaken(_) | Outcome::Settled(_)) => {}
+            Ok(Outcome::NotActivated(refusal)) => {
+                tracing::warn!(grant = %id, error = %refusal, "a grant was not activated");
+            }
+            // The claim ends, and the grant is due again.
+            Err(error) => {
+                self.counters.worker_errors();
+                let cause = error.cause.as_deref().unwrap_or_default();
+                tracing::error!(grant = %id, %error, cause, "due work failed and will be tried again");
+            }
+        }
+    }
+
+    /// The one place that decides what the worker drives a due grant toward. A grant that is still applying was never
+    /// acknowledged to its client: it is rolled back, and not activated.
+    fn goal_of<'g>(&self, record: &GrantRecord) -> Goal<'g> {
+        match &record.grant.state {
+            State::Applying { .. } => Goal::End(EndCause::Abandoned),
+            State::Active { .. } if self.clock.now() >= record.grant.expires_at => {
+                Goal::End(EndCause::Deadline)
+            }
+            State::Active { .. } if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
+            // The heartbeat window was reset after the claim.
+            State::Active { .. }
+            | State::Denied { .. }
+            | State::RollingBack { .. }
+            | State::Failed { .. }
+            | State::Ending(_)
+            | State::Revoked { .. } => Goal::Finish,
+        }
+    }
+
+    fn is_lease_lost(&self, record: &GrantRecord) -> bool {
+        let since = self.heartbeat_window.since();
+        record.lease.is_none_or(|lease| lease.lost_at(since) <= self.clock.now())
+    }
+}
