@@ -1,4 +1,4 @@
-//! Is an agent registered, given tokens, switched off and recognised as the issue says?
+//! Agents are registered, receive auth tokens, are disabled, and are recognised by their trust rules.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn mint(fixture: &Fixture, claims: Value) -> String {
     fixture.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap()
 }
 
-/// Registers an agent for another platform.
+/// Registers an agent whose trust rule is for another platform.
 fn agent_of(fixture: &Fixture, platform: &str, id: &str, claims: &str, more: &str) -> Agent {
     let file = registration_of(platform, id, fixture.provider.issuer(), claims, more);
     Agent { id: id.to_owned(), auth_token: fixture.broker.register(&file) }
@@ -177,7 +177,7 @@ fn auth_token_alone_needs_the_dangerous_flag_and_is_on_the_timeline() {
             timeline["events"].as_array().unwrap().iter().find(|event| event["kind"] == "danger").unwrap();
         assert!(danger["text"].as_str().unwrap().contains("auth token alone"), "{danger}");
     }
-    // A bad token is worth less than none, dangerous or not.
+    // An invalid OIDC token is refused, even if the registration accepts requests without one.
     let with_rule = format!(
         "{}\n[dangerous]\nallow_auth_token_only = true\n",
         registration("half-agent", fixture.provider.issuer())

@@ -1,4 +1,4 @@
-//! Is one request one grant, however often and in whatever order it and its revoke arrive?
+//! Each idempotency key yields at most one grant, for retries, reordered requests and early revokes.
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
@@ -73,7 +73,7 @@ fn a_key_is_its_agents_own() {
     let mut theirs = body;
     theirs["agent_id"] = json!(other.id);
     let refused = http::send(elevation(&fixture.broker, &other, &key, &theirs));
-    // Their own revoke came first: for them the key is used up, for the first agent it is not.
+    // The second agent revoked this key before it elevated: its key is a tombstone, and the first agent's is not.
     assert_ne!(refused.json["id"], first.json["id"]);
     assert_ne!(refused.status, 201);
     http::send(fixture.elevation(&key, &fixture.body())).expect(201);

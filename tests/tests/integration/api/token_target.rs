@@ -1,4 +1,4 @@
-//! Is a `token` grant's JWT what it says, to a library that is not ours, and refused the moment it is given back?
+//! The JWT of a `token` grant verifies with an independent library and is inactive as soon as it is revoked.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use system_tests::http;
 use system_tests::oidc_provider::Token;
 use system_tests::waiting::eventually;
 
-/// What npm's `jose` makes of it.
+/// Verifies the token with npm's `jose` and returns its claims.
 fn verified(fixture: &Fixture, audience: &str, token: &str) -> Value {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc-provider");
     let mut node = Command::new("node")
@@ -66,7 +66,7 @@ fn introspection_says_yes_until_the_moment_of_the_revoke() {
     assert_eq!(active["grant_id"], grant.json["id"]);
     let revoke = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{}", grant.text_at("/id")));
     http::send(revoke.bearer_auth(&fixture.agent.auth_token)).expect(200);
-    // The revoke was answered, so there is nothing to be waited for.
+    // The revoke has been answered, so the token is inactive without a delay.
     assert_eq!(fixture.broker.introspect(token), inactive(), "and no word more");
     assert!(
         verified(&fixture, "orders", token).get("payload").is_some(),

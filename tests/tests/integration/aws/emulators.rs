@@ -1,4 +1,4 @@
-//! Do the AWSes that our tests stand on hold: what they enforce, their clock, what they say of errors?
+//! The AWS emulators of the tests: which permissions they enforce, their clock and their error messages.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Does the proxy between a broker and AWS do what the tests order, and nothing else?
+//! The proxy between a broker and AWS injects exactly the faults that a test orders.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -194,7 +194,7 @@ fn caller_can_be_killed_before_a_call_leaves_or_after_it_applied() {
         });
         let aws = AwsCli::at(&proxy.url());
         {
-            // The hook waits until its victim is here.
+            // The hook waits for this lock until the CLI process is stored.
             let mut place_for_it = caller.lock().unwrap();
             *place_for_it = Some(aws.command(&fixture.broker, &arguments).spawn().unwrap());
         }

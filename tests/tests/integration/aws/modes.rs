@@ -1,5 +1,5 @@
-//! Refused before the grant, allowed during, refused after; another policy refused throughout: each way to give
-//! permission in AWS, with the real AWS CLI on an IAM that refuses.
+//! Access in each AWS mode, tried with the real AWS CLI against an IAM emulator that enforces policies: refused before
+//! the grant, allowed during it, refused after it, and never more than the granted policy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,16 +15,16 @@ use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
-/// `aws ecs list-clusters`, which the grants are for.
+/// The call that the grants allow: `aws ecs list-clusters`.
 const WANTED: [&str; 2] = ["ecs", "list-clusters"];
-/// `aws s3api list-buckets`, which nobody asked for.
+/// A call that no grant allows: `aws s3api list-buckets`.
 const NEVER: [&str; 2] = ["s3api", "list-buckets"];
 
 fn live(fixture: &AwsFixture<'_>) -> Vec<Value> {
     fixture.broker.live()
 }
 
-/// Everything is as it was, when nothing is live any more.
+/// Asserts that the account is as before once no grant is live.
 #[track_caller]
 fn as_before(fixture: &AwsFixture<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
     eventually("the end of every grant", || live(fixture).is_empty().then_some(()));
@@ -58,7 +58,7 @@ fn static_principal(mode: Mode, keys: impl Fn(&AwsFixture<'_>) -> Keys) {
     let revoked = fixture.revoke(&agent, id);
     assert!(!allowed(&fixture, &held), "refused after: {}", revoked.text);
     assert!(!allowed(&fixture, &taken_during), "a session that was taken during is refused after");
-    // The user's own keys are the test's doing.
+    // The test itself created the user's keys.
     as_before(&fixture, &before, &["/keys/"]);
     fixture.broker.timeline(id);
 }
@@ -112,7 +112,7 @@ fn a_role_for_one_grant_comes_and_goes_with_it() {
     assert_eq!(fixture.account.roles_named("jit-"), [format!("jit-{id}")]);
     let keys = keys_of(&grant);
     assert!(allowed(&fixture, &keys), "{}", fixture.broker.log());
-    // Nobody but the broker, and it only for this grant.
+    // Only the broker can assume the role, and only for this grant.
     let arn = fixture.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
     assert!(fixture.account.assume(&fixture.pipeline, &arn, json!({})).is_refused());
     fixture.revoke(&agent, id);
@@ -188,7 +188,7 @@ fn foreign_association_in_the_place_of_ours_stays() {
     assert_eq!(fixture.account.associations(CLUSTER), there);
 }
 
-/// Neither call is answered before both are there.
+/// The proxy answers neither call before both have arrived.
 #[test]
 fn independent_calls_are_sent_in_parallel() {
     let cases = [
@@ -212,7 +212,7 @@ fn independent_calls_are_sent_in_parallel() {
     }
 }
 
-/// The first call of each of these names waits until as many calls have come.
+/// Holds the first call of each of these names until all of them have arrived.
 fn meet(proxy: &Arc<FaultProxy>, names: [&'static str; 2]) -> Arc<AtomicBool> {
     let count = move |proxy: &FaultProxy| {
         let of = |name: &&str| names.contains(name);

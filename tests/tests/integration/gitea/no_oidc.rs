@@ -1,4 +1,4 @@
-//! Gitea has no OIDC: what a job is told, and what the timeline says of a job that has an auth token alone.
+//! Gitea has no OIDC: the job's log names the way out, and the timeline records a grant by auth token alone.
 
 use super::repository::Repository;
 use super::site::{Identity, Site, text};

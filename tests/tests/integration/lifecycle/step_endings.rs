@@ -1,4 +1,4 @@
-//! However a step ends, is its grant gone? Asked of the broker, never of the client.
+//! The broker ends the grant however its step ends.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use system_tests::fixture::Fixture;
 use system_tests::lossy_proxy::LossyProxy;
 use system_tests::waiting::eventually;
 
-/// Says which grant it has, then waits for the file `go`.
+/// Writes its grant's id to a file, then waits for the file `go`.
 const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
-/// The same, deaf to every signal that can be ignored.
+/// The same, but ignores every signal that a process can ignore.
 const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
                     until test -e go || ! test -e grant; do sleep 0.01; done";
 
@@ -27,7 +27,7 @@ fn start(fixture: &Fixture, script: &str) -> (Running, i32) {
     (running, step)
 }
 
-/// Nothing is live, one grant was given, it ended for this reason, and its timeline is whole.
+/// Asserts that no grant is live, and that the only grant ended for this reason with an intact timeline.
 #[track_caller]
 fn assert_ended(broker: &Broker, reason: &str) {
     broker.wait_until_nothing_is_live();
@@ -55,7 +55,7 @@ fn the_step_ends_by_itself_in_every_way_that_a_step_can() {
         let fixture = Fixture::start();
         let finished = run(&fixture, step).finish();
         finished.assert_code(code);
-        // The client waits for the answer: there is nothing to be waited for any more.
+        // The client waits for the broker's response, so the revoke has happened when the client exits.
         assert!(fixture.broker.live().is_empty(), "{step:?}");
         assert_ended(&fixture.broker, reason);
         assert_eq!(finished.left_behind(), Vec::<std::path::PathBuf>::new(), "{step:?}");
@@ -79,8 +79,8 @@ fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
     let fixture = Fixture::start();
     let (mut running, step) = start(&fixture, DEAF);
     let keeper = running.keeper();
-    // INT, 7.5 s later TERM, 2.5 s later KILL: what has to be done is done after the first, so the others
-    // may come as soon as it is.
+    // The runner sends INT, TERM 7.5 s later and KILL 2.5 s later. The client finishes its work after INT, so the other
+    // signals may follow at once.
     running.signal("INT");
     fixture.broker.wait_until_nothing_is_live();
     assert!(is_alive(step) && !running.has_ended(), "a deaf step goes on, without a grant");

@@ -1,4 +1,4 @@
-//! What if the disk is full? Nothing is given, nothing is lost, and it goes on when there is room again.
+//! On a full disk the broker issues no grant and loses none, and it resumes when there is room again.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
 use system_tests::waiting::eventually;
 
-/// A small disk of the broker's own, in a namespace of its own: it goes when the broker goes.
+/// Mounts a small disk in the broker's own namespace, which disappears with the broker.
 const OWN_DISK: &[&str] = &[
     "unshare",
     "--map-root-user",
@@ -29,13 +29,13 @@ fn can_mount() -> bool {
     tried.is_ok_and(|output| output.status.success())
 }
 
-/// The broker's folder, as the broker sees it.
+/// The broker's folder as the broker's namespace shows it.
 fn disk(fixture: &Fixture) -> PathBuf {
     let data = fixture.broker.folder().join("data");
     PathBuf::from(format!("/proc/{}/root{}", fixture.broker.pid(), data.display()))
 }
 
-/// Writes until nothing more goes in.
+/// Fills the disk.
 fn fill(fixture: &Fixture) {
     let mut file = OpenOptions::new().create(true).append(true).open(disk(fixture).join("filler")).unwrap();
     for size in [64 * 1024, 4096, 1] {
@@ -56,7 +56,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     let token = given.text_at("/credentials/token");
     fill(&fixture);
 
-    // What is left in blocks that are there already may still be used up.
+    // The database may still use the free space in its allocated blocks.
     let mut granted = 1;
     let mut key = String::new();
     eventually("a disk that is full", || {
@@ -91,7 +91,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     fs::remove_file(disk(&fixture).join("filler")).unwrap();
     eventually("room again", || (fixture.elevate().status == 201).then_some(()));
     granted += 1;
-    // The request that was refused had taken nothing: it can be made again.
+    // The refused request has reserved nothing, so the same request now succeeds.
     http::send(fixture.elevation(&key, &fixture.body())).expect(201);
     granted += 1;
     assert_eq!(fixture.broker.given().len(), granted, "nothing was given that was not answered");

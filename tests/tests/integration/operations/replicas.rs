@@ -1,4 +1,4 @@
-//! Are several brokers on one PostgreSQL as good as one, and does what one of them does hold at the others at once?
+//! Replicas on one PostgreSQL behave as one broker: each sees the others' changes at once.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use system_tests::fixture::{elevation, new_key};
 use system_tests::http;
 use system_tests::replicas::{Replicas, kinds};
 
-/// How often a thing is tried that could go wrong by chance.
+/// The number of attempts at a race that a single attempt might miss.
 const ROUNDS: usize = 10;
 
 #[test]

@@ -1,4 +1,4 @@
-//! What happens to an address from which too much comes? Whoever sits behind it can still give back.
+//! An address that exceeds its rate limit is refused; clients behind it can still revoke.
 
 use reqwest::Method;
 use system_tests::broker::Broker;
@@ -17,7 +17,7 @@ fn keys_for(fixture: &Fixture, client: &str) -> Answer {
     http::send(request.header("x-forwarded-for", client))
 }
 
-/// Asks until it is refused.
+/// Sends requests until one is refused.
 #[track_caller]
 fn exhaust(fixture: &Fixture, client: impl Fn(usize) -> String) -> Answer {
     let refused =
@@ -59,7 +59,7 @@ fn behind_a_trusted_proxy_each_client_has_its_own_measure() {
     let fixture = limited("trusted_proxies = [\"127.0.0.0/8\"]");
     exhaust(&fixture, |_| "198.51.100.7".to_owned());
     keys_for(&fixture, "198.51.100.8").expect(200);
-    // What the client itself wrote stands to the left.
+    // The client itself wrote the left part of the header, which the broker ignores.
     exhaust(&fixture, |n| format!("203.0.113.{n}, 198.51.100.9"));
 }
 

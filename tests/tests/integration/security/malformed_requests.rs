@@ -1,4 +1,4 @@
-//! Is what nobody can mean refused in the same form, by whoever it is sent?
+//! The broker refuses every malformed request with the same form of error, with or without credentials.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! GitHub stops a job: INT to the action's process alone, 7.5 s later TERM, 2.5 s later KILL. Then `post` runs,
-//! except when the stop was forced or the runner is lost. Is the grant gone in time?
+//! GitHub cancels a job: INT to the action's process alone, TERM 7.5 s later, KILL 2.5 s later. Then `post` runs,
+//! unless the cancel was forced or the runner is lost. The grant ends within that time.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use super::hub::Hub;
 use super::step::{Running, Step, line_in};
 
 const BUDGET: Duration = Duration::from_millis(7500);
-/// Goes on until it is told.
+/// Runs until the file `go` exists.
 const WAITS: &str = "echo $$ > pid; until test -e go; do sleep 0.05; done";
-/// The same, deaf to every signal that can be ignored.
+/// The same, but ignores every signal that a process can ignore.
 const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; until test -e go; do sleep 0.05; done";
 
-/// A step whose command has begun, and the shell that runs it.
+/// Starts a step and waits until its command runs in its shell.
 fn under_way(hub: &Hub, script: &str) -> (Step, Running, i32) {
     let step = Step::of(hub).input("run", script);
     let main = step.start("main.js");
@@ -69,7 +69,7 @@ fn command_that_ignores_signals_continues_without_a_grant() {
     assert_eq!(main.finish().code, None, "killed at the end");
     assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
     hub.assert_ended(1, "interrupted · SIGINT");
-    // GitHub finds it by RUNNER_TRACKING_ID when the job has ended.
+    // GitHub finds this process by RUNNER_TRACKING_ID when the job has ended.
     kill(shell, "KILL");
 }
 
@@ -120,7 +120,7 @@ fn post_revokes_the_grant_of_the_job() {
     let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
-    // Whatever step was running is stopped; then this half of the earlier one is run.
+    // The runner stops the current step, and then runs this half of the earlier one.
     let began = Instant::now();
     step.run("post.js").assert_code(0);
     assert!(hub.broker.live().is_empty());
@@ -128,7 +128,7 @@ fn post_revokes_the_grant_of_the_job() {
     hub.assert_ended(1, "asked by the client");
 }
 
-/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, for every kind of stop.
+/// The runner of Gitea and Forgejo sends SIGKILL to the step's direct process for every kind of stop.
 #[test]
 fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
     for (command, script) in [("", WAITS), (", deaf command", DEAF)] {

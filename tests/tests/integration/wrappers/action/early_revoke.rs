@@ -1,4 +1,4 @@
-//! Can a grant for the job be given back before the job ends?
+//! A step can revoke the job's grant before the job ends.
 
 use super::hub::Hub;
 use super::step::Step;

@@ -1,4 +1,4 @@
-//! With `run`: what does the command see, what does the job learn, and when is the grant gone?
+//! With `run`: the environment of the command, the outputs of the job and the end of the grant.
 
 use std::fs;
 

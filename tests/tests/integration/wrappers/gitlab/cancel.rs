@@ -1,4 +1,4 @@
-//! However a runner stops a job, is its grant gone within the runner's budget, or within the heartbeat's?
+//! However a runner stops a job, its grant ends within the runner's grace period, or within the lease.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use system_tests::runner::{Recipients, ScheduledSignal, cancel, recipients};
 use super::project::Project;
 use super::runner_job::Job;
 
-/// Each job says which grant it has, and waits; told so, it hears no signal that can be ignored.
+/// Each job writes its grant's id and waits; with `$DEAF` it ignores every signal that a process can ignore.
 const PIPELINE: &str = r#"
 stages: [deploy]
 include:
@@ -37,7 +37,7 @@ const WAITS: &str =
 static JOBS: LazyLock<Value> =
     LazyLock::new(|| Project::with(Some(&PIPELINE.replace("WAITS", WAITS))).preview());
 
-/// What a script finds in the images that most jobs use.
+/// The shell of Alpine images, which most jobs use.
 const ALPINE: &str = "busybox sh";
 
 struct Rhythm {
@@ -186,11 +186,11 @@ fn lost_machine_ends_command_by_heartbeat_and_script_by_deadline() {
         let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("CLOUDANIX_TTL", ttl)]);
         let mut working = taken.start();
         taken.line_in("grant", &working);
-        // One signal for all, watchers before whom they watch: nobody has the time to see another one die.
+        // Kills all processes with one command, keepers first, so that none can react to the death of another.
         let mut everybody = recipients(working.entry(), &Recipients::Tree);
         everybody.sort_by_key(|pid| !is_keeper(*pid));
         let lost = Instant::now();
-        // One of them may be a pause of the step's that is over by now.
+        // One of the processes may be a `sleep` of the step that has ended by now.
         let pids = everybody.iter().map(i32::to_string);
         let _ = Command::new("kill").args(["-s", "KILL", "--"]).args(pids).stderr(Stdio::null()).status();
         fixture.broker.wait_until_nothing_is_live();

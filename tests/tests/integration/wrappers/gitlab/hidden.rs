@@ -1,4 +1,4 @@
-//! A command looks into every process of its user. Does any show what it could elevate with?
+//! A command that inspects all processes of its user finds no credential that it could elevate with.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! When each platform cancels a job in its own rhythm, is the grant gone within what the platform leaves?
+//! The grant of each example ends within its platform's time limit when the platform cancels the job.
 
 use std::fs;
 use std::time::Duration;
@@ -91,7 +91,7 @@ fn script_revokes_when_it_is_terminated() {
     cancelled.finish();
 }
 
-/// Two jobs of one agent: the end of one, cancelled, is not the end of the other.
+/// Cancelling one of two jobs of an agent does not end the other's grant.
 #[test]
 fn two_pods_of_one_agent_do_not_end_each_others_grant() {
     let set = kubernetes_job(Broker::start());
