@@ -118,7 +118,7 @@ fn every_crate_is_on_the_map() {
 }
 
 #[test]
-fn our_crates_know_only_those_that_the_architecture_lets_them_know() {
+fn crates_use_only_those_that_the_architecture_allows() {
     let crossed: Vec<String> = dependencies()
         .iter()
         .filter(|it| it.is_ours && !NOT_SHIPPED.contains(&it.from.as_str()))
@@ -147,12 +147,12 @@ fn a_dependency_with_a_home_is_used_nowhere_else_but_in_tests() {
 }
 
 #[test]
-fn every_home_is_lived_in() {
+fn every_listed_owner_uses_its_dependency() {
     let all = dependencies();
     for (name, homes) in HOMES {
         for home in *homes {
             let used = all.iter().any(|it| it.on == *name && it.from == *home);
-            assert!(used, "`{home}` no longer uses `{name}`: take it off the list");
+            assert!(used, "`{home}` no longer uses `{name}`: remove it from the list");
         }
     }
 }

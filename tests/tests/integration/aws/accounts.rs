@@ -93,7 +93,7 @@ fn in_another_account_the_broker_acts_by_a_role() {
 }
 
 #[test]
-fn with_a_wrong_external_id_nothing_is_given_and_the_reason_is_told() {
+fn wrong_external_id_is_refused_with_the_reason() {
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let two = Two::start(&proxy.url(), "customer-0815");
     let agent = two.agent();

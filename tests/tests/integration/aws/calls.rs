@@ -111,7 +111,7 @@ fn life(fixture: &AwsFixture<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<Str
     let given = proxy.names().len();
     let elevate = calls_since(proxy, start, &["iam:GetAccountSummary", "sts:AssumeRole"]);
     fixture.revoke(agent, &grant);
-    assert_eq!(status(fixture, &grant), "verifying", "it is read back when the clock says so");
+    assert_eq!(status(fixture, &grant), "verifying", "the grant is verified later, when the clock has moved");
     let revoke = calls_since(proxy, given, &["iam:PutRolePolicy"]);
     let taken_back = proxy.names().len();
     fixture.emulator().clock().advance(SETTLE);
@@ -149,7 +149,7 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
     let before = proxy.names().len();
     emulator.clock().advance(EVERYTHING_HAS_ENDED);
     let kept = || fixture.account.snapshot().json().to_string().matches("jit-deny-").count();
-    eventually("the end of every refusal", || (kept() == 0).then_some(()));
+    eventually("the removal of every session-deny policy", || (kept() == 0).then_some(()));
     let swept = proxy.names().split_off(before);
     let expected: Vec<&str> = COSTS.iter().flat_map(|cost| cost.sweep.iter().copied()).collect();
     assert_eq!(swept, expected);
@@ -246,7 +246,7 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
         let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
         if *mode == Mode::Role {
             keep_from_being_deleted(&fixture, &format!("jit-{grant}"));
-            eventually("a look at the grant", || (proxy.count("iam:GetRole") > 0).then_some(()));
+            eventually("a read of the grant's role", || (proxy.count("iam:GetRole") > 0).then_some(()));
         }
         if *mode == Mode::Pod {
             // The broker that created the association would skip the lookup, so the broker restarts.
@@ -255,8 +255,8 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
         fixture.revoke(&agent, &grant);
         eventually("the end of the grant", || (status(&fixture, &grant) == "revoked").then_some(()));
     }
-    eventually("a look at every account", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
-    eventually("a look at every role of ours", || (proxy.count("iam:ListRoles") > 0).then_some(()));
+    eventually("a read of every user", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
+    eventually("a list of every role", || (proxy.count("iam:ListRoles") > 0).then_some(()));
 
     let refused: Vec<_> = proxy.calls().into_iter().filter(|call| call.status == Some(403)).collect();
     assert!(refused.is_empty(), "{refused:?}");
@@ -291,7 +291,10 @@ fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
         statements.iter().filter(|statement| statement["Action"].to_string().contains("PassRole")).collect();
     let only_to_pods = json!({"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}});
     for statement in &passes {
-        assert_eq!(statement["Action"], "iam:PassRole", "under a condition that other actions have not");
+        assert_eq!(
+            statement["Action"], "iam:PassRole",
+            "an action without this condition is in the same statement"
+        );
         assert_eq!(statement["Condition"], only_to_pods);
     }
     assert_eq!(passes.len(), 1);

@@ -77,9 +77,9 @@ fn refusals_come_in_the_words_of_the_service_and_nothing_is_applied() {
     let throttled = calls.call(&root, "eks", "list_clusters", json!({}));
     assert_eq!(throttled.error(), (429, "TooManyRequestsException"));
     proxy.order(Which::nth(2), Fault::Throttled);
-    assert!(calls.list_clusters(&fixture.session).is_allowed(), "the first is not the second");
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "only the second call fails");
     assert_eq!(calls.list_clusters(&fixture.session).error(), (400, "ThrottlingException"));
-    assert!(calls.list_clusters(&fixture.session).is_allowed(), "nor is the third");
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "only the second call fails");
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         running.touch("on");
         let finished = running.finish();
         finished.assert_code(0);
-        assert!(finished.stdout.contains("allowed"), "the rest of it passes: {}", finished.stdout);
+        assert!(finished.stdout.contains("allowed"), "only the keys are redacted: {}", finished.stdout);
         seen(&mut scan, "endpoint", &finished);
 
         let finished = client(&fixture, agent, &[&RUN[..], &["--aws-credentials", "env"]].concat(), words);
@@ -130,7 +130,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         seen(&mut scan, "revoke", &revoked);
     }
     broker(&mut scan, &mut fixture, &agents);
-    assert!(fixture.broker.log().contains("TRACE"), "the broker logs all that it can");
+    assert!(fixture.broker.log().contains("TRACE"), "the broker's trace log is missing");
     assert_no_leak(&scan);
 }
 

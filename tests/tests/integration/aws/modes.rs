@@ -57,7 +57,7 @@ fn static_principal(mode: Mode, keys: impl Fn(&AwsFixture<'_>) -> Keys) {
     let id = grant.text_at("/id");
     let revoked = fixture.revoke(&agent, id);
     assert!(!allowed(&fixture, &held), "refused after: {}", revoked.text);
-    assert!(!allowed(&fixture, &taken_during), "a session that was taken during is refused after");
+    assert!(!allowed(&fixture, &taken_during), "a session from during the grant is refused after it");
     // The test itself created the user's keys.
     as_before(&fixture, &before, &["/keys/"]);
     fixture.broker.timeline(id);
@@ -94,7 +94,7 @@ fn revoke_invalidates_only_the_session_of_the_grant() {
     assert!(allowed(&fixture, &one) && allowed(&fixture, &other), "{}", fixture.broker.log());
     fixture.revoke(&agent, first.text_at("/id"));
     assert!(!allowed(&fixture, &one), "its session is refused");
-    assert!(allowed(&fixture, &other), "another session of the same role goes on");
+    assert!(allowed(&fixture, &other), "another session of the same role keeps its access");
     fixture.revoke(&agent, second.text_at("/id"));
     assert!(!allowed(&fixture, &other));
     as_before(&fixture, &before, &["jit-deny-"]);
@@ -103,7 +103,7 @@ fn revoke_invalidates_only_the_session_of_the_grant() {
 }
 
 #[test]
-fn a_role_for_one_grant_comes_and_goes_with_it() {
+fn role_of_a_grant_exists_only_during_the_grant() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::Role);
     let before = fixture.account.snapshot();
@@ -135,8 +135,8 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
     fixture.revoke(&agent, grant.text_at("/id"));
     assert!(fixture.account.associations(CLUSTER).is_empty());
     eventually("the end of every grant", || live(&fixture).is_empty().then_some(()));
-    assert!(!allowed(&fixture, &cached), "what the pod has cached is refused");
-    assert!(allowed(&fixture, &other_pod), "another service account's pods go on");
+    assert!(!allowed(&fixture, &cached), "the pod's cached session is refused");
+    assert!(allowed(&fixture, &other_pod), "the pods of another service account keep their access");
     as_before(&fixture, &before, &["jit-deny-"]);
 }
 
@@ -286,7 +286,7 @@ fn policy_too_large_for_inline_is_attached_and_ended_by_the_broker() {
         let (held, attached) = principal(&fixture);
         assert!(attached.is_empty() && !allowed(&fixture, &held), "{mode:?}");
         let grant = fixture.elevate(&agent, "15m").expect(201);
-        assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
+        assert_eq!(grant.text_at("/enforced_by"), "broker", "AWS itself does not end an attachment");
         assert_eq!(principal(&fixture).1, [fixture.ecs.as_str()], "{mode:?}");
         assert!(allowed(&fixture, &held), "{mode:?}");
         let id = grant.text_at("/id");

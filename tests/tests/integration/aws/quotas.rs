@@ -63,7 +63,7 @@ fn grant_without_fallback_waits_and_is_refused_with_the_quota_error() {
 }
 
 #[test]
-fn a_grant_that_finds_no_room_gets_it_when_another_one_has_ended() {
+fn grant_waits_for_a_quota_until_another_grant_ends() {
     for (mode, call) in
         [(Mode::StaticAttached, "iam:AttachRolePolicy"), (Mode::UserAttached, "iam:AttachUserPolicy")]
     {

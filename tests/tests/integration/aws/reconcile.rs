@@ -97,7 +97,7 @@ fn unknown_orphans_are_found_and_removed_only_by_an_operator() {
     assert!(reported.iter().all(|(_, outcome)| *outcome == "reported"), "{found}");
     // The broker's periodic comparison removes the orphan of a known grant and none of unknown grants.
     let known = leave_behind(&fixture, &agent);
-    eventually("the end of what is known", || {
+    eventually("the removal of the known orphan", || {
         (!fixture.account.role_policies("deploy").contains(&known)).then_some(())
     });
     assert_eq!(planted.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
@@ -125,7 +125,7 @@ fn a_live_grant_is_no_orphan() {
 }
 
 #[test]
-fn orphans_are_only_reported_when_the_operator_wants_it_so() {
+fn orphans_are_only_reported_if_configured_so() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REPORTING));
     plant(&fixture);
     leave_behind(&fixture, &agents(&fixture));
@@ -195,7 +195,10 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
     fixture.account.detach("deploy", &fixture.ecs);
     let text = eventually("a row", || told(&fixture, &second, "drift"));
     assert!(text.contains("is not attached to role/deploy"), "{text}");
-    assert!(fixture.account.attached_to_role("deploy").is_empty(), "a person has decided: it stays away");
+    assert!(
+        fixture.account.attached_to_role("deploy").is_empty(),
+        "the broker restored an object that a person removed"
+    );
     for (agent, grant) in [(&inline, &first), (&attached, &second)] {
         fixture.revoke(agent, grant);
     }
@@ -203,7 +206,7 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
 }
 
 #[test]
-fn permission_that_will_outlive_the_grant_is_told() {
+fn permission_that_outlives_the_grant_is_reported_as_drift() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let agent = fixture.agent(Mode::StaticInline);
     let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
@@ -212,5 +215,5 @@ fn permission_that_will_outlive_the_grant_is_told() {
     assert!(text.contains("as well, and stays after this grant"), "{text}");
     fixture.revoke(&agent, &grant);
     let left = fixture.account.attached_to_role("deploy");
-    assert!(left.contains(&fixture.ecs), "it is not ours to remove: {left:?}");
+    assert!(left.contains(&fixture.ecs), "the broker removed a foreign object: {left:?}");
 }

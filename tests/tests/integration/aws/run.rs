@@ -67,7 +67,7 @@ fn the_aws_cli(mode: Mode) {
     let kept = Keys { id, secret, token: kept.next().filter(|token| !token.is_empty()) };
     let is_new = matches!(mode, Mode::Session | Mode::Role);
     assert_eq!(kept != held, is_new, "{kept:?}");
-    assert!(fixture.cli.run(&kept, &WANTED).is_refused(), "what the step kept is worth nothing");
+    assert!(fixture.cli.run(&kept, &WANTED).is_refused(), "the step's keys have no access after the grant");
 
     let other = [aws.as_str(), "s3api", "list-buckets"].map(str::to_owned);
     let refused = client(&fixture, &agent, &held, &RUN, &other).finish();
@@ -195,13 +195,16 @@ fn aws_calls_of_a_step_appear_on_the_timeline_while_it_runs() {
     finished.assert_code(0);
     assert!(finished.stderr.contains("→ action   ecs:ListClusters · 200"), "{}", finished.stderr);
     let timeline = fixture.broker.timeline(&id);
-    assert_eq!(actions(&timeline)[0].1, 2, "the last call is there at the end: {timeline}");
+    assert_eq!(actions(&timeline)[0].1, 2, "the timeline lacks the last call: {timeline}");
     let path = format!("/v2/agentic/jit/{id}/timeline");
     let text = fixture.broker.request(reqwest::Method::GET, &path).header("accept", "text/plain");
     let text = system_tests::http::send(text.bearer_auth(fixture.broker.operator_token())).expect(200).text;
     assert!(text.contains("ecs:ListClusters · 200 (client says)"), "{text}");
     let keys = calls(&finished.stdout);
-    assert!(!text.contains(&keys[0].0) && !timeline.to_string().contains(&keys[0].0), "no key: {text}");
+    assert!(
+        !text.contains(&keys[0].0) && !timeline.to_string().contains(&keys[0].0),
+        "the timeline contains a key: {text}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::site::{Identity, Site, text};
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
+fn agent_that_requires_oidc_is_refused_with_the_remedy() {
     let site = Site::with(Identity::Missing);
     let run = Repository::with(
         r#"      - uses: ./action/run

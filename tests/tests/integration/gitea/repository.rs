@@ -26,7 +26,7 @@ const CHECKOUT: &str = "git clone -q --depth 1 \"$GITHUB_SERVER_URL/$GITHUB_REPO
 
 impl Repository {
     /// A repository whose workflow has one job with these steps. `$WHO` stands for the input `auth-token`, and
-    /// `$UNTIL_GO` for [`UNTIL_GO`](super::site::UNTIL_GO).
+    /// `$UNTIL_GO` for [`UNTIL_GO`].
     pub(crate) fn with(steps: &str) -> Self {
         Self::empty().job("deploy", steps)
     }

@@ -123,14 +123,17 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn command_that_ignores_signals_keeps_neither_grant_nor_job() {
     let site = Site::start();
-    let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
-    let step = UnderWay::on(&site, Repository::with(&deaf));
+    let ignores_signals = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
+    let step = UnderWay::on(&site, Repository::with(&ignores_signals));
     let began = Instant::now();
     step.run.cancel();
-    step.grant_ends_in_time_after_node("cancel, deaf command", began);
+    step.grant_ends_in_time_after_node("cancel, command that ignores signals", began);
     step.post_has_run();
-    println!("post ran {} ms after the cancel of a deaf command", began.elapsed().as_millis());
-    assert!(is_alive(step.shell), "nothing in host mode ends it");
+    println!(
+        "post ran {} ms after the cancel of a command that ignores signals",
+        began.elapsed().as_millis()
+    );
+    assert!(is_alive(step.shell), "the runner in host mode ends the process");
     step.run.finish().expect("cancelled");
     fs::write(site.runner.outside("go"), "").unwrap();
     nothing_is_left(&site);

@@ -12,7 +12,7 @@ use system_tests::waiting::eventually;
 /// Writes its grant's id to a file, then waits for the file `go`.
 const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
 /// The same, but ignores every signal that a process can ignore.
-const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
+const IGNORES_SIGNALS: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
                     until test -e go || ! test -e grant; do sleep 0.01; done";
 
 fn run(fixture: &Fixture, step: &[&str]) -> Client {
@@ -70,20 +70,20 @@ fn a_signal_to_the_wrapper_ends_the_grant_and_reaches_the_step() {
         running.signal(signal);
         assert_ended(&fixture.broker, &format!("interrupted · SIG{signal}"));
         running.finish().assert_code(128 + number);
-        assert!(!is_alive(step), "the step was told too");
+        assert!(!is_alive(step), "the step received the signal too");
     }
 }
 
 #[test]
 fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
     let fixture = Fixture::start();
-    let (mut running, step) = start(&fixture, DEAF);
+    let (mut running, step) = start(&fixture, IGNORES_SIGNALS);
     let keeper = running.keeper();
     // The runner sends INT, TERM 7.5 s later and KILL 2.5 s later. The client finishes its work after INT, so the other
     // signals may follow at once.
     running.signal("INT");
     fixture.broker.wait_until_nothing_is_live();
-    assert!(is_alive(step) && !running.has_ended(), "a deaf step goes on, without a grant");
+    assert!(is_alive(step) && !running.has_ended(), "a step that ignores signals continues without a grant");
     running.signal("TERM");
     running.signal("KILL");
     kill(step, "KILL");
@@ -94,7 +94,7 @@ fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
 #[test]
 fn cancelled_job_is_revoked_when_the_broker_returns() {
     let mut fixture = Fixture::start();
-    let (running, step) = start(&fixture, DEAF);
+    let (running, step) = start(&fixture, IGNORES_SIGNALS);
     fixture.broker.kill();
     running.signal("INT");
     running.signal("TERM");
@@ -106,7 +106,7 @@ fn cancelled_job_is_revoked_when_the_broker_returns() {
 }
 
 #[test]
-fn a_wrapper_that_is_killed_at_once_is_survived_by_its_keeper() {
+fn keeper_revokes_when_the_client_is_killed_at_once() {
     let fixture = Fixture::start();
     let (running, step) = start(&fixture, WAITS);
     let keeper = running.keeper();
@@ -186,7 +186,7 @@ fn keeper_revokes_a_step_that_ends_while_the_broker_is_away() {
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("not confirmed yet"), "{}", finished.stderr);
-    assert!(is_alive(keeper), "it goes on trying");
+    assert!(is_alive(keeper), "the client stopped retrying");
     fixture.broker.restart();
     assert_ended(&fixture.broker, "step finished · exit 0");
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
@@ -228,7 +228,7 @@ fn a_wrapper_killed_before_the_reply_leaves_nothing_behind() {
     let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", "echo ran > ran"];
     let running = fixture.client_at(&proxy.url(), &step).start();
     eventually("a lost reply", || (proxy.lost() > 0).then_some(()));
-    assert_eq!(fixture.broker.live().len(), 1, "given, and nobody knows");
+    assert_eq!(fixture.broker.live().len(), 1, "the broker issued the grant and its response was lost");
     running.signal("KILL");
     assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
     assert!(!running.folder().join("ran").exists());

@@ -102,7 +102,10 @@ fn env_file_is_all_that_a_run_needs() {
     }
     let oidc_token = dev.env("CLOUDANIX_OIDC_TOKEN_FILE");
     dev.stop();
-    assert!(!dev.env_file().exists() && !Path::new(&oidc_token).exists(), "what it wrote goes with it");
+    assert!(
+        !dev.env_file().exists() && !Path::new(&oidc_token).exists(),
+        "the development broker left files behind"
+    );
 }
 
 #[test]

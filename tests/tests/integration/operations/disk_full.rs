@@ -44,10 +44,10 @@ fn fill(fixture: &Fixture) {
 }
 
 #[test]
-fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
+fn full_disk_issues_no_grant_and_loses_none_until_it_has_room() {
     if !can_mount() {
         println!(
-            "skipped: this machine lets nobody mount a disk in a namespace (`unshare --map-root-user --mount`)"
+            "skipped: this machine does not allow mounts in a user namespace (`unshare --map-root-user --mount`)"
         );
         return;
     }
@@ -59,7 +59,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     // The database may still use the free space in its allocated blocks.
     let mut granted = 1;
     let mut key = String::new();
-    eventually("a disk that is full", || {
+    eventually("a full disk", || {
         key = new_key();
         let answer = http::send(fixture.elevation(&key, &fixture.body()));
         match answer.outcome() {
@@ -83,9 +83,9 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     for _ in 0..20 {
         assert_eq!(fixture.elevate().outcome(), (503, "store_unavailable"));
     }
-    assert_eq!(fixture.broker.operator(Method::GET, "/readyz").status, 503, "it does not call itself ready");
-    assert_eq!(fixture.broker.operator(Method::GET, "/healthz").status, 200, "it is alive");
-    assert_eq!(fixture.broker.introspect(token)["active"], true, "what can be read is read");
+    assert_eq!(fixture.broker.operator(Method::GET, "/readyz").status, 503, "the broker is not ready");
+    assert_eq!(fixture.broker.operator(Method::GET, "/healthz").status, 200, "the broker is alive");
+    assert_eq!(fixture.broker.introspect(token)["active"], true, "the broker still answers reads");
     assert_eq!(fixture.broker.live().len(), granted);
 
     fs::remove_file(disk(&fixture).join("filler")).unwrap();
@@ -94,7 +94,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     // The refused request has reserved nothing, so the same request now succeeds.
     http::send(fixture.elevation(&key, &fixture.body())).expect(201);
     granted += 1;
-    assert_eq!(fixture.broker.given().len(), granted, "nothing was given that was not answered");
+    assert_eq!(fixture.broker.given().len(), granted, "the broker issued a grant without a response");
     for grant in fixture.broker.given() {
         let id = grant["id"].as_str().unwrap();
         fixture.broker.timeline(id);
@@ -108,7 +108,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
 fn step_is_revoked_when_the_broker_has_disk_space_again() {
     if !can_mount() {
         println!(
-            "skipped: this machine lets nobody mount a disk in a namespace (`unshare --map-root-user --mount`)"
+            "skipped: this machine does not allow mounts in a user namespace (`unshare --map-root-user --mount`)"
         );
         return;
     }
@@ -118,7 +118,7 @@ fn step_is_revoked_when_the_broker_has_disk_space_again() {
         fixture.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", step]).start();
     let grant = running.line_in("grant");
     fill(&fixture);
-    eventually("a disk that is full", || {
+    eventually("a full disk", || {
         fill(&fixture);
         (fixture.elevate().status == 503).then_some(())
     });

@@ -116,7 +116,7 @@ fn every_alert_and_every_panel_is_about_what_a_broker_serves() {
     // Every metric needs an alert or a panel.
     let unused: Vec<&String> =
         served.names.iter().filter(|name| !name.ends_with("_sum") && !used.contains(name.as_str())).collect();
-    assert!(unused.is_empty(), "neither an alert nor a panel is about {unused:?}");
+    assert!(unused.is_empty(), "no alert or panel uses {unused:?}");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_manifests_are_kubernetes_and_fit_together() {
         let mounts = container["volumeMounts"].as_array().unwrap();
         assert!(
             mounts.iter().all(|mount| mount.get("subPath").is_none()),
-            "what is mounted so is never updated"
+            "Kubernetes never updates a mount with `subPath`"
         );
         let within =
             |path: &str| mounts.iter().any(|mount| path.starts_with(mount["mountPath"].as_str().unwrap()));
@@ -220,7 +220,7 @@ fn the_manifests_are_kubernetes_and_fit_together() {
     assert!(spec["terminationGracePeriodSeconds"].as_u64() >= Some(grace + 15));
     let ready = &spec["containers"][0]["readinessProbe"];
     let notices = ready["periodSeconds"].as_u64().unwrap() * ready["failureThreshold"].as_u64().unwrap();
-    assert!(grace > notices, "the broker stops listening before anybody has noticed");
+    assert!(grace > notices, "the broker stops listening before load balancers notice");
 }
 
 #[test]

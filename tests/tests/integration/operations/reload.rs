@@ -57,7 +57,7 @@ impl Watching {
 }
 
 #[test]
-fn agents_come_with_their_files_with_a_signal_and_without() {
+fn agents_are_registered_from_new_files_with_and_without_a_signal() {
     let here = Watching::start();
     put(&here.file("a.toml"), &here.registration("a-agent"));
     here.broker.hang_up();
@@ -73,7 +73,7 @@ fn agents_come_with_their_files_with_a_signal_and_without() {
 }
 
 #[test]
-fn one_bad_file_is_enough_for_none_to_be_applied() {
+fn one_invalid_file_prevents_every_change() {
     let here = Watching::start();
     put(&here.file("a.toml"), &here.registration("a-agent"));
     put(&here.file("b.toml"), "id = \"b-agent\"");

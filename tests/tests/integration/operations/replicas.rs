@@ -18,7 +18,11 @@ fn every_replica_knows_verifies_and_revokes_a_grant() {
     let all: Vec<_> = replicas.all().collect();
     let keys =
         |at: usize| http::send(all[at].request(Method::GET, "/.well-known/jwks.json")).expect(200).json;
-    assert_eq!(keys(0)["keys"].as_array().unwrap().len(), 1, "three that started at once made one key");
+    assert_eq!(
+        keys(0)["keys"].as_array().unwrap().len(),
+        1,
+        "three brokers that started at once created one key"
+    );
     assert!(keys(0) == keys(1) && keys(1) == keys(2));
     for round in 0..ROUNDS {
         let [giver, verifier, taker] = [round % 3, (round + 1) % 3, (round + 2) % 3].map(|at| all[at]);

@@ -123,13 +123,13 @@ fn trace_continues_in_the_broker_and_contains_no_secret() {
     ] {
         assert!(!collector.has(secret.as_bytes()), "`{secret}` went to the collector");
     }
-    assert!(!fixture.broker.log().contains("verify identity"), "spans are not for the log");
+    assert!(!fixture.broker.log().contains("verify identity"), "the log contains spans");
 }
 
 #[test]
 fn a_broker_without_its_collector_works_and_says_that_it_cannot_send() {
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"http://{nobody}\"");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"http://{closed}\"");
     let mut fixture = Fixture::with(Broker::launched_by(&[], &limits));
     fixture.elevate().expect(201);
     eventually("a line in the log", || {

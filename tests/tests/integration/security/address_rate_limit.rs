@@ -55,7 +55,7 @@ fn revokes_heartbeats_and_probes_pass_the_address_limit() {
 }
 
 #[test]
-fn behind_a_trusted_proxy_each_client_has_its_own_measure() {
+fn behind_a_trusted_proxy_each_client_has_its_own_rate_limit() {
     let fixture = limited("trusted_proxies = [\"127.0.0.0/8\"]");
     exhaust(&fixture, |_| "198.51.100.7".to_owned());
     keys_for(&fixture, "198.51.100.8").expect(200);
@@ -64,7 +64,7 @@ fn behind_a_trusted_proxy_each_client_has_its_own_measure() {
 }
 
 #[test]
-fn from_others_no_forwarded_address_is_believed() {
+fn forwarded_address_of_an_untrusted_peer_is_ignored() {
     let fixture = limited("trusted_proxies = [\"10.0.0.0/8\"]");
     exhaust(&fixture, |n| format!("198.51.100.{n}"));
 }

@@ -119,7 +119,7 @@ fn every_endpoint_refuses_requests_without_credentials() {
             ("an empty bearer", request().header("authorization", "Bearer ")),
             ("basic", request().basic_auth("operator", Some(fixture.broker.operator_token()))),
             ("nonsense", request().bearer_auth("nonsense")),
-            ("a token of nobody", request().bearer_auth(&forged)),
+            ("a forged token", request().bearer_auth(&forged)),
             ("half a token", request().bearer_auth(cut)),
             ("half an operator token", request().bearer_auth(operator_cut)),
             ("an OIDC token", request().bearer_auth(fixture.oidc_token())),
@@ -133,7 +133,7 @@ fn every_endpoint_refuses_requests_without_credentials() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(fixture.broker.given().len(), 1);
-    assert_eq!(fixture.broker.timeline(&grant), before, "nothing came of it");
+    assert_eq!(fixture.broker.timeline(&grant), before, "a refused request had an effect");
     fixture.elevate().expect(201);
 }
 

@@ -53,7 +53,7 @@ fn the_auth_token_alone_does_not_use_up_what_refusals_may_cost() {
     let mut outside = fixture.body();
     outside["policies"] = json!(["billing-admin"]);
     http::send(fixture.elevation(&new_key(), &outside)).expect(403);
-    assert_eq!(denied(&fixture).len(), 1, "the attack hides no refusal");
+    assert_eq!(denied(&fixture).len(), 1, "the attack hides a refusal");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn every_hostile_token_is_refused_and_gets_nothing() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let given = fixture.broker.given();
-    assert_eq!(given.len(), 1, "only what the genuine token got: {given:?}");
+    assert_eq!(given.len(), 1, "a hostile token received a grant: {given:?}");
     assert_eq!(given[0]["id"], good.json["id"]);
     assert_eq!(attacker.fetches().unwrap().jwks, 0, "no header and no claim sends the broker elsewhere");
     assert_eq!(attacker.fetches().unwrap().discovery, 0);

@@ -93,7 +93,7 @@ impl Scanned {
 }
 
 #[test]
-fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
+fn successful_runs_write_no_secret_even_if_the_step_tries() {
     let mut all = Scanned::new();
     for (what, arguments) in [
         ("a run", &["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "because", "--"][..]),
@@ -111,7 +111,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
         all.scan.secret("a grant token's signature", token.rsplit_once('.').unwrap().1);
         assert!(
             finished.stdout.contains("CLOUDANIX_GRANT_ID=elev-"),
-            "the rest of it passes: {}",
+            "only the secrets are redacted: {}",
             finished.stdout
         );
         all.seen(what, &finished);
@@ -162,7 +162,7 @@ fn without_redaction_the_scan_finds_what_the_step_shows() {
 }
 
 #[test]
-fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
+fn elevate_prints_the_token_once_and_stores_it_nowhere() {
     let mut all = Scanned::new();
     let finished = all
         .client(&[
@@ -289,7 +289,7 @@ fn refusals_and_garbage_repeat_no_secret() {
 }
 
 #[test]
-fn bad_days_write_no_secret() {
+fn failing_runs_write_no_secret() {
     let mut all = Scanned::new();
     let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c"];
     let waits = "echo $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept; echo up > up; until test -e go || ! test -e up; do sleep 0.01; done";

@@ -94,7 +94,7 @@ impl Fetch {
         let stderr = String::from_utf8(stderr).unwrap();
         assert_eq!((status.code(), stdout.as_slice()), (Some(125), [].as_slice()), "{stderr}");
         assert!(stderr.contains(because) && stderr.contains("hint: "), "{stderr}");
-        assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0, "it left something behind");
+        assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0, "the script left a file behind");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_download_is_run_only_when_it_is_what_was_expected() {
 }
 
 #[test]
-fn a_version_that_is_none_is_no_part_of_an_address() {
+fn invalid_version_is_never_part_of_a_url() {
     for version in ["../../evil", "1.2 3", "$(id)", "1;id"] {
         let fetch = Fetch::new().with(&[("CLOUDANIX_JIT_VERSION", version), ("CLOUDANIX_JIT_SHA256", "aa")]);
         fetch.refused("expected a version like 1.2.3");
@@ -202,7 +202,11 @@ fn program_with_another_checksum_is_never_executed() {
         ("CLOUDANIX_JIT_SHA256", mirror.sum.to_uppercase()),
     ];
     let given = given.each_ref().map(|(name, value)| (*name, value.as_str()));
-    assert_eq!(Fetch::new().with(&given).found().0, programs::client(), "the next on the PATH has it");
+    assert_eq!(
+        Fetch::new().with(&given).found().0,
+        programs::client(),
+        "the next program on the PATH has the known checksum"
+    );
     // Without an installed client the script downloads one.
     let path = format!("{}:/usr/bin:/bin", impostor.path().display());
     let fetched = Fetch::new().with(&given).with(&[("PATH", &path), ("CLOUDANIX_JIT_MIRROR", &mirror.url)]);

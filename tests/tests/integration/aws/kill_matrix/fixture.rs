@@ -86,7 +86,7 @@ impl<'a> KillFixture<'a> {
         let left = until - self.now();
         if left > -1000 {
             // Pending calls arrive now, not minutes after the broker has stopped waiting for them.
-            eventually("calls that arrive", || (self.proxy.on_their_way() == 0).then_some(()));
+            eventually("no call on its way", || (self.proxy.on_their_way() == 0).then_some(()));
             // The offset is in whole seconds.
             let seconds = left.max(0) / 1000 + 2;
             self.aws.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
@@ -144,7 +144,7 @@ impl<'a> KillFixture<'a> {
     pub(crate) fn at_rest(&self, key: &str) -> Option<Entry> {
         self.ledger.grant(key)?;
         // A claim left by a driver that lost a race is free when it lapses.
-        eventually_within(CLAIM + SOON, "the end of what a broker is at", || {
+        eventually_within(CLAIM + SOON, "a grant at rest", || {
             let entry = self.entry(key);
             let now = self.now();
             let is_claimed = entry.claimed_until.is_some_and(|until| until > now);
@@ -216,7 +216,7 @@ impl<'a> KillFixture<'a> {
         let kinds: Vec<&str> = timeline["events"].as_array().unwrap().iter().map(kind).collect();
         assert_eq!(kinds.first(), Some(&"elevate"), "{timeline:#}");
         let ends = kinds.iter().filter(|kind| ["revoked", "failed"].contains(kind)).count();
-        assert_eq!(ends, 1, "one end: {timeline:#}");
+        assert_eq!(ends, 1, "the timeline does not have exactly one end: {timeline:#}");
         let after = kinds.iter().skip_while(|kind| !["revoked", "failed"].contains(kind)).skip(1);
         assert!(after.clone().all(|kind| ["deny_removed", "retry"].contains(kind)), "{timeline:#}");
     }

@@ -83,7 +83,7 @@ fn at_call(
     });
     let begun = fixture.begin(mode, phase, key);
     eventually(&format!("{step:?}"), || killed.load(Ordering::SeqCst).then_some(()));
-    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "the killed broker sent a response");
 }
 
 /// Locks the database when the call has been applied, so the broker cannot commit the result. Kills the broker when it
@@ -110,7 +110,7 @@ fn before_commit(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &
     });
     fixture.killer()();
     fixture.ledger.release();
-    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "the killed broker sent a response");
 }
 
 /// SQLite sleeps between two attempts to lock the database; nothing else in a broker sleeps like this.

@@ -27,7 +27,7 @@ static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
     let emulator = Ministack::with_faketime();
     let mut fixture = KillFixture::new(&emulator, 0);
     let parts = point::parts(&mut fixture);
-    assert_eq!(fixture.ledger.actions(), known_actions(), "every kind of step is met");
+    assert_eq!(fixture.ledger.actions(), known_actions(), "the recorded runs lack a kind of step");
     parts
 });
 

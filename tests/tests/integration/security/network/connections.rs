@@ -95,7 +95,7 @@ fn works_under(fixture: &Fixture, running: Running, attackers: &[Ipv4Addr], open
     assert_kept(fixture, running);
     drop(flood);
     let evicted = metric(&fixture.broker, "cloudanix_jit_connections_evicted_total");
-    assert!(evicted > 0, "connections that wait are closed to make room");
+    assert!(evicted > 0, "the broker closed no idle connection to make room");
     assert!(fixture.broker.log().contains("waiting connections are closed to make room"));
     assert!(!fixture.broker.log().contains("EMFILE"), "the broker ran out of files");
 }
@@ -149,7 +149,7 @@ fn half_open_tls_handshakes_do_not_stop_the_broker() {
 }
 
 #[test]
-fn a_broker_that_is_out_of_files_ends_no_grant_for_silence() {
+fn broker_without_free_files_ends_no_grant_for_missed_heartbeats() {
     let fixture = Fixture::with(Broker::launched_by(&[], &limits("")));
     let running = running_job(&fixture);
     let prlimit = |soft: &str| {

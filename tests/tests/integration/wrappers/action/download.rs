@@ -93,13 +93,13 @@ fn it_is_not_run_when_its_checksum_is_wrong_or_not_known() {
         &format!("the download is not what was expected: sha256 {} wanted, ", "0".repeat(64)),
     );
     let kept = step.left_behind().iter().any(|folder| folder.join("cloudanix-jit").exists());
-    assert!(!kept, "what is not wanted is not kept");
+    assert!(!kept, "the unwanted download was kept");
     let step = step.input("version", "1.0/../9.8.7");
     assert_refused(&step, "expected a version like 1.2.3");
     let step = step.input("version", "9.9.9");
     let main = assert_refused(&step, &format!("cannot download {}/releases/v9.9.9/{FILE}", web.url()));
     assert!(main.stderr.contains("HTTP 404"), "{}", main.stderr);
-    assert_eq!(asked.load(Ordering::SeqCst), 2, "what is not there is not asked for again");
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "the action requested a missing release again");
     assert_eq!(hub.broker.given().len(), 0);
 }
 

@@ -38,7 +38,7 @@ fn the_grant_lasts_until_post() {
 }
 
 #[test]
-fn where_to_look_is_saved_before_the_broker_is_asked() {
+fn state_is_saved_before_the_request_to_the_broker() {
     let hub = Hub::start();
     for (given, run) in [(1, ""), (2, "touch ran")] {
         let proxy = LossyProxy::in_front_of(hub.broker.url());

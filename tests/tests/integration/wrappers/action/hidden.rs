@@ -23,7 +23,7 @@ fn no_process_environment_shows_auth_token_or_request_token() {
     ];
     let seen = seen(&step.in_workspace("seen"), &secrets).unwrap();
     assert_eq!(seen.finds, Vec::<String>::new());
-    assert!(seen.readable.contains(&node), "the action's own process can be looked into: {seen:?}");
+    assert!(seen.readable.contains(&node), "the command could not inspect the action's process: {seen:?}");
     let files = std::fs::read_to_string(step.in_workspace("files")).unwrap();
     assert!(!files.contains("handed") && files.contains("state.json"), "{files}");
     hub.assert_ended(1, "step finished · exit 0");

@@ -143,7 +143,7 @@ fn grant_of(fixture: &Fixture, job: &str) -> Value {
 }
 
 #[test]
-fn two_jobs_of_one_agent_do_not_take_each_others_grant() {
+fn two_jobs_of_one_agent_do_not_revoke_each_others_grant() {
     let fixture = Fixture::start();
     let kept = tempfile::tempdir().unwrap();
     let waits = "echo $CLOUDANIX_GRANT_ID >$KEPT/$CI_JOB_NAME; until test -e $KEPT/go-$CI_JOB_NAME; do sleep 0.02; done";
@@ -172,7 +172,7 @@ second:
     assert_eq!(fixture.broker.live().len(), 2);
     fs::write(kept.path().join("go-first"), "").unwrap();
     eventually("the end of the first grant", || (fixture.broker.live().len() == 1).then_some(()));
-    assert_eq!(fixture.broker.live()[0]["id"], json!(second), "the other one goes on");
+    assert_eq!(fixture.broker.live()[0]["id"], json!(second), "the other job's grant stays live");
     fs::write(kept.path().join("go-second"), "").unwrap();
     let finished = running.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.text);

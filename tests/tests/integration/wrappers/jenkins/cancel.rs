@@ -70,8 +70,13 @@ fn lost_jenkins_agent_stops_its_heartbeats() {
     assert!(Command::new("kill").args(["-s", "KILL"]).args(pids).status().unwrap().success());
     let cancel = runner::cancel(0, vec![ScheduledSignal::first("KILL", marked.clone())]);
     cancel.finish();
-    eventually("nobody of the agent", || recipients(0, &marked).is_empty().then_some(()));
-    nothing_is_live(&fixture, "agent lost: nobody is left, a beat every second", began, Duration::ZERO);
+    eventually("the end of the agent's processes", || recipients(0, &marked).is_empty().then_some(()));
+    nothing_is_live(
+        &fixture,
+        "agent lost: all processes dead, a heartbeat every second",
+        began,
+        Duration::ZERO,
+    );
     let reason = fixture.broker.grants("all")[0]["end_reason"].to_string();
     assert!(reason.contains("fell silent"), "{reason}");
     assert_eq!(fixture.broker.introspect(&token)["active"], false);

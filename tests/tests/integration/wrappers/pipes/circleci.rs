@@ -60,7 +60,7 @@ fn denied_command_is_not_run_and_the_log_says_why() {
     assert_eq!(codes["Wait for the grant"], Some(125), "{}", machine.logs());
     assert_eq!((codes.get("Step"), codes["Give the grant back"]), (None, Some(0)));
     let waited = fs::read_to_string(machine.path("03 Wait for the grant.log")).unwrap();
-    assert!(waited.contains("admin"), "why not is in the step that fails: {waited}");
+    assert!(waited.contains("admin"), "the failing step's log lacks the reason: {waited}");
     assert!(!machine.path("workspace/ran").exists() && platform.fixture.broker.given().is_empty());
     platform.assert_no_leak(&machine);
 }
@@ -85,7 +85,7 @@ fn steps_share_one_grant_which_is_revoked_after_the_last() {
     let assets = job.until("Assets");
     let live = platform.fixture.broker.live();
     assert_eq!(live.len(), 1, "{}", machine.logs());
-    assert_eq!(live[0]["heartbeat_seconds"], 1, "held by somebody who beats: {live:?}");
+    assert_eq!(live[0]["heartbeat_seconds"], 1, "the grant has no heartbeats: {live:?}");
     let folder = machine.path("home").join(".cloudanix-jit/job-1-0/held");
     let mode = |path: &std::path::Path| {
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777

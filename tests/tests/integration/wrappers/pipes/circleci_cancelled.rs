@@ -36,7 +36,7 @@ fn cancelled_job_loses_its_grant_when_heartbeats_stop() {
 }
 
 #[test]
-fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
+fn keeper_revokes_when_the_client_alone_is_killed() {
     for (form, step, name) in [
         ("run", run(WAITS), "Run with a grant"),
         ("elevate", elevate(&[("Deploy", &format!("cloudanix-with-grant sh -c '{WAITS}'"))]), "Deploy"),
@@ -66,7 +66,7 @@ fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
             if form == "run" {
                 kill(pid, "KILL");
             }
-            eventually("nobody left behind", || (!is_alive(pid)).then_some(()));
+            eventually("the end of the command", || (!is_alive(pid)).then_some(()));
         }
     }
 }

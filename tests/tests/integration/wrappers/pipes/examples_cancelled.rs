@@ -12,7 +12,7 @@ use super::example::{Set, argo_workflow, azure_devops, buildkite, kubernetes_job
 const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done";
 
 #[test]
-fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
+fn cancelled_job_revokes_its_grant_at_the_first_signal() {
     type Case = (&'static str, fn(Broker) -> Set, &'static str, &'static str, u64, Vec<ScheduledSignal>);
     let cases: [Case; 4] = [
         (

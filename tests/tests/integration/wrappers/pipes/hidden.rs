@@ -16,7 +16,7 @@ fn assert_hidden(platform: &PlatformFixture, machine: &Machine, oidc_token: Opti
     secrets.extend(oidc_token.map(|token| ("OIDC token", token)));
     let seen = seen(&file, &secrets).unwrap();
     assert_eq!(seen.finds, Vec::<String>::new());
-    assert!(!seen.readable.is_empty(), "it could look: {seen:?}");
+    assert!(!seen.readable.is_empty(), "the command could not inspect a process: {seen:?}");
     fs::remove_file(file).unwrap();
 }
 

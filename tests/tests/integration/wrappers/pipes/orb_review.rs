@@ -180,7 +180,7 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
 }
 
 #[test]
-fn the_page_tells_what_the_broker_and_circleci_accept() {
+fn broker_and_circleci_accept_the_page_examples() {
     let page = orb::source().with_file_name("README.md");
     readme::assert_registers(&PlatformFixture::start(&CIRCLECI), &page);
     let blocks = readme::blocks(&page, "yaml");
