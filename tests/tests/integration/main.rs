@@ -1,8 +1,8 @@
-//! Runs whole-system tests: the broker, the client, the wrappers and what they talk to are real processes.
+//! System tests: the broker, the client, the wrappers and their peers run as real processes.
 //!
-//! One folder for each subject: `cargo test --workspace --test integration aws::` runs one of them. All share one
-//! process: a test changes nothing that belongs to the whole process (environment, working directory, limits,
-//! signals), and what needs much of the machine enters a gate of `system_tests::gate` first.
+//! Each subject has its folder; `cargo test --workspace --test integration aws::` runs one of them. All tests share one
+//! process, so a test changes no state of the process (environment, working directory, limits, signals), and a test
+//! that needs much of the machine first enters a gate of `system_tests::gate`.
 
 #![expect(
     clippy::expect_used,

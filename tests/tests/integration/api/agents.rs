@@ -1,4 +1,4 @@
-//! Is an agent registered, given tokens, switched off and recognised as the issue says?
+//! Agents are registered, receive auth tokens, are disabled, and are recognised by their trust rules.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn mint(fixture: &Fixture, claims: Value) -> String {
     fixture.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap()
 }
 
-/// Registers an agent for another platform.
+/// Registers an agent whose trust rule is for another platform.
 fn agent_of(fixture: &Fixture, platform: &str, id: &str, claims: &str, more: &str) -> Agent {
     let file = registration_of(platform, id, fixture.provider.issuer(), claims, more);
     Agent { id: id.to_owned(), auth_token: fixture.broker.register(&file) }
@@ -116,12 +116,20 @@ fn a_rotated_token_works_through_its_overlap_and_a_revoked_one_not_at_all() {
     let status = |agent: &Agent| elevate(&fixture, agent, Some(&fixture.oidc_token())).status;
 
     let second = rotate(&["--overlap", "3s"]);
-    assert_eq!((status(&fixture.agent), status(&second)), (201, 201), "both, for a while");
+    assert_eq!(
+        (status(&fixture.agent), status(&second)),
+        (201, 201),
+        "both tokens are valid during the overlap"
+    );
     eventually("the end of the overlap", || (status(&fixture.agent) == 401).then_some(()));
     assert_eq!(status(&second), 201);
 
     let third = rotate(&[]);
-    assert_eq!((status(&second), status(&third)), (401, 201), "without an overlap the old one ends at once");
+    assert_eq!(
+        (status(&second), status(&third)),
+        (401, 201),
+        "without an overlap the old token is invalid at once"
+    );
     let id = &third.auth_token[5..17];
     fixture.operator_client(&["agent", "revoke-token", "orders-agent", id]).finish().assert_code(0);
     assert_eq!(elevate(&fixture, &third, Some(&fixture.oidc_token())).outcome(), (401, "auth_token_invalid"));
@@ -139,7 +147,7 @@ fn disabling_an_agent_ends_its_live_grants_and_lets_it_have_no_more() {
     disabled.assert_code(0);
     assert_eq!(disabled.json()["grants_ending"], 3);
     eventually("the end of its grants", || (fixture.broker.live().len() == 1).then_some(()));
-    assert_eq!(fixture.broker.live()[0]["id"], kept.json["id"], "another agent's are not touched");
+    assert_eq!(fixture.broker.live()[0]["id"], kept.json["id"], "the grants of another agent stay live");
     for token in tokens {
         assert_eq!(fixture.broker.introspect(&token), json!({"active": false}));
     }
@@ -177,7 +185,7 @@ fn auth_token_alone_needs_the_dangerous_flag_and_is_on_the_timeline() {
             timeline["events"].as_array().unwrap().iter().find(|event| event["kind"] == "danger").unwrap();
         assert!(danger["text"].as_str().unwrap().contains("auth token alone"), "{danger}");
     }
-    // A bad token is worth less than none, dangerous or not.
+    // An invalid OIDC token is refused, even if the registration accepts requests without one.
     let with_rule = format!(
         "{}\n[dangerous]\nallow_auth_token_only = true\n",
         registration("half-agent", fixture.provider.issuer())
@@ -282,7 +290,7 @@ fn forks_and_jobs_rerun_with_ssh_are_refused_unless_the_rule_allows_them_by_name
         let strict = agent_of(&fixture, platform, &format!("{platform}-strict"), rule, "");
         let refused = elevate(&fixture, &strict, Some(&mint(&fixture, claims.clone())));
         assert_eq!(refused.outcome(), (403, code), "{platform}: {}", refused.text);
-        assert!(refused.text_at("/hint").contains(exception), "the hint names the way out: {}", refused.text);
+        assert!(refused.text_at("/hint").contains(exception), "the hint names the remedy: {}", refused.text);
 
         let allowing = format!("allow = [\"{exception}\"]");
         let lenient = agent_of(&fixture, platform, &format!("{platform}-lenient"), rule, &allowing);

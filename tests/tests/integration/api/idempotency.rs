@@ -1,4 +1,4 @@
-//! Is one request one grant, however often and in whatever order it and its revoke arrive?
+//! Each idempotency key yields at most one grant, for retries, reordered requests and early revokes.
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
@@ -29,14 +29,14 @@ fn the_same_request_again_joins_the_grant_and_gets_credentials_again() {
         let token = answer.text_at("/credentials/token");
         assert_eq!(fixture.broker.introspect(token)["active"], true);
     }
-    assert_eq!(first.json["expires_at"], second.json["expires_at"], "a retry lengthens nothing");
+    assert_eq!(first.json["expires_at"], second.json["expires_at"], "a retry extends no deadline");
     let mut fresh = body.clone();
     fresh["oidc_token"] = json!(fixture.oidc_token());
     fresh["claimed"] = json!({"step": "2"});
     assert_eq!(
         http::send(fixture.elevation(&key, &fresh)).expect(201).json["id"],
         first.json["id"],
-        "a fresh token, and what the client says of its run, make no other request of it"
+        "a fresh token or other client claims do not change the request"
     );
     assert_eq!(fixture.broker.given().len(), 1);
 }
@@ -63,17 +63,17 @@ fn the_same_key_for_another_request_is_a_conflict() {
 }
 
 #[test]
-fn a_key_is_its_agents_own() {
+fn each_agent_has_its_own_idempotency_keys() {
     let fixture = Fixture::start();
     let other = fixture.another_agent("billing-agent");
     let (key, body) = (new_key(), fixture.body());
     let first = http::send(fixture.elevation(&key, &body)).expect(201);
     assert_eq!(by_key(&fixture, &other, &key).outcome(), (404, "grant_not_found"));
-    assert_eq!(fixture.broker.live().len(), 1, "another agent's revoke by the same key touches nothing");
+    assert_eq!(fixture.broker.live().len(), 1, "another agent's revoke with the same key ends no grant");
     let mut theirs = body;
     theirs["agent_id"] = json!(other.id);
     let refused = http::send(elevation(&fixture.broker, &other, &key, &theirs));
-    // Their own revoke came first: for them the key is used up, for the first agent it is not.
+    // The second agent revoked this key before it elevated: its key is a tombstone, and the first agent's is not.
     assert_ne!(refused.json["id"], first.json["id"]);
     assert_ne!(refused.status, 201);
     http::send(fixture.elevation(&key, &fixture.body())).expect(201);
@@ -167,7 +167,11 @@ fn repeated_revokes_end_a_grant_once() {
     ] {
         let again = again.expect(200);
         assert_eq!(again.json["ended_at"], first.json["ended_at"]);
-        assert_eq!(again.text_at("/end_reason"), "step finished · exit 3", "who came first is right");
+        assert_eq!(
+            again.text_at("/end_reason"),
+            "step finished · exit 3",
+            "the first revoke decides the end reason"
+        );
     }
     let timeline = fixture.broker.timeline(id);
     let revokes =
@@ -184,8 +188,8 @@ fn another_agents_grant_is_not_there() {
     let given = http::send(fixture.elevation(&key, &fixture.body())).expect(201);
     let id = given.text_at("/id");
     let theirs = revoke(&fixture, &other, &format!("/{id}?cause=asked"));
-    let nobodys = revoke(&fixture, &other, "/elev-0000000000000000?cause=asked");
+    let unknown = revoke(&fixture, &other, "/elev-0000000000000000?cause=asked");
     assert_eq!(theirs.outcome(), (404, "grant_not_found"));
-    assert_eq!(theirs.text, nobodys.text, "nothing tells a grant of another's from none");
+    assert_eq!(theirs.text, unknown.text, "the response for another agent's grant equals that for none");
     assert_eq!(fixture.broker.live().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Tests what the API grants, to whom, and how often.
+//! Tests of the HTTP API: agents, idempotency, operator requests and token grants.
 
 mod agents;
 mod idempotency;

@@ -50,7 +50,7 @@ fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
     let unknown = ["grants", "revoke", "elev-0000000000000000", theirs.text_at("/id")];
     let finished = fixture.operator_client(&unknown).finish();
     finished.assert_code(7);
-    assert!(listed(&fixture, &["--live"]).is_empty(), "one that is not known keeps no other from ending");
+    assert!(listed(&fixture, &["--live"]).is_empty(), "an unknown grant prevents no other revoke");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Is a `token` grant's JWT what it says, to a library that is not ours, and refused the moment it is given back?
+//! The JWT of a `token` grant verifies with an independent library and is inactive as soon as it is revoked.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use system_tests::http;
 use system_tests::oidc_provider::Token;
 use system_tests::waiting::eventually;
 
-/// What npm's `jose` makes of it.
+/// Verifies the token with npm's `jose` and returns its claims.
 fn verified(fixture: &Fixture, audience: &str, token: &str) -> Value {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc-provider");
     let mut node = Command::new("node")
@@ -57,7 +57,7 @@ fn third_party_library_verifies_the_grant_token() {
 }
 
 #[test]
-fn introspection_says_yes_until_the_moment_of_the_revoke() {
+fn introspection_is_active_until_the_revoke() {
     let fixture = Fixture::start();
     let grant = fixture.elevate().expect(201);
     let token = grant.text_at("/credentials/token");
@@ -66,8 +66,8 @@ fn introspection_says_yes_until_the_moment_of_the_revoke() {
     assert_eq!(active["grant_id"], grant.json["id"]);
     let revoke = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{}", grant.text_at("/id")));
     http::send(revoke.bearer_auth(&fixture.agent.auth_token)).expect(200);
-    // The revoke was answered, so there is nothing to be waited for.
-    assert_eq!(fixture.broker.introspect(token), inactive(), "and no word more");
+    // The revoke has been answered, so the token is inactive without a delay.
+    assert_eq!(fixture.broker.introspect(token), inactive(), "the response reveals more than `active`");
     assert!(
         verified(&fixture, "orders", token).get("payload").is_some(),
         "its signature holds until it expires"
@@ -75,14 +75,14 @@ fn introspection_says_yes_until_the_moment_of_the_revoke() {
 }
 
 #[test]
-fn a_token_that_has_expired_is_refused_by_everybody() {
+fn expired_token_is_refused_by_broker_and_library() {
     let fixture = Fixture::start();
     let mut body = fixture.body();
     body["ttl"] = json!("1s");
     let grant = http::send(fixture.elevation(&new_key(), &body)).expect(201);
     let token = grant.text_at("/credentials/token");
     eventually("the deadline", || (fixture.broker.introspect(token) == inactive()).then_some(()));
-    eventually("a refusal by others", || {
+    eventually("a refusal by the library", || {
         (verified(&fixture, "orders", token)["refused"] == "ERR_JWT_EXPIRED").then_some(())
     });
 }
@@ -129,7 +129,7 @@ fn introspection_is_for_those_who_were_given_a_token_for_it() {
             .body(format!("token={}", grant.text_at("/credentials/token")))
     };
     for (who, request) in [
-        ("nobody", ask()),
+        ("no caller", ask()),
         ("the agent", ask().bearer_auth(&fixture.agent.auth_token)),
         ("the grant itself", ask().bearer_auth(grant.text_at("/credentials/token"))),
     ] {
@@ -148,8 +148,8 @@ fn tokens_outlive_the_broker_that_signed_them() {
     fixture.broker.kill();
     fixture.broker.restart();
     assert_eq!(fixture.broker.introspect(token)["active"], true);
-    assert!(verified(&fixture, "orders", token).get("payload").is_some(), "the key is the same");
-    assert_eq!(fixture.broker.stop(), Some(0), "and it stops in peace");
+    assert!(verified(&fixture, "orders", token).get("payload").is_some(), "the signing key changed");
+    assert_eq!(fixture.broker.stop(), Some(0), "the broker did not stop cleanly");
     fixture.broker.restart();
     assert_eq!(fixture.broker.introspect(token)["active"], true);
 }

@@ -1,11 +1,11 @@
-//! Who may know whom? The arrows between our crates, and one home for each dependency that shapes its owner.
+//! The allowed dependencies between our crates, and the one owner of each dependency that shapes a crate.
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Each of our crates, and those of ours that it may use. Whoever adds an arrow writes down why, in an ADR.
+/// Each of our crates and the crates of ours that it may use. An ADR explains every new arrow.
 const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-protocol", &[]),
     ("cloudanix-jit-client", &["protocol"]),
@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-identity", &["protocol", "domain"]),
     ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
     ("cloudanix-jit-store", &["protocol", "domain", "audit"]),
-    // Knows the HTTP API and nothing else: people copy it.
+    // Uses the HTTP API only, because users copy this example.
     ("orders-example", &[]),
     (
         "cloudanix-jit-engine",
@@ -29,27 +29,27 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A dependency from outside, and its only homes.
+/// An external dependency and the only crates that may use it.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
     ("deadpool", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
-    // Verifies signatures here; everything else that has it, has it for TLS and by way of rustls.
+    // The identity crate verifies signatures with `ring`; all other uses are TLS, through rustls.
     ("ring", &["cloudanix-jit-identity"]),
     ("aws-config", &["cloudanix-jit-targets"]),
     ("aws-sdk-iam", &["cloudanix-jit-targets"]),
     ("aws-sdk-sts", &["cloudanix-jit-targets"]),
     ("aws-sdk-eks", &["cloudanix-jit-targets"]),
     ("axum", &["cloudanix-jit-broker", "orders-example"]),
-    // Whoever else wants a span says so with `tracing`.
+    // Other crates create spans with `tracing`.
     ("opentelemetry-otlp", &["cloudanix-jit-broker"]),
     ("utoipa-axum", &["cloudanix-jit-broker"]),
     ("clap", &["cloudanix-jit", "cloudanix-jit-broker", "bench", "orders-example", "xtask"]),
-    // Makes the hostile tokens that verification has to refuse: for tests only, wherever they are.
+    // Signs the hostile tokens that verification must refuse; any crate's tests may use it.
     ("jsonwebtoken", &[]),
 ];
 
-/// These build nothing that is shipped, and may use any of ours.
+/// Crates that are not part of a release and may use any of ours.
 const NOT_SHIPPED: &[&str] = &["system-tests", "postgres-for-tests", "testkit", "bench", "xtask"];
 
 /// What tests of every crate may use.
@@ -57,7 +57,7 @@ const TEST_SUPPORT: &[&str] = &["postgres-for-tests", "testkit"];
 
 struct Dependency {
     from: String,
-    /// The package, whatever name it goes by inside `from`.
+    /// The name of the package, even if `from` renames it.
     on: String,
     is_ours: bool,
     for_tests: bool,
@@ -91,7 +91,7 @@ fn dependencies() -> Vec<Dependency> {
     packages().iter().flat_map(of).collect()
 }
 
-/// `cargo machete` looks at each crate's own list; this is the one that they choose from.
+/// `cargo machete` checks the list of each crate; this test checks the list of the workspace.
 #[test]
 fn every_dependency_that_the_workspace_names_is_one_of_some_crate() {
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")).unwrap();
@@ -118,7 +118,7 @@ fn every_crate_is_on_the_map() {
 }
 
 #[test]
-fn our_crates_know_only_those_that_the_architecture_lets_them_know() {
+fn crates_use_only_those_that_the_architecture_allows() {
     let crossed: Vec<String> = dependencies()
         .iter()
         .filter(|it| it.is_ours && !NOT_SHIPPED.contains(&it.from.as_str()))
@@ -147,12 +147,12 @@ fn a_dependency_with_a_home_is_used_nowhere_else_but_in_tests() {
 }
 
 #[test]
-fn every_home_is_lived_in() {
+fn every_listed_owner_uses_its_dependency() {
     let all = dependencies();
     for (name, homes) in HOMES {
         for home in *homes {
             let used = all.iter().any(|it| it.on == *name && it.from == *home);
-            assert!(used, "`{home}` no longer uses `{name}`: take it off the list");
+            assert!(used, "`{home}` no longer uses `{name}`: remove it from the list");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tests the repository itself: which crate uses which, and what a release is built with.
+//! Tests of the repository: the dependencies between crates and the inputs of a release.
 
 mod dependencies;
 mod release_inputs;

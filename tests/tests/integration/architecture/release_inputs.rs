@@ -1,4 +1,4 @@
-//! Is everything that a release is built with named so that it cannot be exchanged?
+//! Every input of a release is pinned.
 
 use std::fs;
 
@@ -38,7 +38,7 @@ fn the_toolchain_is_one_number_in_every_job() {
         let installed = workflow.split("rustup toolchain install ").skip(1);
         let installed: Vec<&str> = installed.filter_map(|rest| rest.split_whitespace().next()).collect();
         assert!(installed.len() > 2 && installed.iter().all(|toolchain| *toolchain == set), "{installed:?}");
-        // A job without it would take the toolchain of the runner.
+        // A job without this step would use the runner's own toolchain.
         let jobs = workflow.matches("runs-on: ").count();
         let without_rust = workflow.matches("gh release create").count();
         assert_eq!(installed.len(), jobs - without_rust, "one for each job that builds");

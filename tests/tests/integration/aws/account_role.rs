@@ -1,4 +1,4 @@
-//! Does a broker whose own principal may nothing but assume a role give grants in another account by that role?
+//! A broker whose principal may only assume a role provisions grants in another account through that role.
 
 use reqwest::Method;
 use serde_json::json;
@@ -15,11 +15,11 @@ use crate::aws::SHARED;
 
 const EXTERNAL_ID: &str = "of this broker";
 
-/// an account set up as docs/book/src/targets/aws.md says, and a broker in another one.
+/// An account set up as docs/book/src/targets/aws.md says, and a broker in another account.
 struct Fixture<'a> {
     account: Account<'a>,
     broker: Broker,
-    /// Before the broker alone.
+    /// The proxy for the broker's calls only.
     proxy: FaultProxy,
     ecs: String,
 }

@@ -1,4 +1,4 @@
-//! How does one broker give in several accounts, and what does one that does not answer do to the others?
+//! Grants in several accounts of one broker; an account that does not answer delays no other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,10 +17,10 @@ use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
-/// What the other account's role asks for.
+/// The external id that the trust policy of the other account's role requires.
 const EXTERNAL_ID: &str = "customer-4711";
 
-/// A fixture, and another account in which its broker acts by a role.
+/// A fixture and another account in which its broker acts through a role.
 struct Two<'a> {
     fixture: AwsFixture<'a>,
     other: Account<'a>,
@@ -57,7 +57,7 @@ impl<'a> Two<'a> {
         Self { fixture, other, session, ecs }
     }
 
-    /// An agent in the other account.
+    /// Registers an agent in the other account.
     #[track_caller]
     fn agent(&self) -> Agent {
         let principal = format!("principal = \"{}\"", self.other.arn("role/far"));
@@ -93,14 +93,14 @@ fn in_another_account_the_broker_acts_by_a_role() {
 }
 
 #[test]
-fn with_a_wrong_external_id_nothing_is_given_and_the_reason_is_told() {
+fn wrong_external_id_is_refused_with_the_reason() {
     let proxy = FaultProxy::in_front_of(&SHARED.url());
     let two = Two::start(&proxy.url(), "customer-0815");
     let agent = two.agent();
     let before = two.other.snapshot();
     let refused = two.fixture.elevate(&agent, "15m");
     assert!(refused.status >= 400, "{}", refused.text);
-    // Two reads ask for credentials at the same time; nobody asks again.
+    // Two concurrent reads may both request credentials; later calls reuse them.
     assert!(proxy.count("sts:AssumeRole") <= 2, "{:?}", proxy.names());
     two.fixture.broker.wait_until_nothing_is_live();
     assert!(!two.may());
@@ -180,7 +180,7 @@ fn hanging_account_delays_no_other() {
     assert!(!two.may());
 }
 
-/// A grant near by comes and goes from its beginning to its end.
+/// A grant in the broker's own account goes from elevate to revoke.
 #[track_caller]
 fn near_goes_on(two: &Two<'_>, near: &Agent) {
     let grant = two.fixture.elevate(near, "15m").expect(201);
@@ -263,7 +263,7 @@ fn dead_at(name: &'static str, parameter: &'static str, value: fn(&Two<'_>) -> S
         eventually("the end of the outage", || (!still.load(Ordering::SeqCst)).then_some(()));
     });
     thread::scope(|scope| {
-        // Again and again: whatever becomes of one, there is always another one.
+        // Elevates repeatedly, so that a grant is always under way.
         let elevating = scope.spawn(|| {
             loop {
                 let answer = two.fixture.elevate(&far, "15m");

@@ -1,6 +1,6 @@
-//! Which calls of AWS does a grant cost, mode by mode, and may the broker make these and no others?
+//! The AWS calls that a grant costs in each mode; the broker's IAM policy allows these and no others.
 //!
-//! What is asserted here is what docs/book/src/targets/aws.md says, and what examples/aws/broker-policy.json grants.
+//! docs/book/src/targets/aws.md lists these calls, and examples/aws/broker-policy.json allows them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use system_tests::aws::policies::allow;
 use system_tests::fixture::Agent;
 use system_tests::waiting::eventually;
 
-/// What one grant of one policy costs, when the broker has given that policy before.
+/// The calls of one grant of one policy that the broker has provisioned before.
 struct Cost {
     mode: Mode,
     elevate: &'static [&'static str],
@@ -75,23 +75,23 @@ const COSTS: &[Cost] = &[
     },
 ];
 
-/// The first time, what is remembered afterwards is asked as well: what the policy says, how much fits, and who the
-/// broker is.
+/// Additional calls of a first grant, whose results the broker caches: the policy's document, the account's quotas
+/// and the broker's own identity.
 const FIRST: &[(Mode, &[&str])] = &[
     (Mode::StaticInline, &["iam:GetPolicyVersion", "iam:GetAccountSummary"]),
     (Mode::Role, &["iam:GetPolicyVersion", "sts:GetCallerIdentity"]),
 ];
 
-/// Before this has passed nothing is read back.
+/// The broker verifies a revoke only after this time.
 const SETTLE: Duration = Duration::from_secs(3 * 60);
-/// Longer than anything that is swept away is kept: what EKS gives a pod is good for six hours.
+/// Longer than any session-deny policy stays: EKS issues credentials for six hours.
 const EVERYTHING_HAS_ENDED: Duration = Duration::from_secs(7 * 60 * 60);
 
-/// The names of the calls since `before`. Of calls that are under way at once, those that belong to nothing else are
-/// put last.
+/// The names of the calls since `before`. Sorts calls that the broker sends in parallel with others (`beside`) to the
+/// end.
 fn calls_since(proxy: &FaultProxy, before: usize, beside: &[&str]) -> Vec<String> {
     let mut names = proxy.names().split_off(before);
-    // A worker may take the ended grant up beside the request: the same calls once more, in the same order.
+    // A worker may process the ended grant in parallel: it makes the same calls again, in the same order.
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names.sort_by_key(|name| beside.contains(&name.as_str()));
@@ -103,7 +103,7 @@ fn status(fixture: &AwsFixture<'_>, grant: &str) -> String {
     fixture.broker.operator(reqwest::Method::GET, &path).expect(200).text_at("/status").to_owned()
 }
 
-/// One whole life, without the sweep. The calls of its three parts.
+/// Runs a grant from elevate to verify, without the sweep. Returns the calls of each of the three phases.
 #[track_caller]
 fn life(fixture: &AwsFixture<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<String>; 3] {
     let start = proxy.names().len();
@@ -111,7 +111,7 @@ fn life(fixture: &AwsFixture<'_>, proxy: &FaultProxy, agent: &Agent) -> [Vec<Str
     let given = proxy.names().len();
     let elevate = calls_since(proxy, start, &["iam:GetAccountSummary", "sts:AssumeRole"]);
     fixture.revoke(agent, &grant);
-    assert_eq!(status(fixture, &grant), "verifying", "it is read back when the clock says so");
+    assert_eq!(status(fixture, &grant), "verifying", "the grant is verified later, when the clock has moved");
     let revoke = calls_since(proxy, given, &["iam:PutRolePolicy"]);
     let taken_back = proxy.names().len();
     fixture.emulator().clock().advance(SETTLE);
@@ -129,7 +129,7 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
     for cost in COSTS {
         let agent = fixture.agent(cost.mode);
         if let Some((_, more)) = FIRST.iter().find(|(mode, _)| *mode == cost.mode) {
-            // What a version of a policy says is asked once: here is one that nobody has asked about.
+            // The broker caches a policy version's document: this new version is not in its cache.
             let version = json!({
                 "PolicyArn": fixture.ecs, "SetAsDefault": true,
                 "PolicyDocument": allow(&["ecs:ListClusters"]).to_string(),
@@ -145,17 +145,17 @@ fn a_grant_costs_these_calls_in_this_order_and_no_others() {
         let found = life(&fixture, &proxy, &agent);
         assert_eq!(found, [cost.elevate, cost.revoke, cost.read_back], "{:?}", cost.mode);
     }
-    // Once for each life, while everything else is at rest.
+    // The sweep makes these calls once for each grant, while the broker has no other work.
     let before = proxy.names().len();
     emulator.clock().advance(EVERYTHING_HAS_ENDED);
     let kept = || fixture.account.snapshot().json().to_string().matches("jit-deny-").count();
-    eventually("the end of every refusal", || (kept() == 0).then_some(()));
+    eventually("the removal of every session-deny policy", || (kept() == 0).then_some(()));
     let swept = proxy.names().split_off(before);
     let expected: Vec<&str> = COSTS.iter().flat_map(|cost| cost.sweep.iter().copied()).collect();
     assert_eq!(swept, expected);
 }
 
-/// What a broker does next is ready while it waits for its database, and does not leave.
+/// The broker prepares its calls while it waits for the database, and sends none before the commit.
 #[test]
 fn changing_calls_are_sent_only_after_the_commit() {
     let emulator = Ministack::start();
@@ -177,7 +177,7 @@ fn changing_calls_are_sent_only_after_the_commit() {
         ledger.hold();
         std::thread::scope(|scope| {
             let elevating = scope.spawn(|| fixture.elevate(&agent, "15m"));
-            // Long after it has come to its database: each of these takes as long as a call.
+            // Waits long after the broker's database access: each of these calls takes as long as one of the broker's.
             for _ in 0..50 {
                 status(&fixture, &known);
             }
@@ -229,10 +229,10 @@ fn shown(mode: Mode) -> &'static str {
     }
 }
 
-/// Needed for what other calls carry (tags, a role for a service), and never calls of their own.
+/// Permissions that other calls require (tags, a role for a service); none of them is a call of its own.
 const CARRIED: [&str; 5] =
     ["eks:TagResource", "iam:PassRole", "iam:TagRole", "sts:SetSourceIdentity", "sts:TagSession"];
-/// AWS asks for no permission for this.
+/// The call that needs no permission.
 const FREE: &str = "sts:GetCallerIdentity";
 
 #[test]
@@ -246,17 +246,17 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
         let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
         if *mode == Mode::Role {
             keep_from_being_deleted(&fixture, &format!("jit-{grant}"));
-            eventually("a look at the grant", || (proxy.count("iam:GetRole") > 0).then_some(()));
+            eventually("a read of the grant's role", || (proxy.count("iam:GetRole") > 0).then_some(()));
         }
         if *mode == Mode::Pod {
-            // Whoever made the association knows it without a look.
+            // The broker that created the association would skip the lookup, so the broker restarts.
             fixture.broker.restart();
         }
         fixture.revoke(&agent, &grant);
         eventually("the end of the grant", || (status(&fixture, &grant) == "revoked").then_some(()));
     }
-    eventually("a look at every account", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
-    eventually("a look at every role of ours", || (proxy.count("iam:ListRoles") > 0).then_some(()));
+    eventually("a read of every user", || (proxy.count("iam:ListUserPolicies") > 0).then_some(()));
+    eventually("a list of every role", || (proxy.count("iam:ListRoles") > 0).then_some(()));
 
     let refused: Vec<_> = proxy.calls().into_iter().filter(|call| call.status == Some(403)).collect();
     assert!(refused.is_empty(), "{refused:?}");
@@ -271,7 +271,7 @@ fn the_broker_may_do_what_it_does_and_nothing_else() {
 #[test]
 fn the_terraform_module_grants_the_same_actions() {
     let module = include_str!("../../../../examples/aws/terraform/main.tf");
-    // Keys of conditions look like actions.
+    // Condition keys have the syntax of actions.
     let conditions = ["iam:PolicyARN", "iam:PermissionsBoundary", "iam:PassedToService", "sts:ExternalId"];
     let texts = module.split('"').skip(1).step_by(2);
     let actions = texts.filter(|text| {
@@ -281,7 +281,7 @@ fn the_terraform_module_grants_the_same_actions() {
     assert_eq!(found, granted(&broker_policy("123456789012")));
 }
 
-/// With `…IfExists` a request without the key, for any service, would be allowed as well.
+/// With `…IfExists`, IAM would also allow a request without the key, for any service.
 #[test]
 fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
     let policy: Value =
@@ -291,7 +291,10 @@ fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
         statements.iter().filter(|statement| statement["Action"].to_string().contains("PassRole")).collect();
     let only_to_pods = json!({"StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"}});
     for statement in &passes {
-        assert_eq!(statement["Action"], "iam:PassRole", "under a condition that other actions have not");
+        assert_eq!(
+            statement["Action"], "iam:PassRole",
+            "an action without this condition is in the same statement"
+        );
         assert_eq!(statement["Condition"], only_to_pods);
     }
     assert_eq!(passes.len(), 1);
@@ -303,7 +306,7 @@ fn a_role_can_be_passed_to_pod_identity_and_to_no_other_service() {
     assert!(statement.contains(only_to_pods), "{statement}");
 }
 
-/// Whatever a person could have put on a role of ours.
+/// Attaches everything to a role of ours that a person could attach.
 fn keep_from_being_deleted(fixture: &AwsFixture<'_>, role: &str) {
     fixture.account.put_role_policy(role, "added", &allow(&["ecs:ListClusters"]));
     fixture.account.attach(role, &fixture.s3);
@@ -312,7 +315,7 @@ fn keep_from_being_deleted(fixture: &AwsFixture<'_>, role: &str) {
     fixture.account.call("iam", "add_role_to_instance_profile", profile);
 }
 
-/// Every action that a policy allows.
+/// Every action that the policy allows.
 fn granted(policy: &Value) -> BTreeSet<String> {
     let statements = policy.get("Statement").and_then(Value::as_array).into_iter().flatten();
     let actions = statements.flat_map(|statement| match statement.get("Action") {

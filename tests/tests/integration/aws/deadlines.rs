@@ -1,4 +1,4 @@
-//! Who ends a grant at its deadline when every broker is dead, and what does a broker do when it lives?
+//! AWS ends a grant at its deadline without any broker; a live broker also removes the grant's objects.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use system_tests::http::Answer;
 use system_tests::waiting::eventually;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Shorter than any session that STS gives.
+/// Shorter than the shortest session that STS issues.
 const SHORT: &str = "5m";
 
 fn fixture(emulator: &Ministack) -> AwsFixture<'_> {
@@ -20,7 +20,7 @@ fn fixture(emulator: &Ministack) -> AwsFixture<'_> {
     AwsFixture::with(emulator, &Setting { launcher, ..Setting::in_front_of(&emulator.url()) })
 }
 
-/// What is given permission by a grant: keys of the runner, a pod's, or the grant's own.
+/// The keys that a grant gives permission to: the runner's, a pod's, or the grant's own.
 fn keys(fixture: &AwsFixture<'_>, mode: Mode, grant: &Answer) -> Keys {
     match mode {
         Mode::StaticInline | Mode::StaticAttached => fixture.deploy_session(),
@@ -74,7 +74,7 @@ fn kinds(timeline: &Value) -> Vec<&str> {
     rows.filter_map(|row| row["kind"].as_str()).collect()
 }
 
-/// Kills the broker for ever, with these grants; what each may a minute before its deadline and a minute after it.
+/// Kills the broker and checks the access of these grants a minute before and a minute after their deadline.
 fn without_a_broker(fixture: &mut AwsFixture<'_>, given: &[Given], after: bool) {
     fixture.broker.kill();
     let clock = fixture.emulator().clock();
@@ -92,7 +92,7 @@ fn without_a_broker(fixture: &mut AwsFixture<'_>, given: &[Given], after: bool) 
 fn target_enforced_deadline_ends_access_without_any_broker() {
     let emulator = Ministack::with_faketime();
     let mut fixture = fixture(&emulator);
-    // Not both of a user's modes at once: each would have what the other gives.
+    // Only one mode for the user: with both, each would also have the other's permission.
     let modes = [Mode::StaticInline, Mode::UserInline, Mode::Session, Mode::Role];
     let given = modes.map(|mode| give(&fixture, &fixture.agent(mode), mode, "cloud"));
     without_a_broker(&mut fixture, &given, false);
@@ -135,7 +135,7 @@ fn running_broker_removes_access_at_the_deadline() {
         let at = |kind: &str| kinds.iter().position(|found| *found == kind);
         assert!(at("expire").is_some() && at("expire") < at("revoked"), "{mode:?}: {kinds:?}");
     }
-    // What sessions that may still be cached are refused by stays as long as they last, and no longer.
+    // A session-deny policy stays as long as a cached session may last, and no longer.
     emulator.clock().advance(Duration::from_secs(14 * 3600));
     let mut changes = Vec::new();
     let clean = || {

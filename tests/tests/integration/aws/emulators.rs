@@ -1,4 +1,4 @@
-//! Do the AWSes that our tests stand on hold: what they enforce, their clock, what they say of errors?
+//! The AWS emulators of the tests: which permissions they enforce, their clock and their error messages.
 
 use std::time::Duration;
 
@@ -136,11 +136,11 @@ fn both_emulators_agree_on_errors_of_revert_and_on_attachments() {
     second.role("deploy", &trusts("*"));
     let nothing = json!({"RoleName": "deploy", "PolicyArn": fixture.account.arn("policy/nothing")});
     let policy = json!({"RoleName": "deploy", "PolicyName": "nothing"});
-    let nobody = json!({"RoleName": "nobody", "PolicyName": "nothing"});
+    let missing = json!({"RoleName": "nobody", "PolicyName": "nothing"});
     let again = json!({"RoleName": "deploy", "AssumeRolePolicyDocument": trusts("*").to_string()});
     let cases = [
         ("delete_role_policy", policy.clone(), (404, "NoSuchEntity")),
-        ("delete_role_policy", nobody.clone(), (404, "NoSuchEntity")),
+        ("delete_role_policy", missing.clone(), (404, "NoSuchEntity")),
         ("get_role_policy", policy, (404, "NoSuchEntity")),
         ("detach_role_policy", nothing, (404, "NoSuchEntity")),
         ("delete_role", json!({"RoleName": "nobody"}), (404, "NoSuchEntity")),

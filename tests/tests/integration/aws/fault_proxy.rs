@@ -1,4 +1,4 @@
-//! Does the proxy between a broker and AWS do what the tests order, and nothing else?
+//! The proxy between a broker and AWS injects exactly the faults that a test orders.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
@@ -77,9 +77,9 @@ fn refusals_come_in_the_words_of_the_service_and_nothing_is_applied() {
     let throttled = calls.call(&root, "eks", "list_clusters", json!({}));
     assert_eq!(throttled.error(), (429, "TooManyRequestsException"));
     proxy.order(Which::nth(2), Fault::Throttled);
-    assert!(calls.list_clusters(&fixture.session).is_allowed(), "the first is not the second");
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "only the second call fails");
     assert_eq!(calls.list_clusters(&fixture.session).error(), (400, "ThrottlingException"));
-    assert!(calls.list_clusters(&fixture.session).is_allowed(), "nor is the third");
+    assert!(calls.list_clusters(&fixture.session).is_allowed(), "only the second call fails");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn caller_can_be_killed_before_a_call_leaves_or_after_it_applied() {
         });
         let aws = AwsCli::at(&proxy.url());
         {
-            // The hook waits until its victim is here.
+            // The hook waits for this lock until the CLI process is stored.
             let mut place_for_it = caller.lock().unwrap();
             *place_for_it = Some(aws.command(&fixture.broker, &arguments).spawn().unwrap());
         }

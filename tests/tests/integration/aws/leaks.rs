@@ -1,5 +1,4 @@
-//! Are the keys of a session, or those of the broker, in anything that any process wrote: even if the step tries,
-//! and if the broker was told to log all that it can?
+//! No process writes the keys of a session or of the broker, even if the step tries and the broker logs everything.
 
 use std::fs;
 use std::path::Path;
@@ -15,14 +14,14 @@ use system_tests::leak_scan::LeakScan;
 
 const RUN: [&str; 5] = ["run", "--policy", "ecs-read", "--ttl", "2h"];
 
-/// By a clock that can be moved, and a broker that logs all that it can.
+/// A fixture with a movable clock and a broker that logs everything.
 #[track_caller]
 fn fixture(emulator: &Ministack) -> AwsFixture<'_> {
     let mut launcher = emulator.clock().launcher();
-    // The last two are what AWS's SDK asks for before it prints keys.
+    // The AWS SDK requires the last two before it logs keys.
     let all = ["RUST_LOG=trace", "LOG_SENSITIVE_BODIES=true", "LOG_SIGNABLE_BODY=true"];
     launcher.extend(all.map(str::to_owned));
-    // Its beats are by timers, which nobody moves.
+    // Heartbeats use real timers, which the movable clock does not affect.
     let limits = "heartbeat = \"2h\"";
     AwsFixture::with(emulator, &Setting { launcher, limits, ..Setting::in_front_of(&emulator.url()) })
 }
@@ -34,7 +33,7 @@ fn client(fixture: &AwsFixture<'_>, agent: &Agent, options: &[&str], words: &str
     fixture.client(agent, &fixture.pipeline, &line)
 }
 
-/// The keys that a step kept, which are the one thing that is not ours to redact: they are taken away.
+/// Reads the keys that the step stored in a file, registers them as secrets and removes the file.
 fn kept(scan: &mut LeakScan, name: &str, file: &Path) {
     let text = fs::read_to_string(file).unwrap();
     fs::remove_file(file).unwrap();
@@ -49,7 +48,7 @@ fn seen(scan: &mut LeakScan, name: &str, finished: &Finished) {
     scan.folder(&format!("{name}: folder"), finished.folder.path());
 }
 
-/// Adds the broker's own secret, and what the broker wrote and says.
+/// Adds the broker's own secret, its logs and its responses.
 fn broker(scan: &mut LeakScan, fixture: &mut AwsFixture<'_>, agents: &[Agent]) {
     fixture.broker.wait_until_nothing_is_live();
     let environment = fs::read_to_string(format!("/proc/{}/environ", fixture.broker.pid())).unwrap();
@@ -106,7 +105,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         running.touch("on");
         let finished = running.finish();
         finished.assert_code(0);
-        assert!(finished.stdout.contains("allowed"), "the rest of it passes: {}", finished.stdout);
+        assert!(finished.stdout.contains("allowed"), "only the keys are redacted: {}", finished.stdout);
         seen(&mut scan, "endpoint", &finished);
 
         let finished = client(&fixture, agent, &[&RUN[..], &["--aws-credentials", "env"]].concat(), words);
@@ -123,7 +122,7 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         for name in ["secret_access_key", "session_token"] {
             scan.secret(name, elevated.json()["credentials"][name].as_str().unwrap());
         }
-        // stdout is where they are handed over.
+        // The client prints the keys on stdout, so the scan skips it.
         scan.written("elevate: stderr", elevated.stderr.clone());
         scan.written("elevate: state", fs::read(elevated.folder.path().join("state")).unwrap());
         let id = elevated.json()["id"].as_str().unwrap().to_owned();
@@ -131,11 +130,11 @@ fn keys_that_come_and_are_renewed_are_nowhere_even_if_the_step_shows_them() {
         seen(&mut scan, "revoke", &revoked);
     }
     broker(&mut scan, &mut fixture, &agents);
-    assert!(fixture.broker.log().contains("TRACE"), "the broker logs all that it can");
+    assert!(fixture.broker.log().contains("TRACE"), "the broker's trace log is missing");
     assert_no_leak(&scan);
 }
 
-/// Otherwise the other test here would prove nothing.
+/// Proves that the scan of the other test finds leaks.
 #[test]
 fn without_redaction_the_scan_finds_what_the_step_shows() {
     let emulator = Ministack::with_faketime();

@@ -19,5 +19,5 @@ mod reconcile;
 mod run;
 mod terraform;
 
-/// One emulator for every test that moves no clock: each test has an account of its own in it.
+/// One emulator for every test that does not move the clock; each test has its own account in it.
 pub(crate) static SHARED: LazyLock<Ministack> = LazyLock::new(Ministack::shared);

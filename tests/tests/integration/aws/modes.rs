@@ -1,5 +1,5 @@
-//! Refused before the grant, allowed during, refused after; another policy refused throughout: each way to give
-//! permission in AWS, with the real AWS CLI on an IAM that refuses.
+//! Access in each AWS mode, tried with the real AWS CLI against an IAM emulator that enforces policies: refused before
+//! the grant, allowed during it, refused after it, and never more than the granted policy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,16 +15,16 @@ use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
-/// `aws ecs list-clusters`, which the grants are for.
+/// The call that the grants allow: `aws ecs list-clusters`.
 const WANTED: [&str; 2] = ["ecs", "list-clusters"];
-/// `aws s3api list-buckets`, which nobody asked for.
+/// A call that no grant allows: `aws s3api list-buckets`.
 const NEVER: [&str; 2] = ["s3api", "list-buckets"];
 
 fn live(fixture: &AwsFixture<'_>) -> Vec<Value> {
     fixture.broker.live()
 }
 
-/// Everything is as it was, when nothing is live any more.
+/// Asserts that the account is as before once no grant is live.
 #[track_caller]
 fn as_before(fixture: &AwsFixture<'_>, before: &system_tests::aws::snapshot::Snapshot, but: &[&str]) {
     eventually("the end of every grant", || live(fixture).is_empty().then_some(()));
@@ -57,8 +57,8 @@ fn static_principal(mode: Mode, keys: impl Fn(&AwsFixture<'_>) -> Keys) {
     let id = grant.text_at("/id");
     let revoked = fixture.revoke(&agent, id);
     assert!(!allowed(&fixture, &held), "refused after: {}", revoked.text);
-    assert!(!allowed(&fixture, &taken_during), "a session that was taken during is refused after");
-    // The user's own keys are the test's doing.
+    assert!(!allowed(&fixture, &taken_during), "a session from during the grant is refused after it");
+    // The test itself created the user's keys.
     as_before(&fixture, &before, &["/keys/"]);
     fixture.broker.timeline(id);
 }
@@ -94,7 +94,7 @@ fn revoke_invalidates_only_the_session_of_the_grant() {
     assert!(allowed(&fixture, &one) && allowed(&fixture, &other), "{}", fixture.broker.log());
     fixture.revoke(&agent, first.text_at("/id"));
     assert!(!allowed(&fixture, &one), "its session is refused");
-    assert!(allowed(&fixture, &other), "another session of the same role goes on");
+    assert!(allowed(&fixture, &other), "another session of the same role keeps its access");
     fixture.revoke(&agent, second.text_at("/id"));
     assert!(!allowed(&fixture, &other));
     as_before(&fixture, &before, &["jit-deny-"]);
@@ -103,7 +103,7 @@ fn revoke_invalidates_only_the_session_of_the_grant() {
 }
 
 #[test]
-fn a_role_for_one_grant_comes_and_goes_with_it() {
+fn role_of_a_grant_exists_only_during_the_grant() {
     let fixture = AwsFixture::start(&SHARED);
     let agent = fixture.agent(Mode::Role);
     let before = fixture.account.snapshot();
@@ -112,7 +112,7 @@ fn a_role_for_one_grant_comes_and_goes_with_it() {
     assert_eq!(fixture.account.roles_named("jit-"), [format!("jit-{id}")]);
     let keys = keys_of(&grant);
     assert!(allowed(&fixture, &keys), "{}", fixture.broker.log());
-    // Nobody but the broker, and it only for this grant.
+    // Only the broker can assume the role, and only for this grant.
     let arn = fixture.account.arn(&format!("role/cloudanix-jit/jit-{id}"));
     assert!(fixture.account.assume(&fixture.pipeline, &arn, json!({})).is_refused());
     fixture.revoke(&agent, id);
@@ -135,8 +135,8 @@ fn a_pod_gets_a_role_and_what_it_cached_is_refused_afterwards() {
     fixture.revoke(&agent, grant.text_at("/id"));
     assert!(fixture.account.associations(CLUSTER).is_empty());
     eventually("the end of every grant", || live(&fixture).is_empty().then_some(()));
-    assert!(!allowed(&fixture, &cached), "what the pod has cached is refused");
-    assert!(allowed(&fixture, &other_pod), "another service account's pods go on");
+    assert!(!allowed(&fixture, &cached), "the pod's cached session is refused");
+    assert!(allowed(&fixture, &other_pod), "the pods of another service account keep their access");
     as_before(&fixture, &before, &["jit-deny-"]);
 }
 
@@ -188,7 +188,7 @@ fn foreign_association_in_the_place_of_ours_stays() {
     assert_eq!(fixture.account.associations(CLUSTER), there);
 }
 
-/// Neither call is answered before both are there.
+/// The proxy answers neither call before both have arrived.
 #[test]
 fn independent_calls_are_sent_in_parallel() {
     let cases = [
@@ -212,7 +212,7 @@ fn independent_calls_are_sent_in_parallel() {
     }
 }
 
-/// The first call of each of these names waits until as many calls have come.
+/// Holds the first call of each of these names until all of them have arrived.
 fn meet(proxy: &Arc<FaultProxy>, names: [&'static str; 2]) -> Arc<AtomicBool> {
     let count = move |proxy: &FaultProxy| {
         let of = |name: &&str| names.contains(name);
@@ -286,7 +286,7 @@ fn policy_too_large_for_inline_is_attached_and_ended_by_the_broker() {
         let (held, attached) = principal(&fixture);
         assert!(attached.is_empty() && !allowed(&fixture, &held), "{mode:?}");
         let grant = fixture.elevate(&agent, "15m").expect(201);
-        assert_eq!(grant.text_at("/enforced_by"), "broker", "nothing at AWS ends an attachment");
+        assert_eq!(grant.text_at("/enforced_by"), "broker", "AWS itself does not end an attachment");
         assert_eq!(principal(&fixture).1, [fixture.ecs.as_str()], "{mode:?}");
         assert!(allowed(&fixture, &held), "{mode:?}");
         let id = grant.text_at("/id");

@@ -1,4 +1,4 @@
-//! Does a second emulator, that others wrote, agree on what we do to a role, and on what its refusals mean?
+//! The independent emulator moto agrees on our changes to a role and on the meaning of its errors.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use system_tests::broker::{Broker, NO_RATE_LIMIT};
 use system_tests::fixture::{self, Agent, new_key};
 use system_tests::http::{self, Answer};
 
-/// A role without policies in moto, which refuses by now, and a broker before it.
+/// A role without policies in moto, which enforces IAM from then on, and a broker that uses it.
 struct Fixture {
     moto: Moto,
     broker: Broker,
@@ -62,7 +62,7 @@ impl Fixture {
         http::send(fixture::elevation(&self.broker, agent, &new_key(), &body))
     }
 
-    /// What the real AWS CLI says is on the role: its managed policies, and the names of its inline ones.
+    /// The role's managed policies and the names of its inline policies, as the real AWS CLI reports them.
     fn on_the_role(&self) -> (Vec<String>, Vec<String>) {
         let aws = AwsCli::at(&self.moto.url());
         let list =

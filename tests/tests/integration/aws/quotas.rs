@@ -1,4 +1,4 @@
-//! A quota of the account is full. Is that said, with the quota's own words, and is nothing left?
+//! A full quota of the account: the broker's error names the quota, and nothing is left behind.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
-/// An agent whose registration leaves no other way than inline.
+/// Registers an agent whose only possible mode is inline.
 fn inline_only(fixture: &AwsFixture<'_>, mode: Mode) -> Agent {
     let id = format!("{}-only", mode.agent());
     let text =
@@ -33,7 +33,7 @@ fn grant_without_fallback_waits_and_is_refused_with_the_quota_error() {
     let before = fixture.account.snapshot();
     for (_, call, _) in &agents {
         let which = Which::named(call);
-        // A pod's refusal is an inline policy too, on another role.
+        // The session-deny policy of a pod is also an inline policy, on another role.
         let which = if *call == "iam:PutRolePolicy" { which.with("RoleName", "deploy") } else { which };
         proxy.order(which, Fault::LimitExceeded);
     }
@@ -51,7 +51,7 @@ fn grant_without_fallback_waits_and_is_refused_with_the_quota_error() {
     });
     fixture.broker.wait_until_nothing_is_live();
     let mut left = before.changes_until(&fixture.account.snapshot());
-    // A pod's refusal stays for as long as pods may have cached something.
+    // The session-deny policy of a pod stays as long as cached sessions may last.
     left.retain(|change| !change.contains("jit-deny-"));
     assert_eq!(left, Vec::<String>::new());
     let told = fixture.broker.given();
@@ -63,7 +63,7 @@ fn grant_without_fallback_waits_and_is_refused_with_the_quota_error() {
 }
 
 #[test]
-fn a_grant_that_finds_no_room_gets_it_when_another_one_has_ended() {
+fn grant_waits_for_a_quota_until_another_grant_ends() {
     for (mode, call) in
         [(Mode::StaticAttached, "iam:AttachRolePolicy"), (Mode::UserAttached, "iam:AttachUserPolicy")]
     {

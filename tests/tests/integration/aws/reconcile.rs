@@ -1,4 +1,4 @@
-//! Does an account come to be as the broker's store says, and is nobody else's touched?
+//! Reconciling removes the orphans of an account and no foreign object.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use system_tests::waiting::eventually;
 
 use crate::aws::SHARED;
 
-/// A grant that no broker knows, like one from after the backup that a database was restored from.
+/// A grant that the broker does not know, like one issued after the backup from which the database was restored.
 const UNKNOWN: &str = "jit-elev-00000000000000aa";
 
 fn compared_every_second(aws: &'static str) -> Setting {
@@ -22,7 +22,7 @@ fn compared_every_second(aws: &'static str) -> Setting {
 const REMOVING: &str = "reconcile_every = \"1s\"\norphan_grace = \"1s\"";
 const REPORTING: &str = "reconcile_every = \"1s\"\norphan_grace = \"1s\"\norphans = \"report\"";
 
-/// Things with our names on them, and things that only look like it.
+/// Creates orphans and foreign objects with similar names.
 fn plant(fixture: &AwsFixture<'_>) {
     let document = allow(&["s3:ListAllMyBuckets"]);
     fixture.account.put_role_policy("deploy", UNKNOWN, &document);
@@ -35,17 +35,17 @@ fn plant(fixture: &AwsFixture<'_>) {
         let role = json!({"RoleName": name, "Path": path, "AssumeRolePolicyDocument": trust});
         fixture.account.call("iam", "create_role", role);
     }
-    // Somebody put something on it, which keeps it from being deleted.
+    // A person's inline policy, which prevents the deletion of the role.
     fixture.account.put_role_policy(UNKNOWN, "added", &document);
 }
 
-/// Who may be given something on the role, and who gets roles; the first of them.
+/// Registers the agents of the role modes and of the role-per-grant mode; returns the first.
 fn agents(fixture: &AwsFixture<'_>) -> Agent {
     fixture.agent(Mode::Role);
     fixture.agent(Mode::StaticInline)
 }
 
-/// What a grant that has ended would have left if its undo had not come through.
+/// Recreates the object of an ended grant, as if its revert had been lost.
 fn leave_behind(fixture: &AwsFixture<'_>, agent: &Agent) -> String {
     let grant = fixture.elevate(agent, "15m").expect(201).text_at("/id").to_owned();
     fixture.revoke(agent, &grant);
@@ -61,7 +61,7 @@ fn reconcile(fixture: &AwsFixture<'_>, request: &Value) -> Value {
     http::send(asked.json(request)).expect(200).json
 }
 
-/// The objects of the orphans, each with what became of it.
+/// The objects of the orphans, each with its outcome.
 fn outcomes(found: &Value, known: bool) -> Vec<(&str, &str)> {
     let orphans = found.get("orphans").and_then(Value::as_array).into_iter().flatten();
     let of_these = orphans.filter(|orphan| orphan.get("known") == Some(&json!(known)));
@@ -95,9 +95,9 @@ fn unknown_orphans_are_found_and_removed_only_by_an_operator() {
     let reported = outcomes(&found, false);
     assert_eq!(reported.len(), 3, "{found}");
     assert!(reported.iter().all(|(_, outcome)| *outcome == "reported"), "{found}");
-    // In its own time the broker does not remove them either: what it knows is gone before.
+    // The broker's periodic comparison removes the orphan of a known grant and none of unknown grants.
     let known = leave_behind(&fixture, &agent);
-    eventually("the end of what is known", || {
+    eventually("the removal of the known orphan", || {
         (!fixture.account.role_policies("deploy").contains(&known)).then_some(())
     });
     assert_eq!(planted.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
@@ -125,7 +125,7 @@ fn a_live_grant_is_no_orphan() {
 }
 
 #[test]
-fn orphans_are_only_reported_when_the_operator_wants_it_so() {
+fn orphans_are_only_reported_if_configured_so() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REPORTING));
     plant(&fixture);
     leave_behind(&fixture, &agents(&fixture));
@@ -134,7 +134,7 @@ fn orphans_are_only_reported_when_the_operator_wants_it_so() {
     assert_eq!(before.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
 }
 
-/// A database is put back to what it was before some grants were given and others were taken back.
+/// Restores a database from before some grants were issued and others revoked.
 #[test]
 fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     let mut fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
@@ -164,7 +164,7 @@ fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     assert_eq!(outcomes(&found, false).len(), 1, "{found}");
     assert!(found.to_string().contains(&forgotten), "{found}");
     let live = |grant: &String| fixture.account.role_policies("deploy").contains(&format!("jit-{grant}"));
-    // It compares again by itself, and takes back what it knows; both are left to whoever holds them.
+    // The periodic comparison reports the missing object of `over` and removes no object of a live grant.
     let text = eventually("a row", || told(&fixture, &over, "drift"));
     assert!(text.contains("taken away by somebody else"), "{text}");
     assert!(live(&kept) && live(&forgotten));
@@ -195,7 +195,10 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
     fixture.account.detach("deploy", &fixture.ecs);
     let text = eventually("a row", || told(&fixture, &second, "drift"));
     assert!(text.contains("is not attached to role/deploy"), "{text}");
-    assert!(fixture.account.attached_to_role("deploy").is_empty(), "a person has decided: it stays away");
+    assert!(
+        fixture.account.attached_to_role("deploy").is_empty(),
+        "the broker restored an object that a person removed"
+    );
     for (agent, grant) in [(&inline, &first), (&attached, &second)] {
         fixture.revoke(agent, grant);
     }
@@ -203,7 +206,7 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
 }
 
 #[test]
-fn permission_that_will_outlive_the_grant_is_told() {
+fn permission_that_outlives_the_grant_is_reported_as_drift() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REMOVING));
     let agent = fixture.agent(Mode::StaticInline);
     let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
@@ -212,5 +215,5 @@ fn permission_that_will_outlive_the_grant_is_told() {
     assert!(text.contains("as well, and stays after this grant"), "{text}");
     fixture.revoke(&agent, &grant);
     let left = fixture.account.attached_to_role("deploy");
-    assert!(left.contains(&fixture.ecs), "it is not ours to remove: {left:?}");
+    assert!(left.contains(&fixture.ecs), "the broker removed a foreign object: {left:?}");
 }

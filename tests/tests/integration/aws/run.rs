@@ -1,6 +1,6 @@
-//! Does a step that uses AWS work under `run`, and nobody else with its keys: the AWS CLI, boto3, JavaScript?
+//! AWS steps work under `run` with the AWS CLI, boto3 and JavaScript, and only the step can use the keys.
 //!
-//! Terraform has a test of its own, `aws_terraform.rs`, which runs where Terraform is.
+//! Terraform has its own test in `terraform.rs`, which runs where Terraform is installed.
 
 use std::fs;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn client<'a>(
     fixture.client(agent, keys, &line).env("AWS_REGION", "us-east-1")
 }
 
-/// What the runner holds: the keys that are given permission, or keys that never get it.
+/// The runner's keys: those that get permission, or keys that never do.
 fn held(fixture: &AwsFixture<'_>, mode: Mode) -> Keys {
     match mode {
         Mode::StaticInline | Mode::StaticAttached => fixture.deploy_session(),
@@ -41,7 +41,7 @@ fn held(fixture: &AwsFixture<'_>, mode: Mode) -> Keys {
     }
 }
 
-/// What the step itself was given.
+/// The commands of the step with the keys that it received itself.
 const KEPT: &str = "aws ecs list-clusters && \
                     printf '%s\\n' $AWS_ACCESS_KEY_ID $AWS_SECRET_ACCESS_KEY $AWS_SESSION_TOKEN > kept";
 
@@ -67,7 +67,7 @@ fn the_aws_cli(mode: Mode) {
     let kept = Keys { id, secret, token: kept.next().filter(|token| !token.is_empty()) };
     let is_new = matches!(mode, Mode::Session | Mode::Role);
     assert_eq!(kept != held, is_new, "{kept:?}");
-    assert!(fixture.cli.run(&kept, &WANTED).is_refused(), "what the step kept is worth nothing");
+    assert!(fixture.cli.run(&kept, &WANTED).is_refused(), "the step's keys have no access after the grant");
 
     let other = [aws.as_str(), "s3api", "list-buckets"].map(str::to_owned);
     let refused = client(&fixture, &agent, &held, &RUN, &other).finish();
@@ -116,11 +116,11 @@ fn sdks_find_the_keys_in_either_way() {
     fixture.broker.wait_until_nothing_is_live();
 }
 
-/// A session is an hour at the most, the grant is of two.
+/// A session lasts at most an hour; the grant lasts two.
 fn a_step_outlives_its_session(sdk: Sdk) {
     let emulator = Ministack::with_faketime();
     let launcher = emulator.clock().launcher();
-    // Its beats are by timers, which nobody moves.
+    // Heartbeats use real timers, which the movable clock does not affect.
     let limits = "heartbeat = \"2h\"";
     let fixture =
         AwsFixture::with(&emulator, &Setting { launcher, limits, ..Setting::in_front_of(&emulator.url()) });
@@ -140,7 +140,7 @@ fn a_step_outlives_its_session(sdk: Sdk) {
     let done = calls(&fs::read_to_string(finished.folder.path().join("third")).unwrap_or_default());
     let outcomes: Vec<&str> = done.iter().map(|(_, outcome)| outcome.as_str()).collect();
     assert_eq!(outcomes, ["allowed"; 3], "{}{}", finished.stdout, finished.stderr);
-    // JavaScript uses the old keys once more while it fetches new ones.
+    // The JavaScript SDK uses the old keys once more while it refreshes them.
     assert_ne!(done[0].0, done[2].0, "the first session is over: {done:?}");
     fixture.broker.wait_until_nothing_is_live();
 }
@@ -161,7 +161,7 @@ fn only_grant(fixture: &AwsFixture<'_>) -> String {
     grants[0]["id"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The texts of a timeline's rows about actions, counts of the same call added up.
+/// The texts of the timeline's action events, with the counts of equal calls added up.
 fn actions(timeline: &Value) -> Vec<(String, u64)> {
     let mut found: Vec<(String, u64)> = Vec::new();
     let rows = timeline["events"].as_array().into_iter().flatten();
@@ -195,13 +195,16 @@ fn aws_calls_of_a_step_appear_on_the_timeline_while_it_runs() {
     finished.assert_code(0);
     assert!(finished.stderr.contains("→ action   ecs:ListClusters · 200"), "{}", finished.stderr);
     let timeline = fixture.broker.timeline(&id);
-    assert_eq!(actions(&timeline)[0].1, 2, "the last call is there at the end: {timeline}");
+    assert_eq!(actions(&timeline)[0].1, 2, "the timeline lacks the last call: {timeline}");
     let path = format!("/v2/agentic/jit/{id}/timeline");
     let text = fixture.broker.request(reqwest::Method::GET, &path).header("accept", "text/plain");
     let text = system_tests::http::send(text.bearer_auth(fixture.broker.operator_token())).expect(200).text;
     assert!(text.contains("ecs:ListClusters · 200 (client says)"), "{text}");
     let keys = calls(&finished.stdout);
-    assert!(!text.contains(&keys[0].0) && !timeline.to_string().contains(&keys[0].0), "no key: {text}");
+    assert!(
+        !text.contains(&keys[0].0) && !timeline.to_string().contains(&keys[0].0),
+        "the timeline contains a key: {text}"
+    );
 }
 
 #[test]

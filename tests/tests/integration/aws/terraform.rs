@@ -1,7 +1,7 @@
-//! Does Terraform work as the step of `run`, with the AWS provider and nothing told to it about credentials?
+//! Terraform with the AWS provider works as the step of `run` without any configuration of credentials.
 //!
-//! No registry that this project installs from has Terraform and its provider, so this runs only when asked for,
-//! with what is on the machine. `TERRAFORM_PLUGINS` names a folder with the provider where there is no network:
+//! No registry that this project uses has Terraform or its provider, so this test is ignored by default and uses the
+//! installed ones. `TERRAFORM_PLUGINS` names a folder with the provider for machines without network:
 //!
 //! ```sh
 //! cargo test --workspace --test integration aws::terraform -- --ignored
@@ -33,7 +33,7 @@ output "clusters" {
 }
 "#;
 
-/// A folder in which Terraform has what it needs.
+/// A folder in which `terraform init` has run.
 fn initialised() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("main.tf"), CONFIGURATION).expect("a file");
@@ -57,7 +57,7 @@ fn terraform_may_during_the_step_and_not_before_or_after() {
     let apply = ["terraform", &apply, "apply", "-auto-approve", "-input=false", "-no-color"];
     for mode in [Mode::StaticInline, Mode::Session] {
         let agent = fixture.agent(mode);
-        // A role that gets the policy for the step, or keys that are worth nothing and that it never sees.
+        // The runner has a role that gets the policy during the step, or keys without access that the step never sees.
         let held = if mode == Mode::Session { fixture.pipeline.clone() } else { fixture.deploy_session() };
         let client = |policy: &[&str]| {
             let arguments = [&["run", "--policy"], policy, &["--ttl", "15m", "--"], &apply].concat();
@@ -67,7 +67,7 @@ fn terraform_may_during_the_step_and_not_before_or_after() {
         finished.assert_code(0);
         assert!(finished.stdout.contains("clusters = 0"), "{mode:?}: {}", finished.stdout);
         assert!(finished.stderr.contains("revoke   step finished · exit 0"), "{mode:?}: {}", finished.stderr);
-        // The same step with a grant for something else: before and after it is what it is with none.
+        // The same step with another policy: refused, as it is before and after the grant.
         let refused = client(&["s3-read"]).finish();
         assert_eq!(refused.status.code(), Some(1), "{mode:?}: Terraform's own code: {}", refused.stdout);
         assert!(refused.stderr.contains("AccessDenied"), "{mode:?}: {}", refused.stderr);

@@ -14,15 +14,15 @@ use system_tests::wrappers::node;
 use super::server::{Server, built, killed_with_the_test};
 use super::site::PATIENCE;
 
-/// A running runner with a folder of its own. Dropping it kills the runner and every process of its jobs.
+/// A running runner with its own folder. Dropping it kills the runner and every process of its jobs.
 pub(crate) struct ActionsRunner {
     process: Child,
-    // Dropped last: with it go the processes of jobs, which run below it.
+    // The last field to drop, which ends the processes of jobs that run below this folder.
     folder: Folder,
 }
 
 impl ActionsRunner {
-    /// Registers a runner and starts it; its jobs have these variables and `OUTSIDE`, a folder to write to.
+    /// Registers a runner and starts it. Its jobs have these variables and `OUTSIDE`, a writable folder.
     pub(crate) fn start(server: &Server, registration_token: &str, variables: &[(&str, String)]) -> Self {
         let folder = Folder::new();
         let place = folder.path();
@@ -53,12 +53,12 @@ impl ActionsRunner {
         self.folder.path().join("outside").join(name)
     }
 
-    /// All that the runner has written.
+    /// The log of the runner.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("runner.log")).unwrap()
     }
 
-    /// The subcommands that the client was called with, oldest first.
+    /// The subcommands that jobs called the client with, oldest first.
     pub(crate) fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
@@ -108,7 +108,7 @@ fn command(folder: &Path) -> Command {
     command
 }
 
-/// `cloudanix-jit` on the runner's PATH: writes down which subcommand is called, and becomes the client.
+/// Puts a `cloudanix-jit` on the runner's PATH that records its subcommand and then executes the client.
 fn client_that_notes_its_calls(folder: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::create_dir(folder.join("bin")).unwrap();
@@ -121,7 +121,7 @@ fn client_that_notes_its_calls(folder: &Path) {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Polls and reports every 200 ms where the defaults are seconds: a test waits for these only.
+/// Polls and reports every 200 ms instead of every few seconds, so that tests do not wait longer than needed.
 fn configuration(folder: &Path, variables: &[&(&str, String)]) -> String {
     let envs: String = variables.iter().map(|(name, value)| format!("    {name}: \"{value}\"\n")).collect();
     format!(

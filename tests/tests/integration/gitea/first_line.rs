@@ -9,7 +9,7 @@ use system_tests::leak_scan::LeakScan;
 use super::repository::Repository;
 use super::site::Site;
 
-/// The token raw on both streams, and in base64 behind nothing, one, two and five other bytes.
+/// Prints the token raw on both streams, and in base64 after a prefix of zero, one, two and five bytes.
 const PRINTS: &str = r#"            echo "first:$CLOUDANIX_GRANT_TOKEN"
             echo "error:$CLOUDANIX_GRANT_TOKEN" >&2
             for before in "" x xy user:; do printf '%s%s' "$before" "$CLOUDANIX_GRANT_TOKEN" | base64 -w 0; echo; done
@@ -23,7 +23,7 @@ fn the_first_line_of_a_command_never_shows_the_token() {
     the_server_has_none_on_its_disk(&site);
 }
 
-/// Runs so many jobs of so many steps, and looks through the stored log of each for the tokens of its steps.
+/// Runs this many jobs with this many steps each, and checks that no stored log has a token of a step.
 pub(crate) fn no_log_has_a_token(site: &Site, jobs: usize, steps: usize) {
     let mut repository = Repository::empty();
     for job in 0..jobs {
@@ -61,7 +61,7 @@ fn finds_in(site: &Site, job: &str, log: &str, steps: usize) -> Vec<String> {
     scan.secret("the auth token", &site.auth_token);
     for step in 0..steps {
         let token = std::fs::read_to_string(site.runner.outside(&format!("{job}-{step}"))).unwrap();
-        // The signature alone shows that a part was left when the rest was removed.
+        // The signature alone also reveals a redaction that left a part of the token.
         let signature = token.rsplit('.').next().unwrap();
         scan.secret(&format!("the signature in step {step}"), signature);
         scan.secret(&format!("the token of step {step}"), &token);
@@ -70,13 +70,13 @@ fn finds_in(site: &Site, job: &str, log: &str, steps: usize) -> Vec<String> {
     scan.finds()
 }
 
-/// The database and its journal have had the lines of the logs while the jobs ran.
+/// Checks the server's database and journal, which received the log lines while the jobs ran.
 fn the_server_has_none_on_its_disk(site: &Site) {
     let token = std::fs::read_to_string(site.runner.outside("job-0-0")).unwrap();
     let (header, _) = token.split_once('.').unwrap();
     let mut scan = LeakScan::default();
     scan.secret("the auth token", &site.auth_token);
-    // Every token of the broker begins with it.
+    // Every token of the broker begins with this header.
     scan.secret("the header of a grant's token", header);
     scan.folder("gitea", site.server.folder());
     scan.written("the runner's log", site.runner.log());

@@ -1,4 +1,4 @@
-//! `./action/run`: one command with its grant.
+//! The action `./action/run`: a grant for one command.
 
 use super::repository::{Repository, publish_the_action};
 use super::site::{Site, text};

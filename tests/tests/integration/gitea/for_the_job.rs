@@ -1,4 +1,4 @@
-//! `./action` without `run`: a grant until the job ends.
+//! The action `./action` without `run`: a grant until the job ends.
 
 use super::repository::Repository;
 use super::site::{Site, text};
@@ -12,8 +12,8 @@ const LOOK: &str = r#"      - run: |
           printf '%s' "$CLOUDANIX_GRANT_TOKEN" > "$OUTSIDE/token"
 "#;
 
-/// Pushes steps that begin with [`ELEVATE`] and [`LOOK`]; the grant is live while a later step runs, and ends with
-/// the job by its post half.
+/// Pushes a job of the steps [`ELEVATE`], [`LOOK`] and `later`. Checks that the grant is live during a later step and
+/// that the post half revokes it.
 #[track_caller]
 fn ends_with_the_job(later: &str, conclusion: &str) -> String {
     let site = Site::start();

@@ -22,7 +22,7 @@ fn a_thousand_commands_never_show_the_token_in_their_first_line_at_load() {
 #[ignore = "takes more than a minute: GITEA=long cargo xtask test"]
 fn a_step_that_takes_longer_than_it_may_ends_with_its_grant() {
     let site = Site::start();
-    // The limit of a step: this runner ignores that of a job.
+    // The step's time limit, because this runner ignores the job's.
     let limited = QUIET.replace("./action/run\n", "./action/run\n        timeout-minutes: 1\n");
     let step = UnderWay::on(&site, Repository::with(&limited));
     step.ends_in_time_after_node("timeout-minutes", Instant::now());
@@ -31,7 +31,7 @@ fn a_step_that_takes_longer_than_it_may_ends_with_its_grant() {
     nothing_is_left(&site);
 }
 
-/// A process that keeps a core busy; dropping it ends it.
+/// A process that keeps one core busy; dropping it kills the process.
 struct Burner(Child);
 
 impl Burner {

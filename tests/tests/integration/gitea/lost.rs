@@ -1,4 +1,4 @@
-//! The runner is killed, alone or with its machine: nothing reads the step's output any more, and no post half runs.
+//! The runner is killed, alone or with its machine: its step's output has no reader, and no post half runs.
 
 use std::fs;
 use std::time::Instant;
@@ -19,7 +19,7 @@ fn quiet_command_keeps_its_grant_when_only_the_runner_is_killed() {
     {
         let step = UnderWay::on(&site, Repository::with(QUIET));
         kill(site.runner.pid(), "KILL");
-        // Nothing tells Node, the client or the command.
+        // Neither Node nor the client nor the command receives a signal.
         assert!(is_alive(step.node) && is_alive(step.shell));
         assert_eq!(site.broker.live().len(), 1);
     }

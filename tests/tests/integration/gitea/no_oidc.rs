@@ -1,11 +1,11 @@
-//! Gitea has no OIDC: what a job is told, and what the timeline says of a job that has an auth token alone.
+//! Gitea has no OIDC: the job's log names the way out, and the timeline records a grant by auth token alone.
 
 use super::repository::Repository;
 use super::site::{Identity, Site, text};
 
 #[test]
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
-fn an_agent_that_demands_oidc_is_told_that_the_server_has_none() {
+fn agent_that_requires_oidc_is_refused_with_the_remedy() {
     let site = Site::with(Identity::Missing);
     let run = Repository::with(
         r#"      - uses: ./action/run

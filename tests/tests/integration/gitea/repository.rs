@@ -13,7 +13,7 @@ use super::server::USER;
 use super::site::{Site, UNTIL_GO};
 use super::workflow_run::WorkflowRun;
 
-/// The repository, as files to be pushed in one commit.
+/// A repository's files, which one commit pushes.
 pub(crate) struct Repository {
     name: String,
     files: Vec<(String, Vec<u8>)>,
@@ -21,29 +21,30 @@ pub(crate) struct Repository {
 }
 
 const WHO: &str = "auth-token: ${{ secrets.CLOUDANIX_AUTH_TOKEN }}";
-/// `actions/checkout` is on GitHub, which a test does not reach.
+/// Clones the repository without `actions/checkout`, which is on GitHub and out of a test's reach.
 const CHECKOUT: &str = "git clone -q --depth 1 \"$GITHUB_SERVER_URL/$GITHUB_REPOSITORY\" .";
 
 impl Repository {
-    /// With one job of these steps. `$WHO` in them becomes the input `auth-token`, `$UNTIL_GO` what it waits with.
+    /// A repository whose workflow has one job with these steps. `$WHO` stands for the input `auth-token`, and
+    /// `$UNTIL_GO` for [`UNTIL_GO`].
     pub(crate) fn with(steps: &str) -> Self {
         Self::empty().job("deploy", steps)
     }
 
-    /// Without a job.
+    /// A repository without a job.
     pub(crate) fn empty() -> Self {
         let repository = Self { name: "orders".to_owned(), files: Vec::new(), jobs: String::new() };
         repository.folder("action", &root().join("action"))
     }
 
-    /// With another job.
+    /// Adds a job.
     pub(crate) fn job(mut self, name: &str, steps: &str) -> Self {
         let steps = steps.replace("$WHO", WHO).replace("$UNTIL_GO", UNTIL_GO);
         self.jobs += &format!("  {name}:\n    runs-on: host\n    steps:\n      - run: {CHECKOUT}\n{steps}");
         self
     }
 
-    /// With this file.
+    /// Adds a file.
     pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.as_bytes().to_vec()));
         self
@@ -54,7 +55,7 @@ impl Repository {
         self
     }
 
-    /// Creates it on the server and pushes to it, which starts its workflow.
+    /// Creates the repository on the server and pushes to it, which starts its workflow.
     #[track_caller]
     pub(crate) fn push(mut self, site: &Site) -> WorkflowRun<'_> {
         let workflow = format!("on: push\njobs:\n{}", self.jobs);
@@ -74,7 +75,7 @@ pub(crate) fn publish_the_action(site: &Site, tag: &str) {
     site.server.send(Method::POST, "/orgs", &json!({ "username": "cloudanix" }));
     create(site, "/orgs/cloudanix/repos", "jit-action");
     let mut files = files_below("", &root().join("action"));
-    // The server has made one with the repository.
+    // The server creates a README.md with the repository.
     files.retain(|(name, _)| name != "README.md");
     commit(site, "cloudanix/jit-action", &files);
     site.server.send(Method::POST, "/repos/cloudanix/jit-action/tags", &json!({ "tag_name": tag }));
@@ -82,7 +83,7 @@ pub(crate) fn publish_the_action(site: &Site, tag: &str) {
 
 #[track_caller]
 fn create(site: &Site, path: &str, name: &str) {
-    // Without a first commit there is no branch to commit to.
+    // A commit through the API needs a branch, and only a first commit creates one.
     let body = json!({ "name": name, "auto_init": true, "default_branch": "main" });
     site.server.send(Method::POST, path, &body);
 }

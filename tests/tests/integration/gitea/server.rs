@@ -1,4 +1,4 @@
-//! A Gitea server on loopback, with one user, for one test.
+//! A Gitea server on loopback with one user, started for one test.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -16,11 +16,11 @@ use system_tests::wrappers::root;
 
 use super::site::PATIENCE;
 
-/// The user that owns the repositories; the first user of a server is its administrator.
+/// The user that owns the repositories, who is also the administrator as the server's first user.
 pub(crate) const USER: &str = "octo";
 const PASSWORD: &str = "password-of-octo";
 
-/// A running server with a folder of its own. Dropping it kills its process group and removes the folder.
+/// A running server with its own folder. Dropping it kills its process group and removes the folder.
 pub(crate) struct Server {
     folder: tempfile::TempDir,
     process: Child,
@@ -28,7 +28,7 @@ pub(crate) struct Server {
     session: String,
 }
 
-/// A file that `cargo xtask test` builds.
+/// The path of a file that `cargo xtask test` builds.
 #[track_caller]
 pub(crate) fn built(name: &str) -> PathBuf {
     let path = root().join(".tools/gitea").join(name);
@@ -38,7 +38,7 @@ pub(crate) fn built(name: &str) -> PathBuf {
     path
 }
 
-/// A program that gets SIGKILL when the thread that starts it ends, also when that is killed.
+/// Builds a command whose process gets SIGKILL when the thread that starts it ends, even by a kill.
 pub(crate) fn killed_with_the_test(program: PathBuf) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -46,11 +46,11 @@ pub(crate) fn killed_with_the_test(program: PathBuf) -> Command {
 }
 
 impl Server {
-    /// Starts a server whose runners register with `registration_token`, and signs the user up.
+    /// Starts a server whose runners register with `registration_token`, and signs up the user.
     pub(crate) fn start(registration_token: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut server = None;
-        // Another process may take the port before the server listens on it.
+        // Another process may take the port before the server listens on it, so this retries.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
             fs::write(folder.path().join("app.ini"), configuration(folder.path(), port)).unwrap();
@@ -71,18 +71,18 @@ impl Server {
         &self.url
     }
 
-    /// Its folder: database, repositories, stored logs of jobs.
+    /// The server's folder: database, repositories and stored logs of jobs.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A request to the API as the user, to be finished.
+    /// Builds a request to the API as the user.
     pub(crate) fn api(&self, method: Method, path: &str) -> RequestBuilder {
         let request = http::request(method, &format!("{}/api/v1{path}", self.url));
         request.basic_auth(USER, Some(PASSWORD)).timeout(PATIENCE)
     }
 
-    /// Sends a document to the API.
+    /// Sends a JSON document to the API.
     #[track_caller]
     pub(crate) fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
         let answer = http::send(self.api(method, path).json(body));
@@ -90,18 +90,18 @@ impl Server {
         answer
     }
 
-    /// Cancels a run as its page does: this version has no API for it.
+    /// Cancels a run through the web page's route, because this version has no API for it.
     #[track_caller]
     pub(crate) fn cancel(&self, repository: &str, run: i64) {
         let url = format!("{}/{repository}/actions/runs/{run}/cancel", self.url);
         http::send(http::request(Method::POST, &url).header("cookie", &self.session)).expect(200);
     }
 
-    /// The cookie of the user's session.
+    /// Signs up the user and returns the session cookie.
     fn sign_up(&self) -> String {
         let form =
             format!("user_name={USER}&email={USER}%40example.com&password={PASSWORD}&retype={PASSWORD}");
-        // The answer is a redirect to a page that would need the frontend.
+        // The response redirects to a page that needs the frontend, which is not built.
         let client = http::client(|builder| builder.redirect(reqwest::redirect::Policy::none()));
         let request = client
             .request(Method::POST, format!("{}/user/sign_up", self.url))
@@ -111,7 +111,7 @@ impl Server {
         let answer = http::send(request).expect(303);
         let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie");
         let pairs = cookies.filter_map(|(_, value)| value.split(';').next()?.split_once('='));
-        // The server starts another session when it knows the user: the later value counts.
+        // The server starts a new session after the sign-up, so the later cookie counts.
         let session: BTreeMap<&str, &str> = pairs.collect();
         let pairs: Vec<String> = session.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.join("; ")
@@ -125,7 +125,7 @@ impl Drop for Server {
     }
 }
 
-/// The server once it answers; nothing when it has ended instead.
+/// Starts the server and waits until it answers; `None` if its process has ended.
 fn ready(folder: &Path, port: u16, registration_token: &str) -> Option<(Child, String)> {
     let url = format!("http://127.0.0.1:{port}");
     let output = File::create(folder.join("server.log")).unwrap();

@@ -1,4 +1,4 @@
-//! Everything that a scenario needs: server, runner, broker, and an agent that the jobs may be.
+//! The environment of a scenario: server, runner, broker, and an agent for the jobs.
 
 use std::fs;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use system_tests::oidc_provider::{OidcProvider, Token};
 use super::actions_runner::ActionsRunner;
 use super::server::Server;
 
-/// Far longer than a step of a scenario takes. At a load of 45 on two cores the server alone needed 90 s to start.
+/// Far longer than any step of a scenario. At a load of 45 on two cores the server took 90 s to start.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Shell: waits for `$OUTSIDE/go`. When the test is killed nothing says go, and the step ends by itself.
+/// Shell code that waits for `$OUTSIDE/go`, and gives up by itself after the test was killed.
 pub(crate) const UNTIL_GO: &str =
     "for _ in $(seq 3000); do test -e \"$OUTSIDE/go\" && break; sleep 0.05; done";
 
-/// The agent that jobs are.
+/// The id of the jobs' agent.
 pub(crate) const AGENT: &str = "orders-deploy";
 
-/// How a job proves who it is. Gitea itself has no OIDC.
+/// How a job proves its identity, as Gitea has no OIDC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Identity {
-    /// A token of another issuer, in a file on the runner.
+    /// A token of another issuer in a file on the runner.
     TokenFile,
-    /// None; the agent demands a signed token.
+    /// No token, while the agent requires one.
     Missing,
-    /// None; the agent accepts the auth token alone.
+    /// No token, and the agent accepts the auth token alone.
     AuthTokenOnly,
 }
 
-/// Fields are dropped in this order: the client may still revoke when the runner has gone.
+/// The parts of a site. They drop in this order, because the client may still revoke after the runner has ended.
 pub(crate) struct Site {
     pub(crate) runner: ActionsRunner,
     pub(crate) server: Server,
@@ -43,7 +43,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// With jobs that have a signed token.
+    /// Starts a site whose jobs have a signed token.
     pub(crate) fn start() -> Self {
         Self::with(Identity::TokenFile)
     }
@@ -82,7 +82,7 @@ impl Site {
         Self { runner, server, broker, auth_token, _provider: provider, _token_file: token_file }
     }
 
-    /// Nothing is live, `given` grants were issued, and each ended for `reason`. Newest first.
+    /// Asserts that `given` grants were issued and each ended for `reason`. Returns them, newest first.
     #[track_caller]
     pub(crate) fn assert_ended(&self, given: usize, reason: &str) -> Vec<Value> {
         self.broker.wait_until_nothing_is_live();
@@ -95,7 +95,7 @@ impl Site {
     }
 }
 
-/// A text in a document; empty when there is none.
+/// The text at a JSON pointer; empty if there is none.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! How this runner stops a step, and how long a grant outlives that.
+//! How Gitea's runner stops a step, and how long the step's grant stays live after that.
 //!
-//! The runner sends SIGKILL to the step's one process, Node, and waits until the step's output is closed. Nothing
-//! is sent to the client, nor to the command.
+//! The runner sends SIGKILL to Node, the step's only direct process, and waits until the step's output is closed.
+//! Neither the client nor the command receives a signal.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use super::repository::Repository;
 use super::site::{PATIENCE, Site};
 use super::workflow_run::WorkflowRun;
 
-/// From the end of Node to the end of the grant. One second is the aim; two were measured at a load of 43 on two cores.
+/// The longest time from the end of Node to the end of the grant. The aim is one second; at a load of 43 on two cores
+/// it took two.
 const BUDGET: Duration = Duration::from_secs(10);
 
 pub(crate) const QUIET: &str = r#"      - uses: ./action/run
@@ -42,14 +43,14 @@ impl<'site> UnderWay<'site> {
         Self { site, run, node: site.runner.main_half(), shell }
     }
 
-    /// Waits until Node is gone, then until the grant and the command are.
+    /// Waits for the end of Node, then for the end of the grant and of the command.
     #[track_caller]
     pub(crate) fn ends_in_time_after_node(&self, how: &str, began: Instant) {
         self.grant_ends_in_time_after_node(how, began);
         eventually("the end of the command", || (!is_alive(self.shell)).then_some(()));
     }
 
-    /// Waits until Node is gone, then until the grant is. Prints and checks the time between.
+    /// Waits for the end of Node, then for the end of the grant. Prints and checks the time between.
     #[track_caller]
     fn grant_ends_in_time_after_node(&self, how: &str, began: Instant) {
         eventually_within(PATIENCE, "the end of Node", || (!is_alive(self.node)).then_some(()));
@@ -65,7 +66,7 @@ impl<'site> UnderWay<'site> {
         assert!(took < BUDGET, "{took:?} after Node's end");
     }
 
-    /// The post half has asked for the timeline: the main half was killed before it could.
+    /// Waits until the post half has requested the timeline, which the killed main half could not.
     #[track_caller]
     pub(crate) fn post_has_run(&self) {
         eventually_within(PATIENCE, "post", || {
@@ -122,14 +123,17 @@ fn a_killed_node_ends_the_command_and_its_grant_and_post_runs() {
 #[ignore = "needs Gitea, which `cargo xtask test` builds"]
 fn command_that_ignores_signals_keeps_neither_grant_nor_job() {
     let site = Site::start();
-    let deaf = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
-    let step = UnderWay::on(&site, Repository::with(&deaf));
+    let ignores_signals = QUIET.replace("echo $$", "trap '' INT TERM HUP; echo $$");
+    let step = UnderWay::on(&site, Repository::with(&ignores_signals));
     let began = Instant::now();
     step.run.cancel();
-    step.grant_ends_in_time_after_node("cancel, deaf command", began);
+    step.grant_ends_in_time_after_node("cancel, command that ignores signals", began);
     step.post_has_run();
-    println!("post ran {} ms after the cancel of a deaf command", began.elapsed().as_millis());
-    assert!(is_alive(step.shell), "nothing in host mode ends it");
+    println!(
+        "post ran {} ms after the cancel of a command that ignores signals",
+        began.elapsed().as_millis()
+    );
+    assert!(is_alive(step.shell), "the runner in host mode ends the process");
     step.run.finish().expect("cancelled");
     fs::write(site.runner.outside("go"), "").unwrap();
     nothing_is_left(&site);

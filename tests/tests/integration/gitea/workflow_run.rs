@@ -1,4 +1,4 @@
-//! A run of a workflow on the server: its state, its stored logs, and how a test waits for both.
+//! A workflow run on the server: its state, its stored logs and how a test waits for both.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,24 +11,24 @@ use system_tests::waiting::eventually_within;
 
 use super::site::{PATIENCE, Site, text};
 
-/// A run that has been started.
+/// A started run.
 pub(crate) struct WorkflowRun<'site> {
     site: &'site Site,
     repository: String,
     id: i64,
 }
 
-/// A run that has ended.
+/// A finished run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// `success`, `failure` or `cancelled`.
     pub(crate) conclusion: String,
-    /// The stored log of each job, by the job's name.
+    /// The stored log of each job, with the job's name.
     pub(crate) logs: Vec<(String, String)>,
 }
 
 impl<'site> WorkflowRun<'site> {
-    /// The first run of a repository, once the server has it.
+    /// Waits for the first run of a repository.
     #[track_caller]
     pub(crate) fn first_of(site: &'site Site, repository: String) -> Self {
         let path = format!("/repos/{repository}/actions/runs");
@@ -38,7 +38,7 @@ impl<'site> WorkflowRun<'site> {
         Self { site, repository, id }
     }
 
-    /// A line that a step has written to `$OUTSIDE/<name>`, once it is there.
+    /// Waits for a line that a step writes to `$OUTSIDE/<name>`.
     #[track_caller]
     pub(crate) fn line_outside(&self, name: &str) -> String {
         let path: PathBuf = self.site.runner.outside(name);
@@ -53,13 +53,13 @@ impl<'site> WorkflowRun<'site> {
         })
     }
 
-    /// Cancels it on the server.
+    /// Cancels the run on the server.
     #[track_caller]
     pub(crate) fn cancel(&self) {
         self.site.server.cancel(&self.repository, self.id);
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the run.
     #[track_caller]
     pub(crate) fn finish(self) -> Ended {
         self.finish_within(PATIENCE)
@@ -91,7 +91,7 @@ impl<'site> WorkflowRun<'site> {
 }
 
 impl Ended {
-    /// Fails the test unless it ended like this; returns the log of its only job.
+    /// Asserts the conclusion and returns the log of the only job.
     #[track_caller]
     pub(crate) fn expect(&self, conclusion: &str) -> &str {
         let log = self.logs.first().map_or("", |(_, log)| log.as_str());
@@ -100,7 +100,7 @@ impl Ended {
     }
 }
 
-/// Asks ten times a second: every question is work for the server that is being watched.
+/// Polls ten times a second, because every request also loads the observed server.
 #[track_caller]
 fn poll<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     eventually_within(patience, what, || {

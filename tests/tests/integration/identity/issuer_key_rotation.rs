@@ -1,4 +1,4 @@
-//! Do a provider's keys change under load without anybody noticing, and do withdrawn keys stop counting?
+//! An issuer rotates its keys under load without a failed request, and the broker refuses withdrawn keys.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -10,7 +10,7 @@ use system_tests::http::{self, Answer};
 use system_tests::oidc_provider::{Key, OldKeys, Outage, Token};
 use system_tests::waiting::{eventually, eventually_within};
 
-/// An unknown key has the broker look for new ones at most once in this time.
+/// The broker refetches an issuer's keys for an unknown key at most once in this time.
 const REFETCH: Duration = Duration::from_secs(30);
 
 fn elevate_with(fixture: &Fixture, oidc_token: &str) -> Answer {
@@ -46,7 +46,7 @@ fn keys_rotated_under_load_are_accepted_exactly_while_published() {
                                 longest = longest
                                     .max(refused_since.take().map_or(Duration::ZERO, |at| at.elapsed()));
                             }
-                            // "Try again", with a time to wait: what our client does by itself.
+                            // The broker answers "try again" with a delay, which our client handles by itself.
                             (503, "issuer_unavailable") => {
                                 refused.fetch_add(1, Ordering::Relaxed);
                                 assert!(answer.headers.iter().any(|(name, _)| name == "retry-after"));
@@ -56,7 +56,7 @@ fn keys_rotated_under_load_are_accepted_exactly_while_published() {
                             other => panic!("{other:?}: {}", answer.text),
                         }
                     }
-                    assert!(refused_since.is_none(), "still refused at the end");
+                    assert!(refused_since.is_none(), "the broker still refuses a published key");
                     longest
                 })
             })
@@ -72,12 +72,16 @@ fn keys_rotated_under_load_are_accepted_exactly_while_published() {
         fixture.provider.rotate(OldKeys::Kept).unwrap();
         more_given("grants after a rotation with an overlap");
         let overlapping = elevate_with(&fixture, &job(&fixture, "overlap", Key::Previous));
-        assert_eq!(overlapping.status, 201, "a key that is still published counts: {}", overlapping.text);
-        assert_eq!(refused.load(Ordering::Relaxed), 0, "the first rotation in half a minute is not noticed");
+        assert_eq!(overlapping.status, 201, "the broker accepts a published key: {}", overlapping.text);
+        assert_eq!(
+            refused.load(Ordering::Relaxed),
+            0,
+            "the broker refused a request during the first rotation"
+        );
 
         fixture.provider.rotate_to("ES256", OldKeys::Removed).unwrap();
         more_given("grants after a rotation without an overlap");
-        // A grant was given to the new key, so the broker has the new set: the old key is worth nothing now.
+        // The broker has accepted the new key, so it has the new key set and refuses the old key.
         let withdrawn = job(&fixture, "withdrawn", Key::Previous);
         let first = elevate_with(&fixture, &withdrawn);
         assert_ne!(first.status, 201, "{}", first.text);
@@ -95,7 +99,7 @@ fn keys_rotated_under_load_are_accepted_exactly_while_published() {
         refused.load(Ordering::Relaxed)
     );
     assert!(longest < REFETCH + Duration::from_secs(5), "{longest:?}");
-    // Eight clients in a hurry for a minute, and still only a handful of questions to the provider.
+    // Eight busy clients for a minute cause only a few requests to the issuer.
     let fetches = fixture.provider.fetches().unwrap();
     assert!(fetches.jwks <= 8, "{fetches:?}");
 }
@@ -111,7 +115,7 @@ fn a_provider_that_is_down_does_not_stop_those_whose_keys_are_known() {
 }
 
 #[test]
-fn a_provider_that_was_never_reached_is_a_try_again_and_not_a_grant() {
+fn unreachable_issuer_is_answered_with_retry_later() {
     let fixture = Fixture::start();
     fixture.provider.stop_answering(Outage::Error).unwrap();
     assert_eq!(fixture.elevate().outcome(), (503, "issuer_unavailable"));

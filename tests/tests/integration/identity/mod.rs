@@ -1,4 +1,4 @@
-//! Tests OIDC issuers: keys that rotate, outages, and the provider that all tests use.
+//! Tests of OIDC issuers: key rotation, outages and the test provider itself.
 
 mod issuer_key_rotation;
 mod test_provider;

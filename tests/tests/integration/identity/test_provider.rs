@@ -1,10 +1,10 @@
-//! Does the provider that the other tests lean on do what they think it does?
+//! The OIDC test provider mints, rotates and fails as the other tests assume.
 
 use serde_json::{Value, json};
 use system_tests::oidc_provider::{Key, OidcProvider, OldKeys, Outage, Token};
 
 async fn get(url: &str) -> reqwest::Result<Value> {
-    // The first test to come here installs it; for the others there is nothing left to do.
+    // The first test of the process installs the provider; later calls fail harmlessly.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
     client
@@ -87,7 +87,7 @@ async fn outage_refuses_hangs_or_fails_and_ends_on_the_same_port() {
 
     provider.answer_again().unwrap();
     assert_eq!(key_ids(&provider).await.len(), 1);
-    // One that was never answered, one answered 503, one good.
+    // One fetch without an answer, one with status 503 and one that succeeded.
     assert_eq!(provider.fetches().unwrap().jwks, 3);
 }
 

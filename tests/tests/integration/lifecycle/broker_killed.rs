@@ -1,4 +1,4 @@
-//! A broker is killed with `kill -9` at many moments: is what it comes back to ever more than what the client holds?
+//! A broker killed with `kill -9` at many moments never restarts with more live grants than the client holds.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,13 +16,13 @@ const WAITS: &str =
     "echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
 const BLOWS: u32 = 12;
 
-/// The moments of the blows after a request was handed over: from at once to a little after its answer, which
-/// takes `whole` when nobody strikes.
+/// When to kill the broker after the client has sent a request: from at once to shortly after the response, which takes
+/// `whole` without a kill.
 fn moment(blow: u32, whole: Duration) -> Duration {
     whole * blow / (BLOWS - 3)
 }
 
-/// How long an elevation takes when the broker has just started, as it has before each blow.
+/// Measures an elevation by a newly started broker, the state before each kill.
 fn cold_elevation(fixture: &mut Fixture) -> Duration {
     fixture.broker.restart();
     let (key, body) = (new_key(), fixture.body());
@@ -36,7 +36,7 @@ fn cold_elevation(fixture: &mut Fixture) -> Duration {
     took
 }
 
-/// The timeline of every grant is whole, and no grant has become two.
+/// Asserts that the timeline of every grant is intact and that no grant exists twice.
 #[track_caller]
 fn assert_whole(fixture: &Fixture, keys: usize) {
     let grants = fixture.broker.given();
@@ -101,8 +101,8 @@ fn kill_during_revoke_still_ends_the_grant() {
     }
 }
 
-/// Nobody tries again here: whatever the broker had begun when it died is undone, or ends because nobody
-/// beats, unless it was the whole of it and the client has the answer.
+/// The client does not retry: the broker rolls back what it had begun when it was killed, or the grant ends without
+/// heartbeats, unless the client has the response.
 #[test]
 fn kill_under_a_vanished_client_leaves_nothing() {
     let mut fixture = Fixture::with(system_tests::broker::Broker::with_heartbeat("1s"));
@@ -128,13 +128,13 @@ fn kill_under_a_vanished_client_leaves_nothing() {
         fixture.broker.restart();
         keys.push(key);
     }
-    // The claim of a broker that died lapses after half a minute.
+    // The claim of a dead broker lapses after half a minute.
     eventually_within(Duration::from_secs(50), "the end of everything", || {
         fixture.broker.live().is_empty().then_some(())
     });
     assert_whole(&fixture, keys.len() + 1);
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    // The first in time, last in the list, was the one that was measured.
+    // The oldest grant, which is the last in the list, is the one of the measurement.
     let given = fixture.broker.given();
     for grant in given.iter().take(given.len() - 1) {
         *reasons.entry(grant["end_reason"].as_str().unwrap().to_owned()).or_default() += 1;
@@ -161,7 +161,7 @@ fn kill_while_disabling_an_agent_still_ends_its_grants() {
         let request = http::request(Method::POST, &url).bearer_auth(operator);
         drop(http::try_send(request));
     });
-    // As soon as the first has ended, so that most have not.
+    // Kills the broker as soon as the first grant has ended, so that most have not.
     eventually("the first end", || (fixture.broker.live().len() < 20).then_some(()));
     fixture.broker.kill();
     disabling.join().unwrap();
@@ -172,7 +172,7 @@ fn kill_while_disabling_an_agent_still_ends_its_grants() {
     for token in tokens {
         assert_eq!(fixture.broker.introspect(&token), json!({"active": false}));
     }
-    // The broker that comes next does not know which operator it was.
+    // The restarted broker does not know which operator disabled the agent.
     let reasons = ["agent disabled", "agent disabled by operator tests"];
     assert!(fixture.broker.given().iter().all(|grant| reasons.iter().any(|one| grant["end_reason"] == *one)));
     assert_whole(&fixture, 20);

@@ -1,4 +1,4 @@
-//! Tests that every grant ends: when its step ends in any way, and when the broker is killed at any time.
+//! Tests that every grant ends, however its step ends and whenever the broker is killed.
 
 mod broker_killed;
 mod step_endings;

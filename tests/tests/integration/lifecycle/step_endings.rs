@@ -1,4 +1,4 @@
-//! However a step ends, is its grant gone? Asked of the broker, never of the client.
+//! The broker ends the grant however its step ends.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use system_tests::fixture::Fixture;
 use system_tests::lossy_proxy::LossyProxy;
 use system_tests::waiting::eventually;
 
-/// Says which grant it has, then waits for the file `go`.
+/// Writes its grant's id to a file, then waits for the file `go`.
 const WAITS: &str = "echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; until test -e go || ! test -e grant; do sleep 0.01; done";
-/// The same, deaf to every signal that can be ignored.
-const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
+/// The same, but ignores every signal that a process can ignore.
+const IGNORES_SIGNALS: &str = "trap '' INT TERM HUP; echo $$ > pid; echo $CLOUDANIX_GRANT_ID > grant; \
                     until test -e go || ! test -e grant; do sleep 0.01; done";
 
 fn run(fixture: &Fixture, step: &[&str]) -> Client {
@@ -27,7 +27,7 @@ fn start(fixture: &Fixture, script: &str) -> (Running, i32) {
     (running, step)
 }
 
-/// Nothing is live, one grant was given, it ended for this reason, and its timeline is whole.
+/// Asserts that no grant is live, and that the only grant ended for this reason with an intact timeline.
 #[track_caller]
 fn assert_ended(broker: &Broker, reason: &str) {
     broker.wait_until_nothing_is_live();
@@ -55,7 +55,7 @@ fn the_step_ends_by_itself_in_every_way_that_a_step_can() {
         let fixture = Fixture::start();
         let finished = run(&fixture, step).finish();
         finished.assert_code(code);
-        // The client waits for the answer: there is nothing to be waited for any more.
+        // The client waits for the broker's response, so the revoke has happened when the client exits.
         assert!(fixture.broker.live().is_empty(), "{step:?}");
         assert_ended(&fixture.broker, reason);
         assert_eq!(finished.left_behind(), Vec::<std::path::PathBuf>::new(), "{step:?}");
@@ -70,20 +70,20 @@ fn a_signal_to_the_wrapper_ends_the_grant_and_reaches_the_step() {
         running.signal(signal);
         assert_ended(&fixture.broker, &format!("interrupted · SIG{signal}"));
         running.finish().assert_code(128 + number);
-        assert!(!is_alive(step), "the step was told too");
+        assert!(!is_alive(step), "the step received the signal too");
     }
 }
 
 #[test]
 fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
     let fixture = Fixture::start();
-    let (mut running, step) = start(&fixture, DEAF);
+    let (mut running, step) = start(&fixture, IGNORES_SIGNALS);
     let keeper = running.keeper();
-    // INT, 7.5 s later TERM, 2.5 s later KILL: what has to be done is done after the first, so the others
-    // may come as soon as it is.
+    // The runner sends INT, TERM 7.5 s later and KILL 2.5 s later. The client finishes its work after INT, so the other
+    // signals may follow at once.
     running.signal("INT");
     fixture.broker.wait_until_nothing_is_live();
-    assert!(is_alive(step) && !running.has_ended(), "a deaf step goes on, without a grant");
+    assert!(is_alive(step) && !running.has_ended(), "a step that ignores signals continues without a grant");
     running.signal("TERM");
     running.signal("KILL");
     kill(step, "KILL");
@@ -94,7 +94,7 @@ fn cancelled_github_job_loses_its_grant_at_the_first_signal() {
 #[test]
 fn cancelled_job_is_revoked_when_the_broker_returns() {
     let mut fixture = Fixture::start();
-    let (running, step) = start(&fixture, DEAF);
+    let (running, step) = start(&fixture, IGNORES_SIGNALS);
     fixture.broker.kill();
     running.signal("INT");
     running.signal("TERM");
@@ -106,7 +106,7 @@ fn cancelled_job_is_revoked_when_the_broker_returns() {
 }
 
 #[test]
-fn a_wrapper_that_is_killed_at_once_is_survived_by_its_keeper() {
+fn keeper_revokes_when_the_client_is_killed_at_once() {
     let fixture = Fixture::start();
     let (running, step) = start(&fixture, WAITS);
     let keeper = running.keeper();
@@ -186,7 +186,7 @@ fn keeper_revokes_a_step_that_ends_while_the_broker_is_away() {
     let finished = running.finish();
     finished.assert_code(0);
     assert!(finished.stderr.contains("not confirmed yet"), "{}", finished.stderr);
-    assert!(is_alive(keeper), "it goes on trying");
+    assert!(is_alive(keeper), "the client stopped retrying");
     fixture.broker.restart();
     assert_ended(&fixture.broker, "step finished · exit 0");
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
@@ -228,7 +228,7 @@ fn a_wrapper_killed_before_the_reply_leaves_nothing_behind() {
     let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", "echo ran > ran"];
     let running = fixture.client_at(&proxy.url(), &step).start();
     eventually("a lost reply", || (proxy.lost() > 0).then_some(()));
-    assert_eq!(fixture.broker.live().len(), 1, "given, and nobody knows");
+    assert_eq!(fixture.broker.live().len(), 1, "the broker issued the grant and its response was lost");
     running.signal("KILL");
     assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
     assert!(!running.folder().join("ran").exists());

@@ -1,4 +1,4 @@
-//! Does the development broker give a newcomer all that is needed, and nobody else anything?
+//! The development broker provides a new user with everything, and grants no other process access.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use system_tests::http;
 use system_tests::programs;
 use system_tests::waiting::eventually;
 
-/// `dev` with its env file and data in a folder of its own.
+/// A `dev` process with its env file and data in its own folder.
 struct Dev {
     folder: tempfile::TempDir,
     process: Child,
@@ -41,7 +41,7 @@ impl Dev {
         text.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap().to_owned()
     }
 
-    /// The client in a shell that has read the env file.
+    /// Builds a client in a shell that has sourced the env file.
     fn client(&self, arguments: &[&str]) -> Client {
         let text = fs::read_to_string(self.env_file()).unwrap();
         let pairs = text.lines().map(|line| line.split_once('=').unwrap());
@@ -56,7 +56,7 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        // It may have been stopped already.
+        // The process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -102,7 +102,10 @@ fn env_file_is_all_that_a_run_needs() {
     }
     let oidc_token = dev.env("CLOUDANIX_OIDC_TOKEN_FILE");
     dev.stop();
-    assert!(!dev.env_file().exists() && !Path::new(&oidc_token).exists(), "what it wrote goes with it");
+    assert!(
+        !dev.env_file().exists() && !Path::new(&oidc_token).exists(),
+        "the development broker left files behind"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What if the disk is full? Nothing is given, nothing is lost, and it goes on when there is room again.
+//! On a full disk the broker issues no grant and loses none, and it resumes when there is room again.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -12,7 +12,7 @@ use system_tests::fixture::{Fixture, new_key};
 use system_tests::http;
 use system_tests::waiting::eventually;
 
-/// A small disk of the broker's own, in a namespace of its own: it goes when the broker goes.
+/// Mounts a small disk in the broker's own namespace, which disappears with the broker.
 const OWN_DISK: &[&str] = &[
     "unshare",
     "--map-root-user",
@@ -29,13 +29,13 @@ fn can_mount() -> bool {
     tried.is_ok_and(|output| output.status.success())
 }
 
-/// The broker's folder, as the broker sees it.
+/// The broker's folder as the broker's namespace shows it.
 fn disk(fixture: &Fixture) -> PathBuf {
     let data = fixture.broker.folder().join("data");
     PathBuf::from(format!("/proc/{}/root{}", fixture.broker.pid(), data.display()))
 }
 
-/// Writes until nothing more goes in.
+/// Fills the disk.
 fn fill(fixture: &Fixture) {
     let mut file = OpenOptions::new().create(true).append(true).open(disk(fixture).join("filler")).unwrap();
     for size in [64 * 1024, 4096, 1] {
@@ -44,10 +44,10 @@ fn fill(fixture: &Fixture) {
 }
 
 #[test]
-fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
+fn full_disk_issues_no_grant_and_loses_none_until_it_has_room() {
     if !can_mount() {
         println!(
-            "skipped: this machine lets nobody mount a disk in a namespace (`unshare --map-root-user --mount`)"
+            "skipped: this machine does not allow mounts in a user namespace (`unshare --map-root-user --mount`)"
         );
         return;
     }
@@ -56,10 +56,10 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     let token = given.text_at("/credentials/token");
     fill(&fixture);
 
-    // What is left in blocks that are there already may still be used up.
+    // The database may still use the free space in its allocated blocks.
     let mut granted = 1;
     let mut key = String::new();
-    eventually("a disk that is full", || {
+    eventually("a full disk", || {
         key = new_key();
         let answer = http::send(fixture.elevation(&key, &fixture.body()));
         match answer.outcome() {
@@ -83,18 +83,18 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
     for _ in 0..20 {
         assert_eq!(fixture.elevate().outcome(), (503, "store_unavailable"));
     }
-    assert_eq!(fixture.broker.operator(Method::GET, "/readyz").status, 503, "it does not call itself ready");
-    assert_eq!(fixture.broker.operator(Method::GET, "/healthz").status, 200, "it is alive");
-    assert_eq!(fixture.broker.introspect(token)["active"], true, "what can be read is read");
+    assert_eq!(fixture.broker.operator(Method::GET, "/readyz").status, 503, "the broker is not ready");
+    assert_eq!(fixture.broker.operator(Method::GET, "/healthz").status, 200, "the broker is alive");
+    assert_eq!(fixture.broker.introspect(token)["active"], true, "the broker still answers reads");
     assert_eq!(fixture.broker.live().len(), granted);
 
     fs::remove_file(disk(&fixture).join("filler")).unwrap();
     eventually("room again", || (fixture.elevate().status == 201).then_some(()));
     granted += 1;
-    // The request that was refused had taken nothing: it can be made again.
+    // The refused request has reserved nothing, so the same request now succeeds.
     http::send(fixture.elevation(&key, &fixture.body())).expect(201);
     granted += 1;
-    assert_eq!(fixture.broker.given().len(), granted, "nothing was given that was not answered");
+    assert_eq!(fixture.broker.given().len(), granted, "the broker issued a grant without a response");
     for grant in fixture.broker.given() {
         let id = grant["id"].as_str().unwrap();
         fixture.broker.timeline(id);
@@ -108,7 +108,7 @@ fn a_full_disk_gives_nothing_forgets_nothing_and_is_over_when_it_is_over() {
 fn step_is_revoked_when_the_broker_has_disk_space_again() {
     if !can_mount() {
         println!(
-            "skipped: this machine lets nobody mount a disk in a namespace (`unshare --map-root-user --mount`)"
+            "skipped: this machine does not allow mounts in a user namespace (`unshare --map-root-user --mount`)"
         );
         return;
     }
@@ -118,7 +118,7 @@ fn step_is_revoked_when_the_broker_has_disk_space_again() {
         fixture.client(&["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", step]).start();
     let grant = running.line_in("grant");
     fill(&fixture);
-    eventually("a disk that is full", || {
+    eventually("a full disk", || {
         fill(&fixture);
         (fixture.elevate().status == 503).then_some(())
     });

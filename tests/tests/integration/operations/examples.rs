@@ -1,4 +1,4 @@
-//! Are the alerts, the dashboard and the manifests of the broker about the broker that there is?
+//! The example alerts, dashboard and manifests match the metrics and settings of the real broker.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ fn example(path: &str) -> PathBuf {
     root().join("examples").join(path)
 }
 
-/// All that a broker with everything switched on serves.
+/// The metrics and labels that a broker with all features serves.
 struct Served {
     names: BTreeSet<String>,
     text: String,
@@ -50,7 +50,7 @@ impl Served {
         Self { names, text, routes }
     }
 
-    /// What an expression is about that no broker serves.
+    /// The metrics and label values of an expression that no broker serves.
     fn missing(&self, expression: &str) -> Vec<String> {
         let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let names = words.filter(|word| word.starts_with("cloudanix_jit_")).map(str::to_owned);
@@ -60,7 +60,7 @@ impl Served {
                 missing.push(route.to_owned());
             }
         }
-        // The label of grants is a word; that of requests a number or a pattern.
+        // The label `status` of grants is a word; that of requests is a number or a pattern.
         for status in
             values(expression, "status").iter().filter(|status| !status.starts_with(char::is_numeric))
         {
@@ -72,7 +72,7 @@ impl Served {
     }
 }
 
-/// What a label is compared with.
+/// The values that an expression compares a label with.
 fn values(expression: &str, label: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in expression.match_indices(label) {
@@ -113,10 +113,10 @@ fn every_alert_and_every_panel_is_about_what_a_broker_serves() {
             used.push_str(expression);
         }
     }
-    // Whoever adds a number says what it is good for.
+    // Every metric needs an alert or a panel.
     let unused: Vec<&String> =
         served.names.iter().filter(|name| !name.ends_with("_sum") && !used.contains(name.as_str())).collect();
-    assert!(unused.is_empty(), "neither an alert nor a panel is about {unused:?}");
+    assert!(unused.is_empty(), "no alert or panel uses {unused:?}");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn the_manifests_are_kubernetes_and_fit_together() {
         let mounts = container["volumeMounts"].as_array().unwrap();
         assert!(
             mounts.iter().all(|mount| mount.get("subPath").is_none()),
-            "what is mounted so is never updated"
+            "Kubernetes never updates a mount with `subPath`"
         );
         let within =
             |path: &str| mounts.iter().any(|mount| path.starts_with(mount["mountPath"].as_str().unwrap()));
@@ -214,13 +214,13 @@ fn the_manifests_are_kubernetes_and_fit_together() {
     }
     let spec = &deployment["spec"]["template"]["spec"];
     assert!(deployment["spec"]["replicas"].as_u64() >= Some(3));
-    // The grace has to be over, and requests finished, before the kubelet kills.
+    // The broker's grace period and its last requests must end before the kubelet kills it.
     let grace =
         config["limits"]["shutdown_grace"].as_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap();
     assert!(spec["terminationGracePeriodSeconds"].as_u64() >= Some(grace + 15));
     let ready = &spec["containers"][0]["readinessProbe"];
     let notices = ready["periodSeconds"].as_u64().unwrap() * ready["failureThreshold"].as_u64().unwrap();
-    assert!(grace > notices, "the broker stops listening before anybody has noticed");
+    assert!(grace > notices, "the broker stops listening before load balancers notice");
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn the_broker_takes_the_configuration_and_the_agents_of_the_manifests() {
         .output()
         .unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    // All of it was read and checked by then; the Secret is not here.
+    // At this point the broker has checked its whole configuration; only the Secret is missing here.
     assert!(
         said.contains("`postgres.password_file`: cannot read `/etc/cloudanix-jit/database/password`"),
         "{said}"

@@ -1,4 +1,4 @@
-//! Tests what an operator does to a broker, and what happens to its machine.
+//! Tests of operating a broker: its configuration, replicas, shutdown, monitoring and machine failures.
 
 #[cfg(unix)]
 mod dev;

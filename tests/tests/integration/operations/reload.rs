@@ -1,4 +1,4 @@
-//! What does a running broker take from changed files, and what does it leave?
+//! The settings that a running broker reloads from changed files, and those that need a restart.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use system_tests::oidc_provider::OidcProvider;
 use system_tests::waiting::eventually;
 use tempfile::TempDir;
 
-/// A broker with a folder of agents, which is empty so far.
+/// A broker with a folder of agents, which is empty at first.
 struct Watching {
     broker: Broker,
     provider: OidcProvider,
@@ -49,7 +49,7 @@ impl Watching {
         eventually(id, || self.is_there(id).then_some(()));
     }
 
-    /// Reads the log until it says this.
+    /// Waits until the log has this text.
     #[track_caller]
     fn wait_for_line(&self, said: &str) {
         eventually(said, || self.broker.log().contains(said).then_some(()));
@@ -57,14 +57,14 @@ impl Watching {
 }
 
 #[test]
-fn agents_come_with_their_files_with_a_signal_and_without() {
+fn agents_are_registered_from_new_files_with_and_without_a_signal() {
     let here = Watching::start();
     put(&here.file("a.toml"), &here.registration("a-agent"));
     here.broker.hang_up();
     here.wait_for("a-agent");
     put(&here.file("b.toml"), &here.registration("b-agent"));
     here.wait_for("b-agent");
-    // Taking a file away takes nothing away.
+    // Removing a registration's file removes no agent.
     fs::remove_file(here.file("a.toml")).expect("the file was there");
     put(&here.file("c.toml"), &here.registration("c-agent"));
     here.broker.hang_up();
@@ -73,7 +73,7 @@ fn agents_come_with_their_files_with_a_signal_and_without() {
 }
 
 #[test]
-fn one_bad_file_is_enough_for_none_to_be_applied() {
+fn one_invalid_file_prevents_every_change() {
     let here = Watching::start();
     put(&here.file("a.toml"), &here.registration("a-agent"));
     put(&here.file("b.toml"), "id = \"b-agent\"");
@@ -82,7 +82,7 @@ fn one_bad_file_is_enough_for_none_to_be_applied() {
     let log = here.broker.log();
     assert!(log.contains(&format!("`{}`: ", here.file("b.toml").display())), "{log}");
     assert!(!here.is_there("a-agent"));
-    // Two of one agent: which of them would hold?
+    // Two files for one agent are ambiguous, so the broker refuses the reload.
     put(&here.file("b.toml"), &here.registration("a-agent"));
     here.broker.hang_up();
     here.wait_for_line("`id`: another file is of agent `a-agent` too");
@@ -106,7 +106,7 @@ fn limits_and_token_hashes_hold_from_the_signal_on() {
     beats_every(10);
     broker.reconfigure(|text| {
         let text = text.replace(NO_RATE_LIMIT, "elevations_per_minute = 1\nheartbeat = \"7s\"");
-        // The resource servers' token becomes the operator's, whose own is nobody's any more.
+        // Makes the introspector's token the operator's; the operator's former token becomes invalid.
         let hash = text.lines().find_map(|line| line.strip_prefix("introspectors.tests."));
         let kept: Vec<&str> = text.lines().filter(|line| !line.contains(".sha256 = ")).collect();
         format!("operators.second.{}\n{}\n", hash.expect("a hash"), kept.join("\n"))

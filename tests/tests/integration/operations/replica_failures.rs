@@ -1,4 +1,4 @@
-//! What if one of several brokers is killed, or stopped and woken up, or their PostgreSQL goes away for a while?
+//! Replicas end every grant when one of them is killed or suspended, or when their PostgreSQL is down for a while.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const WAITS: &str = "echo $CLOUDANIX_GRANT_ID > grant; until test -e go; do slee
 const RUN: [&str; 9] = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c", WAITS];
 const BEAT: &str = "POST /v2/agentic/jit/";
 
-/// A claim lapses after half a minute, and house is kept as often.
+/// A claim lapses after half a minute, which is also the interval of the housekeeping.
 const TAKEN_OVER: Duration = Duration::from_secs(50);
 
 fn signal(broker: &Broker, name: &str) {
@@ -32,7 +32,7 @@ fn ids(grants: &[Value]) -> BTreeSet<String> {
     grants.iter().map(|grant| grant["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Whole, and ended once: one row that begins the end, one that tells that it is over.
+/// Asserts that every timeline is intact, with one event that begins the end and one that finishes it.
 #[track_caller]
 fn assert_ended_once(replicas: &Replicas, broker: &Broker, grants: &BTreeSet<String>) {
     for id in grants {
@@ -66,7 +66,7 @@ fn another_replica_finishes_the_work_of_a_killed_broker() {
     drop(held_back);
     let live = |replicas: &Replicas| replicas.others[0].live().len();
     let left = live(&replicas);
-    assert!(left > 0, "it had finished before it was killed: nothing was tested");
+    assert!(left > 0, "the broker finished before the kill: nothing was tested");
     eventually_within(TAKEN_OVER, "the end of everything", || (live(&replicas) == 0).then_some(()));
     for token in tokens {
         assert_eq!(replicas.others[0].introspect(&token), json!({"active": false}));
@@ -74,10 +74,10 @@ fn another_replica_finishes_the_work_of_a_killed_broker() {
     assert_ended_once(&replicas, &replicas.others[0], &all);
 }
 
-/// One is stopped while it ends grants whose leases were lost. The other finishes; then the first wakes up, with
-/// claims that have lapsed and whatever it was about to write.
+/// Suspends one broker while it ends grants without heartbeats. The other broker finishes; then the first resumes with
+/// lapsed claims and pending writes.
 #[test]
-fn broker_that_slept_past_its_claims_changes_nothing() {
+fn resumed_broker_with_lapsed_claims_changes_nothing() {
     let replicas = Replicas::start(2, "1s");
     let (sleeper, other) = (&replicas.fixture.broker, &replicas.others[0]);
     signal(other, "STOP");
@@ -88,7 +88,7 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     }
     let live = "SELECT count(*) FROM grants WHERE status = 'active'";
     let count = |sql: &str| replicas.query(sql).parse::<u64>().unwrap();
-    // Stopped until every lease has lapsed, so that it claims them all at once: more than it has connections.
+    // Suspended until every lease has lapsed, the broker claims all grants at once: more than it has connections.
     signal(sleeper, "STOP");
     let held_back = replicas.hold_back_ends();
     let not_lapsed = format!("{live} AND silent_at > extract(epoch FROM now()) * 1000");
@@ -99,7 +99,7 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     signal(sleeper, "STOP");
     drop(held_back);
     let claimed = count(&claimed);
-    assert!(claimed > 0, "it had claimed nothing when it was stopped: nothing was tested");
+    assert!(claimed > 0, "the suspended broker had no claims: nothing was tested");
     signal(other, "CONT");
     eventually_within(TAKEN_OVER, "the end of everything", || (count(live) == 0).then_some(()));
     other.wait_until_nothing_is_live();
@@ -107,17 +107,17 @@ fn broker_that_slept_past_its_claims_changes_nothing() {
     let rows = "SELECT string_agg(hash, ',' ORDER BY grant_number, seq) FROM events";
     let before = replicas.query(rows);
 
-    // Somebody holds a grant while the sleeper wakes up: it has not heard a single beat of this holder.
+    // A live grant sends its heartbeats to the other broker only while the suspended broker resumes.
     let proxy = LossyProxy::in_front_of(other.url());
     let mut holder = replicas.fixture.client_at(&proxy.url(), &RUN).start();
     let held = holder.line_in("grant");
     signal(sleeper, "CONT");
-    eventually("the sleeper's answer", || is_ready(sleeper).then_some(()));
+    eventually("the resumed broker's readiness", || is_ready(sleeper).then_some(()));
     let beats = proxy.count(BEAT);
-    eventually("more beats than a lease is long", || (proxy.count(BEAT) > beats + 5).then_some(()));
+    eventually("heartbeats for longer than a lease", || (proxy.count(BEAT) > beats + 5).then_some(()));
     assert_eq!(ids(&sleeper.live()), BTreeSet::from([held.clone()]), "{}", sleeper.log());
     let of_the_old = format!("{rows} WHERE grant_number <> (SELECT number FROM grants WHERE id = '{held}')");
-    assert_eq!(replicas.query(&of_the_old), before, "nothing was written twice");
+    assert_eq!(replicas.query(&of_the_old), before, "the resumed broker wrote an event again");
     holder.touch("go");
     holder.finish().assert_code(0);
     assert_ended_once(&replicas, sleeper, &all);
@@ -132,15 +132,15 @@ fn database_outage_grants_nothing_and_loses_nothing() {
     let given = replicas.elevate_at(&replicas.others[0]).expect(201);
     let beats = |more: usize| {
         let before = proxy.count(BEAT);
-        eventually("beats", || (proxy.count(BEAT) > before + more).then_some(()));
+        eventually("heartbeats", || (proxy.count(BEAT) > before + more).then_some(()));
     };
     beats(1);
 
     replicas.server.crash();
-    // Each of these takes longer than the lease of three seconds, in which nobody is heard.
+    // Each outage lasts longer than the lease of three seconds, and no heartbeat arrives during it.
     for broker in replicas.all() {
         eventually("a broker that is not ready", || (!is_ready(broker)).then_some(()));
-        assert_eq!(http::send(broker.request(Method::GET, "/healthz")).status, 200, "it is alive");
+        assert_eq!(http::send(broker.request(Method::GET, "/healthz")).status, 200, "the broker is alive");
         assert_eq!(replicas.elevate_at(broker).outcome(), (503, "store_unavailable"));
     }
 
@@ -151,7 +151,7 @@ fn database_outage_grants_nothing_and_loses_nothing() {
     beats(5);
     let live = ids(&replicas.fixture.broker.live());
     let log = replicas.others[0].log();
-    assert!(live.contains(&held), "a holder that could not be heard was cut off: {log}");
+    assert!(live.contains(&held), "a grant ended although the outage prevented its heartbeats: {log}");
     assert!(live.contains(given.text_at("/id")));
     let token = given.text_at("/credentials/token");
     assert_eq!(replicas.fixture.broker.introspect(token)["active"], true);

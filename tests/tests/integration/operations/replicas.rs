@@ -1,4 +1,4 @@
-//! Are several brokers on one PostgreSQL as good as one, and does what one of them does hold at the others at once?
+//! Replicas on one PostgreSQL behave as one broker: each sees the others' changes at once.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use system_tests::fixture::{elevation, new_key};
 use system_tests::http;
 use system_tests::replicas::{Replicas, kinds};
 
-/// How often a thing is tried that could go wrong by chance.
+/// The number of attempts at a race that a single attempt might miss.
 const ROUNDS: usize = 10;
 
 #[test]
@@ -18,7 +18,11 @@ fn every_replica_knows_verifies_and_revokes_a_grant() {
     let all: Vec<_> = replicas.all().collect();
     let keys =
         |at: usize| http::send(all[at].request(Method::GET, "/.well-known/jwks.json")).expect(200).json;
-    assert_eq!(keys(0)["keys"].as_array().unwrap().len(), 1, "three that started at once made one key");
+    assert_eq!(
+        keys(0)["keys"].as_array().unwrap().len(),
+        1,
+        "three brokers that started at once created one key"
+    );
     assert!(keys(0) == keys(1) && keys(1) == keys(2));
     for round in 0..ROUNDS {
         let [giver, verifier, taker] = [round % 3, (round + 1) % 3, (round + 2) % 3].map(|at| all[at]);

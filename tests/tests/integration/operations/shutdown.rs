@@ -1,4 +1,4 @@
-//! Does a broker that is told to stop say so first, and finish what it has begun?
+//! A broker that receives a stop signal first reports that it is not ready, and then finishes its requests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -31,7 +31,7 @@ fn stopping_broker_is_not_ready_but_still_elevates_and_revokes() {
         let back = fixture.broker.request(Method::DELETE, &format!("/v2/agentic/jit/{id}"));
         http::send(back.bearer_auth(&fixture.agent.auth_token)).expect(200);
     }
-    // The second signal ends the grace, which is an hour here.
+    // The second signal ends the grace period, which is an hour in this test.
     assert_eq!(fixture.broker.stop(), Some(0));
 }
 
@@ -49,7 +49,7 @@ fn request_in_flight_is_answered_after_the_listener_closed() {
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // It has been read when another, which came later, is answered.
+    // The broker has read the request when it answers a later one.
     http::send(fixture.broker.request(Method::GET, "/healthz")).expect(200);
     terminate(&fixture.broker);
     eventually("the end of listening", || TcpStream::connect(&address).err());

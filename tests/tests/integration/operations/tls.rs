@@ -1,4 +1,4 @@
-//! Does the broker get a new certificate without a gap, and know its clients by theirs?
+//! The broker renews its certificate without refusing a connection, and authenticates clients by certificate.
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ fn a_new_certificate_is_given_to_new_connections_without_a_gap() {
     assert!(ends.contains("\ncloudanix_jit_tls_certificate_expiry_timestamp_seconds "), "{ends}");
     second.put(folder.path());
     broker.hang_up();
-    // Each of these is a connection of its own, and none is refused.
+    // Each request opens a new connection, and the broker refuses none.
     eventually("the second certificate", || {
         (alive(&broker).certificate == Some(second.der.clone())).then_some(())
     });
@@ -108,9 +108,9 @@ fn client_without_a_certificate_of_the_authority_is_refused() {
     };
     refused(None);
     refused(Some(theirs.for_a_client().identity()));
-    // A broker's own certificate is not one for a client.
+    // A broker's server certificate is not valid for a client.
     refused(Some(ours.for_a_broker().identity()));
-    // The authorities are read again with the certificate.
+    // The broker reloads the client authorities together with its certificate.
     put(&clients, &theirs.pem);
     broker.hang_up();
     let their_client = with(Some(theirs.for_a_client().identity()));

@@ -1,4 +1,4 @@
-//! What does a collector get to see of a request, and what does it never?
+//! The spans of a request at an OTLP collector: their names and hierarchy, and no secret in them.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use system_tests::waiting::eventually;
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// Takes what is posted, and says that all is well.
+/// Accepts every post with status 200 and keeps it.
 struct Collector {
     url: String,
     bodies: Arc<Mutex<Vec<u8>>>,
@@ -91,7 +91,7 @@ fn trace_continues_in_the_broker_and_contains_no_secret() {
     http::send(fixture.broker.request(Method::DELETE, &path).bearer_auth(&fixture.agent.auth_token))
         .expect(200);
     http::send(fixture.broker.request(Method::GET, "/made-up/by-a-stranger")).expect(404);
-    // What was not sent yet goes out before the end.
+    // The broker sends its remaining spans before it ends.
     assert_eq!(fixture.broker.stop(), Some(0));
     for expected in [
         "cloudanix-jit-broker",
@@ -123,13 +123,13 @@ fn trace_continues_in_the_broker_and_contains_no_secret() {
     ] {
         assert!(!collector.has(secret.as_bytes()), "`{secret}` went to the collector");
     }
-    assert!(!fixture.broker.log().contains("verify identity"), "spans are not for the log");
+    assert!(!fixture.broker.log().contains("verify identity"), "the log contains spans");
 }
 
 #[test]
 fn a_broker_without_its_collector_works_and_says_that_it_cannot_send() {
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
-    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"http://{nobody}\"");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
+    let limits = format!("{NO_RATE_LIMIT}\n[telemetry]\notlp_endpoint = \"http://{closed}\"");
     let mut fixture = Fixture::with(Broker::launched_by(&[], &limits));
     fixture.elevate().expect(201);
     eventually("a line in the log", || {

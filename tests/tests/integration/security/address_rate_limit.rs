@@ -1,4 +1,4 @@
-//! What happens to an address from which too much comes? Whoever sits behind it can still give back.
+//! An address that exceeds its rate limit is refused; clients behind it can still revoke.
 
 use reqwest::Method;
 use system_tests::broker::Broker;
@@ -17,7 +17,7 @@ fn keys_for(fixture: &Fixture, client: &str) -> Answer {
     http::send(request.header("x-forwarded-for", client))
 }
 
-/// Asks until it is refused.
+/// Sends requests until one is refused.
 #[track_caller]
 fn exhaust(fixture: &Fixture, client: impl Fn(usize) -> String) -> Answer {
     let refused =
@@ -55,16 +55,16 @@ fn revokes_heartbeats_and_probes_pass_the_address_limit() {
 }
 
 #[test]
-fn behind_a_trusted_proxy_each_client_has_its_own_measure() {
+fn behind_a_trusted_proxy_each_client_has_its_own_rate_limit() {
     let fixture = limited("trusted_proxies = [\"127.0.0.0/8\"]");
     exhaust(&fixture, |_| "198.51.100.7".to_owned());
     keys_for(&fixture, "198.51.100.8").expect(200);
-    // What the client itself wrote stands to the left.
+    // The client itself wrote the left part of the header, which the broker ignores.
     exhaust(&fixture, |n| format!("203.0.113.{n}, 198.51.100.9"));
 }
 
 #[test]
-fn from_others_no_forwarded_address_is_believed() {
+fn forwarded_address_of_an_untrusted_peer_is_ignored() {
     let fixture = limited("trusted_proxies = [\"10.0.0.0/8\"]");
     exhaust(&fixture, |n| format!("198.51.100.{n}"));
 }

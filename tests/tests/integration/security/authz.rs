@@ -1,4 +1,4 @@
-//! What can somebody do who has no business here? Every endpoint of the broker's own description is tried.
+//! Every operation of the broker's API description refuses callers without the right credentials.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,12 +10,12 @@ use system_tests::broker::Broker;
 use system_tests::fixture::{Agent, Fixture, new_key, registration};
 use system_tests::http;
 
-/// Open to everybody, each for a reason: the rest of the world verifies tokens with the first two, and probes
-/// and scrapers carry no credentials. Whoever adds one adds it here too.
+/// Public operations: anyone may verify tokens with the keys of the first two, and probes and scrapers carry no
+/// credentials. A new public operation belongs in this list.
 const PUBLIC: &[&str] =
     &["/.well-known/openid-configuration", "/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"];
 
-/// One endpoint with one method.
+/// One path with one method.
 struct Operation {
     method: Method,
     path: String,
@@ -32,7 +32,7 @@ impl Operation {
         format!("{} {}", self.method, self.path)
     }
 
-    /// A request that would be answered if the right credentials were on it.
+    /// A request that the broker would accept with the right credentials.
     fn request(&self, fixture: &Fixture, grant: &str) -> RequestBuilder {
         let path = self
             .path
@@ -119,7 +119,7 @@ fn every_endpoint_refuses_requests_without_credentials() {
             ("an empty bearer", request().header("authorization", "Bearer ")),
             ("basic", request().basic_auth("operator", Some(fixture.broker.operator_token()))),
             ("nonsense", request().bearer_auth("nonsense")),
-            ("a token of nobody", request().bearer_auth(&forged)),
+            ("a forged token", request().bearer_auth(&forged)),
             ("half a token", request().bearer_auth(cut)),
             ("half an operator token", request().bearer_auth(operator_cut)),
             ("an OIDC token", request().bearer_auth(fixture.oidc_token())),
@@ -133,7 +133,7 @@ fn every_endpoint_refuses_requests_without_credentials() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(fixture.broker.given().len(), 1);
-    assert_eq!(fixture.broker.timeline(&grant), before, "nothing came of it");
+    assert_eq!(fixture.broker.timeline(&grant), before, "a refused request had an effect");
     fixture.elevate().expect(201);
 }
 
@@ -145,7 +145,7 @@ fn every_endpoint_refuses_another_agents_token() {
     let mut wrong = Vec::new();
     for operation in guarded(&fixture) {
         let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&stranger.auth_token));
-        // Elevate names an agent in its body: that of the fixture, which is not the stranger.
+        // The body of an elevation names the fixture's agent, which is not the stranger.
         let expected = match operation.name().as_str() {
             "POST /v2/agentic/jit" => (401, "agent_mismatch"),
             _ if operation.accepts("auth_token") => (404, "grant_not_found"),
@@ -227,7 +227,7 @@ fn a_body_of_ten_megabytes_is_refused_and_not_kept() {
     fixture.elevate().expect(201);
 }
 
-/// By hand: a server that says no early makes most clients report a broken connection and no status.
+/// Writes the request by hand: on an early refusal most HTTP clients report a broken connection instead of the status.
 fn post_ten_megabytes(fixture: &Fixture, method: &str, path: &str, media_type: &str, token: &str) -> u16 {
     let mut stream = TcpStream::connect(fixture.broker.url().trim_start_matches("http://")).unwrap();
     let head = format!(
@@ -239,7 +239,7 @@ fn post_ten_megabytes(fixture: &Fixture, method: &str, path: &str, media_type: &
     stream.write_all(head.as_bytes()).unwrap();
     let chunk = vec![b'{'; 64 * 1024];
     for _ in 0..160 {
-        // Refused already: what it said is still to be read.
+        // The broker has refused already, and its response is still to be read.
         if stream.write_all(&chunk).is_err() {
             break;
         }
@@ -256,7 +256,7 @@ fn post_ten_megabytes(fixture: &Fixture, method: &str, path: &str, media_type: &
     text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
 }
 
-/// In kB.
+/// The resident memory of a process in kB.
 fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

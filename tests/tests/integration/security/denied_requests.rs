@@ -1,4 +1,4 @@
-//! Can requests that get nothing fill the database, or keep others from getting something?
+//! Denied requests neither fill the database nor use up the rate limit of permitted requests.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use system_tests::fixture::{AUDIENCE, Agent, Fixture, elevation, new_key, regist
 use system_tests::http::{self, Answer};
 use system_tests::oidc_provider::Token;
 
-/// With the default number of elevations, of which 60 a minute may be refused.
+/// A fixture with the default rate limit, of which 60 requests a minute may be denied.
 fn fixture() -> Fixture {
     Fixture::with(Broker::with_pace(600))
 }
@@ -23,7 +23,7 @@ fn count(answers: &[Answer], outcome: (u16, &str)) -> usize {
     answers.iter().filter(|answer| answer.outcome() == outcome).count()
 }
 
-/// How many requests a budget of 60 lets through in this time.
+/// The number of requests that a limit of 60 a minute admits since `began`.
 fn budget(began: Instant) -> usize {
     60 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1
 }
@@ -53,7 +53,7 @@ fn the_auth_token_alone_does_not_use_up_what_refusals_may_cost() {
     let mut outside = fixture.body();
     outside["policies"] = json!(["billing-admin"]);
     http::send(fixture.elevation(&new_key(), &outside)).expect(403);
-    assert_eq!(denied(&fixture).len(), 1, "the attack hides no refusal");
+    assert_eq!(denied(&fixture).len(), 1, "the attack hides a refusal");
 }
 
 #[test]

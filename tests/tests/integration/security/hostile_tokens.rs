@@ -1,4 +1,4 @@
-//! Is any token but a genuine one worth anything? Asked over HTTP, with a provider that we did not write.
+//! The broker refuses every forged, stale or foreign OIDC token, with an independent issuer and over HTTP.
 
 use std::process::Command;
 
@@ -45,7 +45,7 @@ fn every_hostile_token_is_refused_and_gets_nothing() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let given = fixture.broker.given();
-    assert_eq!(given.len(), 1, "only what the genuine token got: {given:?}");
+    assert_eq!(given.len(), 1, "a hostile token received a grant: {given:?}");
     assert_eq!(given[0]["id"], good.json["id"]);
     assert_eq!(attacker.fetches().unwrap().jwks, 0, "no header and no claim sends the broker elsewhere");
     assert_eq!(attacker.fetches().unwrap().discovery, 0);
@@ -135,7 +135,7 @@ fn made_by_the_provider(fixture: &Fixture, attacker: &OidcProvider) -> Vec<Case>
     cases
 }
 
-/// What no provider would sign.
+/// Tokens that no issuer would sign.
 fn made_by_hand(fixture: &Fixture) -> Vec<Case> {
     let genuine = fixture.oidc_token();
     let parts: Vec<&str> = genuine.split('.').collect();
@@ -198,18 +198,18 @@ fn made_by_hand(fixture: &Fixture) -> Vec<Case> {
             format!("{header}.{}.{signature}", BASE64_URL_SAFE_NO_PAD.encode("[".repeat(10_000))),
         ),
     ]);
-    // Signed by a key that the provider has withdrawn, and by one that it never had.
+    // One token is signed by a withdrawn key, the other by a key that the issuer never had.
     let other = OidcProvider::start().unwrap();
     other.rotate(OldKeys::Removed).unwrap();
     let mut claims = job_claims("job-1");
     claims["iss"] = json!(fixture.provider.issuer());
     let stale = Token::with_claims(claims).audience(AUDIENCE).signed_by(Key::Previous);
-    // A key that nobody has heard of may be a new one: "later", the first time, and a "no" once it was looked for.
+    // An unknown key may be new: the broker answers "try again later" and refuses once it has refetched the keys.
     cases.push(invalid("an unknown key's id", other.mint(&stale).unwrap()));
     cases
 }
 
-/// The provider's public key, as JWK and as PEM: what an attacker has, too.
+/// The issuer's public key as JWK and as PEM, which an attacker can also read.
 fn public_key(fixture: &Fixture, kid: &Value) -> (String, String) {
     let keys =
         http::send(http::request(reqwest::Method::GET, &format!("{}/jwks", fixture.provider.issuer())));

@@ -1,4 +1,4 @@
-//! Attacks on who asks, and for what: each test is named after what it tries.
+//! Attacks on the identity of the caller and of its run; each test is named after the attack.
 
 use std::fs;
 use std::thread;
@@ -15,7 +15,7 @@ fn mint(fixture: &Fixture, claims: Value) -> String {
     fixture.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap()
 }
 
-/// Registers an agent for a platform, with these lines at the end of its trust rule.
+/// Registers an agent for a platform, with `more` at the end of its trust rule.
 fn agent_of(fixture: &Fixture, platform: &str, id: &str, claims: &str, more: &str) -> Agent {
     let file = registration_of(platform, id, fixture.provider.issuer(), claims, more);
     Agent { id: id.to_owned(), auth_token: fixture.broker.register(&file) }
@@ -134,7 +134,7 @@ fn a_service_connections_token_gets_nothing_unless_the_rule_allows_it() {
     assert_eq!(elevate(&fixture, &lenient, &token("lenient")).status, 201);
 }
 
-/// A fixture whose agent has one grant at a time for each run, with a heartbeat.
+/// A fixture whose agent may have one grant per run, with heartbeats.
 fn limited_fixture() -> Fixture {
     let mut fixture = Fixture::start();
     let id = "limited-agent";
@@ -144,7 +144,7 @@ fn limited_fixture() -> Fixture {
     fixture
 }
 
-/// What a step sends that has found both credentials of its run.
+/// Sends an elevation as a step that has stolen both credentials of its run.
 fn stolen(fixture: &Fixture, job: &str, policy: &str, heartbeat: bool) -> Answer {
     let body = json!({
         "agent_id": fixture.agent.id, "oidc_token": mint(fixture, job_claims(job)), "policies": [policy],

@@ -1,4 +1,4 @@
-//! Is any secret, in any form, in anything that any process wrote in good days and bad?
+//! No process writes a secret in any encoding, whether requests succeed or fail.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use system_tests::lossy_proxy::LossyProxy;
 use system_tests::oidc_provider::Token;
 use system_tests::waiting::eventually;
 
-/// Everything that a step can do to show what it was given: to both outputs, and in every form.
+/// Prints everything that a step receives, on both streams and in many encodings.
 const SHOWS_ALL: &str = "env; env >&2; echo $CLOUDANIX_GRANT_TOKEN; printf %s $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo; \
                          printf ' %s' $CLOUDANIX_GRANT_TOKEN | base64 -w0 >&2; echo; \
                          printf '  %s' $CLOUDANIX_GRANT_TOKEN | base64 -w0; echo; \
@@ -31,14 +31,14 @@ impl Scanned {
         let fixture = Fixture::start();
         let mut scan = LeakScan::default();
         scan.secret("auth token", &fixture.agent.auth_token);
-        // What is left of it when its public part is known.
+        // The secret part of the auth token, without its public prefix and id.
         scan.secret("auth token without prefix and id", &fixture.agent.auth_token[17..]);
         scan.secret("operator token", fixture.broker.operator_token());
         scan.secret("introspection token", fixture.broker.introspection_token());
         Self { fixture, scan, runs: 0 }
     }
 
-    /// A client with an OIDC token of its own job.
+    /// Builds a client whose job has its own OIDC token.
     fn client(&mut self, arguments: &[&str]) -> Client {
         let job = format!("job-{}", self.runs);
         let token =
@@ -47,7 +47,7 @@ impl Scanned {
         self.fixture.client(arguments).env("CLOUDANIX_OIDC_TOKEN", token)
     }
 
-    /// The payload of a token is no secret by itself; the whole of it is, and so is its signature.
+    /// Adds the whole token and its signature as secrets; its payload alone is not one.
     fn oidc_secret(&mut self, token: &str) {
         self.scan.secret("OIDC token", token);
         if let Some((_, signature)) = token.rsplit_once('.').filter(|(_, signature)| signature.len() > 40) {
@@ -66,7 +66,7 @@ impl Scanned {
         self.scan.written(what, format!("{:?} {}", answer.headers, answer.text));
     }
 
-    /// Adds what the broker wrote and says, and looks.
+    /// Adds the broker's logs and responses, and asserts that the scan finds no secret.
     fn assert_no_leak(mut self) {
         for grant in self.fixture.broker.grants("all") {
             let id = grant["id"].as_str().unwrap().to_owned();
@@ -93,7 +93,7 @@ impl Scanned {
 }
 
 #[test]
-fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
+fn successful_runs_write_no_secret_even_if_the_step_tries() {
     let mut all = Scanned::new();
     for (what, arguments) in [
         ("a run", &["run", "--policy", "orders-read", "--ttl", "15m", "--reason", "because", "--"][..]),
@@ -101,7 +101,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
     ] {
         let finished = all.client(&[arguments, &["sh", "-c", SHOWS_ALL]].concat()).finish();
         finished.assert_code(0);
-        // The one place where the step kept it is not ours to redact, and tells us what to look for.
+        // The step's own file is not ours to redact; the test reads the token from it.
         let kept = finished.folder.path().with_extension("kept");
         let token = fs::read_to_string(&kept).unwrap();
         fs::remove_file(kept).unwrap();
@@ -111,7 +111,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
         all.scan.secret("a grant token's signature", token.rsplit_once('.').unwrap().1);
         assert!(
             finished.stdout.contains("CLOUDANIX_GRANT_ID=elev-"),
-            "the rest of it passes: {}",
+            "only the secrets are redacted: {}",
             finished.stdout
         );
         all.seen(what, &finished);
@@ -136,7 +136,7 @@ fn runs_that_end_well_write_no_secret_even_if_the_step_tries() {
     all.assert_no_leak();
 }
 
-/// Otherwise the other tests here would prove nothing.
+/// Proves that the scan of the other tests finds leaks.
 #[test]
 fn without_redaction_the_scan_finds_what_the_step_shows() {
     let mut all = Scanned::new();
@@ -162,7 +162,7 @@ fn without_redaction_the_scan_finds_what_the_step_shows() {
 }
 
 #[test]
-fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
+fn elevate_prints_the_token_once_and_stores_it_nowhere() {
     let mut all = Scanned::new();
     let finished = all
         .client(&[
@@ -184,7 +184,7 @@ fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
     let key =
         serde_json::from_slice::<Value>(&state).unwrap()["idempotency_key"].as_str().unwrap().to_owned();
     all.scan.written("state file", state);
-    // stdout is where it is handed over: everything but that.
+    // The client prints the credentials on stdout, so the scan skips it.
     all.scan.written("elevate: stderr", finished.stderr.clone());
     let id = finished.json()["id"].as_str().unwrap().to_owned();
     for arguments in [
@@ -198,7 +198,7 @@ fn an_elevation_hands_its_token_over_once_and_keeps_it_nowhere() {
         finished.assert_code(0);
         all.seen(&arguments.join(" "), &finished);
     }
-    // Whoever has the key can give back, or beat: not a credential, and still nobody's but the run's.
+    // The idempotency key allows a revoke and a heartbeat: it is no credential, and still belongs to the run only.
     assert!(!all.fixture.broker.log().contains(&key), "the idempotency key is in the broker's log");
     all.assert_no_leak();
 }
@@ -241,7 +241,7 @@ fn refusals_and_garbage_repeat_no_secret() {
             with(&mut all, "CLOUDANIX_URL", &format!("http://user:{token}@127.0.0.1:1"))
         }),
         ("no broker", {
-            // Its keeper goes on for a minute: there may have been a broker, for all it knows.
+            // The keeper continues for a minute, because the broker may have received the request.
             let soon = ["run", "--policy", "orders-read", "--ttl", "1m", "--timeout", "2s", "--", "true"];
             all.client(&soon).env("CLOUDANIX_URL", "http://127.0.0.1:1").finish()
         }),
@@ -284,12 +284,12 @@ fn refusals_and_garbage_repeat_no_secret() {
     for (what, answer) in &answers {
         assert!(answer.status >= 400, "{what}");
     }
-    // The answers go to whoever sent the secret; what counts is what stays with the broker.
+    // The responses go to the sender of the secret, so the scan covers only the broker's own records.
     all.assert_no_leak();
 }
 
 #[test]
-fn bad_days_write_no_secret() {
+fn failing_runs_write_no_secret() {
     let mut all = Scanned::new();
     let run = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "sh", "-c"];
     let waits = "echo $CLOUDANIX_GRANT_TOKEN > ../$(basename $PWD).kept; echo up > up; until test -e go || ! test -e up; do sleep 0.01; done";

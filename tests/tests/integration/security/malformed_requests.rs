@@ -1,4 +1,4 @@
-//! Is what nobody can mean refused in the same form, by whoever it is sent?
+//! The broker refuses every malformed request with the same form of error, with or without credentials.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -56,9 +56,9 @@ fn malformed_requests_are_refused_as_malformed() {
         assert_eq!(http::send(elevate(key, &good.to_string())).outcome(), (422, "invalid_request"), "{key}");
     }
     let twice = elevate(&new_key(), &good.to_string()).header("idempotency-key", new_key());
-    assert_eq!(http::send(twice).outcome(), (422, "invalid_request"), "two keys are no key");
+    assert_eq!(http::send(twice).outcome(), (422, "invalid_request"), "two idempotency keys are invalid");
     let twice = fixture.elevation(&new_key(), &good).header("authorization", "Bearer nonsense");
-    assert_eq!(http::send(twice).outcome(), (401, "auth_token_invalid"), "nor are two tokens a token");
+    assert_eq!(http::send(twice).outcome(), (401, "auth_token_invalid"), "two tokens are invalid");
     let plain = fixture
         .broker
         .request(Method::POST, "/v2/agentic/jit")

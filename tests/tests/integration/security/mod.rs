@@ -1,4 +1,4 @@
-//! Tests attacks: on identity, authorization, the network, the database and the secrets.
+//! Tests of attacks on identity, authorization, the network, the database and the secrets.
 
 mod address_rate_limit;
 mod authz;

@@ -1,5 +1,4 @@
-//! What does the broker notice of a database that was edited behind its back? Not a chain that was computed anew:
-//! see `docs/book/src/guarantees/timeline.md`.
+//! The broker detects edits to its database, except a recomputed chain: see `docs/book/src/guarantees/timeline.md`.
 
 use std::process::Command;
 
@@ -20,7 +19,7 @@ struct Forged {
     id: String,
 }
 
-/// A grant that is over, and a broker that is stopped while its database is edited with each of these statements.
+/// Ends a grant, stops the broker, and edits its database with each of these statements.
 fn forged() -> Forged {
     let fixture = Fixture::start();
     let mut body = fixture.body();

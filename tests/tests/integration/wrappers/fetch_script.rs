@@ -1,4 +1,4 @@
-//! Does the script that every wrapper uses find or fetch the client, and run nothing that was not checked?
+//! The script of all wrappers finds or downloads the client and runs no unchecked program.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,12 +11,12 @@ use system_tests::wrappers::{python_program, root};
 use tempfile::TempDir;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// What a release calls the client for this machine.
+/// The release's name for the client of this machine.
 fn file() -> String {
     format!("cloudanix-jit-{}-unknown-linux-musl", std::env::consts::ARCH)
 }
 
-/// A mirror with one release of the client, served by Python's own web server.
+/// A mirror with one release of the client, served by Python's web server.
 struct Mirror {
     server: Child,
     url: String,
@@ -53,7 +53,7 @@ impl Drop for Mirror {
     }
 }
 
-/// The script, about to be run by a plain shell in a folder for temporary files of its own.
+/// An invocation of the script in a plain shell with its own temporary folder.
 struct Fetch {
     command: Command,
     temporary: TempDir,
@@ -76,7 +76,7 @@ impl Fetch {
         self
     }
 
-    /// The path that it printed, and the program is the client.
+    /// Asserts that the script succeeded; returns the printed path of the client.
     #[track_caller]
     fn found(mut self) -> (PathBuf, TempDir) {
         let output = self.command.output().unwrap();
@@ -87,14 +87,14 @@ impl Fetch {
         (path, self.temporary)
     }
 
-    /// It refused, said this, and left nothing behind.
+    /// Asserts that the script failed with this message and left no file behind.
     #[track_caller]
     fn refused(mut self, because: &str) {
         let Output { status, stdout, stderr } = self.command.output().unwrap();
         let stderr = String::from_utf8(stderr).unwrap();
         assert_eq!((status.code(), stdout.as_slice()), (Some(125), [].as_slice()), "{stderr}");
         assert!(stderr.contains(because) && stderr.contains("hint: "), "{stderr}");
-        assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0, "it left something behind");
+        assert_eq!(fs::read_dir(self.temporary.path()).unwrap().count(), 0, "the script left a file behind");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_download_is_run_only_when_it_is_what_was_expected() {
 }
 
 #[test]
-fn a_version_that_is_none_is_no_part_of_an_address() {
+fn invalid_version_is_never_part_of_a_url() {
     for version in ["../../evil", "1.2 3", "$(id)", "1;id"] {
         let fetch = Fetch::new().with(&[("CLOUDANIX_JIT_VERSION", version), ("CLOUDANIX_JIT_SHA256", "aa")]);
         fetch.refused("expected a version like 1.2.3");
@@ -164,7 +164,7 @@ fn a_release_pins_what_its_copy_fetches() {
     let script = mirror.folder.path().join("fetch.sh");
     fs::write(&script, pinned).unwrap();
     Fetch::of(&script).with(&[("CLOUDANIX_JIT_MIRROR", &mirror.url)]).found();
-    // Another version than the pinned one has another checksum.
+    // Another version has another checksum than the pinned one.
     let other = [("CLOUDANIX_JIT_MIRROR", mirror.url.as_str()), ("CLOUDANIX_JIT_VERSION", "9.9.9")];
     Fetch::of(&script).with(&other).refused("nothing unchecked is run");
 }
@@ -178,7 +178,7 @@ fn linters_find_nothing_in_it() {
     }
 }
 
-/// A script that leaves a mark when it is executed, named like the client, in a folder of its own.
+/// A script that is named like the client and creates a file when it is executed, in its own folder.
 fn impostor(says: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cloudanix-jit");
@@ -202,13 +202,17 @@ fn program_with_another_checksum_is_never_executed() {
         ("CLOUDANIX_JIT_SHA256", mirror.sum.to_uppercase()),
     ];
     let given = given.each_ref().map(|(name, value)| (*name, value.as_str()));
-    assert_eq!(Fetch::new().with(&given).found().0, programs::client(), "the next on the PATH has it");
-    // Without that one it is fetched.
+    assert_eq!(
+        Fetch::new().with(&given).found().0,
+        programs::client(),
+        "the next program on the PATH has the known checksum"
+    );
+    // Without an installed client the script downloads one.
     let path = format!("{}:/usr/bin:/bin", impostor.path().display());
     let fetched = Fetch::new().with(&given).with(&[("PATH", &path), ("CLOUDANIX_JIT_MIRROR", &mirror.url)]);
     let (program, folder) = fetched.found();
     assert!(program.starts_with(folder.path()));
-    // What a release pins is known as well.
+    // A pinned checksum is known without the mirror.
     let source = fs::read_to_string(root().join("wrappers/fetch.sh")).unwrap();
     let pinned = source
         .replace("\npinned_version=''\n", &format!("\npinned_version='{VERSION}'\n"))

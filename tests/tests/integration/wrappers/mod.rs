@@ -1,4 +1,4 @@
-//! Tests the wrappers on their platforms' own runners, or on the nearest real thing.
+//! Tests of the wrappers on their platforms' own runners, or on the closest substitute.
 
 mod action;
 mod fetch_script;

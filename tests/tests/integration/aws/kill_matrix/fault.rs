@@ -1,5 +1,5 @@
-//! Nobody is killed, but AWS fails at one call: does the broker get there all the same, does it say on the timeline why
-//! it took longer, and is nothing left in the end?
+//! AWS fails at one call: the broker still reaches its goal, records the reason for the delay on the timeline, and
+//! leaves nothing behind.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -12,30 +12,30 @@ use super::kill::which;
 use super::phase::Phase;
 use super::point::{Part, Step};
 
-/// What goes wrong with a call.
+/// The fault injected into one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallFault {
-    /// Too many calls, once.
+    /// AWS throttles the call once.
     Throttled,
-    /// Too many calls, three times.
+    /// AWS throttles the call three times.
     ThrottledForAWhile,
-    /// A 500.
+    /// AWS answers with status 500.
     Failed,
-    /// A 503.
+    /// AWS answers with status 503.
     Unavailable,
-    /// Applied, and the connection ends.
+    /// AWS applies the call, and the connection closes without a reply.
     ReplyLost,
-    /// Applied, and the reply comes after the broker's patience.
+    /// AWS applies the call, and the reply arrives after the broker's timeout.
     ReplyHeld,
-    /// A 503, and applied when the grant has ended.
+    /// AWS answers with status 503 and applies the call after the grant has ended.
     LateAfterError,
-    /// The connection ends, and it is applied when the grant has ended.
+    /// The connection closes, and AWS applies the call after the grant has ended.
     LateAfterSilence,
-    /// Not allowed, so often that somebody is told.
+    /// AWS denies the call until the broker reports the failure.
     Denied,
-    /// A read that tells of what was before.
+    /// A read returns the state before the revoke.
     Stale,
-    /// A quota is used up.
+    /// AWS answers that a quota is exhausted.
     Full,
 }
 
@@ -70,7 +70,7 @@ impl CallFault {
         }
     }
 
-    /// Whether it is tried at this call. What costs the broker's whole patience is tried where it matters most.
+    /// Whether the matrix injects this fault at this call. Faults that cost a timeout are limited to critical calls.
     pub(crate) fn is_tried(self, part: &Part, step: &Step) -> bool {
         let gives = part.phase == Phase::Elevate && step.changes();
         let takes = part.phase == Phase::Revoke;
@@ -89,14 +89,14 @@ impl CallFault {
 }
 
 impl Step {
-    /// Whether it changes what is in the account. A session changes nothing there.
+    /// Whether the call changes the account. A session changes nothing there.
     fn changes(&self) -> bool {
         let verb = self.name.split(':').nth(1).unwrap_or_default();
         ["Put", "Attach", "Create", "Delete", "Detach"].iter().any(|known| verb.starts_with(known))
     }
 }
 
-/// What a mode reads back, as a call that anybody could make while the grant lives.
+/// The read that verifies a mode's revoke, as a call that a test can make while the grant is live.
 trait StaleRead {
     fn stale_read(self, step: &Step, grant: &str) -> Option<(&'static str, &'static str, Value)>;
 }
@@ -121,7 +121,7 @@ impl StaleRead for Mode {
                 "list_attached_user_policies",
                 json!({"UserName": "deployer"}),
             ),
-            // The refusal was not there yet.
+            // This reply is from before the session-deny policy existed.
             Self::Session => (
                 "iam:GetRolePolicy",
                 "get_role_policy",
@@ -138,7 +138,7 @@ impl StaleRead for Mode {
     }
 }
 
-/// One point, to the end of its grant.
+/// Injects one fault and runs the grant to its end.
 pub(crate) fn fail_at(
     fixture: &mut KillFixture<'_>,
     mode: Mode,
@@ -171,7 +171,7 @@ pub(crate) fn fail_at(
             assert_eq!(answer.status, StatusCode::CREATED, "{} {}", answer.text, fixture.aws.broker.log());
             let text = fixture.timeline(&key).to_string();
             let explained = text.contains("trying again") || text.contains("another way is taken");
-            // Without an account's own quotas the documented ones count, and nothing takes longer.
+            // Without the account's quotas the broker uses the documented ones, so nothing is delayed.
             assert!(explained || step.name == "iam:GetAccountSummary", "{text}");
             fixture.revoke(mode, &key);
         }
@@ -197,8 +197,7 @@ pub(crate) fn fail_at(
 }
 
 impl KillFixture<'_> {
-    /// A write that nobody counts on any more arrives: after the look at whether all is gone, unless that look waits
-    /// for it.
+    /// Applies a late write after the verification, unless the verification waits for it.
     fn arrives_as_late_as_can_be(&mut self, key: &str) {
         if !self.waits_long(key) {
             self.work_once(key);
@@ -222,6 +221,6 @@ fn read_stale(fixture: &mut KillFixture<'_>, mode: Mode, step: &Step, key: &str)
     fixture.proxy.behave();
     fixture.assert_nothing_left(key);
     let text = fixture.timeline(key).to_string();
-    // What a stale list of EKS's names is asked for one by one, and is not there.
+    // After a stale list the broker checks each EKS association by its id and finds it gone.
     assert!(text.contains("still there") || mode == Mode::Pod, "{text}");
 }

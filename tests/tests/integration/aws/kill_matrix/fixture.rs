@@ -17,9 +17,9 @@ use system_tests::fixture::{self, Agent};
 use system_tests::http::{self, Answer};
 use system_tests::waiting::{SOON, eventually, eventually_within};
 
-/// How long every grant lives here.
+/// The TTL of every grant in the matrix.
 pub(crate) const TTL: &str = "15m";
-/// More moves of the clock than any grant needs to its end.
+/// More clock moves than any grant needs to end.
 const MOVES: usize = 40;
 
 pub(crate) struct KillFixture<'a> {
@@ -29,16 +29,16 @@ pub(crate) struct KillFixture<'a> {
     agents: Vec<Agent>,
     before: Snapshot,
     ahead: i64,
-    /// The version of the grant that a broker left behind when it died, claimed or not.
+    /// The version of the grant at the death of a broker, claimed or not.
     left_behind: Option<i64>,
-    /// Until when a broker that died holds a shared object.
+    /// When the resource lock of a dead broker expires.
     held_by_the_dead: Option<i64>,
 }
 
-/// As the engine has it.
+/// The engine's claim duration.
 const CLAIM: Duration = Duration::from_secs(30);
-/// Work that is due sooner than this is waited for: a worker begins it by itself, and the clock must not be moved while
-/// it sends a call.
+/// The fixture waits for work that is due sooner than this: the worker starts it unprompted, and the clock must not
+/// move during its calls.
 const WORK_BEGINS: i64 = 1000;
 
 impl<'a> KillFixture<'a> {
@@ -66,7 +66,7 @@ impl<'a> KillFixture<'a> {
         }
     }
 
-    /// How far the emulator's clock is ahead of the machine's.
+    /// How many milliseconds the emulator's clock is ahead of the machine's.
     pub(crate) fn ahead(&self) -> i64 {
         self.ahead
     }
@@ -81,13 +81,13 @@ impl<'a> KillFixture<'a> {
         i64::try_from(real.as_millis()).unwrap() + self.ahead
     }
 
-    /// Moves the clock to this moment, and a second more, unless that is over.
+    /// Moves the clock to one second after this moment, unless that has passed.
     pub(crate) fn pass(&mut self, until: i64) {
         let left = until - self.now();
         if left > -1000 {
-            // What is on its way arrives in no time, not minutes after nobody counts on it.
-            eventually("calls that arrive", || (self.proxy.on_their_way() == 0).then_some(()));
-            // The offset has whole seconds.
+            // Pending calls arrive now, not minutes after the broker has stopped waiting for them.
+            eventually("no call on its way", || (self.proxy.on_their_way() == 0).then_some(()));
+            // The offset is in whole seconds.
             let seconds = left.max(0) / 1000 + 2;
             self.aws.emulator().clock().advance(Duration::from_secs(u64::try_from(seconds).unwrap()));
             self.ahead += seconds * 1000;
@@ -123,7 +123,7 @@ impl<'a> KillFixture<'a> {
         self.ledger.grant(key).unwrap_or_else(|| panic!("no grant of the key {key}"))
     }
 
-    /// Kills the broker from outside of it, and comes back when it is dead: nothing that it is told then is heard.
+    /// Returns a function that kills the broker and waits for its end, so that no later answer reaches it.
     pub(crate) fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let pid = self.aws.broker.pid().cast_signed();
         move || {
@@ -132,19 +132,19 @@ impl<'a> KillFixture<'a> {
         }
     }
 
-    /// Another broker takes over from one that died.
+    /// Starts another broker after the first one has died.
     pub(crate) fn another_broker(&mut self, key: &str) {
         self.left_behind = self.ledger.grant(key).map(|entry| entry.version);
         self.held_by_the_dead = self.ledger.locked_until();
         self.aws.broker.restart();
     }
 
-    /// Where it stands when no living broker is at it or about to begin. To move the clock under a broker's hands would
-    /// let its call arrive later, by that clock, than any call does.
+    /// Returns the grant once no live broker works on it or is about to. Moving the clock during a call would make that
+    /// call arrive later than any real call does.
     pub(crate) fn at_rest(&self, key: &str) -> Option<Entry> {
         self.ledger.grant(key)?;
-        // What a driver leaves claimed, because another was faster, is free when the claim lapses.
-        eventually_within(CLAIM + SOON, "the end of what a broker is at", || {
+        // A claim left by a driver that lost a race is free when it lapses.
+        eventually_within(CLAIM + SOON, "a grant at rest", || {
             let entry = self.entry(key);
             let now = self.now();
             let is_claimed = entry.claimed_until.is_some_and(|until| until > now);
@@ -155,7 +155,7 @@ impl<'a> KillFixture<'a> {
         })
     }
 
-    /// Moves the clock from one thing that is due to the next, until nothing ever is.
+    /// Moves the clock from one due action to the next until none is left.
     pub(crate) fn pass_until_the_end(&mut self, key: &str) {
         for _ in 0..MOVES {
             let Some(entry) = self.at_rest(key) else { return };
@@ -172,27 +172,26 @@ impl<'a> KillFixture<'a> {
         panic!("still due after {MOVES} moves: {:?} {}", self.entry(key), self.timeline(key));
     }
 
-    /// Moves the clock to when something is to be done about a grant at rest, and no lock that it needs is held any more.
-    /// At once: after the first part of the way a worker would be at it.
+    /// Moves the clock to when the grant is due and every lock that it needs is free. One move, because after a partial
+    /// move a worker might start.
     pub(crate) fn next_due(&mut self, entry: &Entry) {
         let due = entry.due_at.max(entry.claimed_until).max(self.ledger.locked_until());
         self.pass(due.unwrap_or_default());
     }
 
-    /// Whether nothing is done about the grant for minutes, because something may still land.
+    /// Whether the grant waits for minutes because a late write may still land.
     pub(crate) fn waits_long(&self, key: &str) -> bool {
         self.entry(key).due_at.is_some_and(|due| due > self.now() + 60_000)
     }
 
-    /// Moves the clock to when a broker that held a shared object, and died, does not hold it any more. What a living
-    /// one holds is left to it.
+    /// Moves the clock to the end of a dead broker's resource lock. Locks of live brokers remain.
     pub(crate) fn pass_holds_of_the_dead(&mut self) {
         if let Some(until) = self.held_by_the_dead.take() {
             self.pass(until);
         }
     }
 
-    /// Moves the clock to when nothing of any grant before can land, so that each begins alike; nobody has died in it.
+    /// Moves the clock until no late write of an earlier grant can land, so that every point starts alike.
     pub(crate) fn pass_what_was(&mut self) {
         (self.left_behind, self.held_by_the_dead) = (None, None);
         if let Some(until) = self.ledger.lands_until() {
@@ -204,7 +203,7 @@ impl<'a> KillFixture<'a> {
         self.aws.broker.timeline(&self.entry(key).id)
     }
 
-    /// Nothing leaked, nothing foreign removed, timeline complete.
+    /// Asserts that nothing leaked, no foreign object was removed and the timeline is complete.
     #[track_caller]
     pub(crate) fn assert_nothing_left(&self, key: &str) {
         let timeline = self.ledger.grant(key).map(|_| self.timeline(key)).unwrap_or_default();
@@ -217,7 +216,7 @@ impl<'a> KillFixture<'a> {
         let kinds: Vec<&str> = timeline["events"].as_array().unwrap().iter().map(kind).collect();
         assert_eq!(kinds.first(), Some(&"elevate"), "{timeline:#}");
         let ends = kinds.iter().filter(|kind| ["revoked", "failed"].contains(kind)).count();
-        assert_eq!(ends, 1, "one end: {timeline:#}");
+        assert_eq!(ends, 1, "the timeline does not have exactly one end: {timeline:#}");
         let after = kinds.iter().skip_while(|kind| !["revoked", "failed"].contains(kind)).skip(1);
         assert!(after.clone().all(|kind| ["deny_removed", "retry"].contains(kind)), "{timeline:#}");
     }
@@ -227,7 +226,7 @@ fn kind(event: &Value) -> &str {
     event["kind"].as_str().unwrap_or_default()
 }
 
-/// Things of other people's, where ours come and go: named like ours where that can be.
+/// Creates foreign objects beside ours, with names like ours where AWS allows that.
 fn plant(aws: &AwsFixture<'_>) {
     let account = &aws.account;
     let other = account.managed_policy("Foreign", &allow(&["sqs:ListQueues"]));

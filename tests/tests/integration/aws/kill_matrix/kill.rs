@@ -1,5 +1,5 @@
-//! The broker dies at one point, another is started on the same data, and the client does one of the things that
-//! clients do: what is left?
+//! The broker is killed at one point and restarted on the same data, and the client then does nothing, retries or
+//! revokes: nothing is left behind.
 
 use std::fs;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::fixture::KillFixture;
 use super::phase::{Begun, Phase};
 use super::point::{KillPoint, Step};
 
-/// What the client does once a broker is there again.
+/// What the client does after the broker has restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Client {
     /// Nothing: the claim lapses, or the deadline comes.
     IsGone,
-    /// The same request again, then gives back what it got.
+    /// Retries the same request, then revokes the grant.
     Retries,
-    /// Gives back by its key, twice.
+    /// Revokes twice by idempotency key.
     GivesBack,
 }
 
@@ -30,7 +30,7 @@ impl Client {
     pub(crate) const ALL: &'static [Self] = &[Self::IsGone, Self::Retries, Self::GivesBack];
 }
 
-/// One point, to the end of its grant.
+/// Kills the broker at one point and runs the grant to its end.
 pub(crate) fn kill_at(
     fixture: &mut KillFixture<'_>,
     mode: Mode,
@@ -54,16 +54,16 @@ pub(crate) fn kill_at(
     }
     fixture.proxy.behave();
     fixture.another_broker(&key);
-    // Whoever died holding a shared object holds it until its claim has lapsed.
+    // A resource lock of a dead broker stays until its claim has lapsed.
     fixture.pass_holds_of_the_dead();
     acts(fixture, mode, &key, client);
     fixture.pass_until_the_end(&key);
     fixture.assert_nothing_left(&key);
 }
 
-/// The calls that are this step.
+/// Matches the calls of this step.
 pub(crate) fn which(step: &Step) -> Which {
-    // A few dozen names, for as long as the test runs.
+    // Leaks a few dozen names until the test process ends.
     Which::named(step.name.clone().leak()).after(step.nth - 1).times(1)
 }
 
@@ -83,11 +83,11 @@ fn at_call(
     });
     let begun = fixture.begin(mode, phase, key);
     eventually(&format!("{step:?}"), || killed.load(Ordering::SeqCst).then_some(()));
-    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "the killed broker sent a response");
 }
 
-/// The database cannot be written from when the call was applied, so whatever its caller hears of it is not
-/// written down. It dies when it waits to write, or is about to make its next call.
+/// Locks the database when the call has been applied, so the broker cannot commit the result. Kills the broker when it
+/// waits to write or is about to send its next call.
 fn before_commit(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &str, step: &Step) {
     let held = Arc::new(AtomicBool::new(false));
     let next = Arc::new(AtomicBool::new(false));
@@ -110,10 +110,10 @@ fn before_commit(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &
     });
     fixture.killer()();
     fixture.ledger.release();
-    assert_eq!(begun.answer().map(|answer| answer.text), None, "nobody was there to answer");
+    assert_eq!(begun.answer().map(|answer| answer.text), None, "the killed broker sent a response");
 }
 
-/// SQLite sleeps between two tries to get the lock; nothing else in a broker sleeps like this.
+/// SQLite sleeps between two attempts to lock the database; nothing else in a broker sleeps like this.
 fn waits_to_write(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks
@@ -121,7 +121,7 @@ fn waits_to_write(pid: u32) -> bool {
         .any(|waits_in| waits_in.contains("nanosleep"))
 }
 
-/// It dies when it has written what became of the phase; whoever asked drops the answer.
+/// Kills the broker after it has committed the phase's result; the client drops the response.
 fn written(fixture: &mut KillFixture<'_>, mode: Mode, phase: Phase, key: &str) {
     let begun = fixture.begin(mode, phase, key);
     match &begun {

@@ -1,5 +1,5 @@
-//! The broker is killed at every boundary of every step in every way to give permission in AWS, and AWS fails in every
-//! way at every call: does anything of ours stay, does anything of others go, is anything missing on record?
+//! The broker is killed at every boundary of every AWS step in every mode, and AWS fails in every way at every call:
+//! no object of ours stays, no foreign object is removed, and the timeline is complete.
 
 mod fault;
 mod fixture;
@@ -20,14 +20,14 @@ use self::kill::{Client, kill_at};
 use self::point::Part;
 use self::workers::work;
 
-/// Brokers in debug builds and emulators need the machine: one matrix at a time.
+/// Debug builds of brokers and emulators need the machine: one matrix runs at a time.
 static MATRICES: Gate = Gate::of(1);
 
 static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
     let emulator = Ministack::with_faketime();
     let mut fixture = KillFixture::new(&emulator, 0);
     let parts = point::parts(&mut fixture);
-    assert_eq!(fixture.ledger.actions(), known_actions(), "every kind of step is met");
+    assert_eq!(fixture.ledger.actions(), known_actions(), "the recorded runs lack a kind of step");
     parts
 });
 
@@ -71,8 +71,8 @@ fn failure_of_any_call_still_grants_and_revokes_without_leftovers() {
     page::assert_says("fault-matrix.md", &page);
 }
 
-/// What the target knows to do, read where it is written: a test crate that linked the broker's rooms could reach
-/// around its processes.
+/// The names of the target's actions, read from its source: linking the broker's modules would let a test bypass its
+/// processes.
 fn known_actions() -> Vec<String> {
     let source = include_str!("../../../../../broker/targets/src/aws/names.rs");
     let stored = source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));

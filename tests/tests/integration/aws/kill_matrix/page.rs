@@ -1,4 +1,4 @@
-//! What does the page say, and is it what was run? `CLOUDANIX_WRITE_DOCS=1` writes it again.
+//! Compares the evidence pages with the points that ran; `CLOUDANIX_WRITE_DOCS=1` writes the pages.
 
 use std::fmt::Write;
 use std::fs;
@@ -47,7 +47,7 @@ Every do and every undo is run twice here: a call that was applied and whose rep
 or by the undo after it, and `undo again` undoes once more what was undone.
 ";
 
-/// The table of one kind of points: what was done to them, by mode and phase.
+/// The table of one kind of points: their number by mode and phase.
 pub(crate) fn table(parts: &[Part], points: impl Fn(&Part) -> usize) -> String {
     let mut text = "| mode | phase | AWS calls | points |\n|---|---|---|---|\n".to_owned();
     let mut all = 0;
@@ -82,7 +82,7 @@ grant ends.
 
 ";
 
-/// What went wrong, by mode: how many calls it was tried at.
+/// The table of injected faults: the number of calls by mode.
 pub(crate) fn faults(points: &[(Mode, CallFault)]) -> String {
     let names: Vec<&str> = Mode::ALL.iter().map(|mode| mode.agent()).collect();
     let mut text = format!("{FAULTS}| what goes wrong | {} | points |\n", names.join(" | "));
@@ -98,7 +98,7 @@ pub(crate) fn faults(points: &[(Mode, CallFault)]) -> String {
     text
 }
 
-/// Fails unless the page says just this.
+/// Fails unless the page has exactly this text.
 #[track_caller]
 pub(crate) fn assert_says(name: &str, text: &str) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence").join(name);

@@ -1,4 +1,4 @@
-//! Which parts does a grant's life have, and how is each of them reached, begun, and seen to be over?
+//! The phases of a grant's life, and how the matrix reaches, begins and finishes each.
 
 use std::thread;
 
@@ -10,22 +10,22 @@ use system_tests::waiting::eventually;
 
 use super::fixture::KillFixture;
 
-/// One part of the life.
+/// One phase of a grant's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// The client asks, the broker gives.
+    /// The client elevates, and the broker provisions.
     Elevate,
-    /// The client gives it back.
+    /// The client revokes.
     Revoke,
-    /// The worker takes it back, because the deadline came.
+    /// The worker revokes because the deadline has come.
     Deadline,
-    /// The worker looks whether it is gone.
+    /// The worker verifies the revoke.
     ReadBack,
-    /// The worker takes away what kept sessions dead.
+    /// The worker removes the session-deny policy.
     Sweep,
-    /// The worker undoes what a broker that died in elevate has left.
+    /// The worker rolls back an elevation whose broker died.
     Undo,
-    /// The worker undoes that once more, when nothing can land any more.
+    /// The worker rolls back once more, when no late write can land any more.
     UndoAgain,
 }
 
@@ -53,19 +53,19 @@ impl Phase {
     }
 }
 
-/// A phase that has begun.
+/// A phase under way.
 pub(crate) enum Begun {
-    /// Somebody waits for an answer; none if there was none.
+    /// A client request under way; `None` if it got no response.
     Asked(thread::JoinHandle<Option<Answer>>),
-    /// The worker is at it.
+    /// The worker runs the phase.
     Worked {
-        /// The grant's version when it has written what came of it.
+        /// The grant's version after the worker has committed the result.
         until: i64,
     },
 }
 
 impl Begun {
-    /// The answer to whoever asked, once there is one or will be none.
+    /// Waits for the response to the client's request; `None` if it got none.
     pub(crate) fn answer(self) -> Option<Answer> {
         match self {
             Self::Asked(thread) => thread.join().unwrap(),
@@ -75,12 +75,12 @@ impl Begun {
 }
 
 impl KillFixture<'_> {
-    /// Everything that comes before the phase. False if there is nothing to do in it.
+    /// Runs everything before the phase. Returns false if the phase has no work in this mode.
     pub(crate) fn reach(&mut self, mode: Mode, phase: Phase, key: &str) -> bool {
         self.pass_what_was();
         match phase {
             Phase::Elevate => {
-                // What a broker remembers of an account makes its calls fewer: every one is to be met.
+                // A restart empties the broker's caches, so that every call is made.
                 self.aws.broker.restart();
                 return true;
             }
@@ -103,7 +103,7 @@ impl KillFixture<'_> {
         self.entry(key).due_at.is_some()
     }
 
-    /// Begins it. A worker's phase begins when the clock has come to it.
+    /// Begins the phase. For a phase of the worker, moves the clock to when it is due.
     pub(crate) fn begin(&mut self, mode: Mode, phase: Phase, key: &str) -> Begun {
         let request = match phase {
             Phase::Elevate => self.elevation(mode, key),
@@ -117,7 +117,7 @@ impl KillFixture<'_> {
         Begun::Asked(thread::spawn(move || http::try_send(request).ok()))
     }
 
-    /// Waits until the worker has written what came of it.
+    /// Waits until the worker has committed the phase's result.
     pub(crate) fn written(&self, begun: &Begun, key: &str) {
         if let Begun::Worked { until } = begun {
             eventually(&format!("work on {:?}", self.entry(key)), || {
@@ -134,7 +134,7 @@ impl KillFixture<'_> {
         }
     }
 
-    /// A broker dies when its last call of an elevation was applied, and another is started.
+    /// Kills the broker after the last call of an elevation was applied, and starts another.
     fn die_in_elevate(&mut self, mode: Mode, key: &str) {
         let kill = self.killer();
         let last = last_change(mode);
@@ -146,12 +146,12 @@ impl KillFixture<'_> {
     }
 }
 
-/// How often the worker writes a grant: to claim it, to end it if it had not ended, and for what came of it.
+/// How often the worker commits a grant: the claim, the end if the grant had not ended, and the result.
 fn commits(entry: &Entry) -> i64 {
     if ["applying", "active"].contains(&entry.status.as_str()) { 3 } else { 2 }
 }
 
-/// The last call of an elevation that changes something.
+/// The last changing call of an elevation.
 fn last_change(mode: Mode) -> Which {
     match mode {
         Mode::StaticInline => Which::named("iam:PutRolePolicy").after(1).times(1),

@@ -1,5 +1,4 @@
-//! Which points are there? Not from a list: a life in which nothing goes wrong is watched, and every call in it is a
-//! step with its boundaries.
+//! The points of the matrix, recorded from a life without faults: every call in it is a step with its boundaries.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +8,14 @@ use system_tests::fixture::new_key;
 use super::fixture::KillFixture;
 use super::phase::Phase;
 
-/// A call of a phase: the `nth` of this name, from 1.
+/// One call of a phase: the `nth` call of this name, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) nth: usize,
 }
 
-/// A phase of a mode, with the calls in it.
+/// One phase in one mode, with its calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) mode: Mode,
@@ -27,18 +26,18 @@ pub(crate) struct Part {
 /// When the broker is killed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KillPoint {
-    /// The call never leaves.
+    /// Before the call leaves the broker.
     BeforeCall(Step),
-    /// It was applied, and the broker does not hear of it.
+    /// After AWS has applied the call; the broker never receives the reply.
     ReplyLost(Step),
-    /// The broker has heard of it, and has not written it down.
+    /// After the broker has received the reply and before it commits.
     BeforeCommit(Step),
-    /// It was written down, and whoever asked does not hear of it.
+    /// After the commit and before the client reads the response.
     Written,
 }
 
 impl Part {
-    /// Every kill_point in it.
+    /// Every kill point of this phase.
     pub(crate) fn kill_points(&self) -> Vec<KillPoint> {
         let mut kill_points = Vec::new();
         for step in &self.steps {
@@ -50,7 +49,7 @@ impl Part {
         kill_points
     }
 
-    /// The calls in words, the same whichever of two that are made at once comes first.
+    /// The calls in words, sorted by name because parallel calls arrive in any order.
     pub(crate) fn calls(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for step in &self.steps {
@@ -68,21 +67,21 @@ impl Part {
     }
 }
 
-/// Every phase of every mode, as it goes when nothing goes wrong.
+/// Records every phase of every mode in a life without faults.
 pub(crate) fn parts(fixture: &mut KillFixture<'_>) -> Vec<Part> {
     let mut parts = Vec::new();
     for mode in Mode::ALL.iter().copied() {
         for phase in Phase::ALL.iter().copied() {
             let mut seen = watched(fixture, mode, phase);
             for _ in 0..3 {
-                // Alone it is seen better.
+                // Records again, because the worker ran the same phase in parallel.
                 if matches!(seen, Seen::Twice(_)) {
                     seen = watched(fixture, mode, phase);
                 }
             }
             match seen {
                 Seen::Calls(names) => parts.push(Part { mode, phase, steps: numbered(names) }),
-                // What the second does is what the first does, over again.
+                // The worker repeats the calls of the request: the first of each name is kept.
                 Seen::Twice(names) => {
                     let mut steps = numbered(names);
                     steps.retain(|step| step.nth == 1);
@@ -96,11 +95,11 @@ pub(crate) fn parts(fixture: &mut KillFixture<'_>) -> Vec<Part> {
 }
 
 enum Seen {
-    /// There is nothing to do in this phase.
+    /// The phase has no work in this mode.
     Nothing,
-    /// These.
+    /// The calls of the phase.
     Calls(Vec<String>),
-    /// The worker was at it as well, because the client's own revoke took longer than the worker's round.
+    /// The worker ran the phase too, because the client's revoke took longer than the worker's interval.
     Twice(Vec<String>),
 }
 

@@ -1,4 +1,4 @@
-//! How do some hundred points take minutes and not hours? Several workers, each with an emulator and a clock of its own.
+//! Runs the points in parallel on several workers, each with its own emulator and clock.
 
 use std::fmt::Debug;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,8 +11,8 @@ use system_tests::aws::ministack::Ministack;
 
 use super::fixture::KillFixture;
 
-/// Does every point; what was wrong, a text for each point where something was. After such a point the worker goes
-/// on in another account: what was left behind is not the next point's fault.
+/// Runs every point and returns one message for each failed point. After a failure the worker uses a new account, so
+/// that leftovers do not fail the next point.
 pub(crate) fn work<P: Debug + Sync>(
     workers: usize,
     points: &[P],

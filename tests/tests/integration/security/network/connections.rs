@@ -1,4 +1,4 @@
-//! Can idle connections keep out everybody else, or end the grants of running jobs?
+//! Idle connections neither keep other callers out nor end the grants of running jobs.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,12 +15,12 @@ use system_tests::waiting::eventually;
 
 use super::flood::{Flood, Opening};
 
-/// So few that a test can use them up.
+/// A limit on open files that is low enough for a test to reach.
 const FEW_FILES: &[&str] = &["prlimit", "--nofile=256:256"];
 const FILES: usize = 256;
-/// Neither is where the tests' own requests come from.
+/// Addresses that the tests' own requests do not use.
 const ATTACKERS: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 66), Ipv4Addr::new(127, 0, 0, 67)];
-/// From each: together more than there are files.
+/// Connections per address: together more than the limit on open files.
 const EACH: usize = 150;
 
 fn limits(more: &str) -> String {
@@ -31,7 +31,7 @@ fn address(broker: &Broker) -> SocketAddr {
     broker.url().split_once("://").unwrap().1.parse().unwrap()
 }
 
-/// A step that runs until the file `go` is there.
+/// A step that runs until the file `go` exists.
 const JOB: &[&str] = &[
     "run",
     "--policy",
@@ -48,7 +48,7 @@ fn running_job(fixture: &Fixture) -> Running {
     started(fixture.client(JOB))
 }
 
-/// With a grant, which ends when three heartbeats are missed.
+/// Starts a job with a grant that ends after three missed heartbeats.
 fn started(job: Client) -> Running {
     let mut running = job.start();
     running.line_in("grant");
@@ -66,7 +66,7 @@ fn beats(broker: &Broker) -> u64 {
     metric(broker, &format!("cloudanix_jit_http_request_duration_seconds_count{{method=\"POST\",{route}}}"))
 }
 
-/// The job was never without its grant: the client would have said so, and the broker would have written it down.
+/// Asserts that the job kept its grant: neither the client nor the broker has recorded an interruption.
 #[track_caller]
 fn assert_kept(fixture: &Fixture, mut running: Running) {
     let grant = running.line_in("grant");
@@ -81,7 +81,7 @@ fn assert_kept(fixture: &Fixture, mut running: Running) {
     );
 }
 
-/// Everything that a pipeline needs gets through while connections flood the broker from these addresses.
+/// Asserts that every request of a pipeline succeeds while these addresses flood the broker.
 fn works_under(fixture: &Fixture, running: Running, attackers: &[Ipv4Addr], opening: Opening) {
     let _permit = FLOODS.enter();
     let before = beats(&fixture.broker);
@@ -98,12 +98,12 @@ fn works_under(fixture: &Fixture, running: Running, attackers: &[Ipv4Addr], open
     assert_kept(fixture, running);
     drop(flood);
     let evicted = metric(&fixture.broker, "cloudanix_jit_connections_evicted_total");
-    assert!(evicted > 0, "connections that wait are closed to make room");
+    assert!(evicted > 0, "the broker closed no idle connection to make room");
     assert!(fixture.broker.log().contains("waiting connections are closed to make room"));
     assert!(!fixture.broker.log().contains("EMFILE"), "the broker ran out of files");
 }
 
-/// The same, in plaintext.
+/// Does the same in plaintext.
 fn works_in_plaintext_under(attackers: &[Ipv4Addr], opening: Opening) {
     let fixture = Fixture::with(Broker::launched_by(FEW_FILES, &limits("")));
     let running = running_job(&fixture);
@@ -152,7 +152,7 @@ fn half_open_tls_handshakes_do_not_stop_the_broker() {
 }
 
 #[test]
-fn a_broker_that_is_out_of_files_ends_no_grant_for_silence() {
+fn broker_without_free_files_ends_no_grant_for_missed_heartbeats() {
     let fixture = Fixture::with(Broker::launched_by(&[], &limits("")));
     let running = running_job(&fixture);
     let prlimit = |soft: &str| {
@@ -160,10 +160,10 @@ fn a_broker_that_is_out_of_files_ends_no_grant_for_silence() {
         let done = Command::new("prlimit").args([&format!("--nofile={soft}:"), "--pid", &pid]).status();
         assert!(done.unwrap().success());
     };
-    // Fewer than are open. The client's connection is closed for want of files, and it cannot have another.
+    // The limit is below the number of open files: the broker cannot accept the client's next connection.
     prlimit("10");
     let said = || fixture.broker.log().matches("connections cannot be accepted").count();
-    // Said every ten seconds: that is longer than three heartbeats.
+    // The broker logs this every ten seconds, which is longer than three heartbeats.
     let twice = || (said() >= 2).then_some(());
     let _attempt = Flood::from(&ATTACKERS[..1], 1, address(&fixture.broker), Opening::Http1);
     eventually("a second line in the log", twice);
@@ -196,6 +196,6 @@ fn behind_a_trusted_proxy_all_connections_may_come_from_one_address() {
     eventually("a stranger at its cap", || {
         (metric(&broker, "cloudanix_jit_connections_evicted_total") > 0).then_some(())
     });
-    // The proxy's, five of the stranger's, and some that are being closed or ask for this number.
+    // Counts the proxy's connections, five of the stranger's, and some that are closing or read this metric.
     assert!((20..=32).contains(&open()), "{}", open());
 }

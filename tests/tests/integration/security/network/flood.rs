@@ -1,4 +1,4 @@
-//! Connections that cost an attacker nothing: opened from addresses of its own, and opened again when they are closed.
+//! Floods the broker with cheap connections from other addresses, and opens closed ones again.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use tokio::net::TcpSocket;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
-/// How long a closed connection stays closed: a flood, but not one that takes the processors from the tests beside it.
+/// The delay before a closed connection is opened again, so that the flood leaves processor time for parallel tests.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What is said on a connection before it falls silent.
+/// The bytes that a connection sends before it becomes idle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Opening {
-    /// Nothing.
+    /// No bytes.
     Silence,
-    /// A request by HTTP/1, which leaves the connection open.
+    /// An HTTP/1 request, which leaves the connection open.
     Http1,
-    /// The same by HTTP/2, without asking whether it is spoken (prior knowledge).
+    /// An HTTP/2 request with prior knowledge.
     Http2,
     /// The beginning of a TLS handshake.
     HalfOfTls,
-    /// A request whose body does not come.
+    /// A request without its announced body.
     NoBody,
 }
 
@@ -36,9 +36,9 @@ impl Opening {
             Self::Http1 => b"GET /healthz HTTP/1.1\r\nHost: broker\r\n\r\n".to_vec(),
             Self::Http2 => {
                 let mut said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-                // Its settings, and that it knows ours: 9 bytes of head each, no content.
+                // A SETTINGS frame and a SETTINGS acknowledgement: heads of 9 bytes without payload.
                 said.extend([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0]);
-                // GET, http, a path and an authority, in one frame that ends both headers and stream.
+                // A HEADERS frame with GET, http, a path and an authority, which ends both headers and stream.
                 let headers = b"\x82\x86\x04\x08/healthz\x01\x06broker";
                 said.extend([0, 0, u8::try_from(headers.len()).unwrap(), 1, 5, 0, 0, 0, 1]);
                 said.extend(headers);
@@ -54,7 +54,7 @@ impl Opening {
     }
 }
 
-/// Goes on until it is dropped.
+/// A flood that lasts until it is dropped.
 pub(crate) struct Flood {
     runtime: Option<Runtime>,
     begun: Arc<AtomicUsize>,
@@ -62,7 +62,7 @@ pub(crate) struct Flood {
 }
 
 impl Flood {
-    /// So many connections from each of these addresses. Returns when each of them was open once.
+    /// Opens `each` connections from every address. Returns when each of them has been open once.
     #[track_caller]
     pub(crate) fn from(addresses: &[Ipv4Addr], each: usize, broker: SocketAddr, opening: Opening) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

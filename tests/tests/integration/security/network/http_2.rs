@@ -1,4 +1,4 @@
-//! Is there a second protocol with limits of its own? The broker speaks HTTP/1 alone.
+//! The broker speaks HTTP/1 only, so HTTP/2 adds no second set of limits.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,7 +22,7 @@ fn http2_by_prior_knowledge_is_refused() {
     stream.set_read_timeout(Some(SOON)).unwrap();
     stream.write_all(&Opening::Http2.bytes()).unwrap();
     let mut answer = Vec::new();
-    // The end may come as a reset: not everything that was sent is read.
+    // The connection may end with a reset, because the broker has not read everything.
     let ended = stream.read_to_end(&mut answer).map_err(|error| error.kind());
     assert!(!matches!(ended, Err(std::io::ErrorKind::WouldBlock)), "the connection stays open");
     assert!(!answer.windows(2).any(|frame| frame == [4, 0]), "settings of HTTP/2: {answer:?}");

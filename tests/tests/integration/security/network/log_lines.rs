@@ -1,4 +1,4 @@
-//! Can a holder of the auth token alone write lines of its own into the log?
+//! A caller with an auth token alone cannot inject lines into the log.
 
 use serde_json::{Value, json};
 use system_tests::broker::{Broker, NO_RATE_LIMIT};
@@ -8,8 +8,8 @@ use system_tests::oidc_provider::Token;
 
 const FORGED: &str = "2026-11-29T00:00:00.000000Z  INFO registration applied agent=evil";
 
-/// A token with a line in the name of its key. At the second try the broker says that it asked the issuer for this
-/// key a moment ago, and logs it.
+/// Sends a token whose key id contains a line break. At the second request the broker logs that it has just requested
+/// this key from the issuer.
 fn forge(fixture: &Fixture) -> String {
     let kid = format!("x\n{FORGED}\r\u{1b}[2K\u{202e}\u{2028}");
     let token = Token::with_claims(job_claims("142")).audience(AUDIENCE).header("kid", kid);

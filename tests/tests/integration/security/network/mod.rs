@@ -1,4 +1,4 @@
-//! What can an outsider do who has nothing but the network, or the auth token alone?
+//! Tests of attackers who can reach the network or hold an auth token alone.
 
 mod connections;
 mod flood;

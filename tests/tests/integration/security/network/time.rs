@@ -1,4 +1,4 @@
-//! Can a connection be held for ever by doing a little now and then, or nothing?
+//! The broker closes connections that send or read too slowly.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ fn connect(broker: &Broker) -> TcpStream {
     stream
 }
 
-/// Of the broker, the listening one among them.
+/// The number of the broker's sockets, including the listening one.
 fn sockets(broker: &Broker) -> usize {
     let files = fs::read_dir(format!("/proc/{}/fd", broker.pid())).unwrap();
     let links = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
@@ -46,7 +46,7 @@ fn an_answer_that_is_not_read_does_not_hold_its_connection() {
         (std::mem::replace(&mut before, now) == now).then_some(())
     });
     let mut stream = connect(&broker);
-    // Many large answers: more than the buffers of both sides hold.
+    // Requests more response data than the buffers of both sides hold.
     stream.set_write_timeout(Some(SOON)).unwrap();
     let request = b"GET /openapi.json HTTP/1.1\r\nHost: broker\r\n\r\n".repeat(500);
     let _ = stream.write_all(&request);
@@ -59,7 +59,7 @@ fn a_head_of_thirty_kilobytes_is_refused() {
     let broker = Broker::start();
     let mut stream = connect(&broker);
     let filler = format!("X-Filler: {}\r\n", "x".repeat(1000)).repeat(30);
-    // The broker may have hung up before it has read everything: then its answer may be lost as well.
+    // The broker may close the connection before it has read everything, and its response may be lost.
     let _ = stream.write_all(format!("GET /healthz HTTP/1.1\r\nHost: broker\r\n{filler}\r\n").as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! How is a whole workflow run, by a runner that we did not write?
+//! Runs whole workflows with `act`, an independent runner.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -13,22 +13,22 @@ use system_tests::wrappers::{node, python_program};
 use super::hub::{AGENT, Hub};
 use super::step::action;
 
-/// A repository with one workflow, and the action in its folder `action`.
+/// A repository with one workflow and with the action in its folder `action`.
 pub(crate) struct Repository {
     folder: Folder,
 }
 
-/// A workflow that runs.
+/// A running workflow.
 pub(crate) struct Run {
     process: Child,
     log: PathBuf,
 }
 
-/// What every step that asks says.
+/// The input with the auth token, which every elevating step has.
 pub(crate) const WHO: &str = "auth-token: ${{ secrets.CLOUDANIX_AUTH_TOKEN }}";
 
 impl Repository {
-    /// With these steps in its job.
+    /// A repository whose job has these steps.
     pub(crate) fn with(steps: &str) -> Self {
         let repository = Self { folder: Folder::new() };
         let steps = steps.replace("$WHO", WHO);
@@ -43,24 +43,24 @@ impl Repository {
         repository
     }
 
-    /// With this file in it as well.
+    /// Adds a file.
     pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.folder.path().join("repository").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    /// A place outside of the repository, for the steps to write to.
+    /// A path outside the repository for the steps to write to.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Everything that was written.
+    /// The folder of the repository.
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Pushes to it.
+    /// Starts the workflow as a push does.
     pub(crate) fn push(&self, hub: &Hub) -> Run {
         let folder = self.folder.path().join("repository");
         for arguments in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "all"]] {
@@ -68,7 +68,7 @@ impl Repository {
             let done = Command::new("git").args(who).args(arguments).current_dir(&folder).status().unwrap();
             assert!(done.success());
         }
-        // Not beside the repository: the scan for leaks looks there.
+        // The leak scan covers the repository's folder, so the secrets are elsewhere.
         let secrets = tempfile::NamedTempFile::new().unwrap();
         fs::write(secrets.path(), format!("CLOUDANIX_AUTH_TOKEN={}\n", hub.auth_token)).unwrap();
         let log = self.folder.path().join("log");
@@ -91,7 +91,7 @@ impl Repository {
         command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         let process = command.process_group(0).spawn().unwrap();
         let run = Run { process, log };
-        // It has read them when it says anything of a step.
+        // `act` has read the secrets once it prints its first step.
         eventually_within(std::time::Duration::from_secs(30), "the first step", || {
             (run.log().contains("Run ") || run.log().contains("rror")).then_some(())
         });
@@ -108,7 +108,7 @@ impl Run {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits for its end. Whether the job succeeded, and the log.
+    /// Waits for the end. Returns whether the job succeeded, and the log.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (bool, String) {
         let patience = std::time::Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! GitHub stops a job: INT to the action's process alone, 7.5 s later TERM, 2.5 s later KILL. Then `post` runs,
-//! except when the stop was forced or the runner is lost. Is the grant gone in time?
+//! GitHub cancels a job: INT to the action's process alone, TERM 7.5 s later, KILL 2.5 s later. Then `post` runs,
+//! unless the cancel was forced or the runner is lost. The grant ends within that time.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use super::hub::Hub;
 use super::step::{Running, Step, line_in};
 
 const BUDGET: Duration = Duration::from_millis(7500);
-/// Goes on until it is told.
+/// Runs until the file `go` exists.
 const WAITS: &str = "echo $$ > pid; until test -e go; do sleep 0.05; done";
-/// The same, deaf to every signal that can be ignored.
-const DEAF: &str = "trap '' INT TERM HUP; echo $$ > pid; until test -e go; do sleep 0.05; done";
+/// The same, but ignores every signal that a process can ignore.
+const IGNORES_SIGNALS: &str = "trap '' INT TERM HUP; echo $$ > pid; until test -e go; do sleep 0.05; done";
 
-/// A step whose command has begun, and the shell that runs it.
+/// Starts a step and waits until its command runs in its shell.
 fn under_way(hub: &Hub, script: &str) -> (Step, Running, i32) {
     let step = Step::of(hub).input("run", script);
     let main = step.start("main.js");
@@ -48,7 +48,7 @@ fn a_command_that_obeys_is_gone_at_the_first_signal() {
     tell("INT", BUDGET, cancelled.began);
     assert!(cancelled.began.elapsed() < BUDGET);
     main.finish().assert_code(130);
-    assert!(cancelled.began.elapsed() < BUDGET, "there is nothing left for the other two to hit");
+    assert!(cancelled.began.elapsed() < BUDGET, "no process is left for TERM and KILL");
     assert!(!is_alive(shell));
     cancelled.finish();
     assert_eq!(step.output("revoked"), "true");
@@ -59,22 +59,22 @@ fn a_command_that_obeys_is_gone_at_the_first_signal() {
 #[test]
 fn command_that_ignores_signals_continues_without_a_grant() {
     let hub = Hub::start();
-    let (step, main, shell) = under_way(&hub, DEAF);
+    let (step, main, shell) = under_way(&hub, IGNORES_SIGNALS);
     let cancelled = cancel(main.pid(), rhythm());
     hub.broker.wait_until_nothing_is_live();
-    tell("INT, TERM, KILL, deaf command", BUDGET, cancelled.began);
+    tell("INT, TERM, KILL, command that ignores signals", BUDGET, cancelled.began);
     assert!(cancelled.began.elapsed() < BUDGET);
-    assert!(is_alive(shell), "it ignores what it was told");
+    assert!(is_alive(shell), "the command ignores the signals");
     cancelled.finish();
     assert_eq!(main.finish().code, None, "killed at the end");
     assert_eq!(step.run("post.js").assert_code(0).annotations("warning"), Vec::<&str>::new());
     hub.assert_ended(1, "interrupted · SIGINT");
-    // GitHub finds it by RUNNER_TRACKING_ID when the job has ended.
+    // GitHub finds this process by RUNNER_TRACKING_ID when the job has ended.
     kill(shell, "KILL");
 }
 
 #[test]
-fn a_broker_that_is_away_is_told_when_it_returns() {
+fn cancelled_step_is_revoked_when_the_broker_returns() {
     let mut hub = Hub::start();
     let (step, main, shell) = under_way(&hub, WAITS);
     hub.broker.kill();
@@ -120,7 +120,7 @@ fn post_revokes_the_grant_of_the_job() {
     let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
-    // Whatever step was running is stopped; then this half of the earlier one is run.
+    // The runner stops the current step, and then runs this half of the earlier one.
     let began = Instant::now();
     step.run("post.js").assert_code(0);
     assert!(hub.broker.live().is_empty());
@@ -128,10 +128,10 @@ fn post_revokes_the_grant_of_the_job() {
     hub.assert_ended(1, "asked by the client");
 }
 
-/// The runner of Gitea and Forgejo: SIGKILL to the step's one process, for every kind of stop.
+/// The runner of Gitea and Forgejo sends SIGKILL to the step's direct process for every kind of stop.
 #[test]
 fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
-    for (command, script) in [("", WAITS), (", deaf command", DEAF)] {
+    for (command, script) in [("", WAITS), (", command that ignores signals", IGNORES_SIGNALS)] {
         let hub = Hub::start();
         let (_step, main, shell) = under_way(&hub, script);
         let cancelled = cancel(main.pid(), vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
@@ -140,8 +140,8 @@ fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
         hub.assert_ended(1, "interrupted · the client's parent process ended");
         cancelled.finish();
         main.finish();
-        if script == DEAF {
-            assert!(is_alive(shell), "it ignores what it was told");
+        if script == IGNORES_SIGNALS {
+            assert!(is_alive(shell), "the command ignores the signals");
             kill(shell, "KILL");
         }
         eventually("the command's end", || (!is_alive(shell)).then_some(()));
@@ -151,7 +151,7 @@ fn a_runner_that_kills_the_main_half_alone_ends_command_and_grant() {
 #[test]
 fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     let hub = Hub::with(Broker::with_heartbeat("1s"));
-    let (_step, main, _) = under_way(&hub, DEAF);
+    let (_step, main, _) = under_way(&hub, IGNORES_SIGNALS);
     let began = Instant::now();
     let all = recipients(main.pid(), &Recipients::Tree);
     assert!(all.len() >= 4, "main, client, keeper, command: {all:?}");
@@ -159,7 +159,7 @@ fn a_forced_stop_or_a_lost_runner_ends_with_the_heartbeats() {
     eventually_within(Duration::from_secs(30), "the end of every grant", || {
         hub.broker.live().is_empty().then_some(())
     });
-    tell("KILL to all, no post, a beat each second", Duration::ZERO, began);
+    tell("KILL to all, no post, a heartbeat each second", Duration::ZERO, began);
     assert_eq!(main.finish().code, None);
     hub.assert_ended(1, "no heartbeat within the lease");
 }

@@ -1,4 +1,4 @@
-//! Do the tools of others take our definitions, examples and workflows, and do ours agree with each other?
+//! Independent linters accept our definitions, examples and workflows, and the definitions agree with each other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ fn they_have_the_form_that_github_wants() {
 }
 
 #[test]
-fn they_have_none_of_the_holes_that_zizmor_knows() {
+fn zizmor_finds_nothing() {
     let files = definitions().into_iter().chain(workflows());
     assert_silent(
         Command::new(python_program("zizmor"))
@@ -56,7 +56,7 @@ fn they_have_none_of_the_holes_that_zizmor_knows() {
     );
 }
 
-/// The lines of a definition that say what its inputs are, without their own words for `run`.
+/// The lines of a definition that describe its inputs, without the descriptions that are specific to `run`.
 fn inputs(definition: &str) -> Vec<String> {
     let text = fs::read_to_string(action().join(definition)).unwrap();
     let lines = text.lines().skip_while(|line| *line != "inputs:").take_while(|line| *line != "outputs:");

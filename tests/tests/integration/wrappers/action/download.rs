@@ -1,4 +1,4 @@
-//! Where does the client come from, and is nothing run that was not expected?
+//! The action downloads the pinned client and runs no program with another checksum or version.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,14 +13,14 @@ use super::hub::Hub;
 use super::step::{Ended, Step};
 use super::web::Web;
 
-/// The name of the program for the machine that tests run on.
+/// The client's file name for the machine of the tests.
 const FILE: &str = if cfg!(target_arch = "aarch64") {
     "cloudanix-jit-aarch64-unknown-linux-musl"
 } else {
     "cloudanix-jit-x86_64-unknown-linux-musl"
 };
 
-/// A mirror that has one release, and how often it was asked.
+/// A mirror with one release, and its request counter.
 fn mirror(program: Vec<u8>) -> (Web, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -69,7 +69,7 @@ fn it_is_fetched_when_its_checksum_is_right() {
     assert!(step.file("GITHUB_STEP_SUMMARY").contains("elevation timeline"));
     hub.assert_ended(1, "step finished · exit 0");
     assert_eq!(step.left_behind(), Vec::<std::path::PathBuf>::new());
-    // For the whole job: `post` finds it where main has put it.
+    // Main stores the client for the whole job, and `post` runs it from there.
     let step = step.without("INPUT_RUN");
     step.run("main.js").assert_code(0);
     step.run("post.js").assert_code(0);
@@ -93,13 +93,13 @@ fn it_is_not_run_when_its_checksum_is_wrong_or_not_known() {
         &format!("the download is not what was expected: sha256 {} wanted, ", "0".repeat(64)),
     );
     let kept = step.left_behind().iter().any(|folder| folder.join("cloudanix-jit").exists());
-    assert!(!kept, "what is not wanted is not kept");
+    assert!(!kept, "the unwanted download was kept");
     let step = step.input("version", "1.0/../9.8.7");
     assert_refused(&step, "expected a version like 1.2.3");
     let step = step.input("version", "9.9.9");
     let main = assert_refused(&step, &format!("cannot download {}/releases/v9.9.9/{FILE}", web.url()));
     assert!(main.stderr.contains("HTTP 404"), "{}", main.stderr);
-    assert_eq!(asked.load(Ordering::SeqCst), 2, "what is not there is not asked for again");
+    assert_eq!(asked.load(Ordering::SeqCst), 2, "the action requested a missing release again");
     assert_eq!(hub.broker.given().len(), 0);
 }
 
@@ -124,7 +124,7 @@ fn a_program_on_the_path_that_has_not_the_known_checksum_is_not_executed() {
     step.run("main.js").assert_code(0);
     assert!(step.in_workspace("ran").exists() && !mark.exists());
     hub.assert_ended(1, "step finished · exit 0");
-    // Without a checksum it is asked, and sees nothing.
+    // Without a checksum the mirror is contacted and receives no credentials.
     let step = step
         .without("INPUT_SHA256")
         .input("version", "9.8.6")
@@ -146,7 +146,7 @@ fn installed_client_is_used() {
     step.run("main.js").assert_code(0);
     hub.assert_ended(1, "step finished · exit 0");
     fs::remove_file(step.in_workspace("ran")).unwrap();
-    // Another version is wanted than the one that is there.
+    // The wanted version differs from the installed one.
     let step = step.input("version", "9.8.7");
     assert_refused(&step, "no checksum is known");
     let step = step.input("binary", "not/there");

@@ -1,10 +1,10 @@
-//! Can a grant for the job be given back before the job ends?
+//! A step can revoke the job's grant before the job ends.
 
 use super::hub::Hub;
 use super::step::Step;
 
 #[test]
-fn by_its_state_file_by_its_id_or_as_the_last_of_the_job() {
+fn grant_is_revoked_by_state_file_by_id_or_as_the_last_of_the_job() {
     let hub = Hub::start();
     for named in ["state-file", "grant-id", ""] {
         let asked = Step::of(&hub);

@@ -1,4 +1,4 @@
-//! With `run`: what does the command see, what does the job learn, and when is the grant gone?
+//! With `run`: the environment of the command, the outputs of the job and the end of the grant.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn the_command_has_the_grant_and_the_job_learns_how_it_went() {
     assert!(summary.starts_with(&format!("### Grant `{id}`\n\n    elevation timeline · {id}")), "{summary}");
     assert!(summary.contains("step finished · exit 0"), "{summary}");
     let markup = |line: &&str| !line.is_empty() && !line.starts_with("    ");
-    assert_eq!(summary.lines().skip(1).find(markup), None, "nothing in it is markup");
+    assert_eq!(summary.lines().skip(1).find(markup), None, "the summary contains markup from the command");
     assert_eq!(step.left_behind(), Vec::<std::path::PathBuf>::new());
     let post = step.run("post.js");
     post.assert_code(0);
@@ -85,7 +85,7 @@ fn a_shell_and_a_folder_can_be_chosen() {
         let main = Step::of(&hub).input("run", "true").input(name, value).run("main.js");
         assert_eq!(main.assert_code(125).annotations("error"), [error]);
     }
-    assert_eq!(hub.broker.given().len(), 1, "of what is wrong the broker never hears");
+    assert_eq!(hub.broker.given().len(), 1, "the broker received an invalid request");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn the_action_for_one_command_wants_a_command() {
     let main = Step::of(&hub).run("run/main.js");
     let missing = "the input `run` is missing — name the command that runs with the grant";
     assert_eq!(main.assert_code(125).annotations("error"), [missing]);
-    assert_eq!(hub.broker.given().len(), 0, "it does not become a grant for the whole job");
+    assert_eq!(hub.broker.given().len(), 0, "the grant became one for the whole job");
     Step::of(&hub).input("run", "true").run("run/main.js").assert_code(0);
     hub.assert_ended(1, "step finished · exit 0");
 }
@@ -139,7 +139,7 @@ fn workflow_commands_cannot_be_injected() {
 }
 
 #[test]
-fn a_job_that_cannot_be_told_keeps_the_commands_own_end() {
+fn failed_outputs_do_not_change_the_exit_code_of_the_command() {
     let hub = Hub::start();
     let nowhere = tempfile::tempdir().unwrap();
     for code in [0, 3] {

@@ -1,4 +1,4 @@
-//! Without `run`: does `post` give back whatever the main half has left, and never fail the job?
+//! Without `run`: `post` revokes every grant that the main half left, and never fails the job.
 
 use std::fs;
 use std::time::Instant;
@@ -38,14 +38,14 @@ fn the_grant_lasts_until_post() {
 }
 
 #[test]
-fn where_to_look_is_saved_before_the_broker_is_asked() {
+fn state_is_saved_before_the_request_to_the_broker() {
     let hub = Hub::start();
     for (given, run) in [(1, ""), (2, "touch ran")] {
         let proxy = LossyProxy::in_front_of(hub.broker.url());
         proxy.lose("POST /v2/agentic/jit ", 1000);
         let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
         let main = step.start("main.js");
-        // The broker has issued the grant, and its answer never arrives.
+        // The broker has issued the grant, and its response never arrives.
         eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
         kill_the_machine(&[main.pid()]);
         assert_eq!(main.finish().code, None);
@@ -83,7 +83,7 @@ fn a_revoke_that_fails_is_a_warning() {
     let hub = Hub::start();
     let step = Step::of(&hub);
     step.run("main.js").assert_code(0);
-    // One that was rotated away meanwhile.
+    // This auth token has been rotated away.
     let rotated = Hub::start().auth_token;
     let step = step.input("auth-token", &rotated);
     let post = step.run("post.js");
@@ -129,7 +129,7 @@ fn each_step_revokes_its_own_grant() {
     let first = Step::of(&hub);
     first.run("main.js").assert_code(0);
     let env = first.entries("GITHUB_ENV");
-    // What the first has left in the job's environment, the second finds there.
+    // The second action finds the variables of the first in the job's environment.
     let second = env.iter().fold(Step::of(&hub).input("policy", "orders-write"), |step, (name, value)| {
         step.variable(name, value)
     });

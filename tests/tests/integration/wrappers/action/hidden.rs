@@ -1,4 +1,4 @@
-//! A command looks into every process of its user. Does any show what it could elevate with?
+//! A command that inspects all processes of its user finds no credential that it could elevate with.
 
 use system_tests::onlooker::{look, seen};
 
@@ -23,13 +23,13 @@ fn no_process_environment_shows_auth_token_or_request_token() {
     ];
     let seen = seen(&step.in_workspace("seen"), &secrets).unwrap();
     assert_eq!(seen.finds, Vec::<String>::new());
-    assert!(seen.readable.contains(&node), "the action's own process can be looked into: {seen:?}");
+    assert!(seen.readable.contains(&node), "the command could not inspect the action's process: {seen:?}");
     let files = std::fs::read_to_string(step.in_workspace("files")).unwrap();
     assert!(!files.contains("handed") && files.contains("state.json"), "{files}");
     hub.assert_ended(1, "step finished · exit 0");
 }
 
-/// The order in which one pipe shows them, as a runner that merges both streams reads it.
+/// Merges both streams in one pipe, as a runner reads them.
 #[test]
 fn the_elevate_line_and_the_masks_come_before_the_commands_first_line() {
     let hub = Hub::start();

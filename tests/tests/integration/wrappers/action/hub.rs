@@ -1,4 +1,4 @@
-//! What of GitHub is there? An endpoint that gives a job its identity; beside it a broker that trusts it.
+//! A substitute for GitHub: the endpoint that issues a job's identity tokens, and a broker that trusts it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,12 @@ use system_tests::oidc_provider::{OidcProvider, Token};
 
 use super::web::Web;
 
-/// What a job asks with begins like this; each hub has its own, because tests look into each other's processes.
+/// The prefix of a job's request token. Each hub appends its own suffix, because tests inspect each other's processes.
 pub(crate) const REQUEST_TOKEN: &str = "request-token-of-this-job-0123456789";
 
 static HUBS: AtomicUsize = AtomicUsize::new(0);
 
-/// GitHub, a broker, and an agent that is a repository's workflow.
+/// The endpoint, a broker, and an agent that trusts a repository's workflow.
 pub(crate) struct Hub {
     pub(crate) broker: Broker,
     pub(crate) auth_token: String,
@@ -36,7 +36,7 @@ impl Hub {
         let claims = r#"{ repository_id = "81234567", ref = "refs/heads/main" }"#;
         let auth_token = broker.register(&registration_of("github", AGENT, provider.issuer(), claims, ""));
         let minted = Arc::new(Mutex::new(Vec::new()));
-        // With a dot at its end, so that none is the beginning of another.
+        // The final dot ensures that no token is a prefix of another.
         let request_token = format!("{REQUEST_TOKEN}-{}.", HUBS.fetch_add(1, Ordering::Relaxed));
         let authorization = format!("Bearer {request_token}");
         let kept = Arc::clone(&minted);
@@ -46,7 +46,7 @@ impl Hub {
                 return (401, format!("{} is not {expected}", request.target).into_bytes());
             }
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            // Each is good for one elevation.
+            // Each token is valid for one elevation.
             let claims = run_claims(&format!("token-{}", kept.len()));
             let token = provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
             kept.push(token.clone());
@@ -55,7 +55,7 @@ impl Hub {
         Self { broker, auth_token, request_token, tokens, minted }
     }
 
-    /// What GitHub sets for a job with `permissions: id-token: write`.
+    /// The variables that GitHub sets for a job with `permissions: id-token: write`.
     pub(crate) fn identity(&self) -> [(&'static str, String); 2] {
         [
             ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", self.tokens.url())),
@@ -63,12 +63,13 @@ impl Hub {
         ]
     }
 
-    /// Every identity that was given so far.
+    /// Every identity token issued so far.
     pub(crate) fn minted(&self) -> Vec<String> {
         self.minted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nothing is live; so many grants were given, and the newest ended for this reason with its timeline whole.
+    /// Asserts that `given` grants were issued, none is live, and the newest ended for this reason with an intact
+    /// timeline.
     #[track_caller]
     pub(crate) fn assert_ended(&self, given: usize, reason: &str) -> Value {
         self.broker.wait_until_nothing_is_live();
@@ -89,7 +90,7 @@ impl Hub {
     }
 }
 
-/// A text in a document; empty when there is none.
+/// The text at a JSON pointer; empty if there is none.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }

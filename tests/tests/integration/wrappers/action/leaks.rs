@@ -1,4 +1,4 @@
-//! Is any secret in anything that a step or a workflow has written?
+//! No file or output of a step or a workflow contains a secret.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ fn know_the_minted(scan: &mut LeakScan, hub: &Hub) {
     }
 }
 
-/// A half's output as the runner shows it: what was registered as a secret is hidden.
+/// The output of a half as the runner shows it, with registered secrets masked.
 fn shown(ended: &Ended) -> String {
     let all = format!("{}\n{}", ended.stdout, ended.stderr);
     let (masks, lines): (Vec<&str>, Vec<&str>) =
@@ -70,14 +70,14 @@ fn no_half_of_a_step_writes_a_secret() {
         for half in ["main.js", "post.js"] {
             let ended = step.run(half);
             scan.written(&format!("{name}: {half}"), shown(&ended));
-            // What the runner reads by itself, and does not show.
+            // The runner reads these files and does not show them.
             for output in ["stdout", "stderr"] {
                 fs::remove_file(step.folder.path().join(format!("{half}.{output}"))).unwrap();
             }
         }
         if let Some(token) = step.entries("GITHUB_ENV").remove("CLOUDANIX_GRANT_TOKEN") {
             scan.secret("grant token for the job", &token);
-            // The one place that it is meant to be in.
+            // GITHUB_ENV is the one file that may contain the token.
             fs::remove_file(step.folder.path().join("GITHUB_ENV")).unwrap();
         }
         scan.folder(name, step.folder.path());

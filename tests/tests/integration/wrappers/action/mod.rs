@@ -1,7 +1,7 @@
-//! Does the GitHub Action give back what it was given, however its step and its job end?
+//! Tests that the GitHub Action revokes its grant however its step and its job end.
 //!
-//! Its JavaScript runs on the Node that GitHub runs it on, one process for each half of a step; whole workflows
-//! run under `act`. Asked is the broker, never the action.
+//! Its JavaScript runs on GitHub's version of Node, with one process for each half of a step; whole workflows run
+//! under `act`. The tests query the broker, never the action.
 
 mod act;
 mod cancelled;

@@ -1,4 +1,4 @@
-//! How does GitHub's runner run a step that uses an action? One process of Node for each half of it.
+//! Runs a step as GitHub's runner does: one Node process for each half of the action.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,20 +14,20 @@ use system_tests::wrappers::{node, root};
 
 use super::hub::{AGENT, Hub};
 
-/// A step, and what its job has set.
+/// A step with the environment of its job.
 pub(crate) struct Step {
     pub(crate) folder: Folder,
     variables: BTreeMap<String, String>,
 }
 
-/// A half of a step, at work.
+/// A running half of a step.
 pub(crate) struct Running {
     pub(crate) process: Child,
     folder: PathBuf,
     half: String,
 }
 
-/// A half of a step that has ended.
+/// A finished half of a step.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -35,11 +35,11 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// The files through which a step speaks to the runner.
+/// The files through which a step writes to the runner.
 const FILES: [&str; 4] = ["GITHUB_OUTPUT", "GITHUB_STATE", "GITHUB_ENV", "GITHUB_STEP_SUMMARY"];
 
 impl Step {
-    /// In a job with an identity, on a machine that has the client.
+    /// A step in a job with an identity, on a machine that has the client.
     pub(crate) fn of(hub: &Hub) -> Self {
         let folder = Folder::new();
         for name in ["temp", "workspace", "home"] {
@@ -91,12 +91,12 @@ impl Step {
         self.folder.path().join("workspace").join(name)
     }
 
-    /// What stands in one of the files through which the step speaks.
+    /// The content of one of the runner's files.
     pub(crate) fn file(&self, name: &str) -> String {
         fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
-    /// What the runner reads in such a file.
+    /// The entries that the runner reads from one of its files.
     pub(crate) fn entries(&self, name: &str) -> BTreeMap<String, String> {
         entries(&self.file(name))
     }
@@ -105,13 +105,13 @@ impl Step {
         self.entries("GITHUB_OUTPUT").remove(name).unwrap_or_default()
     }
 
-    /// What is left in the job's folder for temporary files.
+    /// The files left in the job's temporary folder.
     pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.path().join("temp")).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
     }
 
-    /// Starts `main.js`, `post.js`…, with what an earlier half has saved.
+    /// Starts `main.js` or `post.js` with the state that an earlier half has saved.
     pub(crate) fn start(&self, script: &str) -> Running {
         let half = script.replace('/', "-");
         let folder = self.folder.path();
@@ -121,13 +121,13 @@ impl Step {
         command.arg(action().join(script)).current_dir(folder.join("workspace"));
         command.env_clear().envs(&self.variables);
         command.envs(saved.iter().map(|(name, value)| (format!("STATE_{name}"), value)));
-        // Files, so that what outlives the step keeps nobody waiting.
+        // Files instead of pipes, so that a process that outlives the step blocks no reader.
         command.stdin(Stdio::null()).stdout(output("stdout")).stderr(output("stderr"));
         let process = command.process_group(0).spawn().unwrap();
         Running { process, folder: folder.to_owned(), half }
     }
 
-    /// Runs it to its end.
+    /// Runs a half to its end.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> Ended {
         self.start(script).finish()
@@ -169,7 +169,7 @@ pub(crate) fn action() -> PathBuf {
     root().join("action")
 }
 
-/// The names and values of a file in the form `name<<end`, value, `end`.
+/// Parses a file in the form `name<<end`, value, `end`.
 fn entries(text: &str) -> BTreeMap<String, String> {
     let mut entries = BTreeMap::new();
     let mut lines = text.lines();
@@ -181,7 +181,7 @@ fn entries(text: &str) -> BTreeMap<String, String> {
     entries
 }
 
-/// A whole line in a file, once it is there.
+/// Waits for a whole line in a file.
 #[track_caller]
 pub(crate) fn line_in(file: &Path) -> String {
     eventually(&format!("a line in {}", file.display()), || {

@@ -1,4 +1,4 @@
-//! Who answers plain HTTP requests on loopback, for as long as a test needs it?
+//! A plain HTTP server on loopback for tests.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// A server of one handler.
+/// A server with one handler.
 pub(crate) struct Web {
     address: SocketAddr,
     over: Arc<AtomicBool>,
@@ -30,14 +30,14 @@ impl Web {
                 if ends.load(Ordering::SeqCst) {
                     return;
                 }
-                // Who hangs up early is not waiting for an answer.
+                // A client that closes the connection early needs no response.
                 let _ = answer(stream, &handler);
             }
         });
         Self { address, over }
     }
 
-    /// Where it is.
+    /// The address of the server.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -1,4 +1,4 @@
-//! Does it hold in whole workflows, run by `act`?
+//! The action elevates and revokes in whole workflows that `act` runs.
 
 use std::fs;
 
@@ -159,7 +159,7 @@ fn a_job_that_is_cancelled_leaves_no_grant() {
     let (succeeded, log) = run.finish();
     assert!(!succeeded, "{log}");
     hub.broker.wait_until_nothing_is_live();
-    // What it has killed without a word may have left the command behind.
+    // Ends a command that outlived the SIGKILL of its parent.
     fs::write(repository.outside("go"), "").unwrap();
     assert_eq!(hub.broker.given().len(), 2);
 }

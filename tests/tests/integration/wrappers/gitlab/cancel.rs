@@ -1,4 +1,4 @@
-//! However a runner stops a job, is its grant gone within the runner's budget, or within the heartbeat's?
+//! However a runner stops a job, its grant ends within the runner's grace period, or within the lease.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ use system_tests::runner::{Recipients, ScheduledSignal, cancel, recipients};
 use super::project::Project;
 use super::runner_job::Job;
 
-/// Each job says which grant it has, and waits; told so, it hears no signal that can be ignored.
+/// Each job writes its grant's id and waits; with `TRAP` it ignores every signal that a process can ignore.
 const PIPELINE: &str = r#"
 stages: [deploy]
 include:
@@ -32,12 +32,12 @@ whole-script:
   script: ["WAITS"]
 "#;
 const WAITS: &str =
-    "${DEAF:-:} INT TERM HUP; echo $CLOUDANIX_GRANT_ID >grant; while test -e grant; do sleep 0.02 || :; done";
+    "${TRAP:-:} INT TERM HUP; echo $CLOUDANIX_GRANT_ID >grant; while test -e grant; do sleep 0.02 || :; done";
 
 static JOBS: LazyLock<Value> =
     LazyLock::new(|| Project::with(Some(&PIPELINE.replace("WAITS", WAITS))).preview());
 
-/// What a script finds in the images that most jobs use.
+/// The shell of Alpine images, which most jobs use.
 const ALPINE: &str = "busybox sh";
 
 struct Rhythm {
@@ -110,18 +110,21 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
 fn command_that_ignores_the_cancel_continues_without_its_grant() {
     for job in ["component", "one-command"] {
         let fixture = Fixture::start();
-        let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("DEAF", "trap :")]);
+        let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("TRAP", "trap :")]);
         let mut working = taken.start();
         taken.line_in("grant", &working);
         let cancelled = cancel(working.entry(), vec![ScheduledSignal::first("TERM", Recipients::Group)]);
         fixture.broker.wait_until_nothing_is_live();
         println!(
-            "cancel · gitlab · {} · {job}, deaf · {:?} · {} ms",
+            "cancel · gitlab · {} · {job}, ignores signals · {:?} · {} ms",
             SHELL.name,
             SHELL.budget,
             cancelled.began.elapsed().as_millis()
         );
-        assert!(!recipients(working.entry(), &Recipients::Group).is_empty(), "a deaf command goes on");
+        assert!(
+            !recipients(working.entry(), &Recipients::Group).is_empty(),
+            "a command that ignores signals continues"
+        );
         cancelled.finish();
         cancel(working.entry(), vec![ScheduledSignal::first("KILL", Recipients::Group)]).finish();
         working.wait();
@@ -137,7 +140,7 @@ fn after_script_revokes_for_a_script_that_was_killed() {
     let grant = taken.line_in("grant", &working);
     cancel(working.entry(), vec![ScheduledSignal::first("KILL", Recipients::Tree)]).finish();
     working.wait();
-    assert_eq!(fixture.broker.live()[0]["id"], json!(grant), "nobody was left to give it back");
+    assert_eq!(fixture.broker.live()[0]["id"], json!(grant), "the client revoked although it was killed");
     let after = taken.after_script("canceled");
     let said = String::from_utf8_lossy(&after.stderr).into_owned();
     assert!(after.status.success() && said.contains("ended as canceled"), "{said}");
@@ -186,12 +189,12 @@ fn lost_machine_ends_command_by_heartbeat_and_script_by_deadline() {
         let taken = Job::taken(&JOBS[job], "bash", &fixture, &[("CLOUDANIX_TTL", ttl)]);
         let mut working = taken.start();
         taken.line_in("grant", &working);
-        // One signal for all, watchers before whom they watch: nobody has the time to see another one die.
-        let mut everybody = recipients(working.entry(), &Recipients::Tree);
-        everybody.sort_by_key(|pid| !is_keeper(*pid));
+        // Kills all processes with one command, keepers first, so that none can react to the death of another.
+        let mut processes = recipients(working.entry(), &Recipients::Tree);
+        processes.sort_by_key(|pid| !is_keeper(*pid));
         let lost = Instant::now();
-        // One of them may be a pause of the step's that is over by now.
-        let pids = everybody.iter().map(i32::to_string);
+        // One of the processes may be a `sleep` of the step that has ended by now.
+        let pids = processes.iter().map(i32::to_string);
         let _ = Command::new("kill").args(["-s", "KILL", "--"]).args(pids).stderr(Stdio::null()).status();
         fixture.broker.wait_until_nothing_is_live();
         println!(

@@ -1,4 +1,4 @@
-//! Do the two files hold what the table of inputs says, and do GitLab's schema and its readers agree?
+//! Both definition files have the inputs of the table, follow GitLab's schema and parse with its readers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use super::project::{PATIENCE, Project, yaml};
 
 pub(crate) const COMPONENT: &str = "gitlab/templates/elevate/template.yml";
 pub(crate) const CLASSIC: &str = "gitlab/cloudanix-jit.gitlab-ci.yml";
-/// One line; `$` does not match before a line break at the end of RE2's text, so the break is named. The breaks are in
-/// the class themselves, because RE2 and JavaScript have different escapes for them.
+/// A pattern for one line. In RE2 `$` does not match before a line break at the end of the text, so the pattern
+/// names the break. The class has the breaks literally, because RE2 and JavaScript have different escapes for them.
 const ONE_LINE: [&str; 2] = ["^[^\r\n\u{85}\u{2028}\u{2029}]*\n?$", "^[^\r\n\u{85}\u{2028}\u{2029}]+\n?$"];
-/// Nor what would end the double quotes that it is put into.
+/// A pattern that also excludes what would end the surrounding double quotes.
 const QUOTED: &str = "^[^\"\\\\\r\n\u{85}\u{2028}\u{2029}]+$";
 
 pub(crate) fn text(file: &str) -> String {
@@ -34,7 +34,7 @@ fn yaml_files() -> Vec<String> {
     files
 }
 
-/// The inputs of the table that GitLab has.
+/// The table's inputs that GitLab has.
 fn table() -> Vec<Map<String, Value>> {
     let read = "import json, sys, tomllib\njson.dump(tomllib.load(open(sys.argv[1], 'rb')), sys.stdout)";
     let file = root().join("wrappers/inputs.toml");
@@ -108,7 +108,7 @@ fn every_input_becomes_the_variable_or_the_flag_that_the_table_names() {
     }
 }
 
-/// GitLab replaces in the text, and reads YAML then; `gitlab-ci-local` does it the other way round.
+/// GitLab substitutes inputs in the text before it parses the YAML; `gitlab-ci-local` parses first.
 #[test]
 fn a_value_may_hold_whatever_a_line_may_hold() {
     let whole = text(COMPONENT);
@@ -137,7 +137,7 @@ fn a_value_may_hold_whatever_a_line_may_hold() {
     }
 }
 
-/// YAML 1.1, which GitLab's reader speaks, breaks lines at all of these.
+/// YAML 1.1, which GitLab parses, breaks lines at all of these characters.
 #[test]
 fn a_value_of_several_lines_is_refused_when_the_pipeline_is_made() {
     for line_break in ["\\n", "\\r", "\\u0085", "\\u2028", "\\u2029"] {
@@ -163,7 +163,7 @@ fn gitlabs_schema_and_yamllint_find_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut documents: Vec<PathBuf> = Vec::new();
     for file in yaml_files() {
-        // The schema knows no file of two documents.
+        // The schema does not support a file with two documents.
         for (part, document) in text(&file).split("\n---\n").enumerate() {
             let path = folder.path().join(format!("{}.{part}.yml", file.replace('/', "_")));
             fs::write(&path, format!("{document}\n")).unwrap();
@@ -172,7 +172,7 @@ fn gitlabs_schema_and_yamllint_find_nothing() {
     }
     assert!(documents.len() > yaml_files().len());
     let mut schema = Command::new(python_program("check-jsonschema"));
-    // It knows `!reference`.
+    // This transform resolves `!reference`.
     schema.args(["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]).args(&documents);
     let found = schema.output().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stdout));
@@ -186,7 +186,7 @@ fn gitlabs_schema_and_yamllint_find_nothing() {
 #[test]
 fn every_example_is_a_pipeline() {
     for file in yaml_files().iter().filter(|file| file.contains("examples/")) {
-        // As published, but for where it is: here it is this repository.
+        // The published example, with this repository's path in place of its published one.
         let example = text(file)
             .replace("cloudanix/cloudanix-jit/elevate@0.1.0", "$CI_PROJECT_PATH/elevate@$CI_COMMIT_SHA")
             .replace("project: cloudanix/cloudanix-jit\n    ref: 0.1.0\n    file: /", "local: ");
@@ -212,7 +212,7 @@ fn the_folders_own_pipeline_passes() {
 fn the_readmes_registration_is_one_that_a_broker_takes() {
     let readme = text("gitlab/README.md");
     let registration = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
-    // An account in AWS has to be set up at the broker first.
+    // The broker needs a configured AWS account, which this fixture lacks.
     let (trust, _) = registration.split_once("[boundary]").unwrap();
     let boundary = "[boundary]\ntarget = \"token\"\npolicies = { \"ecs-deploy\" = \"orders:deploy\" }\n";
     assert!(Broker::start().register(&format!("{trust}{boundary}")).starts_with("cjat_"));

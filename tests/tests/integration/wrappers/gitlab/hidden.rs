@@ -1,4 +1,4 @@
-//! A command looks into every process of its user. Does any show what it could elevate with?
+//! A command that inspects all processes of its user finds no credential that it could elevate with.
 
 use std::fs;
 
@@ -38,6 +38,9 @@ fn shell_executor_shows_neither_token_in_any_environment() {
         ];
         let seen = seen(&job.in_project("seen"), &secrets).unwrap();
         assert_eq!(seen.finds, Vec::<String>::new(), "{name}");
-        assert!(seen.readable.contains(&working.entry()), "the runner's shell can be looked into: {seen:?}");
+        assert!(
+            seen.readable.contains(&working.entry()),
+            "the command could not inspect the runner's shell: {seen:?}"
+        );
     }
 }

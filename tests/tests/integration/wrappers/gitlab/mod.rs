@@ -1,4 +1,4 @@
-//! Does the wrapper for GitLab do what it says: run by `gitlab-ci-local`, and stopped as a runner stops a job?
+//! Tests the GitLab wrapper with `gitlab-ci-local`, and with jobs that stop as a runner stops them.
 
 mod cancel;
 mod definition;

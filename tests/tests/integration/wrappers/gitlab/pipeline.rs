@@ -1,4 +1,4 @@
-//! What do jobs of every kind do to the broker, and what does their log say?
+//! The grants, the exit code and the log of every kind of job in a pipeline.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use system_tests::waiting::{eventually, eventually_within};
 
 use super::project::{PATIENCE, Project};
 
-/// `$KEPT` is a folder that nobody scans: where a job keeps what the test wants to know.
+/// The jobs' shell. `$KEPT` is a folder outside the leak scan, in which a job stores values for the test.
 const PIPELINE: &str = r##"
 stages: [deploy]
 include:
@@ -115,7 +115,7 @@ fn every_kind_of_job_ends_without_a_grant_and_without_a_secret_in_sight() {
     assert_eq!(states, 0, "no state file stays behind");
 }
 
-/// The project, the pipeline and the job are on the timeline, and what the issuer signed is told from the rest.
+/// Asserts that the timeline has the project, the pipeline and the job, with signed claims apart from client claims.
 #[track_caller]
 fn provenance(fixture: &Fixture) {
     let grant = grant_of(fixture, "component");
@@ -134,7 +134,7 @@ fn provenance(fixture: &Fixture) {
     }
 }
 
-/// The grant that the job of this name was given.
+/// The grant of the job with this name.
 #[track_caller]
 fn grant_of(fixture: &Fixture, job: &str) -> Value {
     let grants = fixture.broker.given();
@@ -143,7 +143,7 @@ fn grant_of(fixture: &Fixture, job: &str) -> Value {
 }
 
 #[test]
-fn two_jobs_of_one_agent_do_not_take_each_others_grant() {
+fn two_jobs_of_one_agent_do_not_revoke_each_others_grant() {
     let fixture = Fixture::start();
     let kept = tempfile::tempdir().unwrap();
     let waits = "echo $CLOUDANIX_GRANT_ID >$KEPT/$CI_JOB_NAME; until test -e $KEPT/go-$CI_JOB_NAME; do sleep 0.02; done";
@@ -172,7 +172,7 @@ second:
     assert_eq!(fixture.broker.live().len(), 2);
     fs::write(kept.path().join("go-first"), "").unwrap();
     eventually("the end of the first grant", || (fixture.broker.live().len() == 1).then_some(()));
-    assert_eq!(fixture.broker.live()[0]["id"], json!(second), "the other one goes on");
+    assert_eq!(fixture.broker.live()[0]["id"], json!(second), "the other job's grant stays live");
     fs::write(kept.path().join("go-second"), "").unwrap();
     let finished = running.finish();
     assert_eq!(finished.code, Some(0), "{}", finished.text);

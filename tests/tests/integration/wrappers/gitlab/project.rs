@@ -1,4 +1,4 @@
-//! How does a pipeline run without GitLab? A repository of its own, and `gitlab-ci-local`.
+//! Runs a pipeline with `gitlab-ci-local` in its own repository, without a GitLab server.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,28 +12,28 @@ use system_tests::programs;
 use system_tests::waiting::eventually_within;
 use system_tests::wrappers::{node, npm_file, python_program, root};
 
-/// It reads a schema of half a megabyte first, on a machine that runs other tests too.
+/// `gitlab-ci-local` first reads a schema of half a megabyte, on a machine that runs other tests too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Our folder as the repository that it is published as, with a pipeline.
+/// The wrapper's folder as the repository that it is published as, with a pipeline.
 pub(crate) struct Project {
     around: Folder,
 }
 
-/// `gitlab-ci-local` at work.
+/// A running `gitlab-ci-local`.
 pub(crate) struct Running {
     process: Child,
     around: PathBuf,
 }
 
-/// All that it printed.
+/// The output of a finished `gitlab-ci-local`.
 pub(crate) struct Finished {
     pub(crate) code: Option<i32>,
     pub(crate) text: String,
 }
 
 impl Project {
-    /// With this pipeline; with the folder's own when there is none.
+    /// A project with this pipeline, or with the folder's own if there is none.
     pub(crate) fn with(pipeline: Option<&str>) -> Self {
         let around = Folder::new();
         let project = Self { around };
@@ -61,17 +61,17 @@ impl Project {
         project
     }
 
-    /// The repository.
+    /// The repository's folder.
     pub(crate) fn checkout(&self) -> PathBuf {
         self.around.path().join("project")
     }
 
-    /// The repository and all beside it: outputs, temporary files, what the jobs write.
+    /// The parent folder, with the repository, outputs, temporary files and the files of the jobs.
     pub(crate) fn around(&self) -> &Path {
         self.around.path()
     }
 
-    /// Runs the whole pipeline as jobs of this agent.
+    /// Runs the whole pipeline, with jobs of this agent.
     pub(crate) fn start(&self, fixture: &Fixture, agent: &Agent, token: &str) -> Running {
         self.start_with(&[
             ("CLOUDANIX_URL", fixture.broker.url()),
@@ -82,11 +82,11 @@ impl Project {
         ])
     }
 
-    /// Runs it with these CI/CD variables.
+    /// Runs the pipeline with these CI/CD variables.
     pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Running {
         let mut command = self.gitlab_ci_local(&["--ignore-predefined-vars", "GITLAB_CI,CI_PROJECT_DIR"]);
         let checkout = self.checkout().display().to_string();
-        // What a real job has and this runner does not say, or says for containers.
+        // Variables that a real job has and `gitlab-ci-local` omits, or sets for containers.
         for (name, value) in [("GITLAB_CI", "true"), ("CI_PROJECT_DIR", &checkout)].iter().chain(variables) {
             command.env(format!("GCL_VARIABLE_{name}"), value);
         }
@@ -123,7 +123,7 @@ impl Running {
 }
 
 impl Finished {
-    /// The code that a job's script ended with.
+    /// The exit code of a job's script.
     #[track_caller]
     pub(crate) fn code_of(&self, job: &str) -> i32 {
         let finished = |line: &&str| line.split(' ').next() == Some(job) && line.contains("finished in");
@@ -134,7 +134,7 @@ impl Finished {
         }
     }
 
-    /// All that a job printed, without the commands themselves.
+    /// The output of a job, without its echoed commands.
     pub(crate) fn printed_by(&self, job: &str) -> String {
         let lines = self.text.lines().filter(|line| line.split(' ').next() == Some(job));
         lines.filter_map(|line| Some(line.split_once("> ")?.1.to_owned() + "\n")).collect()

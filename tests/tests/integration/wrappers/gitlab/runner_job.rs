@@ -1,7 +1,7 @@
-//! How does a real runner start a job's script, and what is left for `after_script`?
+//! Starts a job's scripts as GitLab Runner does.
 //!
-//! It writes one script for `before_script` and `script` and one for `after_script`, each evaluated at the end of
-//! a pipe by a shell in a process group of its own (`shells/bash.go` and `executors/shell` of GitLab Runner).
+//! The runner writes one script for `before_script` and `script` and one for `after_script`. A shell in its own process
+//! group evaluates each at the end of a pipe (`shells/bash.go` and `executors/shell` of GitLab Runner).
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use system_tests::folder::Folder;
 use system_tests::waiting::eventually;
 use system_tests::{onlooker, programs};
 
-/// A job that a runner has taken.
+/// A job that a runner has accepted.
 pub(crate) struct Job<'a> {
     definition: &'a Value,
     shell: &'static str,
@@ -23,7 +23,7 @@ pub(crate) struct Job<'a> {
     variables: Vec<(String, String)>,
 }
 
-/// Its script at work.
+/// A running script of a job.
 pub(crate) struct Working {
     process: Child,
     log: PathBuf,
@@ -59,7 +59,7 @@ impl<'a> Job<'a> {
         for (name, value) in of_job {
             let value =
                 value.as_str().unwrap().replace("$CI_PROJECT_DIR", &project).replace("$CI_JOB_ID", "4711");
-            // A variable of the project goes before the job's own.
+            // A variable of the project overrides the job's own.
             if !variables.iter().any(|(known, _)| known == name) {
                 variables.push((name.clone(), value));
             }
@@ -67,7 +67,7 @@ impl<'a> Job<'a> {
         Self { definition, shell, around, variables }
     }
 
-    /// Changes a variable for what is started from now on.
+    /// Sets a variable for scripts that start later.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
@@ -83,7 +83,7 @@ impl<'a> Job<'a> {
         self.start_with(self.command(), &script)
     }
 
-    /// The same as the `shell` executor does it: the script sets the variables, and no process starts with them.
+    /// Starts the same scripts as the `shell` executor: the script sets the variables, and no process starts with them.
     pub(crate) fn start_in_shell_executor(&self) -> Working {
         let exports = self.variables.iter().map(|(name, value)| format!("export {name}='{value}'\n"));
         let script = exports.collect::<String>() + &self.written(&["before_script", "script"]);
@@ -103,7 +103,7 @@ impl<'a> Job<'a> {
         Working { process, log }
     }
 
-    /// Runs `after_script` as after a job that ended like this.
+    /// Runs `after_script` after a job with this status.
     pub(crate) fn after_script(&self, status: &str) -> Output {
         let mut command = self.command();
         command
@@ -116,7 +116,7 @@ impl<'a> Job<'a> {
         process.wait_with_output().unwrap()
     }
 
-    /// A file in the checkout, once it is a whole line.
+    /// Waits for a whole line in a file of the checkout.
     #[track_caller]
     pub(crate) fn line_in(&self, file: &str, working: &Working) -> String {
         let path = self.around.path().join("project").join(file);
@@ -125,7 +125,7 @@ impl<'a> Job<'a> {
         })
     }
 
-    /// A file in the checkout.
+    /// The path of a file in the checkout.
     pub(crate) fn in_project(&self, file: &str) -> PathBuf {
         self.around.path().join("project").join(file)
     }
@@ -157,7 +157,7 @@ impl<'a> Job<'a> {
 }
 
 impl Working {
-    /// The shell, which is the leader of its group.
+    /// The process id of the shell, which leads its process group.
     pub(crate) fn entry(&self) -> i32 {
         self.process.id().cast_signed()
     }

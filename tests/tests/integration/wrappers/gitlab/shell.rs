@@ -1,4 +1,4 @@
-//! Is the shell in the two files the same, the client's script as it is everywhere, and clean?
+//! The shell code in both files is equal, contains the common fetch script and passes the linters.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use super::project::yaml;
 
 const SELF_TEST: &str = "gitlab/self-test/client";
 
-/// Every job's parts of shell, in their order.
+/// The shell code of every job, in order.
 fn scripts() -> Vec<(String, Vec<String>)> {
     let mut scripts = Vec::new();
     for file in [COMPONENT, CLASSIC] {
@@ -29,7 +29,7 @@ fn scripts() -> Vec<(String, Vec<String>)> {
     scripts
 }
 
-/// The copy of wrappers/fetch.sh in an item, if it is one.
+/// The copy of wrappers/fetch.sh in an item; `None` if it has none.
 fn copy_in(item: &str) -> Option<&str> {
     item.split_once("cloudanix_find() (\n")?.1.strip_suffix(")\n")
 }
@@ -56,7 +56,7 @@ fn shellcheck_and_shfmt_find_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut all: Vec<(String, String)> = vec![(SELF_TEST.to_owned(), text(SELF_TEST))];
     for (name, items) in scripts() {
-        // The one script is looked at where it comes from.
+        // The fetch script has its own lint test.
         let items = items.iter().map(|item| match copy_in(item) {
             Some(_) => "cloudanix_find() {\n  echo cloudanix-jit\n}\n",
             None => item.as_str(),
@@ -66,7 +66,7 @@ fn shellcheck_and_shfmt_find_nothing() {
     for (number, (name, script)) in all.iter().enumerate() {
         let file = folder.path().join(format!("{number}.sh"));
         fs::write(&file, script).unwrap();
-        // Functions are for the script that a job adds, and a grant's variables come from the broker.
+        // The job's script calls the functions, and the broker sets the grant's variables, so shellcheck sees neither.
         let found = run("shellcheck", &["--exclude=SC2329,SC2317", "--shell=sh"], &file);
         assert!(found.status.success(), "{name}: {}", String::from_utf8_lossy(&found.stdout));
         let found = run("shfmt", &["-d", "-i", "2", "-ci"], &file);

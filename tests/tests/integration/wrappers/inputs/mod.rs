@@ -1,4 +1,4 @@
-//! Does every wrapper take what the one table of inputs says, under the names and defaults that it says?
+//! Every wrapper has the inputs of the table `wrappers/inputs.toml`, with its names and defaults.
 
 mod page;
 mod table;
@@ -22,7 +22,7 @@ fn each_wrapper_takes_what_the_table_says_and_nothing_else() {
                 let found = &taken.inputs[&wanted.name];
                 let place = format!("`{}` in {}", wanted.name, taken.file);
                 assert_eq!(found.required, wanted.required, "{place}");
-                // A variable of the project's may stand in for an input that was not said.
+                // A variable of the project may be the default of an unset input.
                 if !found.default.starts_with('$') {
                     assert_eq!(found.default, wanted.default, "{place}");
                 }

@@ -1,4 +1,4 @@
-//! Is `docs/book/src/reference/inputs.md` what the table says today?
+//! The page `docs/book/src/reference/inputs.md` matches the table of inputs.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use system_tests::wrappers::root;
 
 use super::table::{Input, Platform, inputs};
 
-/// Writes the page when it is told to, and compares it otherwise.
+/// Compares the page with the table, or writes the page if the environment says so.
 pub(crate) fn check() {
     let path = root().join("docs/book/src/reference/inputs.md");
     let page = page();
@@ -43,7 +43,7 @@ fn page() -> String {
     page
 }
 
-/// The platform's name for it; a number leads to a note.
+/// The platform's name for the input; a number refers to a note.
 fn cell(input: &Input, platform: Platform, notes: &mut Vec<String>) -> String {
     let special = input.on.get(&platform).cloned().unwrap_or_default();
     let mut note = |text: String| {

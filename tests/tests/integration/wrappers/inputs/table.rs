@@ -1,4 +1,4 @@
-//! What does `wrappers/inputs.toml` say that each wrapper takes?
+//! Reads the table `wrappers/inputs.toml`: the inputs of every wrapper.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use serde::Deserialize;
 use system_tests::wrappers::root;
 
-/// The platforms, as the table names them.
+/// The platforms with their names in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Platform {
@@ -21,7 +21,7 @@ impl Platform {
     pub(crate) const ALL: [Self; 5] =
         [Self::GitHub, Self::GitLab, Self::Jenkins, Self::Bitbucket, Self::CircleCi];
 
-    /// A name of the table, as this platform writes names.
+    /// Converts a name of the table to the platform's spelling.
     fn writes(self, name: &str) -> String {
         match self {
             Self::GitHub | Self::GitLab => name.to_owned(),
@@ -54,7 +54,7 @@ pub(crate) struct Input {
     pub(crate) on: BTreeMap<Platform, Special>,
 }
 
-/// Where a platform is not as the others.
+/// An input's deviations on one platform.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Special {
@@ -65,14 +65,14 @@ pub(crate) struct Special {
     pub(crate) default: Option<String>,
 }
 
-/// An input as a platform has it.
+/// An input as a platform should have it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) name: String,
     pub(crate) required: bool,
-    /// Empty when there is none.
+    /// The default; empty if there is none.
     pub(crate) default: String,
-    /// How its description begins; nothing when the platform says what it is instead.
+    /// The beginning of the description; `None` if the platform has its own.
     pub(crate) help: Option<String>,
 }
 
@@ -81,14 +81,14 @@ struct File {
     input: Vec<Input>,
 }
 
-/// The whole table.
+/// Every input of the table.
 pub(crate) fn inputs() -> Vec<Input> {
     let text = fs::read_to_string(root().join("wrappers/inputs.toml")).unwrap();
     toml::from_str::<File>(&text).unwrap().input
 }
 
 impl Input {
-    /// As this platform has it, if it does.
+    /// The input on this platform; `None` if the platform does not have it.
     pub(crate) fn on(&self, platform: Platform) -> Option<Wanted> {
         if self.only.is_some_and(|only| only != platform) {
             return None;

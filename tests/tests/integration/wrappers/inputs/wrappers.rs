@@ -1,4 +1,4 @@
-//! What does each wrapper's own definition say that it takes?
+//! Reads the inputs from each wrapper's own definition.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,18 +9,18 @@ use system_tests::wrappers::{python_program, root};
 
 use super::table::Platform;
 
-/// What one file says that it takes.
+/// The inputs of one definition file.
 pub(crate) struct Taken {
     pub(crate) file: String,
     pub(crate) inputs: BTreeMap<String, Found>,
-    /// Inputs of the table that this file is not about.
+    /// Inputs of the table that this file does not have.
     without: &'static [&'static str],
 }
 
 pub(crate) struct Found {
     pub(crate) required: bool,
     pub(crate) default: String,
-    /// Nothing where the definition has no place for one.
+    /// `None` if the format of the definition has no descriptions.
     pub(crate) description: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl Taken {
     }
 }
 
-/// Every definition of a platform.
+/// Every definition file of a platform.
 pub(crate) fn taken(platform: Platform) -> Vec<Taken> {
     match platform {
         Platform::GitHub => vec![github("action/action.yml"), github_run("action/run/action.yml")],
@@ -57,7 +57,7 @@ fn github(file: &str) -> Taken {
     Taken::of(file, yaml(file)["inputs"].as_object().unwrap().iter().map(named))
 }
 
-/// The action that is for one command only.
+/// The inputs of the action for one command.
 fn github_run(file: &str) -> Taken {
     let mut taken = github(file);
     let run = taken.inputs.get_mut("run").unwrap();
@@ -74,7 +74,7 @@ fn gitlab(file: &str) -> Taken {
 fn circleci(file: &str) -> Taken {
     let parameters = yaml(file);
     let parameters = parameters["parameters"].as_object().unwrap();
-    // What is done with the grant, where it is not one command.
+    // The parameter `steps` is the use of the grant in place of one command.
     let inputs = parameters.iter().filter(|(name, _)| *name != "steps");
     let mut taken = Taken::of(file, inputs.map(required_without_default));
     if let Some(variable) = taken.inputs.get_mut("auth_token") {
@@ -101,7 +101,7 @@ fn bitbucket(file: &str) -> Taken {
     taken
 }
 
-/// Two maps and a list in Groovy, and a page of help that has each.
+/// The inputs in two maps and a list in Groovy, and in a help page.
 fn jenkins(file: &str) -> Taken {
     let source = fs::read_to_string(root().join(file)).unwrap();
     let help = fs::read_to_string(root().join("jenkins-library/vars/cloudanixElevate.txt")).unwrap();
@@ -133,7 +133,7 @@ fn named((name, definition): (&String, &Value)) -> (String, Found) {
     (name.clone(), found(definition))
 }
 
-/// Where an input without a default has to be said.
+/// An input without a default, which is required on this platform.
 fn required_without_default((name, definition): (&String, &Value)) -> (String, Found) {
     let required = definition.get("default").is_none();
     (name.clone(), Found { required, ..found(definition) })

@@ -1,4 +1,4 @@
-//! Does the AWS CLI in a block have what the grant gives, and nothing after it?
+//! The AWS CLI has the grant's access inside the block and loses it after the block.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use system_tests::oidc_provider::OidcProvider;
 use super::build::{Build, JOB, token_of};
 use crate::aws::SHARED;
 
-/// The last step is after the block, with what the agent itself may do; it keeps what it says.
+/// The last step runs after the block with the agent's own access, and stores its output.
 const PIPELINE: &str = r#"
 cloudanixElevate(policy: 'ecs-read', awsCredentials: 'HOW') {
     sh 'AWS ecs list-clusters > clusters'
@@ -22,7 +22,7 @@ cloudanixElevate(policy: 'ecs-read', awsCredentials: 'HOW') {
 sh 'AWS ecs list-clusters 2> refused || echo refused > after'
 "#;
 
-/// What the steps had in their environment.
+/// Runs a build whose block has a grant in this mode; returns the environment of its steps.
 fn a_block_with(mode: Mode, how: &str) -> String {
     let _permit = JENKINS.enter();
     let fixture = AwsFixture::start(&SHARED);

@@ -1,4 +1,4 @@
-//! What is a build of Jenkins here? The library, transformed and saved at every step by Jenkins' own engine
+//! Runs builds: Jenkins' own engine transforms the library and saves it at every step
 //! (`jenkins-library/test/java/io/cloudanix/jit/engine`), with real shells, the real client and a live broker.
 
 use std::fs::{self, File};
@@ -19,16 +19,16 @@ use system_tests::runner::{self, Recipients};
 use system_tests::waiting::{eventually, eventually_within};
 use system_tests::wrappers;
 
-/// A multibranch job, as the plugin names it in a token.
+/// The URL of a multibranch job as the OIDC plugin puts it into a token.
 pub(crate) const JOB: &str = "https://ci.example/job/team/job/my-app/job/main/";
 
-/// What the plugin says of a build.
+/// Mints the token that the OIDC plugin mints for a build.
 pub(crate) fn token_of(provider: &OidcProvider, number: u32) -> String {
     let claims = json!({"sub": JOB, "build_number": number, "commit": "a7c1f24", "branch": "main"});
     provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap()
 }
 
-/// A broker, and an agent that trusts the job.
+/// A broker and an agent that trusts the job.
 pub(crate) struct Fixture {
     pub(crate) broker: Broker,
     provider: OidcProvider,
@@ -60,7 +60,7 @@ impl Fixture {
         Build::start(&self.broker, &self.agent, oidc_token, agent, pipeline)
     }
 
-    /// Everything that a build and the broker have written has none of the secrets in it.
+    /// Asserts that no file of the build or the broker contains a secret.
     pub(crate) fn assert_no_leak(&self, build: &Build, grant_token: Option<&str>) {
         let mut scan = LeakScan::default();
         scan.secret("auth token", &self.agent.auth_token);
@@ -78,7 +78,7 @@ impl Fixture {
     }
 }
 
-/// A build that runs, and its folder.
+/// A running build and its folder.
 pub(crate) struct Build {
     home: Folder,
     process: Child,
@@ -87,7 +87,7 @@ pub(crate) struct Build {
 }
 
 impl Build {
-    /// On an agent of Jenkins' with these variables.
+    /// Starts a build on a Jenkins agent with these variables.
     pub(crate) fn start(
         broker: &Broker,
         agent: &Agent,
@@ -125,7 +125,7 @@ impl Build {
         self.home.path().join(file)
     }
 
-    /// A line that one of its steps has written into the workspace.
+    /// Waits for a line that a step writes into the workspace.
     #[track_caller]
     pub(crate) fn line_in(&mut self, file: &str) -> String {
         let path = self.path("workspace").join(file);
@@ -140,7 +140,7 @@ impl Build {
         })
     }
 
-    /// The token of its grant, which a step has put where nobody looks for leaks.
+    /// The token of the build's grant, which a step has stored outside the leak scan.
     #[track_caller]
     pub(crate) fn grant_token(&self) -> String {
         let kept = self.home.path().with_extension("kept");
@@ -149,8 +149,8 @@ impl Build {
         token
     }
 
-    /// What the processes of this build show to one of its steps, but for the engine: it is the controller here, which
-    /// is another machine.
+    /// The processes that one of the build's steps can inspect, except the engine: it is the controller, which runs on
+    /// another machine.
     pub(crate) fn shown_in(&self, file: &str) -> Vec<String> {
         let secrets = [("OIDC token", self.oidc_token.as_str()), ("auth token", self.auth_token.as_str())];
         let seen = onlooker::seen(&self.path("workspace").join(file), &secrets).unwrap();
@@ -159,7 +159,7 @@ impl Build {
         seen.finds.into_iter().filter(|find| !find.contains(&engine)).collect()
     }
 
-    /// A file that one of its steps waits for.
+    /// Creates a file that a step waits for.
     pub(crate) fn touch(&self, file: &str) {
         fs::write(self.path("workspace").join(file), "").unwrap();
     }
@@ -169,7 +169,7 @@ impl Build {
         Recipients::Marked(format!("JENKINS_SERVER_COOKIE={}", self.line_in("cookie")))
     }
 
-    /// The process that beats, behind its keeper, which is not marked: its environment is empty.
+    /// The heartbeat process behind its keeper. It is not marked, because its environment is empty.
     pub(crate) fn holder(&mut self) -> [i32; 2] {
         let marked = self.marked();
         let is_run = |pid: &i32| {
@@ -184,20 +184,20 @@ impl Build {
         [keeper.unwrap(), run]
     }
 
-    /// Jenkins notes that somebody aborts the build; the signals that it sends next are the test's to send.
+    /// Records an abort by a user; the test itself sends the signals that follow.
     #[track_caller]
     pub(crate) fn interrupt(&self) {
         fs::write(self.path("interrupted"), "").unwrap();
         eventually("an abort", || self.log().contains("Sending interrupt signal").then_some(()));
     }
 
-    /// The controller forgets the build.
+    /// Kills the engine, so that the controller forgets the build.
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// What became of it.
+    /// The build's result.
     #[track_caller]
     pub(crate) fn result(&mut self) -> String {
         eventually_within(std::time::Duration::from_secs(40), "the end of the build", || {
@@ -206,13 +206,13 @@ impl Build {
         fs::read_to_string(self.path("result")).unwrap_or_else(|_| self.log())
     }
 
-    /// What people see of it, and what went wrong with the engine.
+    /// The build's log, followed by errors of the engine.
     pub(crate) fn log(&self) -> String {
         let read = |file: &str| fs::read_to_string(self.path(file)).unwrap_or_default();
         format!("{}{}", read("controller/log"), read("engine.log"))
     }
 
-    /// Files of a grant that are still on the agent.
+    /// Files of a grant that remain on the agent.
     pub(crate) fn left_behind(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("workspace@tmp")).unwrap();
         let mut left: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -225,7 +225,7 @@ pub(crate) fn library() -> PathBuf {
     wrappers::root().join("jenkins-library")
 }
 
-/// The classes to run a build with, as new as their sources. The library's own tests are a step of `xtask test`.
+/// Compiles the engine's classes if needed; returns their class path. `xtask test` runs the library's own tests.
 fn engine() -> &'static str {
     static CLASSPATH: OnceLock<String> = OnceLock::new();
     CLASSPATH.get_or_init(|| {

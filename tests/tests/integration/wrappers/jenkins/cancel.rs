@@ -1,4 +1,4 @@
-//! How does Jenkins stop a build, and when is the grant gone?
+//! The grant of a build ends when Jenkins aborts the build, kills its processes or loses its agent.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use system_tests::waiting::eventually;
 use super::BLOCK;
 use super::build::{Build, Fixture};
 
-/// Jenkins waits so long for a step that it has told to end.
+/// How long Jenkins waits for a step after it has asked the step to end.
 const FOR_A_STEP: Duration = Duration::from_secs(20);
 
-/// Waits for the end of every grant, and says how long that took.
+/// Waits for the end of every grant, and prints how long that took.
 fn nothing_is_live(fixture: &Fixture, rhythm: &str, began: Instant, budget: Duration) {
     fixture.broker.wait_until_nothing_is_live();
     let took = began.elapsed();
@@ -21,7 +21,7 @@ fn nothing_is_live(fixture: &Fixture, rhythm: &str, began: Instant, budget: Dura
     assert!(budget.is_zero() || took < budget, "{took:?}");
 }
 
-/// A build in its block, and the token of its grant.
+/// Starts a build and waits for its block; returns the build and the token of its grant.
 fn running(fixture: &Fixture, number: u32) -> (Build, String) {
     let mut build = fixture.build(number, BLOCK);
     build.line_in("running");
@@ -65,13 +65,18 @@ fn lost_jenkins_agent_stops_its_heartbeats() {
     let (holder, marked) = (build.holder(), build.marked());
     build.kill();
     let began = Instant::now();
-    // In one go, and the keeper first: whoever saw another die would give the grant back.
+    // Kills both with one command, keeper first, so that neither can revoke when the other dies.
     let pids = holder.map(|pid| pid.to_string());
     assert!(Command::new("kill").args(["-s", "KILL"]).args(pids).status().unwrap().success());
     let cancel = runner::cancel(0, vec![ScheduledSignal::first("KILL", marked.clone())]);
     cancel.finish();
-    eventually("nobody of the agent", || recipients(0, &marked).is_empty().then_some(()));
-    nothing_is_live(&fixture, "agent lost: nobody is left, a beat every second", began, Duration::ZERO);
+    eventually("the end of the agent's processes", || recipients(0, &marked).is_empty().then_some(()));
+    nothing_is_live(
+        &fixture,
+        "agent lost: all processes dead, a heartbeat every second",
+        began,
+        Duration::ZERO,
+    );
     let reason = fixture.broker.grants("all")[0]["end_reason"].to_string();
     assert!(reason.contains("no heartbeat within the lease"), "{reason}");
     assert_eq!(fixture.broker.introspect(&token)["active"], false);

@@ -1,4 +1,4 @@
-//! Does the library know the inputs of the table, with their defaults, and fetch as every wrapper does?
+//! The library has the inputs of the table with their defaults, and the same download checks as every wrapper.
 
 use std::fs;
 
@@ -6,14 +6,14 @@ use system_tests::wrappers;
 
 use super::build::library;
 
-/// `agent-id` as Jenkins writes it.
+/// The Jenkins spelling of a name, such as `agentId` for `agent-id`.
 fn camel(name: &str) -> String {
     let mut words = name.split('-');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |text, word| format!("{text}{}{}", word[..1].to_uppercase(), &word[1..]))
 }
 
-/// The text in quotes after this, in this part of a file.
+/// The quoted text after `after` in this part of a file.
 fn quoted(part: &str, after: &str) -> Option<String> {
     let rest = &part[part.find(after)? + after.len()..];
     rest.split('"').next().map(str::to_owned)
@@ -56,7 +56,7 @@ fn the_inputs_are_those_of_the_table() {
 fn the_program_is_fetched_as_every_wrapper_does() {
     let ours = fs::read_to_string(library().join("resources/io/cloudanix/jit/fetch.sh")).unwrap();
     assert_eq!(ours, fs::read_to_string(wrappers::root().join("wrappers/fetch.sh")).unwrap());
-    // The same, in other words, for Windows: nothing is pinned there in the source either.
+    // The PowerShell script for Windows has the same checks, and its source pins no checksums either.
     let windows = fs::read_to_string(library().join("resources/io/cloudanix/jit/fetch.ps1")).unwrap();
     assert!(windows.contains("\n$pinnedVersion = ''\n$pinnedSums = ''\n"));
 }

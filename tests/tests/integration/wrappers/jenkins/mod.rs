@@ -1,5 +1,5 @@
-//! Does the Jenkins library give a block of steps its grant, take it back however the block ends, and keep its
-//! secrets from all that Jenkins writes down?
+//! Tests that the Jenkins library issues a grant to a block of steps, revokes it however the block ends, and writes no
+//! secret to Jenkins' records.
 
 mod aws;
 mod build;
@@ -14,7 +14,7 @@ use system_tests::onlooker;
 
 use self::build::Fixture;
 
-/// The first step keeps what only this test may see; the second is there until it is told to go.
+/// The first step stores values for the test only; the second waits for the file `go`.
 pub(crate) const BLOCK: &str = r#"
 def value = cloudanixElevate(policy: 'orders-read', ttl: '15m', reason: 'a test') {
     sh 'cat "$CLOUDANIX_GRANT_TOKEN_FILE" > "$WORKSPACE"/../../$(basename "${WORKSPACE%/*}").kept'

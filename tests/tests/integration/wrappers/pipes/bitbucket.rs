@@ -1,4 +1,4 @@
-//! Do both forms for Bitbucket give and take back, run as Bitbucket runs a step and a pipe?
+//! Both forms for Bitbucket elevate and revoke, run as Bitbucket runs a step and a pipe.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -24,7 +24,7 @@ fn page_examples_are_accepted_by_schema_and_broker() {
         } else {
             value
         };
-        // The schema is from before `audiences:` (Atlassian's blog, "OIDC now supports multiple audiences").
+        // The schema is older than `audiences:` (Atlassian's blog, "OIDC now supports multiple audiences").
         let mut known = pipeline.clone();
         if let Some(oidc) = known.pointer_mut("/pipelines/branches/main/0/step/oidc") {
             assert_eq!(*oidc, json!({"audiences": ["cloudanix-jit"]}));
@@ -140,7 +140,7 @@ fn pipe_command_has_the_grant_but_no_identity_and_no_pipe_variables() {
     let (_, step) = steps();
     let given = &step["script"][0]["variables"];
     let command = given["COMMAND"].as_str().unwrap();
-    // What the page passes on is in the environment here; what it writes down is taken from it.
+    // The environment provides the values that the page passes on; literal values come from the page.
     let look = format!("{command}; env >seen; env");
     let all = [
         ("POLICY", "orders-read"),
@@ -199,7 +199,7 @@ fn a_pipe_that_is_not_set_up_says_what_to_add() {
     assert!(!machine.path("workspace/ran").exists());
 }
 
-/// Two containers that share a folder for temporary files are a runner of one's own, without containers.
+/// Two containers that share a temporary folder stand for a self-hosted runner without containers.
 #[test]
 fn revoke_of_one_step_leaves_the_parallel_step_alone() {
     let mut platform = PlatformFixture::start(&BITBUCKET);

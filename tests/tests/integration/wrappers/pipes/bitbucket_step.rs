@@ -1,4 +1,4 @@
-//! How does Bitbucket run a step? Its lines in one shell, in a container; and a pipe as another container.
+//! Runs a step as Bitbucket does: its lines in one shell of a container, and a pipe in another container.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ pub(crate) fn page() -> PathBuf {
     root().join("bitbucket-pipe/README.md")
 }
 
-/// The steps of the page's whole pipelines: the one with a script, the one with the pipe.
+/// The steps of the page's complete pipelines: one with a script, one with the pipe.
 pub(crate) fn steps() -> (Value, Value) {
     let pipelines =
         readme::blocks(&page(), "yaml").into_iter().filter(|block| block.starts_with("pipelines:"));
@@ -25,10 +25,10 @@ pub(crate) fn steps() -> (Value, Value) {
     (steps.next().unwrap(), steps.next().unwrap())
 }
 
-/// A step's container, with the two scripts in the repository, and the client as the pipe's image has it.
+/// A step's container, with the two scripts in the repository and the client of the pipe's image.
 pub(crate) fn machine_of(platform: &mut PlatformFixture, step: &str) -> Machine {
     let mut machine = platform.machine();
-    // Bitbucket writes an audience that is chosen as a list.
+    // Bitbucket writes a chosen audience as a list.
     let token = platform.mint(&bitbucket_claims(step), json!(["cloudanix-jit"]));
     for (name, value) in [
         ("BITBUCKET_BUILD_NUMBER", "142"),
@@ -49,7 +49,7 @@ pub(crate) fn machine_of(platform: &mut PlatformFixture, step: &str) -> Machine 
     machine
 }
 
-/// The lines of a step, in one shell that ends with the first line that fails.
+/// Runs the lines of a step in one shell, which ends at the first line that fails.
 pub(crate) fn script(machine: &Machine, name: &str, lines: &Value) -> Step {
     let lines: Vec<&str> = lines.as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
     let file = machine.aside("script.sh");
@@ -57,7 +57,7 @@ pub(crate) fn script(machine: &Machine, name: &str, lines: &Value) -> Step {
     machine.start(name, &["bash", "-e", &file], &BTreeMap::new())
 }
 
-/// The page's own line, with this command.
+/// The page's line, with this command in it.
 pub(crate) fn line(step: &Value, command: &str) -> Value {
     let line = step["script"][0].as_str().unwrap();
     let (before, _) = line.split_once(" -- ").unwrap();

@@ -1,4 +1,4 @@
-//! When a step of Bitbucket is stopped, or its client killed, who ends the grant?
+//! The grant of a Bitbucket step ends when the step is stopped or its client killed.
 
 use std::fs;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::bitbucket_step::{WAITS, line, machine_of, pipe, script, steps};
 use super::machine;
 use super::platform::{BITBUCKET, PlatformFixture};
 
-/// Bitbucket stops a step by SIGKILL, to all of it, and runs no `after-script`.
+/// Bitbucket stops a step with SIGKILL to all of its processes, and runs no `after-script`.
 #[test]
 fn stopped_step_loses_its_grant_when_heartbeats_stop() {
     let (step, _) = steps();
@@ -45,7 +45,7 @@ fn keeper_survives_a_killed_client_and_revoke_finds_the_handle() {
             _ => pipe(&machine, &[("POLICY", "orders-read"), ("COMMAND", WAITS)]),
         };
         machine.line_in("grant");
-        // The pipe's first process is the client; below the step's shell it is the first child.
+        // The client is the pipe's first process, or the first child of the step's shell.
         let tree = recipients(started.pid, &Recipients::Tree);
         let client = if form == "pipe" { started.pid } else { tree[1] };
         let signal = cancel(client, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
@@ -83,5 +83,5 @@ fn unconfirmed_revoke_is_a_warning() {
     machine.set("CLOUDANIX_AUTH_TOKEN", "not a token");
     assert_eq!(script(&machine, "after", &step["after-script"]).finish(), Some(0));
     assert!(machine.logs().contains("that is a warning"), "{}", machine.logs());
-    assert_eq!(platform.fixture.broker.live().len(), 1, "the machine is lost, and 30 s are not over");
+    assert_eq!(platform.fixture.broker.live().len(), 1, "the grant stays live until its lease ends");
 }

@@ -1,4 +1,4 @@
-//! Do the steps that the orb becomes give, hold and take back, run as CircleCI runs them?
+//! The orb's steps elevate, keep and revoke a grant, run as CircleCI runs them.
 
 use std::fs;
 
@@ -25,7 +25,7 @@ fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity()
     }
     let calls = fs::read_to_string(machine.path("workspace/aws-calls")).unwrap();
     assert_eq!(calls, "aws ecs update-service --cluster prod\naws ecs wait services-stable\n");
-    // The step may write its own environment down; that is not ours to prevent, and not in the scan.
+    // The step may write its own environment to a file, so the leak scan skips that file.
     let seen = fs::read_to_string(machine.path("workspace/seen")).unwrap();
     fs::remove_file(machine.path("workspace/seen")).unwrap();
     for gone in ["CLOUDANIX_AUTH_TOKEN", "CIRCLE_OIDC_TOKEN_V2", "CLOUDANIX_ORB_"] {
@@ -39,7 +39,7 @@ fn a_command_runs_with_a_grant_that_ends_with_it_and_without_the_jobs_identity()
 fn a_command_that_fails_fails_the_step_with_its_own_code() {
     let mut platform = PlatformFixture::start(&CIRCLECI);
     let machine = machine_of(&mut platform, "job-1");
-    // In a script of several lines the first that fails ends it, and so does a part of a pipeline.
+    // A script of several lines ends at its first failing line, and at a failing part of a pipeline.
     let codes = Job::of(&machine, &[run("exit 3"), run("true")]).finish();
     assert_eq!(codes["Run with a grant"], Some(3), "{}", machine.logs());
     platform.assert_ended("step finished · exit 3");
@@ -60,7 +60,7 @@ fn denied_command_is_not_run_and_the_log_says_why() {
     assert_eq!(codes["Wait for the grant"], Some(125), "{}", machine.logs());
     assert_eq!((codes.get("Step"), codes["Give the grant back"]), (None, Some(0)));
     let waited = fs::read_to_string(machine.path("03 Wait for the grant.log")).unwrap();
-    assert!(waited.contains("admin"), "why not is in the step that fails: {waited}");
+    assert!(waited.contains("admin"), "the failing step's log lacks the reason: {waited}");
     assert!(!machine.path("workspace/ran").exists() && platform.fixture.broker.given().is_empty());
     platform.assert_no_leak(&machine);
 }
@@ -85,7 +85,7 @@ fn steps_share_one_grant_which_is_revoked_after_the_last() {
     let assets = job.until("Assets");
     let live = platform.fixture.broker.live();
     assert_eq!(live.len(), 1, "{}", machine.logs());
-    assert_eq!(live[0]["heartbeat_seconds"], 1, "held by somebody who beats: {live:?}");
+    assert_eq!(live[0]["heartbeat_seconds"], 1, "the grant has no heartbeats: {live:?}");
     let folder = machine.path("home").join(".cloudanix-jit/job-1-0/held");
     let mode = |path: &std::path::Path| {
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
@@ -222,7 +222,7 @@ fn unconfirmed_revoke_is_a_warning() {
     let mut job = Job::of(&machine, &[elevate(&[("Deploy", "true")])]);
     let deploy = job.until("Deploy");
     job.ended("Deploy".to_owned(), deploy);
-    // Another agent's token: the broker answers at once, and does not confirm.
+    // With another agent's token the broker answers at once and does not confirm the revoke.
     let mut machine_without = Machine::new();
     for name in ["HOME", "CIRCLE_WORKFLOW_JOB_ID", "CLOUDANIX_URL", "CLOUDANIX_AGENT_ID"] {
         machine_without.set(name, machine.variable(name));

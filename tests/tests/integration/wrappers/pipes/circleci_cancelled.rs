@@ -1,4 +1,4 @@
-//! When a job of CircleCI is cancelled, or its client killed, who ends the grant?
+//! The grant of a CircleCI job ends when the job is cancelled or its client killed.
 
 use std::fs;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::circleci_job::{Job, WAITS, elevate, machine_of, run};
 use super::machine;
 use super::platform::{CIRCLECI, PlatformFixture};
 
-/// CircleCI documents no signal before a cancelled job's container is gone: nobody is told, all are dead.
+/// CircleCI documents no signal before it removes a cancelled job's container, so all processes die without a signal.
 #[test]
 fn cancelled_job_loses_its_grant_when_heartbeats_stop() {
     for (form, step, name) in [
@@ -36,7 +36,7 @@ fn cancelled_job_loses_its_grant_when_heartbeats_stop() {
 }
 
 #[test]
-fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
+fn keeper_revokes_when_the_client_alone_is_killed() {
     for (form, step, name) in [
         ("run", run(WAITS), "Run with a grant"),
         ("elevate", elevate(&[("Deploy", &format!("cloudanix-with-grant sh -c '{WAITS}'"))]), "Deploy"),
@@ -46,7 +46,7 @@ fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
         let mut job = Job::of(&machine, &[step]);
         let deploy = job.until(name);
         machine.line_in("grant");
-        // The step's first process is the client itself: the script became it.
+        // The script executes the client, so the step's first process is the client itself.
         let holder = job.background.first().unwrap_or(&deploy).pid;
         let left = recipients(holder, &Recipients::Tree);
         let signal = cancel(holder, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
@@ -59,14 +59,14 @@ fn a_holder_that_is_killed_alone_is_survived_by_its_keeper() {
         fs::write(machine.path("workspace/go"), "").unwrap();
         job.ended(name.to_owned(), deploy);
         let codes = job.finish();
-        // The steps were not the holder's; giving back what is gone is no failure.
+        // The other steps do not hold the grant, and a revoke of an ended grant is no failure.
         assert!(form == "run" || codes.values().all(|code| *code == Some(0)), "{codes:?} {}", machine.logs());
         for pid in left.into_iter().filter(|pid| is_alive(*pid)) {
-            // A command of a killed `run` may go on until its machine is gone.
+            // The command of a killed `run` may continue until its machine is gone.
             if form == "run" {
                 kill(pid, "KILL");
             }
-            eventually("nobody left behind", || (!is_alive(pid)).then_some(()));
+            eventually("the end of the command", || (!is_alive(pid)).then_some(()));
         }
     }
 }

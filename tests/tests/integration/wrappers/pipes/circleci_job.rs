@@ -1,5 +1,5 @@
-//! How does CircleCI run a job? Each step in a shell of its own, until one fails; those that always run, and those
-//! in the background, as they ask for.
+//! Runs a job as CircleCI does: each step in its own shell until one fails, steps with `when: always` in any case, and
+//! background steps in parallel.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use super::machine::{Machine, Step as Started};
 use super::orb::{self, Step};
 use super::platform::{PlatformFixture, circleci_claims};
 
-/// A job's machine, with the program `circleci` that mints.
+/// A job's machine, with a program `circleci` that mints tokens.
 pub(crate) fn machine_of(platform: &mut PlatformFixture, job: &str) -> Machine {
     let mut machine = platform.machine();
     as_job(platform, &mut machine, job);
@@ -47,7 +47,7 @@ pub(crate) fn as_job(platform: &mut PlatformFixture, machine: &mut Machine, job:
     machine.set("BASH_ENV", bash_env.display().to_string());
 }
 
-/// Starts one step, as CircleCI does: its script in a shell of its own, with `-eo pipefail`.
+/// Starts one step in its own shell with `-eo pipefail`.
 pub(crate) fn start(machine: &Machine, number: usize, step: &Step) -> Started {
     let script = machine.aside(&format!("{number}.sh"));
     fs::write(&script, &step.command).unwrap();
@@ -55,11 +55,11 @@ pub(crate) fn start(machine: &Machine, number: usize, step: &Step) -> Started {
     machine.start(&format!("{number:02} {}", step.name), &line, &step.environment)
 }
 
-/// A job that is being run.
+/// A running job.
 pub(crate) struct Job<'a> {
     machine: &'a Machine,
     pub(crate) steps: std::vec::IntoIter<Step>,
-    /// The code of each step that ended, by name; those in the background are not waited for.
+    /// The exit code of each finished step, by name; background steps are not waited for.
     codes: Vec<(String, Option<i32>)>,
     pub(crate) background: Vec<Started>,
     failed: bool,
@@ -76,7 +76,7 @@ impl<'a> Job<'a> {
         Self { machine, steps: steps.into_iter(), codes: Vec::new(), background: Vec::new(), failed: false }
     }
 
-    /// Starts the next step that is due. None when the job is over.
+    /// Starts the next due step; `None` when the job is over.
     fn next(&mut self) -> Option<(String, Started)> {
         loop {
             let step = self.steps.next()?;
@@ -110,7 +110,7 @@ impl<'a> Job<'a> {
         self.codes.push((name, code));
     }
 
-    /// Runs what is left, and gives the codes of all steps.
+    /// Runs the remaining steps and returns the exit codes of all steps.
     pub(crate) fn finish(mut self) -> BTreeMap<String, Option<i32>> {
         while let Some((name, step)) = self.next() {
             self.ended(name, step);
@@ -132,5 +132,5 @@ pub(crate) fn elevate(steps: &[(&str, &str)]) -> Value {
     json!({"elevate": {"policy": "orders-read", "steps": steps}})
 }
 
-/// Says that it is there, and waits.
+/// Writes its grant's id and waits.
 pub(crate) const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done";

@@ -1,4 +1,4 @@
-//! How does each example's platform run it? On a machine that is set as the platform sets it, by its own line.
+//! Runs each example's own command line on a machine with the environment of its platform.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,24 +14,24 @@ use super::platform::{ANY, AZURE_DEVOPS, BUILDKITE, KUBERNETES, PlatformFixture}
 use super::token_endpoint::TokenEndpoint;
 use super::yaml;
 
-/// A file of an example.
+/// The path of an example's file.
 pub(crate) fn example(path: &str) -> PathBuf {
     root().join("examples").join(path)
 }
 
-/// Stands for a file in which the platform puts the script that comes after it: a shell that reads a file does not
-/// become its last command by itself.
+/// Stands for the file in which the platform stores the script after it: a shell that reads a file does not exec its
+/// last command.
 const FROM_FILE: &str = "script.sh";
 
-/// What Azure's agent starts is not the script: it is a task, which starts bash with it, and ends bash when it gets
-/// SIGINT itself (azure-pipelines-tasks, `CmdLineV2` and `BashV3`).
+/// Azure's agent starts a task instead of the script. The task starts bash with the script, and ends bash when the task
+/// receives SIGINT (azure-pipelines-tasks, `CmdLineV2` and `BashV3`).
 const TASK: &str = "const { spawn } = require('node:child_process');
 const bash = spawn('bash', ['--noprofile', '--norc', process.argv[2]], { stdio: 'inherit' });
 process.on('SIGINT', () => bash.kill());
 bash.on('exit', (code) => process.exit(code ?? 1));
 ";
 
-/// A platform that is set: its broker and agent, a machine that is one of its own, and what the job runs there.
+/// A prepared platform: its broker and agent, a machine, and the job's command line.
 pub(crate) struct Set {
     pub(crate) platform: PlatformFixture,
     pub(crate) machine: Machine,
@@ -41,7 +41,7 @@ pub(crate) struct Set {
 }
 
 impl Set {
-    /// Starts the step; with another command in place of the deployment, where one is given.
+    /// Starts the step, with `command` in place of the deployment if there is one.
     pub(crate) fn start(&self, command: Option<&str>) -> Step {
         let Some(command) = command else { return self.start_line(&self.line) };
         let (script, before) = self.line.split_last().unwrap();
@@ -57,7 +57,7 @@ impl Set {
         self.start_line(&line)
     }
 
-    /// Nothing secret is left anywhere.
+    /// Asserts that no secret is left anywhere.
     #[track_caller]
     pub(crate) fn assert_no_leak(self) {
         self.machine.read_by_azure_devops();
@@ -147,7 +147,7 @@ pub(crate) fn azure_devops(broker: Broker) -> Set {
     Set { platform, machine, line, endpoint: Some(endpoint) }
 }
 
-/// The container's command, in a folder of the test where the pod has its volumes.
+/// Runs the container's command, with the pod's volumes in a folder of the test.
 pub(crate) fn pod(broker: Broker, container: &Value) -> Set {
     let mut platform = PlatformFixture::with(broker, &KUBERNETES);
     let claims = json!({
@@ -157,7 +157,7 @@ pub(crate) fn pod(broker: Broker, container: &Value) -> Set {
     });
     let token = platform.mint(&claims, "cloudanix-jit");
     let mut machine = platform.machine();
-    // The one place that a test cannot write to is where the client looks by itself.
+    // The client's default path, to which a test cannot write, is replaced by this file.
     let file = machine.aside("oidc-token");
     fs::write(&file, token).unwrap();
     machine.set("CLOUDANIX_OIDC_TOKEN_FILE", file);
@@ -204,7 +204,7 @@ pub(crate) fn codebuild(broker: Broker) -> Set {
     machine.set("CODEBUILD_BUILD_ID", "orders:1");
     let kept = machine.aside("oidc-token");
     fs::write(&kept, token).unwrap();
-    // In place of AWS, which alone can sign: what its CLI would print.
+    // Stands for the AWS CLI, because only AWS can sign these tokens.
     let deploys = fs::read_to_string(machine.path("bin/aws")).unwrap();
     let mints = format!(
         "#!/bin/sh\nif [ \"$1 $2\" = 'sts get-web-identity-token' ]; then\n  case \"$*\" in *' --audience cloudanix-jit '*) cat {} ;; esac\n  exit\nfi\n",

@@ -1,4 +1,4 @@
-//! Do the examples deploy, each as its platform runs it, and is each of them what its platform accepts?
+//! The examples deploy as their platforms run them, and follow their platforms' schemas.
 
 use std::fs;
 
@@ -74,7 +74,7 @@ fn each_example_is_what_its_platform_accepts_and_each_page_what_the_broker_accep
     for file in ["kubernetes/job.yaml", "kubernetes/worker.yaml", "argo/cd-hook.yaml"] {
         yaml::assert_follows_kubernetes(file, &yaml::documents(&example(file)));
     }
-    // Argo's own resource is not in that schema; what becomes its pod is.
+    // The schema has no Argo resources, so this checks the pod that Argo creates.
     let template = &yaml::document(&example("argo/workflow-template.yaml"))["spec"]["templates"][0];
     let mut container = template["container"].clone();
     container["name"] = json!("main");

@@ -1,4 +1,4 @@
-//! When each platform cancels a job in its own rhythm, is the grant gone within what the platform leaves?
+//! The grant of each example ends within its platform's time limit when the platform cancels the job.
 
 use std::fs;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::example::{Set, argo_workflow, azure_devops, buildkite, kubernetes_job
 const WAITS: &str = "echo $CLOUDANIX_GRANT_ID >grant; until test -e go; do sleep 0.05; done";
 
 #[test]
-fn a_cancelled_job_gives_its_grant_back_at_the_first_signal() {
+fn cancelled_job_revokes_its_grant_at_the_first_signal() {
     type Case = (&'static str, fn(Broker) -> Set, &'static str, &'static str, u64, Vec<ScheduledSignal>);
     let cases: [Case; 4] = [
         (
@@ -91,7 +91,7 @@ fn script_revokes_when_it_is_terminated() {
     cancelled.finish();
 }
 
-/// Two jobs of one agent: the end of one, cancelled, is not the end of the other.
+/// Cancelling one of two jobs of an agent does not end the other's grant.
 #[test]
 fn two_pods_of_one_agent_do_not_end_each_others_grant() {
     let set = kubernetes_job(Broker::start());

@@ -1,4 +1,4 @@
-//! Does each input of the orb and of the pipe reach the client, as the flag or variable that the table names?
+//! Each input of the orb and of the pipe reaches the client as the flag or variable of the table.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,11 +12,11 @@ use super::circleci_job::Job;
 use super::inputs;
 use super::machine::Machine;
 
-/// A client that only writes down what it was given.
+/// A client that only records its arguments and environment.
 const WRITES_DOWN: &str = "#!/bin/sh\n[ \"$1\" != --version ] || exit 0\nprintf '%s\\n' \"$@\" >arguments\n\
                            env | grep ^CLOUDANIX_ >environment\n";
 
-/// Another value than the default for every input, by the table's name.
+/// A value for an input of the table that differs from its default.
 fn value(name: &str) -> &'static str {
     match name {
         "policy" => "orders-read,orders-write",
@@ -43,7 +43,7 @@ fn machine() -> Machine {
     machine
 }
 
-/// What the table promises of these inputs is in what the client was given.
+/// Asserts that the client received these inputs as the table says.
 #[track_caller]
 fn assert_handed_over(machine: &Machine, given: &[Value]) {
     let text = |name: &str| fs::read_to_string(machine.path("workspace").join(name)).unwrap();
@@ -72,7 +72,7 @@ fn assert_handed_over(machine: &Machine, given: &[Value]) {
     assert!(environment.contains("CLOUDANIX_AUTH_TOKEN=cjat_of_this_test\n"), "{environment}");
 }
 
-/// The inputs that are more than where the client comes from, with their names on a platform.
+/// The inputs that do not select the client, with their names on a platform.
 fn asked(platform: &str, written: impl Fn(&str) -> String) -> Vec<(String, Value)> {
     let of_the_client = ["version", "sha256", "mirror", "binary", "auth-token"];
     let inputs = inputs::all().into_iter();
@@ -96,7 +96,7 @@ fn every_parameter_of_the_orb_reaches_the_client() {
     let all: Vec<Value> = inputs.iter().map(|(_, input)| input.clone()).collect();
     assert_handed_over(&machine, &all);
 
-    // The holder's command is its own, and it prints nothing that could be redacted.
+    // The holder has its own command, and it prints nothing to redact.
     let mut held = json!({ "elevate": given });
     for own in ["command", "redact"] {
         held["elevate"].as_object_mut().unwrap().remove(own);

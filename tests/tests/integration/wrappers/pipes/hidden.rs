@@ -1,4 +1,4 @@
-//! A command looks into every process of its user. Does any show what it could elevate with?
+//! A command that inspects all processes of its user finds no credential that it could elevate with.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn assert_hidden(platform: &PlatformFixture, machine: &Machine, oidc_token: Opti
     secrets.extend(oidc_token.map(|token| ("OIDC token", token)));
     let seen = seen(&file, &secrets).unwrap();
     assert_eq!(seen.finds, Vec::<String>::new());
-    assert!(!seen.readable.is_empty(), "it could look: {seen:?}");
+    assert!(!seen.readable.is_empty(), "the command could not inspect a process: {seen:?}");
     fs::remove_file(file).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! What does `wrappers/inputs.toml` say, read by a library that is not ours?
+//! Reads `wrappers/inputs.toml` with an independent library.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ pub(crate) fn all() -> Vec<Value> {
     table["input"].as_array().unwrap().clone()
 }
 
-/// Its name on a platform that writes names so, unless the table says another; none where it has none.
+/// The platform's name for an input: the table's exception, or `written`; `None` if the platform does not have it.
 pub(crate) fn name_on(input: &Value, platform: &str, written: impl Fn(&str) -> String) -> Option<String> {
     let on = &input["on"][platform];
     let elsewhere = input["only"].as_str().is_some_and(|only| only != platform);

@@ -1,4 +1,4 @@
-//! On what does a job run? A home, a workspace and programs of its own, and nothing of the test's environment.
+//! The machine of a job: its own home, workspace and programs, and none of the test's environment.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,14 +14,14 @@ use system_tests::runner::{Recipients, kill_the_machine, recipients};
 use system_tests::waiting::eventually;
 use system_tests::{onlooker, programs};
 
-/// One job's machine.
+/// The machine of one job.
 pub(crate) struct Machine {
     folder: tempfile::TempDir,
     aside: tempfile::TempDir,
     environment: BTreeMap<String, String>,
 }
 
-/// One step of a job, started in a process group of its own.
+/// One step of a job, in its own process group.
 pub(crate) struct Step {
     /// The process that the runner started.
     pub(crate) pid: i32,
@@ -30,7 +30,7 @@ pub(crate) struct Step {
 }
 
 impl Machine {
-    /// With nothing but a `PATH`, a home, and the client in `CLOUDANIX_JIT_BINARY`.
+    /// A machine with a `PATH`, a home and the client in `CLOUDANIX_JIT_BINARY` only.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["home", "workspace", "bin", "tmp"] {
@@ -52,24 +52,24 @@ impl Machine {
         self.environment.insert(name.to_owned(), value.into());
     }
 
-    /// A variable that all steps have.
+    /// The value of a variable of all steps.
     pub(crate) fn variable(&self, name: &str) -> &str {
         &self.environment[name]
     }
 
-    /// Puts a program on the `PATH`.
+    /// Adds a program to the `PATH`.
     pub(crate) fn program(&self, name: &str, script: &str) {
         let path = self.folder.path().join("bin").join(name);
         fs::write(&path, script).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A path in the machine's own folder: `home`, `workspace`, `bin`, `tmp` are in it.
+    /// A path in the machine's folder, which contains `home`, `workspace`, `bin` and `tmp`.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// A file outside of the machine, where no leak is looked for: what a platform keeps, or a test.
+    /// A file outside the machine and the leak scan, for the platform or the test.
     pub(crate) fn aside(&self, name: &str) -> String {
         self.aside.path().join(name).display().to_string()
     }
@@ -104,12 +104,12 @@ impl Machine {
             .unwrap();
         let pid = child.id().cast_signed();
         let (tell, ended) = channel();
-        // Collected at once, as a runner does.
+        // Collects the exit status at once, as a runner does.
         std::thread::spawn(move || tell.send(child.wait().unwrap()));
         Step { pid, ended, output }
     }
 
-    /// What every step has written so far.
+    /// The output of every step so far.
     pub(crate) fn logs(&self) -> String {
         let mut logs = String::new();
         for path in super::yaml::files(self.folder.path(), "log") {
@@ -118,7 +118,7 @@ impl Machine {
         logs
     }
 
-    /// Takes the lines out of the log that are for Azure DevOps' agent: it hides what they name, and them.
+    /// Removes the lines that Azure DevOps' agent processes: it masks the values in them and hides the lines.
     pub(crate) fn read_by_azure_devops(&self) {
         for path in super::yaml::files(self.folder.path(), "log") {
             let log = fs::read_to_string(&path).unwrap();
@@ -127,13 +127,13 @@ impl Machine {
         }
     }
 
-    /// All that is on it now, for a scan.
+    /// Adds every file of the machine to a scan.
     pub(crate) fn scan(&self, scan: &mut LeakScan) {
         remove_links(self.folder.path());
         scan.folder("the machine", self.folder.path());
     }
 
-    /// What a step has written into a file of the workspace, once that is a whole line.
+    /// Waits for a whole line in a file of the workspace.
     #[track_caller]
     pub(crate) fn line_in(&self, file: &str) -> String {
         let path = self.path("workspace").join(file);
@@ -147,7 +147,7 @@ impl Machine {
 }
 
 impl Step {
-    /// Waits for its end.
+    /// Waits for the end of the step and returns its exit code.
     #[track_caller]
     pub(crate) fn finish(self) -> Option<i32> {
         let ended = self.ended.recv_timeout(Duration::from_secs(60));
@@ -155,7 +155,7 @@ impl Step {
     }
 }
 
-/// A test that fails leaves nobody running, whoever started them; a keeper ends by itself without its client.
+/// Leaves no process of a failed test running; a keeper ends by itself without its client.
 impl Drop for Machine {
     fn drop(&mut self) {
         for pid in recipients(0, &Recipients::Marked(format!("HOME={}", self.variable("HOME")))) {
@@ -164,13 +164,13 @@ impl Drop for Machine {
     }
 }
 
-/// Kills all processes of these steps as by one stroke.
+/// Kills all processes of these steps at once.
 pub(crate) fn end_of_container<'a>(steps: impl IntoIterator<Item = &'a Step>) {
     let entries: Vec<i32> = steps.into_iter().map(|step| step.pid).collect();
     kill_the_machine(&entries);
 }
 
-/// They lead to the client, whose megabytes hold no secret of this run.
+/// Removes the links, which lead to the client: its megabytes hold no secret of this run.
 fn remove_links(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

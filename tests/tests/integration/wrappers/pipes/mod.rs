@@ -1,5 +1,5 @@
-//! Do the wrappers without a runner of their own here (the CircleCI orb, the Bitbucket pipe, the examples) hold
-//! against a live broker, played as their platforms play them?
+//! Tests the CircleCI orb, the Bitbucket pipe and the examples against a live broker, with simulated runners that
+//! follow their platforms.
 
 mod bitbucket;
 mod bitbucket_step;

@@ -1,8 +1,8 @@
-//! What is the orb when it is packed, and which steps does a job get out of it?
+//! Packs the orb and expands its commands into the steps of a job.
 //!
-//! `circleci orb pack` cannot be had here. This does what it does: a folder is a map by file name, and a value that
-//! is `<<include(file)>>` is that file, its `<<` escaped. Expanding a command is CircleCI's own work: parameters go
-//! where they are named, and the steps of a command stand in its place.
+//! `circleci orb pack` is not available here, so this reimplements it: a folder is a map by file name, and a value
+//! `<<include(file)>>` is that file with its `<<` escaped. CircleCI expands a command by inserting its parameters and
+//! replacing the invocation by the command's steps.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) fn source() -> PathBuf {
     root().join("circleci-orb/src")
 }
 
-/// The whole orb as one document.
+/// The packed orb as one document.
 pub(crate) fn packed() -> Value {
     static PACKED: LazyLock<Value> = LazyLock::new(pack);
     PACKED.clone()
@@ -62,19 +62,19 @@ pub(crate) struct Step {
     pub(crate) always: bool,
 }
 
-/// The steps that this invocation (`{"run": {"policy": …}}`) of the orb's command becomes.
+/// The steps that this invocation of the orb's command (`{"run": {"policy": …}}`) expands to.
 #[track_caller]
 pub(crate) fn expand(orb: &Value, invocation: &Value) -> Vec<Value> {
     let (name, given) = invocation.as_object().unwrap().iter().next().unwrap();
     let definition = &orb["commands"][name];
-    // Within the orb, `run` is CircleCI's own step, and so is what the orb does not define.
+    // Within the orb, `run` and every name that the orb does not define are CircleCI's own steps.
     if !definition.is_object() || name == "run" && given.get("policy").is_none() {
         return vec![invocation.clone()];
     }
     expand_steps(orb, definition, given)
 }
 
-/// The steps of a command or a job, with these parameters.
+/// The steps of a command or a job with these parameters.
 #[track_caller]
 pub(crate) fn expand_steps(orb: &Value, definition: &Value, given: &Value) -> Vec<Value> {
     let mut parameters = Map::new();
@@ -100,7 +100,7 @@ pub(crate) fn expand_steps(orb: &Value, definition: &Value, given: &Value) -> Ve
     steps
 }
 
-/// `<< parameters.x >>` alone keeps the parameter's type; within a text it is its text.
+/// A bare `<< parameters.x >>` keeps the parameter's type; inside a text it becomes text.
 fn substitute(value: &mut Value, parameters: &Map<String, Value>) {
     match value {
         Value::String(text) => {
@@ -124,7 +124,7 @@ fn plain(value: &Value) -> String {
 }
 
 impl Step {
-    /// A `run` step after expansion; none for CircleCI's other steps, such as `checkout`.
+    /// The `run` step after expansion; `None` for CircleCI's other steps, such as `checkout`.
     pub(crate) fn of(step: &Value) -> Option<Self> {
         let run = step.get("run")?;
         let text = |name: &str| run[name].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Would the orb pass the review that CircleCI's `orb-tools` makes, and its schema? The rules' numbers are theirs.
+//! The orb passes its schema and the review rules of CircleCI's `orb-tools`, with their numbers.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn rc001_and_rc005_to_rc007_the_orb_says_what_it_is_and_where_it_comes_from() {
     let packed = orb::packed();
     assert!(packed["description"].as_str().unwrap().len() >= 64);
     for url in ["home_url", "source_url"] {
-        // Whether they answer is for a machine on the internet.
+        // Whether the URLs answer is not tested here, because that needs the internet.
         assert!(packed["display"][url].as_str().unwrap().starts_with("https://"), "{url}");
     }
 }
@@ -65,7 +65,7 @@ fn rc008_and_rc009_every_run_step_has_a_name_and_its_command_is_a_file() {
 fn the_packed_orb_and_every_example_expanded_or_not_follow_circlecis_schema() {
     let packed = orb::packed();
     yaml::assert_follows("vendor.circle-ci", "the packed orb", &packed);
-    // As an orb within a configuration, which is another part of the schema.
+    // An orb inside a configuration, which another part of the schema describes.
     let mut inline = packed.clone();
     for own in ["version", "description", "display", "examples"] {
         inline.as_object_mut().unwrap().remove(own);
@@ -83,7 +83,7 @@ fn the_packed_orb_and_every_example_expanded_or_not_follow_circlecis_schema() {
     }
 }
 
-/// The configuration without any orb.
+/// The configuration with its orb expanded.
 fn expanded(packed: &Value, usage: &Value) -> Value {
     let mut config = usage.clone();
     config.as_object_mut().unwrap().remove("orbs");
@@ -161,7 +161,7 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
         names
     };
     assert_eq!(taken("jobs", "run"), with("executor", &[]));
-    // It prints nothing that could be redacted: its steps do, by themselves.
+    // The command `elevate` prints nothing to redact; its steps redact their own output.
     assert_eq!(taken("commands", "elevate"), with("steps", &["command", "redact"]));
     for (command, names) in [
         ("install", &["version", "sha256", "mirror", "binary"][..]),
@@ -180,7 +180,7 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
 }
 
 #[test]
-fn the_page_tells_what_the_broker_and_circleci_accept() {
+fn broker_and_circleci_accept_the_page_examples() {
     let page = orb::source().with_file_name("README.md");
     readme::assert_registers(&PlatformFixture::start(&CIRCLECI), &page);
     let blocks = readme::blocks(&page, "yaml");

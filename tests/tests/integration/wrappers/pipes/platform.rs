@@ -1,4 +1,4 @@
-//! Who is the job on each platform: which agent trusts it, and what does its token say?
+//! The identity of a job on each platform: its agent's trust rule and its token's claims.
 
 use serde_json::{Value, json};
 use system_tests::broker::Broker;
@@ -8,7 +8,7 @@ use system_tests::oidc_provider::Token;
 
 use super::machine::Machine;
 
-/// A platform as a trust rule names it, with the claims that the rule wants.
+/// A platform as a trust rule names it, with the required claims.
 pub(crate) struct Trust {
     pub(crate) platform: &'static str,
     pub(crate) claims: &'static str,
@@ -35,11 +35,11 @@ pub(crate) const AZURE_DEVOPS: Trust = Trust {
 pub(crate) const KUBERNETES: Trust =
     Trust { platform: "kubernetes", claims: r#"{ sub = "system:serviceaccount:prod:orders-deploy" }"# };
 
-/// A role of AWS, and whatever else has no platform of its own.
+/// A job without a platform of its own, such as an AWS role.
 pub(crate) const ANY: Trust =
     Trust { platform: "oidc", claims: r#"{ sub = "arn:aws:iam::123456789012:role/codebuild-orders" }"# };
 
-/// A broker, and an agent that trusts one project of the platform.
+/// A broker and an agent that trusts one project of the platform.
 pub(crate) struct PlatformFixture {
     pub(crate) fixture: Fixture,
     pub(crate) agent: Agent,
@@ -47,24 +47,24 @@ pub(crate) struct PlatformFixture {
 }
 
 impl PlatformFixture {
-    /// With the broker's default limits.
+    /// A fixture with the broker's default limits.
     pub(crate) fn start(trust: &Trust) -> Self {
         Self::with(Broker::start(), trust)
     }
 
-    /// With this broker.
+    /// A fixture with this broker.
     pub(crate) fn with(broker: Broker, trust: &Trust) -> Self {
         Self::for_audience(broker, trust, AUDIENCE)
     }
 
-    /// With an agent whose rule names this audience.
+    /// A fixture whose agent's trust rule names this audience.
     pub(crate) fn for_audience(broker: Broker, trust: &Trust, audience: &str) -> Self {
         let fixture = Fixture::with(broker);
         let id = format!("{}-deploy", trust.platform);
         let registration = registration_of(trust.platform, &id, fixture.provider.issuer(), trust.claims, "");
         let wanted = format!("audience = \"{audience}\"");
         let registration = registration.replace(&format!("audience = \"{AUDIENCE}\""), &wanted);
-        // What the examples ask for.
+        // The policies that the examples request.
         let more = "policies = { \"ecs-deploy\" = \"ecs:deploy\", \"orders-migrate\" = \"orders:migrate\", ";
         let registration = registration.replace("policies = { ", more);
         let auth_token = fixture.broker.register(&registration);
@@ -73,13 +73,13 @@ impl PlatformFixture {
         Self { fixture, agent: Agent { id, auth_token }, scan }
     }
 
-    /// A machine on which the agent's variables are set, as a context or the platform's secrets set them.
+    /// A machine with the agent's variables, as a context or the platform's secrets set them.
     pub(crate) fn machine(&self) -> Machine {
         let mut machine = Machine::new();
         machine.set("CLOUDANIX_URL", self.fixture.broker.url());
         machine.set("CLOUDANIX_AGENT_ID", &self.agent.id);
         machine.set("CLOUDANIX_AUTH_TOKEN", &self.agent.auth_token);
-        // A deployment that works with a grant only, and says nothing of it.
+        // A deployment that requires a grant and does not print it.
         machine.program(
             "aws",
             "#!/bin/sh\n[ -n \"$CLOUDANIX_GRANT_TOKEN\" ] || { echo 'Unable to locate credentials' >&2; exit 253; }\n\
@@ -88,7 +88,7 @@ impl PlatformFixture {
         machine
     }
 
-    /// A token with these claims, watched by the leak scan.
+    /// Mints a token with these claims and adds it to the leak scan.
     pub(crate) fn mint(&mut self, claims: &Value, audience: impl Into<Value>) -> String {
         let token =
             self.fixture.provider.mint(&Token::with_claims(claims.clone()).audience(audience)).unwrap();
@@ -97,7 +97,7 @@ impl PlatformFixture {
         token
     }
 
-    /// The only grant there was: its status, why it ended, and whether its timeline is whole.
+    /// Asserts that the only grant ended for this reason with its timeline intact; returns the grant.
     #[track_caller]
     pub(crate) fn assert_ended(&self, reason: &str) -> Value {
         self.fixture.broker.wait_until_nothing_is_live();
@@ -107,7 +107,7 @@ impl PlatformFixture {
         self.fixture.broker.timeline(grants[0]["id"].as_str().unwrap())
     }
 
-    /// Nothing secret is left on the machine, nor in what the broker wrote.
+    /// Asserts that neither the machine nor the broker's records contain a secret.
     #[track_caller]
     pub(crate) fn assert_no_leak(mut self, machine: &Machine) {
         machine.scan(&mut self.scan);
@@ -118,7 +118,7 @@ impl PlatformFixture {
     }
 }
 
-/// What CircleCI says of this job.
+/// The claims of CircleCI's token for this job.
 pub(crate) fn circleci_claims(job: &str) -> Value {
     json!({
         "sub": "org/O/project/p-1/user/U/vcs-origin/github.com/octo/my-app/vcs-ref/refs/heads/main",
@@ -129,7 +129,7 @@ pub(crate) fn circleci_claims(job: &str) -> Value {
     })
 }
 
-/// What Bitbucket says of this step.
+/// The claims of Bitbucket's token for this step.
 pub(crate) fn bitbucket_claims(step: &str) -> Value {
     json!({
         "sub": format!("{{repository}}:{step}"), "repositoryUuid": "{repository}", "branchName": "main",

@@ -1,4 +1,4 @@
-//! Is what the pages tell people to write what the broker and the platforms accept?
+//! The broker and the platforms accept the registrations and definitions on the wrappers' pages.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::platform::PlatformFixture;
 use super::yaml;
 
-/// The blocks of this language in a page, without the indentation that they have in a list.
+/// The code blocks of this language in a page, without the indentation of lists.
 #[track_caller]
 pub(crate) fn blocks(page: &Path, language: &str) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
@@ -24,7 +24,7 @@ pub(crate) fn blocks(page: &Path, language: &str) -> Vec<String> {
     blocks
 }
 
-/// A block of YAML as a value.
+/// Parses a YAML block.
 #[track_caller]
 pub(crate) fn value(block: &str) -> Value {
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -32,14 +32,14 @@ pub(crate) fn value(block: &str) -> Value {
     yaml::document(file.path())
 }
 
-/// The page's registration is accepted, but for the AWS account: none is set up here.
+/// Asserts that the broker accepts the page's registration without its AWS account, which this fixture lacks.
 #[track_caller]
 pub(crate) fn assert_registers(platform: &PlatformFixture, page: &Path) {
     let registrations = blocks(page, "toml");
     assert_eq!(registrations.len(), 1, "{}", page.display());
     let (trust, _) = registrations[0].split_once("[boundary]").expect("a boundary");
     let boundary = "[boundary]\ntarget = \"token\"\npolicies = { \"ecs-deploy\" = \"ecs:deploy\" }\n";
-    // All pages call their agent the same.
+    // All pages use the same agent name.
     let folder = page.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let trust = trust.replace("\"orders-deploy\"\n", &format!("\"agent-of-{folder}\"\n"));
     platform.fixture.broker.register(&format!("{trust}{boundary}"));

@@ -1,4 +1,4 @@
-//! Are all shell scripts of these wrappers well written, in the eyes of linters that are not ours?
+//! All shell scripts of these wrappers pass independent linters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn scripts() -> Vec<PathBuf> {
     folders.iter().flat_map(|folder| yaml::files(&root().join(folder), "sh")).collect()
 }
 
-/// But for files that are sourced and there only when a job runs.
+/// Asserts that the linters accept a script, except for sourced files that exist only in a job.
 #[track_caller]
 fn assert_clean(script: &Path, what: &str) {
     let shown = script.display();
@@ -44,15 +44,15 @@ fn every_script_is_clean() {
     }
 }
 
-/// What a shell reads out of a value of YAML, wherever it stands in it.
+/// Collects the shell scripts from a YAML value.
 fn blocks(value: &Value, under: &str, found: &mut Vec<String>) {
     match value {
-        // A list of commands is one script where its platform runs it in one shell.
+        // Where the platform runs a list of commands in one shell, the list is one script.
         Value::Array(lines) if ["script", "after-script", "commands"].contains(&under) => {
             let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
             found.push(lines.join("\n"));
         }
-        // A program and its arguments, which no shell reads.
+        // A program with its arguments, which no shell parses.
         Value::Array(_) if under == "command" => {}
         Value::Array(values) => values.iter().for_each(|value| blocks(value, under, found)),
         Value::Object(values) => values.iter().for_each(|(name, value)| blocks(value, name, found)),

@@ -1,4 +1,4 @@
-//! Where does a job of Buildkite or Azure DevOps get its token? From an endpoint that mints for whoever asks.
+//! An endpoint that mints the tokens of Buildkite and Azure DevOps jobs for every caller.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-/// An endpoint that gives each of these tokens once, and remembers who asked for what.
+/// An endpoint that returns each of these tokens once and records its requests.
 pub(crate) struct TokenEndpoint {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl TokenEndpoint {
-    /// Answers with `{"<field>": "<token>"}`, until the test's process ends.
+    /// Answers with `{"<field>": "<token>"}` until the test process ends.
     pub(crate) fn giving(field: &'static str, tokens: Vec<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

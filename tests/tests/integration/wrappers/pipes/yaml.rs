@@ -1,4 +1,4 @@
-//! What does a YAML file say, and does it follow its platform's schema?
+//! Reads YAML files and checks them against their platforms' schemas.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use system_tests::wrappers::python_program;
 pub(crate) use system_tests::yaml_files::{assert_follows_kubernetes, documents};
 
-/// The one document of a file.
+/// The only document of a file.
 #[track_caller]
 pub(crate) fn document(path: &Path) -> Value {
     let mut documents = documents(path);
@@ -27,12 +27,12 @@ pub(crate) fn files(folder: &Path, ending: &str) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Fails the test unless this follows a schema that `check-jsonschema` has, like `vendor.circle-ci`.
+/// Asserts that a document follows a schema of `check-jsonschema`, such as `vendor.circle-ci`.
 #[track_caller]
 pub(crate) fn assert_follows(schema: &str, what: &str, value: &Value) {
     let mut check = Command::new(python_program("check-jsonschema"))
         .args(["--builtin-schema", schema, "--verbose"])
-        // Some of Azure's patterns are none to a strict reader.
+        // Some of Azure's patterns are invalid in strict Unicode mode.
         .args(["--regex-variant", "nonunicode", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
