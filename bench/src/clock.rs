@@ -1,8 +1,8 @@
-//! What time is it, on the clock that the broker reads too?
+//! Reads the wall clock, which the broker reads too.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Since 1970.
+/// Time since 1970.
 pub(crate) fn wall() -> Duration {
     #[expect(
         clippy::disallowed_methods,
@@ -12,7 +12,7 @@ pub(crate) fn wall() -> Duration {
     now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Milliseconds from `earlier` to `later`, below zero if they are the other way round.
+/// Milliseconds from `earlier` to `later`; negative if `later` is before `earlier`.
 pub(crate) fn millis_between(earlier: Duration, later: Duration) -> f64 {
     (later.as_secs_f64() - earlier.as_secs_f64()) * 1000.0
 }

@@ -1,4 +1,4 @@
-//! What is the least that a load generator needs of HTTP? One connection, kept open.
+//! A minimal HTTP client for the load generator: one connection, kept open.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ impl Connection {
         Ok(Self { stream, received: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Sends a request with this head (its last, empty line left out) and body. The answer's body if its
+    /// Sends a request with this head (without its last, empty line) and body. Returns the body of the response if its
     /// status is this one.
     pub(crate) fn ask(&mut self, head: &str, body: &str, expected: &str) -> Result<&str> {
         let request = format!("{head}Host: 127.0.0.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());

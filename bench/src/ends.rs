@@ -1,4 +1,4 @@
-//! How soon is a grant gone when its step ends, or when its wrapper is killed?
+//! Measures how soon a grant ends when its step ends or its wrapper is killed.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use crate::clock::{self, millis_between};
 use crate::figures::{Figure, Report, Samples, Target};
 use crate::fixture::Fixture;
 
-/// A revoke that has not come by then does not come.
+/// After this time a revoke counts as missing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
@@ -22,9 +22,9 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     wrapper_killed(fixture, effort, report)
 }
 
-/// The broker's rows carry the time before they are committed. The wrapper says `✓ revoke` once it has the broker's
-/// answer that the grant is gone, and the broker answers after the commit: when that line is here, the commit is
-/// done. Beside the commit the bound has in it the answer's way to the wrapper, and the line's way to us.
+/// The broker's rows carry the time before their commit. The wrapper prints `✓ revoke` after the broker's response
+/// that the grant has ended, and the broker responds after the commit: that line therefore bounds the commit from
+/// above. The bound also includes the response's way to the wrapper and the line's way to this process.
 fn step_ends(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     let this = std::env::current_exe()?.display().to_string();
     let runs = effort.pick(300, 3);
@@ -36,14 +36,15 @@ fn step_ends(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<(
             .stderr(Stdio::piped())
             .spawn()
             .context("the wrapper cannot be started")?;
-        let told = revoke_told(BufReader::new(wrapper.stderr.take().context("its errors")?))?;
+        let told =
+            revoke_told(BufReader::new(wrapper.stderr.take().context("the wrapper has no standard error")?))?;
         let output = wrapper.wait_with_output()?;
         ensure!(output.status.success(), "the wrapper has ended with {}", output.status);
         let said = String::from_utf8(output.stdout)?;
-        let (grant, nanos) = said.trim().split_once(' ').context("a grant and a time")?;
+        let (grant, nanos) = said.trim().split_once(' ').context("the step printed no grant and time")?;
         let exited = Duration::from_nanos(nanos.parse()?);
         let timeline = fixture.timeline(grant)?;
-        // The first one warms up.
+        // The first run is a warm-up.
         if run > 0 {
             decided.push(millis_between(exited, at(&timeline, EventKind::Revoke)?));
             committed.push(millis_between(exited, told));
@@ -59,7 +60,7 @@ fn step_ends(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<(
     Ok(())
 }
 
-/// When the wrapper has said that the grant is given back. Reads on to the end, so that nothing blocks it.
+/// When the wrapper reports the revoke. Reads to the end, so that the wrapper never blocks on a full pipe.
 fn revoke_told(lines: impl BufRead) -> Result<Duration> {
     let (mut told, mut all) = (None, String::new());
     for line in lines.lines() {
@@ -77,12 +78,13 @@ fn wrapper_killed(fixture: &Fixture, effort: Effort, report: &mut Report) -> Res
     let runs = effort.pick(100, 2);
     let mut committed = Samples::default();
     for run in 0..=runs {
-        // Ends when we close its standard input: nothing is left behind when its wrapper is gone.
+        // The step ends when its standard input closes, so that it does not outlive its wrapper.
         let mut command = fixture.run(&["sh", "-c", "echo $CLOUDANIX_GRANT_ID; exec cat"]);
         let mut wrapper =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let mut grant = String::new();
-        BufReader::new(wrapper.stdout.take().context("its output")?).read_line(&mut grant)?;
+        BufReader::new(wrapper.stdout.take().context("the wrapper has no standard output")?)
+            .read_line(&mut grant)?;
         let killed = clock::wall();
         wrapper.kill()?;
         wrapper.wait()?;
@@ -101,7 +103,7 @@ fn wrapper_killed(fixture: &Fixture, effort: Effort, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Returns when a reader finds it gone: after the commit, by at most one pause.
+/// Returns when a reader sees the end of the grant, at most one poll interval after the commit.
 fn ended(fixture: &Fixture, grant: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
@@ -109,7 +111,7 @@ fn ended(fixture: &Fixture, grant: &str) -> Result<()> {
         if timeline.events.iter().any(|event| event.kind == EventKind::Revoked) {
             return Ok(());
         }
-        // Asking all the time would slow down what is measured.
+        // Polling without a pause would slow down the broker that is measured.
         thread::sleep(Duration::from_millis(10));
     }
     bail!("`{grant}` does not end")

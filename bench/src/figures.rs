@@ -1,10 +1,10 @@
-//! How is a figure made of many runs, and how is it shown?
+//! Reduces many runs to one figure and prints it.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-/// Many measurements of one thing.
+/// Measurements of one quantity.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -27,7 +27,7 @@ impl Samples {
         self.0.len()
     }
 
-    /// The value that this share of all is not above; not a number when there are none.
+    /// The value at this percentile; NaN without measurements.
     pub(crate) fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -40,7 +40,7 @@ impl Samples {
     }
 }
 
-/// Ours and the other's, measured turn by turn.
+/// Measurements of our program and of the baseline, taken alternately.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
     pub(crate) ours: Samples,
@@ -48,13 +48,13 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    /// Of the medians.
+    /// Ratio of the medians.
     pub(crate) fn ratio(&self) -> f64 {
         self.ours.median() / self.other.median()
     }
 }
 
-/// Measures both `runs` times, after one of each that does not count; who comes first changes every time.
+/// Measures both `runs` times after one warm-up of each, and alternates which one goes first.
 pub(crate) fn interleaved(
     runs: usize,
     mut ours: impl FnMut() -> Result<f64>,
@@ -75,7 +75,7 @@ pub(crate) fn interleaved(
     Ok(pairs)
 }
 
-/// How long something takes, in milliseconds.
+/// Time of one call, in milliseconds.
 pub(crate) fn timed(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     work()?;
@@ -86,12 +86,12 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// What a ratio is meant to be.
+/// Target of a ratio.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     AtMost(f64),
     AtLeast(f64),
-    /// There to be known.
+    /// No target: for information.
     None,
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct Figure<'a> {
     pub(crate) runs: usize,
 }
 
-/// Prints figures as they come.
+/// Prints figures as they are measured.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     missed: usize,
@@ -134,12 +134,12 @@ impl Report {
         println!("{ratio:>8.3}   {verdict} {claim}\n{:>24}ours {ours} · {other} · {runs} runs", "");
     }
 
-    /// Something that explains the figures above it.
+    /// Prints a note on the figures above it.
     pub(crate) fn note(&self, note: &str) {
         println!("{:>24}{note}", "");
     }
 
-    /// How many targets were missed so far.
+    /// Number of targets missed so far.
     pub(crate) fn missed(&self) -> usize {
         self.missed
     }
@@ -168,7 +168,7 @@ mod tests {
         };
         let pairs = interleaved(3, || note('a'), || note('b')).unwrap();
         assert_eq!((pairs.ours.len(), pairs.other.len()), (3, 3));
-        assert_eq!(*order.borrow(), "ababbaab", "one of each that does not count, and then three turns");
+        assert_eq!(*order.borrow(), "ababbaab", "expected one warm-up of each, then three alternating pairs");
     }
 
     #[test]

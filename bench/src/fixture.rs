@@ -1,4 +1,4 @@
-//! Who is there when something is measured? An issuer, a broker behind TLS, one in the clear, and one agent.
+//! Starts what the benchmarks share: an issuer, a broker with TLS, one without, and one agent.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ pub(crate) use broker::{Broker, Database};
 use broker::Start;
 use certificates::Certificates;
 
-/// The agent of all measurements, and what it asks for.
+/// The agent of all measurements, and the policy that it requests.
 pub(crate) const AGENT: &str = "bench-agent";
 pub(crate) const POLICY: &str = "orders-read";
 
-/// Everything that runs beside what is measured. Ends with it.
+/// The processes that the benchmarks share. Dropping it stops them.
 pub(crate) struct Fixture {
     pub(crate) programs: Programs,
     pub(crate) folder: TempDir,
-    /// Serves over TLS: what a client talks to.
+    /// A broker with TLS, for clients.
     pub(crate) behind_tls: Broker,
-    /// Serves in the clear: what a load generator talks to.
+    /// A broker without TLS, for load generators.
     pub(crate) in_the_clear: Broker,
     pub(crate) oidc_token: String,
     pub(crate) ca_file: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct Fixture {
     _issuer: Server,
 }
 
-/// Ends with it.
+/// Stops when the fixture is dropped.
 struct Server(Child);
 
 impl Server {
@@ -56,7 +56,7 @@ impl Drop for Server {
 
 impl Fixture {
     pub(crate) fn start(programs: Programs) -> Result<Self> {
-        // Beside the program: on a disk, where the figures of a temporary folder in memory would be too good.
+        // Beside the program and so on a disk: a temporary folder in memory would be too fast.
         let place =
             std::env::current_exe()?.parent().map(Path::to_owned).context("the folder of this program")?;
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(place)?;
@@ -88,23 +88,23 @@ impl Fixture {
         })
     }
 
-    /// One more broker in the clear, with an agent of the same name.
+    /// Starts another broker without TLS, with an agent of the same name.
     pub(crate) fn another(&self, name: &str, database: Database) -> Result<Broker> {
         let (folder, issuer) = (self.folder.path(), self.issuer_url.as_str());
         Start { programs: &self.programs, folder, issuer, name, certificates: None, database }.start()
     }
 
-    /// Our client as the agent's step has it: with its token at hand, and nothing else in its environment.
+    /// The client as in the agent's step: with its token at hand, and nothing else in its environment.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         self.client_at(&self.behind_tls.url, arguments)
     }
 
-    /// The same, with something between it and the broker.
+    /// The same, with a proxy before the broker.
     pub(crate) fn client_at(&self, url: &str, arguments: &[&str]) -> Command {
         self.as_agent(url, &self.behind_tls.auth_token, arguments)
     }
 
-    /// The same, for a broker in the clear.
+    /// The same, for a broker without TLS.
     pub(crate) fn client_of(&self, broker: &Broker, arguments: &[&str]) -> Command {
         self.as_agent(&broker.url, &broker.auth_token, arguments)
     }
@@ -124,12 +124,12 @@ impl Fixture {
         self.client(&[&["run", "--policy", POLICY, "--ttl", "15m", "--"], step].concat())
     }
 
-    /// The body of an elevation by hand.
+    /// The body of an elevation without the client.
     pub(crate) fn elevation(&self) -> String {
         self.elevation_with([("ttl", "15m".into()), ("heartbeat", true.into())])
     }
 
-    /// The body of an elevation that lasts for an hour, whether its holder is heard or not.
+    /// The body of an elevation for an hour, without heartbeats.
     pub(crate) fn long_elevation(&self) -> String {
         self.elevation_with([("ttl", "1h".into()), ("heartbeat", false.into())])
     }
@@ -156,7 +156,7 @@ impl Fixture {
     }
 }
 
-/// Our client with nothing in its environment but where the broker is.
+/// The client, whose environment holds only the broker's URL.
 fn bare_client(
     programs: &Programs,
     folder: &Path,
@@ -172,7 +172,7 @@ fn bare_client(
     command
 }
 
-/// A broker in development mode is an issuer too: its URL, and the token of a job that is used again and again.
+/// A broker in development mode, which is also an issuer: its URL, and the token of a job for repeated use.
 fn issuer(programs: &Programs, folder: &Path) -> Result<(Server, String, String)> {
     let env_file = folder.join("issuer.env");
     let mut command = Command::new(&programs.broker);
@@ -198,7 +198,7 @@ fn issuer(programs: &Programs, folder: &Path) -> Result<(Server, String, String)
     Ok((server, url, token))
 }
 
-/// An idempotency key for a request by hand.
+/// An idempotency key for a request without the client.
 pub(crate) fn new_key() -> String {
     format!("{:032x}", crate::clock::wall().as_nanos())
 }

@@ -1,11 +1,11 @@
-//! Which machine is this, and what else does it do?
+//! Describes the machine and its current load.
 
 use std::fs;
 use std::thread::available_parallelism;
 
 use crate::clock;
 
-/// One line.
+/// Description of the machine in one line.
 pub(crate) fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
@@ -21,7 +21,7 @@ pub(crate) fn describe() -> String {
     )
 }
 
-/// The load average, with a warning if others are at work.
+/// The load average, with a warning if other processes use the machine.
 pub(crate) fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let minute = load.split(' ').next().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! What is true of our figures on this machine, held against something that everybody has?
+//! Measures the claims of docs/evidence/measurements.md on this machine, each against a well-known baseline.
 //!
-//! `cargo run -p bench --release -- all` measures ours and the other's turn by turn, in one run, and prints
-//! ratios first: times drift with the machine, ratios much less. See docs/evidence/measurements.md.
+//! `cargo run -p bench --release -- all` measures our program and its baseline alternately in one run, and prints
+//! ratios first: absolute times vary between machines, ratios much less.
 
 mod aws;
 mod broker;
@@ -27,7 +27,7 @@ use crate::figures::Report;
 use crate::fixture::Fixture;
 use crate::programs::Programs;
 
-/// Measures the claims of docs/evidence/measurements.md, ours and the other's in one run.
+/// Measures the claims of docs/evidence/measurements.md, each with its baseline in one run.
 #[derive(Parser)]
 #[command(arg_required_else_help = true)]
 struct Arguments {
@@ -37,9 +37,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// Size, start, a whole run against curl, memory, what the step feels.
+    /// Size, start, a whole run against curl, memory, cost to the step.
     Client(How),
-    /// Elevations and revokes a second against bare SQLite transactions.
+    /// Elevations and revokes per second against bare SQLite transactions.
     Broker(How),
     /// The same on PostgreSQL, against pgbench with the same statements.
     Postgres(How),
@@ -47,47 +47,47 @@ enum What {
     Scale {
         #[command(flatten)]
         how: How,
-        /// Where to draw them, as SVG.
+        /// Path of the SVG chart to write.
         #[arg(long)]
         picture: Option<PathBuf>,
     },
-    /// How soon a grant is gone when its step ends or its wrapper is killed.
+    /// How soon a grant ends when its step ends or its wrapper is killed.
     Ends(How),
-    /// What a grant in AWS costs on top of AWS, and how soon it is gone; on the emulator of the tests.
+    /// What a grant in AWS adds to AWS's own time, and how soon it ends; on the emulator of the tests.
     Aws(How),
-    /// How soon a grant in AWS is gone, in an account of yours and by a broker of yours.
+    /// How soon a grant ends in a real AWS account, with a running broker.
     AwsRefused(aws::Real),
     /// Client, broker (on both databases) and ends.
     All(How),
-    /// A step to be measured (used by the benchmarks themselves).
+    /// A step to measure (used by the benchmarks themselves).
     #[command(hide = true, subcommand)]
     Step(step::Step),
 }
 
 #[derive(Args)]
 struct How {
-    /// Few runs of everything: shows that it works, not how fast it is.
+    /// Few runs of everything: a smoke test whose figures mean nothing.
     #[arg(long)]
     quick: bool,
-    /// This client, not one that is built now.
+    /// Path of the client; without it the benchmark builds one.
     #[arg(long, requires = "broker")]
     client: Option<PathBuf>,
-    /// This broker, not one that is built now.
+    /// Path of the broker; without it the benchmark builds one.
     #[arg(long, requires = "client")]
     broker: Option<PathBuf>,
 }
 
-/// How much is measured.
+/// How many runs to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effort {
-    /// Enough for figures that can be quoted.
+    /// Enough for figures to quote.
     Full,
-    /// Enough to see that it works.
+    /// Enough for a smoke test.
     Quick,
 }
 
 impl Effort {
-    /// One number or the other.
+    /// The first number for full effort, the second for quick.
     fn pick<T>(self, full: T, quick: T) -> T {
         match self {
             Self::Full => full,

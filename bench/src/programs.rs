@@ -1,4 +1,4 @@
-//! Which client and which broker are measured? Those that would be released.
+//! Builds the client and the broker to measure, with the release profiles.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// The two programs.
+/// Paths of the client and the broker.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(crate) client: PathBuf,
@@ -15,14 +15,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// These.
+    /// Uses these programs.
     pub(crate) fn given(client: PathBuf, broker: PathBuf) -> Result<Self> {
         let found =
             |path: PathBuf| path.canonicalize().with_context(|| format!("no program `{}`", path.display()));
         Ok(Self { client: found(client)?, broker: found(broker)? })
     }
 
-    /// Builds them with the profiles that are released; static, if the target for that is installed.
+    /// Builds both with the release profiles; static, if the target for that is installed.
     pub(crate) fn build() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace's folder")?;
         let target = target_folder(root)?;

@@ -1,4 +1,4 @@
-//! What do the measured steps do?
+//! The steps that the benchmarks run under the client.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,14 +8,14 @@ use clap::Subcommand;
 
 use crate::clock;
 
-/// A program that our client runs as its step.
+/// A program that the client runs as its step.
 #[derive(Subcommand)]
 pub(crate) enum Step {
     /// Print the grant and the time in nanoseconds since 1970, and end.
     Now,
-    /// Work for so many rounds, and print the milliseconds that it took.
+    /// Compute for this many rounds, and print the milliseconds.
     Spin {
-        /// Rounds.
+        /// Number of rounds.
         rounds: u64,
     },
 }
@@ -33,7 +33,7 @@ impl Step {
     }
 }
 
-/// Keeps one core busy without touching memory. The milliseconds that it took.
+/// Keeps one core busy without touching memory. Returns the milliseconds.
 pub(crate) fn spin(rounds: u64) -> f64 {
     let start = Instant::now();
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -46,7 +46,7 @@ pub(crate) fn spin(rounds: u64) -> f64 {
     crate::figures::millis(start.elapsed())
 }
 
-/// How many rounds take about so long here.
+/// How many rounds take about this long on this machine.
 pub(crate) fn rounds_for(millis: f64) -> u64 {
     const TRIAL: u64 = 20_000_000;
     spin(TRIAL);

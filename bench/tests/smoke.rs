@@ -1,4 +1,4 @@
-//! Does every benchmark still run to its end and print its ratios? Never how fast.
+//! Every benchmark runs to its end and prints its ratios; the figures are not checked.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
 
@@ -8,7 +8,7 @@ use std::process::Command;
 use system_tests::aws::fixture::{AwsFixture, Mode};
 use system_tests::aws::ministack::Ministack;
 
-/// Programs that are not optimised do: times do not matter here.
+/// Uses unoptimised programs: times do not matter here.
 fn program(name: &str) -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name(name);
     if !program.is_file() {
@@ -33,7 +33,7 @@ fn quick(what: &str) -> String {
     text
 }
 
-/// The ratios, which stand first in their lines.
+/// The ratios, which are first in their lines.
 fn ratios(text: &str) -> Vec<f64> {
     text.lines().filter_map(|line| line.trim_start().split(' ').next()?.parse().ok()).collect()
 }
@@ -76,7 +76,7 @@ fn it_is_measured_what_many_grants_cost() {
 #[test]
 fn grants_in_aws_are_measured() {
     let text = quick("aws");
-    // For each mode the broker's own time to give and to take back, and until AWS hears of that; and one whole run.
+    // For each mode the broker's own time of elevate and revoke, and the time to the first AWS call; and one whole run.
     assert_ratios(&text, 3 * Mode::ALL.len() + 1);
     assert_eq!(text.matches(": p50 ").count(), Mode::ALL.len(), "when each is refused: {text}");
 }
@@ -100,7 +100,7 @@ fn smoke_measures_how_soon_a_revoked_grant_is_refused() {
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("given back to refused: p50 ") && text.contains("2 runs"), "{text}");
+        assert!(text.contains("revoke to refused: p50 ") && text.contains("2 runs"), "{text}");
         fixture.broker.wait_until_nothing_is_live();
     }
 }

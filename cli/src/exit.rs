@@ -25,7 +25,7 @@ macro_rules! exits {
 }
 
 exits! {
-    Ok = 0, "done; for `revoke`: the grant is gone, whoever ended it";
+    Ok = 0, "done; for `revoke`: the grant has ended, by this call or before it";
     Unexpected = 1, "something that none of the codes below covers; for `doctor`: at least one check failed";
     Usage = 2, "the command line, the environment or the request is wrong: trying again will not help";
     Denied = 3, "the broker knows who asks and says no";

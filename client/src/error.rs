@@ -12,7 +12,7 @@ pub enum Error {
     /// The settings or the environment are wrong: a retry does not help.
     #[error("{what}")]
     Settings {
-        /// What is wrong.
+        /// Which setting is wrong, and why.
         what: String,
         /// What to do.
         hint: Option<String>,

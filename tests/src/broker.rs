@@ -13,20 +13,20 @@ use crate::waiting::eventually;
 
 mod requests;
 
-/// What several brokers have in common.
+/// Settings that several brokers share.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// The database on a server.
     pub database: String,
-    /// The password for it.
+    /// The database's password.
     pub password: String,
-    /// How the world reaches them all.
+    /// The public URL of all of them.
     pub url: String,
     /// Lines for `[postgres]`.
     pub more: String,
 }
 
-/// A token, and the hash under which the configuration knows it.
+/// A token, and its hash for the configuration.
 struct NamedToken {
     token: String,
     hash: String,
@@ -34,9 +34,9 @@ struct NamedToken {
 
 /// The name of the operator's token.
 pub const OPERATOR: &str = "tests";
-/// Allows so many elevations per minute that no test waits.
+/// Enough elevations per minute that no test waits.
 pub const NO_RATE_LIMIT: &str = "elevations_per_minute = 1000000";
-/// So many requests, unless a test is about that: all of them come from one address here, and look again and again.
+/// Enough requests per minute for tests that poll from one address; tests of the rate limiter set their own.
 const REQUESTS: &str = "requests_per_minute_per_address";
 
 /// A broker with its own folder. Dropping it kills it and removes the folder.
@@ -48,27 +48,27 @@ pub struct Broker {
     process: Option<Child>,
     operator: NamedToken,
     introspection: NamedToken,
-    /// Where the broker speaks TLS, one who trusts it.
+    /// An HTTP client that trusts the broker's certificate, if the broker serves TLS.
     client: Option<reqwest::Client>,
 }
 
 impl Broker {
-    /// `serve` on SQLite, with the default limits (but for the number of elevations: tests are in a hurry).
+    /// Starts `serve` on SQLite, with the default limits except for the number of elevations.
     pub fn start() -> Self {
         Self::launched_by(&[], NO_RATE_LIMIT)
     }
 
-    /// The same, with holders that beat this often.
+    /// The same, with this interval of heartbeats.
     pub fn with_heartbeat(every: &str) -> Self {
         Self::launched_by(&[], &format!("{NO_RATE_LIMIT}\nheartbeat = \"{every}\""))
     }
 
-    /// The same, with agents that may ask this often.
+    /// The same, with this rate limit of elevations.
     pub fn with_pace(elevations_per_minute: u32) -> Self {
         Self::launched_by(&[], &format!("elevations_per_minute = {elevations_per_minute}"))
     }
 
-    /// Started through another program, whose name and arguments stand before the broker's (`{data}` in them is
+    /// Starts the broker through another program, whose name and arguments precede the broker's (`{data}` in them is
     /// the folder of the database), with these lines under `[limits]`.
     pub fn launched_by(launcher: &[&str], limits: &str) -> Self {
         let mut broker = Self::not_yet_started(launcher, None);
@@ -76,19 +76,19 @@ impl Broker {
         broker
     }
 
-    /// One of several on this database.
+    /// Starts one of several brokers on this database.
     pub fn sharing(shared: &Shared, limits: &str) -> Self {
         let mut broker = Self::not_yet_started(&[], Some(shared.clone()));
         broker.start_first(limits);
         broker
     }
 
-    /// Behind TLS, spoken to by this client: with these lines under `[limits]` and after it, `[tls]` among them.
+    /// Starts a broker with TLS, for this client: with these lines under `[limits]` and after it, `[tls]` among them.
     pub fn behind_tls(client: reqwest::Client, limits: &str) -> Self {
         Self::launched_behind_tls(&[], client, limits)
     }
 
-    /// The same, started through another program.
+    /// The same, through another program.
     pub fn launched_behind_tls(launcher: &[&str], client: reqwest::Client, limits: &str) -> Self {
         let mut broker = Self::not_yet_started(launcher, None);
         broker.client = Some(client);
@@ -120,7 +120,7 @@ impl Broker {
 
     #[track_caller]
     fn start_first(&mut self, limits: &str) {
-        // Somebody else may take the port before the broker does.
+        // Another process may take the port before the broker binds it.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
             let scheme = if self.client.is_some() { "https" } else { "http" };
@@ -133,42 +133,42 @@ impl Broker {
         panic!("the broker does not start: {}", self.log());
     }
 
-    /// Where it is.
+    /// The broker's URL.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its own folder: configuration, database, log.
+    /// The broker's folder: configuration, database, log.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The database, without its `-wal` and `-shm`.
+    /// Path of the database, without its `-wal` and `-shm`.
     pub fn database(&self) -> PathBuf {
         self.folder.path().join("data/broker.db")
     }
 
-    /// The process, for looking at.
+    /// The process id, for observation.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("a running broker").id()
     }
 
-    /// All that it has written so far, over all of its lives.
+    /// The log so far, over all restarts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// What the operator's commands need.
+    /// The token for the operator's commands.
     pub fn operator_token(&self) -> &str {
         &self.operator.token
     }
 
-    /// What resource servers need.
+    /// The token for resource servers.
     pub fn introspection_token(&self) -> &str {
         &self.introspection.token
     }
 
-    /// `kill -9`.
+    /// Sends `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
@@ -176,19 +176,19 @@ impl Broker {
         }
     }
 
-    /// SIGTERM, and waits for the end. The exit code.
+    /// Sends SIGTERM and waits for the end. Returns the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().expect("a running broker");
         crate::client::kill(process.id().cast_signed(), "TERM");
         eventually("the end of the broker", || process.try_wait().expect("a child of ours")).code()
     }
 
-    /// SIGHUP.
+    /// Sends SIGHUP.
     pub fn hang_up(&self) {
         crate::client::kill(self.pid().cast_signed(), "HUP");
     }
 
-    /// Another configuration, made of the one that is there. The broker is not told.
+    /// Edits the configuration file. The broker does not reload it.
     pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
         let old = fs::read_to_string(self.config()).unwrap();
         let new = change(old.clone());
@@ -196,7 +196,7 @@ impl Broker {
         crate::certificates::put(&self.config(), &new);
     }
 
-    /// Adds an operator to the configuration of the running broker; its token.
+    /// Adds an operator to the configuration of the running broker; returns its token.
     pub fn add_operator(&self, name: &str) -> String {
         let made = new_token("operator-token", name);
         self.reconfigure(|text| format!("operators.{name}.sha256 = \"{}\"\n{text}", made.hash));
@@ -208,17 +208,17 @@ impl Broker {
         made.token
     }
 
-    /// Starts again, on the same data and port.
+    /// Starts the broker again, on the same data and port.
     #[track_caller]
     pub fn restart(&mut self) {
         self.kill();
-        // A connection of another test may have the port for a moment.
+        // A connection of another test may occupy the port for a moment.
         if !(0..5).any(|_| self.try_to_start()) {
             panic!("the broker does not start again: {}", self.log());
         }
     }
 
-    /// Its configuration.
+    /// Path of the configuration.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("broker.toml")
     }
@@ -249,7 +249,7 @@ impl Broker {
         )
     }
 
-    /// False if it ended instead of becoming ready.
+    /// False if the broker exited before it was ready.
     fn try_to_start(&mut self) -> bool {
         let log = log_to(&self.log_file());
         let told_before = self.log().len();
@@ -268,7 +268,7 @@ impl Broker {
             .stderr(log)
             .spawn()
             .expect("the broker");
-        // On a port that another process has taken meanwhile, its broker answers.
+        // If another process has taken the port, its broker answers here.
         let listens = || {
             let log = self.log();
             let told = log.get(told_before..).unwrap_or_default();
@@ -299,7 +299,7 @@ fn log_to(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).expect("a log")
 }
 
-/// A token by this command of the broker.
+/// Makes a token with this command of the broker.
 fn new_token(command: &str, name: &str) -> NamedToken {
     let mut making = Command::new(programs::broker());
     let output = making.args([command, "--name", name]).env_clear().output().expect("the broker");

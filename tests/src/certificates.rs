@@ -1,4 +1,4 @@
-//! Who signs certificates here? Private authorities, and what they sign for brokers and their clients.
+//! Private authorities, and the certificates that they sign for brokers and their clients.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rcgen::{
 /// An authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// Its own certificate in PEM.
+    /// The authority's own certificate in PEM.
     pub pem: String,
 }
 
@@ -19,14 +19,14 @@ pub struct Authority {
 pub struct Pair {
     /// The certificate in PEM.
     pub certificate: String,
-    /// The same as it is sent.
+    /// The certificate as sent in the handshake.
     pub der: Vec<u8>,
     /// The key in PEM.
     pub key: String,
 }
 
 impl Authority {
-    /// With a key of its own.
+    /// Creates an authority with a new key.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -36,12 +36,12 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// For a broker on this machine.
+    /// Signs a certificate for a broker on this machine.
     pub fn for_a_broker(&self) -> Pair {
         self.sign(ExtendedKeyUsagePurpose::ServerAuth, |_| {})
     }
 
-    /// The same, that was good once.
+    /// The same, but expired.
     pub fn expired(&self) -> Pair {
         self.sign(ExtendedKeyUsagePurpose::ServerAuth, |params| {
             params.not_before = rcgen::date_time_ymd(2001, 1, 1);
@@ -49,7 +49,7 @@ impl Authority {
         })
     }
 
-    /// For a client.
+    /// Signs a certificate for a client.
     pub fn for_a_client(&self) -> Pair {
         self.sign(ExtendedKeyUsagePurpose::ClientAuth, |_| {})
     }
@@ -66,19 +66,19 @@ impl Authority {
 }
 
 impl Pair {
-    /// As `tls.pem` and `tls.key`: each appears whole, the key first.
+    /// Writes `tls.pem` and `tls.key`, each atomically, the key first.
     pub fn put(&self, folder: &Path) {
         put(&folder.join("tls.key"), &self.key);
         put(&folder.join("tls.pem"), &self.certificate);
     }
 
-    /// For a client that shows it.
+    /// The identity of a client that presents the certificate.
     pub fn identity(&self) -> reqwest::Identity {
         reqwest::Identity::from_pem(format!("{}{}", self.key, self.certificate).as_bytes()).unwrap()
     }
 }
 
-/// A file appears whole, over what was there.
+/// Replaces a file atomically.
 pub fn put(path: &Path, text: &str) {
     let unfinished = path.with_extension("unfinished");
     fs::write(&unfinished, text).unwrap();

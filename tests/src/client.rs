@@ -1,4 +1,4 @@
-//! What does our real client do, in an environment of its own?
+//! Runs the real client in an environment of its own.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -9,74 +9,74 @@ use crate::folder::Folder;
 use crate::programs;
 use crate::waiting::eventually;
 
-/// The client, about to be started in an empty environment and a folder of its own.
+/// A client to start, with an empty environment and a folder of its own.
 pub struct Client {
     command: Command,
     folder: Folder,
 }
 
-/// The client at work.
+/// A running client.
 pub struct Running {
     process: Child,
     folder: Folder,
 }
 
-/// The client when it has ended.
+/// A client that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// All that it and its step wrote for programs.
+    /// The standard output of the client and its step.
     pub stdout: String,
-    /// All that it and its step wrote for people.
+    /// The standard error of the client and its step.
     pub stderr: String,
-    /// Its folder, for temporary files too.
+    /// The client's folder, which also holds its temporary files.
     pub folder: Folder,
 }
 
 impl Client {
-    /// With these arguments.
+    /// A client with these arguments.
     pub fn new(arguments: &[&str]) -> Self {
         let folder = Folder::new();
-        // A session of its own, so that no signal and no terminal of the test reaches it.
-        // Nor what the test's own parent ignores, such as Ctrl-C in a background job.
+        // A new session, so that no signal and no terminal of the test reaches the client.
+        // Restores signals that the test's parent ignores, such as Ctrl-C in a background job.
         let mut command = Command::new("env");
         command.args(["--default-signal", "setsid"]).arg(programs::client()).args(arguments).env_clear();
         command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("TMPDIR", folder.path()).current_dir(folder.path());
         command.stdin(Stdio::null());
-        // Files, so that a process that outlives the client keeps nobody waiting.
+        // Files instead of pipes, so that a process that outlives the client does not block the test.
         command.stdout(File::create(folder.path().join("stdout")).unwrap());
         command.stderr(File::create(folder.path().join("stderr")).unwrap());
         Self { command, folder }
     }
 
-    /// With this in its environment.
+    /// Sets a variable of the environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Without this in its environment.
+    /// Removes a variable of the environment.
     pub fn without(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
     }
 
-    /// Writes a file into its folder.
+    /// Writes a file into the client's folder.
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.folder.path().join(name), text).unwrap();
         self
     }
 
-    /// Starts it.
+    /// Starts the client.
     #[track_caller]
     pub fn start(mut self) -> Running {
         let process = self.command.spawn().expect("the client");
         Running { process, folder: self.folder }
     }
 
-    /// Starts it and waits for its end.
+    /// Starts the client and waits for its end.
     #[track_caller]
     pub fn finish(self) -> Finished {
         self.start().finish()
@@ -84,22 +84,22 @@ impl Client {
 }
 
 impl Running {
-    /// Its process.
+    /// The client's process id.
     pub fn pid(&self) -> i32 {
         self.process.id().cast_signed()
     }
 
-    /// Its folder.
+    /// The client's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Sends it a signal, by name.
+    /// Sends the client a signal, by name.
     pub fn signal(&self, name: &str) {
         kill(self.pid(), name);
     }
 
-    /// What its step has written into a file, once that is a whole line.
+    /// What the step has written into a file, once that is a whole line.
     #[track_caller]
     pub fn line_in(&mut self, file: &str) -> String {
         let path = self.folder.path().join(file);
@@ -116,12 +116,12 @@ impl Running {
         })
     }
 
-    /// Makes a file, which its step may wait for.
+    /// Creates a file that the step may wait for.
     pub fn touch(&self, file: &str) {
         fs::write(self.folder.path().join(file), "").unwrap();
     }
 
-    /// The keeper beside it.
+    /// The process id of the client's keeper.
     #[track_caller]
     pub fn keeper(&self) -> i32 {
         eventually("a keeper", || {
@@ -135,17 +135,17 @@ impl Running {
         })
     }
 
-    /// Whether it has ended.
+    /// Whether the client has ended.
     pub fn has_ended(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(Some(_)))
     }
 
-    /// What it has written so far.
+    /// The client's output so far.
     pub fn stderr(&self) -> String {
         fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
     }
 
-    /// Waits for its end.
+    /// Waits for the client's end.
     #[track_caller]
     pub fn finish(mut self) -> Finished {
         let status = eventually("the client's end", || self.process.try_wait().expect("a child of ours"));
@@ -159,14 +159,14 @@ impl Running {
 }
 
 impl Finished {
-    /// Fails the test unless it exited with this code.
+    /// Fails the test unless the client exited with this code.
     #[track_caller]
     pub fn assert_code(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}{}", self.status, self.stdout, self.stderr);
         self
     }
 
-    /// Its stdout as JSON.
+    /// The standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         match serde_json::from_str(&self.stdout) {
@@ -175,7 +175,7 @@ impl Finished {
         }
     }
 
-    /// Files that it left in its folder, but for its outputs.
+    /// Files left in the client's folder, except its outputs.
     pub fn left_behind(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.path()).expect("its folder");
         let mut left: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -190,7 +190,7 @@ pub fn kill(pid: i32, signal: &str) {
     assert!(done.success(), "kill -{signal} {pid}");
 }
 
-/// Whether the process is there, and not only waiting to be collected.
+/// Whether the process runs; a zombie does not.
 pub fn is_alive(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

@@ -15,30 +15,30 @@ pub const AUDIENCE: &str = "cloudanix-jit";
 
 /// A broker, a provider and one registered agent.
 pub struct Fixture {
-    /// The provider, whom the agent's trust rule names.
+    /// The provider that the agent's trust rule names.
     pub provider: OidcProvider,
     /// The broker.
     pub broker: Broker,
-    /// The agent that is registered.
+    /// The registered agent.
     pub agent: Agent,
 }
 
-/// An agent as its pipeline knows it.
+/// An agent, as its pipeline configures it.
 #[derive(Debug, Clone)]
 pub struct Agent {
-    /// Its id.
+    /// The agent's id.
     pub id: String,
-    /// Its auth token.
+    /// The agent's auth token.
     pub auth_token: String,
 }
 
 impl Fixture {
-    /// With the broker's default limits.
+    /// Starts a broker with the default limits.
     pub fn start() -> Self {
         Self::with(Broker::start())
     }
 
-    /// With this broker.
+    /// Starts with this broker.
     pub fn with(broker: Broker) -> Self {
         let provider = OidcProvider::start().unwrap();
         let id = "orders-agent".to_owned();
@@ -53,19 +53,19 @@ impl Fixture {
         Agent { id: id.to_owned(), auth_token }
     }
 
-    /// The token of the agent's job; a job of GitLab's may use its token again and again.
+    /// The token of the agent's job; a job of GitLab may reuse its token.
     #[track_caller]
     pub fn oidc_token(&self) -> String {
         self.provider.mint(&Token::with_claims(job_claims("job-1")).audience(AUDIENCE)).unwrap()
     }
 
-    /// Our client in the agent's job.
+    /// The client in the agent's job.
     #[track_caller]
     pub fn client(&self, arguments: &[&str]) -> Client {
         self.client_at(self.broker.url(), arguments)
     }
 
-    /// The same, with something between it and the broker.
+    /// The same, with a proxy before the broker.
     #[track_caller]
     pub fn client_at(&self, url: &str, arguments: &[&str]) -> Client {
         Client::new(arguments)
@@ -75,14 +75,14 @@ impl Fixture {
             .env("CLOUDANIX_OIDC_TOKEN", self.oidc_token())
     }
 
-    /// Our client as the operator.
+    /// The client as the operator.
     pub fn operator_client(&self, arguments: &[&str]) -> Client {
         Client::new(arguments)
             .env("CLOUDANIX_URL", self.broker.url())
             .env("CLOUDANIX_OPERATOR_TOKEN", self.broker.operator_token())
     }
 
-    /// A request for a grant by the agent, to be changed and sent.
+    /// Builds the agent's request for a grant, to change and send.
     pub fn elevation(&self, key: &str, body: &Value) -> RequestBuilder {
         elevation(&self.broker, &self.agent, key, body)
     }
@@ -96,7 +96,7 @@ impl Fixture {
         })
     }
 
-    /// Asks for a grant with a key of its own.
+    /// Requests a grant with a new idempotency key.
     #[track_caller]
     pub fn elevate(&self) -> Answer {
         http::send(self.elevation(&new_key(), &self.body()))
@@ -112,7 +112,7 @@ pub fn elevation(broker: &Broker, agent: &Agent, key: &str, body: &Value) -> Req
         .json(body)
 }
 
-/// An idempotency key that no other test of this process has.
+/// An idempotency key that is unique in this process.
 pub fn new_key() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("{:032x}", NEXT.fetch_add(1, Ordering::Relaxed))
@@ -144,7 +144,7 @@ policies = {{ "orders-read" = "orders:read", "orders-write" = "orders:write" }}
     )
 }
 
-/// What GitLab says of this job.
+/// GitLab's claims for this job.
 pub fn job_claims(job: &str) -> Value {
     json!({
         "sub": "project_path:octo/my-app:ref_type:branch:ref:main", "jti": format!("token-of-{job}"),
@@ -154,7 +154,7 @@ pub fn job_claims(job: &str) -> Value {
     })
 }
 
-/// What GitHub says of a run.
+/// GitHub's claims for a run.
 pub fn run_claims(jti: &str) -> Value {
     json!({
         "sub": "repo:octo/my-app:ref:refs/heads/main", "jti": jti, "repository": "octo/my-app",

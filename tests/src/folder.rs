@@ -1,22 +1,22 @@
-//! Where does a test run what it starts, so that nothing goes on when the test has failed?
+//! A temporary folder that kills every process in it when it is dropped.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A temporary folder. What runs in it, or below, is killed before it is removed, also a keeper or a
-/// command that has no parent any more.
+/// A temporary folder. Dropping it kills every process whose working directory is in it, orphans included, and
+/// removes it.
 #[derive(Debug)]
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// An empty one.
+    /// Creates an empty folder.
     pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
@@ -30,7 +30,7 @@ impl Default for Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // More than once: a process may be about to start another.
+        // Repeats: a process may be about to start another.
         for _ in 0..10 {
             let processes = processes_in(self.path());
             if processes.is_empty() {
@@ -49,7 +49,7 @@ fn processes_in(folder: &Path) -> Vec<OsString> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let is_number =
         |name: &OsString| name.to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    // A process that has ended has no working directory, even if its parent has not noticed.
+    // A process that has ended has no working directory, even before its parent waits for it.
     let runs_there = |name: &OsString| {
         fs::read_link(Path::new("/proc").join(name).join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
     };

@@ -1,4 +1,4 @@
-//! How does a test talk to a broker without our client?
+//! Sends HTTP requests to a broker without the client.
 //!
 //! Calls block, and may be made from any thread.
 
@@ -15,33 +15,33 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 static CLIENT: LazyLock<Client> = LazyLock::new(|| client(|builder| builder));
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// Every header, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body as it came.
+    /// The body as received.
     pub text: String,
-    /// The body as JSON; null where it is none.
+    /// The body as JSON; null if it is not JSON.
     pub json: Value,
-    /// The certificate of whoever answered, if the client was built to keep it.
+    /// The server's certificate, if the client was built to keep it.
     pub certificate: Option<Vec<u8>>,
 }
 
 impl Answer {
-    /// A problem's code; empty when it is none.
+    /// The code of a problem document; empty if the body is another document.
     pub fn code(&self) -> &str {
         self.text_at("/code")
     }
 
-    /// A text at a JSON pointer; empty when there is none.
+    /// The text at a JSON pointer; empty if there is none.
     pub fn text_at(&self, pointer: &str) -> &str {
         self.json.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Status and code, which is what most refusals are compared by.
+    /// Status and code, to compare refusals by.
     pub fn outcome(&self) -> (u16, &str) {
         (self.status, self.code())
     }
@@ -56,24 +56,24 @@ impl Answer {
     }
 }
 
-/// A client of one's own.
+/// A new HTTP client.
 pub fn client(with: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Client {
-    // Whoever comes first installs it; for the others there is nothing left to do.
+    // The first caller installs the provider; the error of every later call is expected.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(30))
-        // Brokers come and go under these tests: no connection outlives its answer.
+        // Brokers restart under these tests: no connection outlives its response.
         .pool_max_idle_per_host(0);
     with(builder).build().expect("a client")
 }
 
-/// A request to be finished and sent.
+/// A request to complete and send.
 pub fn request(method: Method, url: &str) -> RequestBuilder {
     CLIENT.request(method, url)
 }
 
-/// Sends it. An error is one of the connection: there was no answer, or not all of it.
+/// Sends the request. An error means that the connection failed: there was no response, or only a part.
 pub fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     RUNTIME.block_on(async {
         let response = request.send().await?;
@@ -91,7 +91,7 @@ pub fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     })
 }
 
-/// Sends it; fails the test when there is no answer.
+/// Sends the request; fails the test without a response.
 #[track_caller]
 pub fn send(request: RequestBuilder) -> Answer {
     match try_send(request) {

@@ -1,4 +1,4 @@
-//! Did any process write a secret anywhere, in any form that can be read back?
+//! Searches everything that processes wrote for secrets, in every reversible encoding.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
-/// Everything that was written, and every secret that was used.
+/// The texts to search, and the secrets to search for.
 #[derive(Default)]
 pub struct LeakScan {
     written: Vec<(String, Vec<u8>)>,
@@ -14,18 +14,18 @@ pub struct LeakScan {
 }
 
 impl LeakScan {
-    /// A secret, under the name by which a find is reported.
+    /// Adds a secret, with the name that a finding reports.
     pub fn secret(&mut self, name: &str, secret: &str) {
         assert!(secret.len() >= 16, "`{name}` is too short to be looked for");
         self.secrets.push((name.to_owned(), secret.to_owned()));
     }
 
-    /// Something that was written, and where.
+    /// Adds a text, with its place.
     pub fn written(&mut self, place: &str, bytes: impl Into<Vec<u8>>) {
         self.written.push((place.to_owned(), bytes.into()));
     }
 
-    /// Every file in a folder and in the folders in it.
+    /// Adds every file in a folder and in the folders below it.
     pub fn folder(&mut self, place: &str, folder: &Path) {
         for entry in fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
@@ -38,12 +38,12 @@ impl LeakScan {
         }
     }
 
-    /// How many bytes are looked through.
+    /// The number of bytes to search.
     pub fn bytes(&self) -> usize {
         self.written.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Where which secret was found, and in which form.
+    /// The findings: which secret, where, and in which encoding.
     pub fn finds(&self) -> Vec<String> {
         let mut finds = Vec::new();
         for (name, secret) in &self.secrets {
@@ -59,7 +59,7 @@ impl LeakScan {
     }
 }
 
-/// The secret as it is, in base64 wherever it may begin in the encoded text, in a URL, and in JSON.
+/// The secret verbatim, in base64 at each of the three alignments, URL-encoded, and in JSON.
 pub fn forms(secret: &str) -> Vec<(String, String)> {
     let mut forms = vec![("raw".to_owned(), secret.to_owned())];
     let url: String = secret
@@ -75,7 +75,7 @@ pub fn forms(secret: &str) -> Vec<(String, String)> {
     forms.push(("URL".to_owned(), url));
     forms.push(("JSON".to_owned(), json.trim_matches('"').to_owned()));
     for skipped in 0..3 {
-        // Whole groups of three bytes look the same whatever stands before and after them.
+        // Whole groups of three bytes encode alike, whatever surrounds them.
         let tail = secret.as_bytes().get(skipped..).unwrap_or_default();
         let groups = tail.get(..tail.len() / 3 * 3).unwrap_or_default();
         forms.push((format!("base64, from byte {skipped}"), BASE64_STANDARD_NO_PAD.encode(groups)));

@@ -1,8 +1,8 @@
-//! What if the request arrives, and the reply does not?
+//! Loses the responses to requests that have arrived.
 //!
-//! A TCP proxy on loopback that carries one HTTP request and its reply per connection, both whole. A test says
-//! which replies get lost: then the request is carried to the broker, its reply is awaited, and the client's
-//! connection is closed without a byte.
+//! A TCP proxy on loopback that forwards one complete HTTP request and its response per connection. For a response
+//! that the test wants lost, the proxy forwards the request to the broker, waits for the response, and closes the
+//! client's connection without a byte.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A proxy in front of one broker.
+/// A proxy before one broker.
 pub struct LossyProxy {
     address: SocketAddr,
     orders: Arc<Mutex<Orders>>,
@@ -18,15 +18,15 @@ pub struct LossyProxy {
 
 #[derive(Default)]
 struct Orders {
-    /// Beginnings of request lines whose replies get lost, and how often.
+    /// Prefixes of request lines whose responses to lose, and how often.
     lose: Vec<(String, usize)>,
-    /// Every request line that was carried, and when it had been handed to the broker.
+    /// Every forwarded request line, and when the broker had received the request.
     carried: Vec<(String, Instant)>,
     lost: usize,
 }
 
 impl LossyProxy {
-    /// In front of `http://127.0.0.1:PORT`.
+    /// Starts a proxy before `http://127.0.0.1:PORT`.
     pub fn in_front_of(broker: &str) -> Self {
         let broker: SocketAddr =
             broker.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
@@ -34,39 +34,39 @@ impl LossyProxy {
         let address = listener.local_addr().expect("a port");
         let orders = Arc::new(Mutex::new(Orders::default()));
         let shared = Arc::clone(&orders);
-        // Ends with the test's process.
+        // Runs until the test's process ends.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let orders = Arc::clone(&shared);
-                // Whatever breaks here is a broken connection for the client, which is what we are for.
+                // An error here is a broken connection for the client, as intended.
                 thread::spawn(move || drop(carry(client, broker, &orders)));
             }
         });
         Self { address, orders }
     }
 
-    /// Where it is.
+    /// The proxy's URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Loses the next `times` replies to requests whose first line begins like this.
+    /// Loses the next `times` responses to requests whose first line has this prefix.
     pub fn lose(&self, request: &str, times: usize) {
         locked(&self.orders).lose.push((request.to_owned(), times));
     }
 
-    /// How many replies were lost so far.
+    /// The number of lost responses so far.
     pub fn lost(&self) -> usize {
         locked(&self.orders).lost
     }
 
-    /// When the first request of this kind had been handed to the broker; none if there was none yet.
+    /// When the broker had received the first request of this kind; `None` if there was none.
     pub fn carried(&self, request: &str) -> Option<Instant> {
         let orders = locked(&self.orders);
         orders.carried.iter().find(|(line, _)| line.starts_with(request)).map(|(_, at)| *at)
     }
 
-    /// How many requests of this kind were carried.
+    /// The number of forwarded requests of this kind.
     pub fn count(&self, request: &str) -> usize {
         locked(&self.orders).carried.iter().filter(|(line, _)| line.starts_with(request)).count()
     }
@@ -95,8 +95,8 @@ fn carry(mut client: TcpStream, broker: SocketAddr, orders: &Mutex<Orders>) -> s
     client.write_all(&reply)
 }
 
-/// One HTTP/1.1 message: its head, and as much body as `Content-Length` says. The head is told that the
-/// connection ends with it.
+/// Reads one HTTP/1.1 message: its head, and as much body as `Content-Length` says. Adds `Connection: close` to the
+/// head.
 fn message(stream: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
     const END: &[u8] = b"\r\n\r\n";
     let mut bytes = Vec::new();

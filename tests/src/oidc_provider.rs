@@ -1,8 +1,8 @@
-//! What does a provider that we did not write say about our verification?
+//! Runs an independent OIDC provider, to test the verification of its tokens.
 //!
 //! A handle over `tests/oidc-provider/server.mjs`, which runs npm's `oauth2-mock-server` on a loopback port of
-//! its own. Calls block for about a millisecond; they may be made from any thread, at once. Dropping the handle
-//! ends the process, and so does the death of the test that held it.
+//! its own. Calls block for about a millisecond, and may be made concurrently from any thread. Dropping the handle
+//! ends the process, and so does the end of the test that holds it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ struct Pipes {
     answers: BufReader<ChildStdout>,
 }
 
-/// A token to be minted. Unless claims say otherwise it is issued now, valid from ten seconds ago, for five
-/// minutes, signed with the current key; there is no `aud`, `sub` or `jti` but what is asked for.
+/// A token to mint. Unless claims say otherwise it is issued now, valid from ten seconds ago, for five
+/// minutes, signed with the current key; it has no `aud`, `sub` or `jti` unless set.
 #[derive(Debug, Clone)]
 pub struct Token {
     claims: Value,
@@ -36,12 +36,12 @@ pub struct Token {
     signed_by: Key,
 }
 
-/// Which of the provider's keys signs.
+/// The provider's key that signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
-    /// The newest one.
+    /// The newest key.
     Current,
-    /// The one before the last rotation.
+    /// The key before the last rotation.
     Previous,
 }
 
@@ -50,14 +50,14 @@ pub enum Key {
 pub enum OldKeys {
     /// They stay in the key set, as at a provider that rotates with an overlap.
     Kept,
-    /// They are gone from the key set at once.
+    /// They leave the key set at once.
     Removed,
 }
 
-/// How a provider fails.
+/// A failure of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outage {
-    /// Nobody listens on its port.
+    /// It does not listen on its port.
     Refused,
     /// It accepts the request and never answers.
     Silent,
@@ -65,7 +65,7 @@ pub enum Outage {
     Error,
 }
 
-/// How often the provider was asked for what.
+/// Numbers of requests to the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetches {
     /// Requests for the discovery document.
@@ -75,12 +75,12 @@ pub struct Fetches {
 }
 
 impl Token {
-    /// With these claims, which win over the provider's own; a claim that is `null` is left out.
+    /// Sets these claims, over the provider's own; a claim that is `null` is left out.
     pub fn with_claims(claims: Value) -> Self {
         Self { claims, expires_in: 300, header: json!({}), signed_by: Key::Current }
     }
 
-    /// For this audience, a string or a list.
+    /// Sets this audience, a string or a list.
     pub fn audience(mut self, audience: impl Into<Value>) -> Self {
         if let Some(claims) = self.claims.as_object_mut() {
             claims.insert("aud".into(), audience.into());
@@ -88,13 +88,13 @@ impl Token {
         self
     }
 
-    /// Expires in so many seconds; negative: it has expired.
+    /// Sets the seconds to expiry; negative: it has expired.
     pub fn expires_in(mut self, seconds: i64) -> Self {
         self.expires_in = seconds;
         self
     }
 
-    /// With this in its header, over what the provider writes there; `alg` remains the key's own.
+    /// Sets these header fields, over the provider's own; `alg` remains the key's own.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         if let Some(header) = self.header.as_object_mut() {
             header.insert(name.into(), value.into());
@@ -102,7 +102,7 @@ impl Token {
         self
     }
 
-    /// Signed with this key.
+    /// Signs with this key.
     pub fn signed_by(mut self, key: Key) -> Self {
         self.signed_by = key;
         self
@@ -110,7 +110,7 @@ impl Token {
 }
 
 impl OidcProvider {
-    /// Starts a provider that signs RS256. Needs Node and `npm ci`, which `cargo xtask test` sees to.
+    /// Starts a provider that signs RS256. Needs Node and `npm ci`, which `cargo xtask test` runs.
     pub fn start() -> Result<Self> {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
         if !folder.join("node_modules").is_dir() {
@@ -134,12 +134,12 @@ impl OidcProvider {
         Ok(Self { issuer, process, pipes: Mutex::new(pipes) })
     }
 
-    /// Its `iss`, an `http://127.0.0.1:PORT`.
+    /// The provider's `iss`, an `http://127.0.0.1:PORT`.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// A token that the provider signs.
+    /// Mints a token that the provider signs.
     pub fn mint(&self, token: &Token) -> Result<String> {
         let signed_by = match token.signed_by {
             Key::Current => "current",
@@ -170,7 +170,7 @@ impl OidcProvider {
         text(&answer, "kid")
     }
 
-    /// Fails in this way until [`OidcProvider::answer_again`]. Minting goes on working.
+    /// Fails in this way until [`OidcProvider::answer_again`]. Minting still works.
     pub fn stop_answering(&self, how: Outage) -> Result<()> {
         let kind = match how {
             Outage::Refused => "refused",
@@ -185,7 +185,7 @@ impl OidcProvider {
         self.order(json!({"do": "outage", "kind": "none"})).map(drop)
     }
 
-    /// How often it was asked since it started.
+    /// The numbers of requests since the start.
     pub fn fetches(&self) -> Result<Fetches> {
         let answer = self.order(json!({"do": "counts"}))?;
         let count = |what: &str| answer.get(what).and_then(Value::as_u64).context("a count is missing");
@@ -215,7 +215,7 @@ impl Pipes {
 
 impl Drop for OidcProvider {
     fn drop(&mut self) {
-        // It may be gone already, and nobody is left to tell.
+        // The process may have exited already, and `drop` cannot report an error.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,7 +1,7 @@
-//! What does a step see that looks into the other processes of its user?
+//! A step that reads the environments of other processes of its user.
 //!
-//! Root sees everything by its capabilities. So where tests run as root, the whole step is started without those that
-//! let it, and looks as any other user would.
+//! Root's capabilities let it read every process. So where tests run as root, the whole step starts without those
+//! capabilities, and sees what any other user sees.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-/// A program of a step that will look: itself, or started without these capabilities where tests run as root.
+/// A command for the step's program; where tests run as root, without the capabilities to read other processes.
 pub fn through_launcher(program: impl AsRef<OsStr>) -> Command {
     let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     if !is_root {
@@ -21,7 +21,7 @@ pub fn through_launcher(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A line of shell that writes every environment that it can read, one variable a line, into this file.
+/// A line of shell that writes every environment that it can read, one variable per line, into this file.
 pub fn look(into: &str) -> String {
     format!(
         "for look in /proc/[0-9]*/environ; do echo \"from $look\"; cat \"$look\" 2>/dev/null | tr '\\0' '\\n' || :; \
@@ -29,7 +29,7 @@ pub fn look(into: &str) -> String {
     )
 }
 
-/// The processes that showed this, of those that could be read at all.
+/// The processes whose environments hold a secret, of those that could be read.
 #[derive(Debug)]
 pub struct Seen {
     /// Where a secret was, by its name: `auth token in /proc/7/environ: NAME`.
@@ -38,7 +38,7 @@ pub struct Seen {
     pub readable: Vec<i32>,
 }
 
-/// Looks for secrets in what [`look`] has written.
+/// Searches for secrets in the output of [`look`].
 pub fn seen(file: &Path, secrets: &[(&str, &str)]) -> std::io::Result<Seen> {
     let text = String::from_utf8_lossy(&fs::read(file)?).into_owned();
     let mut seen = Seen { finds: Vec::new(), readable: Vec::new() };

@@ -1,29 +1,29 @@
-//! Where are the two programs that are tested?
+//! Locates the client and the broker under test.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-/// Others than those beside the tests.
+/// Programs other than those beside the tests.
 static OTHERS: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
 
-/// From now on these two, for benchmarks, which measure what is released.
+/// Uses these two from now on: benchmarks measure release builds.
 pub fn use_these(client: PathBuf, broker: PathBuf) {
-    // Whoever comes first decides, and nobody comes twice.
+    // The first call decides; a benchmark makes only one.
     let _ = OTHERS.set((client, broker));
 }
 
-/// The client.
+/// Path of the client.
 pub fn client() -> PathBuf {
     OTHERS.get().map_or_else(|| beside_the_tests("cloudanix-jit"), |(client, _)| client.clone())
 }
 
-/// The broker.
+/// Path of the broker.
 pub fn broker() -> PathBuf {
     OTHERS.get().map_or_else(|| beside_the_tests("cloudanix-jit-broker"), |(_, broker)| broker.clone())
 }
 
-/// What the broker writes down, if not what it does by itself: a test that fails wants to know more, and a benchmark
-/// to measure what an operator has.
+/// The broker's log filter, if not its default: a failed test needs details, and a benchmark measures the default
+/// of an operator.
 pub fn broker_logs() -> Option<&'static str> {
     OTHERS.get().is_none().then_some("debug,hyper=info,reqwest=info,h2=info")
 }

@@ -1,4 +1,4 @@
-//! What do several brokers on one PostgreSQL do?
+//! Runs several brokers on one PostgreSQL database.
 
 use postgres_for_tests::{HeldBack, PASSWORD, Server};
 use reqwest::Method;
@@ -8,22 +8,22 @@ use crate::broker::{Broker, NO_RATE_LIMIT, Shared};
 use crate::fixture::{Fixture, elevation, new_key};
 use crate::http::{self, Answer};
 
-/// How many connections to the server each broker has at most.
+/// The most connections of each broker to the server.
 pub const CONNECTIONS: u64 = 6;
 
-/// A server, a fixture on its first broker, and the brokers beside that.
+/// A server, a fixture on its first broker, and the other brokers.
 pub struct Replicas {
     /// The first broker with its provider and agent.
     pub fixture: Fixture,
-    /// The others.
+    /// The other brokers.
     pub others: Vec<Broker>,
-    /// What they share.
+    /// The server that they share.
     pub server: Server,
     name: String,
 }
 
 impl Replicas {
-    /// So many brokers in all, with holders that beat this often.
+    /// Starts this many brokers, with this interval of heartbeats.
     pub fn start(count: usize, heartbeat: &str) -> Self {
         let server = Server::start();
         let database = server.database();
@@ -31,7 +31,7 @@ impl Replicas {
         let shared = Shared {
             database,
             password: PASSWORD.to_owned(),
-            // Nobody is there: a load balancer that nobody goes through.
+            // The load balancer's URL; no process listens there.
             url: "http://127.0.0.1:9".to_owned(),
             more: format!("auto_migrate = true\nconnections = {CONNECTIONS}"),
         };
@@ -46,35 +46,35 @@ impl Replicas {
         Self { fixture: Fixture::with(first), others, server, name }
     }
 
-    /// All of them, the first one first.
+    /// All brokers, the first one first.
     pub fn all(&self) -> impl Iterator<Item = &Broker> {
         std::iter::once(&self.fixture.broker).chain(&self.others)
     }
 
-    /// Asks this broker for a grant.
+    /// Requests a grant from this broker.
     #[track_caller]
     pub fn elevate_at(&self, broker: &Broker) -> Answer {
         http::send(elevation(broker, &self.fixture.agent, &new_key(), &self.fixture.body()))
     }
 
-    /// The agent's own request to this broker.
+    /// Sends a request as the agent to this broker.
     #[track_caller]
     pub fn as_agent(&self, broker: &Broker, method: Method, path: &str) -> Answer {
         http::send(broker.request(method, path).bearer_auth(&self.fixture.agent.auth_token))
     }
 
-    /// Nothing is told in any timeline until this is dropped: whoever ends a grant waits in the middle of it.
+    /// Blocks the writes to all timelines until the guard is dropped: a broker that ends a grant waits mid-transaction.
     pub fn hold_back_ends(&self) -> HeldBack {
         self.server.hold_back_writers(&self.name, "events")
     }
 
-    /// What the database holds, past every broker.
+    /// Queries the database directly.
     pub fn query(&self, sql: &str) -> String {
         self.server.query(&self.name, sql)
     }
 }
 
-/// Which rows a timeline has.
+/// The kinds of a timeline's events.
 pub fn kinds(timeline: &Value) -> Vec<String> {
     let rows = timeline.get("events").and_then(Value::as_array).into_iter().flatten();
     rows.filter_map(|row| row.get("kind")?.as_str().map(str::to_owned)).collect()

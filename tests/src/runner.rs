@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 /// The processes that a signal is sent to.
 #[derive(Debug, Clone)]
 pub enum Recipients {
-    /// The process that the runner started, and nobody else.
+    /// Only the process that the runner started.
     Entry,
     /// The process group of that process.
     Group,
-    /// That process and all that descend from it, where they still do.
+    /// That process and all its current descendants.
     Tree,
     /// Every process that has this in its environment, as `NAME=value`.
     Marked(String),
@@ -25,11 +25,11 @@ pub enum Recipients {
 /// One signal.
 #[derive(Debug, Clone)]
 pub struct ScheduledSignal {
-    /// How long after the first.
+    /// Delay after the first signal.
     pub after: Duration,
-    /// Its name, like `TERM`.
+    /// Name of the signal, like `TERM`.
     pub signal: &'static str,
-    /// Which processes receive it.
+    /// The processes that receive it.
     pub recipients: Recipients,
 }
 
@@ -39,21 +39,21 @@ impl ScheduledSignal {
         Self { after: Duration::ZERO, signal, recipients }
     }
 
-    /// After so many milliseconds.
+    /// After this many milliseconds.
     pub fn then(after: u64, signal: &'static str, recipients: Recipients) -> Self {
         Self { after: Duration::from_millis(after), signal, recipients }
     }
 }
 
-/// A rhythm that is being played.
+/// A schedule of signals in progress.
 #[derive(Debug)]
 pub struct Cancel {
-    /// When it began.
+    /// When the schedule began.
     pub began: Instant,
     player: JoinHandle<()>,
 }
 
-/// Plays a rhythm to the step whose first process is `entry`; stops early when no process is left.
+/// Plays a schedule to the step whose first process is `entry`; stops early when no process is left.
 pub fn cancel(entry: i32, signals: Vec<ScheduledSignal>) -> Cancel {
     let began = Instant::now();
     let player = std::thread::spawn(move || {
@@ -76,12 +76,12 @@ pub fn cancel(entry: i32, signals: Vec<ScheduledSignal>) -> Cancel {
 impl Cancel {
     /// Waits until the last signal is sent, or no process is left.
     pub fn finish(self) {
-        // It only sends signals; that it could not is seen by the test at the broker.
+        // The thread only sends signals; the test observes a failure at the broker.
         let _ = self.player.join();
     }
 }
 
-/// The processes that a signal for them would reach now.
+/// The processes that a signal to these recipients would reach now.
 pub fn recipients(entry: i32, recipients: &Recipients) -> Vec<i32> {
     let alive = alive();
     let is_there = |pid: &i32| alive.contains_key(pid);
@@ -112,12 +112,12 @@ pub fn recipients(entry: i32, recipients: &Recipients) -> Vec<i32> {
     }
 }
 
-/// The machine is lost: everybody who descends from these is stopped before anybody is killed, so that none has
-/// time to notice that another is gone, and to give back.
+/// Simulates the loss of the machine: stops every descendant of these processes before it kills any, so that none
+/// notices the death of another and revokes.
 pub fn kill_the_machine(entries: &[i32]) {
-    // Parents before their children. Not by number: numbers start again.
+    // Parents before their children. Not in the order of pids, which wrap around.
     let mut stopped: Vec<i32> = Vec::new();
-    // Whoever was about to start somebody may have done it.
+    // Repeats until no process is new: a process may have started another before it was stopped.
     loop {
         let mut more: Vec<i32> =
             entries.iter().flat_map(|entry| recipients(*entry, &Recipients::Tree)).collect();
@@ -125,14 +125,14 @@ pub fn kill_the_machine(entries: &[i32]) {
         if more.is_empty() {
             break;
         }
-        // Children first: a group that is stopped and loses its leader is woken up.
+        // Children first: the kernel continues a stopped process group that loses its leader.
         more.iter().rev().for_each(|pid| send(*pid, "STOP"));
         stopped.extend(more);
     }
     stopped.iter().rev().for_each(|pid| send(*pid, "KILL"));
 }
 
-/// Whoever has gone meanwhile is not missed.
+/// Sends a signal; a process that has ended is no error.
 fn send(pid: i32, signal: &str) {
     let pid = pid.to_string();
     let _ = Command::new("kill").args(["-s", signal, "--", &pid]).stderr(Stdio::null()).status();
@@ -143,7 +143,7 @@ struct Process {
     group: i32,
 }
 
-/// All processes that are not only waiting to be collected.
+/// All processes except zombies.
 fn alive() -> BTreeMap<i32, Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());

@@ -1,5 +1,5 @@
-// Does somebody who never saw our code accept this token? Told the issuer's URL, the audience and the token on
-// stdin as JSON; answers {"payload": …, "header": …} or {"refused": "why"}.
+// Verifies a token with npm's `jose`, independently of the broker's code. Reads the issuer's URL, the audience and the
+// token as JSON from stdin; prints {"payload": …, "header": …} or {"refused": "why"}.
 
 import { createRemoteJWKSet, jwtVerify } from "jose";
 

@@ -1,10 +1,10 @@
-//! Where are the runners and linters that the wrappers are held against, and the wrappers themselves?
+//! Locates the wrappers, and the runners and linters that test them.
 //!
-//! `cargo xtask test` installs them at pinned versions; nothing of the developer's own machine is used.
+//! `cargo xtask test` installs the tools at pinned versions; tests use nothing else of the developer's machine.
 
 use std::path::{Path, PathBuf};
 
-/// The folder that the workspace is in.
+/// The workspace's folder.
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)

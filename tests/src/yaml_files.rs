@@ -1,4 +1,4 @@
-//! What does a YAML file say, and does Kubernetes take it?
+//! Parses YAML files with an independent library, and validates Kubernetes resources against their schema.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::wrappers::python_program;
 
-/// Every document of a file, read by a library that is not ours.
+/// Every document of a file, parsed by an independent library.
 #[track_caller]
 pub fn documents(path: &Path) -> Vec<Value> {
     let script = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(open(sys.argv[1]))), sys.stdout)";
@@ -17,7 +17,7 @@ pub fn documents(path: &Path) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Fails the test unless these resources follow Kubernetes' own schema, without a field that it does not know.
+/// Fails the test unless these resources match Kubernetes' own schema, without unknown fields.
 #[track_caller]
 pub fn assert_follows_kubernetes(what: &str, resources: &[Value]) {
     let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();

@@ -39,7 +39,7 @@ fn dead_links(root: &Path) -> Result<Vec<String>> {
     files.sort();
     let mut texts = BTreeMap::new();
     for file in files {
-        // What is not text names nothing.
+        // A binary file has no links.
         if let Ok(text) = std::fs::read_to_string(&file) {
             texts.insert(file.strip_prefix(root)?.to_owned(), text);
         }

@@ -1,6 +1,6 @@
-//! What does a grant in AWS cost on top of what AWS takes, and how soon is it gone?
+//! Measures what a grant in AWS adds to AWS's own time, and how soon its access ends.
 //!
-//! Before the emulator of the tests, and seen from where a user stands. `refused` can be taken to a real account.
+//! Runs against the emulator of the tests and measures from the client's side. `refused` also runs in a real account.
 
 mod own_cost;
 mod proxy;
@@ -18,7 +18,7 @@ use proxy::Proxy;
 
 pub(crate) use refused::Real;
 
-/// All figures of the AWS target. Needs what `cargo xtask test` sets up.
+/// All figures of the AWS target. Needs the tools that `cargo xtask test` installs.
 pub(crate) fn measure(programs: Programs, effort: Effort, report: &mut Report) -> Result<()> {
     system_tests::programs::use_these(programs.client, programs.broker);
     let emulator = Ministack::start();
@@ -29,13 +29,13 @@ pub(crate) fn measure(programs: Programs, effort: Effort, report: &mut Report) -
     whole_run::measure(&emulator, &proxy, effort, report)
 }
 
-/// A broker before the proxy, and a new account. What it does later (reading back, sweeping) it does long after
-/// everything was measured, and is not taken for the cost of something else.
+/// A new account, and a broker that calls AWS through the proxy. Verification and sweeps run long after the
+/// measurement, so that their calls are not counted.
 fn fixture<'a>(emulator: &'a Ministack, proxy: &Proxy) -> AwsFixture<'a> {
     AwsFixture::with(emulator, &Setting { settle: "10m", late: "10m", ..Setting::in_front_of(&proxy.url) })
 }
 
-/// What is measured of each mode, in the words of docs/book/src/targets/aws.md.
+/// Name of each mode in docs/book/src/targets/aws.md.
 fn name(mode: Mode) -> &'static str {
     match mode {
         Mode::StaticInline => "static-principal, inline",

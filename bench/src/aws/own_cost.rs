@@ -1,4 +1,4 @@
-//! How long does the broker keep a request, while AWS does nothing for it?
+//! Measures the broker's own share of a request: the time in which no AWS call is in flight.
 
 use std::time::Instant;
 
@@ -13,22 +13,22 @@ use crate::Effort;
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, millis};
 
-/// What the broker itself may take, in milliseconds.
+/// Upper bound of the broker's own time per request, in milliseconds.
 const LIMIT: f64 = 2.0;
-/// From the request to give back to the first call that takes something away, in milliseconds.
+/// Upper bound from the revoke request to the first reverting AWS call, in milliseconds.
 const UNDO_WITHIN: f64 = 5.0;
-/// A session role has room for some twenty of our refusals, until one can be swept.
+/// A session role has room for about twenty session-deny policies until the first one can be swept.
 const PAIRS_OF_A_STAGE: usize = 12;
-/// Enough changes for the database's log to begin anew.
+/// Enough transactions for SQLite to restart its write-ahead log.
 const FIRST_GRANTS: usize = 150;
 
-/// One request: how long the user waited, and how much of that was the cloud's.
+/// One request: how long the client waited, and how much of that AWS took.
 #[derive(Default)]
 struct Cost {
     own: Samples,
     cloud: Samples,
     calls: Samples,
-    /// Until AWS hears of it.
+    /// From the request to its first AWS call.
     until: Samples,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> Result<()> {
     let mut costs: Vec<_> = Mode::ALL.iter().map(|mode| (*mode, Cost::default(), Cost::default())).collect();
-    // In turns: a machine that is slow for a moment is slow for every mode.
+    // Alternates between the modes, so that a slow moment of the machine affects every mode.
     for _ in 0..effort.pick(8, 1) {
         for (mode, elevate, revoke) in &mut costs {
             pairs(emulator, proxy, *mode, effort.pick(PAIRS_OF_A_STAGE, 1), elevate, revoke)?;
@@ -86,7 +86,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// In an account of its own, by a broker of its own.
+/// Uses an account and a broker of its own.
 fn pairs(
     emulator: &Ministack,
     proxy: &Proxy,
@@ -97,10 +97,10 @@ fn pairs(
 ) -> Result<()> {
     let fixture = fixture(emulator, proxy);
     let agent = fixture.agent(mode);
-    let port = fixture.broker.url().rsplit(':').next().context("a port")?.parse()?;
+    let port = fixture.broker.url().rsplit(':').next().context("no port in the broker's URL")?.parse()?;
     let mut connection = Connection::open(port)?;
     lengthen_log(&fixture, &mut connection)?;
-    // The first one finds nothing cached, and is not counted: a broker lives for more than one grant.
+    // The first grant fills caches and is not counted: a broker serves more than one grant.
     for turn in 0..=count {
         let begin = Instant::now();
         let grant = ask_for_it(&mut connection, &agent)?;
@@ -115,8 +115,8 @@ fn pairs(
     Ok(())
 }
 
-/// The database's log grows with the first changes, which takes longer than to write over what is there: a broker
-/// makes more changes in its life.
+/// Warms up the database: the write-ahead log grows during the first transactions, which is slower than the reuse of
+/// its pages later.
 fn lengthen_log(fixture: &AwsFixture<'_>, connection: &mut Connection) -> Result<()> {
     let registration = "id = \"first-agent\"\nuse_case = \"other\"\nmax_session = \"1h\"\n\
         [dangerous]\nallow_auth_token_only = true\n\
@@ -129,7 +129,7 @@ fn lengthen_log(fixture: &AwsFixture<'_>, connection: &mut Connection) -> Result
     Ok(())
 }
 
-/// The grant's id.
+/// Returns the grant's id.
 pub(super) fn ask_for_it(connection: &mut Connection, agent: &Agent) -> Result<String> {
     let head = format!(
         "POST /v2/agentic/jit HTTP/1.1\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {}\r\n\
@@ -140,7 +140,7 @@ pub(super) fn ask_for_it(connection: &mut Connection, agent: &Agent) -> Result<S
     let body = format!("{{\"agent_id\":\"{}\",\"policies\":[\"ecs-read\"],\"ttl\":\"15m\"}}", agent.id);
     let answer = connection.ask(&head, &body, "201")?;
     let id = answer.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-    Ok(id.context("an id in the answer to elevate")?.to_owned())
+    Ok(id.context("no id in the response to elevate")?.to_owned())
 }
 
 pub(super) fn give_it_back(connection: &mut Connection, agent: &Agent, grant: &str) -> Result<()> {
@@ -148,7 +148,7 @@ pub(super) fn give_it_back(connection: &mut Connection, agent: &Agent, grant: &s
         "DELETE /v2/agentic/jit/{grant}?cause=exit:0 HTTP/1.1\r\nAuthorization: Bearer {}\r\n",
         agent.auth_token
     );
-    // It is gone; that it stays gone is read back later.
+    // The grant has ended; verification runs later.
     connection.ask(&head, "", "202")?;
     Ok(())
 }

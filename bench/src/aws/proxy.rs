@@ -1,7 +1,7 @@
-//! When was the cloud at work? Somebody who stands before it and looks at the clock.
+//! Records when AWS calls are in flight: a proxy between the broker and the emulator.
 //!
-//! Bytes pass as they come. A connection of HTTP/1.1 carries one call after the other, so a call is from the
-//! first byte of the one side to the last byte of the other before the next call begins.
+//! The proxy passes bytes through unchanged. A connection of HTTP/1.1 carries one call after the other, so a call
+//! lasts from the first byte of its request to the last byte of its response before the next request.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-/// Stands before an emulator for as long as the process lives.
+/// A proxy before an emulator; it runs until the process ends.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     calls: Arc<Mutex<Vec<Call>>>,
@@ -24,9 +24,10 @@ struct Call {
 }
 
 impl Proxy {
-    /// Before the emulator at this URL.
+    /// Starts a proxy before the emulator at this URL.
     pub(crate) fn in_front_of(url: &str) -> Result<Self> {
-        let target = url.strip_prefix("http://").context("an emulator in the clear")?.trim_end_matches('/');
+        let target =
+            url.strip_prefix("http://").context("the emulator's URL is not `http://`")?.trim_end_matches('/');
         let target = target.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -35,14 +36,14 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (target, calls) = (target.clone(), Arc::clone(&noted));
-                // A connection that fails is seen by whoever opened it.
+                // The client of a failed connection sees the error itself.
                 thread::spawn(move || pass(client, &target, &calls));
             }
         });
         Ok(Self { url, calls })
     }
 
-    /// For how long, between these two moments, at least one call was under way.
+    /// How long at least one call was in flight between these two instants.
     pub(crate) fn at_work(&self, from: Instant, to: Instant) -> Duration {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let within = calls.iter().map(|call| (call.begin.max(from), call.end.min(to)));
@@ -56,13 +57,13 @@ impl Proxy {
         sum
     }
 
-    /// When the first call began that began between these two moments.
+    /// When the first call between these two instants began.
     pub(crate) fn first_call(&self, from: Instant, to: Instant) -> Option<Instant> {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().map(|call| call.begin).filter(|begin| (from..to).contains(begin)).min()
     }
 
-    /// How many calls began between these two moments.
+    /// How many calls began between these two instants.
     pub(crate) fn calls(&self, from: Instant, to: Instant) -> usize {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().filter(|call| (from..to).contains(&call.begin)).count()
@@ -73,7 +74,7 @@ fn pass(client: TcpStream, target: &str, calls: &Arc<Mutex<Vec<Call>>>) -> Optio
     let server = TcpStream::connect(target).ok()?;
     client.set_nodelay(true).ok()?;
     server.set_nodelay(true).ok()?;
-    // The place of the call that is under way on this connection.
+    // The index of the call in flight on this connection.
     let current = Arc::new(Mutex::new(None));
     let (mut from_client, mut to_server) = (client.try_clone().ok()?, server.try_clone().ok()?);
     let (asked, noted) = (Arc::clone(&current), Arc::clone(calls));
@@ -81,7 +82,7 @@ fn pass(client: TcpStream, target: &str, calls: &Arc<Mutex<Vec<Call>>>) -> Optio
         copy(&mut from_client, &mut to_server, |now| {
             let mut current = asked.lock().unwrap_or_else(PoisonError::into_inner);
             let mut calls = noted.lock().unwrap_or_else(PoisonError::into_inner);
-            // More of the same call, unless it was answered already.
+            // More of the same call, unless its response has begun.
             let answered = current.is_none_or(|(_, answered)| answered);
             if answered {
                 calls.push(Call { begin: now, end: now });
@@ -105,7 +106,7 @@ fn pass(client: TcpStream, target: &str, calls: &Arc<Mutex<Vec<Call>>>) -> Optio
     Some(())
 }
 
-/// Passes on until either side has ended; `seen` is told the time before a piece goes on.
+/// Copies bytes until either side closes; calls `seen` with the time before it forwards each chunk.
 fn copy(from: &mut TcpStream, to: &mut TcpStream, mut seen: impl FnMut(Instant)) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut piece) {

@@ -1,6 +1,6 @@
-//! From when a grant is given back to when AWS refuses what it gave: a probe keeps calling.
+//! Measures the time from a revoke to the first call that AWS refuses; a probe calls all the time.
 //!
-//! The same probe goes to a real account, by whatever broker the environment names (`bench aws-refused`).
+//! The same probe runs in a real account, with the broker that the environment names (`bench aws-refused`).
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +21,14 @@ use crate::Effort;
 use crate::connection::Connection;
 use crate::figures::{Report, Samples, millis};
 
-/// Longer than any cloud takes to agree with itself.
+/// Longer than AWS takes to become consistent.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// So many refusals in a row, and no other answer after them, are the end.
+/// This many refusals in a row, with no other answer after them, count as revoked.
 const ENOUGH: usize = 20;
-/// What a session role has room for, see `own_cost`.
+/// Room for session-deny policies on a session role, see `own_cost`.
 const GRANTS_OF_A_STAGE: usize = 12;
 
-/// A call that the grant allows, with keys that it works with.
+/// A call that the grant allows, and the keys for it.
 struct Probe<'a> {
     calls: &'a Calls,
     keys: Keys,
@@ -44,7 +44,7 @@ impl Probe<'_> {
         Ok(outcome.is_allowed())
     }
 
-    /// Waits until the grant works, which in a real cloud takes a while.
+    /// Waits until AWS allows the call; in a real account the grant takes time to propagate.
     fn wait_until_allowed(&self) -> Result<()> {
         let begin = Instant::now();
         while !self.is_allowed()? {
@@ -53,9 +53,9 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Gives the grant back while it keeps calling: milliseconds from then to the first call that was refused
-    /// and after which none was allowed.
-    fn until_refused(&self, give_back: impl FnOnce() -> Result<()>) -> Result<f64> {
+    /// Revokes the grant while the probe calls. Returns the milliseconds to the first refused call after which no
+    /// call was allowed.
+    fn until_refused(&self, revoke: impl FnOnce() -> Result<()>) -> Result<f64> {
         let asked = AtomicBool::new(false);
         thread::scope(|threads| {
             let probing = threads.spawn(|| -> Result<Instant> {
@@ -69,7 +69,7 @@ impl Probe<'_> {
                         refused += 1;
                         first = first.or(Some(called));
                     }
-                    // Before it is asked for, a refusal is no effect of ours.
+                    // A refusal before the revoke request is not caused by the revoke.
                     match first {
                         Some(first) if refused >= ENOUGH && asked.load(Ordering::Acquire) => {
                             return Ok(first);
@@ -80,7 +80,7 @@ impl Probe<'_> {
                 }
             });
             let begin = Instant::now();
-            give_back()?;
+            revoke()?;
             asked.store(true, Ordering::Release);
             let refused = match probing.join() {
                 Ok(refused) => refused?,
@@ -143,45 +143,45 @@ fn once(
     let probe = Probe { calls, keys, service: "ecs", operation: "list_clusters", arguments: json!({}) };
     probe.wait_until_allowed()?;
     if mode == Mode::Pod {
-        // AWS writes down in whole seconds when a session was issued, and one of this very second would be
-        // refused only by the read-back. A pod's is older than that.
+        // AWS stores in whole seconds when it issued a session. A session of the current second would be
+        // refused only at verification; a pod's session is older.
         thread::sleep(Duration::from_millis(1100));
     }
-    let port = fixture.broker.url().rsplit(':').next().context("a port")?.parse()?;
+    let port = fixture.broker.url().rsplit(':').next().context("no port in the broker's URL")?.parse()?;
     let mut connection = Connection::open(port)?;
     probe.until_refused(|| give_it_back(&mut connection, agent, grant.text_at("/id")))
 }
 
-/// A broker, an agent and keys of yours, from the environment: `CLOUDANIX_…` as `elevate` reads it, and
-/// `AWS_…` for modes that hand out no keys.
+/// The caller's broker, agent and keys, from the environment: `CLOUDANIX_…` as `elevate` reads it, and
+/// `AWS_…` for modes that issue no keys.
 #[derive(clap::Args)]
 pub(crate) struct Real {
-    /// The policy to ask for.
+    /// Policy to request.
     #[arg(long)]
     policy: String,
-    /// How long a grant may live at the most.
+    /// Longest lifetime of a grant.
     #[arg(long, default_value = "15m")]
     ttl: String,
-    /// The service of a call that the policy allows and nothing else does, as botocore calls it.
+    /// Service of a call that only the policy allows, as botocore names it.
     #[arg(long, default_value = "ecs")]
     service: String,
-    /// That call.
+    /// Name of that call.
     #[arg(long, default_value = "list_clusters")]
     operation: String,
-    /// Its arguments, as JSON.
+    /// Arguments of that call, as JSON.
     #[arg(long, default_value = "{}")]
     arguments: String,
-    /// How many grants.
+    /// Number of grants.
     #[arg(long, default_value_t = 20)]
     runs: usize,
-    /// The client.
+    /// Path of the client.
     #[arg(long, default_value = "cloudanix-jit")]
     client: String,
 }
 
 impl Real {
     pub(crate) fn measure(&self) -> Result<()> {
-        // Without an endpoint it is AWS itself, in `us-east-1`, the region of the probe.
+        // Without an endpoint the probe calls AWS itself, in `us-east-1`.
         let calls = Calls::to(&std::env::var("AWS_ENDPOINT_URL").unwrap_or_default());
         let (mut allowed, mut refused) = (Samples::default(), Samples::default());
         let folder = tempfile::tempdir()?;
@@ -209,10 +209,10 @@ impl Real {
             let begin = Instant::now();
             probe.wait_until_allowed()?;
             allowed.push(millis(begin.elapsed()));
-            let give_back = || self.client(&["revoke", "--state", &state]).map(drop);
-            refused.push(probe.until_refused(give_back)?);
+            let revoke = || self.client(&["revoke", "--state", &state]).map(drop);
+            refused.push(probe.until_refused(revoke)?);
         }
-        for (what, took) in [("given to allowed", allowed), ("given back to refused", refused)] {
+        for (what, took) in [("elevate to allowed", allowed), ("revoke to refused", refused)] {
             println!(
                 "{what}: p50 {:.0} ms, p99 {:.0} ms · {} runs",
                 took.median(),
@@ -231,7 +231,7 @@ impl Real {
     }
 }
 
-/// Those of the grant, or those that the workload holds anyway.
+/// The keys of the grant, or else those that the workload has.
 fn keys(grant: &Value) -> Result<Keys> {
     let given = |name: &str| grant.pointer(&format!("/credentials/{name}")).and_then(Value::as_str);
     if let (Some(id), Some(secret)) = (given("access_key_id"), given("secret_access_key")) {

@@ -1,4 +1,4 @@
-//! What does a step that is one call of the AWS CLI cost with a grant around it?
+//! Measures what a grant adds to a step of one AWS CLI call.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub(super) fn measure(
     let keys = fixture.deploy_session();
     let aws = AwsCli::path();
     let folder = tempfile::tempdir()?;
-    // Its own call goes straight to the emulator, past the proxy: what that sees is the broker's.
+    // The step calls the emulator directly, so that the proxy records only the broker's calls.
     let with_grant = || {
         let mut command = Command::new(system_tests::programs::client());
         command.args(["run", "--policy", "ecs-read", "--ttl", "15m", "--", &aws]).args(CALL).env_clear();
@@ -38,7 +38,7 @@ pub(super) fn measure(
         command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
         command
     };
-    // With a permission that it has all the time.
+    // The baseline: a principal with a standing permission.
     let everything = system_tests::aws::policies::allow(&["ecs:ListClusters"]);
     let bare_keys = fixture.account.user("standing", &everything);
     let (mut ours, mut bare, mut cloud) = (Samples::default(), Samples::default(), Samples::default());
@@ -46,7 +46,7 @@ pub(super) fn measure(
     for run in 0..=runs {
         let (from, to) = timed(&mut with_grant())?;
         let (bare_from, bare_to) = timed(&mut fixture.cli.command(&bare_keys, &CALL))?;
-        // One of each that does not count.
+        // One run of each is a warm-up and is not counted.
         if run > 0 {
             ours.push(millis(to.saturating_duration_since(from)));
             cloud.push(millis(proxy.at_work(from, to)));

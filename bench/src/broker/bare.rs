@@ -1,4 +1,4 @@
-//! How many transactions does SQLite do without us? Python's own SQLite is asked, with our tables and rows.
+//! Measures SQLite's own transactions per second: Python's SQLite writes the broker's tables and rows.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -16,17 +16,17 @@ pub(super) struct Bare {
     rates: BufReader<ChildStdout>,
 }
 
-/// What a transaction writes.
+/// The contents of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rows {
-    /// What the broker writes when it gives a grant and when it takes it back.
+    /// The broker's writes of an elevate and of a revoke.
     TheSame,
-    /// The least: one small number changes.
+    /// The smallest write: one number changes.
     One,
 }
 
 impl Bare {
-    /// The broker has to have revoked a grant before: it is the pattern.
+    /// Copies the pattern from the broker's database, which must hold a revoked grant.
     pub(super) fn beside(fixture: &Fixture) -> Result<Self> {
         let Database::File(theirs) = &fixture.in_the_clear.database else {
             bail!("expected a broker on SQLite");
@@ -40,17 +40,17 @@ impl Bare {
             .spawn()
             .context("cannot start `python3`")?;
         let orders = process.stdin.take();
-        let rates = BufReader::new(process.stdout.take().context("its output")?);
+        let rates = BufReader::new(process.stdout.take().context("`python3` has no standard output")?);
         Ok(Self { process, orders, rates })
     }
 
-    /// Transactions in a second.
+    /// Transactions per second.
     pub(super) fn rate(&mut self, rows: Rows, seconds: f64) -> Result<f64> {
         let rows = match rows {
             Rows::TheSame => "same",
             Rows::One => "one",
         };
-        writeln!(self.orders.as_mut().context("its input")?, "{rows} {seconds}")?;
+        writeln!(self.orders.as_mut().context("`python3` has no standard input")?, "{rows} {seconds}")?;
         let mut rate = String::new();
         self.rates.read_line(&mut rate)?;
         rate.trim()
@@ -61,7 +61,7 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // It ends when there is nothing more to read.
+        // The process ends at the end of its input.
         self.orders = None;
         let _ = self.process.wait();
     }

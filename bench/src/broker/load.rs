@@ -1,4 +1,4 @@
-//! What do so many clients get out of a broker that elevate and revoke without a pause?
+//! Drives a broker with concurrent clients that elevate and revoke without a pause.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use crate::connection::Connection;
 use crate::figures::{Samples, millis};
 use crate::fixture::Broker;
 
-/// So many clients for so long.
+/// A load: the number of clients, and its duration.
 pub(super) struct Load {
     pub(super) clients: u32,
     pub(super) seconds: f64,
-    /// All of them together; without it each begins again at once.
+    /// Rate of all clients together; without it each client starts its next pair at once.
     pub(super) pairs_per_second: Option<f64>,
 }
 
-/// What came of it.
+/// Results of a load.
 pub(super) struct Put {
-    /// Elevate and revoke, in a second.
+    /// Pairs of elevate and revoke per second.
     pub(super) rate: f64,
-    /// Milliseconds of each such pair, from when it was to begin.
+    /// Milliseconds of each pair, from its scheduled start.
     pub(super) millis: Samples,
 }
 
 impl Load {
-    /// The same, not to be measured.
+    /// A warm-up of the same shape, not measured.
     pub(super) fn for_a_moment(&self) -> Self {
         Self { seconds: 0.2, ..*self }
     }
@@ -41,7 +41,7 @@ impl Load {
             let clients: Vec<_> = (0..self.clients)
                 .map(|client| {
                     let keys = begin + (u128::from(client) << 80);
-                    // Not all at the same moment.
+                    // Spreads the clients' starts.
                     let first = start + every.map_or(Duration::ZERO, |every| every * client / self.clients);
                     threads.spawn(move || one_client(broker, elevation, keys, (first, every), end))
                 })
@@ -87,7 +87,7 @@ fn one_client(
     }
 }
 
-/// Elevate and revoke. The grant's id.
+/// Elevates and revokes. Returns the grant's id.
 pub(crate) fn pair(
     connection: &mut Connection,
     broker: &Broker,
@@ -101,7 +101,7 @@ pub(crate) fn pair(
     Ok(id)
 }
 
-/// The grant's id.
+/// Returns the grant's id.
 pub(crate) fn elevate(
     connection: &mut Connection,
     broker: &Broker,
@@ -114,7 +114,7 @@ pub(crate) fn elevate(
     );
     let grant = connection.ask(&head, elevation, "201")?;
     let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-    Ok(id.context("an id in the answer to elevate")?.to_owned())
+    Ok(id.context("no id in the response to elevate")?.to_owned())
 }
 
 fn bearer(broker: &Broker) -> String {

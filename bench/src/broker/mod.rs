@@ -1,4 +1,4 @@
-//! How many elevations and revokes does a broker do in a second, held against its database alone?
+//! Measures elevations and revokes per second, against the bare transactions of the same database.
 
 mod bare;
 pub(crate) mod load;
@@ -14,13 +14,13 @@ use crate::figures::{Figure, Report, Samples, Target};
 use crate::fixture::{Broker, Fixture};
 use crate::proc_files;
 
-/// The life of a `token` grant, as far as the store is concerned: given, and taken back.
+/// The store's transactions in the life of a `token` grant: elevate and revoke.
 const TRANSACTIONS: f64 = 2.0;
 
 pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
     report.section("broker on SQLite, target `token`: OIDC token verified, every state committed to disk");
     let (rounds, seconds) = effort.pick((7, 3.0), (1, 0.3));
-    // Fetches the issuer's keys, and leaves the rows that the bare loop writes again.
+    // Fetches the issuer's keys, and inserts the rows that the bare loop writes again.
     let (broker, elevation) = (&fixture.in_the_clear, fixture.elevation());
     Load { clients: 1, seconds: 0.2, pairs_per_second: None }.put_on(broker, &elevation)?;
     let mut most = 0.0_f64;
@@ -83,7 +83,7 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     half_load(broker, &elevation, most, effort, report, |_, _| Ok("from when each was to begin".to_owned()))
 }
 
-/// How long a pair takes when half as many come as can be done, each at its own time whatever became of the others.
+/// Measures the latency of a pair at half the highest throughput, in an open loop: each pair starts on schedule.
 fn half_load(
     broker: &Broker,
     elevation: &str,
@@ -112,7 +112,7 @@ fn half_load(
     Ok(())
 }
 
-/// Processor time so far: the broker's, and ours as the load generator.
+/// Processor time so far: the broker's, and this process's as the load generator.
 fn times(broker: &Broker) -> Result<((f64, f64), (f64, f64))> {
     Ok((proc_files::processor_time(broker.pid()?), proc_files::processor_time(std::process::id())))
 }

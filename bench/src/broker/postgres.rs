@@ -1,5 +1,4 @@
-//! How many elevations and revokes does a broker on PostgreSQL do in a second, held against PostgreSQL alone with the
-//! same statements?
+//! Measures elevations and revokes per second of a broker on PostgreSQL, against `pgbench` with the same statements.
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,7 +49,7 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
             runs: rounds,
         });
     }
-    // Neither side meets the checkpoint of what came before, and both find log files that were used before.
+    // A checkpoint before each side: neither pays for earlier writes, and both reuse existing log files.
     server.query("postgres", "CHECKPOINT");
     super::half_load(&broker, &elevation, most, effort, report, |rate, seconds| {
         server.query("postgres", "CHECKPOINT");
@@ -63,7 +62,7 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     })
 }
 
-/// As docs/book/src/operate/postgresql.md says that it should be for many brokers.
+/// The settings that docs/book/src/operate/postgresql.md recommends for many brokers.
 fn set_up(mut server: Server) -> Server {
     let page = include_str!("../../../docs/book/src/operate/postgresql.md");
     let settings = page.split(';').filter_map(|text| text.rfind("ALTER SYSTEM").map(|at| &text[at..]));
@@ -74,7 +73,7 @@ fn set_up(mut server: Server) -> Server {
     server
 }
 
-/// `pgbench` on a database of its own, which is a copy of the one in which a grant's life was logged.
+/// `pgbench` on a database of its own: a copy of the database whose statements were logged.
 struct Bare<'a> {
     server: &'a Server,
     database: String,
@@ -89,7 +88,7 @@ impl<'a> Bare<'a> {
         server.query("postgres", &format!("ALTER DATABASE {name} SET log_min_duration_statement = 0"));
         let mut broker =
             fixture.another("logged", Database::Server { url, password: PASSWORD.to_owned() })?;
-        // The first one fetches the issuer's keys and prepares statements.
+        // The first pair fetches the issuer's keys and prepares statements.
         one_pair(&broker, fixture)?;
         let before = server.log().len();
         let (id, key) = one_pair(&broker, fixture)?;
@@ -102,21 +101,21 @@ impl<'a> Bare<'a> {
         Ok(Self { server, database: name, script: path, values: script.values })
     }
 
-    /// Pairs in a second.
+    /// Pairs per second.
     fn rate(&self, clients: u32, seconds: u32) -> Result<f64> {
         let text = self.run(clients, seconds, &[])?;
         let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next());
         Ok(rate.context("a rate from `pgbench`")?.parse()?)
     }
 
-    /// Milliseconds of each pair, from when it was to begin, at so many pairs in a second.
+    /// Milliseconds of each pair, from its scheduled start, at this many pairs per second.
     fn latencies(&self, pairs_per_second: f64, seconds: u32) -> Result<Samples> {
         let folder = tempfile::tempdir()?;
         let log = format!("--log-prefix={}", folder.path().join("pairs").display());
         self.run(32, seconds, &["--log", &log, &format!("--rate={pairs_per_second}")])?;
         let mut samples = Samples::default();
         for entry in fs::read_dir(folder.path())? {
-            // The client, the number of the pair, microseconds, …
+            // Columns: the client, the number of the pair, microseconds, …
             for line in fs::read_to_string(entry?.path())?.lines() {
                 let micros: f64 = line.split(' ').nth(2).context("a time in pgbench's log")?.parse()?;
                 samples.push(micros / 1000.0);
@@ -141,7 +140,7 @@ impl<'a> Bare<'a> {
     }
 }
 
-/// Elevate and revoke: the grant's id and key.
+/// Elevates and revokes; returns the grant's id and key.
 fn one_pair(broker: &Broker, fixture: &Fixture) -> Result<(String, String)> {
     let key = crate::fixture::new_key();
     let id = super::load::pair(

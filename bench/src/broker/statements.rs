@@ -1,31 +1,31 @@
-//! Which statements does the broker send to PostgreSQL for one grant? As the server has logged them, made into a script
-//! for `pgbench` that does the same with new ids.
+//! Turns the statements that PostgreSQL logged for one grant into a script for `pgbench` that repeats them with new
+//! ids.
 
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 
-/// For `pgbench --file`, and the values that do not change.
+/// A script for `pgbench --file`, and its constants.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Script {
     pub(super) text: String,
-    /// For `--define`: name and value.
+    /// Constants for `--define`: name and value.
     pub(super) values: Vec<(String, String)>,
 }
 
-/// One statement, and what stood for `$1`, `$2`, …; nothing for NULL.
+/// One statement, and its values of `$1`, `$2`, …; `None` for NULL.
 #[derive(Debug, PartialEq, Eq)]
 struct Executed {
     text: String,
     values: Vec<Option<String>>,
 }
 
-/// A number of `pgbench`'s, in the forms of a grant's id and of an idempotency key.
+/// A random number of `pgbench`, formatted as a grant's id and as an idempotency key.
 const NEW_ID: &str = "('elev-' || lpad(to_hex(:r::bigint), 16, '0'))";
 const NEW_KEY: &str = "lpad(to_hex(:r::bigint), 32, '0')";
 
 impl Script {
-    /// From the log of one grant's life, in which it had this id and key. What the worker asks for meanwhile is left out.
+    /// Parses the log of one grant's life, by the grant's id and key. Omits the worker's own queries.
     pub(super) fn of(log: &str, id: &str, key: &str) -> Result<Self> {
         let mut script =
             Self { text: "\\set r random(1, 9000000000000000)\n".to_owned(), values: Vec::new() };
@@ -45,7 +45,7 @@ impl Script {
                     Some(value) if value == key => script.text.push_str(NEW_KEY),
                     Some(value) => {
                         let name = format!("s{number}_{place}");
-                        // Each place has a value of its own for pgbench, and this one says nothing of its type.
+                        // `pgbench` substitutes each parameter separately, and this value does not determine its type.
                         let kind = if after.starts_with(" IS ") { "::text" } else { "" };
                         let _ = write!(script.text, ":{name}{kind}");
                         if !script.values.iter().any(|(known, _)| *known == name) {

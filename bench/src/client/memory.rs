@@ -1,4 +1,4 @@
-//! How much memory do wrapper and keeper need at their peak?
+//! Measures the peak memory of the wrapper and the keeper.
 
 use std::process::{Child, Command, Stdio};
 
@@ -17,7 +17,7 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     for _ in 0..runs {
         let (of_wrapper, of_keeper) = watched(fixture.run(&["sleep", "0.05"]))?;
         wrapper.push(of_wrapper);
-        keeper.push(of_keeper.context("a keeper")?);
+        keeper.push(of_keeper.context("no keeper was seen")?);
         let mut command = Command::new("curl");
         command.args(["-sS", "--cacert"]).arg(&fixture.ca_file);
         curl.push(watched(command.arg(format!("{}/readyz", fixture.behind_tls.url)))?.0);
@@ -41,7 +41,7 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     Ok(())
 }
 
-/// The peaks of a program and of its keeper, looked at until it ends.
+/// Peak memory of a program and of its keeper, polled until the program ends.
 fn watched(mut command: impl std::borrow::BorrowMut<Command>) -> Result<(f64, Option<f64>)> {
     let command = command.borrow_mut().stdout(Stdio::null()).stderr(Stdio::null());
     let mut process: Child = command.spawn()?;
@@ -56,5 +56,5 @@ fn watched(mut command: impl std::borrow::BorrowMut<Command>) -> Result<(f64, Op
         }
         of_keeper = keeper.and_then(proc_files::peak_memory).or(of_keeper);
     }
-    Ok((peak.context("a program that lives long enough to be looked at")?, of_keeper))
+    Ok((peak.context("the program ended before it was polled")?, of_keeper))
 }

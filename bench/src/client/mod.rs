@@ -1,4 +1,4 @@
-//! What does the client cost?
+//! Measures the client: size, start, runs, memory, network and output.
 
 mod memory;
 mod network;
@@ -24,7 +24,7 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     pipe::measure(fixture, effort, report)
 }
 
-/// Runs it to its end, silently; an error unless it succeeds.
+/// Runs the command to its end without output; an error unless it succeeds.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
     ensure!(status.success(), "`{}`: {status}", command.get_program().to_string_lossy());

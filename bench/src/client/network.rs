@@ -1,8 +1,8 @@
-//! How many connections does a run make, and how often does it wait for the network?
+//! Counts the connections and round trips of a run.
 //!
-//! A proxy between client and broker counts. A turn is what makes a round trip: the client speaks after the
-//! broker has spoken. The TCP handshake of each connection is one more. The proxy is as slow as a network, so
-//! that whatever the client sends in one go is in one turn, even when the broker answers to its beginning.
+//! A proxy between client and broker counts. A round trip begins when the client sends after the broker has sent.
+//! The TCP handshake of each connection is one more. The proxy delays bytes like a network, so that everything that
+//! the client sends at once is in one round trip, even when the broker answers early.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use crate::figures::{Figure, Report, Target};
 use crate::fixture::{Fixture, POLICY};
 
-/// A closing alert under TLS 1.3: what the client says last, and waits for no answer to.
+/// The closing alert of TLS 1.3: the client sends it last and expects no response.
 const FAREWELL: usize = 24;
 const ONE_WAY: Duration = Duration::from_millis(25);
 
@@ -32,7 +32,7 @@ pub(super) fn measure(fixture: &Fixture, report: &mut Report) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
     let (port, counting) = (fixture.behind_tls.port, Arc::clone(&counted));
-    // Ends with this program: nobody connects any more.
+    // Runs until this program ends: accepts no connection after the client's last one.
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             counting.connections.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How fast does a step's output pass, untouched and redacted?
+//! Measures the throughput of a step's output, untouched and redacted.
 
 use std::fs;
 use std::io::Read;
@@ -15,7 +15,7 @@ use crate::fixture::{Fixture, POLICY};
 const FILE: usize = 64 * 1024 * 1024;
 
 pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
-    // A small file many times over: what comes from the disk is not what is measured.
+    // Repeats a small file, so that the disk is not measured.
     let (file, times) = (fixture.folder.path().join("log.txt"), effort.pick(16, 1));
     fs::write(&file, log(FILE))?;
     let file_name = file.display().to_string();
@@ -64,7 +64,7 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     remove(&file)
 }
 
-/// GB in a second, from the first byte to the last.
+/// GB per second, from the first byte to the last.
 fn throughput(command: &mut Command, expected: usize) -> Result<f64> {
     let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     let mut buffer = vec![0; 64 * 1024];
@@ -84,7 +84,7 @@ fn throughput(command: &mut Command, expected: usize) -> Result<f64> {
     Ok(total / 1e9 / last.as_secs_f64())
 }
 
-/// What a build writes, more or less.
+/// Sample of a build log.
 fn log(bytes: usize) -> Vec<u8> {
     let mut log = Vec::with_capacity(bytes + 200);
     let mut state = 1_u64;

@@ -1,4 +1,4 @@
-//! How big is it?
+//! Measures the size of the client's binary.
 
 use std::process::Command;
 

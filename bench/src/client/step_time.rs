@@ -1,4 +1,4 @@
-//! Does the step itself run slower because we are there?
+//! Compares the time of a step under the client with its time alone.
 
 use std::process::Command;
 
@@ -40,9 +40,9 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     Ok(())
 }
 
-/// The milliseconds that the step says it took.
+/// The milliseconds that the step reports.
 fn own_time(command: &mut Command) -> Result<f64> {
     let output = command.output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)?.trim().parse().context("the milliseconds of a step")
+    String::from_utf8(output.stdout)?.trim().parse().context("the step reports no milliseconds")
 }

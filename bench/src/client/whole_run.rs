@@ -1,4 +1,4 @@
-//! How long does it take to start, and to elevate, run a step and revoke?
+//! Measures the client's start, and a whole run: elevate, the step, revoke.
 
 use std::fs;
 use std::process::Command;
@@ -58,7 +58,7 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
         || timed(|| succeed(&mut fixture.run(&["true"]))),
         || {
             timed(|| {
-                // Not found: no work for the broker, nothing but two requests.
+                // The grant is not found: two requests and no work for the broker.
                 let post = |path| {
                     let mut curl = by_curl("POST", path, "0");
                     curl.args(["--no-fail", "-d", "x"]);

@@ -1,4 +1,4 @@
-//! How does a database get a million live grants in a minute? As copies of one that a broker has given.
+//! Fills a database with a million live grants in a minute, as copies of one grant of a broker.
 
 use std::process::Command;
 
@@ -10,14 +10,14 @@ use crate::fixture::Database;
 
 const SCRIPT: &str = include_str!("fill.py");
 
-/// Copies of a grant. Its broker is stopped.
+/// Copies of a grant. Its broker must be stopped.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Copies<'a> {
     pub(super) of: &'a str,
     pub(super) count: u64,
-    /// No two copies have the same number.
+    /// Index of the first copy; no two copies have the same.
     pub(super) first: u64,
-    /// Another than the grant's own.
+    /// Deadline of the copies, if not the grant's own.
     pub(super) deadline: Option<Timestamp>,
 }
 

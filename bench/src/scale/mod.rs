@@ -1,4 +1,4 @@
-//! What does a broker feel of the grants that it has? From one to a million, on SQLite and on PostgreSQL.
+//! Measures a broker's start, memory and latency with one to a million grants, on SQLite and on PostgreSQL.
 
 mod fill;
 mod picture;
@@ -21,7 +21,7 @@ use crate::{Effort, clock, proc_files};
 
 const READY_WITHIN: f64 = 1000.0;
 const MEMORY: f64 = 150.0;
-/// So many end at the same moment, and are to be gone within this time.
+/// This many grants end at the same moment, and must be revoked within this time.
 const AT_ONCE: u64 = 10_000;
 const GONE_WITHIN: f64 = 10_000.0;
 
@@ -52,7 +52,7 @@ pub(crate) fn measure(
     Ok(())
 }
 
-/// A broker with so many live grants.
+/// A broker with this many live grants.
 struct Stand<'a> {
     broker: Broker,
     server: Option<&'a Server>,
@@ -111,7 +111,7 @@ impl<'a> Stand<'a> {
         Ok(row)
     }
 
-    /// A run of the client, against one with a broker that has nothing.
+    /// A run of the client, compared with one at an empty broker.
     fn the_clients_view(&self, fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
         let name = if self.server.is_some() { "empty-postgres" } else { "empty-sqlite" };
         let empty = match self.server {
@@ -136,12 +136,12 @@ impl<'a> Stand<'a> {
         Ok(())
     }
 
-    /// Beside all others, so many reach their deadline at the same moment.
+    /// Beside all other grants, this many reach their deadline at the same moment.
     fn many_at_once(&mut self, effort: Effort, report: &mut Report) -> Result<()> {
         let broker = &mut self.broker;
         let count = effort.pick(AT_ONCE, 20);
         broker.stop();
-        // Time enough to make them, and to start.
+        // Leaves time to create the grants and to start the broker.
         let ahead = effort.pick(Duration::from_secs(30), Duration::from_secs(6));
         let deadline = Timestamp::from_millis(i64::try_from((clock::wall() + ahead).as_millis())?);
         Copies { of: &self.pattern, count, first: 1 << 40, deadline: Some(deadline) }
@@ -155,9 +155,7 @@ impl<'a> Stand<'a> {
         }
         let took = millis(clock::wall().saturating_sub(due));
         report.figure(&Figure {
-            claim: &format!(
-                "{count} grants due at the same moment: until the last is taken back, against 10 s"
-            ),
+            claim: &format!("{count} grants due at the same moment: until the last is revoked, against 10 s"),
             ratio: took / GONE_WITHIN,
             target: Target::AtMost(1.0),
             ours: format!("{took:.0} ms, {:.0} a second", count as f64 / took * 1000.0),
@@ -168,11 +166,11 @@ impl<'a> Stand<'a> {
     }
 }
 
-/// How many grants are active, as the broker says.
+/// How many grants are active, by the broker's metrics.
 fn active(broker: &Broker) -> Result<u64> {
     let mut connection = Connection::open(broker.port)?;
     let metrics = connection.ask("GET /metrics HTTP/1.1\r\n", "", "200")?;
     let count =
         metrics.lines().find_map(|line| line.strip_prefix("cloudanix_jit_grants{status=\"active\"} "));
-    Ok(count.context("a count of active grants")?.parse()?)
+    Ok(count.context("no count of active grants in the metrics")?.parse()?)
 }

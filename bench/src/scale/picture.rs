@@ -1,14 +1,14 @@
-//! A picture of how little grows: three curves over the number of grants, each as a multiple of what it is with one.
+//! Draws the growth with the number of grants: three curves, each as a multiple of its value at one grant.
 
 use std::fmt::Write as _;
 
-/// What was measured with so many grants.
+/// Measurements with this many grants.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Row {
     pub(super) size: u64,
-    /// Milliseconds until it is ready.
+    /// Milliseconds until the broker is ready.
     pub(super) start: f64,
-    /// Megabytes.
+    /// Megabytes of peak memory.
     pub(super) memory: f64,
     /// Milliseconds for elevate and revoke.
     pub(super) pair: f64,
@@ -16,9 +16,9 @@ pub(super) struct Row {
 
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 200.0;
-/// The highest multiple that is drawn.
+/// The highest multiple in the chart.
 const TOP: f64 = 3.0;
-/// Its name, its colour, and what it shows.
+/// A curve's name, its colour, and its value.
 type Curve = (&'static str, &'static str, fn(&Row) -> f64);
 
 const CURVES: [Curve; 3] = [
@@ -27,7 +27,7 @@ const CURVES: [Curve; 3] = [
     ("elevate and revoke", "#2ca02c", |row| row.pair),
 ];
 
-/// As SVG, one panel for each database.
+/// Renders the SVG, one panel per database.
 pub(super) fn draw(all: &[(&str, Vec<Row>)]) -> String {
     let width = (WIDTH + 60.0) * all.len() as f64 + 20.0;
     let mut svg = format!(

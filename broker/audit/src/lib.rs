@@ -1,10 +1,10 @@
-//! What happened, provably?
+//! Makes timelines tamper-evident: a hash chain over each grant's events.
 //!
-//! Each grant's timeline is a chain: every row carries the hash of the row before it, and its own hash over
-//! all its other fields. Changing, removing (but for the last ones) or moving a row shows, and so does a grant's record
-//! that contradicts its rows ([`verify`]). A chain that was computed anew does not show: nothing outside the database
-//! holds a hash of it. Checkpoints over many grants, and delivery to the user's own bucket, have their room here and
-//! are not built yet: see `docs/book/src/develop/roadmap.md`.
+//! Every row of a grant's timeline carries the hash of the row before it, and its own hash over all its other fields.
+//! [`verify`] detects a row that was changed, moved or removed (except at the end), and a grant's record that
+//! contradicts its rows. It does not detect a chain that was recomputed: nothing outside the database holds a hash of
+//! it. Checkpoints over many grants, and delivery to the user's own bucket, belong here and are not built yet: see
+//! `docs/book/src/develop/roadmap.md`.
 
 use domain::{Grant, NewEvent};
 use protocol::{GrantId, TimelineEvent};
@@ -13,27 +13,27 @@ use sha2::{Digest, Sha256};
 
 mod record;
 
-/// Why a timeline is not what the broker wrote.
+/// Why a stored timeline does not verify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// A row's hash, its place or its link to the row before is wrong.
+    /// A row's hash, its position or its link to the row before is wrong.
     #[error("the hash chain is broken at row {at}: rows were changed, moved or removed")]
     Chain {
-        /// The place of the first row that is wrong, from 1.
+        /// Position of the first wrong row, from 1.
         at: usize,
     },
-    /// The grant's record, which no hash covers, says something that the rows do not.
+    /// The grant's record, which no hash covers, contradicts the rows.
     #[error("the grant's record and its timeline contradict each other: {what}")]
     Record {
-        /// Which part of the record: a field, or a row that it needs.
+        /// Part of the record that differs: a field, or a required row.
         what: String,
     },
 }
 
-/// The `prev_hash` of a first row.
+/// The `prev_hash` of the first row.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Gives rows their numbers and hashes, following the last stored row (its number and hash), if any.
+/// Adds sequence numbers and hashes to events that follow the last stored row (its number and hash), if any.
 pub fn chain(grant: &GrantId, last: Option<(u32, &str)>, events: &[NewEvent]) -> Vec<TimelineEvent> {
     let (mut seq, mut prev_hash) = last.map_or((0, GENESIS.to_owned()), |(seq, hash)| (seq, hash.to_owned()));
     events
@@ -59,13 +59,13 @@ pub fn chain(grant: &GrantId, last: Option<(u32, &str)>, events: &[NewEvent]) ->
         .collect()
 }
 
-/// Whether a grant's stored rows are the ones that were written, from the first on without a gap.
+/// Whether a grant's stored rows form an unbroken chain from the first row on.
 pub fn is_intact(grant: &GrantId, rows: &[TimelineEvent]) -> bool {
     check_chain(grant, rows).is_ok()
 }
 
-/// Checks a grant's stored rows, and its record against them: agent, policies, ttl, target, reason, provenance, times,
-/// who enforces the deadline, and where it stands. Record and rows have to be of one moment.
+/// Verifies a grant's stored rows, and its record against them: agent, policies, ttl, target, reason, provenance,
+/// times, deadline enforcement, and state. Record and rows must be read in one transaction.
 pub fn verify(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
     check_chain(&grant.id, rows)?;
     record::check(grant, rows)
@@ -146,7 +146,7 @@ mod tests {
         assert!(!is_intact(&GrantId::from_random([2; 8]), &rows()));
     }
 
-    /// The figure is what `printf '%s' '{"at":…}' | sha256sum` gives for the row's canonical JSON.
+    /// `printf '%s' '{"at":…}' | sha256sum` over the row's canonical JSON yields the expected hash.
     #[test]
     fn anybody_can_compute_the_hash() {
         let row = &rows()[0];

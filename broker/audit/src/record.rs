@@ -1,7 +1,7 @@
-//! Does a grant's record say what its timeline says?
+//! Checks that a grant's record agrees with its timeline.
 //!
-//! The record is what the API answers with, and no hash covers it. Each of its parts that a move has written is
-//! compared with the row of that move.
+//! The API answers with the record, which no hash covers. The check compares each part of the record with the row of
+//! the transition that wrote it.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ fn contradicts<T>(what: impl Into<String>) -> Result<T, Broken> {
 
 fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
     let mut asked = grant.request_event();
-    // Rows that were written before these two were part of them.
+    // Older rows lack these two fields.
     if !first.data.contains_key("trust") {
         asked.data.remove("trust");
         asked.data.remove("platform");
@@ -43,11 +43,11 @@ fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
     if let Some(name) = difference(&asked.data, &first.data) {
         return contradicts(format!("`{name}`"));
     }
-    // All else that is in the text is in the data too, and was compared.
+    // The data also holds everything else in the text, and was compared above.
     if first.text != asked.text { contradicts("`agent_id`") } else { Ok(()) }
 }
 
-/// The first name under which two maps differ.
+/// The first key for which two maps differ.
 fn difference<'a>(
     one: &'a BTreeMap<String, String>,
     other: &'a BTreeMap<String, String>,
@@ -104,7 +104,7 @@ const GONE: [EventKind; 2] = [EventKind::Failed, EventKind::Revoked];
 struct Rows<'r>(&'r [TimelineEvent]);
 
 impl Rows<'_> {
-    /// The last row of this kind is there and is as the record's field says.
+    /// The last row of this kind exists and agrees with the record's field.
     fn was(
         &self,
         kind: EventKind,

@@ -80,7 +80,7 @@ pub struct LockRequest<'a> {
     pub until: Timestamp,
 }
 
-/// What a driver does under a lock. The store records what is certain to follow with the lock itself.
+/// The change that a driver makes under a lock. The store records its certain consequences with the lock itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockPurpose {
     /// Create the object, if the grant is still at this version.

@@ -1,4 +1,4 @@
-//! What do the tests of what is inside begin with?
+//! Builds the grants that the store's unit tests begin with.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use protocol::{EnforcedBy, GrantId, IdempotencyKey, Provenance, Timestamp};
 
 use crate::{GrantRecord, Precondition, SaveOutcome, Store};
 
-/// An accepted request with a step of its own.
+/// An accepted request with a step on an object of its own.
 pub(crate) fn accepted(number: u64) -> Transition {
     with_a_step(number, false)
 }
@@ -39,7 +39,7 @@ fn with_a_step(number: u64, shared: bool) -> Transition {
     Grant::accepted(request, now, EnforcedBy::Cloud, vec![step], now.plus(Duration::from_secs(30)))
 }
 
-/// Ends a grant that no driver went on with.
+/// Ends a grant whose driver stopped.
 pub(crate) async fn ended(store: &dyn Store, stored: &mut GrantRecord, last_row_is_known: bool) {
     let now = Timestamp::from_secs(1100);
     let undoing = stored.grant.clone().end(now, EndCause::Abandoned).unwrap();

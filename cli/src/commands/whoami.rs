@@ -23,7 +23,7 @@ pub(crate) fn run(args: WhoamiArgs, env: &Env, output: &mut Output) -> Result<()
     let http = Network::from_env(env).client(Connections::Kept)?;
     let audience = audience(env);
     let looked = block_on(async { Ok(identity.claims(&http, audience).await) })?;
-    // What is known is shown before what went wrong: the environment often says why.
+    // Prints the known facts before the error: the environment often explains it.
     let view = WhoAmI { identity: &identity, audience, claims: looked.as_ref().ok() };
     match args.output {
         View::Text => output.data(&view.text())?,
@@ -32,7 +32,7 @@ pub(crate) fn run(args: WhoamiArgs, env: &Env, output: &mut Output) -> Result<()
     Ok(identity.check(&looked?, audience, system_clock())?)
 }
 
-/// What is shown. There is no token in it to be shown by mistake.
+/// The output. It has no token, so that none is printed by mistake.
 struct WhoAmI<'a> {
     identity: &'a Identity,
     audience: &'a str,

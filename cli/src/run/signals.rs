@@ -35,7 +35,7 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Whether the signal asks the step to end.
+    /// Whether the signal requests the end of the step.
     pub(crate) fn asks_to_end(self) -> bool {
         [SIGHUP, SIGINT, SIGQUIT, SIGTERM].contains(&self.signal)
     }

@@ -46,9 +46,9 @@ pub(crate) async fn revoke(grant: &ActiveGrant, cause: RevokeCause) -> Result<Re
 
 /// Runs the step to its end.
 ///
-/// A signal that asks to end is forwarded, and the grant revoked at the same time; without one the grant is revoked the
-/// moment the step has ended. If the step ignores the signal and the revoke fails, the keeper revokes at once. The end of
-/// the parent process counts as SIGTERM; a step that ignores that is left running.
+/// Forwards a signal that requests the end, and revokes the grant at the same time; without one, revokes the grant the
+/// moment the step has ended. If the step ignores the signal and the revoke fails, the keeper revokes at once. The end
+/// of the parent process counts as SIGTERM; a step that ignores that is left running.
 pub(crate) async fn supervise(
     grant: &ActiveGrant,
     step: &mut Step,
@@ -162,7 +162,7 @@ async fn at(time: Option<Instant>) {
 }
 
 impl Signals {
-    /// The next signal that asks to end. Cancel-safe.
+    /// The next signal that requests the end. Cancel-safe.
     pub(crate) async fn next_that_asks_to_end(&mut self) -> Received {
         loop {
             let received = self.next().await;
@@ -173,7 +173,7 @@ impl Signals {
     }
 }
 
-/// Waits for the answer of a revoke after the end of the step, and leaves it to the keeper when a signal asks to end.
+/// Waits for the response to a revoke after the end of the step; a signal that requests the end hands it to the keeper.
 ///
 /// Not at once: the signal that ended the step may have been sent to this process too, and arrive a moment later.
 pub(crate) async fn or_interrupted(

@@ -1,4 +1,4 @@
-//! `doctor` finds what is wrong and says what to do.
+//! `doctor` finds each problem and prints its remedy.
 
 use predicates::str::contains;
 use protocol::{Decision, ErrorCode};

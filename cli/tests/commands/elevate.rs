@@ -70,7 +70,7 @@ fn the_output_forms_carry_the_grant() {
         .stdout(ends_with(format!("CLOUDANIX_GRANT_TOKEN={GRANT_TOKEN}\n")));
 }
 
-/// A grant that gives an AWS session, by a clock of its own.
+/// A grant with an AWS session, and a clock of its own.
 fn in_aws(keys_end: &str) -> Reply {
     let credentials = Credentials::Aws {
         access_key_id: "ASIA1".to_owned(),

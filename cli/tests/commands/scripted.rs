@@ -10,7 +10,7 @@ use protocol::{ErrorCode, Problem};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What one request met.
+/// The reply to one request.
 #[derive(Clone)]
 pub(crate) enum Reply {
     Answer {
@@ -18,7 +18,7 @@ pub(crate) enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
     },
-    /// The connection is closed without an answer.
+    /// Closes the connection without a response.
     HangUp,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Request {
     pub(crate) line: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
-    /// Which connection it came on, counted from 0.
+    /// Index of the request's connection, from 0.
     pub(crate) connection: usize,
 }
 
@@ -61,7 +61,7 @@ impl Reply {
 
 pub(crate) struct ScriptedBroker {
     pub(crate) address: SocketAddr,
-    /// The certificate that a client has to trust, in PEM.
+    /// The certificate for the client to trust, in PEM.
     pub(crate) certificate: Option<String>,
     seen: Arc<Mutex<Vec<Request>>>,
 }
@@ -73,12 +73,12 @@ struct Script {
 }
 
 impl ScriptedBroker {
-    /// Answers request after request with these, and hangs up on every one after them.
+    /// Answers each request with the next reply, and closes the connection of every request after the last one.
     pub(crate) fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::listen(replies, None)
     }
 
-    /// The same over TLS, with a certificate that nobody knows.
+    /// The same over TLS, with a self-signed certificate.
     pub(crate) fn start_tls(replies: impl IntoIterator<Item = Reply>) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
@@ -126,7 +126,7 @@ impl ScriptedBroker {
         self.seen.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come; fails the test when they do not.
+    /// Waits until this many requests have arrived; fails the test after a deadline.
     #[track_caller]
     pub(crate) fn wait_for(&self, requests: usize) {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -141,7 +141,7 @@ impl ScriptedBroker {
     }
 }
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

@@ -9,7 +9,7 @@ use protocol::ErrorCode;
 use crate::fake_broker::{AWS_SECRETS, Call, FakeBroker, Fault, Issues, Session};
 use crate::harness::{Finished, Running, Wrapper};
 
-/// A step that waits, and the endpoint that it was told of.
+/// A step that waits, and the endpoint in its environment.
 struct Asking {
     running: Running,
     address: String,

@@ -120,7 +120,7 @@ impl Books {
         self.seen.iter().filter(|seen| **seen == Received::Heartbeat).count()
     }
 
-    /// How often credentials were asked for once more.
+    /// How often the client renewed its credentials.
     pub(crate) fn renewals(&self) -> usize {
         self.seen.iter().filter(|seen| **seen == Received::Renew).count()
     }
@@ -212,7 +212,7 @@ impl FakeBroker {
         self.books().down = down;
     }
 
-    /// What grants from now on ask of their holders.
+    /// The heartbeat requirements of later grants.
     pub(crate) fn set_heartbeat_seconds(&self, seconds: u32) {
         self.books().heartbeat_seconds = Some(seconds);
     }

@@ -14,11 +14,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake_broker::{AWS_SECRETS, FakeBroker, SOON};
 
-/// A step that notes each signal and goes on until there is a file `go`.
+/// A step that records each signal and runs until the file `go` exists.
 pub(crate) const DEAF: &str = "for s in INT TERM HUP QUIT USR1; do trap \"echo $s >> heard\" $s; done; \
                                echo $$ > pid; until test -e go || ! test -e pid; do sleep 0.01; done; exit 4";
 
-/// The binary in an environment of its own, without a terminal.
+/// The binary in its own environment, without a terminal.
 pub(crate) struct Wrapper {
     pub(crate) command: Command,
     pub(crate) folder: Folder,
@@ -37,14 +37,14 @@ impl Wrapper {
         Self::build(&["setsid"], ttl, broker, arguments)
     }
 
-    /// The wrapper started by another program.
+    /// The wrapper, started by another program.
     pub(crate) fn through(launcher: &[&str], broker: &FakeBroker, arguments: &[&str]) -> Self {
         Self::build(launcher, "15m", broker, arguments)
     }
 
     fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
         let folder = Folder(tempfile::tempdir().unwrap());
-        // Also signals that the tests' own parent ignores, such as Ctrl-C in a background job.
+        // Restores signals that the tests' parent ignores, such as Ctrl-C in a background job.
         let mut command = Command::new("env");
         command.arg("--default-signal").args(launcher).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
         command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);
@@ -72,7 +72,7 @@ impl Wrapper {
     }
 }
 
-/// Where a wrapper and everything that it starts runs. However the test ends, no process is left in it.
+/// The folder of a wrapper and all its descendants. Dropping it kills every process in it.
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -83,7 +83,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Again, until there is none that was just being started.
+        // Repeats until no process is left: one may have been about to start another.
         while processes_in(self.path())
             .into_iter()
             .filter_map(Pid::from_raw)
@@ -101,7 +101,7 @@ fn processes_in(folder: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// A wrapper that runs.
+/// A running wrapper.
 pub(crate) struct Running {
     pub(crate) child: Child,
     pub(crate) folder: Folder,
@@ -137,7 +137,7 @@ impl Running {
         eventually("a keeper", || keeper_of(self.pid()))
     }
 
-    /// Waits for the end, with all that was printed.
+    /// Waits for the end, with everything that was printed.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Finished {
         let stdout = self.child.stdout.take().map(all_of);
@@ -150,14 +150,14 @@ impl Running {
         Finished { status, stdout, stderr, folder: self.folder }
     }
 
-    /// Waits for the end of the wrapper only: others may still hold its outputs open.
+    /// Waits for the end of the wrapper only: other processes may still hold its outputs open.
     #[track_caller]
     pub(crate) fn status(&mut self) -> ExitStatus {
         eventually("the wrapper's end", || self.child.try_wait().unwrap())
     }
 }
 
-/// Read on a thread, so that a test waits for the end of an output no longer than for anything else.
+/// Reads on a thread, so that the wait for the end of an output has a deadline too.
 fn all_of(mut output: impl Read + Send + 'static) -> Receiver<String> {
     let (done, text) = mpsc::channel();
     std::thread::spawn(move || {
@@ -180,7 +180,10 @@ impl Finished {
     pub(crate) fn assert_holds_no_secret(&self) {
         for (key, token) in AWS_SECRETS {
             for secret in [key, token] {
-                assert!(!self.stdout.contains(secret) && !self.stderr.contains(secret), "{secret} came out");
+                assert!(
+                    !self.stdout.contains(secret) && !self.stderr.contains(secret),
+                    "the output contains {secret}"
+                );
             }
         }
     }
@@ -191,7 +194,7 @@ pub(crate) fn kill(pid: i32, signal: &str) {
     assert!(done.success(), "kill -{signal} {pid}");
 }
 
-/// Polls until there is an answer; fails the test when none comes.
+/// Polls until there is a value; fails the test after a deadline.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + SOON;
@@ -199,7 +202,7 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: did not come");
+        assert!(Instant::now() < deadline, "{what}: did not happen in time");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -209,7 +212,7 @@ pub(crate) fn wait_until_gone(pid: i32) {
     eventually(&format!("the end of process {pid}"), || is_gone(pid).then_some(()));
 }
 
-/// Not there, or a zombie that waits for a parent of somebody else's.
+/// Whether the process has ended; a zombie whose parent has not waited for it counts as ended.
 pub(crate) fn is_gone(pid: i32) -> bool {
     state_of(pid).is_none_or(|state| state == 'Z')
 }

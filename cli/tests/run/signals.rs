@@ -29,7 +29,7 @@ fn program_below(shell: i32, name: &str) -> Option<i32> {
 fn a_signal_ends_the_step_and_revokes() {
     for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1), ("QUIT", 3)] {
         let broker = FakeBroker::start();
-        // No `exec`: the shell's own child is in the step's group and has to be told as well.
+        // No `exec`: the shell's own child is in the step's group and must receive the signal too.
         let (running, step) = start(&broker, "echo $$ > pid; sleep 600; exit 9");
         let sleeping = eventually("the step's child", || program_below(step, "sleep\n"));
         running.signal(name);

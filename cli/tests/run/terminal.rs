@@ -43,7 +43,7 @@ fn type_in(keyboard: &mut std::process::ChildStdin, text: &str) {
     std::io::Write::write_all(keyboard, text.as_bytes()).unwrap();
 }
 
-/// Reads what is shown until `text` is there.
+/// Reads the terminal's output until it contains `text`.
 fn read_until(shown: &mut impl std::io::Read, text: &str) {
     let mut screen = Vec::new();
     while !String::from_utf8_lossy(&screen).contains(text) {

@@ -39,7 +39,7 @@ pub enum IdentityError {
     Misconfigured {
         /// Its name.
         platform: &'static str,
-        /// What is missing.
+        /// The missing part.
         what: Cow<'static, str>,
         /// How to set it up.
         hint: Cow<'static, str>,
@@ -69,7 +69,7 @@ pub enum IdentityError {
     Unfit {
         /// As in [`super::Identity::token_source`].
         source_of_token: String,
-        /// What is wrong with it.
+        /// Why the broker would refuse it.
         problem: Unfit,
         /// The platform's way to another audience.
         audience_hint: &'static str,

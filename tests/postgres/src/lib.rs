@@ -1,8 +1,8 @@
-//! Where does a test get a real PostgreSQL from?
+//! Runs a real PostgreSQL server for the length of a test.
 //!
-//! [`Server::start`] makes a cluster in a temporary folder and runs it on a loopback port, with a password and as
-//! durable as any. PostgreSQL refuses root, so under root it runs as another user. A shell stands between: it waits for
-//! the end of its input, which comes when the test's process ends, however it ends, and then it ends the server and
+//! [`Server::start`] makes a cluster in a temporary folder and runs it on a loopback port, with a password and with
+//! full durability. PostgreSQL refuses root, so under root it runs as another user. A shell supervises it: when the
+//! test's process ends, however it ends, the shell's standard input closes, and the shell stops the server and
 //! removes the folder.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test, whatever is not as expected is a failure")]
@@ -24,8 +24,8 @@ pub const USER: &str = "postgres";
 /// Its password.
 pub const PASSWORD: &str = "only-for-tests";
 
-/// Starts the server, waits for the end of the input, ends the server at once. The folder stays if the last thing that
-/// was said is `keep`, without a newline.
+/// Starts the server, waits for the end of the input, and stops the server at once. The folder stays if the last
+/// input is `keep`, without a newline.
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
 "$@" >>"$FOLDER/log" 2>&1 </dev/null &
@@ -36,10 +36,10 @@ wait "$server"
 if test "$what" != keep; then rm -rf "$FOLDER"; fi
 "#;
 
-/// How long a server may take to come up.
+/// How long a server may take to start.
 const SOON: Duration = Duration::from_secs(60);
 
-/// A server of one's own. Dropping it ends it; the death of the process that made it does as well.
+/// A server. Dropping it stops the server, and so does the death of the test's process.
 #[derive(Debug)]
 pub struct Server {
     programs: Programs,
@@ -50,21 +50,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a cluster and starts it. Fails the test if there is no PostgreSQL on this machine.
+    /// Makes a cluster and starts it. Fails the test if this machine has no PostgreSQL.
     pub fn start() -> Self {
         let programs = Programs::find().unwrap_or_else(|missing| panic!("{missing}"));
-        let folder =
-            tempfile::Builder::new().prefix("postgres-for-tests-").tempdir().expect("a folder").keep();
+        let folder = tempfile::Builder::new()
+            .prefix("postgres-for-tests-")
+            .tempdir()
+            .expect("a temporary folder can be created")
+            .keep();
         programs.hand_over(&folder);
         let password = folder.join("password");
-        fs::write(&password, PASSWORD).expect("a file for the password");
+        fs::write(&password, PASSWORD).expect("the password file can be written");
         programs.hand_over(&password);
         let mut initdb = programs.command("initdb");
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "-U", USER]);
         initdb.arg("--pwfile").arg(&password).arg("-D").arg(folder.join("data"));
         succeed(&mut initdb);
         let mut server = Self { programs, folder, port: 0, keeper: None, databases: AtomicU32::new(0) };
-        // Somebody else may take the port before the server does.
+        // Another process may take the port before the server binds it.
         for _ in 0..5 {
             server.port =
                 TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
@@ -75,14 +78,14 @@ impl Server {
         panic!("PostgreSQL does not start: {}", server.log());
     }
 
-    /// A new, empty database; its URL has no password in it.
+    /// Creates an empty database; its URL has no password in it.
     pub fn database(&self) -> String {
         let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         self.query("postgres", &format!("CREATE DATABASE {name}"));
         self.url(&name)
     }
 
-    /// Where this database is.
+    /// URL of this database.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
     }
@@ -92,40 +95,40 @@ impl Server {
         self.port
     }
 
-    /// What `psql` answers, one row a line, columns apart by `|`.
+    /// Output of `psql`: one row per line, columns separated by `|`.
     pub fn query(&self, database: &str, sql: &str) -> String {
         let output = succeed(self.psql(database).args(["-c", sql]));
         String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
     }
 
-    /// Nobody writes into this table until what is given back is dropped: whoever tries waits in the middle of it.
+    /// Blocks writes to this table until the returned guard is dropped; a writer waits inside its transaction.
     pub fn hold_back_writers(&self, database: &str, table: &str) -> HeldBack {
         let mut psql =
             self.psql(database).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`psql`");
         let lock = format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;\n\\echo held\n");
-        psql.stdin.as_mut().expect("a pipe").write_all(lock.as_bytes()).expect("somebody who listens");
+        psql.stdin.as_mut().expect("a pipe").write_all(lock.as_bytes()).expect("the child reads its input");
         let mut said = String::new();
         let answer = psql.stdout.take().expect("a pipe");
-        BufReader::new(answer).read_line(&mut said).expect("an answer");
-        assert_eq!(said, "held\n", "expected the table to be held");
+        BufReader::new(answer).read_line(&mut said).expect("`psql` answers");
+        assert_eq!(said, "held\n", "the table is not locked");
         HeldBack(psql)
     }
 
-    /// Ends the server in the middle of whatever it does: what a power cut leaves it finds again at the next start.
+    /// Kills the server, as a power cut would; the next start recovers the same data.
     pub fn crash(&mut self) {
         if let Some(mut keeper) = self.keeper.take() {
-            keeper.stdin.take().expect("a pipe").write_all(b"keep").expect("somebody who listens");
-            keeper.wait().expect("the end of the server");
+            keeper.stdin.take().expect("a pipe").write_all(b"keep").expect("the child reads its input");
+            keeper.wait().expect("the supervisor ends");
         }
     }
 
-    /// Starts it again, on the same data and port.
+    /// Starts the server again, on the same data and port.
     pub fn start_again(&mut self) {
         self.crash();
         assert!(self.run(), "PostgreSQL does not start again: {}", self.log());
     }
 
-    /// All that it has written so far.
+    /// The server's log so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
@@ -137,7 +140,7 @@ impl Server {
         psql
     }
 
-    /// False if it ended instead of taking connections.
+    /// False if the server exited instead of accepting connections.
     fn run(&mut self) -> bool {
         let postgres = self.programs.command("postgres");
         let mut keeper = programs::clean("sh");
@@ -147,7 +150,7 @@ impl Server {
         keeper.args(["-c", "unix_socket_directories=", "-c", "max_connections=200"]);
         keeper.env("FOLDER", &self.folder);
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.keeper = Some(keeper.spawn().expect("a shell for the server"));
+        self.keeper = Some(keeper.spawn().expect("the shell can be started"));
         let deadline = Instant::now() + SOON;
         loop {
             let ready = self.psql("postgres").args(["-c", "SELECT 1"]).output().expect("`psql`");
@@ -171,7 +174,7 @@ impl Drop for Server {
     }
 }
 
-/// Whoever writes into a table waits as long as this is there.
+/// Blocks every writer of a table until it is dropped.
 #[derive(Debug)]
 pub struct HeldBack(Child);
 

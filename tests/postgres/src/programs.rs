@@ -1,19 +1,19 @@
-//! Which programs make and run a server, and as whom?
+//! Finds PostgreSQL's programs and the user that runs them.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where PostgreSQL's programs are, and who may run them.
+/// Where PostgreSQL's programs are, and the user that runs them.
 #[derive(Debug, Clone)]
 pub struct Programs {
     folder: PathBuf,
-    /// User and group, where we are root.
+    /// User and group to run as, if this process is root.
     instead_of_root: Option<(u32, u32)>,
 }
 
-/// There is no PostgreSQL here.
+/// This machine has no PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missing;
 
@@ -26,7 +26,7 @@ impl std::fmt::Display for Missing {
 }
 
 impl Programs {
-    /// Where Debian and Homebrew put them, newest first, and then on the PATH.
+    /// Looks where Debian and Homebrew install them, newest first, and then on the PATH.
     pub fn find() -> Result<Self, Missing> {
         let mut folders = Vec::new();
         for (parent, beginning) in [
@@ -47,7 +47,7 @@ impl Programs {
         Ok(Self { folder, instead_of_root: instead_of_root() })
     }
 
-    /// One of them, to be run as the server's user with nothing of our environment.
+    /// A command for one of the programs, as the server's user and with a clean environment.
     pub(crate) fn command(&self, program: &str) -> Command {
         let program = self.folder.join(program);
         let Some((user, group)) = self.instead_of_root else { return clean(program) };
@@ -60,12 +60,12 @@ impl Programs {
     /// Makes the server's user the owner.
     pub(crate) fn hand_over(&self, path: &Path) {
         if let Some((user, group)) = self.instead_of_root {
-            chown(path, Some(user), Some(group)).expect("another owner");
+            chown(path, Some(user), Some(group)).expect("root can change the owner");
         }
     }
 }
 
-/// Nothing that is set for us may change what a test sees.
+/// A command that inherits nothing of the environment but `PATH`.
 pub(crate) fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).current_dir("/");
@@ -77,7 +77,7 @@ fn version(bin: &Path) -> u32 {
     name.trim_start_matches("postgresql@").parse().unwrap_or(0)
 }
 
-/// PostgreSQL's own user where Debian has made one, and otherwise whoever owns nothing.
+/// PostgreSQL's own user where Debian has created one, and otherwise the user that owns nothing.
 fn instead_of_root() -> Option<(u32, u32)> {
     let we_are_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !we_are_root {

@@ -1,7 +1,7 @@
-//! How does a test set up an account, and see what is in it?
+//! Sets up an AWS account for a test, and reads what is in it.
 //!
-//! All of it as the account's root, which no policy binds: so never hand these keys to what is tested. A broker
-//! gets a user of its own, by [`Account::user`].
+//! Every call is made as the account's root, which no policy binds: never pass these keys to the programs under
+//! test. A broker gets a user of its own, by [`Account::user`].
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use super::policies::policy;
 use super::snapshot::Snapshot;
 
-/// One account, as its root.
+/// One account, used as its root.
 pub struct Account<'a> {
     calls: &'a Calls,
     number: String,
@@ -21,17 +21,17 @@ impl<'a> Account<'a> {
         Self { calls, number: number.to_owned() }
     }
 
-    /// Its twelve digits.
+    /// The account's id, twelve digits.
     pub fn number(&self) -> &str {
         &self.number
     }
 
-    /// The ARN of something of IAM's in it: `role/deploy`.
+    /// The ARN of an IAM resource of the account: `role/deploy`.
     pub fn arn(&self, what: &str) -> String {
         format!("arn:aws:iam::{}:{what}", self.number)
     }
 
-    /// Root's own keys, for set-up.
+    /// Root's keys, for set-up only.
     pub fn root(&self) -> Keys {
         Keys { id: self.number.clone(), secret: "test".into(), token: None }
     }
@@ -59,20 +59,20 @@ impl<'a> Account<'a> {
         self.access_key(name)
     }
 
-    /// One more access key of a user.
+    /// Creates another access key of a user.
     #[track_caller]
     pub fn access_key(&self, user: &str) -> Keys {
         Keys::from_answer(&self.call("iam", "create_access_key", json!({"UserName": user})))
     }
 
-    /// A role with this trust policy; its ARN.
+    /// Creates a role with this trust policy; returns its ARN.
     #[track_caller]
     pub fn role(&self, name: &str, trust: &Value) -> String {
         let arguments = json!({"RoleName": name, "AssumeRolePolicyDocument": trust.to_string()});
         text(&self.call("iam", "create_role", arguments), "/Role/Arn")
     }
 
-    /// A customer managed policy; its ARN.
+    /// Creates a customer managed policy; returns its ARN.
     #[track_caller]
     pub fn managed_policy(&self, name: &str, document: &Value) -> String {
         let arguments = json!({"PolicyName": name, "PolicyDocument": document.to_string()});
@@ -86,7 +86,7 @@ impl<'a> Account<'a> {
         self.call("iam", "put_role_policy", arguments);
     }
 
-    /// Takes an inline policy from a role.
+    /// Deletes an inline policy of a role.
     #[track_caller]
     pub fn delete_role_policy(&self, role: &str, name: &str) {
         self.call("iam", "delete_role_policy", json!({"RoleName": role, "PolicyName": name}));
@@ -132,7 +132,7 @@ impl<'a> Account<'a> {
         texts(&found, "/AttachedPolicies", "/PolicyArn")
     }
 
-    /// The names of the roles that begin like this.
+    /// The names of the roles with this prefix.
     #[track_caller]
     pub fn roles_named(&self, beginning: &str) -> Vec<String> {
         let mut names = texts(&self.call("iam", "list_roles", json!({})), "/Roles", "/RoleName");
@@ -140,7 +140,7 @@ impl<'a> Account<'a> {
         names
     }
 
-    /// An EKS cluster, with a role `eks-NAME` for it. There is nothing behind it.
+    /// Creates an EKS cluster, with a role `eks-NAME` for it. No nodes run in it.
     #[track_caller]
     pub fn cluster(&self, name: &str) {
         let service = json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "eks.amazonaws.com"}});
@@ -148,7 +148,7 @@ impl<'a> Account<'a> {
         self.call("eks", "create_cluster", json!({"name": name, "roleArn": role, "resourcesVpcConfig": {}}));
     }
 
-    /// The pod identity associations of a cluster, as `DescribePodIdentityAssociation` tells of them.
+    /// The pod identity associations of a cluster, as `DescribePodIdentityAssociation` describes them.
     #[track_caller]
     pub fn associations(&self, cluster: &str) -> Vec<Value> {
         let found = self.call("eks", "list_pod_identity_associations", json!({"clusterName": cluster}));
@@ -161,13 +161,13 @@ impl<'a> Account<'a> {
         ids.iter().map(describe).collect()
     }
 
-    /// The keys of a new session of a role, assumed with these further arguments of `AssumeRole`.
+    /// The keys of a new session of a role, with these further arguments of `AssumeRole`.
     #[track_caller]
     pub fn session(&self, by: &Keys, role_arn: &str, further: Value) -> Keys {
         Keys::from_answer(&self.assume(by, role_arn, further).expect_allowed())
     }
 
-    /// The same, as it comes.
+    /// The same, with the outcome of the call.
     pub fn assume(&self, by: &Keys, role_arn: &str, further: Value) -> Outcome {
         let mut arguments = json!({"RoleArn": role_arn, "RoleSessionName": "test"});
         if let (Some(all), Value::Object(further)) = (arguments.as_object_mut(), further) {
@@ -176,7 +176,7 @@ impl<'a> Account<'a> {
         self.calls.call(by, "sts", "assume_role", arguments)
     }
 
-    /// What is in it now.
+    /// The account's current snapshot.
     #[track_caller]
     pub fn snapshot(&self) -> Snapshot {
         self.calls.snapshot(&self.root())

@@ -1,7 +1,7 @@
-//! How does a test call AWS some hundred times a second?
+//! Calls AWS through boto3, fast enough for some hundred calls per second.
 //!
 //! A handle over `tests/aws/calls.py`, a boto3 process that lives as long as the handle, and no longer than the
-//! test. One call at a time: where two things have to happen at once, start two.
+//! test. It makes one call at a time: start two for concurrent calls.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,14 +15,14 @@ use super::outcome::{Failure, Outcome};
 use super::python;
 use super::snapshot::Snapshot;
 
-/// An access key, long-lived or of a session. For an emulator: these are worth nothing anywhere else.
+/// An access key, long-lived or of a session. Valid at an emulator only.
 #[derive(Clone, PartialEq)]
 pub struct Keys {
-    /// `AKIA…`, `ASIA…`, or the number of an account whose root this is.
+    /// `AKIA…`, `ASIA…`, or the id of an account for its root.
     pub id: String,
     /// The secret.
     pub secret: String,
-    /// A session's token.
+    /// The session token.
     pub token: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl std::fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// From what `AssumeRole` and `CreateAccessKey` answer.
+    /// Parses the responses of `AssumeRole` and `CreateAccessKey`.
     #[track_caller]
     pub fn from_answer(answer: &Value) -> Self {
         let issued = answer.get("Credentials").or_else(|| answer.get("AccessKey"));
@@ -45,7 +45,7 @@ impl Keys {
     }
 }
 
-/// A running boto3 that speaks to one endpoint.
+/// A running boto3 process for one endpoint.
 pub struct Calls {
     endpoint: String,
     process: Child,
@@ -53,12 +53,12 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// To an emulator, or to what stands before it.
+    /// Starts boto3 for an emulator, or for a proxy before it.
     pub fn to(endpoint: &str) -> Self {
         Self::started(endpoint, None)
     }
 
-    /// The same, by another clock.
+    /// The same, with another clock.
     pub fn by_clock(endpoint: &str, clock: &Clock) -> Self {
         Self::started(endpoint, Some(clock))
     }
@@ -78,23 +78,23 @@ impl Calls {
         Self { endpoint: endpoint.to_owned(), process, pipes: Mutex::new(pipes) }
     }
 
-    /// One call, by botocore's names: `("iam", "create_role", {"RoleName": …})`.
+    /// Makes one call, by botocore's names: `("iam", "create_role", {"RoleName": …})`.
     pub fn call(&self, keys: &Keys, service: &str, operation: &str, arguments: Value) -> Outcome {
         self.order("call", keys, json!({"service": service, "operation": operation, "arguments": arguments}))
     }
 
-    /// A list, over all of its pages.
+    /// Makes a list call, over all of its pages.
     pub fn pages(&self, keys: &Keys, service: &str, operation: &str, arguments: Value) -> Outcome {
         self.order("pages", keys, json!({"service": service, "operation": operation, "arguments": arguments}))
     }
 
-    /// Everything that access could be left behind in, as these keys (an account's root, mostly) see it.
+    /// Everything in the account that can carry access, as these keys (mostly an account's root) see it.
     #[track_caller]
     pub fn snapshot(&self, keys: &Keys) -> Snapshot {
         Snapshot::new(self.order("snapshot", keys, json!({})).expect_allowed())
     }
 
-    /// `ecs list-clusters`, the call that a test's policy usually allows.
+    /// Calls `ecs list-clusters`, which a test's policy usually allows.
     pub fn list_clusters(&self, keys: &Keys) -> Outcome {
         self.call(keys, "ecs", "list_clusters", json!({}))
     }
@@ -128,7 +128,7 @@ impl Calls {
 
 impl Drop for Calls {
     fn drop(&mut self) {
-        // It may be gone already, and nobody is left to tell.
+        // The process may have exited already, and `drop` cannot report an error.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! What does the real AWS CLI say?
+//! Runs the real AWS CLI.
 
 use std::process::{Command, Output};
 
@@ -9,20 +9,20 @@ use super::ministack::Ministack;
 use super::outcome::{Failure, Outcome};
 use super::python;
 
-/// `aws`, for one endpoint. A call takes about half a second: for loops there is [`super::calls::Calls`].
+/// `aws`, for one endpoint. A call takes about half a second: use [`super::calls::Calls`] in loops.
 pub struct AwsCli {
     environment: Vec<(&'static str, String)>,
 }
 
 impl AwsCli {
-    /// Against this emulator, by its clock.
+    /// Calls this emulator, with its clock.
     pub fn of(emulator: &Ministack) -> Self {
         let mut cli = Self::at(&emulator.url());
         cli.environment.extend(emulator.own_clock().map(|clock| clock.environment()).unwrap_or_default());
         cli
     }
 
-    /// Against whatever is there.
+    /// Calls any endpoint.
     pub fn at(endpoint: &str) -> Self {
         let fixed = [
             ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -36,17 +36,17 @@ impl AwsCli {
         Self { environment: fixed.map(|(name, value)| (name, value.to_owned())).to_vec() }
     }
 
-    /// What `aws` has to find in its environment, but for credentials: for a step that gets them elsewhere.
+    /// The environment that `aws` needs, without credentials: for a step that gets them from the grant.
     pub fn environment(&self) -> &[(&'static str, String)] {
         &self.environment
     }
 
-    /// Where it is, for a step that runs it.
+    /// Path of `aws`, for a step that runs it.
     pub fn path() -> String {
         python::program("aws").get_program().to_string_lossy().into_owned()
     }
 
-    /// With these keys and these arguments, to be finished.
+    /// A command with these keys and these arguments.
     pub fn command(&self, keys: &Keys, arguments: &[&str]) -> Command {
         let mut command = python::program("aws");
         command.args(arguments).envs(self.environment.iter().cloned());
@@ -61,7 +61,7 @@ impl AwsCli {
     }
 }
 
-/// What a finished `aws` has to say.
+/// The outcome of a finished `aws`.
 pub fn outcome(output: &Output) -> Outcome {
     if output.status.success() {
         return Outcome::Allowed(serde_json::from_slice(&output.stdout).unwrap_or(Value::Null));

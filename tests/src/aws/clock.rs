@@ -1,8 +1,8 @@
-//! What time is it for the processes that share this clock?
+//! A movable wall clock that several processes share.
 //!
-//! `libfaketime` under processes that are linked dynamically: Python, the AWS CLI, our broker as tests build it.
-//! It cannot work on a static binary. Only the calendar is moved; timers run as always. Whoever signs requests
-//! needs the same clock as the emulator, which refuses what was signed 15 minutes ago (for EKS and ECS: 5).
+//! `libfaketime` under dynamically linked processes: Python, the AWS CLI, the broker as tests build it. It does not
+//! work on a static binary. Only the wall clock moves; timers run as always. A process that signs requests needs the
+//! emulator's clock, because the emulator refuses a signature that is 15 minutes old (for EKS and ECS: 5).
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,17 +25,17 @@ impl Clock {
         clock
     }
 
-    /// Moves it forwards, for all who share it, at once.
+    /// Moves the clock forwards for all processes that share it.
     pub fn advance(&self, by: Duration) {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         *ahead += by;
-        // Put in place whole: it is read again for every look at the clock.
+        // Replaces the file atomically: processes read it at every call for the time.
         let next = self.folder.path().join("next");
         fs::write(&next, format!("+{}\n", ahead.as_secs())).expect("a file");
         fs::rename(next, self.file()).expect("the file in its place");
     }
 
-    /// What has to be in the environment of a process that shares it.
+    /// The environment of a process that shares the clock.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("LD_PRELOAD", python::tool("libfaketime.so.1").display().to_string()),

@@ -1,4 +1,4 @@
-//! Starts the broker in front of an emulator, as a user with only the permissions of a broker, and registers agents of
+//! Starts the broker before an emulator, as a user with only the permissions of a broker, and registers agents of
 //! every mode.
 
 use serde_json::{Value, json};
@@ -13,16 +13,16 @@ use crate::client::Client;
 use crate::fixture::{self, Agent, new_key};
 use crate::http::{self, Answer};
 
-/// How a broker is set up for a test.
+/// Settings of the broker under test.
 #[derive(Debug, Clone)]
 pub struct Setting {
-    /// Where it finds AWS.
+    /// The AWS endpoint.
     pub endpoint: String,
-    /// How long after a change it is read back.
+    /// How long after a revert the broker verifies it.
     pub settle: &'static str,
-    /// For how long a call that was not answered may still arrive.
+    /// How long after a timed-out call AWS may still apply it.
     pub late: &'static str,
-    /// What is started before it: a clock that the test moves.
+    /// The command line before the broker's: a clock that the test moves.
     pub launcher: Vec<String>,
     /// More lines of `[limits]`.
     pub limits: &'static str,
@@ -31,7 +31,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// In a hurry: whatever a person would wait minutes for takes a second.
+    /// Short delays: a second for everything that takes minutes in production.
     pub fn in_front_of(endpoint: &str) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
@@ -44,24 +44,24 @@ impl Setting {
     }
 }
 
-/// An account that nobody else uses, and a broker that gives grants in it.
+/// An account of its own, and a broker that provisions grants in it.
 pub struct AwsFixture<'a> {
     /// The account.
     pub account: Account<'a>,
     /// The broker.
     pub broker: Broker,
-    /// The real AWS CLI, straight to the emulator.
+    /// The real AWS CLI, calling the emulator directly.
     pub cli: AwsCli,
-    /// A user who may assume the role `deploy`: what a pipeline is before its grant.
+    /// A user who may assume the role `deploy`: the pipeline's identity before its grant.
     pub pipeline: Keys,
-    /// The managed policy that grants are for: `ecs:ListClusters`.
+    /// The managed policy of the grants: `ecs:ListClusters`.
     pub ecs: String,
     /// Another managed policy: `s3:ListAllMyBuckets`.
     pub s3: String,
     emulator: &'a Ministack,
 }
 
-/// One of the ways to give permission, as a test names it.
+/// A mode of the target, with inline and attached policies told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// `static-principal`, inline.
@@ -81,7 +81,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// Every one.
+    /// All modes.
     pub const ALL: &'static [Self] = &[
         Self::StaticInline,
         Self::StaticAttached,
@@ -92,7 +92,7 @@ impl Mode {
         Self::Pod,
     ];
 
-    /// The agent of this mode.
+    /// The id of this mode's agent.
     pub fn agent(self) -> &'static str {
         match self {
             Self::StaticInline => "static-inline",
@@ -108,11 +108,11 @@ impl Mode {
 
 /// The EKS cluster of every fixture.
 pub const CLUSTER: &str = "main";
-/// The role that pods get.
+/// The role of the pods.
 pub const POD_ROLE: &str = "pod-orders";
 
-/// What the broker may do: `examples/aws/broker-policy.json`, whose names are those of a fixture. Where the emulator
-/// sees less than AWS (conditions on IAM's own actions, paths of roles), the document is made to say less too.
+/// The broker's permissions: `examples/aws/broker-policy.json`, whose names are those of a fixture. Where the emulator
+/// supports less than AWS (conditions on IAM's own actions, paths of roles), this function relaxes the document.
 pub fn broker_policy(account: &str) -> Value {
     let document = include_str!("../../../examples/aws/broker-policy.json").replace("123456789012", account);
     let mut document: Value = serde_json::from_str(&document).unwrap();
@@ -134,7 +134,7 @@ pub fn broker_policy(account: &str) -> Value {
             text.contains("/cloudanix-jit/").then(|| json!(text.replace("/cloudanix-jit/", "/")))
         };
         let more: Vec<Value> = resources.iter().filter_map(without_path).collect();
-        // EKS's own resources are not seen when it is asked about one association, nor are instance profiles.
+        // The emulator does not check EKS's own resources for a single association, nor instance profiles.
         let unseen = |arn: &str| arn.contains(":eks:") || arn.contains(":instance-profile/");
         if resources.iter().any(|resource| resource.as_str().is_some_and(unseen)) {
             resources = vec![json!("*")];
@@ -146,13 +146,13 @@ pub fn broker_policy(account: &str) -> Value {
 }
 
 impl<'a> AwsFixture<'a> {
-    /// With a broker in a hurry.
+    /// A fixture whose broker has short delays.
     #[track_caller]
     pub fn start(emulator: &'a Ministack) -> Self {
         Self::with(emulator, &Setting::in_front_of(&emulator.url()))
     }
 
-    /// With this broker.
+    /// A fixture with this broker.
     #[track_caller]
     pub fn with(emulator: &'a Ministack, setting: &Setting) -> Self {
         let account = emulator.new_account();
@@ -168,7 +168,7 @@ impl<'a> AwsFixture<'a> {
             "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
         });
         account.role("sessions", &policy(&[by_broker]));
-        // The most that sessions of it may have; each is narrowed to its grant.
+        // The widest permissions of the role's sessions; each grant narrows its own.
         account.put_role_policy("sessions", "most", &allow(&["ecs:*", "s3:*"]));
         let pods = json!({
             "Effect": "Allow", "Principal": {"AWS": account.arn("user/pipeline")},
@@ -236,7 +236,7 @@ impl<'a> AwsFixture<'a> {
         Agent { id: mode.agent().to_owned(), auth_token }
     }
 
-    /// Our client, as an agent's step runs it. The AWS variables are those of a runner that holds `keys`.
+    /// The real client, as an agent's step runs it. The AWS variables are those of a runner that holds `keys`.
     pub fn client(&self, agent: &Agent, keys: &Keys, arguments: &[&str]) -> Client {
         let client = Client::new(arguments)
             .env("CLOUDANIX_URL", self.broker.url())
@@ -254,20 +254,20 @@ impl<'a> AwsFixture<'a> {
             .fold(client, |client, (name, value)| client.env(name, value))
     }
 
-    /// Asks for `ecs-read` by HTTP, with a key of its own.
+    /// Requests `ecs-read` by HTTP, with a new idempotency key.
     #[track_caller]
     pub fn elevate(&self, agent: &Agent, ttl: &str) -> Answer {
         self.elevate_for(agent, &["ecs-read"], ttl)
     }
 
-    /// Asks for these policies.
+    /// Requests these policies.
     #[track_caller]
     pub fn elevate_for(&self, agent: &Agent, policies: &[&str], ttl: &str) -> Answer {
         let body = json!({ "agent_id": agent.id, "policies": policies, "ttl": ttl });
         http::send(fixture::elevation(&self.broker, agent, &new_key(), &body))
     }
 
-    /// Gives a grant back; fails the test unless the permission is gone, whether or not it was read back already.
+    /// Revokes a grant; fails the test unless the permission is gone, verified or not.
     #[track_caller]
     pub fn revoke(&self, agent: &Agent, grant: &str) -> Answer {
         let path = format!("/v2/agentic/jit/{grant}");
@@ -278,7 +278,7 @@ impl<'a> AwsFixture<'a> {
         answer
     }
 
-    /// A session of the role `deploy`, as the pipeline gets it without us.
+    /// A session of the role `deploy`, as the pipeline gets it without a grant.
     #[track_caller]
     pub fn deploy_session(&self) -> Keys {
         self.account.session(&self.pipeline, &self.account.arn("role/deploy"), json!({}))
@@ -298,7 +298,7 @@ impl<'a> AwsFixture<'a> {
     }
 }
 
-/// A registration in an account, trusted by its auth token alone: who asks is not what these tests are about.
+/// A registration in an account, trusted by its auth token alone: these tests do not cover the caller's identity.
 pub fn registration(id: &str, account: &str, auth_mode: &str, more: &str, policies: &str) -> String {
     format!(
         r#"id = "{id}"
@@ -318,7 +318,7 @@ policies = {policies}
     )
 }
 
-/// The keys in an answer to elevate.
+/// The keys in a response to elevate.
 pub fn keys_of(answer: &Answer) -> Keys {
     let at = |name: &str| answer.text_at(&format!("/credentials/{name}")).to_owned();
     Keys { id: at("access_key_id"), secret: at("secret_access_key"), token: Some(at("session_token")) }

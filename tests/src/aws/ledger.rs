@@ -1,4 +1,4 @@
-//! What does a broker's database say, whether or not the broker is alive; and what if it cannot be written just now?
+//! Reads a broker's database, whether or not the broker runs, and blocks its writes on demand.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -10,29 +10,29 @@ use serde_json::{Value, json};
 use super::python;
 use crate::broker::Broker;
 
-/// A process beside the broker that has the same database open.
+/// A process that has the broker's database open.
 pub struct Ledger {
     process: Child,
     pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
 }
 
-/// Where one grant stands in the database.
+/// A grant's row in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its id.
+    /// The grant's id.
     pub id: String,
     /// Its state.
     pub status: String,
-    /// When something is to be done about it, in milliseconds; none when nothing ever is.
+    /// When the worker acts on the grant next, in milliseconds; `None` if never.
     pub due_at: Option<i64>,
-    /// Until when somebody is at it.
+    /// When the current claim ends.
     pub claimed_until: Option<i64>,
-    /// Grows with each change.
+    /// Version of the row; grows with each change.
     pub version: i64,
 }
 
 impl Ledger {
-    /// Of this broker.
+    /// Opens the database of this broker.
     pub fn of(broker: &Broker) -> Self {
         let mut process = python::program("python")
             .arg("-I")
@@ -47,12 +47,12 @@ impl Ledger {
         Self { process, pipes: Mutex::new((orders, answers)) }
     }
 
-    /// From now on nobody can write the database; who tries waits.
+    /// Locks the database: every writer waits.
     pub fn hold(&self) {
         self.order(&json!({"do": "hold"}));
     }
 
-    /// It can be written again.
+    /// Releases the lock on the database.
     pub fn release(&self) {
         self.order(&json!({"do": "release"}));
     }
@@ -64,7 +64,7 @@ impl Ledger {
         rows.into_iter().map(|row| row.as_array().cloned().unwrap_or_default()).collect()
     }
 
-    /// The grant of this key.
+    /// The grant of this idempotency key.
     pub fn grant(&self, key: &str) -> Option<Entry> {
         let columns = "id, status, due_at, claimed_until, version";
         let rows = self.rows(&format!("SELECT {columns} FROM grants WHERE idem_key = '{key}'"));
@@ -80,20 +80,20 @@ impl Ledger {
         })
     }
 
-    /// The latest end of a hold on an object that several grants share.
+    /// When the last resource lock ends.
     pub fn locked_until(&self) -> Option<i64> {
         let rows = self.rows("SELECT max(locked_until) FROM shared_objects");
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
-    /// Until when a late write of ours may be seen of any shared object, or take it away.
+    /// When the last late write or late delete of any shared object can land.
     pub fn lands_until(&self) -> Option<i64> {
         let rows =
             self.rows("SELECT max(max(coalesce(write_may_land_until, 0), coalesce(delete_may_land_until, 0))) FROM shared_objects");
         rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
     }
 
-    /// The actions of all steps on record.
+    /// The actions of all recorded steps.
     pub fn actions(&self) -> Vec<String> {
         let rows = self.rows("SELECT DISTINCT json_extract(value, '$.action') AS action FROM grants, json_each(body, '$.steps') ORDER BY action");
         rows.iter().filter_map(|row| row.first()?.as_str().map(str::to_owned)).collect()
@@ -110,7 +110,7 @@ impl Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        // It may be gone already, and nobody is left to tell.
+        // The process may have exited already, and `drop` cannot report an error.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,7 +1,7 @@
-//! What does an AWS do that we did not write?
+//! Runs ministack, an independent AWS emulator.
 //!
-//! One ministack with permissions enforced, in a folder and on a loopback port of its own. It ends with the
-//! handle, and with the test's process however that ends.
+//! One ministack with IAM enforced, in a folder and on a loopback port of its own. It ends with the handle, and with
+//! the test's process however that ends.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::server::Server;
 use crate::gate::{EMULATORS, Permit};
 
-/// The account that is the emulator's own.
+/// The emulator's default account.
 pub const ACCOUNT: &str = "111111111111";
 
 /// A running emulator.
@@ -20,22 +20,22 @@ pub struct Ministack {
     clock: Option<Clock>,
     calls: Calls,
     next_account: AtomicU64,
-    /// Dropped last: the place is free when the processes are gone.
+    /// Dropped last: the folder is free when the processes have ended.
     _permit: Option<Permit>,
 }
 
 impl Ministack {
-    /// By the machine's clock, for the rest of the process: every test can use it at once.
+    /// A shared emulator with the machine's clock, for the rest of the process.
     pub fn shared() -> Self {
         Self::by(None, None)
     }
 
-    /// By the machine's clock, for one test.
+    /// An emulator with the machine's clock, for one test.
     pub fn start() -> Self {
         Self::by(None, Some(EMULATORS.enter()))
     }
 
-    /// By a clock of its own, which [`Ministack::clock`] moves.
+    /// An emulator with a clock of its own, which [`Ministack::clock`] moves.
     pub fn with_faketime() -> Self {
         let permit = EMULATORS.enter();
         Self::by(Some(Clock::new()), Some(permit))
@@ -59,32 +59,32 @@ impl Ministack {
         Self { server, clock, calls, next_account: AtomicU64::new(200_000_000_000), _permit: permit }
     }
 
-    /// Its endpoint, for every service.
+    /// The endpoint of every service.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// A process that calls it, by its clock.
+    /// The boto3 process that calls the emulator, with its clock.
     pub fn calls(&self) -> &Calls {
         &self.calls
     }
 
-    /// One more, for where two calls have to be under way at once, or by way of something that stands before it.
+    /// Another boto3 process, for concurrent calls or for calls through a proxy.
     pub fn more_calls(&self, endpoint: &str) -> Calls {
         Calls::started(endpoint, self.clock.as_ref())
     }
 
-    /// An account, by its twelve digits. All of them are there.
+    /// An account, by its twelve digits. All accounts exist from the start.
     pub fn account(&self, number: &str) -> Account<'_> {
         Account::new(&self.calls, number)
     }
 
-    /// An account that nobody has used: tests that share an emulator do not meet.
+    /// An unused account, so that tests on a shared emulator do not interfere.
     pub fn new_account(&self) -> Account<'_> {
         self.account(&self.next_account.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// Its clock; fails the test if it was not started with one.
+    /// The emulator's clock; fails the test if the emulator was started without one.
     #[track_caller]
     pub fn clock(&self) -> &Clock {
         self.clock.as_ref().expect("an emulator that was started by `with_faketime`")
@@ -94,7 +94,7 @@ impl Ministack {
         self.clock.as_ref()
     }
 
-    /// All that it has written so far.
+    /// The emulator's log so far.
     pub fn log(&self) -> String {
         self.server.log()
     }

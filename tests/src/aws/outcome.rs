@@ -1,30 +1,30 @@
-//! Did AWS let somebody do something?
+//! Classifies the outcome of an AWS call: allowed, refused, or failed.
 
 use serde_json::Value;
 
-/// What came of one call.
+/// The outcome of one call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It was done; the answer.
+    /// AWS made the call; its response.
     Allowed(Value),
-    /// Whoever asked may not do this, or is nobody: the error's code.
+    /// AWS refused the caller, who lacks permission or is unknown: the error's code.
     Refused(String),
-    /// Anything else.
+    /// The call failed for any other reason.
     Other(Failure),
 }
 
-/// A call that failed for another reason than permissions.
+/// A failure for a reason other than permissions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {
-    /// The error's code; empty when there was no answer.
+    /// The error's code; empty without a response.
     pub code: String,
-    /// The HTTP status; 0 where it is not known.
+    /// The HTTP status; 0 if unknown.
     pub status: u16,
-    /// In words.
+    /// The error's message.
     pub message: String,
 }
 
-/// The codes by which services say that it is the caller, and not the call, that is wrong.
+/// The error codes that refuse the caller rather than the call.
 const REFUSALS: [&str; 11] = [
     "AccessDenied",
     "AccessDeniedException",
@@ -47,17 +47,17 @@ impl Outcome {
         }
     }
 
-    /// Whether it was done.
+    /// Whether AWS made the call.
     pub fn is_allowed(&self) -> bool {
         matches!(self, Self::Allowed(_))
     }
 
-    /// Whether whoever asked may not.
+    /// Whether AWS refused the caller.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 
-    /// The error's code; empty when it was done, or when there was no answer.
+    /// The error's code; empty for an allowed call, or without a response.
     pub fn code(&self) -> &str {
         match self {
             Self::Allowed(_) => "",
@@ -66,8 +66,7 @@ impl Outcome {
         }
     }
 
-    /// Status and code, which is what errors are compared by. Refusals have no status here: it differs between
-    /// services.
+    /// Status and code, to compare errors by. Refusals have no status here, because it differs between services.
     pub fn error(&self) -> (u16, &str) {
         match self {
             Self::Other(failure) => (failure.status, &failure.code),
@@ -75,7 +74,7 @@ impl Outcome {
         }
     }
 
-    /// The answer; fails the test when it was not done.
+    /// The response; fails the test unless AWS allowed the call.
     #[track_caller]
     pub fn expect_allowed(self) -> Value {
         match self {

@@ -1,4 +1,4 @@
-//! Where is the Python that `cargo xtask test` set up, and what may its programs see?
+//! Finds the Python environment that `cargo xtask test` installs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +12,7 @@ pub fn program(name: &str) -> Command {
     scrubbed(Command::new(program))
 }
 
-/// A file that `cargo xtask test` put into `.tools/`.
+/// A file that `cargo xtask test` installed under `.tools/`.
 pub(super) fn tool(name: &str) -> PathBuf {
     let tool = tools().join(name);
     if !tool.exists() {
@@ -21,11 +21,11 @@ pub(super) fn tool(name: &str) -> PathBuf {
     tool
 }
 
-/// With nothing in its environment but where programs are: no credentials, profile or region of the developer's.
+/// A command that inherits only `PATH`: no credentials, profile or region of the developer.
 pub(super) fn scrubbed(mut command: Command) -> Command {
     command.env_clear();
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    // Text is UTF-8, also on a machine that has no locale.
+    // Text is UTF-8, also on a machine without a locale.
     command.env("LC_ALL", "C.UTF-8");
     command
 }

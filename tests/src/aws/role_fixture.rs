@@ -8,12 +8,12 @@ use super::ministack::Ministack;
 use super::outcome::Outcome;
 use super::policies::{allow, trusts};
 
-/// What the user `broker` of a fixture may do.
+/// The permissions of the user `broker`.
 const OF_A_BROKER: [&str; 5] =
     ["sts:AssumeRole", "iam:GetRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy"];
 
-/// An account of its own, with a user `broker`, a role `deploy` that this user may assume and that may
-/// nothing, and a session of this role.
+/// An account of its own, with a user `broker`, a role `deploy` that this user may assume and that has no
+/// permissions, and a session of this role.
 pub struct RoleFixture<'a> {
     /// The account.
     pub account: Account<'a>,
@@ -26,7 +26,7 @@ pub struct RoleFixture<'a> {
 }
 
 impl<'a> RoleFixture<'a> {
-    /// A new one.
+    /// Creates the account.
     #[track_caller]
     pub fn on(emulator: &'a Ministack) -> Self {
         let account = emulator.new_account();
@@ -36,14 +36,14 @@ impl<'a> RoleFixture<'a> {
         Self { account, broker, role, session }
     }
 
-    /// What a broker does to give: the inline policy `grant`, for `ecs:ListClusters`.
+    /// Provisions as a broker does: the inline policy `grant`, for `ecs:ListClusters`.
     pub fn put_policy(&self, through: &Calls) -> Outcome {
         let document = allow(&["ecs:ListClusters"]).to_string();
         let arguments = json!({"RoleName": "deploy", "PolicyName": "grant", "PolicyDocument": document});
         through.call(&self.broker, "iam", "put_role_policy", arguments)
     }
 
-    /// What a broker does to see whether it is there.
+    /// Observes as a broker does: reads the inline policy.
     pub fn get_policy(&self, through: &Calls) -> Outcome {
         let arguments = json!({"RoleName": "deploy", "PolicyName": "grant"});
         through.call(&self.broker, "iam", "get_role_policy", arguments)

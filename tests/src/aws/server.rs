@@ -25,15 +25,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A program of the pinned environment; `set` says how it is told its port, `health` is a path that it
-    /// answers with 200 when it is ready.
+    /// A program of the pinned environment; `set` passes it its port, and it answers `health`, a path, with 200
+    /// when it is ready.
     pub(super) fn start(
         program: &str,
         health: &str,
         set: impl Fn(&mut Command, u16),
     ) -> Result<Self, String> {
         let mut said = String::new();
-        // Somebody else may take the port before the server does.
+        // Another process may take the port before the server binds it.
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port();
@@ -59,12 +59,12 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// All that it has written so far.
+    /// The server's log so far.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// False if it ended instead.
+    /// False if the server exited before it was ready.
     fn is_ready(&mut self, health: &str) -> bool {
         let health = format!("{}{health}", self.url());
         eventually_within(Duration::from_secs(60), "a ready server", || {
@@ -79,7 +79,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.input.take());
-        // It may be gone already, and nobody is left to tell.
+        // The process may have exited already, and `drop` cannot report an error.
         let _ = self.process.wait();
     }
 }

@@ -1,11 +1,11 @@
-//! Is an account as it was before?
+//! Compares the state of an account before and after.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// An account's roles, users with their keys, customer managed policies, and EKS pod identity associations: all
-/// that access could be left behind in. Two are equal when nothing but ids and dates differs.
+/// An account's roles, users with their keys, customer managed policies, and EKS pod identity associations: everything
+/// that can carry access. Two snapshots are equal if only ids and dates differ.
 #[derive(Clone, PartialEq)]
 pub struct Snapshot(Value);
 
@@ -14,13 +14,13 @@ impl Snapshot {
         Self(seen)
     }
 
-    /// The whole, for looking at: `roles` and `users` and `policies` by ARN, `associations` by
+    /// The snapshot as JSON: `roles`, `users` and `policies` by ARN, `associations` by
     /// `cluster/namespace/service account`.
     pub fn json(&self) -> &Value {
         &self.0
     }
 
-    /// What is different now, a line each; empty when all is as it was.
+    /// The differences to the later snapshot, one per line; empty if there are none.
     pub fn changes_until(&self, later: &Self) -> Vec<String> {
         let mut changes = Vec::new();
         compare("", &self.0, &later.0, &mut changes);

@@ -1,26 +1,26 @@
-//! What does a step run that calls AWS by an SDK that others wrote?
+//! A step that calls AWS through an independent SDK.
 //!
-//! Its words are told at the top of `tests/aws/step.py`. A line of what it did is an access key and an outcome:
+//! `tests/aws/step.py` documents its commands. It prints one line per call, an access key and an outcome:
 //! `ASIA… allowed`, `ASIA… AccessDeniedException`.
 
 use std::path::Path;
 
 use super::python;
 
-/// A program that makes calls, as the beginning of a command line.
+/// A program that calls AWS, as the beginning of a command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sdk {
-    /// botocore, on which boto3 and the AWS CLI stand.
+    /// botocore, the base of boto3 and the AWS CLI.
     Python,
     /// The AWS SDK for JavaScript 3. It cannot call S3 here.
     JavaScript,
 }
 
 impl Sdk {
-    /// All.
+    /// All SDKs.
     pub const ALL: &'static [Self] = &[Self::Python, Self::JavaScript];
 
-    /// The command line of a step that does this.
+    /// The command line of a step that runs this command.
     pub fn step(self, words: &str) -> Vec<String> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("aws");
         let mut line = match self {
@@ -42,7 +42,7 @@ impl Sdk {
     }
 }
 
-/// What a step wrote, as pairs of access key and outcome.
+/// The step's output, as pairs of access key and outcome.
 pub fn calls(text: &str) -> Vec<(String, String)> {
     let pair = |line: &str| line.split_once(' ').map(|(key, outcome)| (key.to_owned(), outcome.to_owned()));
     text.lines().filter_map(pair).collect()

@@ -1,4 +1,4 @@
-//! What is a broker asked, and what does it say of its grants?
+//! Requests to the broker as operator, agent and resource server.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -8,13 +8,13 @@ use crate::http::{self, Answer};
 use crate::waiting::eventually;
 
 impl Broker {
-    /// A request as the operator.
+    /// Sends a request as the operator.
     #[track_caller]
     pub fn operator(&self, method: Method, path: &str) -> Answer {
         http::send(self.request(method, path).bearer_auth(&self.operator.token))
     }
 
-    /// A request to a path of the broker, to be finished.
+    /// Builds a request to a path of the broker.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}{path}", self.url);
         match &self.client {
@@ -23,7 +23,7 @@ impl Broker {
         }
     }
 
-    /// Registers an agent and gives back its auth token.
+    /// Registers an agent and returns its auth token.
     #[track_caller]
     pub fn register(&self, registration: &str) -> String {
         let answer = http::send(
@@ -35,13 +35,13 @@ impl Broker {
         answer.expect(201).text_at("/auth_token").to_owned()
     }
 
-    /// Every grant that has not ended, as the operator sees it.
+    /// All live grants, as the operator sees them.
     #[track_caller]
     pub fn live(&self) -> Vec<Value> {
         self.grants("live")
     }
 
-    /// Every grant that anything was ever done for; refusals are not among them.
+    /// All grants except denied requests.
     #[track_caller]
     pub fn given(&self) -> Vec<Value> {
         let mut grants = self.grants("all");
@@ -49,7 +49,7 @@ impl Broker {
         grants
     }
 
-    /// Grants in this state (`live`, `ended`, `all`), over all pages.
+    /// All grants in this state (`live`, `ended`, `all`), over all pages.
     #[track_caller]
     pub fn grants(&self, state: &str) -> Vec<Value> {
         let mut grants = Vec::new();
@@ -80,7 +80,7 @@ impl Broker {
         timeline
     }
 
-    /// What a resource server is told of a token.
+    /// The response to a resource server's introspection of a token.
     #[track_caller]
     pub fn introspect(&self, token: &str) -> Value {
         let answer = http::send(

@@ -1,4 +1,4 @@
-//! `[aws]`: which accounts, reached how?
+//! `[aws]`: the accounts of the target, their roles, and the limits of calls.
 
 use std::collections::BTreeMap;
 
@@ -12,47 +12,47 @@ use targets::aws::{AccountSettings, AwsSettings};
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Aws {
-    /// By their twelve digits.
+    /// Accounts by their twelve-digit ids.
     pub accounts: BTreeMap<String, AwsAccount>,
-    /// How long after a change it is read back.
+    /// How long after a revert the broker verifies it.
     #[serde(default = "settle")]
     pub settle: Ttl,
-    /// For how long a call that was not answered may still arrive.
+    /// How long after a timed-out call AWS may still apply it.
     #[serde(default = "late")]
     pub late: Ttl,
-    /// How often the accounts are compared with the store.
+    /// How often the reconciler compares the accounts with the store.
     #[serde(default = "late")]
     pub reconcile_every: Ttl,
-    /// How long what belongs to no live grant is left alone.
+    /// How long an orphan is left alone.
     #[serde(default = "orphan_grace")]
     pub orphan_grace: Ttl,
-    /// What is done to it then.
+    /// What the reconciler does with an orphan after that.
     #[serde(default)]
     pub orphans: OrphanRule,
 }
 
-/// What is done to things of ours that belong to no live grant.
+/// What the reconciler does with orphans.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrphanRule {
-    /// They are removed.
+    /// Removes them.
     #[default]
     Remove,
-    /// They are only reported.
+    /// Only reports them.
     Report,
 }
 
-/// One account.
+/// Settings of one account.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwsAccount {
-    /// The role by which the broker acts there; without one it acts as itself.
+    /// The role that the broker assumes in the account; without it the broker uses its own credentials.
     #[serde(default)]
     pub role: Option<String>,
-    /// What the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     #[serde(default)]
     pub external_id: Option<String>,
-    /// How often the account may be called in a second.
+    /// Most calls per second to the account.
     #[serde(default = "calls_per_second")]
     pub calls_per_second: u32,
 }
@@ -66,7 +66,7 @@ fn settle() -> Ttl {
     secs(5)
 }
 
-/// What Vault's AWS engine waits before it believes that something is not there (hashicorp/vault #5202).
+/// How long Vault's AWS engine waits before it trusts a "not found" (hashicorp/vault #5202).
 fn late() -> Ttl {
     secs(300)
 }
@@ -80,7 +80,7 @@ fn calls_per_second() -> u32 {
 }
 
 impl Aws {
-    /// For the target.
+    /// Settings of the target.
     pub fn settings(&self) -> AwsSettings {
         let account = |(id, account): (&String, &AwsAccount)| {
             let settings = AccountSettings {
@@ -97,7 +97,7 @@ impl Aws {
         }
     }
 
-    /// For the reconciler.
+    /// Settings of the reconciler.
     pub fn reconciling(&self) -> Reconciling {
         Reconciling {
             every: self.reconcile_every.into(),

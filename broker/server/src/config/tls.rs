@@ -12,7 +12,7 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Its private key in PEM.
     pub key: PathBuf,
-    /// The authorities (PEM) for client certificates; without them no client is asked for one.
+    /// The authorities (PEM) for client certificates; without them the broker requests none.
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
     /// Whether clients need a certificate.

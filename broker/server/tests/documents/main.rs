@@ -17,7 +17,7 @@ use std::path::Path;
 
 use protocol::timeline::EventKind;
 
-/// Writes a page when told to, and compares it otherwise.
+/// Writes a page if `CLOUDANIX_WRITE_DOCS` is set, and compares it otherwise.
 #[track_caller]
 fn keep(name: &str, page: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/book/src/reference").join(name);

@@ -15,7 +15,7 @@ pub(super) struct SameFile {
     opened: (u64, u64),
 }
 
-/// What is written from now on would be lost.
+/// Later writes would be lost.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` was removed or replaced while it was open: expected the file that was opened; restart the broker", path.display())]
 struct NotThere {

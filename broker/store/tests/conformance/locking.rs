@@ -41,7 +41,7 @@ async fn giving(
         .unwrap()
 }
 
-/// What is recorded of the object after this lock, which is released unchanged.
+/// The recorded state of the object after this lock, which is released unchanged.
 async fn written(store: &dyn Store, lock: &ResourceLock) -> (Ownership, Option<Timestamp>) {
     let later = held(store, lock.until.as_millis() / 1000).await;
     let_go(store, &later, Ownership::Unknown).await;
@@ -52,7 +52,7 @@ pub(crate) async fn attaching_within_the_late_write_window_is_recorded_with_the_
     let mine = needing(store, 1).await;
     for (n, (before, delete_may_land_until, ownership)) in [
         (OURS, None, OURS),
-        // What is observed may be a late write.
+        // The observed object may be a late write.
         (gone_at(9_000), None, OURS),
         (gone_at(9_000), Some(1_500), OURS),
         (gone_at(9_000), Some(9_000), gone_at(9_000)),

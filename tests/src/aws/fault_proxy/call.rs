@@ -1,4 +1,4 @@
-//! Which call is this request?
+//! Names the AWS call in an HTTP request.
 
 use serde_json::Value;
 
@@ -7,36 +7,36 @@ use super::message::Message;
 /// One call as the proxy saw it.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Its place among all calls; the first is 1.
+    /// Position among all calls, from 1.
     pub number: usize,
-    /// As IAM calls it: `iam:PutRolePolicy`, `eks:CreatePodIdentityAssociation`. What is not known here is named
-    /// by its service, method and path.
+    /// Name as in IAM: `iam:PutRolePolicy`, `eks:CreatePodIdentityAssociation`. An unknown call is named by its
+    /// service, method and path.
     pub name: String,
-    /// Whose access key signed it; empty when nobody did.
+    /// Access key id that signed the call; empty for an unsigned call.
     pub key: String,
-    /// What the emulator answered, if it was asked and has answered.
+    /// The emulator's response, once it has responded.
     pub status: Option<u16>,
-    /// What it was given: the form of the Query protocol, the JSON body, and from EKS's paths `clusterName` and
+    /// Parameters: the form of the Query protocol, the JSON body, and from EKS's paths `clusterName` and
     /// `associationId`.
     pub parameters: Vec<(String, String)>,
 }
 
 impl Call {
-    /// One of its parameters; empty when there is none.
+    /// One parameter; empty when the call lacks it.
     pub fn parameter(&self, name: &str) -> &str {
         let found = self.parameters.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 }
 
-/// How a service speaks; its errors have to be in the same language.
+/// A service's protocol, which its errors have to follow too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
-    /// IAM and STS: a form with an `Action`, answers in XML.
+    /// IAM and STS: a form with an `Action`, responses in XML.
     Query,
-    /// EKS: method and path, answers in JSON.
+    /// EKS: method and path, responses in JSON.
     RestJson,
-    /// ECS: `X-Amz-Target`, answers in JSON.
+    /// ECS: `X-Amz-Target`, responses in JSON.
     Json,
     /// S3.
     RestXml,
@@ -60,7 +60,7 @@ pub(super) fn read(number: usize, request: &Message) -> (Call, Protocol) {
         status: None,
         parameters: parameters(&body),
     };
-    // What nobody signed is STS's: AssumeRoleWithWebIdentity.
+    // The only unsigned call is `AssumeRoleWithWebIdentity` of STS.
     let service = scope.get(3).copied().unwrap_or("sts");
     let protocol = if let Some(target) = request.header("x-amz-target") {
         call.name = format!("{service}:{}", target.rsplit('.').next().unwrap_or(target));
@@ -119,7 +119,7 @@ fn parameters(body: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (unescaped(name), unescaped(value))).collect()
 }
 
-/// Of a form or a path. (No path here has a plus sign in it.)
+/// Decodes a part of a form or a path. (No path here contains a plus sign.)
 fn unescaped(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

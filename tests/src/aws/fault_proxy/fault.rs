@@ -1,45 +1,45 @@
-//! What can go wrong with a call, and with which one does it?
+//! The faults that a test injects, and the calls that they affect.
 
 use super::call::{Call, Protocol};
 use super::reply::Reply;
 
-/// What happens to a call.
+/// What the proxy does to a call.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// Too many calls, in the service's own words. Not applied.
+    /// Throttled, with the service's own error code. Not applied.
     Throttled,
     /// A 5xx of this status. Not applied.
     ServerError(u16),
-    /// Not allowed. Not applied.
+    /// Access denied. Not applied.
     AccessDenied,
-    /// A quota is used up. Not applied.
+    /// Quota exceeded. Not applied.
     LimitExceeded,
-    /// This status and error code. Not applied.
+    /// Fails with this status and error code. Not applied.
     Refused(u16, &'static str),
-    /// Applied; then the connection ends without a byte.
+    /// Applied; then the proxy closes the connection without a byte.
     ReplyLost,
-    /// Applied; the reply comes when [`super::FaultProxy::release`] is called.
+    /// Applied; the proxy sends the reply when [`super::FaultProxy::release`] is called.
     ReplyHeld,
-    /// Not applied; the connection ends without a byte.
+    /// Not applied; the proxy closes the connection without a byte.
     NotForwarded,
-    /// Applied when [`super::FaultProxy::apply_late`] is called, and until then this comes of it.
+    /// Applied when [`super::FaultProxy::apply_late`] is called; until then the client sees this.
     Late(Meanwhile),
-    /// Not applied; this answer, as one that an earlier call got ([`super::FaultProxy::last_reply`]).
+    /// Not applied; the proxy repeats the reply to an earlier call ([`super::FaultProxy::last_reply`]).
     Answered(Reply),
 }
 
-/// What the client sees of a call that is applied later.
+/// What the client sees of a call that is applied late.
 #[derive(Debug, Clone, Copy)]
 pub enum Meanwhile {
     /// A 503.
     ServerError,
-    /// A connection that ends without a byte.
+    /// A connection that closes without a byte.
     Closed,
-    /// Nothing, until the call was applied: then the reply.
+    /// No response until the call is applied: then the reply.
     Silence,
 }
 
-/// Some of the calls that come from now on.
+/// Selects some of the future calls.
 #[derive(Debug, Clone)]
 pub struct Which {
     name: Option<&'static str>,
@@ -59,27 +59,27 @@ impl Which {
         Self { name: Some(name), ..Self::every() }
     }
 
-    /// The n-th call, the next being the first.
+    /// The n-th call from now on; the next one is the first.
     pub fn nth(n: usize) -> Self {
         Self { skip: n.saturating_sub(1), times: 1, ..Self::every() }
     }
 
-    /// But only those that were given this.
+    /// Narrows to calls with this parameter.
     pub fn with(self, parameter: &'static str, value: &str) -> Self {
         Self { parameter: Some((parameter, value.to_owned())), ..self }
     }
 
-    /// But not the first so many of them.
+    /// Skips this many of the calls.
     pub fn after(self, skip: usize) -> Self {
         Self { skip, ..self }
     }
 
-    /// But only so many of them.
+    /// Ends after this many of the calls.
     pub fn times(self, times: usize) -> Self {
         Self { times, ..self }
     }
 
-    /// Whether this call is one of them; it counts.
+    /// Whether this call is selected; counts it.
     pub(super) fn takes(&mut self, call: &Call) -> bool {
         if self.name.is_some_and(|name| name != call.name) {
             return false;
@@ -97,7 +97,7 @@ impl Which {
     }
 }
 
-/// The services' own words for it, from their API references.
+/// The services' own error codes, from their API references.
 pub(super) fn throttled(protocol: Protocol, service: &str) -> Reply {
     let (status, code) = match protocol {
         Protocol::Query => (400, "Throttling"),

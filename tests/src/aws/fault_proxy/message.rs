@@ -1,10 +1,10 @@
-//! What is one HTTP/1.1 message, on a connection that carries one?
+//! Reads and writes one HTTP/1.1 message on a connection that carries only one.
 
 use std::io::{Error, ErrorKind, Read};
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// A request or a reply: its first line and headers as they came, and its body.
+/// A request or a reply: its first line and headers as received, and its body.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     pub(super) first_line: String,
@@ -13,7 +13,8 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Reads one. Without a `Content-Length` a request has no body, and a reply has all that comes.
+    /// Reads a message. Without a `Content-Length` a request has no body, and the body of a reply ends with the
+    /// connection.
     pub(super) fn read(stream: &mut impl Read, without_length: WithoutLength) -> std::io::Result<Self> {
         let mut bytes = Vec::new();
         let mut buffer = [0; 8192];
@@ -50,14 +51,14 @@ impl Message {
         Ok(message)
     }
 
-    /// A header's value; the name in lower case.
+    /// A header's value, by its name in lower case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 
-    /// As it goes on. The head is told that the connection ends with it; all else, `Host` too, is as it came,
-    /// because that is what was signed.
+    /// The bytes to forward. Adds `Connection: close`; all else, `Host` too, is as received, because the signature
+    /// covers it.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut head = format!("{}\r\nConnection: close\r\n", self.first_line);
         for (name, value) in &self.headers {
@@ -75,11 +76,11 @@ impl Message {
     }
 }
 
-/// How long is a body whose length is not said?
+/// The length of a body without `Content-Length`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WithoutLength {
-    /// There is none.
+    /// No body.
     Empty,
-    /// As long as the connection.
+    /// The body ends with the connection.
     UntilTheEnd,
 }

@@ -1,8 +1,8 @@
-//! What if AWS fails, or seems to?
+//! Injects faults into AWS calls.
 //!
-//! A proxy on loopback in front of the emulator, for one call per connection. It names each call, writes them
-//! down in their order, does to them what the test ordered, and stops at the instants where a test wants to act:
-//! before a call is applied, and when it was applied but nobody has heard of it yet.
+//! A proxy on loopback before the emulator, for one call per connection. It names each call, records all calls in
+//! order, injects the faults that the test orders, and pauses at the instants where a test acts: before a call is
+//! applied, and after it is applied but before the caller receives the reply.
 
 mod call;
 mod fault;
@@ -21,10 +21,10 @@ pub use self::fault::{Fault, Meanwhile, Which};
 use self::message::{Message, WithoutLength};
 pub use self::reply::Reply;
 
-/// Longer than any client's patience.
+/// Longer than the timeout of any client.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A proxy in front of one emulator.
+/// A proxy before one emulator.
 pub struct FaultProxy {
     address: SocketAddr,
     inside: Arc<Inside>,
@@ -33,9 +33,9 @@ pub struct FaultProxy {
 /// An instant in the life of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instant {
-    /// It has arrived, and nothing has happened yet.
+    /// The call has arrived; the emulator has not received it.
     Before,
-    /// The emulator has answered, and the caller has not heard of it.
+    /// The emulator has responded; the caller has not received the response.
     AfterApplied,
 }
 
@@ -54,7 +54,7 @@ struct Script {
     calls: Vec<Call>,
     last_replies: BTreeMap<String, Reply>,
     late: Vec<(usize, Message)>,
-    /// Replies to late calls that somebody still waits for.
+    /// Replies to late calls whose connections are still open.
     late_replies: BTreeMap<usize, Reply>,
     releases: usize,
     held: usize,
@@ -62,7 +62,7 @@ struct Script {
 }
 
 impl FaultProxy {
-    /// In front of `http://127.0.0.1:PORT`.
+    /// Starts a proxy before `http://127.0.0.1:PORT`.
     pub fn in_front_of(emulator: &str) -> Self {
         let emulator =
             emulator.strip_prefix("http://").and_then(|address| address.parse().ok()).expect("an address");
@@ -70,83 +70,83 @@ impl FaultProxy {
         let address = listener.local_addr().expect("a port");
         let inside = Arc::new(Inside { emulator, script: Mutex::default(), changed: Condvar::new() });
         let shared = Arc::clone(&inside);
-        // Ends with the test's process.
+        // Runs until the test's process ends.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let inside = Arc::clone(&shared);
-                // Whatever breaks here is a broken connection for the client, which is what we are for.
+                // An error here is a broken connection for the client, as intended.
                 thread::spawn(move || drop(inside.carry(client)));
             }
         });
         Self { address, inside }
     }
 
-    /// Where it is: the endpoint for whoever is to be tested.
+    /// The endpoint for the programs under test.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Does this to these calls from now on. Of several orders for one call the earliest counts.
+    /// Injects this fault into these calls from now on. The earliest order that selects a call wins.
     pub fn order(&self, which: Which, fault: Fault) {
         self.inside.locked().faults.push((which, fault));
     }
 
-    /// Takes back all orders and hooks; what is held or late remains so.
+    /// Removes all orders and hooks; held replies and late calls stay as they are.
     pub fn behave(&self) {
         let mut script = self.inside.locked();
         script.faults.clear();
         script.hooks.clear();
     }
 
-    /// Calls back at this instant of these calls, which wait for it. The hook may ask the proxy anything, and kill
-    /// whoever made the call. A call that was to be applied still is, as one that had left the machine; with
+    /// Runs a hook at this instant of these calls, which wait for it. The hook may query the proxy, and kill the
+    /// caller. A call that was going to be applied still is, as if it had left the machine; with
     /// [`Fault::NotForwarded`] it never left. Late calls have no instant after.
     pub fn at(&self, instant: Instant, which: Which, hook: impl Fn(&Call) + Send + Sync + 'static) {
         self.inside.locked().hooks.push((which, instant, Arc::new(hook)));
     }
 
-    /// Every call so far, in the order of arrival.
+    /// All calls so far, in the order of arrival.
     pub fn calls(&self) -> Vec<Call> {
         self.inside.locked().calls.clone()
     }
 
-    /// Their names.
+    /// The names of all calls so far.
     pub fn names(&self) -> Vec<String> {
         self.calls().into_iter().map(|call| call.name).collect()
     }
 
-    /// How many calls of this name there were.
+    /// The number of calls of this name.
     pub fn count(&self, name: &str) -> usize {
         self.inside.locked().calls.iter().filter(|call| call.name == name).count()
     }
 
-    /// What the emulator answered last to a call of this name, for [`Fault::Answered`]: a read that is stale.
+    /// The emulator's last reply to a call of this name, for [`Fault::Answered`]: a stale read.
     pub fn last_reply(&self, name: &str) -> Option<Reply> {
         self.inside.locked().last_replies.get(name).cloned()
     }
 
-    /// How many replies are held, by [`Fault::ReplyHeld`].
+    /// The number of replies that [`Fault::ReplyHeld`] holds.
     pub fn held(&self) -> usize {
         self.inside.locked().held
     }
 
-    /// How many calls the emulator is at.
+    /// The number of calls in flight at the emulator.
     pub fn on_their_way(&self) -> usize {
         self.inside.locked().on_their_way
     }
 
-    /// Lets all held replies go.
+    /// Sends all held replies.
     pub fn release(&self) {
         self.inside.locked().releases += 1;
         self.inside.changed.notify_all();
     }
 
-    /// How many calls wait for [`FaultProxy::apply_late`].
+    /// The number of calls that wait for [`FaultProxy::apply_late`].
     pub fn late(&self) -> usize {
         self.inside.locked().late.len()
     }
 
-    /// Applies all late calls now, in the order in which they came. The calls, with the emulator's status.
+    /// Applies all late calls now, in the order of arrival. Returns the calls, with the emulator's status.
     pub fn apply_late(&self) -> Vec<Call> {
         let late = std::mem::take(&mut self.inside.locked().late);
         let mut applied = Vec::new();
@@ -169,7 +169,7 @@ impl Inside {
             let mut script = self.locked();
             let (call, protocol) = call::read(script.calls.len() + 1, &request);
             script.calls.push(call.clone());
-            // Every order counts every call, also those that another order takes.
+            // Every order counts every call, even one that another order takes.
             let mut chosen = None;
             for (which, fault) in &mut script.faults {
                 if which.takes(&call) && chosen.is_none() {
@@ -249,7 +249,7 @@ impl Inside {
                 due.push(Arc::clone(hook));
             }
         }
-        // Without the lock: a hook may ask us something.
+        // Without the lock: a hook may query the proxy.
         for hook in due {
             hook(call);
         }

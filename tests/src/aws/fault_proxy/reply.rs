@@ -1,26 +1,26 @@
-//! How does each service say that something went wrong?
+//! Builds each service's error responses.
 
 use super::call::Protocol;
 use super::message::Message;
 
-/// An answer, of the emulator's or made up.
+/// A response, of the emulator or of the proxy.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub(super) message: Message,
 }
 
 impl Reply {
-    /// Its HTTP status.
+    /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.message.status()
     }
 
-    /// Its body.
+    /// The body.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.message.body).into_owned()
     }
 
-    /// An error, in the shape of the service that was called.
+    /// An error, in the protocol of the called service.
     pub(super) fn error(protocol: Protocol, service: &str, status: u16, code: &str, text: &str) -> Self {
         let id = "00000000-0000-4000-8000-000000000000";
         let fault = if status < 500 { "Sender" } else { "Receiver" };

@@ -15,10 +15,10 @@ const HEAD: &str = "# The kill matrix
 Generated from the run of `tests/tests/integration/aws/kill_matrix`; it fails while this page says anything else.
 To write it again: `CLOUDANIX_WRITE_DOCS=1 cargo test --workspace --test integration kill_matrix`.
 
-A real broker, as a user who may only what `examples/aws/broker-policy.json` allows, gives and takes back in an account
-of an emulator that enforces IAM. The points are not listed anywhere: a life in which nothing goes wrong is watched in
-every mode, and every AWS call that the broker makes in it is a step with its boundaries. So a new step is covered by
-being there, and every kind of step that the target knows has to be among those that were met.
+A real broker with only the permissions of `examples/aws/broker-policy.json` provisions and revokes grants in an account
+of an emulator that enforces IAM. The points are not a fixed list: the test first records a run without faults in every
+mode, and every AWS call that the broker makes in it is a step with its boundaries. So the matrix covers a new step
+automatically, and the test fails if the recorded runs lack a kind of step that the target knows.
 
 ";
 
@@ -26,25 +26,25 @@ const KILLED: &str = "## Killed
 
 `kill -9`, at each call of each phase:
 
-* before the call: it never leaves;
-* applied and reply lost: AWS has done it, the broker never hears of it;
-* reply before commit: the broker has heard of it and cannot write it down. The database is held from outside; it dies
-  when it waits for it, or when it is about to make its next call without having had anything to write;
+* before the call: the broker never sends it;
+* applied and reply lost: AWS has applied the call, the broker never receives the reply;
+* reply before commit: the broker has the reply and cannot commit it, because the test locks the database. The broker
+  dies while it waits for the lock, or before its next call if it has nothing to commit;
 
-and once in each phase after the commit and before the response is read. Then another broker is started on the same
-data, and the client in turn is gone, asks again with the same key and gives back what it got, or gives back by its key
-twice. The clock is moved on until nothing is ever due again. After each point:
+and once in each phase after the commit and before the client reads the response. Then another broker starts on the same
+data. The client, in turn, is gone, retries with the same key and revokes the grant, or revokes by its key twice. The
+test moves the clock until no work is due. After each point:
 
 * nothing is left and nothing foreign is gone: the account (roles, users, policies, associations) is as it was before,
-  with policies named like ours, attachments, a role and an association in it that are not ours;
+  including foreign policies named like the broker's own, and foreign attachments, a foreign role and association;
 * no grant is live, and the timeline is intact, begins with `elevate` and has one end;
-* a retry got the same grant, or was told that it has ended.
+* a retry received the same grant, or the response that it has ended.
 
 ";
 
 const TWICE: &str = "
-Every do and every undo is run twice here: a call that was applied and whose reply was lost is made again by the retry
-or by the undo after it, and `undo again` undoes once more what was undone.
+Every apply and every revert runs twice here: the retry, or the undo after it, repeats a call that was applied and whose
+reply was lost, and `undo again` repeats a completed undo.
 ";
 
 /// The table of one kind of points: their number by mode and phase.
@@ -76,8 +76,8 @@ pub(crate) fn killed(parts: &[Part]) -> String {
 const FAULTS: &str = "# The fault matrix
 
 Generated from the run of `tests/tests/integration/aws/kill_matrix`, as [the kill matrix](kill-matrix.md) is, and
-with the same checks after each point. Nobody is killed here; a proxy before the emulator makes a call fail. Whatever went wrong in
-elevate, the client gets its grant, and the reason for the delay is on the timeline; whatever went wrong later, the
+with the same checks after each point. No process is killed here; a proxy before the emulator makes a call fail. After a
+fault in elevate the client receives its grant, and the timeline has the reason for the delay; after a later fault the
 grant ends.
 
 ";
