@@ -4,7 +4,6 @@
 //! move: the store commits both in one transaction. A move that the state does not allow gives the grant back
 //! unchanged in the error.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::{
@@ -13,14 +12,16 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::TargetKind;
+use crate::boundary::{ScopeName, TargetKind};
 use crate::event::NewEvent;
 
 mod request;
 mod state;
+mod step_data;
 
 pub use request::Request;
 pub use state::{EndCause, Ending, State};
+pub use step_data::StepData;
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,10 @@ pub struct Grant {
     pub request_hash: String,
     /// What was asked for and permitted.
     pub policies: Vec<PolicyName>,
-    /// Where.
+    /// The kind of target.
     pub target: TargetKind,
+    /// The scope of the agent's boundary that it was checked against.
+    pub scope: ScopeName,
     /// For how long it was asked.
     pub ttl: Ttl,
     /// Why, as the client says.
@@ -67,26 +70,19 @@ pub struct Grant {
     pub state: State,
 }
 
-/// One change at the target: an intent is written for it before it is made.
+/// One change at the target, committed before it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// What is done: `issue-token`.
+    /// Names the change in the timeline and in metrics: `issue-token`.
     pub action: String,
-    /// To what; derived from the grant's id, so that doing and undoing it again needs no remembered ids.
+    /// The object that changes. Derived from the grant's id, so that applying and reverting it again needs no stored ids.
     pub object: String,
-    /// What else doing and undoing it needs.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub facts: BTreeMap<String, String>,
+    /// Everything else that applying and reverting needs; only the target reads it.
+    #[serde(default, skip_serializing_if = "StepData::is_empty")]
+    pub data: StepData,
     /// The object is not this grant's alone: it stays as long as any live grant has a step on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
-}
-
-impl Step {
-    /// One fact, or nothing.
-    pub fn fact(&self, name: &str) -> &str {
-        self.facts.get(name).map_or("", String::as_str)
-    }
 }
 
 /// A grant that was moved, and the rows that tell of it.

@@ -25,7 +25,7 @@ impl Engine {
         let asked = AccessRequest {
             policies: &stored.grant.policies,
             ttl: stored.grant.ttl,
-            target: None,
+            target: Some(stored.grant.scope.as_str()),
             holder: stored.lease.map_or(Holder::DeadlineOnly, |_| Holder::Heartbeat),
         };
         let permit = policy::check(&agent, asked)?;

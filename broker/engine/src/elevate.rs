@@ -52,13 +52,18 @@ impl Engine {
         let Elevation { bearer, key, request } = elevation;
         let checked = self.check(bearer.as_ref(), &request).await?;
         let now = self.clock.now();
+        // A denial for want of a scope is recorded with the first.
+        let boundary = &checked.agent.registration.boundary;
+        let scope = request.target.as_deref().and_then(|target| boundary.scope(target));
+        let scope = scope.unwrap_or_else(|| boundary.first());
         let terms = Request {
             id: GrantId::from_random(random(self.random.as_ref())?),
             agent_id: checked.agent.id.clone(),
             key,
             request_hash: request_hash(&request),
             policies: request.policies,
-            target: checked.agent.registration.boundary.target(),
+            target: scope.target.kind(),
+            scope: scope.name.clone(),
             ttl: request.ttl,
             reason: request.reason,
             provenance: Provenance { claimed: request.claimed, ..checked.principal.provenance },
@@ -130,10 +135,10 @@ impl Engine {
         checks.extend(permit.checks());
         Ok(Decision {
             agent_id: checked.agent.id.clone(),
-            policies: permit.policies().iter().map(|(name, _)| name.clone()).collect(),
-            target: permit.target().to_string(),
+            policies: permit.policies().to_vec(),
+            target: permit.scope_name().to_string(),
             ttl: permit.ttl(),
-            max_session: checked.agent.registration.max_session,
+            max_session: permit.max_session(),
             checks,
         })
     }

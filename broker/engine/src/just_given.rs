@@ -59,6 +59,7 @@ mod tests {
             request_hash: String::new(),
             policies: vec!["orders-read".parse().unwrap()],
             target: TargetKind::Token,
+            scope: domain::TargetKind::Token.into(),
             ttl: "15m".parse().unwrap(),
             reason: None,
             provenance: Provenance::default(),

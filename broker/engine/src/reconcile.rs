@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Boundary, Grant, NewEvent, State};
+use domain::{Grant, NewEvent, State, TargetScope};
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{Listing, Stored};
-use targets::{Found, LateWrites, Target, TargetError};
+use targets::{Found, Reconcile, Target, TargetError};
 use tokio::task::JoinSet;
 
 use crate::{Engine, Refusal};
@@ -71,13 +71,16 @@ impl Engine {
     pub async fn reconcile(self: &Arc<Self>, unknown: Unknown) -> Result<Reconciliation, Refusal> {
         let mut done = Reconciliation::default();
         let mut surveys = JoinSet::new();
-        for boundary in self.boundaries().await? {
-            let target = Arc::clone(self.target(boundary.target())?);
+        for scope in self.scopes().await? {
+            let target = Arc::clone(self.target(scope.kind())?);
             if surveys.len() >= AT_ONCE {
                 self.judge_next(&mut surveys, unknown, &mut done).await?;
             }
             surveys.spawn(async move {
-                let found = target.survey(&boundary).await;
+                let found = match target.reconcile() {
+                    Some(reconcile) => reconcile.survey(&scope).await,
+                    None => Ok(Vec::new()),
+                };
                 (target, found)
             });
         }
@@ -93,22 +96,20 @@ impl Engine {
         Ok(done)
     }
 
-    /// One boundary for each place: agents often share one.
-    async fn boundaries(&self) -> Result<Vec<Boundary>, Refusal> {
-        let mut boundaries: Vec<Boundary> = Vec::new();
+    /// Every scope of every agent, each once: agents often share one.
+    async fn scopes(&self) -> Result<Vec<TargetScope>, Refusal> {
+        let mut scopes: Vec<TargetScope> = Vec::new();
         let mut after = None;
         loop {
             let agents = self.store.agents(after.as_ref(), PAGE).await?;
-            for agent in &agents {
-                let boundary = &agent.registration.boundary;
-                let changes_something = self
-                    .target(boundary.target())
-                    .is_ok_and(|target| target.late_writes() != LateWrites::Impossible);
-                if changes_something && !boundaries.contains(boundary) {
-                    boundaries.push(boundary.clone());
+            for scope in agents.iter().flat_map(|agent| agent.registration.boundary.scopes()) {
+                let target = self.target(scope.target.kind());
+                let can_reconcile = target.is_ok_and(|target| target.reconcile().is_some());
+                if can_reconcile && !scopes.contains(&scope.target) {
+                    scopes.push(scope.target.clone());
                 }
             }
-            let Some(last) = agents.last() else { return Ok(boundaries) };
+            let Some(last) = agents.last() else { return Ok(scopes) };
             after = Some(last.id.clone());
         }
     }
@@ -122,9 +123,10 @@ impl Engine {
         let Some(Ok((target, found))) = surveys.join_next().await else { return Ok(()) };
         match found {
             Ok(found) => {
+                let Some(reconcile) = target.reconcile() else { return Ok(()) };
                 for one in found {
                     done.found += 1;
-                    done.orphans.extend(self.judge(target.as_ref(), &one, unknown).await?);
+                    done.orphans.extend(self.judge(reconcile, &one, unknown).await?);
                 }
             }
             Err(error) => {
@@ -137,21 +139,21 @@ impl Engine {
 
     async fn judge(
         &self,
-        target: &dyn Target,
+        target: &dyn Reconcile,
         found: &Found,
         unknown: Unknown,
     ) -> Result<Option<Orphan>, Refusal> {
         let now = self.clock.now();
         let claim = self.claim_from(now);
         let owner = self.store.grant(&found.grant).await?;
-        let object = &found.step.object;
+        let object = &found.object;
         if belongs(owner.as_ref(), found, now) {
             self.first_seen.forget(object);
             return Ok(None);
         }
         let Reconciling { grace, orphans, .. } = self.settings.get().reconciling;
         let ended_at = owner.as_ref().and_then(|stored| stored.grant.ended_at());
-        let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
+        let since = ended_at.or(found.created_at).unwrap_or_else(|| self.first_seen.since(object, now));
         let (outcome, detail) = match (&owner, unknown, orphans) {
             (None, Unknown::Report, _) => {
                 let why = "the database does not know its grant · left until an operator has it removed";
@@ -210,10 +212,7 @@ impl Engine {
     }
 
     async fn drift_of(&self, grant: &Grant, done: &mut Reconciliation) -> Result<(), Refusal> {
-        let target = self.target(grant.target)?;
-        if target.late_writes() == LateWrites::Impossible {
-            return Ok(());
-        }
+        let Some(target) = self.target(grant.target)?.reconcile() else { return Ok(()) };
         for step in &grant.steps {
             let drift = match target.drift(grant, step, self.clock.now()).await {
                 Ok(Some(drift)) => drift,

@@ -14,5 +14,6 @@ mod keys;
 mod lapsed;
 mod overlap;
 mod registrations;
+mod scopes;
 mod slow;
 mod worker;
