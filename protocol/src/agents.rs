@@ -40,8 +40,8 @@ pub struct Agent {
     pub use_case: String,
     /// The longest `ttl` of a grant.
     pub max_session: Ttl,
-    /// The target of the agent's grants.
-    pub target: String,
+    /// The names of the boundary's scopes, as `--target` takes them.
+    pub targets: Vec<String>,
     /// Whether the agent may elevate.
     pub status: AgentStatus,
     /// When the agent was first registered.

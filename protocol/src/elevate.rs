@@ -28,7 +28,7 @@ pub struct ElevateRequest {
     pub policies: Vec<PolicyName>,
     /// The requested length of the grant.
     pub ttl: Ttl,
-    /// The target; the boundary's target by default.
+    /// The name of a scope of the boundary; needed only if the boundary has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The reason, for the timeline. At most 512 characters.
@@ -50,11 +50,11 @@ pub struct Decision {
     pub agent_id: AgentId,
     /// The policies that would be granted.
     pub policies: Vec<PolicyName>,
-    /// The target.
+    /// The scope of the boundary.
     pub target: String,
     /// The length of the grant.
     pub ttl: Ttl,
-    /// The agent's longest session.
+    /// The longest session in this scope.
     pub max_session: Ttl,
     /// The checks that passed, as text.
     pub checks: Vec<String>,

@@ -162,6 +162,8 @@ pub struct Grant {
     pub policies: Vec<PolicyName>,
     /// The target: `token` or `aws`.
     pub target: String,
+    /// The name of the boundary's scope, as `--target` takes it.
+    pub scope: String,
     /// The requested length.
     pub ttl: Ttl,
     /// When the grant was requested.

@@ -284,6 +284,7 @@ mod tests {
                 agent_id: "jenkins-deploy-agent".parse().unwrap(),
                 policies: vec!["AmazonECS-FullAccess".parse().unwrap()],
                 target: "token".to_owned(),
+                scope: "token".to_owned(),
                 ttl: "15m".parse().unwrap(),
                 requested_at: at("14:00:14"),
                 granted_at: Some(at("14:00:14")),

@@ -96,7 +96,7 @@ impl Demo {
         let database = folder.0.join("broker.db");
         let settings = format!(
             "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"sqlite:{}\"\n\
-             operators.demo.sha256 = \"{hash}\"\n[aws]\nsettle = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
+             operators.demo.sha256 = \"{hash}\"\n[aws]\nread_back_delay = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
             database.display()
         );
         std::fs::write(&config, settings)?;

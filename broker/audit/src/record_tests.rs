@@ -19,6 +19,7 @@ fn request() -> Request {
         request_hash: "aa".to_owned(),
         policies: vec!["orders-read".parse().unwrap()],
         target: TargetKind::Token,
+        scope: TargetKind::Token.into(),
         ttl: "15m".parse().unwrap(),
         reason: Some("nightly".to_owned()),
         provenance: Provenance { signed, claimed, ..Provenance::default() },
@@ -30,7 +31,7 @@ fn accepted() -> Transition {
     let step = Step {
         action: "issue-token".to_owned(),
         object: "o".to_owned(),
-        facts: BTreeMap::new(),
+        data: domain::StepData::default(),
         shared: false,
     };
     Grant::accepted(request(), at(1000), EnforcedBy::Broker, vec![step], at(1030))

@@ -4,7 +4,6 @@
 //! the store commits both in one transaction. A transition that the state does not allow returns the grant unchanged in
 //! the error.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::{
@@ -13,14 +12,16 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::TargetKind;
+use crate::boundary::{ScopeName, TargetKind};
 use crate::event::NewEvent;
 
 mod request;
 mod state;
+mod step_data;
 
 pub use request::Request;
 pub use state::{EndCause, Ending, Phase, State};
+pub use step_data::StepData;
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,10 @@ pub struct Grant {
     pub request_hash: String,
     /// Requested and permitted.
     pub policies: Vec<PolicyName>,
-    /// Where the access is provisioned.
+    /// The kind of target.
     pub target: TargetKind,
+    /// The scope of the agent's boundary that it was checked against.
+    pub scope: ScopeName,
     /// The requested duration.
     pub ttl: Ttl,
     /// As stated by the client.
@@ -65,26 +68,19 @@ pub struct Grant {
     pub state: State,
 }
 
-/// One change at the target. It is written before it is applied.
+/// One change at the target, committed before it is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The kind of change, like `issue-token`.
+    /// Names the change in the timeline and in metrics: `issue-token`.
     pub action: String,
-    /// The object, with a name that is derived from the grant id: applying and reverting again needs no stored ids.
+    /// The object that changes. Derived from the grant's id, so that applying and reverting it again needs no stored ids.
     pub object: String,
-    /// Other facts that applying and reverting need.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub facts: BTreeMap<String, String>,
+    /// Everything else that applying and reverting needs; only the target reads it.
+    #[serde(default, skip_serializing_if = "StepData::is_empty")]
+    pub data: StepData,
     /// Several grants may share the object: it is removed with the last reference.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
-}
-
-impl Step {
-    /// A fact, or an empty string.
-    pub fn fact(&self, name: &str) -> &str {
-        self.facts.get(name).map_or("", String::as_str)
-    }
 }
 
 /// A grant after a transition, and the events of the transition.

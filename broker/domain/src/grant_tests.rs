@@ -15,6 +15,7 @@ fn request(trust: Trust) -> Request {
         request_hash: "00".to_owned(),
         policies: vec!["orders-read".parse().unwrap()],
         target: TargetKind::Token,
+        scope: TargetKind::Token.into(),
         ttl: "15m".parse().unwrap(),
         reason: None,
         provenance: Provenance { trust, ..Provenance::default() },
@@ -195,7 +196,7 @@ fn only_an_applying_grant_can_be_extended_and_claimed() {
     let step = Step {
         action: "attach".to_owned(),
         object: "policy".to_owned(),
-        facts: BTreeMap::new(),
+        data: crate::StepData::default(),
         shared: true,
     };
     let moved = applying(EnforcedBy::Cloud)

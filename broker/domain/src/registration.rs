@@ -1,15 +1,15 @@
-//! Is this registration file acceptable, and what does it say?
+//! Parses a registration file and checks it against every rule.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use protocol::{AgentId, Platform, PolicyName, Ttl};
+use protocol::{AgentId, Platform, Ttl};
 use serde::Deserialize;
 
-use crate::aws::{AwsKeys, Binding, check_policies};
-use crate::boundary::{Boundary, Place, TargetKind};
+use crate::boundary::Boundary;
 use crate::trust::{ClaimRule, Exception, TrustRule};
 
+mod boundary;
 mod issuer;
 mod narrowing;
 
@@ -18,7 +18,7 @@ pub use issuer::is_loopback;
 /// The longest registration file, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// A registration that was read: it has a trust rule (or says that it is dangerous) and a boundary.
+/// A registration that was parsed: it has a trust rule (or says that it is dangerous) and a boundary.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// The agent's id.
@@ -29,19 +29,19 @@ pub struct Registration {
     pub use_case: UseCase,
     /// The longest grant.
     pub max_session: Ttl,
-    /// Any one of them proves the agent. An error if a release before this one accepted what this one does not.
+    /// Any one of them proves the agent. An error if an earlier release accepted a rule that this one refuses.
     pub trust: Result<Vec<TrustRule>, InvalidRegistration>,
-    /// Everything it may be given.
+    /// Everything it may ever be granted.
     pub boundary: Boundary,
     /// `dangerous.allow_auth_token_only`: the auth token alone is proof enough.
     pub auth_token_only: bool,
-    /// A grant needs a holder that beats.
+    /// A grant needs a holder that sends heartbeats.
     pub require_heartbeat: bool,
     /// How many grants one run may have at once; none for any number.
     pub max_active_grants_per_run: Option<NonZeroU32>,
 }
 
-/// What kind of thing the agent is.
+/// The kind of workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UseCase {
@@ -81,7 +81,7 @@ pub enum InvalidRegistration {
     Refused {
         /// Where: `trust[0].audience`.
         key: String,
-        /// What was expected and what was found.
+        /// The expected and the found value.
         problem: String,
     },
 }
@@ -124,7 +124,7 @@ pub fn parse_stored(text: &str) -> Result<Registration, InvalidRegistration> {
         use_case: file.use_case,
         max_session: file.max_session,
         trust,
-        boundary: boundary.check()?,
+        boundary: boundary::parse(boundary, file.max_session)?,
         auth_token_only,
         require_heartbeat: file.require_heartbeat,
         max_active_grants_per_run: file
@@ -151,7 +151,7 @@ struct File {
     max_active_grants_per_run: Option<i64>,
     #[serde(default)]
     trust: Vec<TrustFile>,
-    boundary: Option<BoundaryFile>,
+    boundary: Option<toml::Table>,
     dangerous: Option<DangerousFile>,
 }
 
@@ -249,84 +249,6 @@ impl ClaimFile {
             Self::Glob(GlobFile { glob }) => ClaimRule::glob(&glob).map_err(|error| error.to_string()),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BoundaryFile {
-    target: String,
-    #[serde(default)]
-    policies: BTreeMap<PolicyName, String>,
-    account: Option<String>,
-    auth_mode: Option<String>,
-    principal: Option<String>,
-    binding: Option<Binding>,
-    region: Option<String>,
-    permissions_boundary: Option<String>,
-    cluster: Option<String>,
-    namespace: Option<String>,
-    service_account: Option<String>,
-}
-
-impl BoundaryFile {
-    fn check(self) -> Result<Boundary, InvalidRegistration> {
-        let target = TargetKind::from_name(&self.target).ok_or_else(|| {
-            let known = TargetKind::ALL.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(", ");
-            refused(
-                "boundary.target",
-                format!("`{}` is not a target of this broker: expected {known}", self.target),
-            )
-        })?;
-        if self.policies.is_empty() {
-            return Err(refused(
-                "boundary.policies",
-                "no permitted policy: expected at least one, like `{ \"orders-read\" = \"orders:read\" }`",
-            ));
-        }
-        let keys = AwsKeys {
-            account: self.account,
-            auth_mode: self.auth_mode,
-            principal: self.principal,
-            binding: self.binding,
-            region: self.region,
-            permissions_boundary: self.permissions_boundary,
-            cluster: self.cluster,
-            namespace: self.namespace,
-            service_account: self.service_account,
-        };
-        let place = match target {
-            TargetKind::Token => {
-                if let Some(key) = keys.first() {
-                    let problem = "means nothing for `target = \"token\"`: take it out";
-                    return Err(refused(format!("boundary.{key}"), problem));
-                }
-                check_scopes(&self.policies)?;
-                Place::Token
-            }
-            TargetKind::Aws => {
-                let in_boundary = |(key, problem)| refused(format!("boundary.{key}"), problem);
-                let place = keys.check().map_err(in_boundary)?;
-                check_policies(&place, &self.policies).map_err(in_boundary)?;
-                Place::Aws(place)
-            }
-        };
-        Ok(Boundary { place, policies: self.policies })
-    }
-}
-
-fn check_scopes(policies: &BTreeMap<PolicyName, String>) -> Result<(), InvalidRegistration> {
-    for (name, scope) in policies {
-        // RFC 6749, 3.3: a scope token is printable ASCII without space, quote and backslash.
-        let valid =
-            !scope.is_empty() && scope.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\');
-        if !valid {
-            return Err(refused(
-                format!("boundary.policies.{name}"),
-                format!("`{scope}` is not a scope: expected printable ASCII without spaces, `\"` and `\\`"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::boundary::{TargetKind, TargetScope};
 
 const GOOD: &str = r#"
 id          = "orders-agent"
@@ -25,7 +26,7 @@ fn a_good_file() {
     let trust = registration.trust.unwrap();
     assert_eq!(trust[0].platform, Platform::Github);
     assert_eq!(trust[0].claims.len(), 3);
-    assert_eq!(registration.boundary.target(), TargetKind::Token);
+    assert_eq!(registration.boundary.first().target.kind(), TargetKind::Token);
     assert!(!registration.auth_token_only && !registration.require_heartbeat);
     assert_eq!(registration.max_active_grants_per_run, None);
 }
@@ -196,7 +197,9 @@ fn every_way_into_aws_is_accepted_as_it_is_documented() {
         ("pod-identity", format!("{POD}{POD_ROLE}")),
     ] {
         let registration = parse(&aws(&format!("{ACCOUNT}auth_mode = '{mode}'\n{keys}"))).unwrap();
-        let Place::Aws(place) = registration.boundary.place else { panic!("{mode}: another place") };
+        let TargetScope::Aws(place) = &registration.boundary.first().target else {
+            panic!("{mode}: another target")
+        };
         assert_eq!((place.mode.as_str(), place.account.as_str()), (mode, "123456789012"));
     }
 }
@@ -275,5 +278,81 @@ fn what_an_aws_boundary_is_refused_for() {
     for account in ["", "account = '12345'", "account = '12345678901x'"] {
         let error = parse(&aws(&format!("{account}\nauth_mode = 'dynamic-role'\n{MANAGED}"))).unwrap_err();
         assert!(error.to_string().contains("expected an account's twelve digits"), "{error}");
+    }
+}
+
+/// An agent with these scopes.
+fn scopes(tables: &str) -> String {
+    format!("{}[boundary]\n{tables}\n", &GOOD[..GOOD.find("[boundary]").unwrap()])
+}
+
+fn scope(keys: &str) -> String {
+    format!("[[boundary.scope]]\n{keys}\n")
+}
+
+const READ: &str = "target = 'token'\npolicies = { orders-read = 'orders:read' }";
+
+#[test]
+fn a_boundary_can_have_scopes_at_several_targets() {
+    let aws = format!(
+        "name = 'production'\nmax_session = '15m'\ntarget = 'aws'\n{ACCOUNT}auth_mode = 'static-principal'\n{ROLE}{MANAGED}"
+    );
+    let file = scopes(&format!("{}{}", scope(&format!("name = 'orders'\n{READ}")), scope(&aws)));
+    let boundary = parse(&file).unwrap().boundary;
+    let found: Vec<_> = boundary
+        .scopes()
+        .map(|scope| (scope.name.as_str(), scope.target.kind(), scope.max_session.to_string()))
+        .collect();
+    let expected = [("orders", TargetKind::Token, "1h"), ("production", TargetKind::Aws, "15m")];
+    assert_eq!(found, expected.map(|(name, kind, longest)| (name, kind, longest.to_owned())));
+    assert!(boundary.only().is_none());
+    assert_eq!(boundary.scope("production").unwrap().target.policy_names().len(), 1);
+    assert!(boundary.scope("aws").is_none(), "a scope is chosen by its name alone");
+}
+
+#[test]
+fn the_example_of_two_accounts_is_accepted() {
+    let example = parse(include_str!("../../../examples/aws/two-accounts.toml")).unwrap();
+    let names: Vec<_> = example.boundary.scopes().map(|scope| scope.name.as_str()).collect();
+    assert_eq!(names, ["staging", "production"]);
+}
+
+#[test]
+fn a_boundary_with_one_scope_has_the_name_of_its_target() {
+    let boundary = parse(GOOD).unwrap().boundary;
+    assert_eq!(boundary.only().unwrap().name.as_str(), "token");
+    assert_eq!(boundary.only().unwrap().max_session.to_string(), "1h");
+}
+
+#[test]
+fn a_boundary_is_refused_for_its_scopes() {
+    let one = scope(&format!("name = 'orders'\n{READ}"));
+    for (tables, reason) in [
+        (
+            "scope = []".to_owned(),
+            "`boundary.scope`: expected 1 to 32 tables `[[boundary.scope]]`, found none",
+        ),
+        ("scope = 'orders'".to_owned(), "`boundary.scope`: expected 1 to 32 tables"),
+        (one.repeat(33), "`boundary.scope`: expected 1 to 32 tables `[[boundary.scope]]`, found 33"),
+        (one.repeat(2), "`boundary.scope[1].name`: another scope is `orders` too"),
+        (format!("{READ}\n{one}"), "`boundary.policies`: means nothing beside `[[boundary.scope]]`"),
+        (scope(READ), "`boundary.scope[0].name`: expected at most 64 lower-case letters"),
+        (scope(&format!("name = 'Orders'\n{READ}")), "`.`, found `Orders`"),
+        (
+            scope(&format!("name = 'orders'\nmax_session = '2h'\n{READ}")),
+            "`boundary.scope[0].max_session`: expected at most the agent's `1h`, found `2h`",
+        ),
+        (
+            scope("name = 'orders'\ntarget = 'aws'\naccount = '1'"),
+            "`boundary.scope[0].account`: expected an account's twelve digits",
+        ),
+        (scope("name = 'orders'\ntarget = 'token'"), "`boundary.scope[0].policies`: no permitted policy"),
+        (
+            scope(&format!("name = 'orders'\n{READ}\nregion = 'eu-west-1'")),
+            "`boundary.scope[0].region`: means nothing for `target = \"token\"`: expected one of `max_session`, `name`, `policies`, `target`",
+        ),
+    ] {
+        let error = parse(&scopes(&tables)).unwrap_err().to_string();
+        assert!(error.contains(reason), "expected {reason:?} in {error:?}");
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn grant(record: &GrantRecord) -> Grant {
         agent_id: grant.agent_id.clone(),
         policies: grant.policies.clone(),
         target: grant.target.as_str().to_owned(),
+        scope: grant.scope.to_string(),
         ttl: grant.ttl,
         requested_at: grant.requested_at,
         granted_at: grant.granted_at(),
@@ -32,7 +33,7 @@ pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken]) -> agents::Ag
         description: agent.registration.description.clone(),
         use_case: agent.registration.use_case.as_str().to_owned(),
         max_session: agent.registration.max_session,
-        target: agent.registration.boundary.target().as_str().to_owned(),
+        targets: agent.registration.boundary.scopes().map(|scope| scope.name.to_string()).collect(),
         status: match agent.status {
             domain::AgentStatus::Active => agents::AgentStatus::Active,
             domain::AgentStatus::Disabled => agents::AgentStatus::Disabled,

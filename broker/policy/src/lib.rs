@@ -5,7 +5,7 @@
 
 #![expect(missing_docs, reason = "the crate is private to the broker")]
 
-use domain::{Agent, AgentStatus, Place, TargetKind};
+use domain::{Agent, AgentStatus, Boundary, Scope, ScopeName, TargetKind, TargetScope};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
 
 /// The access that is requested.
@@ -13,7 +13,7 @@ use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
 pub struct AccessRequest<'a> {
     pub policies: &'a [PolicyName],
     pub ttl: Ttl,
-    /// The boundary's target by default.
+    /// The scope of the boundary; a boundary with one scope needs no name.
     pub target: Option<&'a str>,
     pub holder: Holder,
 }
@@ -27,13 +27,15 @@ pub enum Holder {
     DeadlineOnly,
 }
 
-/// The permission to provision exactly this access.
+/// The proof that a request is within the boundary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {
     agent_id: AgentId,
-    place: Place,
-    policies: Vec<(PolicyName, String)>,
+    scope_name: ScopeName,
+    scope: TargetScope,
+    policies: Vec<PolicyName>,
     ttl: Ttl,
+    max_session: Ttl,
 }
 
 /// A refusal: what was expected and what was found.
@@ -52,16 +54,27 @@ impl Permit {
     }
 
     pub fn target(&self) -> TargetKind {
-        self.place.target()
+        self.scope.kind()
     }
 
-    pub fn place(&self) -> &Place {
-        &self.place
+    /// The place at the target, with the permitted policies of this request alone.
+    pub fn scope(&self) -> &TargetScope {
+        &self.scope
     }
 
-    /// Each policy with its meaning at the target, as the boundary defines it.
-    pub fn policies(&self) -> &[(PolicyName, String)] {
+    /// The scope's name in the boundary.
+    pub fn scope_name(&self) -> &ScopeName {
+        &self.scope_name
+    }
+
+    /// The policies, in the order of the request, each once.
+    pub fn policies(&self) -> &[PolicyName] {
         &self.policies
+    }
+
+    /// The longest grant in this scope.
+    pub fn max_session(&self) -> Ttl {
+        self.max_session
     }
 
     pub fn ttl(&self) -> Ttl {
@@ -72,7 +85,7 @@ impl Permit {
     pub fn checks(&self) -> Vec<String> {
         vec![
             format!("agent `{}` is active", self.agent_id),
-            format!("target `{}` is the boundary's", self.target()),
+            format!("target `{}` is the boundary's", self.scope_name),
             format!("{} permitted", count(self.policies.len(), "policy is", "policies are")),
             format!("`{}` is within the longest session", self.ttl),
         ]
@@ -92,14 +105,8 @@ pub fn check(agent: &Agent, request: AccessRequest<'_>) -> Result<Permit, Denied
             });
         }
     }
-    if let Some(target) = request.target.filter(|target| *target != boundary.target().as_str()) {
-        return Err(Denied {
-            code: ErrorCode::TargetNotPermitted,
-            detail: format!("target: expected `{}`, found `{target}`", boundary.target()),
-            hint: "leave `--target` out, or ask for the boundary's".to_owned(),
-        });
-    }
-    let max_session = agent.registration.max_session;
+    let scope = choose(boundary, request.target)?;
+    let max_session = scope.max_session;
     if request.ttl > max_session {
         return Err(Denied {
             code: ErrorCode::TtlTooLong,
@@ -121,19 +128,14 @@ pub fn check(agent: &Agent, request: AccessRequest<'_>) -> Result<Permit, Denied
         }
         Holder::DeadlineOnly | Holder::Heartbeat => {}
     }
-    let mut policies: Vec<(PolicyName, String)> = Vec::with_capacity(request.policies.len());
+    let permitted = scope.target.policy_names();
+    let mut policies: Vec<PolicyName> = Vec::with_capacity(request.policies.len());
     for name in request.policies {
-        let meaning = boundary.policies.get(name).ok_or_else(|| {
-            let permitted: Vec<String> = boundary.policies.keys().map(|name| format!("`{name}`")).collect();
-            Denied {
-                code: ErrorCode::PolicyNotPermitted,
-                detail: format!("policy: expected one of {}, found `{name}`", permitted.join(", ")),
-                hint: "ask for a permitted policy, or have this one added to the registration's boundary"
-                    .to_owned(),
-            }
-        })?;
-        if !policies.iter().any(|(taken, _)| taken == name) {
-            policies.push((name.clone(), meaning.clone()));
+        if !permitted.contains(&name) {
+            return Err(not_permitted(boundary, scope, name));
+        }
+        if !policies.contains(name) {
+            policies.push(name.clone());
         }
     }
     if policies.is_empty() {
@@ -143,7 +145,65 @@ pub fn check(agent: &Agent, request: AccessRequest<'_>) -> Result<Permit, Denied
             hint: "name one with `--policy`".to_owned(),
         });
     }
-    Ok(Permit { agent_id: agent.id.clone(), place: boundary.place.clone(), policies, ttl: request.ttl })
+    Ok(Permit {
+        agent_id: agent.id.clone(),
+        scope_name: scope.name.clone(),
+        scope: scope.target.narrowed_to(&policies),
+        policies,
+        ttl: request.ttl,
+        max_session,
+    })
+}
+
+/// The scope that the request names, or the only one.
+fn choose<'a>(boundary: &'a Boundary, target: Option<&str>) -> Result<&'a Scope, Denied> {
+    let names = || listed(boundary.scopes().map(|scope| scope.name.as_str()));
+    match (target, boundary.only()) {
+        (None, Some(only)) => Ok(only),
+        (None, None) => Err(Denied {
+            code: ErrorCode::InvalidRequest,
+            detail: format!("target: expected one of {}, found none", names()),
+            hint: "choose one with `--target NAME`".to_owned(),
+        }),
+        (Some(target), only) => boundary.scope(target).ok_or_else(|| match only {
+            Some(only) => Denied {
+                code: ErrorCode::TargetNotPermitted,
+                detail: format!("target: expected `{}`, found `{target}`", only.name),
+                hint: "leave `--target` out, or ask for the boundary's".to_owned(),
+            },
+            None => Denied {
+                code: ErrorCode::TargetNotPermitted,
+                detail: format!("target: expected one of {}, found `{target}`", names()),
+                hint: "choose one of these with `--target NAME`, or have this one added to the registration's boundary"
+                    .to_owned(),
+            },
+        }),
+    }
+}
+
+fn not_permitted(boundary: &Boundary, scope: &Scope, name: &PolicyName) -> Denied {
+    let permitted = listed(scope.target.policy_names().into_iter().map(PolicyName::as_str));
+    let place = match boundary.only() {
+        Some(_) => String::new(),
+        None => format!(" in `{}`", scope.name),
+    };
+    let elsewhere = boundary.scopes().filter(|other| other.target.policy_names().contains(&name));
+    let elsewhere =
+        elsewhere.map(|other| format!("`--target {}`", other.name)).collect::<Vec<_>>().join(", ");
+    let hint = if elsewhere.is_empty() {
+        "ask for a permitted policy, or have this one added to the registration's boundary".to_owned()
+    } else {
+        format!("`{name}` is permitted with {elsewhere}")
+    };
+    Denied {
+        code: ErrorCode::PolicyNotPermitted,
+        detail: format!("policy: expected one of {permitted}{place}, found `{name}`"),
+        hint,
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn count(n: usize, one: &str, many: &str) -> String {
@@ -239,6 +299,79 @@ mod tests {
                 expected,
                 "{status:?} {policies} {ttl} {target:?}"
             );
+        }
+    }
+
+    fn agent_in_two_places() -> Agent {
+        let one = agent(AgentStatus::Active);
+        let start = one.source.find("[boundary]").unwrap();
+        let source = format!(
+            r#"{}
+            [[boundary.scope]]
+            name = "staging"
+            target = "token"
+            policies = {{ "orders-read" = "orders:read", "orders-write" = "orders:write" }}
+            [[boundary.scope]]
+            name = "production"
+            target = "token"
+            max_session = "15m"
+            policies = {{ "orders-read" = "production:read" }}
+            "#,
+            &one.source[..start]
+        );
+        Agent { registration: domain::registration::parse(&source).unwrap(), ..one }
+    }
+
+    #[test]
+    fn a_request_chooses_one_of_several_scopes_by_its_name() {
+        let agent = agent_in_two_places();
+        let decide = |policy: &str, ttl: &str, target: Option<&str>| {
+            let policies = [policy.parse().unwrap()];
+            let holder = Holder::DeadlineOnly;
+            check(&agent, AccessRequest { policies: &policies, ttl: ttl.parse().unwrap(), target, holder })
+        };
+        let permit = decide("orders-read", "15m", Some("production")).unwrap();
+        assert_eq!(permit.scope_name().as_str(), "production");
+        let TargetScope::Token(scope) = permit.scope() else { panic!("{permit:?}") };
+        let scopes: Vec<_> = scope.policies.iter().map(|(_, scope)| scope.as_str()).collect();
+        assert_eq!(scopes, ["production:read"], "the scope's own meaning, and of the asked policy alone");
+        assert!(decide("orders-write", "1h", Some("staging")).is_ok());
+        for (policy, ttl, target, code, detail, hint) in [
+            (
+                "orders-read",
+                "15m",
+                None,
+                ErrorCode::InvalidRequest,
+                "target: expected one of `staging`, `production`, found none",
+                "choose one with `--target NAME`",
+            ),
+            (
+                "orders-read",
+                "15m",
+                Some("token"),
+                ErrorCode::TargetNotPermitted,
+                "target: expected one of `staging`, `production`, found `token`",
+                "choose one of these with `--target NAME`, or have this one added to the registration's boundary",
+            ),
+            (
+                "orders-write",
+                "15m",
+                Some("production"),
+                ErrorCode::PolicyNotPermitted,
+                "policy: expected one of `orders-read` in `production`, found `orders-write`",
+                "`orders-write` is permitted with `--target staging`",
+            ),
+            (
+                "orders-read",
+                "16m",
+                Some("production"),
+                ErrorCode::TtlTooLong,
+                "ttl: expected at most `15m`, found `16m`",
+                "ask for `--ttl 15m` or less, or have `max_session` raised in the registration",
+            ),
+        ] {
+            let denied = decide(policy, ttl, target).unwrap_err();
+            assert_eq!((denied.code, denied.detail.as_str(), denied.hint.as_str()), (code, detail, hint));
         }
     }
 

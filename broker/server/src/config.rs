@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Deserialize;
 use store::postgres::PostgresUrl;
+use targets::aws::AwsConfig;
 
 mod aws;
 mod limits;
@@ -14,7 +15,6 @@ mod telemetry;
 mod tls;
 mod tokens;
 
-pub use self::aws::{Aws, AwsAccount, OrphanRule};
 pub use self::limits::Limits;
 pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
@@ -54,7 +54,7 @@ pub struct Config {
     pub telemetry: Option<Telemetry>,
     /// The accounts of the `aws` target.
     #[serde(default)]
-    pub aws: Option<Aws>,
+    pub aws: Option<AwsConfig>,
 }
 
 /// Options for a PostgreSQL database.
@@ -135,7 +135,7 @@ impl Config {
             telemetry.check()?;
         }
         if let Some(aws) = &config.aws {
-            aws.check()?;
+            aws.check().map_err(anyhow::Error::msg)?;
         }
         Ok(config)
     }

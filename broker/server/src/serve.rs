@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use engine::{Clock, SystemClock};
+use targets::aws::AwsConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::build::{self, EngineConfig};
-use crate::config::{Aws, Config};
+use crate::config::Config;
 use crate::database;
 use crate::http::rate_limit::PerIpLimiter;
 use crate::http::{self, ServerState};
@@ -44,7 +45,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         operators: config.operators(),
         oidc_ca,
         settings: config.settings(),
-        aws: config.aws.as_ref().map(Aws::settings),
+        aws: config.aws.as_ref().map(AwsConfig::settings),
     })
     .await?;
     if let Some(folder) = &config.agents {

@@ -1,6 +1,5 @@
 //! Builds the grants that the store's unit tests begin with.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::grant::{Request, Transition};
@@ -21,8 +20,12 @@ pub(crate) fn sharing(number: u64) -> Transition {
 
 fn with_a_step(number: u64, shared: bool) -> Transition {
     let id = GrantId::from_random(number.to_be_bytes());
-    let step =
-        Step { action: "issue-token".to_owned(), object: id.to_string(), facts: BTreeMap::default(), shared };
+    let step = Step {
+        action: "issue-token".to_owned(),
+        object: id.to_string(),
+        data: domain::StepData::default(),
+        shared,
+    };
     let request = Request {
         id,
         agent_id: "orders".parse().unwrap(),
@@ -30,6 +33,7 @@ fn with_a_step(number: u64, shared: bool) -> Transition {
         request_hash: "aa".to_owned(),
         policies: Vec::new(),
         target: TargetKind::Token,
+        scope: TargetKind::Token.into(),
         ttl: "15m".parse().unwrap(),
         reason: None,
         provenance: Provenance::default(),

@@ -6,15 +6,21 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Boundary, Grant, Place, Step, TargetKind};
+use domain::{Grant, Step, TargetKind, TargetScope};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
 
 use self::claim::Claim;
 
 pub mod aws;
+mod calls;
 pub mod claim;
+mod reconcile;
+mod step;
+mod throttle;
 pub mod token;
+
+pub use self::reconcile::{Drift, Found, OrphanRule, Reconcile};
 
 /// A call to a target failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -120,28 +126,6 @@ pub enum LateWrites {
     },
 }
 
-/// An object with a name of ours that a survey found at the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The grant in its name.
-    pub grant: GrantId,
-    /// A step whose revert removes the object.
-    pub step: Step,
-    /// When it was created, if the target knows.
-    pub made_at: Option<Timestamp>,
-    /// Until when a session-deny policy is needed; it is no orphan before.
-    pub needed_until: Option<Timestamp>,
-}
-
-/// A difference between a live grant's object and what the broker provisioned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drift {
-    /// The name under which a shared step of another grant may have created it.
-    pub object: Option<String>,
-    /// For the timeline.
-    pub what: String,
-}
-
 /// A place where access is provisioned.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -149,7 +133,7 @@ pub trait Target: Send + Sync {
     fn kind(&self) -> TargetKind;
 
     /// Checks that this broker can provision in a scope; the error says what is missing.
-    fn check_scope(&self, _place: &Place) -> Result<(), String> {
+    fn check_scope(&self, _scope: &TargetScope) -> Result<(), String> {
         Ok(())
     }
 
@@ -228,23 +212,8 @@ pub trait Target: Send + Sync {
         None
     }
 
-    /// Lists every object with a name of ours within a boundary.
-    async fn survey(&self, _boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
-        Ok(Vec::new())
-    }
-
-    /// Removes an orphan; returns a text for the timeline.
-    async fn remove(&self, found: &Found, _now: Timestamp, _claim: &Claim) -> Result<String, TargetError> {
-        Err(TargetError::refused(format!("`{}` is not a step of this target", found.step.action)))
-    }
-
-    /// Compares a live grant's object with what this step applied.
-    async fn drift(
-        &self,
-        _grant: &Grant,
-        _step: &Step,
-        _now: Timestamp,
-    ) -> Result<Option<Drift>, TargetError> {
-        Ok(None)
+    /// Compares this target with the store; none if the target changes nothing outside the broker.
+    fn reconcile(&self) -> Option<&dyn Reconcile> {
+        None
     }
 }

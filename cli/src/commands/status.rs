@@ -50,7 +50,11 @@ fn text(grant: &Grant, now: Timestamp) -> String {
     row("status", grant.status.as_str());
     row("agent", grant.agent_id.as_str());
     row("policies", &policies.join(", "));
-    row("target", &grant.target);
+    if grant.scope == grant.target {
+        row("target", &grant.target);
+    } else {
+        row("target", &format!("{} ({})", grant.scope, grant.target));
+    }
     match grant.ended_at {
         Some(ended_at) => row("ended", &ended_at.to_string()),
         None => row("deadline", &format!("{} ({})", grant.expires_at, distance(now, grant.expires_at))),

@@ -70,6 +70,7 @@ pub(crate) fn test_grant(credentials: Credentials) -> Grant {
         agent_id: "an-agent".parse().unwrap(),
         policies: Vec::new(),
         target: "aws".to_owned(),
+        scope: "aws".to_owned(),
         ttl: "1h".parse().unwrap(),
         requested_at: Timestamp::from_secs(0),
         granted_at: Some(Timestamp::from_secs(0)),

@@ -17,7 +17,7 @@ fn agent(id: &str) -> Agent {
         description: "deploys \u{1b}[31mmain".to_owned(),
         use_case: "build-workflow".to_owned(),
         max_session: "1h".parse().unwrap(),
-        target: "token".to_owned(),
+        targets: vec!["token".to_owned()],
         status: AgentStatus::Active,
         created_at: "2026-06-08T14:00:14Z".parse().unwrap(),
         updated_at: "2026-06-08T14:00:14Z".parse().unwrap(),

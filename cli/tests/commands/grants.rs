@@ -24,7 +24,7 @@ fn the_agent() -> Reply {
     json(
         200,
         serde_json::json!({
-            "id": "test-agent", "description": "", "use_case": "other", "max_session": "1h", "target": "token",
+            "id": "test-agent", "description": "", "use_case": "other", "max_session": "1h", "targets": ["token"],
             "status": "active", "created_at": "2026-06-08T14:00:14Z", "updated_at": "2026-06-08T14:00:14Z",
             "registration": "", "tokens": [],
         }),

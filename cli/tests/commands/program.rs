@@ -66,6 +66,7 @@ pub(crate) fn grant(status: GrantStatus) -> Grant {
         agent_id: "test-agent".parse().unwrap(),
         policies: vec!["orders-read".parse().unwrap()],
         target: "token".to_owned(),
+        scope: "token".to_owned(),
         ttl: "15m".parse().unwrap(),
         requested_at: at,
         granted_at: Some(at),

@@ -324,6 +324,7 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
         agent_id: AgentId::clone(&request.agent_id),
         policies: request.policies.clone(),
         target: if books.issues == Issues::Token { "token" } else { "aws" }.to_owned(),
+        scope: if books.issues == Issues::Token { "token" } else { "aws" }.to_owned(),
         ttl: request.ttl,
         requested_at: now,
         granted_at: Some(now),

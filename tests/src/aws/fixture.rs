@@ -190,7 +190,7 @@ impl<'a> AwsFixture<'a> {
         launcher.extend(environment.map(|(name, value)| format!("{name}={value}")));
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{NO_RATE_LIMIT}\n{}\n[aws]\nsettle = \"{}\"\nlate = \"{}\"\n{}\n[aws.accounts.{number}]\ncalls_per_second = 1000",
+            "{NO_RATE_LIMIT}\n{}\n[aws]\nread_back_delay = \"{}\"\nlate_write_window = \"{}\"\n{}\n[aws.accounts.{number}]\ncalls_per_second = 1000",
             setting.limits, setting.settle, setting.late, setting.aws
         );
         let broker = Broker::launched_by(&launcher, &limits);

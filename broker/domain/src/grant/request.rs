@@ -5,7 +5,7 @@ use protocol::{
 };
 
 use super::{Grant, State, Step};
-use crate::boundary::TargetKind;
+use crate::boundary::{ScopeName, TargetKind};
 use crate::event::NewEvent;
 
 /// The terms of a grant.
@@ -21,8 +21,10 @@ pub struct Request {
     pub request_hash: String,
     /// Requested policies.
     pub policies: Vec<PolicyName>,
-    /// Where the access is provisioned.
+    /// The kind of target.
     pub target: TargetKind,
+    /// The scope of the agent's boundary.
+    pub scope: ScopeName,
     /// The requested duration.
     pub ttl: Ttl,
     /// As stated by the client.
@@ -49,6 +51,7 @@ impl Request {
             request_hash: self.request_hash,
             policies: self.policies,
             target: self.target,
+            scope: self.scope,
             ttl: self.ttl,
             reason: self.reason,
             provenance: self.provenance,
@@ -76,6 +79,9 @@ impl Grant {
             .with("ttl", self.ttl)
             .with("target", self.target)
             .with("trust", provenance.trust.as_str());
+        if self.scope != self.target.into() {
+            event = event.with("scope", &self.scope);
+        }
         if let Some(reason) = &self.reason {
             event = event.with("reason", reason);
         }

@@ -1,4 +1,4 @@
-//! Is this an issuer, and to which platform does it belong?
+//! Checks an issuer's URL and finds the platform that it belongs to.
 
 use protocol::Platform;
 
@@ -40,8 +40,8 @@ pub fn is_loopback(authority: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The platform of a rule: the one that its issuer belongs to, else the one that the rule names. A platform decides
-/// what counts as a fork and how often a token may be used, so that it is never assumed.
+/// The platform of a rule: its issuer's, else the one that the rule names. It is never assumed, because it decides which
+/// runs count as forks and how often a token can be used.
 pub(super) fn platform(
     issuer: &str,
     named: Option<Platform>,

@@ -1,7 +1,7 @@
-//! Does a trust rule say whose runs it accepts?
+//! Refuses a trust rule that does not name the owner of the runs that it accepts.
 //!
-//! Many issuers sign for every customer of a platform, and most sign for every project of one customer. A rule has to
-//! name at least one of them by a claim that strangers cannot have.
+//! Many issuers sign for every customer of a platform, and most sign for every project of one customer. A rule has to name
+//! at least one of them by a claim that other customers cannot have.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use protocol::Platform;
 
 use crate::trust::ClaimRule;
 
-/// How a claim has to be written to say whose a run is.
+/// How a claim has to be written to name the owner of a run.
 enum Names {
-    /// Letter for letter: an id, or a name that has no structure.
+    /// Compared exactly: an id, or a name that has no structure.
     Whole,
-    /// Letter for letter from its beginning: one of these marks, a name, and `end`. A mark that begins with `/` may
+    /// Compared exactly from its beginning: one of these marks, a name, and one of `ends`. A mark that begins with `/` can
     /// stand anywhere.
     Part { marks: &'static [&'static str], ends: &'static [char] },
 }
@@ -23,7 +23,7 @@ use Names::{Part, Whole};
 /// A path: `octo-org/my-app`.
 const PATH: Names = Part { marks: &[""], ends: &['/'] };
 
-/// GitHub's subjects are composed by each organisation: only those that begin with what GitHub itself fills in name one.
+/// Each organisation composes its GitHub subjects: only those that begin with a part that GitHub fills in name an owner.
 const GITHUB: &[(&str, Names)] = &[
     ("repository_id", Whole),
     ("repository", PATH),
@@ -65,7 +65,7 @@ const CIRCLECI: &[(&str, Names)] = &[
 const CIRCLECI_ORGANISATION: &[(&str, Names)] =
     &[("oidc.circleci.com/project-id", Whole), ("sub", Part { marks: &["/project/"], ends: &['/'] })];
 
-/// A pipeline chooses what its subject is.
+/// A pipeline chooses its own subject.
 const BUILDKITE: &[(&str, Names)] = &[
     ("organization_id", Whole),
     ("organization_slug", Whole),
@@ -89,7 +89,7 @@ const TERRAFORM: &[(&str, Names)] = &[
     ("sub", Part { marks: &["organization:"], ends: &[':'] }),
 ];
 
-/// The claims of which at least one has to say whose a run is; none where any claim may.
+/// The claims of which at least one has to name the owner of a run; empty where any claim can.
 fn naming(platform: Platform, issuer: &str) -> &'static [(&'static str, Names)] {
     match platform {
         Platform::Github | Platform::Forgejo => GITHUB,
@@ -113,7 +113,7 @@ const PLACE: Names = Part { marks: &["https://", "spiffe://", ""], ends: &['/'] 
 /// Claims that are the same in every token for this audience, or different in each.
 const NARROWS_NOTHING: &[&str] = &["iss", "aud", "exp", "nbf", "iat", "jti", "tid", "ver"];
 
-/// Refuses a rule that does not say whose runs it accepts.
+/// Checks that a rule names the owner of the runs that it accepts.
 pub(super) fn check(
     platform: Platform,
     issuer: &str,
@@ -138,7 +138,7 @@ pub(super) fn check(
     };
     Err(format!(
         "the rule accepts the runs of every customer or project of `{issuer}`: expected at least {one}, as text or with a pattern \
-         only after the part that says whose it is"
+         only after the part that names the owner"
     ))
 }
 
@@ -155,7 +155,7 @@ fn names(rule: &ClaimRule, how: &Names) -> bool {
     }
 }
 
-/// What comes after a text that is compared letter for letter.
+/// Whether a pattern follows a text that is compared exactly.
 #[derive(Clone, Copy, PartialEq)]
 enum Follows {
     Nothing,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_says_whose_runs_it_accepts_before_any_pattern() {
+    fn a_rule_names_the_owner_of_its_runs_before_any_pattern() {
         use Platform::{
             AzureDevops, Bitbucket, Buildkite, Circleci, Gcp, Github, Gitlab, Jenkins, Kubernetes, Oidc,
         };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::aws::{AwsMode, Pod};
-use domain::{Agent, AgentStatus, EndCause, Place, Registration};
+use domain::boundary::ExclusiveResource;
+use domain::{Agent, AgentStatus, EndCause, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
 use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Ttl};
 use store::{ApplyMode, Listing, Registering, StoredToken};
@@ -14,18 +14,17 @@ use crate::{Author, Engine, Page, Refusal, hash_of, to_wire};
 /// Records per read of the store.
 const PAGE: u32 = 200;
 
-/// The account and the service account of a pod-identity boundary.
-fn pod_of(registration: &Registration) -> Option<(&str, &Pod)> {
-    match &registration.boundary.place {
-        Place::Token => None,
-        Place::Aws(place) => match &place.mode {
-            AwsMode::PodIdentity(pod) => Some((&place.account, pod)),
-            AwsMode::StaticPrincipal { .. }
-            | AwsMode::StaticAccessKeys { .. }
-            | AwsMode::DynamicAccessKeys { .. }
-            | AwsMode::DynamicRole { .. } => None,
-        },
-    }
+/// The resources of a boundary that only one agent may name.
+fn exclusive(registration: &Registration) -> Vec<ExclusiveResource> {
+    registration.boundary.scopes().filter_map(|scope| scope.target.exclusive_resource()).collect()
+}
+
+/// Why two agents cannot both have their boundaries, if they cannot.
+fn conflict(resources: &[ExclusiveResource], other: &Registration) -> Option<String> {
+    let of_other = exclusive(other);
+    let taken = resources.iter().find(|resource| of_other.contains(resource))?;
+    let (key, name) = (taken.key, taken.key.replace('_', " "));
+    Some(format!("`boundary.{key}`: agent `{}` has it already: expected one {name} for each", other.id))
 }
 
 impl Engine {
@@ -45,7 +44,8 @@ impl Engine {
                     Outcome::Created => Some(token.secret().clone()),
                     Outcome::Updated | Outcome::Unchanged => None,
                 };
-                let warnings = domain::lasting::warnings(&registration.boundary);
+                let warnings: Vec<String> =
+                    registration.boundary.scopes().flat_map(|scope| scope.target.warnings()).collect();
                 for warning in &warnings {
                     tracing::warn!(agent = %agent_id, "{warning}");
                 }
@@ -66,16 +66,13 @@ impl Engine {
             let registration =
                 domain::registration::parse(source).map_err(|error| refused(error.to_string()))?;
             self.check_boundary(&registration).await.map_err(|refusal| (which, refusal))?;
-            let pod = pod_of(&registration);
+            let resources = exclusive(&registration);
             for before in &checked {
                 if before.id == registration.id {
                     return Err(refused(format!("`id`: another file is of agent `{}` too", before.id)));
                 }
-                if pod.is_some() && pod_of(before) == pod {
-                    return Err(refused(format!(
-                        "`boundary.service_account`: agent `{}` has it already: expected one service account for each",
-                        before.id
-                    )));
+                if let Some(problem) = conflict(&resources, before) {
+                    return Err(refused(problem));
                 }
             }
             checked.push(registration);
@@ -83,25 +80,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Refuses a boundary in which this broker cannot provision, and a service account of another agent: the broker
-    /// could not tell whose pod it is.
+    /// Refuses a boundary in which this broker cannot provision, and a resource that another agent has.
     async fn check_boundary(&self, registration: &Registration) -> Result<(), Refusal> {
         let refused = |detail: String| Refusal::new(ErrorCode::InvalidRegistration, detail);
-        let place = &registration.boundary.place;
-        let target = self.driver.target(place.target()).map_err(|refusal| refused(refusal.detail))?;
-        target.check_scope(place).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
-        let Some(pod) = pod_of(registration) else { return Ok(()) };
+        for scope in registration.boundary.scopes() {
+            let target =
+                self.driver.target(scope.target.kind()).map_err(|refusal| refused(refusal.detail))?;
+            target.check_scope(&scope.target).map_err(|problem| refused(format!("`boundary`: {problem}")))?;
+        }
+        let resources = exclusive(registration);
+        if resources.is_empty() {
+            return Ok(());
+        }
         let mut after = None;
         loop {
             let agents = self.store.agents(after.as_ref(), PAGE).await?;
-            let taken = agents
-                .iter()
-                .find(|agent| agent.id != registration.id && pod_of(&agent.registration) == Some(pod));
-            if let Some(other) = taken {
-                return Err(refused(format!(
-                    "`boundary.service_account`: agent `{}` has it already: expected one service account for each",
-                    other.id
-                )));
+            let mut others = agents.iter().filter(|agent| agent.id != registration.id);
+            if let Some(problem) = others.find_map(|agent| conflict(&resources, &agent.registration)) {
+                return Err(refused(problem));
             }
             let Some(last) = agents.last() else { return Ok(()) };
             after = Some(last.id.clone());

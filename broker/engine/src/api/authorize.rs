@@ -33,10 +33,10 @@ impl Engine {
         checks.extend(permit.checks());
         Ok(Decision {
             agent_id: authorized.agent.id.clone(),
-            policies: permit.policies().iter().map(|(name, _)| name.clone()).collect(),
-            target: permit.target().to_string(),
+            policies: permit.policies().to_vec(),
+            target: permit.scope_name().to_string(),
             ttl: permit.ttl(),
-            max_session: authorized.agent.registration.max_session,
+            max_session: permit.max_session(),
             checks,
         })
     }

@@ -46,13 +46,18 @@ impl Engine {
         let authorized = self.authorize(bearer.as_ref(), &request).await?;
         let now = self.clock.now();
         let (agent, principal) = (authorized.agent, authorized.principal);
+        // A denial for want of a scope is recorded with the first.
+        let boundary = &agent.registration.boundary;
+        let scope = request.target.as_deref().and_then(|target| boundary.scope(target));
+        let scope = scope.unwrap_or_else(|| boundary.first());
         let terms = Request {
             id: GrantId::from_random(random(self.random.as_ref())?),
             agent_id: agent.id.clone(),
             key,
             request_hash: request_hash(&request),
             policies: request.policies,
-            target: agent.registration.boundary.target(),
+            target: scope.target.kind(),
+            scope: scope.name.clone(),
             ttl: request.ttl,
             reason: request.reason,
             provenance: Provenance { claimed: request.claimed, ..principal.provenance },

@@ -25,7 +25,7 @@ impl Engine {
         let asked = AccessRequest {
             policies: &record.grant.policies,
             ttl: record.grant.ttl,
-            target: None,
+            target: Some(record.grant.scope.as_str()),
             holder: record.lease.map_or(Holder::DeadlineOnly, |_| Holder::Heartbeat),
         };
         let permit = policy::check(&agent, asked)?;

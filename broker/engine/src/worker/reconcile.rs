@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{Boundary, Grant, NewEvent, State};
+use domain::{Grant, NewEvent, State, TargetScope};
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{GrantRecord, Listing};
-use targets::{Found, LateWrites, Target, TargetError};
+use targets::{Found, Reconcile, Target, TargetError};
 use tokio::task::JoinSet;
 
 use crate::{Engine, Refusal};
@@ -73,13 +73,16 @@ impl Engine {
     pub async fn reconcile(self: &Arc<Self>, unknown: UnknownGrants) -> Result<Reconciliation, Refusal> {
         let mut done = Reconciliation::default();
         let mut surveys = JoinSet::new();
-        for boundary in self.boundaries().await? {
-            let target = Arc::clone(self.driver.target(boundary.target())?);
+        for scope in self.scopes().await? {
+            let target = Arc::clone(self.driver.target(scope.kind())?);
             if surveys.len() >= MAX_CONCURRENT {
                 self.classify_next(&mut surveys, unknown, &mut done).await?;
             }
             surveys.spawn(async move {
-                let found = target.survey(&boundary).await;
+                let found = match target.reconcile() {
+                    Some(reconcile) => reconcile.survey(&scope).await,
+                    None => Ok(Vec::new()),
+                };
                 (target, found)
             });
         }
@@ -95,23 +98,20 @@ impl Engine {
         Ok(done)
     }
 
-    /// Each boundary once: agents often share one.
-    async fn boundaries(&self) -> Result<Vec<Boundary>, Refusal> {
-        let mut boundaries: Vec<Boundary> = Vec::new();
+    /// Every scope of every agent, each once: agents often share one.
+    async fn scopes(&self) -> Result<Vec<TargetScope>, Refusal> {
+        let mut scopes: Vec<TargetScope> = Vec::new();
         let mut after = None;
         loop {
             let agents = self.store.agents(after.as_ref(), PAGE).await?;
-            for agent in &agents {
-                let boundary = &agent.registration.boundary;
-                let changes_something = self
-                    .driver
-                    .target(boundary.target())
-                    .is_ok_and(|target| target.late_writes() != LateWrites::Impossible);
-                if changes_something && !boundaries.contains(boundary) {
-                    boundaries.push(boundary.clone());
+            for scope in agents.iter().flat_map(|agent| agent.registration.boundary.scopes()) {
+                let target = self.driver.target(scope.target.kind());
+                let can_reconcile = target.is_ok_and(|target| target.reconcile().is_some());
+                if can_reconcile && !scopes.contains(&scope.target) {
+                    scopes.push(scope.target.clone());
                 }
             }
-            let Some(last) = agents.last() else { return Ok(boundaries) };
+            let Some(last) = agents.last() else { return Ok(scopes) };
             after = Some(last.id.clone());
         }
     }
@@ -125,9 +125,10 @@ impl Engine {
         let Some(Ok((target, found))) = surveys.join_next().await else { return Ok(()) };
         match found {
             Ok(found) => {
+                let Some(reconcile) = target.reconcile() else { return Ok(()) };
                 for one in found {
                     done.found += 1;
-                    done.orphans.extend(self.classify(target.as_ref(), &one, unknown).await?);
+                    done.orphans.extend(self.classify(reconcile, &one, unknown).await?);
                 }
             }
             Err(error) => {
@@ -140,21 +141,21 @@ impl Engine {
 
     async fn classify(
         &self,
-        target: &dyn Target,
+        target: &dyn Reconcile,
         found: &Found,
         unknown: UnknownGrants,
     ) -> Result<Option<Orphan>, Refusal> {
         let now = self.clock.now();
         let claim = self.driver.claim_from(now);
         let owner = self.store.grant(&found.grant).await?;
-        let object = &found.step.object;
+        let object = &found.object;
         if is_needed(owner.as_ref(), found, now) {
             self.first_seen.forget(object);
             return Ok(None);
         }
         let Reconciling { grace, orphans, .. } = self.settings.load().reconciling;
         let ended_at = owner.as_ref().and_then(|record| record.grant.ended_at());
-        let since = ended_at.or(found.made_at).unwrap_or_else(|| self.first_seen.since(object, now));
+        let since = ended_at.or(found.created_at).unwrap_or_else(|| self.first_seen.since(object, now));
         let (outcome, detail) = match (&owner, unknown, orphans) {
             (None, UnknownGrants::Report, _) => {
                 let why = "the database does not know its grant · left until an operator has it removed";
@@ -213,10 +214,7 @@ impl Engine {
     }
 
     async fn drift_of(&self, grant: &Grant, done: &mut Reconciliation) -> Result<(), Refusal> {
-        let target = self.driver.target(grant.target)?;
-        if target.late_writes() == LateWrites::Impossible {
-            return Ok(());
-        }
+        let Some(target) = self.driver.target(grant.target)?.reconcile() else { return Ok(()) };
         for step in &grant.steps {
             let drift = match target.drift(grant, step, self.clock.now()).await {
                 Ok(Some(drift)) => drift,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::{Grant, Step, TargetKind};
+use domain::{Grant, Step, TargetKind, TargetScope};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Secret, Timestamp};
 use targets::claim::Claim;
@@ -159,13 +159,17 @@ impl Target for FaultyTarget {
     /// one is an object that all grants with it share.
     async fn plan(&self, permit: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
         self.link.awake().await;
-        let steps: Vec<Step> = permit
-            .policies()
+        let TargetScope::Token(scope) = permit.scope() else {
+            return Err(TargetError::refused("the agents are registered for tokens"));
+        };
+        let steps: Vec<Step> = scope
+            .policies
             .iter()
-            .map(|(_, name)| Step {
+            .map(|(_, scope)| scope.as_str().to_owned())
+            .map(|name| Step {
                 action: "attach".to_owned(),
                 object: if name == "own" { format!("own-{id}") } else { name.clone() },
-                facts: std::collections::BTreeMap::new(),
+                data: domain::StepData::default(),
                 shared: name != "own",
             })
             .collect();

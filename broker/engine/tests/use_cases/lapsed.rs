@@ -73,7 +73,7 @@ impl Target for Refusing {
         let step = |part: &str| Step {
             action: "make".to_owned(),
             object: format!("{part} of {id}"),
-            facts: std::collections::BTreeMap::new(),
+            data: domain::StepData::default(),
             shared: false,
         };
         Ok(Plan { steps: vec![step("role"), step("policy")], enforced_by: EnforcedBy::Broker })

@@ -15,5 +15,6 @@ mod lapsed;
 mod overlap;
 mod registrations;
 mod resumed;
+mod scopes;
 mod slow;
 mod worker;

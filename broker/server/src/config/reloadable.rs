@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use engine::{OperatorTokens, Settings};
 
-use super::{Aws, Config, DatabaseUrl, Postgres, tokens};
+use super::{Config, DatabaseUrl, Postgres, aws, tokens};
 use crate::http::rate_limit;
 use crate::listen::{self, FileLimit};
 
 impl Config {
     /// The settings of the engine.
     pub(crate) fn settings(&self) -> Settings {
-        let reconciling = self.aws.as_ref().map(Aws::reconciling);
+        let reconciling = self.aws.as_ref().map(aws::reconciling);
         Settings {
             heartbeat: self.limits.heartbeat.into(),
             elevations_per_minute: self.limits.elevations_per_minute,

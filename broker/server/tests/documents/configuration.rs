@@ -191,9 +191,9 @@ const SECTIONS: [Section; 9] = [
         about: "Without an account the broker has no `aws` target. The broker's own credentials come from the SDK's standard chain.",
         keys: &[
             ("accounts", Required, "The accounts in which grants may be provisioned; see below."),
-            ("settle", Is("\"5s\""), "How long after a revert the target is observed."),
+            ("read_back_delay", Is("\"5s\""), "How long after a revert the target is observed."),
             (
-                "late",
+                "late_write_window",
                 Is("\"5m\""),
                 "How long after a timed-out call AWS may still apply it. Do not lower it for AWS itself ([ADR 22](../../../adr/0022-send-no-call-after-its-claim-ends.md)).",
             ),

@@ -200,7 +200,14 @@ async fn a_reader_waits_for_open_transactions_that_have_lower_positions() {
             let waiting = "SELECT count(*) FROM pg_stat_activity
                            WHERE datname = current_database() AND query LIKE '%virtualtransaction = ANY%'
                              AND pid <> pg_backend_pid()";
-            while sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) == 0 {}
+            // In a transaction, PostgreSQL shows the activity of its first look until the snapshot is cleared.
+            let refresh = "SELECT pg_stat_clear_snapshot()";
+            loop {
+                sqlx::raw_sql(refresh).execute(&mut other).await.unwrap();
+                if sqlx::query(waiting).fetch_one(&mut other).await.unwrap().get::<i64, _>(0) > 0 {
+                    break;
+                }
+            }
             sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut other).await.unwrap();
         };
         let reading = store.events_after(EventPosition::START, 10);

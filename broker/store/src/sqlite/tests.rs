@@ -181,7 +181,7 @@ async fn a_panic_fails_one_change_and_not_the_writer() {
 async fn steps_are_on_record_as_long_as_their_grant() {
     let (store, _folder) = in_file().await;
     let steps = async || {
-        let every = "SELECT count(*) FROM grants, json_each(body, '$.steps') WHERE json_extract(value, '$.object') = id";
+        let every = "SELECT count(*) FROM grants, json_each(body, '$.steps') WHERE json_extract(value, '$.object') = grants.id";
         number(&store, every).await
     };
     let (first, mut second) = (create(&store, 1).await.unwrap(), create(&store, 2).await.unwrap());

@@ -1,6 +1,5 @@
 //! Fixtures for the tests of the suite.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::grant::{Request, Transition};
@@ -75,6 +74,7 @@ pub(crate) fn request(agent: &str, number: u64) -> Request {
         request_hash: "aa".to_owned(),
         policies: vec!["orders-read".parse().unwrap()],
         target: TargetKind::Token,
+        scope: TargetKind::Token.into(),
         ttl: "15m".parse().unwrap(),
         reason: Some("a reason with ' and \" and ; in it".to_owned()),
         provenance: Provenance::default(),
@@ -87,7 +87,7 @@ pub(crate) fn accepted(request: Request) -> Transition {
     let steps = ["first", "second"].map(|action| Step {
         action: action.to_owned(),
         object: request.id.to_string(),
-        facts: BTreeMap::from([("scope".to_owned(), "orders:read".to_owned())]),
+        data: domain::StepData::encode(&["orders:read"]).unwrap(),
         shared: false,
     });
     Grant::accepted(request, at(1000), EnforcedBy::Cloud, steps.to_vec(), at(1030))

@@ -1,7 +1,5 @@
 //! A shared object has one lock, and its references are known.
 
-use std::collections::BTreeMap;
-
 use domain::grant::Transition;
 use domain::{EndCause, Grant, Step};
 use futures_util::future::join_all;
@@ -14,7 +12,7 @@ pub(super) const OBJECT: &str = "aws:role/deploy:policy/orders";
 const OTHER: &str = "aws:role/deploy:policy/stock";
 
 fn step(object: &str, shared: bool) -> Step {
-    Step { action: "attach".to_owned(), object: object.to_owned(), facts: BTreeMap::new(), shared }
+    Step { action: "attach".to_owned(), object: object.to_owned(), data: domain::StepData::default(), shared }
 }
 
 fn wanting(number: u64, steps: Vec<Step>) -> Transition {

@@ -1,4 +1,4 @@
-//! How is each account reached? By a role of its own, with clients of its own, at a pace of its own.
+//! The clients of each account: a role, connections and a rate limit of its own.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -9,64 +9,38 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_iam::config::SharedHttpClient;
 use aws_sdk_iam::config::retry::RetryConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use tokio::time::Instant;
 
-use super::caller::{self, Caller};
-use super::gate::Gate;
-use super::pod::Associations;
-use super::policies::Policies;
-use super::session::Sessions;
+use super::caller_identity::{self, Caller};
+use super::config::{AccountSettings, AwsSettings};
 use crate::TargetError;
+use crate::calls::Endpoint;
 use crate::claim::Claim;
 
-/// What an operator says of AWS (`[aws]`).
-#[derive(Debug, Clone, Default)]
-pub struct AwsSettings {
-    /// The accounts in which grants may be given, by their twelve digits.
-    pub accounts: BTreeMap<String, AccountSettings>,
-    /// How long after a change it is read back.
-    pub settle: Duration,
-    /// For how long a call that was not answered may still arrive.
-    pub late: Duration,
-}
-
-/// What an operator says of one account.
-#[derive(Debug, Clone, Default)]
-pub struct AccountSettings {
-    /// The role by which the broker acts there; without one it acts as itself.
-    pub role: Option<String>,
-    /// What that role's trust policy asks for.
-    pub external_id: Option<String>,
-    /// How often the account may be called in a second.
-    pub calls_per_second: u32,
-}
-
-/// One account.
+/// The clients of one account.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) id: String,
     pub(super) iam: aws_sdk_iam::Client,
     pub(super) sts: aws_sdk_sts::Client,
     pub(super) caller: Caller,
-    pub(super) gate: Gate,
-    pub(super) policies: Policies,
-    pub(super) sessions: Sessions,
-    pub(super) associations: Associations,
+    pub(super) endpoint: Endpoint,
     config: SdkConfig,
     eks: Mutex<BTreeMap<String, aws_sdk_eks::Client>>,
 }
 
-/// An account, and the claim under which it is called.
+/// The clients of an account, for calls under one claim.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Claimed<'a> {
+pub(super) struct Api<'a> {
     account: &'a Account,
     pub(super) claim: &'a Claim,
 }
 
-impl Deref for Claimed<'_> {
+impl Deref for Api<'_> {
     type Target = Account;
 
     fn deref(&self) -> &Account {
@@ -74,19 +48,19 @@ impl Deref for Claimed<'_> {
     }
 }
 
-/// Every account.
+/// Every account of the configuration.
 #[derive(Debug)]
 pub(super) struct Accounts(BTreeMap<String, Arc<Account>>);
 
-/// For the broker's own credentials.
+/// For the calls that get the broker's own credentials.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(2);
 /// For services without regions, where the environment names none.
 const DEFAULT_REGION: &str = "us-east-1";
 
 impl Accounts {
-    /// Makes the clients; calls nobody.
-    pub(super) async fn reach(settings: &AwsSettings) -> Self {
+    /// Builds the clients; sends no call.
+    pub(super) async fn connect(settings: &AwsSettings) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
@@ -95,8 +69,7 @@ impl Accounts {
         let mut own = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(https())
             .timeout_config(timeouts)
-            // A call that was sent again by the library might arrive twice, and nobody would know: we retry, and
-            // write it down.
+            // A retry inside the library could arrive twice without a record of it: the driver retries and records.
             .retry_config(RetryConfig::disabled())
             .load()
             .await;
@@ -105,7 +78,7 @@ impl Accounts {
         }
         let mut accounts = BTreeMap::new();
         for (id, settings) in &settings.accounts {
-            let account = Account::reach(id, settings, &own).await;
+            let account = Account::connect(id, settings, &own).await;
             accounts.insert(id.clone(), Arc::new(account));
         }
         Self(accounts)
@@ -124,26 +97,26 @@ impl Accounts {
 
 impl Account {
     /// For the calls of a driver that has this claim.
-    pub(super) fn under<'a>(&'a self, claim: &'a Claim) -> Claimed<'a> {
-        Claimed { account: self, claim }
+    pub(super) fn under<'a>(&'a self, claim: &'a Claim) -> Api<'a> {
+        Api { account: self, claim }
     }
 
     /// For calls that change nothing.
-    pub(super) fn reading(&self) -> Claimed<'_> {
+    pub(super) fn reading(&self) -> Api<'_> {
         static NO_CLAIM: Claim = Claim::not_needed();
         self.under(&NO_CLAIM)
     }
 
-    pub(super) async fn reach(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
+    pub(super) async fn connect(id: &str, settings: &AccountSettings, own: &SdkConfig) -> Self {
         let (config, caller) = match &settings.role {
-            // Each account has its own, so that each hears of new ones.
+            // A watcher for each account, because each caches the identity on its own.
             None => match own.credentials_provider() {
                 Some(provider) => {
-                    let (provider, caller) = caller::watched(provider);
+                    let (provider, caller) = caller_identity::watch(provider);
                     (own.to_builder().credentials_provider(provider).build(), caller)
                 }
-                // Whoever has none is nobody, and is told so by every call.
-                None => (own.clone(), Caller::Asked(Arc::default())),
+                // Every call fails and says so.
+                None => (own.clone(), Caller::OwnCredentials(Arc::default())),
             },
             Some(role) => {
                 let mut provider =
@@ -151,8 +124,7 @@ impl Account {
                 if let Some(external_id) = &settings.external_id {
                     provider = provider.external_id(external_id);
                 }
-                let credentials =
-                    aws_credential_types::provider::SharedCredentialsProvider::new(provider.build().await);
+                let credentials = SharedCredentialsProvider::new(provider.build().await);
                 (own.to_builder().credentials_provider(credentials).build(), Caller::Role(role.clone()))
             }
         };
@@ -162,21 +134,18 @@ impl Account {
             iam: aws_sdk_iam::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             caller,
-            gate: Gate::new(settings.calls_per_second, Instant::now()),
-            policies: Policies::default(),
-            sessions: Sessions::default(),
-            associations: Associations::default(),
+            endpoint: Endpoint::new(format!("account {id}"), settings.calls_per_second, Instant::now()),
             config,
             eks: Mutex::default(),
         }
     }
 
-    /// EKS in a region; where none is named, in the broker's own.
-    pub(super) fn eks(&self, region: &str) -> aws_sdk_eks::Client {
+    /// EKS in a region; in the broker's own region if none is given.
+    pub(super) fn eks(&self, region: Option<&str>) -> aws_sdk_eks::Client {
         let mut clients = self.eks.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = clients.entry(region.to_owned()).or_insert_with(|| {
+        let client = clients.entry(region.unwrap_or_default().to_owned()).or_insert_with(|| {
             let mut config = aws_sdk_eks::config::Builder::from(&self.config);
-            if !region.is_empty() {
+            if let Some(region) = region {
                 config = config.region(Region::new(region.to_owned()));
             }
             aws_sdk_eks::Client::from_conf(config.build())
@@ -189,7 +158,7 @@ fn https() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// Without timeouts of the SDK: [`call`](super::call::call) bounds each call, from when it may be sent.
+/// Without timeouts of the SDK: [`Endpoint::call`] bounds each call, from when it may be sent.
 fn without_timeouts(config: &SdkConfig) -> SdkConfig {
     config
         .to_builder()

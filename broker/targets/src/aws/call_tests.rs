@@ -16,15 +16,17 @@ use aws_smithy_types::body::SdkBody;
 use protocol::Timestamp;
 use tokio::sync::Notify;
 
-use super::super::accounts::AccountSettings;
+use super::super::accounts::Account;
+use super::super::config::AccountSettings;
 use super::*;
+use crate::calls::ANSWERED_WITHIN;
+use crate::claim::Claim;
 
-/// AWS, as far as it can be seen from here: what came, and whether it answers.
+/// An HTTP client of the SDK that counts requests, answers them or not, and connects when it is told.
 #[derive(Debug, Clone, Default)]
 struct Cloud {
     calls: Arc<AtomicUsize>,
-    is_silent: bool,
-    /// Nothing is sent before the connection is made.
+    never_answers: bool,
     connects_on: Option<Arc<Notify>>,
 }
 
@@ -42,7 +44,7 @@ impl Cloud {
             .http_client(SharedHttpClient::new(self.clone()))
             .build();
         let settings = AccountSettings { calls_per_second: 1, ..AccountSettings::default() };
-        Account::reach("123456789012", &settings, &config).await
+        Account::connect("123456789012", &settings, &config).await
     }
 }
 
@@ -54,13 +56,13 @@ impl HttpClient for Cloud {
 
 impl HttpConnector for Cloud {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        let Self { calls, is_silent, connects_on } = self.clone();
+        let Self { calls, never_answers, connects_on } = self.clone();
         HttpConnectorFuture::new(async move {
             if let Some(connected) = connects_on {
                 connected.notified().await;
             }
             calls.fetch_add(1, Ordering::SeqCst);
-            if is_silent {
+            if never_answers {
                 std::future::pending::<()>().await;
             }
             let ok = 200.try_into().expect("a status");
@@ -69,59 +71,27 @@ impl HttpConnector for Cloud {
     }
 }
 
-/// A claim until the 30th second, and what moves its clock.
+/// A claim until the 30th second, and its clock.
 fn claim() -> (Claim, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(0));
     let now = Arc::clone(&clock);
     (Claim::until(Timestamp::from_secs(30), move || Timestamp::from_secs(now.load(Ordering::SeqCst))), clock)
 }
 
-async fn delete_role(account: Claimed<'_>, urgency: Urgency) -> Result<(), Failure> {
-    let sending = account.iam.delete_role().role_name("role").send();
-    call(account, urgency, "iam:DeleteRole", sending).await.map(drop)
+async fn delete_role(api: Api<'_>, priority: Priority) -> Result<(), CallError> {
+    let sending = api.iam.delete_role().role_name("role").send();
+    api.call(priority, "iam:DeleteRole", sending).await.map(drop)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_went_and_is_not_answered_may_have_been_done() {
-    let cloud = Cloud { is_silent: true, ..Cloud::default() };
+async fn a_call_without_an_answer_may_have_been_applied() {
+    let cloud = Cloud { never_answers: true, ..Cloud::default() };
     let account = cloud.account().await;
-    let calling = tokio::time::timeout(ANSWERED_WITHIN * 2, delete_role(account.reading(), Urgency::Give));
-    let failure = calling.await.expect("an end").unwrap_err();
-    assert_eq!(failure.fault, Fault::Unknown);
-    assert!(failure.what.starts_with("iam:DeleteRole was not answered"), "{failure:?}");
+    let calling = tokio::time::timeout(ANSWERED_WITHIN * 2, delete_role(account.reading(), Priority::Normal));
+    let error = calling.await.expect("an end").unwrap_err();
+    assert_eq!(error.fault, Fault::Unknown);
+    assert!(error.what.starts_with("iam:DeleteRole was not answered"), "{error:?}");
     assert_eq!(cloud.calls(), 1);
-}
-
-#[tokio::test]
-async fn a_call_that_cannot_be_answered_before_its_claim_ends_is_not_sent() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    let (claim, clock) = claim();
-    clock.store(25, Ordering::SeqCst);
-    for _ in 0..10 {
-        let failure = delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap_err();
-        assert_eq!(
-            failure.what,
-            "iam:DeleteRole was not sent: the claim under which it was to be sent has lapsed"
-        );
-        assert!(matches!(failure.fault, Fault::Busy { .. }), "nothing was done: {failure:?}");
-    }
-    assert_eq!(cloud.calls(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_whose_claim_lapses_while_it_waits_for_its_turn_is_not_sent() {
-    let cloud = Cloud::default();
-    let account = cloud.account().await;
-    // The burst is used up: the next call waits a second for its turn.
-    while account.gate.turn(Urgency::Give, Instant::now()).is_ok_and(|turn| turn <= Instant::now()) {}
-    let (claim, clock) = claim();
-    let mut calling = pin!(delete_role(account.under(&claim), Urgency::Give));
-    assert!(calling.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    clock.store(25, Ordering::SeqCst);
-    let failure = calling.await.unwrap_err();
-    assert!(failure.what.contains("was not sent"), "{failure:?}");
-    assert_eq!(cloud.calls(), 0);
 }
 
 #[tokio::test]
@@ -130,36 +100,28 @@ async fn a_call_in_time_is_sent_and_the_next_under_the_same_claim_is_not() {
     let account = cloud.account().await;
     let (claim, clock) = claim();
     clock.store(24, Ordering::SeqCst);
-    delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap();
+    delete_role(account.under(&claim), Priority::Revoke).await.unwrap();
     clock.store(25, Ordering::SeqCst);
-    delete_role(account.under(&claim), Urgency::TakeBack).await.unwrap_err();
+    delete_role(account.under(&claim), Priority::Revoke).await.unwrap_err();
     assert_eq!(cloud.calls(), 1);
 }
 
 #[tokio::test]
-async fn a_call_of_a_machine_that_was_paused_while_it_connected_is_not_sent_when_it_goes_on() {
+async fn a_call_of_a_machine_that_was_paused_while_it_connected_is_not_sent() {
     let connects_on = Arc::new(Notify::new());
     let cloud = Cloud { connects_on: Some(Arc::clone(&connects_on)), ..Cloud::default() };
     let account = cloud.account().await;
     for _ in 0..10 {
         let (claim, clock) = claim();
-        let mut step = pin!(delete_role(account.under(&claim), Urgency::TakeBack));
+        let mut step = pin!(delete_role(account.under(&claim), Priority::Revoke));
         for _ in 0..10 {
             assert!(step.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
         clock.store(30, Ordering::SeqCst);
         connects_on.notify_waiters();
-        let failure = step.await.unwrap_err();
-        assert_eq!(failure.fault, Fault::Unknown);
-        assert_eq!(failure.what, "iam:DeleteRole was not answered: the claim lapsed meanwhile");
+        let error = step.await.unwrap_err();
+        assert_eq!(error.fault, Fault::Unknown);
+        assert_eq!(error.what, "iam:DeleteRole was not answered: the claim lapsed meanwhile");
     }
     assert_eq!(cloud.calls(), 0);
-}
-
-#[tokio::test]
-async fn a_turn_that_has_come_is_taken_without_a_timer() {
-    let now = Instant::now();
-    let mut context = Context::from_waker(Waker::noop());
-    assert!(pin!(wait_until(now, now)).poll(&mut context).is_ready());
-    assert!(pin!(wait_until(now + Duration::from_secs(60), now)).poll(&mut context).is_pending());
 }

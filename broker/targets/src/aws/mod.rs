@@ -1,85 +1,82 @@
-//! Permission in AWS: five ways to give it, and for each the way in which it ends.
+//! Provisions access in AWS accounts, in five modes.
 //!
-//! Where it can be, the deadline is in what is given, so that AWS ends it when everything of ours is dead; sessions
-//! that were issued are refused at revoke. What each mode does, and its worst case, is in docs/book/src/targets/aws.md.
+//! Where possible the deadline is part of the access, so that AWS ends it when every broker is down; a revoke refuses
+//! sessions that were issued. What each mode does, and its worst case, is in docs/book/src/targets/aws.md.
 
 mod accounts;
-mod attachment;
-mod bound_policy;
 mod call;
-mod caller;
-mod document;
-mod fact;
-mod gate;
-mod grant_role;
+mod caller_identity;
+mod config;
+mod consistency;
+mod managed_policies;
 mod names;
 mod plan;
-mod pod;
-mod policies;
-mod session;
-mod survey;
+mod policy_document;
+mod principal;
+mod reconcile;
+mod step;
+mod steps;
 
 use async_trait::async_trait;
-use domain::aws::{AwsMode, AwsPlace};
-use domain::{Boundary, Grant, Place, State, Step, TargetKind};
+use domain::aws::AwsScope;
+use domain::{Grant, State, Step, TargetKind, TargetScope};
 use policy::Permit;
 use protocol::{Credentials, GrantId, Timestamp};
 
-pub use self::accounts::{AccountSettings, AwsSettings};
-pub use self::names::Action;
+pub use self::config::{AccountConfig, AccountSettings, AwsConfig, AwsSettings};
 
-use self::accounts::{Accounts, Claimed};
-use self::gate::Urgency;
+use self::accounts::Accounts;
+use self::consistency::Consistency;
+use self::managed_policies::PolicyCache;
 use self::plan::Planning;
+use self::step::{AwsStep, StepRecord};
+use self::steps::pod_identity::AssociationCache;
+use self::steps::session::SessionCache;
+use self::steps::{attachment, grant_role, inline_policy, pod_identity, session};
 use crate::claim::Claim;
-use crate::{Drift, Fault, Found, LateWrites, Plan, Presence, Removal, Target, TargetError};
+use crate::throttle::Priority;
+use crate::{Fault, LateWrites, Plan, Presence, Reconcile, Removal, Target, TargetError};
 
-/// Gives and takes back in AWS accounts.
+/// Provisions access in AWS accounts.
 #[derive(Debug)]
 pub struct AwsTarget {
     accounts: Accounts,
-    settings: AwsSettings,
+    consistency: Consistency,
+    policies: PolicyCache,
+    sessions: SessionCache,
+    associations: AssociationCache,
 }
 
 impl AwsTarget {
-    /// With the SDK's standard chain of credentials; calls nobody yet.
+    /// With the SDK's standard chain of credentials; sends no call.
     pub async fn new(settings: AwsSettings) -> Self {
-        Self { accounts: Accounts::reach(&settings).await, settings }
-    }
-
-    fn account<'a>(&'a self, step: &Step, claim: &'a Claim) -> Result<Claimed<'a>, TargetError> {
-        Ok(self.accounts.get(step.fact(fact::ACCOUNT))?.under(claim))
-    }
-
-    /// IAM is consistent in the end, not at once.
-    fn read_back_at(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.settings.settle)
-    }
-
-    /// "Not found" is not at once "gone": a write of ours may land late, or not have arrived everywhere yet.
-    fn not_there(&self, grant: &Grant, now: Timestamp, proof: &str) -> Removal {
-        let sure_from = grant.requested_at.plus(self.settings.late);
-        // What never became active is undone again by whoever undoes it, until nothing can land any more.
-        if now >= sure_from || matches!(grant.state, State::RollingBack { .. }) {
-            return Removal::confirmed(proof);
-        }
-        let looked_for_again = sure_from.max(self.read_back_at(now));
-        Removal::Pending {
-            receipt: format!("{proof} · to be looked for again"),
-            observe_at: looked_for_again,
+        let AwsSettings { read_back_delay, late_write_window, .. } = settings;
+        Self {
+            accounts: Accounts::connect(&settings).await,
+            consistency: Consistency { read_back_delay, late_write_window },
+            policies: PolicyCache::default(),
+            sessions: SessionCache::default(),
+            associations: AssociationCache::default(),
         }
     }
 }
 
-fn action(step: &Step) -> Result<Action, TargetError> {
-    Action::of(step)
-        .ok_or_else(|| TargetError::refused(format!("`{}` is not a step of this target", step.action)))
+fn aws_scope(scope: &TargetScope) -> Result<&AwsScope, TargetError> {
+    match scope {
+        TargetScope::Aws(scope) => Ok(scope),
+        TargetScope::Token(_) => Err(TargetError::refused("the scope is not in AWS")),
+    }
 }
 
-fn aws_place(permit: &Permit) -> Result<&AwsPlace, TargetError> {
-    match permit.place() {
-        Place::Aws(place) => Ok(place),
-        Place::Token => Err(TargetError::refused("the boundary is not in AWS")),
+/// Reads of a grant that is ending do not wait for the rate limiter.
+fn priority_of_reads(grant: &Grant) -> Priority {
+    match &grant.state {
+        State::Applying { .. } | State::Active { .. } => Priority::Normal,
+        State::Denied { .. }
+        | State::RollingBack { .. }
+        | State::Failed { .. }
+        | State::Ending(_)
+        | State::Revoked { .. } => Priority::Revoke,
     }
 }
 
@@ -89,30 +86,31 @@ impl Target for AwsTarget {
         TargetKind::Aws
     }
 
-    fn check_scope(&self, place: &Place) -> Result<(), String> {
-        match place {
-            Place::Aws(place) => self.accounts.get(&place.account).map(drop).map_err(|error| error.what),
-            Place::Token => Ok(()),
-        }
+    fn check_scope(&self, scope: &TargetScope) -> Result<(), String> {
+        let account = aws_scope(scope).and_then(|scope| self.accounts.get(&scope.account));
+        account.map(drop).map_err(|error| error.what)
     }
 
     fn late_writes(&self) -> LateWrites {
-        LateWrites::Possible { within: self.settings.late }
+        LateWrites::Possible { within: self.consistency.late_write_window }
     }
 
     async fn plan(&self, permit: &Permit, id: &GrantId, ends: Timestamp) -> Result<Plan, TargetError> {
-        let place = aws_place(permit)?;
-        let account = self.accounts.get(&place.account)?.reading();
-        Planning { account, place, permit, grant: id, ends }.plan().await
+        let scope = aws_scope(permit.scope())?;
+        let api = self.accounts.get(&scope.account)?.reading();
+        Planning { api, cache: &self.policies, scope, grant: id, ends }.plan().await
     }
 
     fn can_run_in_parallel_with(&self, step: &Step, before: &Step) -> bool {
-        match (Action::of(before), Action::of(step)) {
-            // What a session may do is looked up with every call that it makes, not when it is issued.
-            (Some(Action::PutPolicy), Some(Action::PutPolicy | Action::IssueSession))
-            | (Some(Action::AttachPolicy), Some(Action::AttachPolicy)) => true,
-            (_, Some(Action::CreateRole | Action::AssociatePod))
-            | (_, Some(Action::PutPolicy | Action::AttachPolicy | Action::IssueSession) | None) => false,
+        let (Ok(step), Ok(before)) = (StepRecord::read(step), StepRecord::read(before)) else { return false };
+        match (before.change, step.change) {
+            // AWS checks a session's policies with every call that the session makes, not when it is issued.
+            (AwsStep::PutInlinePolicy(_), AwsStep::PutInlinePolicy(_) | AwsStep::IssueSession(_))
+            | (AwsStep::AttachManagedPolicy(_), AwsStep::AttachManagedPolicy(_)) => true,
+            (_, AwsStep::CreateRole(_) | AwsStep::AssociatePod(_))
+            | (_, AwsStep::PutInlinePolicy(_) | AwsStep::AttachManagedPolicy(_) | AwsStep::IssueSession(_)) => {
+                false
+            }
         }
     }
 
@@ -123,41 +121,21 @@ impl Target for AwsTarget {
         now: Timestamp,
         claim: &Claim,
     ) -> Result<String, TargetError> {
-        let account = self.account(step, claim)?;
-        let action = action(step)?;
+        let record = StepRecord::read(step)?;
+        let (policies, cache) = (record.policy_names(), &self.associations);
+        let api = self.accounts.get(&record.account)?.under(claim);
         Box::pin(async {
-            match action {
-                Action::PutPolicy => Ok(bound_policy::apply(account, step).await?),
-                Action::AttachPolicy => Ok(attachment::apply(account, step).await?),
-                Action::CreateRole => grant_role::apply(account, grant, step).await,
-                Action::IssueSession => session::apply(account, grant, step, now).await,
-                Action::AssociatePod => pod::apply(account, grant, step).await,
+            match &record.change {
+                AwsStep::PutInlinePolicy(step) => Ok(inline_policy::apply(api, step, &policies).await?),
+                AwsStep::AttachManagedPolicy(step) => Ok(attachment::apply(api, step, &policies).await?),
+                AwsStep::CreateRole(step) => grant_role::apply(api, grant, step).await,
+                AwsStep::IssueSession(step) => {
+                    session::apply(api, &self.sessions, grant, step, &policies, now).await
+                }
+                AwsStep::AssociatePod(step) => pod_identity::apply(api, cache, grant, step, &policies).await,
             }
         })
         .await
-    }
-
-    async fn fallback_plan(
-        &self,
-        permit: &Permit,
-        grant: &Grant,
-        step: &Step,
-        error: &TargetError,
-    ) -> Option<Plan> {
-        // Only what is inline can be too much while the registration leaves the choice to us.
-        let place = aws_place(permit).ok()?;
-        let (AwsMode::StaticPrincipal { role: principal, binding }
-        | AwsMode::StaticAccessKeys { user: principal, binding }) = &place.mode
-        else {
-            return None;
-        };
-        let full = matches!(error.fault, Fault::Full { .. });
-        if *binding != domain::aws::Binding::Auto || action(step).ok()? != Action::PutPolicy || !full {
-            return None;
-        }
-        let account = self.accounts.get(&place.account).ok()?.reading();
-        let planning = Planning { account, place, permit, grant: &grant.id, ends: grant.expires_at };
-        planning.attach_all(principal).ok()
     }
 
     async fn revert(
@@ -167,15 +145,22 @@ impl Target for AwsTarget {
         now: Timestamp,
         claim: &Claim,
     ) -> Result<Removal, TargetError> {
-        let account = self.account(step, claim)?;
-        let action = action(step)?;
+        let record = StepRecord::read(step)?;
+        let (policies, consistency) = (record.policy_names(), self.consistency);
+        let api = self.accounts.get(&record.account)?.under(claim);
         Box::pin(async {
-            match action {
-                Action::PutPolicy => bound_policy::revert(self, account, grant, step, now).await,
-                Action::AttachPolicy => attachment::revert(self, account, grant, step, now).await,
-                Action::CreateRole => grant_role::revert(self, account, grant, step, now).await,
-                Action::IssueSession => session::revert(self, account, grant, step, now).await,
-                Action::AssociatePod => pod::revert(self, account, grant, step, now).await,
+            match &record.change {
+                AwsStep::PutInlinePolicy(step) => {
+                    inline_policy::revert(api, consistency, grant, step, &policies, now).await
+                }
+                AwsStep::AttachManagedPolicy(step) => {
+                    attachment::revert(api, consistency, grant, step, &policies, now).await
+                }
+                AwsStep::CreateRole(step) => grant_role::revert(api, consistency, grant, step, now).await,
+                AwsStep::IssueSession(step) => session::revert(api, consistency, grant, step, now).await,
+                AwsStep::AssociatePod(step) => {
+                    pod_identity::revert(api, &self.associations, consistency, grant, step, now).await
+                }
             }
         })
         .await
@@ -188,23 +173,16 @@ impl Target for AwsTarget {
         now: Timestamp,
         claim: &Claim,
     ) -> Result<Presence, TargetError> {
-        let account = self.account(step, claim)?;
-        let urgency = match &grant.state {
-            State::Applying { .. } | State::Active { .. } => Urgency::Give,
-            State::Denied { .. }
-            | State::RollingBack { .. }
-            | State::Failed { .. }
-            | State::Ending(_)
-            | State::Revoked { .. } => Urgency::TakeBack,
-        };
-        let action = action(step)?;
+        let record = StepRecord::read(step)?;
+        let api = self.accounts.get(&record.account)?.under(claim);
+        let priority = priority_of_reads(grant);
         Box::pin(async {
-            match action {
-                Action::PutPolicy => bound_policy::observe(account, step, urgency).await,
-                Action::AttachPolicy => attachment::observe(account, step, urgency).await,
-                Action::CreateRole => grant_role::observe(account, step, urgency).await,
-                Action::IssueSession => session::observe(account, grant, step, now).await,
-                Action::AssociatePod => pod::observe(account, grant, step, urgency, now).await,
+            match &record.change {
+                AwsStep::PutInlinePolicy(step) => inline_policy::observe(api, step, priority).await,
+                AwsStep::AttachManagedPolicy(step) => attachment::observe(api, step, priority).await,
+                AwsStep::CreateRole(step) => grant_role::observe(api, step, priority).await,
+                AwsStep::IssueSession(step) => session::observe(api, grant, step, now).await,
+                AwsStep::AssociatePod(step) => pod_identity::observe(api, grant, step, priority, now).await,
             }
         })
         .await
@@ -217,23 +195,28 @@ impl Target for AwsTarget {
         _now: Timestamp,
         claim: &Claim,
     ) -> Result<Option<String>, TargetError> {
-        let account = self.account(step, claim)?;
-        let action = action(step)?;
+        let record = StepRecord::read(step)?;
+        let api = self.accounts.get(&record.account)?.under(claim);
         Box::pin(async {
-            match action {
-                Action::IssueSession => session::remove_session_deny(account, grant, step).await,
-                Action::AssociatePod => pod::remove_session_deny(account, grant, step).await,
-                Action::PutPolicy | Action::AttachPolicy | Action::CreateRole => Ok(None),
+            match &record.change {
+                AwsStep::IssueSession(step) => session::remove_session_deny(api, grant, step).await,
+                AwsStep::AssociatePod(step) => pod_identity::remove_session_deny(api, grant, step).await,
+                AwsStep::PutInlinePolicy(_) | AwsStep::AttachManagedPolicy(_) | AwsStep::CreateRole(_) => {
+                    Ok(None)
+                }
             }
         })
         .await
     }
 
     fn session_deny_needed_until(&self, step: &Step, now: Timestamp) -> Option<Timestamp> {
-        match Action::of(step)? {
-            Action::AssociatePod => Some(pod::refused_until(now)),
-            // Not put there for an object that is shared.
-            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::IssueSession => None,
+        match StepRecord::read(step).ok()?.change {
+            AwsStep::AssociatePod(_) => Some(pod_identity::deny_needed_until(now)),
+            // None of these installs one for a shared object.
+            AwsStep::PutInlinePolicy(_)
+            | AwsStep::AttachManagedPolicy(_)
+            | AwsStep::CreateRole(_)
+            | AwsStep::IssueSession(_) => None,
         }
     }
 
@@ -243,49 +226,38 @@ impl Target for AwsTarget {
         grant: &Grant,
         now: Timestamp,
     ) -> Result<Credentials, TargetError> {
-        let session = grant.steps.iter().find(|step| Action::of(step) == Some(Action::IssueSession));
-        match session {
-            Some(step) => {
-                let account = self.accounts.get(step.fact(fact::ACCOUNT))?.reading();
-                session::credentials(account, grant, step, now).await
-            }
-            None => Ok(Credentials::Held),
-        }
-    }
-
-    async fn survey(&self, boundary: &Boundary) -> Result<Vec<Found>, TargetError> {
-        let Some(place) = survey::place(boundary) else { return Ok(Vec::new()) };
-        let account = self.accounts.get(&place.account)?.reading();
-        Ok(survey::survey(account, place, boundary).await?)
-    }
-
-    async fn remove(&self, found: &Found, now: Timestamp, claim: &Claim) -> Result<String, TargetError> {
-        let account = self.account(&found.step, claim)?;
-        let action = action(&found.step)?;
-        Box::pin(async {
-            match action {
-                Action::PutPolicy => bound_policy::remove(account, &found.step).await,
-                Action::CreateRole => grant_role::remove(account, &found.step).await,
-                Action::AssociatePod => pod::remove_orphan(account, &found.grant, &found.step, now).await,
-                // Neither has a name of ours to be found by.
-                Action::AttachPolicy | Action::IssueSession => {
-                    Err(TargetError::refused(format!("`{}` is not found by a name", found.step.action)))
+        for step in &grant.steps {
+            let StepRecord { account, change, .. } = StepRecord::read(step)?;
+            match change {
+                AwsStep::IssueSession(issue) => {
+                    let api = self.accounts.get(&account)?.reading();
+                    return session::credentials(api, &self.sessions, grant, &issue, now).await;
                 }
+                AwsStep::PutInlinePolicy(_)
+                | AwsStep::AttachManagedPolicy(_)
+                | AwsStep::CreateRole(_)
+                | AwsStep::AssociatePod(_) => {}
             }
-        })
-        .await
+        }
+        Ok(Credentials::Held)
     }
 
-    async fn drift(&self, grant: &Grant, step: &Step, now: Timestamp) -> Result<Option<Drift>, TargetError> {
-        let account = self.accounts.get(step.fact(fact::ACCOUNT))?.reading();
-        match action(step)? {
-            Action::IssueSession => return Ok(None),
-            Action::PutPolicy | Action::AttachPolicy | Action::CreateRole | Action::AssociatePod => {}
-        }
-        if let Presence::Absent { proof, .. } = self.observe(grant, step, now, &Claim::not_needed()).await? {
-            let what = format!("taken away by somebody else · {proof}");
-            return Ok(Some(Drift { object: None, what }));
-        }
-        attachment::beside(account, step).await
+    async fn fallback_plan(
+        &self,
+        permit: &Permit,
+        grant: &Grant,
+        step: &Step,
+        error: &TargetError,
+    ) -> Option<Plan> {
+        let is_full = matches!(error.fault, Fault::Full { .. });
+        let AwsStep::PutInlinePolicy(_) = StepRecord::read(step).ok()?.change else { return None };
+        let scope = aws_scope(permit.scope()).ok().filter(|_| is_full)?;
+        let api = self.accounts.get(&scope.account).ok()?.reading();
+        let (grant, ends) = (&grant.id, grant.expires_at);
+        Planning { api, cache: &self.policies, scope, grant, ends }.attach_instead()
+    }
+
+    fn reconcile(&self) -> Option<&dyn Reconcile> {
+        Some(self)
     }
 }

@@ -1,151 +1,161 @@
-//! From what is permitted to what is done: which steps give it, and who ends it?
+//! Plans the steps of a grant, and who enforces its deadline. Reads the account; changes nothing.
 
 use domain::Step;
-use domain::aws::{AwsMode, AwsPlace, Binding, IamArn, IamKind, Pod};
+use domain::aws::{AwsMode, AwsScope, Binding, BoundPolicies, IamArn, IamKind, IamPolicy, Pod};
+use domain::boundary::Policies;
 use futures_util::future::try_join_all;
-use policy::Permit;
 use protocol::{EnforcedBy, GrantId, PolicyName, Timestamp};
+use serde_json::Value;
 
-use super::accounts::Claimed;
-use super::names::{self, Action};
-use super::{document, fact, policies};
+use super::accounts::Api;
+use super::managed_policies::{self, PolicyCache};
+use super::principal::Principal;
+use super::step::{AwsStep, StepRecord};
+use super::steps::attachment::AttachManagedPolicy;
+use super::steps::grant_role::CreateRole;
+use super::steps::inline_policy::{InlinePolicyRef, PutInlinePolicy};
+use super::steps::pod_identity::AssociatePod;
+use super::steps::session::{IssueSession, SessionAccess};
+use super::{names, policy_document};
 use crate::{Plan, TargetError};
 
-/// What a session's own policy may have.
+/// The most characters of a session's own policy.
 const SESSION_POLICY: usize = 2048;
 
-/// What has to be known to plan.
+/// The input of planning.
 pub(super) struct Planning<'a> {
-    pub(super) account: Claimed<'a>,
-    pub(super) place: &'a AwsPlace,
-    pub(super) permit: &'a Permit,
+    pub(super) api: Api<'a>,
+    pub(super) cache: &'a PolicyCache,
+    pub(super) scope: &'a AwsScope,
     pub(super) grant: &'a GrantId,
     pub(super) ends: Timestamp,
 }
 
-/// A permitted policy, and its document with the deadline in it.
+/// A permitted policy, and its document with the deadline.
 struct Source<'a> {
     name: &'a PolicyName,
-    /// None if the registration has the document itself.
-    arn: Option<&'a str>,
-    /// None if the document cannot carry the deadline, and why.
+    /// None if the document is in the registration.
+    managed: Option<&'a IamArn>,
+    /// An error if the document cannot carry the deadline.
     document: Result<String, String>,
 }
 
 impl Planning<'_> {
     pub(super) async fn plan(&self) -> Result<Plan, TargetError> {
-        match &self.place.mode {
-            AwsMode::StaticPrincipal { role: principal, binding }
-            | AwsMode::StaticAccessKeys { user: principal, binding } => self.bind(principal, *binding).await,
-            AwsMode::DynamicAccessKeys { role } => self.session(role).await,
-            AwsMode::DynamicRole { permissions_boundary } => self.role(permissions_boundary.as_ref()).await,
-            AwsMode::PodIdentity(pod) => self.pod(pod),
+        match &self.scope.mode {
+            AwsMode::StaticPrincipal(bound) => self.bind(Principal::role(&bound.principal), bound).await,
+            AwsMode::StaticAccessKeys(bound) => self.bind(Principal::user(&bound.principal), bound).await,
+            AwsMode::DynamicAccessKeys { role, policies } => self.session(role, policies),
+            AwsMode::DynamicRole { permissions_boundary, policies } => {
+                self.grant_role(permissions_boundary.as_ref(), policies).await
+            }
+            AwsMode::PodIdentity { pod, roles } => self.pod(pod, roles),
         }
     }
 
-    /// The policies on a principal that the workload has already.
-    async fn bind(&self, principal: &IamArn, binding: Binding) -> Result<Plan, TargetError> {
-        if binding == Binding::Attach {
-            return self.attach_all(principal);
+    /// The plan if an inline policy turns out not to fit: the same policies attached, where the registration leaves the
+    /// choice.
+    pub(super) fn attach_instead(&self) -> Option<Plan> {
+        let (principal, bound) = match &self.scope.mode {
+            AwsMode::StaticPrincipal(bound) => (Principal::role(&bound.principal), bound),
+            AwsMode::StaticAccessKeys(bound) => (Principal::user(&bound.principal), bound),
+            AwsMode::DynamicAccessKeys { .. } | AwsMode::DynamicRole { .. } | AwsMode::PodIdentity { .. } => {
+                return None;
+            }
+        };
+        match bound.binding {
+            Binding::Auto => self.attach_all(&principal, &bound.policies).ok(),
+            Binding::Inline | Binding::Attach => None,
         }
-        let (quotas, sources) = tokio::join!(policies::quotas(self.account), self.sources());
+    }
+
+    /// The policies on a principal that the workload has.
+    async fn bind(&self, principal: Principal, bound: &BoundPolicies) -> Result<Plan, TargetError> {
+        let BoundPolicies { binding, policies, .. } = bound;
+        if *binding == Binding::Attach {
+            return self.attach_all(&principal, policies);
+        }
+        let (quotas, sources) =
+            tokio::join!(managed_policies::quotas(self.api, self.cache), self.sources(policies));
         let sources = sources?;
-        let room = quotas.of(principal.kind());
-        let needed: usize =
-            sources.iter().flat_map(|source| &source.document).map(|it| document::size(it)).sum();
+        let room = quotas.of(&principal);
+        let documents = sources.iter().flat_map(|source| &source.document);
+        let needed: usize = documents.map(|document| policy_document::size(document)).sum();
         let fits = needed <= room && sources.iter().all(|source| source.document.is_ok());
         match (binding, fits) {
             (Binding::Auto | Binding::Inline, true) => {
-                let kind = principal.kind();
-                let steps =
-                    (0..).zip(&sources).map(|(n, source)| self.put(n, kind, principal.name(), source));
-                Ok(Plan { steps: steps.collect(), enforced_by: EnforcedBy::Cloud })
+                let steps = (0..).zip(&sources).map(|(n, source)| self.put(n, &principal, source));
+                Ok(Plan { steps: steps.collect::<Result<_, _>>()?, enforced_by: EnforcedBy::Cloud })
             }
-            (Binding::Auto | Binding::Attach, false) | (Binding::Attach, true) => self.attach_all(principal),
-            (Binding::Inline, false) => Err(TargetError::refused(unfit(&sources, needed, room))),
+            (Binding::Auto | Binding::Attach, false) | (Binding::Attach, true) => {
+                self.attach_all(&principal, policies)
+            }
+            (Binding::Inline, false) => Err(TargetError::refused(does_not_fit(&sources, needed, room))),
         }
     }
 
-    /// The same by attaching: what is left where inline policies do not fit.
-    pub(super) fn attach_all(&self, principal: &IamArn) -> Result<Plan, TargetError> {
-        let steps: Result<Vec<Step>, _> =
-            self.permit.policies().iter().map(|(name, arn)| self.attach(principal, name, arn)).collect();
-        Ok(Plan { steps: steps?, enforced_by: EnforcedBy::Broker })
+    /// The policies attached: for policies that do not fit inline.
+    fn attach_all(&self, principal: &Principal, policies: &Policies<IamPolicy>) -> Result<Plan, TargetError> {
+        let steps = policies.iter().map(|(name, policy)| match policy {
+            IamPolicy::Managed(arn) => {
+                let attach = AttachManagedPolicy { principal: principal.clone(), policy: arn.clone() };
+                self.step(vec![name.clone()], AwsStep::AttachManagedPolicy(attach))
+            }
+            IamPolicy::Document(_) => Err(TargetError::refused(format!(
+                "`{name}` is a document and does not fit inline: a managed policy could be attached"
+            ))),
+        });
+        Ok(Plan { steps: steps.collect::<Result<_, _>>()?, enforced_by: EnforcedBy::Broker })
     }
 
-    async fn sources(&self) -> Result<Vec<Source<'_>>, TargetError> {
-        try_join_all(self.permit.policies().iter().map(|(name, meaning)| async move {
-            let is_arn = !meaning.trim_start().starts_with('{');
-            let document = if is_arn {
-                let source = policies::document(self.account, meaning).await?;
-                document::until(&source, self.ends)
-            } else {
-                document::until(meaning, self.ends)
+    async fn sources<'p>(&self, policies: &'p Policies<IamPolicy>) -> Result<Vec<Source<'p>>, TargetError> {
+        try_join_all(policies.iter().map(|(name, policy)| async move {
+            let (managed, document) = match policy {
+                IamPolicy::Managed(arn) => {
+                    let source = managed_policies::document(self.api, self.cache, arn.as_str()).await?;
+                    (Some(arn), policy_document::with_deadline(&source, self.ends))
+                }
+                IamPolicy::Document(document) => {
+                    (None, policy_document::with_deadline(document.as_str(), self.ends))
+                }
             };
-            Ok(Source {
-                name,
-                arn: is_arn.then_some(meaning.as_str()),
-                document: document.map_err(|unfit| unfit.to_string()),
-            })
+            Ok(Source { name, managed, document: document.map_err(|error| error.to_string()) })
         }))
         .await
     }
 
-    fn step(&self, action: Action, object: String, gives: &str, facts: &[(&str, &str)]) -> Step {
-        let common = [(fact::ACCOUNT, self.place.account.as_str()), (fact::GIVES, gives)];
-        let facts = common.iter().chain(facts).filter(|(_, value)| !value.is_empty());
-        Step {
-            action: action.as_str().to_owned(),
-            object: format!("{}:{object}", self.place.account),
-            facts: facts.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            shared: false,
-        }
+    fn step(&self, policies: Vec<PolicyName>, change: AwsStep) -> Result<Step, TargetError> {
+        StepRecord { account: self.scope.account.clone(), policies, change }.into_step()
     }
 
-    fn put(&self, n: usize, kind: IamKind, principal: &str, source: &Source<'_>) -> Step {
-        let policy = names::policy(self.grant, n);
-        let object = format!("{}/{principal}/{policy}", kind.as_str());
-        let document = source.document.as_deref().unwrap_or_default();
-        let facts = [
-            (fact::KIND, kind.as_str()),
-            (fact::PRINCIPAL, principal),
-            (fact::POLICY, &policy),
-            (fact::ARN, source.arn.unwrap_or_default()),
-            (fact::DOCUMENT, document),
-        ];
-        self.step(Action::PutPolicy, object, source.name.as_str(), &facts)
-    }
-
-    fn attach(&self, principal: &IamArn, name: &PolicyName, arn: &str) -> Result<Step, TargetError> {
-        if arn.trim_start().starts_with('{') {
-            return Err(TargetError::refused(format!(
-                "`{name}` is a document and does not fit inline: a managed policy could be attached"
-            )));
-        }
-        let kind = principal.kind().as_str();
-        let facts = [(fact::KIND, kind), (fact::PRINCIPAL, principal.name()), (fact::ARN, arn)];
-        let object = format!("{kind}/{}:{arn}", principal.name());
-        let step = self.step(Action::AttachPolicy, object, name.as_str(), &facts);
-        Ok(Step { shared: true, ..step })
+    fn put(&self, n: usize, principal: &Principal, source: &Source<'_>) -> Result<Step, TargetError> {
+        let document = source.document.clone().map_err(TargetError::refused)?;
+        let name = names::policy(self.grant, n);
+        let put = PutInlinePolicy {
+            policy: InlinePolicyRef { principal: principal.clone(), name },
+            source: source.managed.cloned(),
+            document,
+        };
+        self.step(vec![source.name.clone()], AwsStep::PutInlinePolicy(put))
     }
 
     /// A session of `role`, narrowed to the policies and the deadline.
-    async fn session(&self, role: &IamArn) -> Result<Plan, TargetError> {
-        let mut statements = vec![document::nothing_after(self.ends)];
+    fn session(&self, role: &IamArn, policies: &Policies<IamPolicy>) -> Result<Plan, TargetError> {
+        let mut statements = vec![policy_document::deny_after(self.ends)];
         let mut managed = Vec::new();
-        for (name, meaning) in self.permit.policies() {
-            if meaning.trim_start().starts_with('{') {
-                let document = document::until(meaning, self.ends)
-                    .map_err(|unfit| TargetError::refused(format!("`{name}`: {unfit}")))?;
-                let document: serde_json::Value = serde_json::from_str(&document).unwrap_or_default();
-                statements.extend(
-                    document.get("Statement").and_then(|all| all.as_array()).cloned().unwrap_or_default(),
-                );
-            } else {
-                managed.push(meaning.as_str());
+        for (name, policy) in policies.iter() {
+            match policy {
+                IamPolicy::Managed(arn) => managed.push(arn.clone()),
+                IamPolicy::Document(document) => {
+                    let document = policy_document::with_deadline(document.as_str(), self.ends)
+                        .map_err(|error| TargetError::refused(format!("`{name}`: {error}")))?;
+                    let document: Value = serde_json::from_str(&document).unwrap_or_default();
+                    let own = document.get("Statement").and_then(Value::as_array);
+                    statements.extend(own.cloned().unwrap_or_default());
+                }
             }
         }
-        let document = document::of(&statements);
+        let document = policy_document::of(&statements);
         let size = document.chars().count();
         if size > SESSION_POLICY {
             return Err(TargetError::refused(format!(
@@ -153,81 +163,62 @@ impl Planning<'_> {
                  (by its ARN) does not count"
             )));
         }
-        let facts = [
-            (fact::PRINCIPAL, role.name()),
-            (fact::ARN, role.as_str()),
-            (fact::DOCUMENT, &document),
-            (fact::MANAGED, &managed.join(" ")),
-            (fact::REGION, self.region()),
-        ];
-        let object = format!("role/{}/{}", role.name(), self.grant);
-        let step = self.step(Action::IssueSession, object, &self.gives(), &facts);
+        let issue = self.issue(role.clone(), SessionAccess::Narrowed { document, managed });
+        let step = self.step(policies.names().cloned().collect(), issue)?;
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Cloud })
     }
 
+    fn issue(&self, role: IamArn, access: SessionAccess) -> AwsStep {
+        let (session, region) = (self.grant.clone(), self.scope.region.clone());
+        AwsStep::IssueSession(IssueSession { session, role, access, region })
+    }
+
     /// A role of the grant's own, its policies with the deadline in them, and a session of it.
-    async fn role(&self, boundary: Option<&IamArn>) -> Result<Plan, TargetError> {
-        let sources = self.sources().await?;
-        let role = names::role(self.grant);
-        let arn =
-            format!("arn:{}:iam::{}:role{}{role}", self.partition(), self.place.account, names::ROLE_PATH);
-        let facts =
-            [(fact::PRINCIPAL, role.as_str()), (fact::BOUNDARY, boundary.map_or("", |arn| arn.as_str()))];
-        let mut steps = vec![self.step(Action::CreateRole, format!("role/{role}"), &self.gives(), &facts)];
-        if let Some(why) = sources.iter().find_map(|source| source.document.as_ref().err()) {
-            return Err(TargetError::refused(why.clone()));
+    async fn grant_role(
+        &self,
+        permissions_boundary: Option<&IamArn>,
+        policies: &Policies<IamPolicy>,
+    ) -> Result<Plan, TargetError> {
+        let sources = self.sources(policies).await?;
+        let all: Vec<PolicyName> = policies.names().cloned().collect();
+        let name = names::role(self.grant);
+        let (account, path) = (&self.scope.account, names::ROLE_PATH);
+        let arn = format!("arn:{}:iam::{account}:role{path}{name}", self.partition());
+        let arn = IamArn::parse(&arn, IamKind::Role).map_err(TargetError::refused)?;
+        let create = CreateRole { role: name, permissions_boundary: permissions_boundary.cloned() };
+        let mut steps = vec![self.step(all.clone(), AwsStep::CreateRole(create))?];
+        for (n, source) in (0..).zip(&sources) {
+            steps.push(self.put(n, &Principal::role(&arn), source)?);
         }
-        steps.extend((0..).zip(&sources).map(|(n, source)| self.put(n, IamKind::Role, &role, source)));
-        let facts = [
-            (fact::PRINCIPAL, role.as_str()),
-            (fact::ARN, &arn),
-            (fact::EXTERNAL_ID, self.grant.as_str()),
-            (fact::REGION, self.region()),
-        ];
-        let object = format!("role/{role}/{}", self.grant);
-        steps.push(self.step(Action::IssueSession, object, &self.gives(), &facts));
+        steps.push(self.step(all, self.issue(arn, SessionAccess::GrantRole))?);
         Ok(Plan { steps, enforced_by: EnforcedBy::Cloud })
     }
 
-    fn pod(&self, pod: &Pod) -> Result<Plan, TargetError> {
-        let [(name, role)] = self.permit.policies() else {
+    fn pod(&self, pod: &Pod, roles: &Policies<IamArn>) -> Result<Plan, TargetError> {
+        let mut all = roles.iter();
+        let (Some((name, role)), None) = (all.next(), all.next()) else {
             return Err(TargetError::refused(format!(
                 "a service account has one role: expected one policy, found {}",
-                self.permit.policies().len()
+                roles.iter().len()
             )));
         };
-        let Pod { cluster, namespace, service_account } = pod;
-        let facts = [
-            (fact::CLUSTER, cluster.as_str()),
-            (fact::NAMESPACE, namespace),
-            (fact::SERVICE_ACCOUNT, service_account),
-            (fact::ARN, role),
-            (fact::REGION, self.region()),
-        ];
-        let object = format!("pod/{cluster}/{namespace}/{service_account}");
-        let step = self.step(Action::AssociatePod, object, name.as_str(), &facts);
-        Ok(Plan { steps: vec![Step { shared: true, ..step }], enforced_by: EnforcedBy::Broker })
-    }
-
-    fn gives(&self) -> String {
-        self.permit.policies().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
-    }
-
-    fn region(&self) -> &str {
-        self.place.region.as_deref().unwrap_or_default()
+        let (role, region) = (role.clone(), self.scope.region.clone());
+        let associate = AwsStep::AssociatePod(AssociatePod { pod: pod.clone(), role, region });
+        let step = self.step(vec![name.clone()], associate)?;
+        Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })
     }
 
     /// `aws`, `aws-cn`, `aws-us-gov`: by the region, since a registration of this mode names no principal.
     fn partition(&self) -> &'static str {
-        match self.region() {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
+        match self.scope.region.as_deref() {
+            Some(region) if region.starts_with("cn-") => "aws-cn",
+            Some(region) if region.starts_with("us-gov-") => "aws-us-gov",
+            Some(_) | None => "aws",
         }
     }
 }
 
-fn unfit(sources: &[Source<'_>], needed: usize, room: usize) -> String {
+fn does_not_fit(sources: &[Source<'_>], needed: usize, room: usize) -> String {
     let why = sources.iter().find_map(|source| source.document.as_ref().err());
     why.cloned().unwrap_or_else(|| {
         format!("the policies have {needed} characters: expected at most {room}, what fits inline")

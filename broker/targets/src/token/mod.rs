@@ -1,36 +1,43 @@
-//! The built-in target: how does a signed token carry permission?
+//! The built-in target: signed tokens whose claims carry the permitted scopes.
 //!
-//! Whoever serves the resource verifies the JWT from the broker's JWKS and reads what it permits; the deadline
-//! is in it, so it ends without us. To have a revoked grant refused at once, they ask the broker
-//! (RFC 7662 introspection), which answers from the grant's state. Nothing is changed anywhere else, so
-//! undoing is knowing that the grant is no longer active.
+//! A resource server verifies the JWT by the broker's JWKS and reads its claims. The deadline is in the token, so it ends
+//! without the broker. A resource server that refuses a revoked grant at once asks the broker (RFC 7662 introspection),
+//! which answers from the grant's state. Nothing changes outside the broker, so a revert changes nothing either.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::{Grant, Step, TargetKind};
+use domain::boundary::Policies;
+use domain::boundary::token::OauthScope;
+use domain::{Grant, Step, TargetKind, TargetScope};
 use policy::Permit;
 use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
 
 use crate::claim::Claim;
-use crate::{LateWrites, Plan, Presence, Removal, Target, TargetError};
+use crate::{LateWrites, Plan, Presence, Removal, Target, TargetError, step};
 
 /// The claim that carries the grant's id.
 pub const GRANT_ID: &str = "grant_id";
 
-/// The fact that carries the token's scopes.
-const SCOPE: &str = "scope";
+/// The data of the only step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssueToken {
+    /// The token's scopes, separated by spaces (RFC 6749).
+    scope: String,
+}
 
-/// Issues the tokens.
+/// Issues tokens.
 pub struct TokenTarget {
     issuer: Arc<Issuer>,
 }
 
 impl TokenTarget {
-    /// Tokens of this issuer.
+    /// Signs tokens with this issuer's keys.
     pub fn new(issuer: Arc<Issuer>) -> Self {
         Self { issuer }
     }
@@ -50,7 +57,7 @@ impl Target for TokenTarget {
         let step = Step {
             action: "issue-token".to_owned(),
             object: id.to_string(),
-            facts: [(SCOPE.to_owned(), scope(permit))].into(),
+            data: step::encode(&IssueToken { scope: scope(scopes(permit)?) })?,
             shared: false,
         };
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Cloud })
@@ -63,7 +70,8 @@ impl Target for TokenTarget {
         _now: Timestamp,
         _claim: &Claim,
     ) -> Result<String, TargetError> {
-        Ok(format!("token issued · {} · until {}", step.fact(SCOPE), grant.expires_at.time_of_day()))
+        let IssueToken { scope } = step::decode(step)?;
+        Ok(format!("token issued · {scope} · until {}", grant.expires_at.time_of_day()))
     }
 
     async fn revert(&self, _: &Grant, _: &Step, _: Timestamp, _: &Claim) -> Result<Removal, TargetError> {
@@ -88,19 +96,26 @@ impl Target for TokenTarget {
     ) -> Result<Credentials, TargetError> {
         let token = self
             .issuer
-            .sign(claims(permit, grant), now)
+            .sign(claims(scopes(permit)?, grant), now)
             .map_err(|error| TargetError::refused(error.to_string()))?;
         Ok(Credentials::Token { token })
     }
 }
 
-/// RFC 6749: the scopes, space-separated.
-fn scope(permit: &Permit) -> String {
-    permit.policies().iter().map(|(_, scope)| scope.as_str()).collect::<Vec<_>>().join(" ")
+fn scopes(permit: &Permit) -> Result<&Policies<OauthScope>, TargetError> {
+    match permit.scope() {
+        TargetScope::Token(scope) => Ok(&scope.policies),
+        TargetScope::Aws(_) => Err(TargetError::refused("the permit is not for a token")),
+    }
 }
 
-/// A scope `orders:read` permits the action `read` on the resource `orders`; one without a colon permits
-/// whatever its resource takes it to mean.
+/// RFC 6749: the scopes, separated by spaces.
+fn scope(policies: &Policies<OauthScope>) -> String {
+    policies.iter().map(|(_, scope)| scope.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// `orders:read` permits the action `read` on the resource `orders`. The meaning of a scope without a colon is up to its
+/// resource server.
 fn resource_and_action(scope: &str) -> (&str, Option<&str>) {
     match scope.rsplit_once(':') {
         Some((resource, action)) if !resource.is_empty() && !action.is_empty() => (resource, Some(action)),
@@ -108,13 +123,12 @@ fn resource_and_action(scope: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What the token says. `aud` names the resources, so that a token for one resource is no use at another;
-/// `authorization_details` is RFC 9396.
-fn claims(permit: &Permit, grant: &Grant) -> TokenClaims {
+/// `aud` names the resources, so that a token for one resource is refused by another. `authorization_details` is RFC 9396.
+fn claims(policies: &Policies<OauthScope>, grant: &Grant) -> TokenClaims {
     let mut audiences = Vec::new();
     let mut details = Vec::new();
-    for (policy, scope) in permit.policies() {
-        let (resource, action) = resource_and_action(scope);
+    for (policy, scope) in policies.iter() {
+        let (resource, action) = resource_and_action(scope.as_str());
         if !audiences.iter().any(|audience| audience == resource) {
             audiences.push(resource.to_owned());
         }
@@ -129,11 +143,11 @@ fn claims(permit: &Permit, grant: &Grant) -> TokenClaims {
         ("jti".to_owned(), json!(grant.id)),
         (GRANT_ID.to_owned(), json!(grant.id)),
         ("client_id".to_owned(), json!(grant.agent_id)),
-        ("scope".to_owned(), json!(scope(permit))),
+        ("scope".to_owned(), json!(scope(policies))),
         ("authorization_details".to_owned(), Value::Array(details)),
     ]
     .into();
-    // Only what an issuer signed goes into what we sign.
+    // The broker signs only facts that an issuer signed.
     more.insert(
         "provenance".to_owned(),
         json!({

@@ -44,7 +44,7 @@ impl Fixture<'_> {
         ];
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{NO_RATE_LIMIT}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{}]\nrole = \"{role}\"\n\
+            "{NO_RATE_LIMIT}\n[aws]\nread_back_delay = \"1s\"\nlate_write_window = \"1s\"\n[aws.accounts.{}]\nrole = \"{role}\"\n\
              external_id = \"{external_id}\"",
             account.number()
         );

@@ -11,7 +11,7 @@ use system_tests::aws::calls::Keys;
 use system_tests::aws::fault_proxy::{Fault, FaultProxy, Instant, Which};
 use system_tests::aws::fixture::{AwsFixture, Mode, Setting, broker_policy, registration};
 use system_tests::aws::policies::{allow, policy, trusts};
-use system_tests::fixture::Agent;
+use system_tests::fixture::{Agent, elevation, new_key};
 use system_tests::http::{self, Answer};
 use system_tests::waiting::eventually;
 
@@ -90,6 +90,53 @@ fn in_another_account_the_broker_acts_by_a_role() {
     two.fixture.revoke(&near, here.text_at("/id"));
     two.fixture.broker.wait_until_nothing_is_live();
     assert_eq!(before.changes_until(&two.other.snapshot()), Vec::<String>::new());
+}
+
+#[test]
+fn one_agent_elevates_in_the_account_that_it_names() {
+    let two = Two::start(&SHARED.url(), EXTERNAL_ID);
+    let scope = |name: &str, account: &Account<'_>, role: &str, policy: &str| {
+        let (number, role) = (account.number(), account.arn(&format!("role/{role}")));
+        format!(
+            "[[boundary.scope]]\nname = \"{name}\"\ntarget = \"aws\"\naccount = \"{number}\"\n\
+             auth_mode = \"static-principal\"\nprincipal = \"{role}\"\n\
+             policies = {{ \"ecs-read\" = \"{policy}\" }}\n"
+        )
+    };
+    let text = format!(
+        "id = \"both\"\nuse_case = \"build-workflow\"\nmax_session = \"2h\"\n\
+         [dangerous]\nallow_auth_token_only = true\n{}{}",
+        scope("near", &two.fixture.account, "deploy", &two.fixture.ecs),
+        scope("far", &two.other, "far", &two.ecs)
+    );
+    let both = Agent { id: "both".to_owned(), auth_token: two.fixture.broker.register(&text) };
+    let near_session = two.fixture.deploy_session();
+    let may = || (SHARED.calls().list_clusters(&near_session).is_allowed(), two.may());
+    let before = [two.fixture.account.snapshot(), two.other.snapshot()];
+    let elevate = |target: Option<&str>| {
+        let mut body = json!({ "agent_id": both.id, "policies": ["ecs-read"], "ttl": "15m" });
+        if let Some(target) = target {
+            body["target"] = json!(target);
+        }
+        http::send(elevation(&two.fixture.broker, &both, &new_key(), &body))
+    };
+    let refused = elevate(None);
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    assert!(refused.text.contains("expected one of `near`, `far`, found none"), "{}", refused.text);
+    assert_eq!(may(), (false, false));
+    let far = elevate(Some("far")).expect(201);
+    assert_eq!(far.text_at("/scope"), "far");
+    assert_eq!(may(), (false, true), "only where it was asked for: {}", two.fixture.broker.log());
+    let near = elevate(Some("near")).expect(201);
+    assert_eq!(may(), (true, true));
+    two.fixture.revoke(&both, far.text_at("/id"));
+    assert_eq!(may(), (true, false), "a revoke ends its own grant alone");
+    two.fixture.revoke(&both, near.text_at("/id"));
+    two.fixture.broker.wait_until_nothing_is_live();
+    let after = [two.fixture.account.snapshot(), two.other.snapshot()];
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before.changes_until(after), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl Fixture {
         ];
         let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
         let limits = format!(
-            "{NO_RATE_LIMIT}\n[aws]\nsettle = \"1s\"\nlate = \"1s\"\n[aws.accounts.{ACCOUNT}]\ncalls_per_second = 1000"
+            "{NO_RATE_LIMIT}\n[aws]\nread_back_delay = \"1s\"\nlate_write_window = \"1s\"\n[aws.accounts.{ACCOUNT}]\ncalls_per_second = 1000"
         );
         Self { broker: Broker::launched_by(&launcher, &limits), moto, admin, session, policy }
     }

@@ -240,7 +240,7 @@ impl Target for SharedTarget {
         let step = Step {
             action: "attach".to_owned(),
             object: self.cloud.inside.lock().unwrap().object.clone(),
-            facts: std::collections::BTreeMap::new(),
+            data: domain::StepData::default(),
             shared: true,
         };
         Ok(Plan { steps: vec![step], enforced_by: EnforcedBy::Broker })

@@ -1,13 +1,14 @@
-//! Which permitted AWS actions create access that outlives the grant? The operator is warned at registration.
+//! Warns the operator of permitted actions that create access which outlives the grant.
 //!
-//! Only documents that are written into the registration are known here; what a managed policy allows can change at any
-//! time.
+//! Only documents in the registration are checked: a managed policy can change at any time.
 
+use protocol::PolicyName;
 use serde_json::Value;
 
-use crate::boundary::{Boundary, Place};
+use super::IamPolicy;
+use crate::boundary::Policies;
 
-/// Actions whose result (a session, a key, a policy, a role's trust) stays when the grant has ended.
+/// Actions that create lasting access: a session, a key, a policy, a role's trust.
 const LASTING: [&str; 17] = [
     "iam:AddUserToGroup",
     "iam:AttachGroupPolicy",
@@ -27,18 +28,16 @@ const LASTING: [&str; 17] = [
     "iam:UpdateLoginProfile",
     "sts:AssumeRole",
 ];
-/// So many are named; a document that allows everything is not worth a longer line.
+/// How many a warning names: a document that allows everything needs no longer line.
 const NAMED: usize = 3;
 
-/// One warning for each policy with an inline document that allows any of them.
-pub fn warnings(boundary: &Boundary) -> Vec<String> {
-    match boundary.place {
-        Place::Token => Vec::new(),
-        Place::Aws(_) => {
-            let policies = boundary.policies.iter();
-            policies.filter_map(|(name, meaning)| warning(name.as_str(), &lasting(meaning))).collect()
-        }
-    }
+/// One warning for each document that allows any of them.
+pub(super) fn warnings(policies: &Policies<IamPolicy>) -> Vec<String> {
+    let one = |(name, policy): (&PolicyName, &IamPolicy)| match policy {
+        IamPolicy::Managed(_) => None,
+        IamPolicy::Document(document) => warning(name.as_str(), &lasting(document.as_str())),
+    };
+    policies.iter().filter_map(one).collect()
 }
 
 fn warning(policy: &str, actions: &[&str]) -> Option<String> {
@@ -52,7 +51,7 @@ fn warning(policy: &str, actions: &[&str]) -> Option<String> {
     Some(format!("policy `{policy}` allows {allowed}: what these create outlives the grant and its revoke"))
 }
 
-/// Those that a document allows; its denials do not count. None if it is not a document.
+/// The actions of [`LASTING`] that a document allows, whatever it denies.
 fn lasting(document: &str) -> Vec<&'static str> {
     let document: Value = serde_json::from_str(document).unwrap_or_default();
     let statements = one_or_more(document.get("Statement"));
@@ -124,7 +123,6 @@ mod tests {
         );
         let denied = r#"{"Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}"#;
         assert_eq!(lasting(denied), [""; 0]);
-        assert_eq!(lasting("arn:aws:iam::aws:policy/AdministratorAccess"), [""; 0]);
         assert_eq!(warning("quiet", &[]), None);
     }
 

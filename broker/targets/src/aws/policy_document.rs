@@ -1,11 +1,14 @@
-//! How does a policy document carry a deadline, so that the cloud ends it without us?
+//! Policy documents: with a deadline that AWS enforces, and session-deny documents.
 
+use std::time::Duration;
+
+use domain::aws::Pod;
 use protocol::{GrantId, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// A document cannot carry a deadline.
+/// Why a document cannot carry a deadline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unfit {
+pub(super) enum NoDeadline {
     #[error("the policy document is not what IAM writes: expected {expected}, found {found}")]
     Shape { expected: &'static str, found: String },
     #[error(
@@ -16,9 +19,9 @@ pub(super) enum Unfit {
 
 const NOW: &str = "aws:CurrentTime";
 
-/// Every statement of `source` with the condition that it is before `ends`. A Deny has it too: what is left on a
-/// role when everything of ours is dead must mean nothing any more, whichever way it pointed.
-pub(super) fn until(source: &str, ends: Timestamp) -> Result<String, Unfit> {
+/// Adds the condition that it is before `ends` to every statement of `source`. A Deny gets it too: a document that no
+/// broker removes must have no effect after the deadline.
+pub(super) fn with_deadline(source: &str, ends: Timestamp) -> Result<String, NoDeadline> {
     let mut document: Map<String, Value> =
         serde_json::from_str(source).map_err(|error| shape("a JSON object", error.to_string()))?;
     let statements = match document.remove("Statement") {
@@ -29,7 +32,7 @@ pub(super) fn until(source: &str, ends: Timestamp) -> Result<String, Unfit> {
     let statements = statements
         .into_iter()
         .map(|statement| match statement {
-            Value::Object(statement) => ending(statement, ends).map(Value::Object),
+            Value::Object(statement) => statement_with_deadline(statement, ends).map(Value::Object),
             other
             @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
                 Err(shape("a statement", other.to_string().chars().take(80).collect()))
@@ -40,13 +43,16 @@ pub(super) fn until(source: &str, ends: Timestamp) -> Result<String, Unfit> {
     Ok(Value::Object(document).to_string())
 }
 
-fn shape(expected: &'static str, found: String) -> Unfit {
-    Unfit::Shape { expected, found }
+fn shape(expected: &'static str, found: String) -> NoDeadline {
+    NoDeadline::Shape { expected, found }
 }
 
-/// Conditions of one operator on one key are alternatives; of two operators, both have to hold. So the deadline
-/// takes an operator that the statement does not use for this key.
-fn ending(mut statement: Map<String, Value>, ends: Timestamp) -> Result<Map<String, Value>, Unfit> {
+/// IAM takes values of one operator on one key as alternatives, and requires the conditions of two operators both. So the
+/// deadline uses an operator that the statement does not use for this key.
+fn statement_with_deadline(
+    mut statement: Map<String, Value>,
+    ends: Timestamp,
+) -> Result<Map<String, Value>, NoDeadline> {
     let conditions = statement.entry("Condition").or_insert_with(|| json!({}));
     let Value::Object(conditions) = conditions else {
         return Err(shape("an object as `Condition`", conditions.to_string().chars().take(80).collect()));
@@ -66,7 +72,7 @@ fn ending(mut statement: Map<String, Value>, ends: Timestamp) -> Result<Map<Stri
             Some(_) => {}
         }
     }
-    Err(Unfit::OwnDeadline)
+    Err(NoDeadline::OwnDeadline)
 }
 
 /// ISO 8601 in whole seconds, as IAM writes it; rounded down, so that access never ends late.
@@ -78,8 +84,8 @@ pub(super) fn iam_time(at: Timestamp) -> String {
     }
 }
 
-/// Denies everything from `ends` on: for a principal of ours alone, or a session.
-pub(super) fn nothing_after(ends: Timestamp) -> Value {
+/// Denies everything from `ends` on; for a session's own policy.
+pub(super) fn deny_after(ends: Timestamp) -> Value {
     json!({
         "Sid": "CloudanixJitDeadline", "Effect": "Deny", "Action": "*", "Resource": "*",
         "Condition": { "DateGreaterThanEquals": { NOW: iam_time(ends) } },
@@ -91,11 +97,10 @@ pub(super) fn of(statements: &[Value]) -> String {
     json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
 }
 
-/// Refuses every session of this grant. Which role's sessions it meets is where it is put. The source identity
-/// goes with a session into every role that it assumes; the tag says the same of the session itself, so that
-/// neither key alone decides.
-pub(super) fn dead_sessions(grant: &GrantId, issued_before: Timestamp) -> String {
-    let dead = |sid: &str, key: String| {
+/// Denies everything to every session of this grant of the role that the document is put on. The source identity follows a
+/// session into every role that it assumes; the tag names the grant too, so that neither key alone decides.
+pub(super) fn deny_sessions(grant: &GrantId, issued_before: Timestamp) -> String {
+    let deny = |sid: &str, key: String| {
         json!({
             "Sid": sid, "Effect": "Deny", "Action": "*", "Resource": "*",
             "Condition": {
@@ -105,13 +110,14 @@ pub(super) fn dead_sessions(grant: &GrantId, issued_before: Timestamp) -> String
         })
     };
     of(&[
-        dead(SESSIONS, "aws:SourceIdentity".to_owned()),
-        dead("CloudanixJitDeadTag", format!("aws:PrincipalTag/{}", super::names::GRANT_TAG)),
+        deny(SESSIONS, "aws:SourceIdentity".to_owned()),
+        deny("CloudanixJitDeadTag", format!("aws:PrincipalTag/{}", super::names::GRANT_TAG)),
     ])
 }
 
-/// Refuses what this service account's pods were given before.
-pub(super) fn dead_pods(cluster: &str, namespace: &str, account: &str, issued_before: Timestamp) -> String {
+/// Denies everything to credentials that EKS issued to this service account's pods before.
+pub(super) fn deny_pods(pod: &Pod, issued_before: Timestamp) -> String {
+    let Pod { cluster, namespace, service_account } = pod;
     of(&[json!({
         "Sid": PODS, "Effect": "Deny", "Action": "*", "Resource": "*",
         "Condition": {
@@ -119,7 +125,7 @@ pub(super) fn dead_pods(cluster: &str, namespace: &str, account: &str, issued_be
                 // The session tags that EKS sets.
                 "aws:PrincipalTag/eks-cluster-name": cluster,
                 "aws:PrincipalTag/kubernetes-namespace": namespace,
-                "aws:PrincipalTag/kubernetes-service-account": account,
+                "aws:PrincipalTag/kubernetes-service-account": service_account,
             },
             "DateLessThan": { ISSUED: iam_time(issued_before) },
         },
@@ -129,10 +135,10 @@ pub(super) fn dead_pods(cluster: &str, namespace: &str, account: &str, issued_be
 const SESSIONS: &str = "CloudanixJitDeadSessions";
 const PODS: &str = "CloudanixJitDeadPods";
 const ISSUED: &str = "aws:TokenIssueTime";
-/// The longest that EKS gives a pod's credentials.
-pub(super) const POD_SESSION: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
+/// The longest lifetime of credentials that EKS issues to a pod.
+pub(super) const POD_SESSION: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Until when a document that keeps sessions dead is needed; none if it is not such a document.
+/// Until when a session-deny document is needed; none for other documents.
 pub(super) fn needed_until(document: &str) -> Option<Timestamp> {
     let document: Value = serde_json::from_str(document).ok()?;
     let statement = document.pointer("/Statement/0")?;
@@ -144,7 +150,7 @@ pub(super) fn needed_until(document: &str) -> Option<Timestamp> {
     }
 }
 
-/// As IAM counts: without white space.
+/// The length as IAM counts it: without white space.
 pub(super) fn size(document: &str) -> usize {
     document.chars().filter(|c| !c.is_whitespace()).count()
 }
@@ -155,8 +161,8 @@ mod tests {
 
     const ENDS: &str = "2026-06-08T14:15:14Z";
 
-    fn with_deadline(source: &str) -> Result<Value, Unfit> {
-        until(source, ENDS.parse().unwrap()).map(|document| serde_json::from_str(&document).unwrap())
+    fn parsed(source: &str) -> Result<Value, NoDeadline> {
+        with_deadline(source, ENDS.parse().unwrap()).map(|document| serde_json::from_str(&document).unwrap())
     }
 
     #[test]
@@ -169,7 +175,7 @@ mod tests {
                   "Condition": { "StringEquals": { "aws:RequestedRegion": "eu-west-1" } } },
             ],
         });
-        let document = with_deadline(&source.to_string()).unwrap();
+        let document = parsed(&source.to_string()).unwrap();
         for n in 0..2 {
             let at = format!("/Statement/{n}/Condition/DateLessThan/aws:CurrentTime");
             assert_eq!(document.pointer(&at).unwrap(), ENDS);
@@ -181,21 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn a_single_statement_is_one_too() {
-        let document =
-            with_deadline(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#).unwrap();
+    fn a_statement_without_a_list_gets_the_deadline() {
+        let document = parsed(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#).unwrap();
         assert_eq!(document.pointer("/Statement/0/Condition/DateLessThan/aws:CurrentTime").unwrap(), ENDS);
     }
 
     #[test]
-    fn a_policys_own_deadline_goes_on_to_count() {
+    fn a_policys_own_deadline_stays_in_force() {
         let own = |conditions: Value| {
             json!({ "Statement": [{ "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": conditions }] })
                 .to_string()
         };
         let document =
-            with_deadline(&own(json!({ "datelessthan": { "AWS:currenttime": "2026-01-01T00:00:00Z" } })))
-                .unwrap();
+            parsed(&own(json!({ "datelessthan": { "AWS:currenttime": "2026-01-01T00:00:00Z" } }))).unwrap();
         let condition = document.pointer("/Statement/0/Condition").unwrap();
         assert_eq!(condition.pointer("/datelessthan/AWS:currenttime").unwrap(), "2026-01-01T00:00:00Z");
         assert_eq!(condition.pointer("/DateLessThanEquals/aws:CurrentTime").unwrap(), ENDS);
@@ -203,25 +207,26 @@ mod tests {
             "DateLessThan": { "aws:CurrentTime": "2026-01-01T00:00:00Z" },
             "DateLessThanEquals": { "aws:CurrentTime": "2026-01-01T00:00:00Z" },
         });
-        assert_eq!(with_deadline(&own(both)), Err(Unfit::OwnDeadline));
+        assert_eq!(parsed(&own(both)), Err(NoDeadline::OwnDeadline));
         let other_key = json!({ "DateLessThan": { "aws:TokenIssueTime": "2026-01-01T00:00:00Z" } });
-        let document = with_deadline(&own(other_key)).unwrap();
+        let document = parsed(&own(other_key)).unwrap();
         assert_eq!(document.pointer("/Statement/0/Condition/DateLessThan/aws:CurrentTime").unwrap(), ENDS);
     }
 
     #[test]
-    fn what_is_no_policy_is_refused_with_what_was_found() {
+    fn a_document_that_is_no_policy_is_refused() {
         for source in ["[]", "{}", r#"{"Statement":[7]}"#, r#"{"Statement":[{"Condition":[]}]}"#] {
-            assert!(matches!(with_deadline(source), Err(Unfit::Shape { .. })), "{source}");
+            assert!(matches!(parsed(source), Err(NoDeadline::Shape { .. })), "{source}");
         }
     }
 
     #[test]
-    fn how_long_dead_sessions_have_to_be_kept_dead_is_in_the_document() {
+    fn a_session_deny_document_says_until_when_it_is_needed() {
         let grant = GrantId::from_random([1; 8]);
         let bound: Timestamp = ENDS.parse().unwrap();
-        assert_eq!(needed_until(&dead_sessions(&grant, bound)), Some(bound));
-        assert_eq!(needed_until(&dead_pods("c", "n", "s", bound)), Some(bound.plus(POD_SESSION)));
-        assert_eq!(needed_until(&of(&[nothing_after(bound)])), None);
+        let pod = Pod { cluster: "c".into(), namespace: "n".into(), service_account: "s".into() };
+        assert_eq!(needed_until(&deny_sessions(&grant, bound)), Some(bound));
+        assert_eq!(needed_until(&deny_pods(&pod, bound)), Some(bound.plus(POD_SESSION)));
+        assert_eq!(needed_until(&of(&[deny_after(bound)])), None);
     }
 }
