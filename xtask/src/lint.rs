@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting, clippy, and the rules for dependencies.
+//! `cargo xtask lint`: formatting, links, words, clippy, and the rules for dependencies.
 
 use anyhow::Result;
 
@@ -6,6 +6,7 @@ use crate::links;
 use crate::process::{cargo, program, run};
 use crate::steps::Steps;
 use crate::tools::{CARGO_DENY, CARGO_MACHETE};
+use crate::words;
 
 /// Runs `cargo xtask lint`.
 pub(crate) fn run_command() -> Result<()> {
@@ -15,6 +16,8 @@ pub(crate) fn run_command() -> Result<()> {
         run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"]))
     })?;
     steps.step("links, anchors and paths in the documents", links::check)?;
+    steps.step("words of comments and documents", words::check)?;
+    steps.step("subjects of commits", words::check_subjects)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
     })?;

@@ -19,6 +19,7 @@ mod release_check;
 mod steps;
 mod test;
 mod tools;
+mod words;
 mod wrappers;
 
 use std::process::ExitCode;
