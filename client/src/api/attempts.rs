@@ -1,6 +1,6 @@
 //! Retries: which answers are worth one, how soon, and for how long.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use protocol::problem::MEDIA_TYPE;
 use protocol::{Problem, Timestamp};
@@ -173,14 +173,10 @@ fn retry_after(delay: &str, date: Option<&str>) -> Option<Duration> {
     }
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form that servers may send.
+/// An HTTP date (RFC 9110): `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(super) fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut parts = text.trim().split_once(", ")?.1.split(' ');
-    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    (parts.next() == Some("GMT")).then(|| format!("{year}-{month:02}-{day}T{time}Z").parse().ok())?
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_secs(i64::try_from(since.as_secs()).ok()?))
 }
 
 /// Between half of `pause` and all of it, so that a thousand jobs do not retry at once.
