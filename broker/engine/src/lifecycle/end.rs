@@ -36,7 +36,7 @@ impl Driver {
                     None => ended,
                 },
             };
-            match self.store.save(&current, &ended, guard(cause), None).await? {
+            match self.store.save(&current, &ended, precondition(cause), None).await? {
                 SaveOutcome::Done(record) => {
                     self.count_end(cause);
                     self.count_if_final(&record);
@@ -97,7 +97,7 @@ impl Driver {
 }
 
 /// A lost lease ends a grant only if no heartbeat arrived since the record was read.
-fn guard(cause: &EndCause) -> Precondition {
+fn precondition(cause: &EndCause) -> Precondition {
     match cause {
         EndCause::LeaseLost => Precondition::VersionAndNoHeartbeat,
         EndCause::Client(_)

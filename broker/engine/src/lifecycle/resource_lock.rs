@@ -63,12 +63,12 @@ impl Driver {
         &self,
         lock: &ResourceLock,
         ownership: Ownership,
-        late_delete_until: Option<Timestamp>,
+        delete_may_land_until: Option<Timestamp>,
         then: AfterUpdate,
     ) -> Result<(), TargetError> {
         if self
             .store
-            .update_shared_object(lock, ownership, late_delete_until, then)
+            .update_shared_object(lock, ownership, delete_may_land_until, then)
             .await
             .map_err(unavailable)?
         {

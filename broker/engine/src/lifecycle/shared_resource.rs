@@ -2,20 +2,21 @@
 //!
 //! A driver changes the object only under its lock in the store. The lock has a purpose, and the store writes with it
 //! what is then certain. **References** are the live grants with a step on the object. **Ownership** says why the object
-//! exists: *unknown* (never observed), *managed* (the broker created it, or is about to; `until` is set after a delete,
-//! and what is observed later than that is not ours), or *foreign* (it was there before, and is never removed). A
-//! **late delete** is a delete without an answer that the target may still apply.
+//! exists: *unknown* (never observed), *managed* (the broker created it, or is about to), *deleted* (managed, with
+//! `write_may_land_until`: an object that is observed later than that is not ours), or *foreign* (it was there before,
+//! and is never removed). A **late delete** is a delete without an answer that the target may still apply.
 //!
 //! | purpose | found under the lock | the driver | ownership after that |
 //! |---|---|---|---|
 //! | attach | the grant was saved by another driver | stops | unchanged |
 //! | attach | a late delete is possible | refuses for now | unchanged |
 //! | attach | managed | applies | managed |
-//! | attach | unknown, foreign, or managed `until` | observes: absent → writes *managed*, then applies | managed |
+//! | attach | deleted, and a late write is possible | applies: the store writes *managed* with the lock | managed |
+//! | attach | unknown or foreign, or deleted without that | observes: absent → writes *managed*, then applies | managed |
 //! | attach | the same | observes: present → leaves it | foreign |
 //! | detach | other references | leaves it | managed stays managed; the others own late writes |
 //! | detach | foreign or unknown, or deleted before the grant was requested | leaves it | unchanged |
-//! | detach | managed, no other reference | writes the late delete with the lock, then reverts: gone | managed `until` the last late write |
+//! | detach | managed, no other reference | writes the late delete with the lock, then reverts: gone | deleted, until its last late write |
 //! | detach | the same | reverts: accepted, to be verified | managed |
 //! | detach | the same | reverts: no answer | unchanged, and the late delete stays written |
 //! | inspect | managed, no other reference | observes, never changes | as after a revert |
@@ -124,7 +125,7 @@ impl Driver {
             return Ok((StepResult::Gone { proof, session_deny_until }, kept));
         }
         let claim = claim.no_longer_than(lock.until);
-        let (result, late_delete_until) = match (self.ensure_locked_for_a_call(&lock), work) {
+        let (result, delete_may_land_until) = match (self.ensure_locked_for_a_call(&lock), work) {
             (Err(error), _) => (Err(error), lock.delete_may_land_until),
             (Ok(()), Work::Observe) => {
                 let observed = target.observe(grant, step, self.clock.now(), &claim).await;
@@ -142,7 +143,7 @@ impl Driver {
             // Nothing was learnt: an object that was gone is not there again.
             Err(_) => lock.ownership,
         };
-        let release = Release { lock, ownership, delete_may_land_until: late_delete_until };
+        let release = Release { lock, ownership, delete_may_land_until };
         match result {
             Ok(result) => Ok((result, self.unlock(release, unlock).await?)),
             Err(error) => {
@@ -161,7 +162,7 @@ impl Driver {
         target: &dyn Target,
         claim: &Claim,
     ) -> (Result<StepResult, TargetError>, Option<Timestamp>) {
-        let late_delete_until = match target.late_writes() {
+        let delete_may_land_until = match target.late_writes() {
             LateWrites::Impossible => lock.delete_may_land_until,
             LateWrites::Possible { .. } if !lock.delete_recorded => {
                 let what = format!("the lock of {} does not allow a delete", lock.object);
@@ -175,7 +176,7 @@ impl Driver {
         let no_answer = matches!(reverted, Err(TargetError { fault: Fault::Unknown, .. }));
         (
             reverted.map(StepResult::from),
-            if no_answer { late_delete_until } else { lock.delete_may_land_until },
+            if no_answer { delete_may_land_until } else { lock.delete_may_land_until },
         )
     }
 
