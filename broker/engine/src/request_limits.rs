@@ -60,7 +60,7 @@ impl RequestLimits {
                     "agent `{agent}` is refused too often: expected at most {most} requests a minute outside its boundary"
                 ),
                 Kind::Unproven => format!(
-                    "agent `{agent}` is asked for too often without proof: expected at most {most} requests a minute whose identity is not proven"
+                    "agent `{agent}` is requested too often without proof: expected at most {most} requests a minute without a proven identity"
                 ),
             };
             Refusal::new(ErrorCode::RateLimited, detail)
