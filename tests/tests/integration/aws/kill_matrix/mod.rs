@@ -74,7 +74,7 @@ fn failure_of_any_call_still_grants_and_revokes_without_leftovers() {
 /// The names of the target's actions, read from its source: linking the broker's modules would let a test bypass its
 /// processes.
 fn known_actions() -> Vec<String> {
-    let source = include_str!("../../../../../broker/targets/src/aws/names.rs");
+    let source = include_str!("../../../../../broker/targets/src/aws/step.rs");
     let stored = source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once(" => \""));
     let mut actions: Vec<String> =
         stored.filter_map(|(_, name)| name.strip_suffix("\",").map(str::to_owned)).collect();
