@@ -17,7 +17,7 @@ pub(crate) async fn run(fixture: Arc<Fixture>) {
         tokio::time::sleep(fixture.rng.millis(500, most)).await;
         let n = fixture.rng.below(REPLICAS);
         match fixture.rng.below(8) {
-            // A frozen machine is not hit again.
+            // Kills hit frozen machines rarely, so that most of them resume.
             0 | 1 if fixture.link(n).is_frozen() => {}
             0 | 1 => die(&fixture, n),
             2 | 3 => freeze(&fixture, n),

@@ -23,7 +23,7 @@ pub(crate) struct FaultRates {
     pub(crate) message_lost: u64,
     /// The rate at which the process dies, or the machine freezes, just before or after a call.
     pub(crate) struck: u64,
-    /// The mean interval between faults that hit a replica, a machine or a connection; `None` for no such fault.
+    /// The typical interval between faults that hit a replica, a machine or a connection; `None` for no such fault.
     pub(crate) fault_every: Option<Duration>,
 }
 

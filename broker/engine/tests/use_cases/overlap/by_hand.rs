@@ -78,7 +78,7 @@ fn removed_foreign_object_becomes_managed_at_the_next_grant() {
         overlap.run_out().await.unwrap();
         overlap.revoke(0, 0);
         overlap.run_out().await.unwrap();
-        assert!(overlap.cloud.is_there(), "the object is foreign");
+        assert!(overlap.cloud.is_there(), "the foreign object stays");
         overlap.owner_takes_it_away();
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
@@ -143,7 +143,7 @@ fn unanswered_detach_blocks_attach_until_it_cannot_land_but_no_detach() {
         assert!(overlap.cloud.is_there());
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
-        assert!(!overlap.cloud.is_there(), "the refused grant attaches nothing");
+        assert!(!overlap.cloud.is_there(), "the refused grant detaches the object");
         overlap.elevate(1, 2);
         overlap.run_out().await.unwrap();
         assert!(!overlap.cloud.is_there(), "the first detach may still be applied");
