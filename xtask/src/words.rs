@@ -52,7 +52,11 @@ pub(crate) fn check() -> Result<()> {
             writeln!(found, "{path}:{line}: {what}")?;
         }
     }
-    if found.is_empty() { Ok(()) } else { bail!("phrases for which docs/book/src/develop/glossary.md has the field's term:\n{found}") }
+    if found.is_empty() {
+        Ok(())
+    } else {
+        bail!("phrases for which docs/book/src/develop/glossary.md has the field's term:\n{found}")
+    }
 }
 
 /// Fails with every commit on this branch whose subject is too long.

@@ -1,4 +1,4 @@
-//! Who is registered?
+//! A registered agent and its status.
 
 use protocol::{AgentId, Timestamp};
 
@@ -7,14 +7,14 @@ use crate::Registration;
 /// Whether an agent may elevate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentStatus {
-    /// It may.
+    /// The agent may elevate.
     Active,
-    /// An operator switched it off.
+    /// An operator disabled the agent.
     Disabled,
 }
 
 impl AgentStatus {
-    /// As it is stored.
+    /// The stored form.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -22,7 +22,7 @@ impl AgentStatus {
         }
     }
 
-    /// Reads what [`Self::as_str`] wrote.
+    /// Parses the stored form of [`Self::as_str`].
     pub fn from_stored(text: &str) -> Option<Self> {
         match text {
             "active" => Some(Self::Active),
@@ -35,15 +35,15 @@ impl AgentStatus {
 /// A registered non-human identity.
 #[derive(Debug, Clone)]
 pub struct Agent {
-    /// Its name everywhere.
+    /// The agent's id.
     pub id: AgentId,
-    /// What was registered, parsed.
+    /// The registration, parsed.
     pub registration: Registration,
-    /// What was registered, as it was written.
+    /// The source of the registration file.
     pub source: String,
     /// Whether it may elevate.
     pub status: AgentStatus,
-    /// When it was first registered.
+    /// When the agent was first registered.
     pub created_at: Timestamp,
     /// When the registration or the status last changed.
     pub updated_at: Timestamp,

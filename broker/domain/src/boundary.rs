@@ -62,7 +62,7 @@ pub enum TargetScope {
     Aws(AwsScope),
 }
 
-/// A resource that only one agent may name: at the target nothing tells whose grant changed it.
+/// A resource that only one agent may name: the target does not record which grant changed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExclusiveResource {
     /// The key of the registration that names it: `service_account`.
@@ -156,7 +156,7 @@ impl fmt::Display for ScopeName {
 /// One choice of a boundary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
-    /// What `--target` names.
+    /// The name for `--target`.
     pub name: ScopeName,
     /// The longest grant in it.
     pub max_session: Ttl,
@@ -172,7 +172,7 @@ pub struct Boundary {
 }
 
 impl Boundary {
-    /// With a first scope, so that there is always one.
+    /// Takes a first scope, so that a boundary is never empty.
     pub fn new(first: Scope, others: Vec<Scope>) -> Self {
         Self { first, others }
     }
@@ -182,7 +182,7 @@ impl Boundary {
         &self.first
     }
 
-    /// The scope, if there is one alone.
+    /// The scope, if the boundary has exactly one.
     pub fn only(&self) -> Option<&Scope> {
         self.others.is_empty().then_some(&self.first)
     }

@@ -1,47 +1,47 @@
-//! What is written on a timeline?
+//! An event of a timeline, before the store appends it.
 
 use std::collections::BTreeMap;
 
 use protocol::{Actor, EventKind, Source, Timestamp};
 
-/// A row to be: the store gives it its number and its place in the chain.
+/// A new event: the store assigns its position and its link in the hash chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// When it happened.
+    /// The time of the event.
     pub at: Timestamp,
-    /// What kind of thing.
+    /// The kind of event.
     pub kind: EventKind,
-    /// Who says so.
+    /// The source that states the event.
     pub source: Source,
     /// The operator or person who caused it.
     pub actor: Option<Actor>,
-    /// In words.
+    /// The text for people.
     pub text: String,
-    /// The same for programs.
+    /// The fields for programs.
     pub data: BTreeMap<String, String>,
 }
 
 impl NewEvent {
-    /// Something that the broker did or saw.
+    /// Creates an event whose source is the broker.
     pub fn new(at: Timestamp, kind: EventKind, text: impl Into<String>) -> Self {
         Self { at, kind, source: Source::Broker, actor: None, text: text.into(), data: BTreeMap::new() }
     }
 
-    /// The same, said by somebody else.
+    /// Creates an event with another source.
     #[must_use]
     pub fn said_by(mut self, source: Source) -> Self {
         self.source = source;
         self
     }
 
-    /// With the operator or person who caused it.
+    /// Adds the operator or person who caused the event.
     #[must_use]
     pub fn caused_by(mut self, actor: Option<Actor>) -> Self {
         self.actor = actor;
         self
     }
 
-    /// With one fact for programs.
+    /// Adds one field for programs.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.data.insert(name.to_owned(), value.to_string());

@@ -34,7 +34,7 @@ pub struct Grant {
     pub key: Option<IdempotencyKey>,
     /// SHA-256 of the request, in hexadecimal. The same key with another hash is a conflict.
     pub request_hash: String,
-    /// Requested and permitted.
+    /// The requested and permitted policies.
     pub policies: Vec<PolicyName>,
     /// The kind of target.
     pub target: TargetKind,
@@ -42,7 +42,7 @@ pub struct Grant {
     pub scope: ScopeName,
     /// The requested duration.
     pub ttl: Ttl,
-    /// As stated by the client.
+    /// The reason, as the client states it.
     pub reason: Option<String>,
     /// Workflow, run, job and actor that it comes from.
     pub provenance: Provenance,
@@ -274,7 +274,7 @@ impl Grant {
         Ok(Transition { grant: self, events: vec![NewEvent::new(now, EventKind::Target, receipt)] })
     }
 
-    /// Nothing is left at the target but session-deny policies until `session_deny_until`; `proof` says how that is known.
+    /// Nothing is left at the target but session-deny policies until `session_deny_until`; `proof` states the evidence.
     pub fn gone(
         mut self,
         now: Timestamp,

@@ -241,7 +241,7 @@ fn final_grant_is_due_until_its_session_deny_policy_is_removed() {
     assert_eq!(
         (again.grant.due_at(), again.events.len()),
         (Some(at(5060)), 0),
-        "it did not work, and says nothing"
+        "a failed removal adds no event"
     );
     let swept = again.grant.session_deny_removed(at(5060), None, Some("policy deleted")).unwrap();
     assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::DenyRemoved));

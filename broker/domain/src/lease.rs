@@ -1,23 +1,23 @@
-//! Is the holder still there?
+//! The lease of a grant: how long one heartbeat lasts.
 
 use std::time::Duration;
 
 use protocol::Timestamp;
 
-/// A holder's promise to beat. Counted from the later of its last beat and the moment since which the broker
-/// could have heard one, so that an outage of ours never ends anybody's grant.
+/// A client's promise to send heartbeats. The lease counts from the last heartbeat, or from the time since when the
+/// broker can record one if that is later: an outage of the broker ends no grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// How often the holder beats.
+    /// The interval of the client's heartbeats.
     pub every: Duration,
-    /// When it was last heard.
+    /// When the broker recorded the last heartbeat.
     pub last_heartbeat: Timestamp,
 }
 
 impl Lease {
-    /// How often `run` beats.
+    /// The interval of the heartbeats of `run`.
     pub const EVERY: Duration = Duration::from_secs(10);
-    /// How many beats may be missed before the grant ends.
+    /// How many heartbeats may be missed before the grant ends.
     pub const MISSED: u32 = 3;
 
     /// A lease that begins now.
@@ -25,17 +25,17 @@ impl Lease {
         Self { every, last_heartbeat: now }
     }
 
-    /// How long the holder may be silent.
+    /// How long the lease lasts without a heartbeat.
     pub fn patience(&self) -> Duration {
         self.every * Self::MISSED
     }
 
-    /// When the holder counts as lost, by the beats alone.
+    /// When the lease ends, by the heartbeats alone.
     pub fn silent_at(&self) -> Timestamp {
         self.last_heartbeat.plus(self.patience())
     }
 
-    /// When the holder counts as lost, for a broker that has been able to hear it since `ready_since`.
+    /// When the lease ends, for a broker that has been able to record heartbeats since `ready_since`.
     pub fn lost_at(&self, ready_since: Timestamp) -> Timestamp {
         self.last_heartbeat.max(ready_since).plus(self.patience())
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_own_outage_is_not_counted_against_the_holder() {
+    fn outage_of_the_broker_does_not_end_a_lease() {
         let at = Timestamp::from_secs;
         let lease = Lease::new(Duration::from_secs(10), at(1000));
         assert_eq!(lease.lost_at(at(500)), at(1030));

@@ -29,9 +29,9 @@ pub struct Registration {
     pub use_case: UseCase,
     /// The longest grant.
     pub max_session: Ttl,
-    /// Any one of them proves the agent. An error if an earlier release accepted a rule that this one refuses.
+    /// Each of these rules proves the agent. An error if an earlier release accepted a rule that this one refuses.
     pub trust: Result<Vec<TrustRule>, InvalidRegistration>,
-    /// Everything it may ever be granted.
+    /// Everything that the agent may ever be granted.
     pub boundary: Boundary,
     /// `dangerous.allow_auth_token_only`: the auth token alone is proof enough.
     pub auth_token_only: bool,
@@ -76,7 +76,7 @@ pub enum InvalidRegistration {
     /// Not TOML, an unknown key, a missing key or a value of another type.
     #[error("the registration cannot be read: {}", .0.to_string().trim_end())]
     Toml(#[from] toml::de::Error),
-    /// It reads well and says something that cannot be accepted.
+    /// The file parses, but a value breaks a rule.
     #[error("`{key}`: {problem}")]
     Refused {
         /// Where: `trust[0].audience`.
@@ -90,7 +90,7 @@ fn refused(key: impl Into<String>, problem: impl Into<String>) -> InvalidRegistr
     InvalidRegistration::Refused { key: key.into(), problem: problem.into() }
 }
 
-/// Reads a registration file and holds it against every rule.
+/// Parses a registration file and checks it against every rule.
 pub fn parse(text: &str) -> Result<Registration, InvalidRegistration> {
     let registration = parse_stored(text)?;
     match &registration.trust {

@@ -20,7 +20,7 @@ policies = { "orders-read" = "orders:read" }
 "#;
 
 #[test]
-fn a_good_file() {
+fn a_valid_registration_is_accepted() {
     let registration = parse(GOOD).unwrap();
     assert_eq!(registration.id.as_str(), "orders-agent");
     let trust = registration.trust.unwrap();
@@ -40,7 +40,7 @@ fn a_registration_can_require_a_heartbeat_and_limit_grants_per_run() {
 }
 
 #[test]
-fn what_is_refused_and_the_reason() {
+fn invalid_registrations_are_refused_with_a_reason() {
     let without = |from: &str, to: &str| {
         let start = GOOD.find(from).unwrap();
         let end = GOOD[start..].find(to).map_or(GOOD.len(), |end| start + end);
@@ -205,7 +205,7 @@ fn every_way_into_aws_is_accepted_as_it_is_documented() {
 }
 
 #[test]
-fn what_an_aws_boundary_is_refused_for() {
+fn invalid_aws_boundaries_are_refused_with_a_reason() {
     let document = |text: &str| format!("policies = {{ p = '{text}' }}\n");
     for (mode, keys, reason) in [
         ("static-principal", format!("{USER}{MANAGED}"), "is not a role's ARN"),

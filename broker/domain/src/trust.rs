@@ -1,4 +1,4 @@
-//! Which tokens prove that a workload is the agent?
+//! Trust rules: the OIDC tokens that prove that a workload is the agent.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct TrustRule {
     pub platform: Platform,
     /// All of them must hold.
     pub claims: BTreeMap<String, ClaimRule>,
-    /// What is refused unless it is named here.
+    /// The exceptions: kinds of run that are refused unless the rule names them.
     pub allow: Vec<Exception>,
 }
 
@@ -31,7 +31,7 @@ pub enum Exception {
     ForkPullRequests,
     /// A CircleCI job rerun with SSH, where a person has a shell.
     SshRerun,
-    /// A token of an Azure DevOps service connection, which says nothing of the run.
+    /// A token of an Azure DevOps service connection, which does not identify the run.
     ServiceConnections,
     /// A GitHub workflow that another workflow started, which may have run for a fork's pull request.
     WorkflowRun,
@@ -65,24 +65,24 @@ impl Exception {
     }
 }
 
-/// What one claim must be.
+/// The condition on one claim.
 #[derive(Debug, Clone)]
 pub enum ClaimRule {
-    /// Exactly one of these.
+    /// The claim equals one of these.
     AnyOf(Vec<String>),
-    /// The whole of it matches; `*`, `?` and `[ab]` do not cross a `/`, `**` does.
+    /// The glob matches the whole claim; `*`, `?` and `[ab]` do not cross a `/`, `**` does.
     Glob(GlobMatcher),
 }
 
 /// A glob that cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum InvalidGlob {
-    /// It cannot be read.
+    /// The glob is invalid.
     #[error("`{pattern}` is not a glob")]
     Unreadable {
         /// As it was written.
         pattern: String,
-        /// What the parser says.
+        /// The parser's error.
         source: globset::Error,
     },
     /// A class that could match a `/`.
@@ -92,10 +92,10 @@ pub enum InvalidGlob {
     Class {
         /// As it was written.
         pattern: String,
-        /// What stands between the brackets.
+        /// The text between the brackets.
         class: String,
     },
-    /// It leaves nothing out.
+    /// The glob matches every text.
     #[error("the glob `{pattern}` accepts everything: leave the claim out, or narrow it")]
     AcceptsEverything {
         /// As it was written.
@@ -103,7 +103,7 @@ pub enum InvalidGlob {
     },
 }
 
-/// Texts that no claim is, in as many parts as claims have. A glob that accepts one of them accepts what it likes.
+/// Texts that no claim equals, with as many parts as claims have. A glob that matches one of them narrows nothing.
 const IMPROBABLE: &[&str] = &["~~", "~~/~~", "~~/~~/~~", "~~:~~"];
 
 /// The first claim that does not hold.
@@ -111,9 +111,9 @@ const IMPROBABLE: &[&str] = &["~~", "~~/~~", "~~/~~/~~", "~~:~~"];
 pub struct Mismatch {
     /// The claim's name.
     pub claim: String,
-    /// What the rule says.
+    /// The rule's condition.
     pub expected: String,
-    /// What the token says, shortened.
+    /// The token's claim, shortened.
     pub found: String,
 }
 
@@ -159,7 +159,7 @@ impl TrustRule {
         self.allow.contains(&exception)
     }
 
-    /// Holds every rule against the claims. Numbers and booleans count as their JSON text; of a list, one
+    /// Checks every condition against the claims. Numbers and booleans count as their JSON text; of a list, one
     /// element has to match.
     pub fn check(&self, claims: &Claims) -> Result<(), Mismatch> {
         for (name, rule) in &self.claims {
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn one_element_of_a_list_is_enough_and_nothing_else_is_looked_into() {
+    fn one_matching_element_of_a_list_is_enough() {
         let rule = rule(&[("context", exactly(&["prod"]))]);
         assert!(rule.check(&claims(json!({"context": ["dev", "prod"]}))).is_ok());
         for wrong in [json!([]), json!(["dev"]), json!([["prod"]]), json!({"prod": "prod"}), json!(null)] {
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_that_leaves_nothing_out_is_refused() {
+    fn a_glob_that_matches_everything_is_refused() {
         for pattern in ["*", "**", "**/*", "?*", "?**", "{**,x}", "{x,*}", "*/*", "*:*", "??"] {
             let refused = ClaimRule::glob(pattern).unwrap_err();
             assert!(matches!(refused, InvalidGlob::AcceptsEverything { .. }), "{pattern}: {refused}");

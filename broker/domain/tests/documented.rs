@@ -1,10 +1,10 @@
-//! Is every registration in the documents accepted?
+//! Every registration in the documents is accepted.
 #![expect(clippy::unwrap_used, reason = "in a test, whatever is not as expected is a failure")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every Markdown file of the repository, without what is built or fetched.
+/// Every Markdown file of the repository, except built and fetched files.
 fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -59,7 +59,7 @@ impl Caller {
     }
 }
 
-/// Who applies a registration.
+/// The actor that applies a registration.
 #[derive(Debug, Clone)]
 pub enum Author {
     /// The operator with this name.

@@ -12,9 +12,9 @@ pub trait Random: Send + Sync {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness>;
 }
 
-/// The operating system gives no random bytes.
+/// The operating system returned no random bytes.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the operating system gives no random bytes")]
+#[error("the operating system returned no random bytes")]
 pub struct NoRandomness;
 
 /// `N` random bytes.

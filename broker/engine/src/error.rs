@@ -10,9 +10,9 @@ use crate::clock::NoRandomness;
 #[error("{detail}")]
 pub struct Refusal {
     pub code: ErrorCode,
-    /// What was expected, and what was found.
+    /// The expected and the found value.
     pub detail: String,
-    /// What to do about it.
+    /// How the caller can resolve the error.
     pub hint: Option<String>,
     /// Seconds until a retry can succeed.
     pub retry_after: Option<u64>,

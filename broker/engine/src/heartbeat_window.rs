@@ -1,8 +1,7 @@
 //! The time since when heartbeats can be recorded without a gap.
 //!
 //! A heartbeat counts when it is recorded. While the database does not answer, or the broker accepts no connections,
-//! clients cannot send one, and their leases must not end for that: after such a gap, every lease has its whole time
-//! again.
+//! clients cannot send one, and their leases must not end for that: after such a gap, every lease restarts.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

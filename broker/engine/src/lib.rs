@@ -49,7 +49,7 @@ pub use worker::reconcile::{Orphans, Reconciling, UnknownGrants};
 /// A store that takes longer to answer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
 
-/// What an operator can configure.
+/// The settings that an operator can configure.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The interval of the heartbeats of a client that promised them.
@@ -163,7 +163,7 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Gives every lease its whole time again: clients could not send heartbeats until now.
+    /// Restarts every lease: clients could not send heartbeats until now.
     pub fn reset_heartbeat_window(&self) {
         self.heartbeat_window.reset(self.clock.now());
     }

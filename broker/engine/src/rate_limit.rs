@@ -64,7 +64,7 @@ impl<Key: Eq + Hash> RateLimiter<Key> {
         Ok(())
     }
 
-    /// Takes back the count of one request.
+    /// Refunds one request.
     pub(crate) fn refund(&self, key: &Key) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let one = CAPACITY / buckets.per_minute;

@@ -1,6 +1,6 @@
 //! Rate limits per agent: one for elevations, one for denied requests, one for requests without proof of identity.
 //!
-//! They are separate, so that requests with a stolen auth token alone neither keep the workload from elevating nor its
+//! They are separate, so that requests with only a stolen auth token neither keep the workload from elevating nor its
 //! denials from being recorded; and denials, which are written to the store, must not come as fast as elevations.
 
 use protocol::{AgentId, ErrorCode, Timestamp};
@@ -54,7 +54,7 @@ impl RequestLimits {
             let (most, seconds) = (limiter.per_minute(), wait.as_secs() + 1);
             let detail = match kind {
                 Kind::Elevation => {
-                    format!("agent `{agent}` asks too often: expected at most {most} elevations a minute")
+                    format!("agent `{agent}` elevates too often: expected at most {most} elevations a minute")
                 }
                 Kind::Denied => format!(
                     "agent `{agent}` is refused too often: expected at most {most} requests a minute outside its boundary"
@@ -69,7 +69,7 @@ impl RequestLimits {
         })
     }
 
-    /// Takes back the count of a request that turned out to be of another kind.
+    /// Refunds a request that turned out to be of another kind.
     pub(crate) fn refund(&self, kind: Kind, agent: &AgentId) {
         self.of(kind).refund(agent);
     }

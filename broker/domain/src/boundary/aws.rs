@@ -86,7 +86,7 @@ pub enum Binding {
     Auto,
     /// An inline policy of the grant's own, with its deadline in it. Refused where it does not fit.
     Inline,
-    /// The managed policy itself, shared by the grants that need it; ends when the broker ends it.
+    /// The managed policy itself, shared by the grants that need it; the broker removes it at the end.
     Attach,
 }
 
@@ -243,7 +243,7 @@ fn principal(keys: &mut Keys, kind: IamKind, account: &str) -> Result<IamArn, Re
     Ok(arn)
 }
 
-/// One name, compared exactly: a pattern would let one workload have another's service account.
+/// One name, compared exactly: a pattern would let one workload use another's service account.
 fn named(keys: &mut Keys, key: &'static str, longest: usize) -> Result<String, Refused> {
     let found = keys.text(key)?;
     if is_label(&found, longest) {

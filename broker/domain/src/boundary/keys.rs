@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::Policies;
 
-/// A key, and what was expected and found there.
+/// A key, with its expected and found value.
 pub(crate) type Refused = (String, String);
 
 /// The keys that are not read yet, and the names of those that the schema knows.
@@ -47,7 +47,7 @@ impl Keys {
         Policies::parse(texts, parse).map_err(|(name, problem)| (format!("policies.{name}"), problem))
     }
 
-    /// Refuses a key that no one took; `context` is the key that decides which there are.
+    /// Refuses a key that no schema reads; `context` is the key that selects the schema.
     pub(crate) fn finish(mut self, context: &str) -> Result<(), Refused> {
         let Some(key) = self.table.keys().next() else { return Ok(()) };
         self.known.sort_unstable();

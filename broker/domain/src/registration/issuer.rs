@@ -75,7 +75,7 @@ pub(super) fn platform(
     }
 }
 
-/// What the host's name suggests. A name proves nothing, so that it is a hint and no more.
+/// The platform that the host's name suggests: only a hint, because a name proves nothing.
 fn likely(issuer: &str) -> String {
     let host = host_and_path(issuer).0;
     let named = [("gitlab", Platform::Gitlab), ("jenkins", Platform::Jenkins), ("github", Platform::Github)];

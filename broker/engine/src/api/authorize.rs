@@ -1,4 +1,4 @@
-//! Checks who requests a grant and whether the boundary permits it, before anything is written.
+//! Verifies the caller of an elevation and checks the boundary, before the first write.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Heartbeat: the client says that it still uses its grant.
+//! Heartbeat: the client's sign of life for a grant.
 
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 use store::HeartbeatOutcome;

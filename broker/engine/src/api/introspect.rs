@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662): a service asks whether a token's grant is active.
+//! Introspection (RFC 7662): a service checks whether a token's grant is active.
 
 use protocol::{GrantId, GrantStatus, Secret};
 use serde::Serialize;

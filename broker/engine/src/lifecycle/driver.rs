@@ -26,12 +26,12 @@ use targets::{LateWrites, Target};
 
 use crate::{Clock, Counters, Refusal, Settings};
 
-/// What the driver moves a grant toward.
+/// The goal of the driver.
 #[derive(Debug)]
 pub enum Goal<'g> {
     /// Active: the steps are applied.
     Activate {
-        /// Allows a fallback plan, and asks for credentials. The worker has none: a client that retries joins the grant
+        /// Allows a fallback plan, and requests credentials. The worker has no permit: a client that retries joins the grant
         /// and gets credentials then.
         permit: Option<&'g Permit>,
         /// When the caller claimed the grant; without it, the driver claims the grant first.
@@ -39,7 +39,7 @@ pub enum Goal<'g> {
     },
     /// Gone, for this reason. A grant that is ending already keeps its first reason.
     End(EndCause),
-    /// As far as the record says by itself: what has begun to end is reverted; nothing is activated or ended.
+    /// The goal in the record itself: a grant that is ending is reverted; no grant is activated or ended.
     Finish,
 }
 

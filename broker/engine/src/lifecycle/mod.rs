@@ -1,4 +1,4 @@
-//! The life of a grant after it is written down: one driver moves it to active, and from there to gone.
+//! The life of a grant after it is committed: one driver moves it to active, and from there to gone.
 
 mod apply;
 mod driver;

@@ -17,7 +17,7 @@ pub(super) fn backoff(attempts: u32) -> Duration {
     SHORTEST_PAUSE.saturating_mul(1 << attempts.min(10)).min(LONGEST_PAUSE)
 }
 
-/// Retries of one request until a point in time, each new reason told once.
+/// Retries of one request until a point in time, each new reason reported once.
 pub(super) struct Retries {
     until: Timestamp,
     last_reason: Option<String>,

@@ -15,14 +15,14 @@ use super::resource_lock::{Unlock, lock_lost};
 use super::retry::{LONGEST_PAUSE, backoff};
 use crate::{Refusal, spans};
 
-/// What the driver does with the steps of a grant that ends.
+/// The driver's action on the steps of a grant that ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
     Revert,
     Observe,
 }
 
-/// What is known of a step's object after that.
+/// The state of a step's object after a revert or an observation.
 pub(super) enum StepResult {
     /// It is gone.
     Gone { proof: String, session_deny_until: Option<Timestamp> },

@@ -1,6 +1,6 @@
 //! Reconciles the targets with the store.
 //!
-//! An object with our name and no live grant is an **orphan**: it is removed after a grace period if the store knows its
+//! An object with the broker's name and no live grant is an **orphan**: it is removed after a grace period if the store knows its
 //! grant. A difference between a live grant's objects and what the broker provisioned is **drift**: the timeline says so.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::{Engine, Refusal};
 pub struct Reconciling {
     /// The interval.
     pub every: Duration,
-    /// How long an orphan is kept: an object that a driver creates or removes just now is none.
+    /// How long an orphan is kept: an object that a driver is creating or removing is no orphan.
     pub grace: Duration,
     /// Whether orphans are removed.
     pub orphans: Orphans,
@@ -93,7 +93,7 @@ impl Engine {
         let Reconciliation { found, orphans, drifted, not_looked_at } = &done;
         if !orphans.is_empty() || *drifted > 0 || *not_looked_at > 0 {
             let orphans = orphans.len();
-            tracing::warn!(found, orphans, drifted, not_looked_at, "the target was not as the store says");
+            tracing::warn!(found, orphans, drifted, not_looked_at, "the target differs from the store");
         }
         Ok(done)
     }

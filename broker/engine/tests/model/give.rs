@@ -1,4 +1,4 @@
-//! `attach`, with `apply_steps` and `activate` around it.
+//! The steps of `attach`, between `apply_steps` and `activate`.
 
 use store::AfterUpdate;
 
@@ -80,7 +80,7 @@ pub(crate) fn steps(state: &State, n: usize, rule: Rule, next: &mut Next) {
             then.grants[usize::from(grant)].late_attach = true;
             say("attach not answered", then);
         }
-        // In the engine often one change with the next; as two steps, everything can happen in between.
+        // The engine often makes this change with the next one. Two steps allow every interleaving between them.
         At::AttachRelease { done } => {
             let noted = write(&mut then, n, rule, ownership, late_delete, AfterUpdate::ReleaseLock);
             if done && noted {
@@ -103,7 +103,7 @@ pub(crate) fn steps(state: &State, n: usize, rule: Rule, next: &mut Next) {
     }
 }
 
-/// `fail`: ends the grant, unless another driver goes on with it.
+/// `fail`: ends the grant, unless another driver continues it.
 fn failed(state: &State, n: usize) -> State {
     let mut failed = *state;
     let life = &mut failed.grants[usize::from(state.replicas[n].grant)].life;

@@ -2,14 +2,14 @@
 //! last grant, in every order of steps.
 //!
 //! Two replicas, three grants, one attachment. A replica may die at any step, a call may be lost, applied late or not
-//! answered, and a lock may expire: a bounded number of times in one run. Every reachable state is checked. What the
-//! simulation tries at random is certain here, of the protocol if not of the code.
+//! answered, and a lock may expire: a bounded number of times in one run. Every reachable state is checked. The
+//! simulation samples executions of the code at random; the model covers every execution of the protocol.
 
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
-    reason = "what a test cannot do without fails it"
+    reason = "a failed precondition fails the test"
 )]
 
 mod give;

@@ -1,7 +1,7 @@
 //! The protocol of `broker/engine/src/lifecycle/shared_resource.rs`: one step for each call to the store or to the cloud.
 //!
 //! Time passes as a step of its own: a lock expires whenever its owner is not in a call (`ensure_locked_for_a_call` and
-//! `CALL`), and a late call is applied or lost before what the store says about it ends.
+//! `CALL`), and a late call is applied or lost before its record in the store expires.
 
 use crate::state::{At, GRANTS, Life, NOBODY, Ownership, REPLICAS, Replica, State};
 
@@ -66,7 +66,7 @@ pub(crate) fn next(state: &State, rule: Rule) -> Next {
     next
 }
 
-/// What an idle replica can start.
+/// The steps that an idle replica can start.
 fn starts(state: &State, n: usize, next: &mut Next) {
     for grant in 0..GRANTS {
         let mut begun = *state;
@@ -123,7 +123,7 @@ fn dies(state: &State, n: usize, next: &mut Next) {
     next.push((named("dies, and its call may be applied late"), dead));
 }
 
-/// What ends with time.
+/// The steps in which a lock, a claim or a late call ends.
 fn time_passes(state: &State, next: &mut Next) {
     let named = |grant, what| Named { replica: None, grant, what };
     let holder = state.replicas.get(usize::from(state.last));

@@ -5,7 +5,7 @@ pub(crate) const GRANTS: usize = 3;
 /// A replica that is dead, or none.
 pub(crate) const NOBODY: u8 = 2;
 
-/// The ownership as the store has it. Time is reduced to what is over and what is not.
+/// The ownership as the store has it. Time is reduced to whether a period is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Ownership {
     Unknown,
@@ -70,7 +70,7 @@ pub(crate) enum At {
     DetachSave,
 }
 
-/// A replica, with what it read with its lock.
+/// A replica, with the values that it read with its lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Replica {
     pub(crate) at: At,

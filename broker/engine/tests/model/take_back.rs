@@ -1,4 +1,4 @@
-//! `detach`, with `revert` around it.
+//! The steps of `detach`, within `revert`.
 
 use store::AfterUpdate;
 
@@ -82,7 +82,7 @@ pub(crate) fn steps(state: &State, n: usize, rule: Rule, next: &mut Next) {
             say("detached, and not answered", State { there: false, ..then });
             say("detach not answered", State { late_detach: true, ..then });
         }
-        // In the engine often one change with the next; as two steps, everything can happen in between.
+        // The engine often makes this change with the next one. Two steps allow every interleaving between them.
         At::DetachWrite { answer } => {
             let ownership = match answer {
                 Answer::Gone => Ownership::Deleted { over: false, grant },

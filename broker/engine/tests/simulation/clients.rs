@@ -1,4 +1,4 @@
-//! Jobs that ask for permission, beat, give back or vanish, over a network that loses what they say and hear.
+//! Clients that elevate, send heartbeats, and revoke or die, over a network that loses requests and responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use crate::fixture::{AGENTS, Fixture, REPLICAS};
 use crate::ledger::SKEW;
 
-/// For how long a client waits for an answer.
+/// How long a client waits for a response.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BEAT: Duration = Duration::from_secs(10);
 const POLICIES: [&[&str]; 6] =
@@ -25,7 +25,7 @@ enum Ending {
     WaitsForTheDeadline,
 }
 
-/// One run of a step in somebody's pipeline.
+/// One run of a step in a pipeline.
 pub(crate) struct Job {
     fixture: Arc<Fixture>,
     agent: AgentId,
@@ -70,7 +70,7 @@ impl Job {
             return;
         };
         if never {
-            self.fixture.trace.wrong(&format!("{id} was given for a key that was given back before"));
+            self.fixture.trace.wrong(&format!("{id} was granted for a key that was revoked before"));
         }
         self.fixture.ledger.told(&id);
         let works_for = match self.ending {
@@ -95,7 +95,7 @@ impl Job {
         tokio::time::sleep_until(until).await;
     }
 
-    /// False once the grant has ended.
+    /// Sends a heartbeat. False if the grant has ended.
     async fn beat(&self, id: &GrantId) -> bool {
         let sent = self.fixture.trace.now();
         let (token, id, key) = (self.token.clone(), id.clone(), self.key.clone());
@@ -125,7 +125,7 @@ impl Job {
         }
     }
 
-    /// The same request, to whichever replica, until one says what became of it.
+    /// Sends the same request, each time to a random replica, until a replica grants or finally refuses it.
     async fn elevate(&self) -> Option<GrantId> {
         for _ in 0..6 {
             let elevation = self.elevation();
@@ -147,11 +147,11 @@ impl Job {
     fn begins_in_time(&self, id: &GrantId, asked: Timestamp, expires_at: Timestamp) {
         let latest = asked.plus(Duration::from_secs(self.seconds)).plus(PATIENCE).plus(SKEW);
         if latest < expires_at {
-            self.fixture.trace.wrong(&format!("{id} has more time than it was asked for"));
+            self.fixture.trace.wrong(&format!("{id} lasts longer than requested"));
         }
     }
 
-    /// True if it was said that the key will get nothing.
+    /// Revokes the key before it is used. True if the broker confirmed that the key gets no grant.
     async fn gives_key_back_unused(&self) -> bool {
         matches!(self.revoke().await, Some(Err(refusal)) if refusal.code == ErrorCode::GrantNotFound)
     }
@@ -176,7 +176,7 @@ impl Job {
         .await
     }
 
-    /// Nothing if no answer came: nobody knows then whether it was done.
+    /// `None` if the client received no response: the request may have taken effect all the same.
     async fn call<T, W>(&self, work: impl FnOnce(Arc<Engine>) -> W + Send + 'static) -> Option<T>
     where
         T: Send + 'static,
@@ -192,11 +192,11 @@ impl Job {
         let engine = self.fixture.replica(n)?;
         let (answer, answered) = oneshot::channel();
         let done = async move {
-            // Whoever asked may have given up.
+            // The client may have timed out.
             let _ = answer.send(work(engine).await);
         };
         if rng.chance(500) {
-            // It is stopped as soon as nobody waits for it.
+            // The broker cancels the request when the client times out.
             self.fixture.runs(n, async move {
                 drop(tokio::time::timeout(PATIENCE, done).await);
             });
@@ -212,7 +212,7 @@ impl Job {
     }
 }
 
-/// Asking again would get the same answer.
+/// Whether a retry would get the same response.
 fn is_final(refusal: &Refusal) -> bool {
     matches!(refusal.code, ErrorCode::GrantEnded | ErrorCode::AgentDisabled | ErrorCode::IdempotencyConflict)
 }

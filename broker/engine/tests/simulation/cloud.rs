@@ -1,8 +1,8 @@
-//! A cloud whose calls are slow, refused, done and not heard of, or done late.
+//! A cloud whose calls are slow, refused, applied without an answer, or applied late.
 //!
-//! A call is on its way by itself: whoever sent it may die meanwhile. Nothing lands later than [`LateWrites`] allows
-//! after its caller lost it, which is [`GIVEN_UP`] after it was sent at most. A machine that stood still sends its call
-//! when it goes on, unless the claim for it has lapsed.
+//! A sent call no longer depends on its caller, which may die meanwhile. The caller times out [`GIVEN_UP`] after it sent
+//! the call at the latest; the cloud may apply the call for as long after that as [`LateWrites`] allows. A frozen machine
+//! sends its call when it resumes, unless the claim has lapsed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +21,10 @@ use crate::fault_rates::Link;
 use crate::fixture::Fixture;
 use crate::ledger::Call;
 
-/// Longer than that nobody waits for an answer.
+/// The longest time that a caller waits for an answer.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// How many calls are on their way.
+/// The number of calls on their way.
 #[derive(Default)]
 pub(crate) struct UnderWay(AtomicUsize);
 
@@ -34,13 +34,13 @@ impl UnderWay {
     }
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 enum CallOutcome {
-    /// Done after so long, and answered after so long again.
+    /// Applied after the first duration, and answered after the second.
     Answered(Duration, Duration),
     Throttled,
     Refused,
-    /// Done after so long, and no answer; whoever asked knows that after so long.
+    /// Applied after the first duration, and not answered; the caller times out after the second.
     Unheard(Duration, Duration),
     Lost,
 }
@@ -50,7 +50,7 @@ pub(crate) struct FaultyTarget {
     pub(crate) fixture: Arc<Fixture>,
     pub(crate) link: Arc<Link>,
     pub(crate) who: usize,
-    /// Where it runs.
+    /// The slot that the replica runs in.
     pub(crate) slot: usize,
 }
 
@@ -116,7 +116,7 @@ impl FaultyTarget {
         said
     }
 
-    /// From here on nobody can call it back.
+    /// Sends the call; the caller can no longer cancel it.
     fn send(
         &self,
         call: Call,
@@ -133,7 +133,7 @@ impl FaultyTarget {
             let was_there = fixture.ledger.lands(call, &object, &grant);
             fixture.under_way.0.fetch_sub(1, Ordering::SeqCst);
             tokio::time::sleep(answered).await;
-            // Whoever asked may be dead.
+            // The caller may be dead.
             let _ = answer.send(was_there);
         });
         heard
@@ -155,8 +155,8 @@ impl Target for FaultyTarget {
         LateWrites::Possible { within: self.fixture.late }
     }
 
-    /// A policy that is called `own` is made for the grant alone, and the cloud ends it at the deadline; each other
-    /// one is an object that all grants with it share.
+    /// The policy `own` is an object of the grant alone, and the cloud ends it at the deadline. Grants share the object
+    /// of every other policy.
     async fn plan(&self, permit: &Permit, id: &GrantId, _: Timestamp) -> Result<Plan, TargetError> {
         self.link.awake().await;
         let TargetScope::Token(scope) = permit.scope() else {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::fixture::{AGENTS, Fixture, REPLICAS};
 
-/// As long as a virtual machine stands still at most, when it is moved.
+/// The longest pause of a virtual machine, as when it is migrated.
 const FROZEN: u64 = 300_000;
 
-/// Makes trouble now and then, for ever.
+/// Injects faults at random times, for ever.
 pub(crate) async fn run(fixture: Arc<Fixture>) {
     let Some(every) = fixture.fault_rates.fault_every else { return };
     let most = 2 * u64::try_from(every.as_millis()).unwrap();
@@ -17,7 +17,7 @@ pub(crate) async fn run(fixture: Arc<Fixture>) {
         tokio::time::sleep(fixture.rng.millis(500, most)).await;
         let n = fixture.rng.below(REPLICAS);
         match fixture.rng.below(8) {
-            // Who stands still is mostly let go on.
+            // Kills hit frozen machines rarely, so that most of them resume.
             0 | 1 if fixture.link(n).is_frozen() => {}
             0 | 1 => die(&fixture, n),
             2 | 3 => freeze(&fixture, n),
@@ -29,8 +29,8 @@ pub(crate) async fn run(fixture: Arc<Fixture>) {
     }
 }
 
-/// Just before or after a call, now and then: a process that dies there never goes on, a machine that stands still
-/// there goes on later.
+/// Kills the process or freezes the machine just before or after a call. A killed process never continues; a frozen
+/// machine resumes later.
 pub(crate) async fn maybe_inject(fixture: &Arc<Fixture>, n: usize) {
     if fixture.fault_rates.occurs(&fixture.rng, fixture.fault_rates.struck) {
         if fixture.rng.chance(400) {
@@ -58,7 +58,7 @@ fn die(fixture: &Arc<Fixture>, n: usize) {
     });
 }
 
-/// A process that cannot start is started again.
+/// Starts the process until a start succeeds.
 pub(crate) async fn come_back(fixture: &Arc<Fixture>, n: usize) {
     while fixture.replica(n).is_none() {
         if fixture.start(n).await.is_err() {
@@ -72,12 +72,12 @@ fn freeze(fixture: &Arc<Fixture>, n: usize) {
         return;
     }
     let frozen = fixture.rng.millis(2_000, FROZEN);
-    fixture.trace.say(&format!("fault · slot {n} stands still for {frozen:?}"));
+    fixture.trace.say(&format!("fault · slot {n} is frozen for {frozen:?}"));
     fixture.link(n).freeze();
     let fixture = Arc::clone(fixture);
     tokio::spawn(async move {
         tokio::time::sleep(frozen).await;
-        fixture.trace.say(&format!("fault · slot {n} goes on"));
+        fixture.trace.say(&format!("fault · slot {n} resumes"));
         fixture.link(n).thaw();
     });
 }
@@ -103,7 +103,7 @@ fn cut_off(fixture: &Arc<Fixture>, n: usize, wire: Wire) {
     });
 }
 
-/// By way of one replica, which may not come to its end with it.
+/// Disables or enables an agent through one replica, which may fail halfway.
 fn switch_an_agent(fixture: &Arc<Fixture>, n: usize) {
     let Some(engine) = fixture.replica(n) else { return };
     let (agent, _) = fixture.agent(fixture.rng.below(AGENTS));

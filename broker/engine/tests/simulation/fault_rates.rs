@@ -7,8 +7,7 @@ use tokio::sync::Notify;
 
 use crate::rng::Rng;
 
-/// How often things go wrong, in a thousand times. A seed has its own mixture: what never meets the one fault meets
-/// more of another.
+/// Rates of faults, in permille. Each seed has its own mixture: a run without one kind of fault has more of another.
 #[derive(Debug)]
 pub(crate) struct FaultRates {
     calm: AtomicBool,
@@ -22,9 +21,9 @@ pub(crate) struct FaultRates {
     pub(crate) lost: u64,
     pub(crate) slow: u64,
     pub(crate) message_lost: u64,
-    /// How often the process dies, or the machine stands still, just before or after a call.
+    /// The rate at which the process dies, or the machine freezes, just before or after a call.
     pub(crate) struck: u64,
-    /// How often somebody kills, freezes or cuts off: nobody, if never.
+    /// The typical interval between faults that hit a replica, a machine or a connection; `None` for no such fault.
     pub(crate) fault_every: Option<Duration>,
 }
 
@@ -64,7 +63,7 @@ impl FaultRates {
         self.calm.store(true, Ordering::SeqCst);
     }
 
-    /// Whether that happens now.
+    /// Whether a fault with this rate occurs now.
     pub(crate) fn occurs(&self, rng: &Rng, permille: u64) -> bool {
         !self.calm.load(Ordering::SeqCst) && rng.chance(permille)
     }
@@ -74,14 +73,14 @@ impl FaultRates {
 #[derive(Default)]
 pub(crate) struct Link {
     frozen: AtomicBool,
-    // Wakes in the order in which they came: tokio's `watch` does not, and no two runs of a seed would be the same.
+    // Wakes waiters in the order in which they came. With tokio's `watch`, two runs of a seed would differ.
     thawed: Notify,
     pub(crate) store_cut: AtomicBool,
     pub(crate) cloud_cut: AtomicBool,
 }
 
 impl Link {
-    /// The machine stands still, and nobody there knows.
+    /// Freezes the machine; its processes do not notice.
     pub(crate) fn freeze(&self) {
         self.frozen.store(true, Ordering::SeqCst);
     }
@@ -101,7 +100,7 @@ impl Link {
         self.cloud_cut.store(false, Ordering::SeqCst);
     }
 
-    /// Goes on as soon as the machine does.
+    /// Waits while the machine is frozen.
     pub(crate) async fn awake(&self) {
         while self.is_frozen() {
             self.thawed.notified().await;

@@ -1,7 +1,7 @@
-//! The one store as one replica sees it: slow, not there, or there and not heard.
+//! The shared store as one replica sees it: slow, unavailable, or committing without a response.
 //!
-//! A call may be held up before it is done or after; it may fail before, and after it was done. What the store then
-//! really did goes into the [`Ledger`](crate::ledger::Ledger), at the moment at which it did it.
+//! A call may be delayed, and may fail, before or after the store commits it. The store records each commit in the
+//! [`Ledger`](crate::ledger::Ledger) when it happens.
 
 use std::num::NonZeroU32;
 use std::ops::Deref;
@@ -24,9 +24,9 @@ use crate::fixture::Fixture;
 pub(crate) struct FaultyStore {
     pub(crate) fixture: Arc<Fixture>,
     pub(crate) link: Arc<Link>,
-    /// Which replica asks, since its last start.
+    /// The replica that calls; each start has a new number.
     pub(crate) who: usize,
-    /// Where it runs.
+    /// The slot that the replica runs in.
     pub(crate) slot: usize,
 }
 
@@ -44,7 +44,7 @@ impl FaultyStore {
             tokio::time::sleep(rng.millis(1, most)).await;
         }
         match call {
-            // So often that nothing else would ever be struck.
+            // Called so often that no other call would ever be hit.
             "claim_due" => self.link.awake().await,
             _ => fault_injection::maybe_inject(&self.fixture, self.slot).await,
         }
@@ -65,15 +65,15 @@ impl FaultyStore {
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         self.held_up(call).await;
-        self.fails(call, "before it is done", self.fixture.fault_rates.store_fails)?;
+        self.fails(call, "before the commit", self.fixture.fault_rates.store_fails)?;
         let done = work.await;
         self.held_up(call).await;
-        self.fails(call, "after it was done", self.fixture.fault_rates.store_unheard)?;
+        self.fails(call, "after the commit", self.fixture.fault_rates.store_unheard)?;
         done
     }
 }
 
-/// The store without faults, which writes into the ledger what was done.
+/// The store without faults, which records each commit in the ledger.
 struct Recorder<'a> {
     fixture: &'a Fixture,
     who: usize,
@@ -87,7 +87,7 @@ impl Deref for Recorder<'_> {
     }
 }
 
-/// These win over the methods of the store.
+/// These methods take precedence over the store's.
 impl Recorder<'_> {
     async fn create_grant(
         &self,

@@ -1,4 +1,4 @@
-//! One store, one cloud, and three replicas between them that may die and come back.
+//! Sets up one store, one cloud, and three replicas that can be killed and restarted.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) const REPLICAS: usize = 3;
 pub(crate) const AGENTS: usize = 3;
 /// As in `dev` and `serve`.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// Was in the cloud before us.
+/// A foreign object.
 pub(crate) const FOREIGN: &str = "foreign";
 
 pub(crate) struct Fixture {
@@ -33,15 +33,15 @@ pub(crate) struct Fixture {
     pub(crate) fault_rates: FaultRates,
     pub(crate) store: Memory,
     pub(crate) under_way: UnderWay,
-    /// For how long a call that was not answered may land.
+    /// How long after its timeout the cloud may apply an unanswered call.
     pub(crate) late: Duration,
-    /// What is taken away is looked for again before it counts as gone.
+    /// Whether a removal is verified before it counts as gone.
     pub(crate) settles: bool,
     slots: Vec<Mutex<Slot>>,
     agents: Mutex<Vec<(AgentId, Secret)>>,
 }
 
-/// Where a replica runs.
+/// The place that a replica runs in.
 struct Slot {
     link: Arc<Link>,
     ahead: Duration,
@@ -98,7 +98,7 @@ impl Fixture {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)[n].clone()
     }
 
-    /// A process starts on what the store has. It may not come to that.
+    /// Starts a process on the existing store. Fails if a fault hits the start.
     pub(crate) async fn start(self: &Arc<Self>, n: usize) -> Result<(), Refusal> {
         let (link, clock, who) = {
             let mut slot = self.slot(n);
@@ -130,7 +130,7 @@ impl Fixture {
         Ok(())
     }
 
-    /// Nothing of the process ever runs again; what it sent is on its way.
+    /// Kills the process; calls that it sent are still on their way.
     pub(crate) fn kill(&self, n: usize) {
         let mut slot = self.slot(n);
         slot.running = None;
@@ -139,7 +139,7 @@ impl Fixture {
         }
     }
 
-    /// Something that a replica does for as long as its process lives.
+    /// Runs a task that ends with the replica's process.
     pub(crate) fn runs(&self, n: usize, work: impl Future<Output = ()> + Send + 'static) {
         let mut slot = self.slot(n);
         slot.tasks.retain(|task| !task.is_finished());

@@ -1,6 +1,6 @@
-//! What is really so, in the store and in the cloud, and may it be so?
+//! Records the true state of the store and of the cloud, and checks the invariants of the simulation.
 //!
-//! Told of every change at the moment at which it is made, whoever made it and whether or not anybody hears of it.
+//! The store and the cloud report every change when they apply it, also if its caller is dead or its answer is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,10 +16,10 @@ mod entry;
 
 pub(crate) use entry::Entry;
 
-/// No two clocks differ by more.
+/// The largest difference between two clocks.
 pub(crate) const SKEW: Duration = Duration::from_millis(50);
 
-/// A change at the cloud, or a look.
+/// A change at the cloud, or an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Attach,
@@ -63,20 +63,23 @@ impl Ledger {
 
     pub(crate) fn created(&self, who: usize, grant: &Grant) {
         let objects: Vec<&str> = grant.steps.iter().map(|step| step.object.as_str()).collect();
-        self.trace.say(&format!("replica {who} · {} is asked for: {objects:?}", grant.id));
+        self.trace.say(&format!("replica {who} · {} is requested: {objects:?}", grant.id));
         self.book().grants.insert(grant.id.clone(), Entry::of(grant));
     }
 
-    /// The one change of a version, and what has to be true at that moment.
+    /// Checks that the save replaces the version that was read, and the invariants of the new state.
     pub(crate) fn saved(&self, who: usize, grant: &Grant, was: Option<i64>, read: i64) {
         if was != Some(read) {
-            self.trace.wrong(&format!("{} was changed from version {read}, and was at {was:?}", grant.id));
+            self.trace.wrong(&format!(
+                "{} was saved over version {read}, but the stored version is {was:?}",
+                grant.id
+            ));
         }
         let now = self.trace.now();
         let mut book = self.book();
         book.claims.remove(&grant.id);
         let Some(entry) = book.grants.get_mut(&grant.id) else {
-            return self.trace.wrong(&format!("{} was changed and never created", grant.id));
+            return self.trace.wrong(&format!("{} was saved but never created", grant.id));
         };
         let before = entry.grant.status();
         let after = grant.status();
@@ -91,12 +94,12 @@ impl Ledger {
             }
             let ours = there && !book.foreign.contains(&step.object);
             if after.is_final() && ours && !book.is_wanted(&step.object) {
-                self.trace.wrong(&format!("leak: {} is {after:?}, and {} is there", grant.id, step.object));
+                self.trace.wrong(&format!("leak: {} is {after:?}, but {} exists", grant.id, step.object));
             }
         }
     }
 
-    /// A change arrives at the cloud. Says whether the object was there.
+    /// The cloud applies a change. Returns whether the object existed.
     pub(crate) fn lands(&self, call: Call, object: &str, grant: &GrantId) -> bool {
         let mut book = self.book();
         let was_there = book.there.contains(object);
@@ -125,7 +128,7 @@ impl Ledger {
         was_there
     }
 
-    /// Whoever changes a shared object holds it.
+    /// Checks that the replica that changes a shared object has its lock.
     pub(crate) fn changes_shared(&self, who: usize, object: &str) {
         let now = self.trace.now();
         let may = self
@@ -156,10 +159,11 @@ impl Ledger {
         let Some(before) = self.book().holds.insert(lock.object.clone(), held) else { return };
         if !before.released && now.plus(SKEW) < before.until {
             let other = before.who;
-            self.trace.wrong(&format!("replica {who} holds {}, which replica {other} has", lock.object));
+            self.trace
+                .wrong(&format!("replica {who} locked {}, but replica {other} has the lock", lock.object));
         }
         if lock.fencing_token <= before.fencing_token {
-            self.trace.wrong(&format!("the fence of {} does not grow", lock.object));
+            self.trace.wrong(&format!("the fencing token of {} does not grow", lock.object));
         }
     }
 
@@ -171,22 +175,24 @@ impl Ledger {
                 held.released = then == AfterUpdate::ReleaseLock
             }
             Some(_) | None => {
-                self.trace.wrong(&format!("replica {who} notes {} by a fence of the past", lock.object));
+                self.trace.wrong(&format!("replica {who} updated {} with an old fencing token", lock.object));
             }
         }
     }
 
-    /// The client has its credentials in hand.
+    /// The client received its credentials.
     pub(crate) fn told(&self, id: &GrantId) {
         self.trace.say(&format!("client · has {id}"));
         let mut book = self.book();
         match book.grants.get_mut(id) {
             Some(entry) if entry.grant.granted_at().is_some() => entry.told = true,
-            Some(_) | None => self.trace.wrong(&format!("credentials of {id}, which never was active")),
+            Some(_) | None => {
+                self.trace.wrong(&format!("a client received credentials of {id}, which was never active"))
+            }
         }
     }
 
-    /// A beat that was sent then was heard.
+    /// The broker acknowledged a heartbeat that the client sent at `sent`.
     pub(crate) fn heard(&self, id: &GrantId, sent: Timestamp) {
         if let Some(entry) = self.book().grants.get_mut(id) {
             entry.heard = entry.heard.max(Some(sent));
@@ -201,7 +207,7 @@ impl Ledger {
         self.book().disabled.insert(agent.clone());
     }
 
-    /// What is left although it was to be gone by then; and whether nothing is left at all.
+    /// Reports grants that should be final by now. True if every grant is final.
     pub(crate) fn overdue(&self, since: impl Fn(&Grant) -> Timestamp) -> bool {
         let now = self.trace.now();
         let book = self.book();
@@ -210,18 +216,18 @@ impl Ledger {
             nothing_left = false;
             if since(&entry.grant) < now {
                 let Grant { id, state, .. } = &entry.grant;
-                self.trace.wrong(&format!("{id} was to be gone by now, and is {state:?}"));
+                self.trace.wrong(&format!("{id} should be final by now, but is {state:?}"));
             }
         }
         nothing_left
     }
 
-    /// Every grant, for the end of the run.
+    /// Every grant, for the checks at the end of the run.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.book().grants.values().cloned().collect()
     }
 
-    /// Whether somebody wanted this end.
+    /// Whether a client revoked this grant or an operator disabled its agent.
     pub(crate) fn was_asked_for(&self, entry: &Entry) -> bool {
         let book = self.book();
         entry.grant.key.as_ref().is_some_and(|key| book.revoked_keys.contains(key))
@@ -235,7 +241,7 @@ impl Ledger {
 }
 
 impl Book {
-    /// Whether a grant that has not come to its end has a step on it.
+    /// Whether a grant that is not final has a step for the object.
     fn is_wanted(&self, object: &str) -> bool {
         let live = self.grants.values().filter(|entry| !entry.grant.status().is_final());
         live.flat_map(|entry| &entry.grant.steps).any(|step| step.object == object)

@@ -1,9 +1,10 @@
-//! Three replicas, one store and one cloud, and everything goes wrong. Is nothing left, and nothing cut early?
+//! Three replicas, one store and one cloud, and every kind of fault: no access outlives its grant,
+//! and no grant ends early.
 //!
-//! Every run is made of its seed alone: `SIMULATION_SEED=7` plays one, `SIMULATION_SEEDS=0..10000` plays many. What is
-//! simulated, and what must always be true, is in docs/book/src/develop/simulation.md.
+//! The seed alone determines a run: `SIMULATION_SEED=7` runs one, `SIMULATION_SEEDS=0..10000` runs many.
+//! docs/book/src/develop/simulation.md lists the simulated parts and the invariants.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "what a test cannot do without fails it")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed precondition fails the test")]
 
 mod clients;
 mod cloud;
@@ -21,9 +22,9 @@ use std::ops::Range;
 
 use run::{RunResult, simulate};
 
-/// Simulated wherever the tests run.
+/// The seeds of a run of the tests without `SIMULATION_SEEDS`.
 const SEEDS: Range<u64> = 0..400;
-/// After so many failed seeds the test stops.
+/// The number of failed seeds after which the test stops.
 const ENOUGH: usize = 10;
 
 fn seeds() -> Range<u64> {
@@ -41,12 +42,12 @@ fn seeds() -> Range<u64> {
 }
 
 #[test]
-fn nothing_leaks_and_nothing_is_cut_early_whatever_goes_wrong() {
+fn nothing_leaks_and_no_grant_ends_early_under_any_faults() {
     let mut failed = Vec::new();
     for seed in seeds() {
         let RunResult { trace, wrong } = simulate(seed);
         let is_first = !wrong.is_empty() && failed.is_empty();
-        // Shown for the first seed that fails, and with `--nocapture` for any that was asked for by itself.
+        // Printed for the first failed seed, and with `--nocapture` for `SIMULATION_SEED`.
         if is_first || std::env::var_os("SIMULATION_SEED").is_some() {
             println!("{}", trace.join("\n"));
         }
@@ -67,7 +68,7 @@ fn nothing_leaks_and_nothing_is_cut_early_whatever_goes_wrong() {
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
+fn the_same_seed_gives_the_same_run() {
     for seed in SEEDS.step_by(20) {
         let (first, again) = (simulate(seed), simulate(seed));
         assert!(first.trace.len() > 100, "{}", first.trace.len());

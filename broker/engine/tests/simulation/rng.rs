@@ -22,17 +22,17 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// From 0 to `sides`, without `sides`.
+    /// A number from 0 to `sides`, exclusive.
     pub(crate) fn below(&self, sides: usize) -> usize {
         usize::try_from(self.next() % sides as u64).unwrap()
     }
 
-    /// True so often in a thousand times.
+    /// True with a probability of `permille` in a thousand.
     pub(crate) fn chance(&self, permille: u64) -> bool {
         self.next() % 1000 < permille
     }
 
-    /// So many milliseconds; what is short is likelier.
+    /// A duration between `least` and `most` milliseconds; short ones are more likely.
     pub(crate) fn millis(&self, least: u64, most: u64) -> Duration {
         let part = self.next() % 1000;
         Duration::from_millis(least + (most - least) * part * part / 1_000_000)

@@ -1,4 +1,4 @@
-//! One run: jobs come while everything goes wrong, then nothing goes wrong any more, and in the end nothing is left.
+//! One run: jobs and faults first, then time without faults, until every grant is final and every object is removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use crate::fault_injection;
 use crate::fixture::{Fixture, REPLICAS, SWEEP_EVERY};
 use crate::timelines;
 
-/// So long faults go on, and jobs come for the first half of it.
+/// How long faults occur; jobs start in the first half.
 const FAULTS: Duration = Duration::from_secs(400);
 const JOBS: u64 = 14;
 
-/// What the bound is made of, as the engine has it.
+/// The engine's constants, from which [`bound`] is computed.
 const CALL: Duration = Duration::from_secs(8);
 const CLAIM: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// When a grant has to be gone, counted from its deadline or from when faults stopped, whichever is later: whoever
-/// died with a claim on it, or with a hold on its object, keeps it for `CLAIM` each; what failed is tried again after
-/// `LONGEST_PAUSE` at most; what was not answered lands within `CALL` and `late`, and is looked for then, for which one
-/// more pause and the sweeps between are counted.
+/// How long a grant may take to be gone, counted from its deadline or from the last fault, whichever is later. A driver
+/// that died keeps its claim on the grant, and its lock on the object, for `CLAIM` each. A failed call is retried after
+/// `LONGEST_PAUSE` at most. An unanswered call is applied within `CALL` and `late`; the driver observes the object after
+/// that, which adds one pause and the sweeps between.
 fn bound(late: Duration) -> Duration {
     2 * CLAIM + 2 * LONGEST_PAUSE + CALL + late + 5 * SWEEP_EVERY
 }
 
-/// What a run was like.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RunResult {
     pub(crate) trace: Vec<String>,
@@ -73,7 +73,7 @@ async fn through(fixture: &Arc<Fixture>) {
     fixture.trace.say("no more faults");
     while let Some(job) = jobs.join_next().await {
         if let Err(error) = job {
-            fixture.trace.wrong(&format!("a client ended badly: {error}"));
+            fixture.trace.wrong(&format!("a client panicked: {error}"));
         }
     }
     let calm = fixture.trace.now();

@@ -8,7 +8,7 @@ use crate::ledger::{Entry, SKEW};
 
 pub(crate) async fn check(fixture: &Fixture) {
     for left in fixture.ledger.left_over() {
-        fixture.trace.wrong(&format!("in the end {left} is not as it was before us"));
+        fixture.trace.wrong(&format!("at the end, {left} is not as it was before the run"));
     }
     for entry in fixture.ledger.entries() {
         let id = &entry.grant.id;
@@ -29,18 +29,18 @@ fn is_complete(fixture: &Fixture, entry: &Entry, rows: &[TimelineEvent]) -> Resu
     let mut left = rows.iter();
     for expected in entry.rows() {
         if !left.any(|row| expected.contains(&row.kind)) {
-            return Err(format!("no row {expected:?} in its place, after {:?}", entry.stood));
+            return Err(format!("no event {expected:?} in order, with the statuses {:?}", entry.stood));
         }
     }
     let told = |kinds: &[EventKind]| rows.iter().filter(|row| kinds.contains(&row.kind)).count();
     if told(&[EventKind::Elevate]) != 1 {
-        return Err("asked for more than once".to_owned());
+        return Err("not exactly one elevate event".to_owned());
     }
     if !grant.status().is_final() {
-        return Err(format!("no end, but {:?}", grant.status()));
+        return Err(format!("not final, but {:?}", grant.status()));
     }
     if told(&[EventKind::Revoked, EventKind::Failed]) != 1 {
-        return Err("it does not end once".to_owned());
+        return Err("not exactly one final event".to_owned());
     }
     if (grant.status() == GrantStatus::Revoked) != entry.stood.contains(&GrantStatus::Active) {
         return Err(format!("{:?}, after {:?}", grant.status(), entry.stood));
@@ -49,11 +49,11 @@ fn is_complete(fixture: &Fixture, entry: &Entry, rows: &[TimelineEvent]) -> Resu
     let mut ends = rows.iter().filter(|row| reasons.contains(&row.kind));
     match (ends.next(), ends.next()) {
         (Some(reason), None) => has_a_reason(fixture, entry, reason),
-        (_, _) => Err("there is not one reason for its end".to_owned()),
+        (_, _) => Err("not exactly one reason for the end".to_owned()),
     }
 }
 
-/// A holder that beats, has time left and wants to go on keeps what it has.
+/// Checks that no grant ends early: its client sends heartbeats, its deadline is ahead, and it was not revoked.
 fn has_a_reason(fixture: &Fixture, entry: &Entry, reason: &TimelineEvent) -> Result<(), String> {
     let patience = domain::Lease::EVERY * domain::Lease::MISSED;
     let kept = match entry.heard {
@@ -65,5 +65,5 @@ fn has_a_reason(fixture: &Fixture, entry: &Entry, reason: &TimelineEvent) -> Res
         || (reason.kind == EventKind::LeaseLost && at < kept)
         || (reason.kind == EventKind::Revoke && !fixture.ledger.was_asked_for(entry))
         || (reason.kind == EventKind::RollBack && entry.told);
-    if early { Err(format!("it ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
+    if early { Err(format!("the grant ends too early: {:?} {}", reason.kind, reason.text)) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! What happened, in order, and what of it must not happen?
+//! Records the trace of a run, in order, and the violations in it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use engine::Clock;
 use protocol::Timestamp;
 use tokio::time::Instant;
 
-/// When a run begins, in milliseconds.
+/// The start of a run, in milliseconds.
 const BEGIN: i64 = 1_000_000_000_000;
 
 /// The time that the runtime simulates. A replica's clock differs from it a little.
@@ -34,7 +34,7 @@ impl Clock for Time {
     }
 }
 
-/// Everything that happened in a run.
+/// The trace and the violations of a run.
 pub(crate) struct Trace {
     time: Time,
     lines: Mutex<Vec<String>>,
@@ -55,7 +55,7 @@ impl Trace {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    /// Something that must not happen.
+    /// Records a violation.
     pub(crate) fn wrong(&self, what: &str) {
         self.say(&format!("WRONG: {what}"));
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,16 +1,16 @@
-//! The broker dies at every boundary of every use case; another starts on the same store. Is anything left?
+//! The broker dies at every boundary of every use case; another broker starts on the same store and leaves nothing.
 //!
-//! The boundaries are not listed: each run dies one boundary later than the run before, until a run comes
-//! through. A new step or transaction is covered by being there.
+//! The boundaries are not listed: in each run the broker dies one boundary later than in the run before, until a run
+//! completes. The tests cover a new step or transaction without a change.
 
 use protocol::{ErrorCode, GrantStatus, IdempotencyKey, RevokeCause};
 
 use crate::fixture::{Fixture, Gate};
 
-/// More than the longest claim and the longest silence.
+/// Longer than every claim and every lease.
 const A_WHILE: i64 = 61;
 
-/// What the client does once a broker is there again.
+/// The client's next request after the restart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Client {
     IsGone,
@@ -19,7 +19,7 @@ enum Client {
 }
 
 #[tokio::test]
-async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
+async fn a_crash_anywhere_in_elevate_leaves_nothing() {
     for client in [Client::IsGone, Client::Retries, Client::GivesBackByKey] {
         let mut boundary = 1;
         loop {
@@ -42,7 +42,7 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
                     let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
                     let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
                     match broker.revoke(&caller, &key, RevokeCause::Asked).await {
-                        // Not final while whoever died might only have been slow.
+                        // Not final while the first driver might only be slow.
                         Ok(grant) => assert!(
                             grant.status.is_final() || grant.status == GrantStatus::RollingBack,
                             "{context}: {:?}",
@@ -50,9 +50,9 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
                         ),
                         Err(refusal) => assert_eq!(refusal.code, ErrorCode::GrantNotFound, "{context}"),
                     }
-                    assert_eq!(fixture.objects(), 0, "{context}: gone as soon as it was given back");
+                    assert_eq!(fixture.objects(), 0, "{context}: the revoke removes every object");
                     let late = broker.elevate(fixture.elevation(1)).await.unwrap_err();
-                    assert_eq!(late.code, ErrorCode::GrantEnded, "{context}: the request that comes late");
+                    assert_eq!(late.code, ErrorCode::GrantEnded, "{context}: the late elevation is refused");
                 }
             }
             fixture.pass_time(A_WHILE);
@@ -65,7 +65,7 @@ async fn a_broker_that_dies_anywhere_in_elevate_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_broker_that_dies_anywhere_in_revoke_leaves_nothing() {
+async fn a_crash_anywhere_in_revoke_leaves_nothing() {
     for settles in [false, true] {
         for client in [Client::IsGone, Client::Retries] {
             let mut boundary = 1;
@@ -101,7 +101,7 @@ async fn a_broker_that_dies_anywhere_in_revoke_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
+async fn a_crash_anywhere_in_the_worker_leaves_nothing() {
     let mut boundary = 1;
     loop {
         let context = format!("sweep, boundary {boundary}");
@@ -111,14 +111,14 @@ async fn a_broker_that_dies_anywhere_in_its_worker_leaves_nothing() {
         }
         let gate = Gate::dying_at(boundary);
         let dying = fixture.broker(gate.clone()).await;
-        // Past the silence that the leases allow; this broker could hear all the time.
+        // Past every lease; this broker could record heartbeats all the time.
         fixture.pass_time(A_WHILE);
         if gate.run(dying.drive_due()).await.is_some() {
             break;
         }
         drop(dying);
         let broker = fixture.broker(Gate::open()).await;
-        // The next broker gives the holders time to be heard, and waits for claims to lapse.
+        // The next broker restarts every lease, and waits until claims lapse.
         fixture.pass_time(A_WHILE);
         fixture.settle(&broker).await;
         fixture.assert_nothing_left(&context).await;
@@ -150,9 +150,9 @@ async fn half_applied_grant_is_rolled_back_even_if_the_broker_crashes() {
     assert!(boundary > 12, "only {boundary} boundaries were found");
 }
 
-/// Where nothing is changed outside the broker, each use case is one transaction: a crash is before or after it.
+/// A target that changes nothing outside the broker: each use case is one transaction, so a crash is before or after it.
 #[tokio::test]
-async fn a_grant_that_is_only_in_the_broker_comes_and_goes_in_one_change_each() {
+async fn a_grant_without_outside_changes_begins_and_ends_in_one_transaction_each() {
     let inside = async || {
         let fixture = Fixture::new().await;
         *fixture.cloud.inside.lock().unwrap() = true;

@@ -1,5 +1,4 @@
-//! Every way in which a grant ends, by the clock: deadline, silence, an agent switched off, a target that will
-//! not let go.
+//! Every way in which a grant ends: deadline, missed heartbeats, a disabled agent, a target that fails to revert.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,7 +52,7 @@ async fn heartbeats_keep_a_grant_and_never_extend_it() {
         ErrorCode::GrantEnded
     );
     fixture.settle(&broker).await;
-    fixture.assert_nothing_left("deadline in spite of beats").await;
+    fixture.assert_nothing_left("deadline in spite of heartbeats").await;
 }
 
 #[tokio::test]
@@ -65,14 +64,14 @@ async fn missed_heartbeats_end_a_grant_but_a_broker_outage_does_not() {
     fixture.settle(&broker).await;
     assert_eq!(status(&fixture).await, GrantStatus::Active);
 
-    // The broker is away for five minutes; nobody could beat.
+    // The broker is down for five minutes; the client could not send heartbeats.
     fixture.pass_time(300);
     let broker = fixture.broker(Gate::open()).await;
     fixture.settle(&broker).await;
-    assert_eq!(status(&fixture).await, GrantStatus::Active, "cut off by our own outage");
+    assert_eq!(status(&fixture).await, GrantStatus::Active, "an outage of the broker ends no grant");
     fixture.pass_time(30);
     fixture.settle(&broker).await;
-    fixture.assert_nothing_left("silence").await;
+    fixture.assert_nothing_left("missed heartbeats").await;
 }
 
 #[tokio::test]
@@ -97,7 +96,7 @@ async fn the_timeline_names_the_operator_who_ended_a_grant() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more() {
+async fn disabling_an_agent_ends_its_grants_and_refuses_new_ones() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     for key in 1..=3 {
@@ -107,7 +106,7 @@ async fn an_agent_that_is_switched_off_loses_what_it_has_and_gets_nothing_more()
     assert_eq!(disabled.grants_ending, 3);
     fixture.assert_nothing_left("disabled").await;
     assert_eq!(broker.elevate(fixture.elevation(9)).await.unwrap_err().code, ErrorCode::AgentDisabled);
-    // Giving back stays possible.
+    // The disabled agent can still revoke.
     let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
     let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
     assert!(broker.revoke(&caller, &key, RevokeCause::Asked).await.is_ok());
@@ -129,7 +128,7 @@ async fn next_broker_finishes_disabling_an_agent_after_a_crash() {
             break;
         }
         let broker = fixture.broker(Gate::open()).await;
-        // The operator repeats what got no answer, or housekeeping comes by.
+        // The operator repeats the request that got no answer, or housekeeping ends the grants.
         broker.disable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
         broker.housekeeping().await.unwrap();
         fixture.pass_time(5);
@@ -141,14 +140,14 @@ async fn next_broker_finishes_disabling_an_agent_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_target_that_will_not_let_go_is_asked_until_it_does() {
+async fn revert_is_retried_until_the_target_accepts_it() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
     fixture.cloud.revert_failures_left.store(60, Ordering::SeqCst);
     let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
     let revoked = broker.revoke(&caller, &Revocable::Id(grant.id.clone()), RevokeCause::Asked).await.unwrap();
-    assert_eq!(revoked.status, GrantStatus::Revoking, "accepted, and said to be unfinished");
+    assert_eq!(revoked.status, GrantStatus::Revoking, "the revoke is accepted but not finished");
     let mut was_stuck = false;
     for _ in 0..100 {
         fixture.pass_time(60);
@@ -179,7 +178,7 @@ async fn accepted_removal_is_verified_before_it_counts_as_gone() {
     fixture.pass_time(4);
     fixture.settle(&broker).await;
     assert_eq!(status(&fixture).await, GrantStatus::Verifying);
-    // A write of ours landed late: it is found and undone again.
+    // A late write creates the object again: verification finds it, and the driver reverts it.
     fixture.cloud.objects.lock().unwrap().insert(format!("{}/policy", grant.id));
     for _ in 0..5 {
         fixture.pass_time(6);
@@ -189,7 +188,7 @@ async fn accepted_removal_is_verified_before_it_counts_as_gone() {
 }
 
 #[tokio::test]
-async fn another_agents_grant_is_not_there() {
+async fn grant_of_another_agent_is_not_found() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
@@ -207,7 +206,7 @@ async fn another_agents_grant_is_not_there() {
         broker.heartbeat(Some(&other), &grant.id, &key).await.unwrap_err().code,
         ErrorCode::GrantNotFound
     );
-    // The same key is another agent's own: giving it back touches nothing of ours.
+    // Keys belong to one agent: another agent's revoke of the same key does not end this grant.
     let by_key = Revocable::Key(key);
     assert_eq!(
         broker.revoke(&stranger, &by_key, RevokeCause::Asked).await.unwrap_err().code,
@@ -216,9 +215,9 @@ async fn another_agents_grant_is_not_there() {
     assert_eq!(broker.state(&operator(), &grant.id).await.unwrap().status, GrantStatus::Active);
 }
 
-/// A broker gives back what it gave as it remembers it: what came in between counts all the same.
+/// A broker revokes a grant that another broker has changed since: the stored record decides.
 #[tokio::test]
-async fn policy_changed_after_the_grant_is_removed_as_it_is_now() {
+async fn revoke_applies_to_a_grant_that_another_broker_changed() {
     let fixture = Fixture::new().await;
     let (broker, other) = (fixture.broker(Gate::open()).await, fixture.broker(Gate::open()).await);
     let exit = || RevokeCause::StepExited(0);
@@ -236,19 +235,22 @@ async fn policy_changed_after_the_grant_is_removed_as_it_is_now() {
     other.revoke(&operator(), &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
     let again = broker.revoke(&operator(), &Revocable::Id(ended.id.clone()), exit()).await.unwrap();
     assert_eq!(again.status, GrantStatus::Revoked);
-    fixture.assert_nothing_left("given back by two").await;
+    fixture.assert_nothing_left("revoked by two brokers").await;
 }
 
-/// The worker finds that nobody goes on with a grant; before it ends it, a retry has given it.
+/// The worker finds an abandoned grant; before the worker ends it, a retry activates it.
 #[tokio::test]
-async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
+async fn grant_that_a_retry_activates_is_not_rolled_back_by_a_slow_worker() {
     let fixture = Fixture::new().await;
     let dying = Gate::dying_at(4);
     let broker = fixture.broker(dying.clone()).await;
-    assert!(dying.run(broker.elevate(fixture.elevation(1))).await.is_none(), "dies while it gives");
+    assert!(
+        dying.run(broker.elevate(fixture.elevation(1))).await.is_none(),
+        "the broker dies while it provisions"
+    );
     fixture.pass_time(60);
 
-    // The claim, before and after; then the change that ends it.
+    // Two boundaries of the claim; the third is before the save that ends the grant.
     let slow = Gate::stopping_at(3);
     let worker = fixture.broker(slow.clone()).await;
     let sweeping = tokio::spawn(async move { worker.drive_due().await });
@@ -264,7 +266,7 @@ async fn who_is_acknowledged_at_the_last_moment_keeps_the_grant() {
 }
 
 #[tokio::test]
-async fn who_asks_again_is_not_kept_by_a_target_that_cannot_plan_any_more() {
+async fn retry_joins_its_grant_even_if_the_target_can_no_longer_plan() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let grant = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
@@ -302,7 +304,7 @@ async fn steps_after_a_refused_step_are_not_applied() {
 }
 
 #[tokio::test]
-async fn of_steps_that_are_done_at_once_only_those_that_failed_are_done_again() {
+async fn only_the_failed_steps_of_a_parallel_batch_are_retried() {
     let fixture = Fixture::new().await;
     fixture.cloud.fails_once("make-policy", Fault::Busy { retry_after: Duration::ZERO });
     let broker = fixture.broker(Gate::open()).await;

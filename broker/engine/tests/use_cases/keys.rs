@@ -1,4 +1,4 @@
-//! Signing keys over time.
+//! Rotation and removal of signing keys.
 
 use crate::fixture::{Fixture, Gate};
 
@@ -8,7 +8,7 @@ fn kids(broker: &engine::Engine) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
+async fn keys_rotate_and_old_keys_stay_until_their_signatures_expire() {
     const DAY: i64 = 24 * 60 * 60;
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
@@ -21,15 +21,15 @@ async fn keys_rotate_and_old_ones_stay_until_nothing_they_signed_is_alive() {
     assert_eq!((both.len(), both.contains(&first[0])), (2, true));
     fixture.pass_time(DAY);
     broker.housekeeping().await.unwrap();
-    assert_eq!(kids(&broker).len(), 2, "a grant of a day ago may still be alive");
+    assert_eq!(kids(&broker).len(), 2, "a token of a day ago may still be valid");
     fixture.pass_time(DAY);
     broker.housekeeping().await.unwrap();
     broker.housekeeping().await.unwrap();
-    assert_eq!(kids(&broker), both[1..], "the first is forgotten");
+    assert_eq!(kids(&broker), both[1..], "the first key is removed");
 }
 
 #[tokio::test]
-async fn keys_that_are_made_every_day_do_not_pile_up() {
+async fn keys_created_every_day_do_not_accumulate() {
     const HOUR: i64 = 60 * 60;
     let fixture = Fixture::new().await;
     let daily = engine::Settings {

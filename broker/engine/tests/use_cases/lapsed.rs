@@ -1,5 +1,5 @@
-//! A driver is paused at each of its boundaries until its claim has lapsed, others end the grant and sweep up after it,
-//! and it goes on. Does anything that it had still to send arrive?
+//! A driver is paused at each of its boundaries until its claim has lapsed, and others end the grant. When the
+//! driver continues, it changes nothing at the target.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -16,13 +16,13 @@ use targets::{Fault, LateWrites, Plan, Presence, Removal, Target, TargetError};
 
 use crate::fixture::{Fixture, Gate};
 
-/// As the engine has it.
+/// The engine's value.
 const CLAIM: i64 = 30;
 const LATE: Duration = Duration::from_secs(300);
-/// The target gives an answer, or its caller gives up.
+/// The longest time until the target answers or its caller gives up.
 const CALL: Duration = Duration::from_secs(5);
 
-/// The refusals that undoing a grant puts there, and sweeping removes; and the objects of grants.
+/// The session-deny policies that a revert installs and a sweep removes, and the objects of grants.
 #[derive(Default)]
 struct Refusals(Mutex<BTreeSet<String>>);
 
@@ -102,7 +102,7 @@ impl Target for Refusing {
             there.insert(refusal(grant));
         };
         self.call(claim, undoing).await?;
-        // Nothing is left to refuse: as soon as nothing can arrive any more.
+        // No session is left to refuse: removable when no late call is possible.
         Ok(Removal::Confirmed { proof: "gone".to_owned(), session_deny_until: Some(now) })
     }
 
@@ -133,7 +133,7 @@ impl Target for Refusing {
     }
 }
 
-/// Who is at a grant when the machine is paused.
+/// The use case that drives the grant when the process is paused.
 #[derive(Debug, Clone, Copy)]
 enum Driver {
     Elevation,
@@ -169,7 +169,7 @@ impl LapsedClaim {
         drop(broker.revoke(&caller, &key, RevokeCause::Asked).await);
     }
 
-    /// What comes before the driver.
+    /// Brings the grant into the state in which this driver starts.
     async fn reach(&self, driver: Driver, broker: &Arc<Engine>) {
         match driver {
             Driver::Elevation => {}
@@ -196,7 +196,7 @@ impl LapsedClaim {
         }
     }
 
-    /// Nothing is due any more, however long it takes.
+    /// Passes time until nothing is due.
     async fn pass_to_the_end(&self, broker: &Arc<Engine>) {
         for _ in 0..100 {
             self.fixture.settle(broker).await;
@@ -209,7 +209,7 @@ impl LapsedClaim {
     }
 }
 
-/// False if the driver came to its end before this boundary.
+/// Pauses the driver at this boundary. False if the driver ended before it.
 async fn paused_at(boundary: usize, driver: Driver) -> bool {
     let lapsed = LapsedClaim::new().await;
     let other = lapsed.broker(Gate::open()).await;
@@ -236,12 +236,12 @@ async fn paused_at(boundary: usize, driver: Driver) -> bool {
     driving.await;
     lapsed.pass_to_the_end(&other).await;
     let left = lapsed.refusals.left();
-    assert!(left.is_empty(), "{driver:?} went on at boundary {boundary}, and {left:?} arrived");
+    assert!(left.is_empty(), "{driver:?} continued at boundary {boundary}, and {left:?} exists");
     true
 }
 
 #[tokio::test]
-async fn a_driver_that_was_paused_until_its_claim_lapsed_sends_nothing_more() {
+async fn driver_paused_until_its_claim_lapsed_changes_nothing() {
     for driver in [Driver::Elevation, Driver::Retry, Driver::Revoke, Driver::Worker] {
         let mut boundary = 1;
         while paused_at(boundary, driver).await {
@@ -252,14 +252,14 @@ async fn a_driver_that_was_paused_until_its_claim_lapsed_sends_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_removed_when_no_call_of_any_driver_can_arrive_any_more() {
+async fn session_deny_is_removed_when_no_late_call_is_possible() {
     let lapsed = LapsedClaim::new().await;
     let broker = lapsed.broker(Gate::open()).await;
     lapsed.elevate(&broker).await;
     lapsed.revoke(&broker).await;
     let revoked = &lapsed.fixture.grants().await[0];
     assert_eq!(revoked.grant.status(), GrantStatus::Revoked);
-    // A driver that began just before may send until its claim ends, and what it sent may arrive for `LATE`.
+    // A driver that began just before may send calls until its claim ends, and the target may apply them for `LATE`.
     lapsed.fixture.pass_time(CLAIM + i64::try_from(LATE.as_secs()).unwrap() - 1);
     lapsed.fixture.settle(&broker).await;
     assert_eq!(lapsed.refusals.left().len(), 1);

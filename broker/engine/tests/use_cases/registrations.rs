@@ -1,4 +1,4 @@
-//! What a registration says of grants: how many there may be at once, and what if it is not accepted any more?
+//! Limits of a registration on grants, and a stored registration that this release no longer accepts.
 
 use domain::registration::parse_stored;
 use engine::{Author, Engine, Revocable};
@@ -24,7 +24,7 @@ async fn apply(broker: &Engine, keys: &str) {
 }
 
 #[tokio::test]
-async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record() {
+async fn request_over_the_limit_is_recorded_and_changes_nothing_at_the_target() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     apply(&broker, "max_active_grants_per_run = 1").await;
@@ -38,7 +38,7 @@ async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record
         fixture.grants().await.into_iter().filter(|stored| stored.grant.status() == GrantStatus::Denied);
     assert_eq!(denied.count(), 1);
     let joined = broker.elevate(fixture.elevation(1)).await.unwrap().grant;
-    assert_eq!(joined.id, first.id, "a retry is no other grant");
+    assert_eq!(joined.id, first.id, "a retry joins its grant");
 
     let by_id = Revocable::Id(first.id);
     broker.revoke(&operator(), &by_id, RevokeCause::Asked).await.unwrap();
@@ -46,7 +46,7 @@ async fn a_request_over_the_limit_changes_nothing_at_the_target_and_is_on_record
 }
 
 #[tokio::test]
-async fn two_requests_at_once_do_not_both_get_a_grant() {
+async fn concurrent_requests_do_not_exceed_the_limit() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     apply(&broker, "max_active_grants_per_run = 1").await;
@@ -61,7 +61,7 @@ async fn two_requests_at_once_do_not_both_get_a_grant() {
         broker.revoke(&operator(), &by_id, RevokeCause::Asked).await.unwrap();
     }
     fixture.settle(&broker).await;
-    assert_eq!(fixture.objects(), 0, "only the one grant had any");
+    assert_eq!(fixture.objects(), 0, "only one grant had objects");
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn a_grant_without_a_heartbeat_is_refused_where_one_is_required() {
     broker.elevate(fixture.elevation(2)).await.unwrap();
 }
 
-/// A release before this one accepted the registration.
+/// Stores a registration that an earlier release accepted.
 async fn accepted_once(fixture: &Fixture, keys: &str) {
     let source = source(keys);
     let registration = &parse_stored(&source).unwrap();
-    assert!(registration.trust.is_err(), "it is accepted still");
+    assert!(registration.trust.is_err(), "this release still accepts the registration");
     let now = Timestamp::from_secs(1);
     let token = &StoredToken {
         id: "unused".to_owned(),
@@ -113,7 +113,7 @@ async fn invalid_stored_registration_stops_only_its_own_agent() {
     broker.elevate(others).await.unwrap();
 
     let agent: AgentId = AGENT.parse().unwrap();
-    assert_eq!(broker.agent(&agent).await.unwrap().id, agent, "it is shown");
+    assert_eq!(broker.agent(&agent).await.unwrap().id, agent, "the agent is still shown");
     let key = IdempotencyKey::from_random([1; 16]);
     broker.heartbeat(Some(&fixture.auth_token), &grant.id, &key).await.unwrap();
     let holder = broker.caller(Some(&fixture.auth_token)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The driver activates a grant whose request died: as a worker does for a grant that is approved later.
+//! The driver activates a grant whose request died, as a worker does for a grant that is approved later.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use store::Due;
 
 use crate::fixture::{Fixture, Gate};
 
-/// As long as the claim of an elevation.
+/// The duration of an elevation's claim, in seconds.
 const CLAIM: i64 = 30;
 
 /// Without a heartbeat, so that an active grant is due at its deadline only.
@@ -51,14 +51,14 @@ async fn grant_whose_request_died_is_activated_once_by_the_worker() {
         boundary += 1;
         fixture.pass_time(CLAIM);
         let broker = fixture.broker(Gate::open()).await;
-        // Nothing is due if the request died before the grant was created, or after it was active.
+        // Nothing is due if the request died before it created the grant, or after it activated the grant.
         let Some(outcome) = activate_due(&fixture, &broker).await else { continue };
         let Outcome::Activated { credentials, .. } = outcome else { panic!("{context}: {outcome:?}") };
         assert!(credentials.is_none(), "{context}: credentials without a permit");
         resumed += 1;
         assert_eq!((fixture.objects(), activations(&fixture).await), (3, 1), "{context}");
         assert!(activate_due(&fixture, &broker).await.is_none(), "{context}: nothing is due again");
-        // The client that retries joins it, and gets its credentials.
+        // The client retries, joins the grant and gets credentials.
         let joined = broker.elevate(elevation(&fixture)).await.unwrap().grant;
         assert_eq!((joined.status, joined.credentials.is_some()), (GrantStatus::Active, true), "{context}");
         assert_eq!(activations(&fixture).await, 1, "{context}: a retry activates nothing again");
@@ -96,7 +96,7 @@ async fn request_that_was_only_slow_does_not_activate_again() {
             resumed += 1;
             match answered {
                 Ok(elevated) => assert_eq!(elevated.grant.status, GrantStatus::Active, "{context}"),
-                // Its claim had ended before it applied the next step: the client is told to retry.
+                // The claim ended before the next step: the client gets a retryable error.
                 Err(refusal) => assert_eq!(refusal.code, ErrorCode::TargetFailed, "{context}"),
             }
             let status = fixture.grants().await[0].grant.status();
@@ -129,7 +129,7 @@ async fn step_that_is_refused_rolls_the_resumed_grant_back() {
     let outcome = activate_due(&fixture, &broker).await.unwrap();
     assert!(matches!(outcome, Outcome::NotActivated(_)), "{outcome:?}");
     assert_eq!(fixture.objects(), 0);
-    // The dead request may still have sent a call: rolled back again when it cannot be applied any more.
+    // The dead request may have sent a call: the driver rolls back again when no late write is possible.
     fixture.pass_time(10 * 60);
     fixture.settle(&broker).await;
     fixture.assert_nothing_left("refused").await;

@@ -1,4 +1,4 @@
-//! An agent whose boundary has several scopes.
+//! Grants of an agent whose boundary has several scopes.
 
 use engine::{Author, Elevation};
 use protocol::ErrorCode;

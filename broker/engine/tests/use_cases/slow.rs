@@ -1,21 +1,20 @@
-//! An elevation stands still at each of its boundaries while its grant is given back, and then goes on. Is
-//! anything left?
+//! An elevation pauses at each of its boundaries while its grant is revoked, then continues; nothing is left.
 
 use protocol::{GrantStatus, IdempotencyKey, RevokeCause};
 
 use crate::fixture::{Fixture, Gate};
 
-/// As long as the claim of an elevation.
+/// The duration of an elevation's claim, in seconds.
 const CLAIM: i64 = 30;
 
 #[tokio::test]
-async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
-    // Whether the request goes on to its end, or is cut off when its last change has landed.
+async fn elevation_that_continues_after_its_revoke_leaves_nothing() {
+    // Whether the request completes, or is cancelled after its next change at the target.
     for ends in [true, false] {
         let mut boundary = 1;
-        let mut given_all_the_same = 0;
+        let mut acknowledged = 0;
         loop {
-            let context = format!("boundary {boundary}, comes to its end: {ends}");
+            let context = format!("boundary {boundary}, completes: {ends}");
             let fixture = Fixture::new().await;
             let gate = Gate::stopping_at(boundary);
             let slow = fixture.broker(gate.clone()).await;
@@ -27,20 +26,20 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
             if elevating.is_finished() {
                 break;
             }
-            // For long enough that it has to look again.
+            // Long enough that the driver reads the record again.
             fixture.pass_time(1);
             let broker = fixture.broker(Gate::open()).await;
             let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
             let key = engine::Revocable::Key(IdempotencyKey::from_random([1; 16]));
             let answered = broker.revoke(&caller, &key, RevokeCause::Asked).await.map(|grant| grant.status);
-            assert_eq!(fixture.objects(), 0, "{context}: gone as soon as it was given back");
+            assert_eq!(fixture.objects(), 0, "{context}: the revoke removes every object");
             gate.go_on();
             if ends {
                 if elevating.await.unwrap().is_ok() {
-                    given_all_the_same += 1;
+                    acknowledged += 1;
                     assert_eq!(answered.ok(), Some(GrantStatus::Revoked), "{context}");
                 }
-                assert_eq!(fixture.objects(), 0, "{context}: what came late was not taken back at once");
+                assert_eq!(fixture.objects(), 0, "{context}: the driver reverts its late step at once");
             } else {
                 let before = fixture.objects();
                 while fixture.objects() == before && !elevating.is_finished() {
@@ -50,7 +49,7 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
                 let final_already = answered.is_ok_and(GrantStatus::is_final);
                 assert!(
                     fixture.objects() == 0 || !final_already,
-                    "{context}: said to be gone, and came back"
+                    "{context}: an object exists after the grant was final"
                 );
             }
             fixture.pass_time(CLAIM);
@@ -60,7 +59,7 @@ async fn an_elevation_that_goes_on_after_its_revoke_leaves_nothing() {
             }
             boundary += 1;
         }
-        assert!(given_all_the_same <= 1, "{given_all_the_same}: more than the answer that was on its way");
+        assert!(acknowledged <= 1, "{acknowledged}: only the response that was on its way");
         assert!(boundary > 10, "only {boundary} boundaries were found in elevate");
     }
 }

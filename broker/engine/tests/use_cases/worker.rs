@@ -1,4 +1,4 @@
-//! Is a broker ready whose worker is not, and is work that has begun left half done when it stops?
+//! A broker is ready only while its worker runs, and the worker finishes claimed work before it stops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::fixture::{Fixture, Gate};
 
 const OFTEN: Duration = Duration::from_millis(1);
-/// Far more than it takes: it only keeps a failing test from hanging.
+/// Keeps a failing test from hanging; far longer than the test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_broker_is_ready_as_long_as_its_worker_goes_its_rounds() {
+async fn broker_is_ready_while_its_worker_runs() {
     let fixture = Fixture::new().await;
     let broker = fixture.broker(Gate::open()).await;
     let refused = broker.ready().await.unwrap_err();
@@ -42,16 +42,16 @@ async fn worker_finishes_its_work_before_it_stops() {
         }
         broker.stop_worker();
         let was_reached = gate.was_reached();
-        // Also where it was not: the round that is under way can still come to it.
+        // Also if it was not claimed: the round in progress may still claim it.
         gate.go_on();
         tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
         let left = fixture.objects();
         let claimed = boundary > 1;
-        assert!(left == 0 || !claimed, "boundary {boundary}: {left} objects are left to the next claim");
+        assert!(left == 0 || !claimed, "boundary {boundary}: {left} objects wait for the next claim");
         if !was_reached {
             break;
         }
         boundary += 1;
     }
-    assert!(boundary > 3, "only {boundary} boundaries were found in taking back");
+    assert!(boundary > 3, "only {boundary} boundaries were found in revert");
 }

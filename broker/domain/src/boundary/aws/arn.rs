@@ -14,7 +14,7 @@ pub struct IamArn {
     name: String,
 }
 
-/// What an [`IamArn`] names.
+/// The kind of resource that an [`IamArn`] names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IamKind {
     /// `role/…`

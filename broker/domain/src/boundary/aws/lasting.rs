@@ -28,7 +28,7 @@ const LASTING: [&str; 17] = [
     "iam:UpdateLoginProfile",
     "sts:AssumeRole",
 ];
-/// How many a warning names: a document that allows everything needs no longer line.
+/// The most actions that one warning names.
 const NAMED: usize = 3;
 
 /// One warning for each document that allows any of them.

@@ -33,7 +33,7 @@ impl PolicyDocument {
         &self.0
     }
 
-    /// Finds slips of the pen at registration; IAM checks the rest.
+    /// Finds typing errors at registration; IAM checks the rest.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let document: Value =
             serde_json::from_str(text).map_err(|error| format!("the document is not JSON: {error}"))?;

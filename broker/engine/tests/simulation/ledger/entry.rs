@@ -1,4 +1,4 @@
-//! What is known of one grant, and what has to be on its timeline?
+//! The history of one grant, and the events that its timeline must have.
 
 use domain::Grant;
 use protocol::{EventKind, GrantStatus, Timestamp};
@@ -6,11 +6,11 @@ use protocol::{EventKind, GrantStatus, Timestamp};
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) grant: Grant,
-    /// Where it stood, each time that it was somewhere else.
+    /// Each status that the grant had, in order.
     pub(crate) stood: Vec<GrantStatus>,
-    /// Its client has the credentials.
+    /// Whether its client received the credentials.
     pub(crate) told: bool,
-    /// When the last beat was sent that was heard.
+    /// When the client sent the last acknowledged heartbeat.
     pub(crate) heard: Option<Timestamp>,
 }
 
@@ -26,7 +26,7 @@ impl Entry {
         self.grant = grant.clone();
     }
 
-    /// One row for each move, in this order; among them there may be others.
+    /// The kinds of event for each change of status, in order; other events may stand between them.
     pub(crate) fn rows(&self) -> Vec<&'static [EventKind]> {
         let mut rows: Vec<&'static [EventKind]> = Vec::new();
         let mut before = None;
@@ -35,7 +35,7 @@ impl Entry {
                 GrantStatus::Applying => &[EventKind::Elevate],
                 GrantStatus::Active => &[EventKind::Target],
                 GrantStatus::RollingBack => &[EventKind::RollBack, EventKind::Revoke, EventKind::LeaseLost],
-                // Back from a look, or from its end.
+                // After an observation, or after the grant ended.
                 GrantStatus::Revoking | GrantStatus::Expired if before != Some(GrantStatus::Active) => &[],
                 GrantStatus::Revoking => &[EventKind::Revoke, EventKind::LeaseLost, EventKind::Expire],
                 GrantStatus::Expired => &[EventKind::Expire],

@@ -1,4 +1,4 @@
-//! The interleavings that somebody thought of.
+//! Interleavings chosen by hand.
 
 use protocol::GrantStatus;
 
@@ -29,7 +29,7 @@ fn two_simultaneous_revokes_leave_nothing() {
 }
 
 #[test]
-fn a_grant_that_comes_while_the_last_one_is_taken_away_waits_and_gets_it() {
+fn grant_requested_during_the_last_detach_waits_and_attaches() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -49,13 +49,13 @@ fn a_grant_that_comes_while_the_last_one_is_taken_away_waits_and_gets_it() {
 }
 
 #[test]
-fn a_holder_that_slept_past_its_hold_changes_nothing() {
+fn driver_that_slept_past_its_lock_changes_nothing() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
         overlap.until_sent(Call::Look).await.unwrap();
         overlap.resolves(0, CallOutcome::Answered);
-        // It stands before it writes down what it saw.
+        // The driver is paused before it writes the observed ownership.
         overlap.pass(31_000).await.unwrap();
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
@@ -78,7 +78,7 @@ fn removed_foreign_object_becomes_managed_at_the_next_grant() {
         overlap.run_out().await.unwrap();
         overlap.revoke(0, 0);
         overlap.run_out().await.unwrap();
-        assert!(overlap.cloud.is_there(), "it was there before us");
+        assert!(overlap.cloud.is_there(), "the foreign object stays");
         overlap.owner_takes_it_away();
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
@@ -88,7 +88,7 @@ fn removed_foreign_object_becomes_managed_at_the_next_grant() {
 }
 
 #[test]
-fn a_crash_between_writing_down_whose_it_is_and_making_it_leaves_nothing() {
+fn crash_between_writing_ownership_and_attaching_leaves_nothing() {
     for calls in [CallOutcome::Lost, CallOutcome::Unheard, CallOutcome::Late(9_000)] {
         runtime().block_on(async {
             let overlap = overlap(false).await;
@@ -123,10 +123,10 @@ fn session_deny_is_removed_even_if_object_is_shared_again() {
     });
 }
 
-/// Until when the n-th refusal says that the object may go.
+/// The end of the late delete, as the n-th refusal states it.
 fn may_go(timelines: &str, n: usize) -> String {
-    let told = timelines.split("RollBack target failed").nth(n + 1).unwrap();
-    told.split("may be applied until ").nth(1).unwrap().lines().next().unwrap().to_owned()
+    let refusal = timelines.split("RollBack target failed").nth(n + 1).unwrap();
+    refusal.split("may be applied until ").nth(1).unwrap().lines().next().unwrap().to_owned()
 }
 
 #[test]
@@ -137,20 +137,20 @@ fn unanswered_detach_blocks_attach_until_it_cannot_land_but_no_detach() {
         overlap.run_out().await.unwrap();
         overlap.revoke(0, 0);
         overlap.until_sent(Call::Detach).await.unwrap();
-        // Longer on its way than anybody holds the object; and nobody is left who knows of it.
+        // The detach is on its way for longer than any lock lasts, and its driver is dead.
         overlap.crash(0, CallOutcome::Late(44_000));
         overlap.pass(31_000).await.unwrap();
         assert!(overlap.cloud.is_there());
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
-        assert!(!overlap.cloud.is_there(), "whoever was not given it takes it away");
+        assert!(!overlap.cloud.is_there(), "the refused grant detaches the object");
         overlap.elevate(1, 2);
         overlap.run_out().await.unwrap();
-        assert!(!overlap.cloud.is_there(), "the first detach may still land");
+        assert!(!overlap.cloud.is_there(), "the first detach may still be applied");
         let timelines = overlap.timelines(3).await;
         assert_eq!(timelines.matches("RollBack target failed").count(), 2, "{timelines}");
         let (first, second) = (may_go(&timelines, 0), may_go(&timelines, 1));
-        assert_eq!(first, second, "who is refused makes nobody wait longer: {timelines}");
+        assert_eq!(first, second, "a refused grant extends no late delete: {timelines}");
         overlap.pass(60_000).await.unwrap();
         overlap.elevate(1, 3);
         overlap.run_out().await.unwrap();
@@ -167,12 +167,12 @@ fn late_attach_is_managed_for_the_next_grant() {
         overlap.until_sent(Call::Attach).await.unwrap();
         overlap.resolves(0, CallOutcome::Late(40_000));
         overlap.run_out().await.unwrap();
-        assert_eq!(overlap.status(0).await, Some(GrantStatus::Active), "tried again");
+        assert_eq!(overlap.status(0).await, Some(GrantStatus::Active), "the retry succeeds");
         overlap.revoke(0, 0);
         overlap.run_out().await.unwrap();
         assert!(!overlap.cloud.is_there());
         overlap.pass(41_000).await.unwrap();
-        assert!(overlap.cloud.is_there(), "landed");
+        assert!(overlap.cloud.is_there(), "the late attach was applied");
         overlap.elevate(1, 1);
         overlap.run_out().await.unwrap();
         overlap.revoke(1, 1);
@@ -183,7 +183,7 @@ fn late_attach_is_managed_for_the_next_grant() {
 }
 
 #[test]
-fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
+fn failed_try_does_not_end_a_grant_that_another_try_continues() {
     runtime().block_on(async {
         let overlap = overlap(false).await;
         overlap.elevate(0, 0);
@@ -191,7 +191,7 @@ fn a_try_that_fails_after_another_one_went_on_with_its_grant_ends_nothing() {
         overlap.resolves(0, CallOutcome::Answered);
         overlap.pass(31_000).await.unwrap();
         overlap.elevate(1, 0);
-        // It finds the grant, and claims it.
+        // The retry finds the grant and claims it.
         for _ in 0..4 {
             overlap.observe().await.unwrap();
             overlap.advance(1);
@@ -215,11 +215,11 @@ fn driver_that_slept_during_revoke_cuts_no_newer_grant() {
                 overlap.observe().await.unwrap();
                 overlap.advance(0);
             }
-            // Past its hold, and past what it wrote down of when the object may go.
+            // Past its lock, and past the late delete that it wrote.
             overlap.pass(120_000).await.unwrap();
             overlap.elevate(1, 1);
             overlap.without_the_first(400).await.unwrap();
-            overlap.end(2).await.unwrap_or_else(|what| panic!("asleep at boundary {boundary}: {what}"));
+            overlap.end(2).await.unwrap_or_else(|what| panic!("paused at boundary {boundary}: {what}"));
         });
     }
 }
@@ -235,9 +235,9 @@ fn late_write_between_revert_and_commit_is_reverted_again() {
         overlap.revoke(0, 0);
         overlap.until_sent(Call::Detach).await.unwrap();
         overlap.resolves(0, CallOutcome::Answered);
-        // It stands before it writes down that the object is gone, until nothing can land any more.
+        // The driver is paused before it writes that the object is gone, until no late write is possible.
         overlap.pass(60_000).await.unwrap();
-        assert!(overlap.cloud.is_there(), "landed");
+        assert!(overlap.cloud.is_there(), "the late attach was applied");
         overlap.end(1).await.unwrap();
     });
 }
@@ -249,7 +249,7 @@ fn retry_after_the_end_does_not_mistake_its_own_object_for_foreign() {
         overlap.elevate(0, 0);
         overlap.until_sent(Call::Attach).await.unwrap();
         overlap.resolves(0, CallOutcome::Late(40_000));
-        // It writes down why it tries again, and stands before it holds the object again.
+        // The driver writes the reason of its retry, and is paused before it locks the object again.
         for _ in 0..4 {
             overlap.observe().await.unwrap();
             overlap.advance(0);
@@ -260,7 +260,7 @@ fn retry_after_the_end_does_not_mistake_its_own_object_for_foreign() {
         overlap.without_the_first(400).await.unwrap();
         assert_eq!(overlap.status(0).await, Some(GrantStatus::RollingBack));
         overlap.pass(80_000).await.unwrap();
-        assert!(overlap.cloud.is_there(), "landed");
+        assert!(overlap.cloud.is_there(), "the late attach was applied");
         overlap.run_out().await.unwrap();
         overlap.end(1).await.unwrap();
     });

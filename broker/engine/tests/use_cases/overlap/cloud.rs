@@ -1,4 +1,4 @@
-//! A cloud with one object that several grants need, whose calls may go unanswered and land late.
+//! A cloud with one object that several grants reference; calls may go unanswered and be applied late.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,33 +15,33 @@ use tokio::sync::oneshot;
 
 use crate::fixture::TestClock;
 
-/// Longer than that nobody waits for an answer.
+/// The longest time that a caller waits for an answer.
 const CALL: Duration = Duration::from_secs(5);
-/// A call that was not answered lands so long after it was given up, or never.
+/// How long after its timeout the cloud may apply an unanswered call.
 pub(crate) const LATE: Duration = Duration::from_secs(45);
-/// What a detach refuses has ended by then.
+/// How long after a detach the sessions that it refuses have ended.
 const REFUSED: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Attach,
-    /// And whatever sessions there are of this grant are refused from then on.
+    /// Also refuses the existing sessions of this grant.
     Detach,
     Look,
-    /// What is refused because of this grant is not any more.
+    /// Removes the session-deny policy of this grant.
     Sweep,
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CallOutcome {
-    /// Done, and answered.
+    /// Applied and answered.
     Answered,
-    /// Not done, and said so.
+    /// Refused with an answer.
     Throttled,
-    /// Done, and the answer is lost.
+    /// Applied; the answer is lost.
     Unheard,
-    /// Not answered, and done so many milliseconds later.
+    /// Not answered, and applied this many milliseconds later.
     Late(i64),
     /// Never arrives.
     Lost,
@@ -75,7 +75,7 @@ impl SharedCloud {
         Arc::new(Self { clock, inside: Mutex::default() })
     }
 
-    /// Another object, with nothing on its way.
+    /// Starts a script with a new object and no calls.
     pub(crate) fn begin(&self, object: String, present: bool, settles: bool) {
         *self.inside.lock().unwrap() = Inside { object, present, settles, ..Inside::default() };
     }
@@ -84,7 +84,7 @@ impl SharedCloud {
         self.inside.lock().unwrap().present
     }
 
-    /// Because of which grants sessions are refused.
+    /// The grants that have a session-deny policy.
     pub(crate) fn refused(&self) -> Vec<GrantId> {
         self.inside.lock().unwrap().refused.iter().cloned().collect()
     }
@@ -97,17 +97,17 @@ impl SharedCloud {
         self.inside.lock().unwrap().present = false;
     }
 
-    /// The call that has waited longest for its answer.
+    /// The oldest unanswered call.
     pub(crate) fn sent_first(&self) -> Option<Call> {
         self.inside.lock().unwrap().sent.first().map(|sent| sent.call)
     }
 
-    /// How many calls wait for their answer.
+    /// The number of unanswered calls.
     pub(crate) fn sent(&self) -> usize {
         self.inside.lock().unwrap().sent.len()
     }
 
-    /// Which of them change something.
+    /// The indices of the unanswered calls that change something.
     pub(crate) fn changes(&self) -> Vec<usize> {
         let inside = self.inside.lock().unwrap();
         let changes = inside
@@ -142,11 +142,11 @@ impl SharedCloud {
             }
             CallOutcome::Lost => unknown,
         };
-        // Whoever asked may be dead.
+        // The caller may be dead.
         let _ = sent.answer.send(answer);
     }
 
-    /// Says whether it was there.
+    /// Applies the call; returns whether the object existed.
     fn lands(&self, call: Call, grant: &GrantId) -> bool {
         let mut inside = self.inside.lock().unwrap();
         let was_there = inside.present;
@@ -163,7 +163,7 @@ impl SharedCloud {
         was_there
     }
 
-    /// The caller died; nobody calls its calls back.
+    /// The caller died; its calls stay on their way and get these outcomes.
     pub(crate) fn caller_died(&self, broker: usize, outcome: CallOutcome) {
         let (dead, alive): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inside.lock().unwrap().sent)
             .into_iter()
@@ -174,14 +174,14 @@ impl SharedCloud {
         }
     }
 
-    /// When something happens here by itself.
+    /// When the cloud next applies a late call.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         let inside = self.inside.lock().unwrap();
         let given_up = inside.sent.iter().map(|sent| sent.given_up_at);
         given_up.chain(inside.late.iter().map(|(at, _, _)| *at)).min()
     }
 
-    /// What was due by now happens.
+    /// Applies the late calls that are due.
     pub(crate) fn time_came(&self) {
         let now = self.clock.now();
         let (due, late): (Vec<_>, Vec<_>) = std::mem::take(&mut self.inside.lock().unwrap().late)
@@ -220,7 +220,7 @@ impl SharedTarget {
     }
 }
 
-/// What a target says whose caller has lost its claim.
+/// The error of a target for a caller whose claim has lapsed.
 fn not_sent() -> TargetError {
     let retry_after = Duration::from_secs(1);
     TargetError { what: "not sent: its claim has lapsed".to_owned(), fault: Fault::Busy { retry_after } }

@@ -1,4 +1,4 @@
-//! Two brokers on one store before one cloud, and one director who says what happens next.
+//! Two brokers on one store and one cloud, and a director that chooses the next step.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Overlap {
     tasks: RefCell<Vec<(usize, JoinHandle<()>)>>,
     played: Cell<u64>,
     foreign: Cell<bool>,
-    /// Since the last look.
+    /// Since the last observation.
     committed: Cell<bool>,
     was_there: Cell<bool>,
 }
@@ -38,7 +38,7 @@ impl Overlap {
             let settings = Settings { elevations_per_minute: 1_000_000, ..Settings::default() };
             brokers.push(fixture.broker_before(target, Gate::taking_turns(&turns, broker), settings).await);
         }
-        // From here on the director alone lets time pass.
+        // From here on only the director advances time.
         tokio::time::pause();
         Self {
             fixture,
@@ -53,7 +53,7 @@ impl Overlap {
         }
     }
 
-    /// Another play, with another object and other grants.
+    /// Starts another script, with a new object and new grants.
     pub(crate) fn begin(&self, foreign: bool, settles: bool) {
         self.played.set(self.played.get() + 1);
         self.foreign.set(foreign);
@@ -95,7 +95,7 @@ impl Overlap {
         self.runs(broker, async move { drop(engine.drive_due().await) });
     }
 
-    /// One who stands still goes on: a task at its boundary, or a call at the cloud.
+    /// Continues one paused task at its boundary, or answers one call at the cloud.
     pub(crate) fn advance(&self, n: usize) {
         let (gates, calls) = (self.turns.waiting(), self.cloud.sent());
         match n.checked_rem(gates + calls) {
@@ -117,7 +117,7 @@ impl Overlap {
         }
     }
 
-    /// The process is gone, and another is there at once.
+    /// Kills the broker; another one replaces it at once.
     pub(crate) fn crash(&self, broker: usize, calls: CallOutcome) {
         self.tasks.borrow_mut().retain(|(whose, task)| {
             if *whose == broker {
@@ -129,7 +129,7 @@ impl Overlap {
         self.cloud.caller_died(broker, calls);
     }
 
-    /// Time passes, up to each moment at which the cloud does something by itself.
+    /// Advances time, and stops each time the cloud applies a late call.
     pub(crate) async fn pass(&self, millis: i64) -> Result<(), String> {
         let end = self.fixture.clock.now().as_millis() + millis;
         loop {
@@ -145,7 +145,7 @@ impl Overlap {
         }
     }
 
-    /// What must be so at every moment.
+    /// Checks the invariants.
     pub(crate) async fn observe(&self) -> Result<(), String> {
         self.turns.quiet().await;
         let mut ended = Vec::new();
@@ -157,7 +157,7 @@ impl Overlap {
             !over
         });
         for task in ended {
-            task.await.map_err(|error| format!("a task ended badly: {error}"))?;
+            task.await.map_err(|error| format!("a task panicked: {error}"))?;
         }
         let changes = self.cloud.changes().len();
         if changes > 1 {
@@ -169,7 +169,7 @@ impl Overlap {
             return Ok(());
         }
         if self.foreign.get() {
-            return Err("what was there before us was taken away".to_owned());
+            return Err("a foreign object was removed".to_owned());
         }
         if !self.committed.replace(false) && !was_there {
             return Ok(());
@@ -180,7 +180,7 @@ impl Overlap {
             .iter()
             .find(|stored| stored.grant.status() == GrantStatus::Active && now < stored.grant.expires_at)
         {
-            Some(stored) => Err(format!("{} is active, and the permission is not there", stored.grant.id)),
+            Some(stored) => Err(format!("{} is active, but its object does not exist", stored.grant.id)),
             None => Ok(()),
         }
     }
@@ -193,16 +193,16 @@ impl Overlap {
             .unwrap()
     }
 
-    /// Somebody else takes away what was there before us.
+    /// The owner of a foreign object removes it.
     pub(crate) fn owner_takes_it_away(&self) {
         self.foreign.set(false);
         self.cloud.owner_takes_it_away();
     }
 
-    /// Somebody else puts it there or takes it away: when nobody of ours needs it, and long after what we did last.
+    /// Another owner creates or removes the object: no grant references it, and no late write is possible.
     pub(crate) async fn owner_acts(&self) -> Result<(), String> {
-        let needed = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
-        match (needed, self.foreign.get(), self.cloud.is_there()) {
+        let referenced = !self.tasks.borrow().is_empty() || !self.live().await.is_empty();
+        match (referenced, self.foreign.get(), self.cloud.is_there()) {
             (true, _, _) | (false, false, true) => Ok(()),
             (false, true, _) => {
                 self.owner_takes_it_away();
@@ -217,7 +217,7 @@ impl Overlap {
         }
     }
 
-    /// A grant comes, and goes.
+    /// Elevates and revokes one grant.
     pub(crate) async fn episode(
         &self,
         broker: usize,
@@ -233,7 +233,7 @@ impl Overlap {
         self.run_out().await
     }
 
-    /// Everybody goes on until a change is on its way; then this becomes of it.
+    /// Continues every task until a change is sent; the change gets this outcome.
     pub(crate) async fn change_resolves(&self, outcome: CallOutcome) -> Result<(), String> {
         for turn in 0..200 {
             self.observe().await?;
@@ -246,7 +246,7 @@ impl Overlap {
         Ok(())
     }
 
-    /// Everybody goes on until a call waits at the cloud; calls before that are answered.
+    /// Continues every task until such a call is sent; earlier calls are answered.
     pub(crate) async fn until_sent(&self, call: Call) -> Result<(), String> {
         for _ in 0..500 {
             self.observe().await?;
@@ -260,7 +260,7 @@ impl Overlap {
         Err(format!("{call:?} is never sent"))
     }
 
-    /// Everybody goes on but the cloud, for so many boundaries or pauses.
+    /// Continues every task for this many boundaries or pauses; the cloud answers nothing.
     pub(crate) async fn without_the_cloud(&self, moves: usize) -> Result<(), String> {
         for _ in 0..moves {
             self.observe().await?;
@@ -272,7 +272,7 @@ impl Overlap {
         Ok(())
     }
 
-    /// Everybody goes on but whoever has stood still for longest, for so many moves.
+    /// Continues every task but the one paused for longest, for this many moves.
     pub(crate) async fn without_the_first(&self, moves: usize) -> Result<(), String> {
         for _ in 0..moves {
             self.observe().await?;
@@ -291,17 +291,17 @@ impl Overlap {
         found.map(|stored| stored.grant.status())
     }
 
-    /// Everybody goes on, with nothing in the way, until nobody is left.
+    /// Continues every task, without faults, until all have ended.
     pub(crate) async fn run_out(&self) -> Result<(), String> {
         for turn in 0..50_000 {
             self.observe().await?;
             if self.tasks.borrow().is_empty() {
                 return Ok(());
             }
-            // Time goes on for those as well who only wait for what a dead broker holds.
+            // Tasks may only wait for a lock of a dead broker: advance time too.
             let somebody_can = self.turns.waiting() + self.cloud.sent() > 0 && turn % 64 != 63;
             if somebody_can {
-                // In turn: who only waits for another must not be the only one to go on.
+                // In turn: a task that waits for another must not be the only one that continues.
                 self.advance(turn);
             } else {
                 self.pass(1_000).await?;
@@ -310,7 +310,7 @@ impl Overlap {
         Err("tasks never end".to_owned())
     }
 
-    /// Nobody asks any more; every deadline, claim and late write is over. Then one sweep.
+    /// Passes every deadline, claim and late write without new requests, then sweeps once.
     pub(crate) async fn end(&self, grants: u8) -> Result<(), String> {
         self.run_out().await?;
         self.pass(120_000).await?;
@@ -318,7 +318,7 @@ impl Overlap {
         self.run_out().await?;
         if self.cloud.is_there() != self.foreign.get() {
             return Err(format!(
-                "after one sweep: there {}, foreign {}",
+                "after one sweep: exists {}, foreign {}",
                 self.cloud.is_there(),
                 self.foreign.get()
             ));
@@ -347,10 +347,10 @@ impl Overlap {
             self.sweep(0);
             self.run_out().await?;
         }
-        Err(format!("what refuses the sessions of {:?} stays", self.cloud.refused()))
+        Err(format!("the session-deny policies of {:?} stay", self.cloud.refused()))
     }
 
-    /// For whoever reads of a failure.
+    /// The timelines of every grant, for the message of a failed test.
     pub(crate) async fn timelines(&self, grants: u8) -> String {
         let agent = crate::fixture::AGENT.parse().unwrap();
         let mut timelines = Vec::new();
@@ -377,7 +377,7 @@ impl Overlap {
             let Some(stored) = found else { continue };
             let id = &stored.grant.id;
             if !stored.grant.status().is_final() {
-                return Err(format!("{id} stays {:?}", stored.grant.status()));
+                return Err(format!("{id} is not final: {:?}", stored.grant.status()));
             }
             let told = self.brokers[0].timeline(&operator(), id).await.unwrap();
             let ends = told
@@ -388,7 +388,7 @@ impl Overlap {
                 })
                 .count();
             if !told.intact || ends != 1 {
-                return Err(format!("{id}: intact {}, told of its end {ends} times", told.intact));
+                return Err(format!("{id}: intact {}, {ends} final events", told.intact));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Several grants need one object at the same time. Is it there as long as one of them lives, and gone with the last?
+//! Several grants reference one object at the same time: it exists while one of them is active, and is removed with the
+//! last.
 
 mod by_hand;
 mod cloud;
@@ -13,10 +14,10 @@ use tokio::runtime::Runtime;
 use cloud::CallOutcome;
 use fixture::Overlap;
 
-/// What happens next.
+/// The next step of a script.
 #[derive(Debug, Clone)]
 enum Next {
-    /// The first time it asks for a grant, then it is a retry.
+    /// Requests the grant; every repetition is a retry.
     Elevate {
         broker: usize,
         grant: u8,
@@ -28,9 +29,9 @@ enum Next {
     Sweep {
         broker: usize,
     },
-    /// One of those who stand still goes on.
+    /// Continues one paused task or call.
     Advance(usize),
-    /// One of the calls does not end well.
+    /// Gives one call a bad outcome.
     Befalls(usize, CallOutcome),
     Crash {
         broker: usize,
@@ -39,18 +40,18 @@ enum Next {
     Pass {
         millis: i64,
     },
-    /// A grant comes and goes; one of its changes may not end well.
+    /// Elevates and revokes one grant; one of its changes may get a bad outcome.
     Episode {
         broker: usize,
         grant: u8,
         outcome: Option<CallOutcome>,
     },
-    /// Everybody comes to an end, and calls are answered.
+    /// Continues every task until it ends, and answers every call.
     RunOut,
-    /// Everybody goes on until a change is on its way, and that does not end well.
+    /// Continues every task until a change is sent, and gives it a bad outcome.
     ChangeBefalls(CallOutcome),
-    /// Somebody else puts the object there, if nothing of ours is left that would account for it; or takes away what
-    /// is theirs, if nobody of ours needs it.
+    /// Another owner creates the object, if no late write of a grant could have; or removes its own object, if no grant
+    /// references it.
     OwnerActs,
 }
 
@@ -117,12 +118,12 @@ fn runtime() -> Runtime {
 }
 
 const SEED: u64 = 20_261_124;
-/// So many plays are made, but for `PROPTEST_CASES`.
+/// The number of scripts; `PROPTEST_CASES` overrides it.
 const PLAYS: u32 = 4096;
 /// Each part has its own fixture. The number is fixed: scripts must not depend on the machine.
 const PARTS: u32 = 4;
 
-/// The same plays each time, unless `PROPTEST_RNG_SEED` says which: what fails for somebody fails for everybody.
+/// A fixed seed, so that a failure is reproducible; `PROPTEST_RNG_SEED` overrides it.
 fn part(n: u32) -> ProptestConfig {
     let asked = ProptestConfig::default();
     let seed = match (std::env::var_os("PROPTEST_RNG_SEED"), asked.rng_seed) {
@@ -159,7 +160,7 @@ fn check_scripts(config: ProptestConfig) {
 }
 
 #[test]
-fn the_permission_is_there_while_a_grant_lives_and_gone_with_the_last() {
+fn object_exists_while_a_grant_is_active_and_is_removed_with_the_last() {
     std::thread::scope(|scope| {
         let parts: Vec<_> = (0..PARTS).map(|n| scope.spawn(move || check_scripts(part(n)))).collect();
         for part in parts {
