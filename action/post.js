@@ -17,7 +17,7 @@ async function post() {
     const { code, said } = await call(client, revoke, { stderr: 'heard' })
     if (code !== 0) {
       const why = complaint(said) || `cloudanix-jit ended with code ${code}`
-      return annotate('warning', `the grant ${grant} could not be given back, and lives until its deadline: ${why}`)
+      return annotate('warning', `the grant ${grant} could not be revoked, and lives until its deadline: ${why}`)
     }
   }
   const timeline = grant && ask(client, ['timeline', grant], 10_000)

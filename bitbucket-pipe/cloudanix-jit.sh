@@ -19,7 +19,7 @@ case "${1:-}" in
   run)
     program="$(sh "$here/fetch.sh")"
     mkdir -m 700 "$handles" 2>/dev/null || [ -n "$(find "$handles" -prune -type d -user "$(id -u)")" ] ||
-      fail "\`$handles\` is somebody else's" "set \`TMPDIR\` to a folder that only this step writes into"
+      fail "\`$handles\` belongs to another user" "set \`TMPDIR\` to a folder that only this step writes into"
     # Where the client leaves the handle of a grant that it could not revoke.
     export TMPDIR="$handles"
     exec "$program" "$@"

@@ -18,7 +18,7 @@ async function revoke() {
 revoke().then(
   () => setOutput('revoked', 'true'),
   (error) => {
-    annotate('warning', `the grant could not be given back yet: ${error.message}`)
+    annotate('warning', `the grant could not be revoked yet: ${error.message}`)
     setOutput('revoked', 'false')
   },
 )

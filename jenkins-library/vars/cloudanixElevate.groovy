@@ -77,13 +77,13 @@ private void giveBack(String folder, boolean finished) {
             }
         }
     } catch (FlowInterruptedException interrupted) {
-        echo('cloudanix-jit: nobody waited for the revoke; the broker ends the grant when its holder is gone')
+        echo('cloudanix-jit: no process waited for the revoke; the broker ends the grant when its holder is gone')
         // A user's abort and not our own limit: it counts, unless the block has thrown something already.
         if (finished && new Date().time - since < limit * 1000) {
             throw interrupted
         }
     } catch (Exception failed) {
-        echo("cloudanix-jit: the grant was not given back from here: ${failed.message}")
+        echo("cloudanix-jit: the grant was not revoked from here: ${failed.message}")
         echo('cloudanix-jit: the broker ends it when its holder is gone, and at its deadline in any case')
     }
 }

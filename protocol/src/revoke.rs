@@ -43,7 +43,7 @@ impl RevokeCause {
             Self::Interrupted(signal) => format!("interrupted · {}", signal_name(signal)),
             Self::ParentEnded => "interrupted · the client's parent process ended".to_owned(),
             Self::NotStarted => "step could not be started".to_owned(),
-            Self::WrapperLost => "wrapper killed · keeper gave the grant back".to_owned(),
+            Self::WrapperLost => "wrapper killed · keeper revoked the grant".to_owned(),
             Self::Asked => "asked by the client".to_owned(),
         }
     }

@@ -60,9 +60,9 @@ fn of_tokens() -> Result<()> {
     ensure!(leaked.split('.').count() == 3, "the step got no token");
     let mut late = demo.orders(&["list", "--at", &demo.address]);
     late.env("CLOUDANIX_GRANT_TOKEN", leaked);
-    ensure!(!show(late)?, "the token was accepted after its grant had been given back");
+    ensure!(!show(late)?, "the token was accepted after its grant had been revoked");
 
-    println!("\nThe step held a permission while it ran, and nobody holds it now.");
+    println!("\nThe step had a permission while it ran, and the permission is gone now.");
     Ok(())
 }
 

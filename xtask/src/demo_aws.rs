@@ -50,7 +50,9 @@ pub(crate) fn run_command() -> Result<()> {
     ensure!(!show(demo.list_clusters(&leaked))?, "a session was allowed after its grant");
 
     demo.without_a_broker(&static_agent, &session_agent)?;
-    println!("\nEvery permission ended: by a revoke, or by its own deadline with nobody left to revoke it.");
+    println!(
+        "\nEvery permission ended: by a revoke, or by its own deadline with no broker left to revoke it."
+    );
     Ok(())
 }
 
@@ -185,7 +187,7 @@ impl Demo {
         println!("$ kill -9 {}    # the broker", self.broker.0.id());
         self.broker.0.kill()?;
         self.broker.0.wait()?;
-        println!("  nobody is left who could revoke; waiting for the deadline that is in the policies");
+        println!("  no broker is left that could revoke; waiting for the deadline that is in the policies");
         std::thread::sleep((SHORT + Duration::from_secs(1)).saturating_sub(given_at.elapsed()));
         for (who, held) in holders {
             println!("  {who}:");

@@ -83,7 +83,7 @@ pub enum Refused {
         evidence: String,
     },
     /// The job was rerun with SSH, which gives a person a shell in it.
-    #[error("{evidence}: expected a job that nobody reran with SSH")]
+    #[error("{evidence}: expected a job that was not rerun with SSH")]
     SshRerun {
         /// The claim that shows it.
         evidence: String,

@@ -105,7 +105,7 @@ impl Config {
         tokens::check(TokenKind::Introspection, &config.introspectors)?;
         anyhow::ensure!(
             !config.operators.is_empty(),
-            "`operators`: expected at least one, found none: nobody could register an agent. Make a token with \
+            "`operators`: expected at least one, found none: without one, no agent can be registered. Make a token with \
              `cloudanix-jit-broker operator-token --name NAME`"
         );
         config.limits.check()?;

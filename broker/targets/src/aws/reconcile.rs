@@ -95,7 +95,7 @@ impl Reconcile for AwsTarget {
             AwsStep::AttachManagedPolicy(_) | AwsStep::CreateRole(_) | AwsStep::AssociatePod(_) => None,
         };
         if let Presence::Absent { proof, .. } = self.observe(grant, step, now, &Claim::not_needed()).await? {
-            let what = format!("taken away by somebody else · {proof}");
+            let what = format!("removed outside the broker · {proof}");
             return Ok(Some(Drift { object: None, what }));
         }
         let api = self.accounts.get(&account)?.reading();

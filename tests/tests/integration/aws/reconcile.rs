@@ -166,7 +166,7 @@ fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     let live = |grant: &String| fixture.account.role_policies("deploy").contains(&format!("jit-{grant}"));
     // The periodic comparison reports the missing object of `over` and removes no object of a live grant.
     let text = eventually("a row", || told(&fixture, &over, "drift"));
-    assert!(text.contains("taken away by somebody else"), "{text}");
+    assert!(text.contains("removed outside the broker"), "{text}");
     assert!(live(&kept) && live(&forgotten));
     fixture.revoke(&agent, &kept);
     fixture.revoke(&agent, &over);
@@ -190,7 +190,7 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
     let first = fixture.elevate(&inline, "15m").expect(201).text_at("/id").to_owned();
     fixture.account.delete_role_policy("deploy", &format!("jit-{first}"));
     let text = eventually("a row", || told(&fixture, &first, "drift"));
-    assert!(text.contains("taken away by somebody else"), "{text}");
+    assert!(text.contains("removed outside the broker"), "{text}");
     let second = fixture.elevate(&attached, "15m").expect(201).text_at("/id").to_owned();
     fixture.account.detach("deploy", &fixture.ecs);
     let text = eventually("a row", || told(&fixture, &second, "drift"));

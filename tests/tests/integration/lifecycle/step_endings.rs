@@ -102,7 +102,7 @@ fn cancelled_job_is_revoked_when_the_broker_returns() {
     kill(step, "KILL");
     fixture.broker.restart();
     fixture.broker.wait_until_nothing_is_live();
-    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
+    assert_ended(&fixture.broker, "wrapper killed · keeper revoked the grant");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn keeper_revokes_when_the_client_is_killed_at_once() {
     fixture.broker.wait_until_nothing_is_live();
     eventually("the keeper's end", || (!is_alive(keeper)).then_some(()));
     kill(step, "KILL");
-    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
+    assert_ended(&fixture.broker, "wrapper killed · keeper revoked the grant");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_wrapper_killed_before_the_reply_leaves_nothing_behind() {
     eventually("a lost reply", || (proxy.lost() > 0).then_some(()));
     assert_eq!(fixture.broker.live().len(), 1, "the broker issued the grant and its response was lost");
     running.signal("KILL");
-    assert_ended(&fixture.broker, "wrapper killed · keeper gave the grant back");
+    assert_ended(&fixture.broker, "wrapper killed · keeper revoked the grant");
     assert!(!running.folder().join("ran").exists());
 }
 

@@ -100,8 +100,8 @@ fn trace_continues_in_the_broker_and_contains_no_secret() {
         "http.route",
         "verify identity",
         "store: create grant",
-        "target: give",
-        "target: take back",
+        "target: apply",
+        "target: revert",
     ] {
         assert!(collector.has(expected.as_bytes()), "`{expected}` is in no span");
     }

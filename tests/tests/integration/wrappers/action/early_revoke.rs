@@ -39,7 +39,7 @@ fn one_that_fails_is_a_warning() {
     let revoked = revoke.run("revoke/main.js");
     let warnings = revoked.assert_code(0).annotations("warning");
     assert!(
-        warnings.len() == 1 && warnings[0].starts_with("the grant could not be given back yet: "),
+        warnings.len() == 1 && warnings[0].starts_with("the grant could not be revoked yet: "),
         "{warnings:?}"
     );
     assert_eq!(revoke.output("revoked"), "false");

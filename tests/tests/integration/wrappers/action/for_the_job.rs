@@ -88,10 +88,8 @@ fn a_revoke_that_fails_is_a_warning() {
     let step = step.input("auth-token", &rotated);
     let post = step.run("post.js");
     let warnings = post.assert_code(0).annotations("warning");
-    let expected = format!(
-        "the grant {} could not be given back, and lives until its deadline: ",
-        step.output("grant-id")
-    );
+    let expected =
+        format!("the grant {} could not be revoked, and lives until its deadline: ", step.output("grant-id"));
     assert!(warnings.len() == 1 && warnings[0].starts_with(&expected), "{warnings:?}");
     assert_eq!(hub.broker.live().len(), 1);
     let step = step.input("auth-token", &hub.auth_token);

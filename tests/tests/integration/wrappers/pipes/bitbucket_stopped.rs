@@ -49,7 +49,7 @@ fn keeper_survives_a_killed_client_and_revoke_finds_the_handle() {
         let tree = recipients(started.pid, &Recipients::Tree);
         let client = if form == "pipe" { started.pid } else { tree[1] };
         let signal = cancel(client, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
-        platform.assert_ended("wrapper killed · keeper gave the grant back");
+        platform.assert_ended("wrapper killed · keeper revoked the grant");
         println!(
             "cancel · bitbucket {form} · KILL to the client alone · – · {} ms",
             signal.began.elapsed().as_millis()

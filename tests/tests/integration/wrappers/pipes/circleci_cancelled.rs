@@ -50,7 +50,7 @@ fn keeper_revokes_when_the_client_alone_is_killed() {
         let holder = job.background.first().unwrap_or(&deploy).pid;
         let left = recipients(holder, &Recipients::Tree);
         let signal = cancel(holder, vec![ScheduledSignal::first("KILL", Recipients::Entry)]);
-        platform.assert_ended("wrapper killed · keeper gave the grant back");
+        platform.assert_ended("wrapper killed · keeper revoked the grant");
         println!(
             "cancel · circleci {form} · KILL to the client alone · – · {} ms",
             signal.began.elapsed().as_millis()

@@ -45,7 +45,7 @@ public class EndTest {
         try (Build build = new Build("stuck")) {
             Object value = build.start("return cloudanixElevate(policy: 'p') { sh 'true'; 'made' }", FASTER).value();
             assertEquals("made", value);
-            assertTrue(build.engine().log(), build.engine().log().contains("nobody waited for the revoke"));
+            assertTrue(build.engine().log(), build.engine().log().contains("no process waited for the revoke"));
             build.saysNoSecret();
         }
     }
@@ -87,7 +87,7 @@ public class EndTest {
             Throwable thrown = build.failure();
             assertEquals(IOException.class, thrown.getClass());
             assertEquals("the agent has gone", thrown.getMessage());
-            assertTrue(build.engine().log(), build.engine().log().contains("not given back from here"));
+            assertTrue(build.engine().log(), build.engine().log().contains("not revoked from here"));
             build.saysNoSecret();
         }
     }
