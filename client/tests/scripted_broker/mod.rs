@@ -58,6 +58,7 @@ fn grant(status: &str, credentials: Value, heartbeat_seconds: Value) -> Reply {
         "agent_id": "agent-deploy",
         "policies": ["orders-write"],
         "target": "token",
+        "scope": "token",
         "ttl": "15m",
         "requested_at": "2026-06-08T10:00:00.000Z",
         "expires_at": "2026-06-08T10:15:00.000Z",
