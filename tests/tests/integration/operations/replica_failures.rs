@@ -91,7 +91,7 @@ fn resumed_broker_with_lapsed_claims_changes_nothing() {
     // Suspended until every lease has lapsed, the broker claims all grants at once: more than it has connections.
     signal(sleeper, "STOP");
     let held_back = replicas.hold_back_ends();
-    let not_lapsed = format!("{live} AND silent_at > extract(epoch FROM now()) * 1000");
+    let not_lapsed = format!("{live} AND lease_expires_at > extract(epoch FROM now()) * 1000");
     eventually("the end of every lease", || (count(&not_lapsed) == 0).then_some(()));
     signal(sleeper, "CONT");
     let claimed = format!("{live} AND claimed_until IS NOT NULL");
