@@ -204,8 +204,8 @@ fn the_folders_own_pipeline_passes() {
     for job in ["component", "one-command", "whole-script", "whole-script-left-open"] {
         assert_eq!(finished.code_of(job), 0, "{job}");
     }
-    let given_back = |job: &str| finished.printed_by(job).contains("self-test: revoked");
-    assert!(given_back("whole-script") && given_back("whole-script-left-open"), "{}", finished.text);
+    let revoked = |job: &str| finished.printed_by(job).contains("self-test: revoked");
+    assert!(revoked("whole-script") && revoked("whole-script-left-open"), "{}", finished.text);
 }
 
 #[test]
