@@ -58,7 +58,7 @@ pub(crate) struct RequestArgs {
     /// For how long at the most: `90s`, `15m`, `1h`
     #[arg(long, value_name = "DURATION")]
     pub(crate) ttl: Ttl,
-    /// Where the permission is given; the target of the agent's boundary when not said
+    /// The scope of the agent's boundary, or its target; required if the boundary has several
     #[arg(long, value_name = "T")]
     pub(crate) target: Option<String>,
     /// Why, for the timeline
@@ -200,7 +200,7 @@ pub(crate) struct DoctorArgs {
     /// For how long it would be asked
     #[arg(long, value_name = "DURATION", requires = "policies")]
     pub(crate) ttl: Option<Ttl>,
-    /// Where it would be given
+    /// The scope of the agent's boundary, or its target
     #[arg(long, value_name = "T", requires = "policies")]
     pub(crate) target: Option<String>,
 }

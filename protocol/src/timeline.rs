@@ -85,7 +85,7 @@ pub enum Source {
     Broker,
     /// The client. Unverified.
     Client,
-    /// An operator; `data.by` has the name.
+    /// An operator; `actor` has the name.
     Operator,
 }
 

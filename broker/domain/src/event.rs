@@ -13,7 +13,7 @@ pub struct NewEvent {
     pub kind: EventKind,
     /// The source that states the event.
     pub source: Source,
-    /// The operator or person who caused it.
+    /// The operator who caused it.
     pub actor: Option<Actor>,
     /// The text for people.
     pub text: String,
@@ -34,7 +34,7 @@ impl NewEvent {
         self
     }
 
-    /// Adds the operator or person who caused the event.
+    /// Adds the operator who caused the event.
     #[must_use]
     pub fn caused_by(mut self, actor: Option<Actor>) -> Self {
         self.actor = actor;

@@ -26,18 +26,18 @@ impl Lease {
     }
 
     /// How long the lease lasts without a heartbeat.
-    pub fn patience(&self) -> Duration {
+    pub fn duration(&self) -> Duration {
         self.every * Self::MISSED
     }
 
     /// When the lease ends, by the heartbeats alone.
-    pub fn silent_at(&self) -> Timestamp {
-        self.last_heartbeat.plus(self.patience())
+    pub fn expires_at(&self) -> Timestamp {
+        self.last_heartbeat.plus(self.duration())
     }
 
     /// When the lease ends, for a broker that has been able to record heartbeats since `ready_since`.
     pub fn lost_at(&self, ready_since: Timestamp) -> Timestamp {
-        self.last_heartbeat.max(ready_since).plus(self.patience())
+        self.last_heartbeat.max(ready_since).plus(self.duration())
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn heartbeat_interval(lease: &Lease) -> i64 {
 /// Only an active grant needs heartbeats.
 pub(crate) fn lease_expires_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
     let active = matches!(grant.state, State::Active { .. });
-    lease.filter(|_| active).map(|lease| lease.silent_at().as_millis())
+    lease.filter(|_| active).map(|lease| lease.expires_at().as_millis())
 }
 
 pub(crate) fn body(grant: &Grant) -> Result<String, StoreError> {

@@ -88,7 +88,7 @@ CREATE TABLE events (
     at           BIGINT NOT NULL,
     kind         TEXT   NOT NULL,
     source       TEXT   NOT NULL,
-    actor_kind   TEXT, -- null unless an operator or person caused it
+    actor_kind   TEXT, -- null unless an operator caused it
     actor_name   TEXT,
     text         TEXT   NOT NULL, -- `\0` stands for NUL, which PostgreSQL does not store, and `\\` for `\`
     data         TEXT   NOT NULL, -- JSON

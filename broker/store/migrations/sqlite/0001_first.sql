@@ -83,7 +83,7 @@ CREATE TABLE events (
     at           INTEGER NOT NULL,
     kind         TEXT    NOT NULL,
     source       TEXT    NOT NULL,
-    actor_kind   TEXT, -- null unless an operator or person caused it
+    actor_kind   TEXT, -- null unless an operator caused it
     actor_name   TEXT,
     text         TEXT    NOT NULL,
     data         TEXT    NOT NULL, -- JSON

@@ -81,7 +81,11 @@ pub(crate) async fn objects_of_ending_grants_stay_managed(store: &dyn Store) {
         let_go(store, &lock, Ownership::Unknown).await;
         lock.ownership
     };
-    assert_eq!(ownership(1_500, 2_000).await, gone_at(1_500), "it lives: it was not taken back yet");
+    assert_eq!(
+        ownership(1_500, 2_000).await,
+        gone_at(1_500),
+        "the grant is live: its step was not reverted yet"
+    );
     let other = done(store, &other, &other.grant.clone().activate(at(1001), "attached").unwrap()).await;
     let ending = done(store, &other, &asked_back(&other)).await;
     assert_eq!(ownership(1_500, 2_001).await, OURS, "something of it may land yet");
@@ -169,7 +173,7 @@ pub(crate) async fn a_lock_is_released_with_a_save(store: &dyn Store) {
     assert_eq!((again.ownership, again.delete_may_land_until), (OURS, Some(at(4_000))));
 
     assert!(matches!(save(&before, &active, &again).await, SaveOutcome::Conflict));
-    assert!(!is_held(store, 1033).await, "let go all the same");
+    assert!(!is_held(store, 1033).await, "the lock is released all the same");
     assert_eq!(store.grant(&after.grant.id).await.unwrap().unwrap().version, after.version);
 }
 

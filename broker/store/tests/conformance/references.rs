@@ -169,7 +169,7 @@ pub(crate) async fn applying_and_active_grants_count_as_references(store: &dyn S
     assert_eq!((others(store, 1).await, others(store, 2).await, others(store, 3).await), (1, 1, 2));
 
     let ending = done(store, &first, &asked_back(&first)).await;
-    assert_eq!(others(store, 2).await, 0, "what is being taken back needs nothing");
+    assert_eq!(others(store, 2).await, 0, "a grant that is being revoked has no reference");
     let gone = ending.grant.clone().gone(at(1003), "detached", None).unwrap();
     done(store, &ending, &gone).await;
     assert_eq!(others(store, 2).await, 0);
