@@ -3,6 +3,7 @@
 //! One module for each target has the schema of its part of `[boundary]`. Another target is a module, a variant of
 //! [`TargetKind`] and a variant of [`TargetScope`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use self::aws::AwsScope;
 use self::token::TokenScope;
+use crate::registration::Sensitivity;
 
 pub mod aws;
 pub(crate) mod keys;
@@ -97,6 +99,14 @@ impl TargetScope {
         }
     }
 
+    /// The account at the target, if it has accounts.
+    pub fn account(&self) -> Option<&str> {
+        match self {
+            Self::Token(_) => None,
+            Self::Aws(scope) => Some(&scope.account),
+        }
+    }
+
     /// A resource in it that only one agent may name.
     pub fn exclusive_resource(&self) -> Option<ExclusiveResource> {
         match self {
@@ -160,6 +170,8 @@ pub struct Scope {
     pub name: ScopeName,
     /// The longest grant in it.
     pub max_session: Ttl,
+    /// Of policies that are not of normal sensitivity.
+    pub sensitivity: BTreeMap<PolicyName, Sensitivity>,
     /// The place and its policies.
     pub target: TargetScope,
 }

@@ -5,7 +5,9 @@
 
 pub mod agent;
 pub mod boundary;
+pub mod decision;
 pub mod event;
+pub mod facts;
 pub mod grant;
 pub mod lease;
 pub mod principal;
@@ -14,9 +16,11 @@ pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
 pub use boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws};
+pub use decision::{Decided, Decision, DecisionKind, Outcome, RuleSetDigest, Verdict};
 pub use event::NewEvent;
+pub use facts::DecisionFacts;
 pub use grant::{EndCause, Ending, Grant, Phase, State, Step, StepData};
 pub use lease::Lease;
 pub use principal::{Principal, ReplayGuard};
-pub use registration::{InvalidRegistration, Registration, UseCase};
+pub use registration::{InvalidRegistration, Registration, Sensitivity, UseCase};
 pub use trust::{ClaimRule, Claims, Exception, TrustRule};

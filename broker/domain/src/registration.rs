@@ -1,16 +1,17 @@
 //! Parses a registration file and checks it against every rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use protocol::{AgentId, Platform, Ttl};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::boundary::Boundary;
 use crate::trust::{ClaimRule, Exception, TrustRule};
 
 mod boundary;
 mod issuer;
+mod labels;
 mod narrowing;
 
 pub use issuer::is_loopback;
@@ -27,6 +28,10 @@ pub struct Registration {
     pub description: String,
     /// For reports.
     pub use_case: UseCase,
+    /// For rules: `team = "payments"`.
+    pub labels: BTreeMap<String, String>,
+    /// For rules: an agent can be in several groups.
+    pub groups: BTreeSet<String>,
     /// The longest grant.
     pub max_session: Ttl,
     /// Each of these rules proves the agent. An error if an earlier release accepted a rule that this one refuses.
@@ -42,7 +47,7 @@ pub struct Registration {
 }
 
 /// The kind of workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UseCase {
     /// A CI pipeline.
@@ -63,6 +68,33 @@ impl UseCase {
             Self::CloudWorkload => "cloud-workload",
             Self::PodIdentity => "pod-identity",
             Self::Other => "other",
+        }
+    }
+}
+
+/// How much harm a policy can do, for rules. The registration says it, policy by policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sensitivity {
+    /// Little.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Much.
+    High,
+}
+
+impl Sensitivity {
+    /// Every value.
+    pub const ALL: &'static [Self] = &[Self::Low, Self::Normal, Self::High];
+
+    /// As in the file and in rules.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
         }
     }
 }
@@ -118,10 +150,13 @@ pub fn parse_stored(text: &str) -> Result<Registration, InvalidRegistration> {
     let boundary = file.boundary.ok_or_else(|| {
         refused("boundary", "missing: expected `[boundary]` with a target and the permitted policies")
     })?;
+    labels::check(&file.labels, &file.groups)?;
     Ok(Registration {
         id: file.id,
         description: file.description,
         use_case: file.use_case,
+        labels: file.labels,
+        groups: file.groups.into_iter().collect(),
         max_session: file.max_session,
         trust,
         boundary: boundary::parse(boundary, file.max_session)?,
@@ -145,6 +180,10 @@ struct File {
     #[serde(default)]
     description: String,
     use_case: UseCase,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    groups: Vec<String>,
     max_session: Ttl,
     #[serde(default)]
     require_heartbeat: bool,

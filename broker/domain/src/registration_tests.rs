@@ -40,6 +40,31 @@ fn a_registration_can_require_a_heartbeat_and_limit_grants_per_run() {
 }
 
 #[test]
+fn labels_groups_and_sensitivity_are_read_for_rules() {
+    let file = format!("labels = {{ team = \"payments\" }}\ngroups = [\"deployers\", \"eu/berlin\"]\n{GOOD}");
+    let registration = parse(&format!("{file}\nsensitivity = {{ orders-read = \"high\" }}")).unwrap();
+    assert_eq!(registration.labels["team"], "payments");
+    assert!(registration.groups.contains("eu/berlin"));
+    let sensitivity = &registration.boundary.first().sensitivity;
+    assert_eq!(sensitivity[&"orders-read".parse().unwrap()], Sensitivity::High);
+    for (head, tail, reason) in [
+        (
+            "",
+            "sensitivity = { orders-write = \"high\" }",
+            "`boundary.sensitivity.orders-write`: is no policy",
+        ),
+        ("", "sensitivity = { orders-read = \"grave\" }", "`boundary.sensitivity`: unknown variant `grave`"),
+        ("labels = { \"a b\" = \"c\" }", "", "`labels`: expected 1 to 128 letters, digits"),
+        ("labels = { a = \"\\u0007\" }", "", "`labels.a`: expected at most 128 bytes"),
+        ("groups = [\"a\", \"a\"]", "", "`groups[1]`: `a` is there already"),
+        ("groups = [\"\"]", "", "`groups[0]`: expected 1 to 128 letters"),
+    ] {
+        let error = parse(&format!("{head}\n{GOOD}\n{tail}")).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
 fn invalid_registrations_are_refused_with_a_reason() {
     let without = |from: &str, to: &str| {
         let start = GOOD.find(from).unwrap();
@@ -349,7 +374,7 @@ fn a_boundary_is_refused_for_its_scopes() {
         (scope("name = 'orders'\ntarget = 'token'"), "`boundary.scope[0].policies`: no permitted policy"),
         (
             scope(&format!("name = 'orders'\n{READ}\nregion = 'eu-west-1'")),
-            "`boundary.scope[0].region`: means nothing for `target = \"token\"`: expected one of `max_session`, `name`, `policies`, `target`",
+            "`boundary.scope[0].region`: means nothing for `target = \"token\"`: expected one of `max_session`, `name`, `policies`, `sensitivity`, `target`",
         ),
     ] {
         let error = parse(&scopes(&tables)).unwrap_err().to_string();

@@ -1,8 +1,10 @@
 //! Parses `[boundary]`: one scope in the table itself, or several `[[boundary.scope]]`.
 
-use protocol::Ttl;
+use std::collections::BTreeMap;
 
-use super::{InvalidRegistration, refused};
+use protocol::{PolicyName, Ttl};
+
+use super::{InvalidRegistration, Sensitivity, refused};
 use crate::boundary::keys::{Keys, Refused};
 use crate::boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws, token};
 
@@ -11,8 +13,12 @@ const MAX_SCOPES: usize = 32;
 
 pub(super) fn parse(mut table: toml::Table, longest: Ttl) -> Result<Boundary, InvalidRegistration> {
     let Some(scopes) = table.remove("scope") else {
-        let (name, target) = target(Keys::new(table)).map_err(|refusal| in_table("boundary", refusal))?;
-        return Ok(Boundary::new(Scope { name, max_session: longest, target }, Vec::new()));
+        let mut keys = Keys::new(table);
+        let scope = sensitivity(&mut keys).and_then(|sensitivity| {
+            let (name, target) = target(keys)?;
+            scope(name, longest, sensitivity, target)
+        });
+        return Ok(Boundary::new(scope.map_err(|refusal| in_table("boundary", refusal))?, Vec::new()));
     };
     if let Some(key) = table.keys().next() {
         let problem = "means nothing beside `[[boundary.scope]]`: expected it in each scope";
@@ -51,8 +57,27 @@ fn named_scope(table: toml::Table, longest: Ttl) -> Result<Scope, Refused> {
         let problem = format!("expected at most the agent's `{longest}`, found `{max_session}`");
         return Err(("max_session".to_owned(), problem));
     }
+    let sensitivity = sensitivity(&mut keys)?;
     let (_, target) = target(keys)?;
-    Ok(Scope { name, max_session, target })
+    scope(name, max_session, sensitivity, target)
+}
+
+fn sensitivity(keys: &mut Keys) -> Result<BTreeMap<PolicyName, Sensitivity>, Refused> {
+    Ok(keys.take("sensitivity")?.unwrap_or_default())
+}
+
+fn scope(
+    name: ScopeName,
+    max_session: Ttl,
+    sensitivity: BTreeMap<PolicyName, Sensitivity>,
+    target: TargetScope,
+) -> Result<Scope, Refused> {
+    let known = target.policy_names();
+    if let Some(policy) = sensitivity.keys().find(|policy| !known.contains(policy)) {
+        let problem = "is no policy of this scope: expected a name from `policies`";
+        return Err((format!("sensitivity.{policy}"), problem.to_owned()));
+    }
+    Ok(Scope { name, max_session, sensitivity, target })
 }
 
 fn target(mut keys: Keys) -> Result<(ScopeName, TargetScope), Refused> {
