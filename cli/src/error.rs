@@ -154,19 +154,27 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::AgentDisabled
         | ErrorCode::PolicyNotPermitted
         | ErrorCode::TtlTooLong
-        | ErrorCode::TargetNotPermitted => Exit::Denied,
+        | ErrorCode::TargetNotPermitted
+        | ErrorCode::RuleDenied
+        | ErrorCode::RuleError
+        | ErrorCode::ApprovalRequired => Exit::Denied,
         ErrorCode::GrantNotFound
         | ErrorCode::AgentNotFound
         | ErrorCode::TokenNotFound
+        | ErrorCode::RuleSetNotFound
+        | ErrorCode::SourceNotFound
+        | ErrorCode::ObservationNotFound
         | ErrorCode::RouteNotFound
         | ErrorCode::MethodNotAllowed
         | ErrorCode::AgentExists
         | ErrorCode::BodyTooLarge
         | ErrorCode::UnsupportedMediaType
         | ErrorCode::InvalidRequest
-        | ErrorCode::InvalidRegistration => Exit::Usage,
-        ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded => Exit::Unexpected,
+        | ErrorCode::InvalidRegistration
+        | ErrorCode::InvalidRules => Exit::Usage,
+        ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded | ErrorCode::RulesChanged => Exit::Unexpected,
         ErrorCode::RequestTimeout
+        | ErrorCode::ContextUnsettled
         | ErrorCode::ProcessingTimeout
         | ErrorCode::RateLimited
         | ErrorCode::Internal

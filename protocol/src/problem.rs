@@ -80,12 +80,24 @@ codes! {
     HeartbeatRequired = "heartbeat_required", 403, "heartbeat required";
     /// The run has as many active grants as the registration permits.
     TooManyActiveGrants = "too_many_active_grants", 403, "too many active grants for one run";
+    /// A rule refuses the request, or no rule permits it.
+    RuleDenied = "rule_denied", 403, "refused by a rule";
+    /// A rule could not be evaluated, which refuses the request.
+    RuleError = "rule_error", 403, "a rule could not be evaluated";
+    /// The rules demand the approval of a person, which this broker cannot ask for.
+    ApprovalRequired = "approval_required", 403, "approval required";
     /// Unknown, or another agent's: the answer does not say which.
     GrantNotFound = "grant_not_found", 404, "no such grant";
     /// No agent is registered under this id.
     AgentNotFound = "agent_not_found", 404, "no such agent";
     /// The agent has no auth token with this id.
     TokenNotFound = "token_not_found", 404, "no such auth token";
+    /// No rule set has this digest, or there is none in this role.
+    RuleSetNotFound = "rule_set_not_found", 404, "no such rule set";
+    /// No posture source of this name is configured.
+    SourceNotFound = "source_not_found", 404, "no such posture source";
+    /// The agent has no observation with this id.
+    ObservationNotFound = "observation_not_found", 404, "no such observation";
     /// The path does not exist.
     RouteNotFound = "route_not_found", 404, "no such path";
     /// The path exists, with other methods.
@@ -98,6 +110,8 @@ codes! {
     GrantEnded = "grant_ended", 409, "the grant has ended";
     /// The agent is registered, and the registration does not replace it.
     AgentExists = "agent_exists", 409, "agent exists";
+    /// Another change of the rules came first.
+    RulesChanged = "rules_changed", 409, "the rules changed meanwhile";
     /// Longer than the endpoint's limit.
     BodyTooLarge = "body_too_large", 413, "body too large";
     /// Another content type than the endpoint reads.
@@ -106,6 +120,8 @@ codes! {
     InvalidRequest = "invalid_request", 422, "request not understood";
     /// A registration that cannot be accepted.
     InvalidRegistration = "invalid_registration", 422, "registration refused";
+    /// A rule set that cannot be accepted, or whose test cases fail.
+    InvalidRules = "invalid_rules", 422, "rules refused";
     /// Too many requests from this agent or address.
     RateLimited = "rate_limited", 429, "too many requests";
     /// A fault of the broker.
@@ -114,6 +130,8 @@ codes! {
     TargetFailed = "target_failed", 502, "the target failed";
     /// The issuer's keys cannot be fetched.
     IssuerUnavailable = "issuer_unavailable", 503, "the OIDC issuer cannot be reached";
+    /// Rules, posture or grants of the run changed again and again while the request was decided.
+    ContextUnsettled = "context_unsettled", 503, "the facts changed during the decision";
     /// The broker could not answer in time. The request may have taken effect.
     ProcessingTimeout = "processing_timeout", 503, "the request took too long";
     /// The store cannot be reached or is full.

@@ -6,6 +6,14 @@ pub const GRANTS: &str = "/v2/agentic/jit";
 pub const CREDENTIALS: &str = "credentials";
 /// Register and list agents.
 pub const AGENTS: &str = "/v2/agents";
+/// After a grant's path: the decisions about it.
+pub const DECISIONS: &str = "decisions";
+/// Apply and show rule sets.
+pub const RULES: &str = "/v2/rules";
+/// What other systems say about subjects of requests.
+pub const POSTURE: &str = "/v2/posture";
+/// Steps that run without a grant; with `/{id}/actions` their calls.
+pub const OBSERVATIONS: &str = "/v2/observations";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// RFC 7662 token introspection for grants of the `token` target.

@@ -16,11 +16,12 @@ pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
 pub use boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws};
-pub use decision::{Decided, Decision, DecisionKind, Outcome, RuleSetDigest, Verdict};
+pub use decision::Decision;
 pub use event::NewEvent;
 pub use facts::DecisionFacts;
 pub use grant::{EndCause, Ending, Grant, Phase, State, Step, StepData};
 pub use lease::Lease;
 pub use principal::{Principal, ReplayGuard};
+pub use protocol::rules::{Decided, DecisionKind, Outcome, RuleSetDigest, Verdict};
 pub use registration::{InvalidRegistration, Registration, Sensitivity, UseCase};
 pub use trust::{ClaimRule, Claims, Exception, TrustRule};
