@@ -345,6 +345,6 @@ pub trait Store: Send + Sync {
     async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError>;
 
     /// Deletes expired token uses, tombstones and auth tokens, and requests that were not denied again for
-    /// [`DENIALS_KEPT_FOR`].
+    /// [`DENIALS_KEPT_FOR`]. The grant of the last event of all may stay until another event is written.
     async fn purge(&self, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -74,10 +74,10 @@ CREATE TRIGGER grants_counted_on_delete AFTER DELETE ON grants BEGIN
     UPDATE grant_counts SET grants = grants - 1 WHERE status = old.status;
 END;
 
--- `position` orders the events of all grants, and is never used twice. There is one writer, so events become visible in this
--- order.
+-- `position` orders the events of all grants. There is one writer, so events become visible in this order. SQLite gives a row
+-- the greatest position and one, so a position is used once as long as the event with the greatest one stays.
 CREATE TABLE events (
-    position     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    position     INTEGER NOT NULL PRIMARY KEY,
     grant_number INTEGER NOT NULL REFERENCES grants (number),
     seq          INTEGER NOT NULL, -- 1, 2, 3, … in the timeline of the grant
     at           INTEGER NOT NULL,

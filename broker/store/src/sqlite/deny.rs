@@ -107,12 +107,13 @@ macro_rules! of_the_forgotten {
         concat!(
             $delete,
             " IN (SELECT number FROM grants WHERE status = 'denied' AND denied_at <= ?1
+                    AND number <> (SELECT grant_number FROM events ORDER BY position DESC LIMIT 1)
                   ORDER BY denied_at, number LIMIT ?2)"
         )
     };
 }
 
-/// Events first, because they refer to grants.
+/// Events first, because they refer to grants. The grant of the last event stays, so that no position is used again.
 pub(super) const FORGET: [&str; 2] = [
     of_the_forgotten!("DELETE FROM events WHERE grant_number"),
     of_the_forgotten!("DELETE FROM grants WHERE number"),

@@ -2,7 +2,9 @@
 
 use futures_util::future::join_all;
 use protocol::{Denials, GrantStatus};
-use store::{Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Listing, Store};
+use store::{
+    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, EventPosition, Listing, Store,
+};
 
 use super::fixtures::{
     accepted, agent_id, at, created, denied, ended, for_job, grant_id, key, once, refused, request,
@@ -111,10 +113,11 @@ pub(crate) async fn old_denials_are_deleted_and_nothing_else(store: &dyn Store) 
     assert!(store.grant(&grant_id(2)).await.unwrap().is_some(), "it came once more");
     assert_eq!(store.count_by_status().await.unwrap().get(&GrantStatus::Denied), Some(&1));
 
+    created(store, "orders", 52, None).await;
     store.purge(over(100_000)).await.unwrap();
     let left = store.list(&Listing { limit: 10, ..Listing::default() }).await.unwrap();
     let left: Vec<_> = left.iter().map(|stored| stored.grant.id.clone()).collect();
-    assert_eq!(left, [grant_id(51), grant_id(50)], "what was given stays for ever");
+    assert_eq!(left, [grant_id(52), grant_id(51), grant_id(50)], "what was given stays for ever");
     assert!(!store.events(&grant_id(50)).await.unwrap().is_empty());
     assert_eq!(store.count_by_status().await.unwrap().get(&GrantStatus::Denied).copied().unwrap_or(0), 0);
     assert_eq!(again(store, 1, 4, 200_000).await, DenialOutcome::New);
@@ -126,6 +129,23 @@ pub(crate) async fn many_denials_are_deleted_in_batches(store: &dyn Store) {
             join_all((from..from + 50).map(|number| refused(store, agent, number))).await;
         }
     }
+    created(store, "orders", 2000, None).await;
     store.purge(at(1000).plus(DENIALS_KEPT_FOR)).await.unwrap();
-    assert!(store.list(&Listing { limit: 10, ..Listing::default() }).await.unwrap().is_empty());
+    let left = store.list(&Listing { limit: 10, ..Listing::default() }).await.unwrap();
+    assert_eq!(left.iter().map(|stored| stored.grant.id.clone()).collect::<Vec<_>>(), [grant_id(2000)]);
+}
+
+/// A reader that keeps the position of a purged event reads on from there.
+pub(crate) async fn positions_of_purged_events_are_not_used_again(store: &dyn Store) {
+    refused(store, "orders", 1).await;
+    refused(store, "stock", 2).await;
+    let read = store.events_after(EventPosition::START, 100).await.unwrap();
+    let last = read.last().unwrap().position;
+    store.purge(at(1000).plus(DENIALS_KEPT_FOR)).await.unwrap();
+    assert!(store.grant(&grant_id(1)).await.unwrap().is_none());
+
+    let made = created(store, "orders", 3, None).await;
+    let next = store.events_after(last, 100).await.unwrap();
+    let next: Vec<_> = next.into_iter().map(|one| one.event).collect();
+    assert_eq!(next, store.events(&made.grant.id).await.unwrap());
 }

@@ -48,7 +48,8 @@ macro_rules! conformance {
             denials: a_denial_is_on_record_and_keeps_no_key, the_same_denial_is_counted_on_one_row,
                 many_of_the_same_denial_at_once_are_one_row, a_denial_consumes_its_token,
                 two_concurrent_denials_of_a_job_share_its_token, an_agent_has_a_bounded_number_of_denials,
-                old_denials_are_deleted_and_nothing_else, many_denials_are_deleted_in_batches;
+                old_denials_are_deleted_and_nothing_else, many_denials_are_deleted_in_batches,
+                positions_of_purged_events_are_not_used_again;
             limiting: a_run_is_limited_to_its_number_of_grants, an_ending_grant_does_not_count,
                 without_a_known_run_all_grants_of_the_agent_count,
                 a_request_over_the_limit_leaves_its_token_unused,
