@@ -5,15 +5,21 @@
 pub use std::collections::BTreeMap;
 pub use std::num::NonZeroU32;
 pub use std::sync::Arc;
+pub use std::time::Duration;
 
 pub use async_trait::async_trait;
 pub use domain::grant::Transition;
-pub use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+pub use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+pub use protocol::actions::Action;
+pub use protocol::posture::PostureOutcome;
+pub use protocol::rules::{RuleSetFiles, RulesState};
 pub use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 pub use store::{
-    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
-    HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition, Registering, Release,
-    ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
+    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
+    NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing, PostureStatement,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError,
+    StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -53,7 +59,7 @@ macro_rules! decorate_store {
             revoke_token(id: &AgentId, token_id: &str) -> bool;
             create_grant(
                 transition: &Transition, lease: Option<Lease>, replay: Option<&ReplayGuard>,
-                most_active: Option<NonZeroU32>
+                most_active: Option<NonZeroU32>, decision: Option<&NewDecision<'_>>
             ) -> Created;
             record_denied(denying: DeniedRequest<'_>) -> DenialOutcome;
             grant(id: &GrantId) -> Option<GrantRecord>;
@@ -79,7 +85,23 @@ macro_rules! decorate_store {
             signing_keys() -> Vec<StoredKey>;
             add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
             remove_signing_keys(before: Timestamp) -> ();
-            purge(now: Timestamp) -> ();
+            rules() -> RulesState;
+            rule_set(digest: &RuleSetDigest) -> Option<RuleSetFiles>;
+            rules_history(before: Option<i64>, limit: u32) -> Vec<RulesState>;
+            change_rules(expected: i64, next: &RulesState, files: Option<&RuleSetFiles>) -> Option<RulesState>;
+            decision_context(request: ContextRequest<'_>) -> DecisionContext;
+            record_decision(grant: Option<&GrantId>, decision: &Decision) -> i64;
+            decisions_after(number: i64, filter: DecisionFilter<'_>, limit: u32) -> Vec<StoredDecision>;
+            decisions_of(grant: &GrantId) -> Vec<StoredDecision>;
+            reevaluated(
+                record: &GrantRecord, mark: i64, decision: Option<&Decision>, next: Option<Timestamp>
+            ) -> bool;
+            put_posture(statement: &PostureStatement, now: Timestamp) -> PostureOutcome;
+            list_posture(listing: PostureListing<'_>) -> Vec<StoredPosture>;
+            record_observation(id: &str, decision: &Decision) -> ();
+            add_observed_actions(id: &str, agent: &AgentId, actions: &[Action]) -> ActionsAdded;
+            observations(listing: ObservationListing<'_>) -> Vec<StoredObservation>;
+            purge(now: Timestamp, keep_decisions: Duration) -> ();
         }
     };
     ($type:ty, $inner:ident) => { $crate::decorate_store! { @store $type, $inner, [] } };

@@ -47,4 +47,6 @@ pub struct Agent {
     pub created_at: Timestamp,
     /// When the registration or the status last changed.
     pub updated_at: Timestamp,
+    /// Raised by every change of the registration or the status.
+    pub revision: i64,
 }

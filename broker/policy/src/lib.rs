@@ -239,6 +239,7 @@ mod tests {
             status,
             created_at: at,
             updated_at: at,
+            revision: 1,
         }
     }
 

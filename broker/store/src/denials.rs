@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use domain::ReplayGuard;
 use domain::grant::Transition;
+use domain::{Decision, ReplayGuard};
 use protocol::IdempotencyKey;
 
 /// How many different denied requests are kept for one agent.
@@ -24,6 +24,8 @@ pub struct DeniedRequest<'a> {
     pub key: &'a IdempotencyKey,
     /// The OIDC token of the request, which is consumed.
     pub replay: Option<&'a ReplayGuard>,
+    /// Why it was denied, if the rules decided.
+    pub decision: Option<&'a Decision>,
 }
 
 /// What became of a denied request.

@@ -12,19 +12,28 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Grant, Lease, NewEvent, Registration, ReplayGuard};
+use domain::{
+    Agent, AgentStatus, Decision, Grant, Lease, NewEvent, Registration, ReplayGuard, RuleSetDigest,
+};
+use protocol::actions::Action;
 use protocol::agents::Outcome;
+use protocol::posture::PostureOutcome;
+use protocol::rules::{RuleSetFiles, RulesState};
 use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
 mod chain;
 mod columns;
+mod decisions;
 mod denials;
 mod error;
 mod memory;
+mod observations;
 pub mod postgres;
+mod posture;
 mod registrations;
 mod replay;
 mod resource_lock;
@@ -34,9 +43,14 @@ mod sqlite;
 mod test_fixtures;
 
 pub use chain::RETRIES_RECORDED;
+pub use decisions::{
+    ContextRequest, DRY_RUNS_KEPT, DecisionContext, DecisionFilter, NewDecision, Reevaluation, StoredDecision,
+};
 pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest};
 pub use memory::Memory;
+pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, StoredObservation};
 pub use postgres::Postgres;
+pub use posture::{PostureListing, PostureStatement, StoredPosture};
 pub use resource_lock::{AfterUpdate, LockPurpose, LockRequest, Ownership, Release, ResourceLock};
 pub use sqlite::{OpenError, Sqlite, SqlitePath};
 
@@ -61,6 +75,8 @@ pub struct GrantRecord {
     pub version: i64,
     /// Of a denied grant: how often the same request was denied.
     pub denials: Option<Denials>,
+    /// Of a live grant: when it has to be decided again.
+    pub reevaluation: Option<Reevaluation>,
     /// The last event of the timeline, if it was read with the grant: saves a read when the grant is saved.
     pub(crate) last_row: Option<chain::LastRow>,
 }
@@ -80,6 +96,8 @@ pub enum Created {
     Replayed,
     /// The run has as many grants as it may have at once.
     TooManyActive,
+    /// What the decision was made from has changed: it has to be made again.
+    ContextChanged,
 }
 
 /// What became of a transition, and of the lock that was to be released with it.
@@ -227,7 +245,12 @@ pub struct PositionedEvent {
     pub event: TimelineEvent,
 }
 
+fn not_made<T>() -> Result<T, StoreError> {
+    Err(StoreError::Corrupt { what: "no backend has this method yet".to_owned() })
+}
+
 /// Everything that the broker reads and writes.
+#[expect(unused_variables, reason = "until the backends have the methods")]
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads and writes one row, to find out whether the database works.
@@ -260,15 +283,18 @@ pub trait Store: Send + Sync {
     /// With `most_active`, a run that has so many applying or active grants gets no other. A grant without a known run
     /// counts for every run, and a request without a known run counts every grant of the agent. Of two concurrent
     /// requests, the second sees the grant of the first.
+    ///
+    /// The decision is stored with the grant, if its context still holds. A request that joins a grant stores none.
     async fn create_grant(
         &self,
         transition: &Transition,
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError>;
     /// Stores a denied grant with its events, and consumes its OIDC token. Another denial of the same request (by its
-    /// hash) of the same agent only raises a counter.
+    /// hash) of the same agent only raises a counter, and its decision is not stored.
     async fn record_denied(&self, denied: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError>;
     async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError>;
     async fn grant_by_key(
@@ -321,7 +347,8 @@ pub trait Store: Send + Sync {
     async fn other_references(&self, object: &str, grant: &GrantId) -> Result<u32, StoreError>;
     /// Newest first.
     async fn list(&self, listing: &Listing) -> Result<Vec<GrantRecord>, StoreError>;
-    /// Claims grants that are due, or whose lease is lost ([`Lease::lost_at`]). A claim raises the version.
+    /// Claims grants that are due, or whose lease is lost ([`Lease::lost_at`]), and, where the limit leaves room, active
+    /// grants that have to be decided again, oldest first. A claim raises the version.
     async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError>;
     async fn count_by_status(&self) -> Result<BTreeMap<GrantStatus, u64>, StoreError>;
     /// A grant's timeline as it is stored, in order.
@@ -344,7 +371,98 @@ pub trait Store: Send + Sync {
     /// Deletes keys that were made before `before`, but never the newest.
     async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError>;
 
-    /// Deletes expired token uses, tombstones and auth tokens, and requests that were not denied again for
-    /// [`DENIALS_KEPT_FOR`]. The grant of the last event of all may stay until another event is written.
-    async fn purge(&self, now: Timestamp) -> Result<(), StoreError>;
+    /// The rules as they are.
+    async fn rules(&self) -> Result<RulesState, StoreError> {
+        not_made()
+    }
+    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError> {
+        not_made()
+    }
+    /// The state after each change, newest first, starting below a version.
+    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError> {
+        not_made()
+    }
+    /// Stores `next` as the version behind `expected`, with the files of a new set, and marks every live grant to be
+    /// decided again. None if another change came first. A grant that is being created is either marked or refused.
+    async fn change_rules(
+        &self,
+        expected: i64,
+        next: &RulesState,
+        files: Option<&RuleSetFiles>,
+    ) -> Result<Option<RulesState>, StoreError> {
+        not_made()
+    }
+
+    /// Reads what a decision needs.
+    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError> {
+        not_made()
+    }
+    /// Stores a decision that comes with no new grant and no denial, and returns its number.
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
+        not_made()
+    }
+    /// Decisions in the order of their numbers, starting behind one. Decisions that are being stored may be missing.
+    async fn decisions_after(
+        &self,
+        number: i64,
+        filter: DecisionFilter<'_>,
+        limit: u32,
+    ) -> Result<Vec<StoredDecision>, StoreError> {
+        not_made()
+    }
+    /// The decisions about a grant, in order.
+    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError> {
+        not_made()
+    }
+    /// Stores the decision about a grant that was claimed to be decided again, sets when the next is due, and releases
+    /// the claim. False, with nothing stored, if the grant was marked again since (the claim is released, and the grant
+    /// is due), or was changed or claimed by another driver.
+    async fn reevaluated(
+        &self,
+        record: &GrantRecord,
+        mark: i64,
+        decision: Option<&Decision>,
+        next: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        not_made()
+    }
+
+    /// Stores a statement, unless a newer one is known. One that changes what is known marks the live grants of its
+    /// subject to be decided again.
+    async fn put_posture(
+        &self,
+        statement: &PostureStatement,
+        now: Timestamp,
+    ) -> Result<PostureOutcome, StoreError> {
+        not_made()
+    }
+    /// Statements by source and subject, with those that have expired and are not purged.
+    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
+        not_made()
+    }
+
+    /// Stores the decision about a step that runs without a grant. The id is new.
+    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
+        not_made()
+    }
+    /// Adds what the step of an observation called.
+    async fn add_observed_actions(
+        &self,
+        id: &str,
+        agent: &AgentId,
+        actions: &[Action],
+    ) -> Result<ActionsAdded, StoreError> {
+        not_made()
+    }
+    async fn observations(
+        &self,
+        listing: ObservationListing<'_>,
+    ) -> Result<Vec<StoredObservation>, StoreError> {
+        not_made()
+    }
+
+    /// Deletes expired token uses, tombstones, auth tokens and posture, decisions and observations older than
+    /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of
+    /// all, and the last decision, may stay until another is written.
+    async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError>;
 }

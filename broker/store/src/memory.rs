@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
@@ -14,8 +15,9 @@ use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Tim
 
 use crate::{
     AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
-    HeartbeatOutcome, Listing, LockPurpose, LockRequest, Ownership, PositionedEvent, Precondition,
-    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    HeartbeatOutcome, Listing, LockPurpose, LockRequest, NewDecision, Ownership, PositionedEvent,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
+    StoredToken,
 };
 
 mod agents;
@@ -97,6 +99,7 @@ impl Store for Memory {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        _decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
         let Tables { agents, grants, objects, .. } = &mut *self.kept();
         let is_off = agents
@@ -244,7 +247,7 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
         let mut kept = self.kept();
         kept.agents.purge(now);
         kept.grants.purge(now);

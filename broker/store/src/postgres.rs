@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
@@ -17,8 +18,9 @@ use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
     AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
-    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
-    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, NewDecision, Ownership, PositionedEvent,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
+    StoredToken,
 };
 
 mod agents;
@@ -133,6 +135,7 @@ impl Store for Postgres {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        _decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
         let wanted = create::Wanted::of(transition, lease, replay, most_active)?;
         self.run(wanted, |connection, wanted| Box::pin(create::create(connection, wanted))).await
@@ -275,7 +278,7 @@ impl Store for Postgres {
         self.run(before, |connection, before| Box::pin(signing_keys::remove(connection, *before))).await
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
         // In small batches, so that no other change waits long for a row.
         for what in purge::ALL {
             while self

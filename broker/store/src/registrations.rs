@@ -64,6 +64,7 @@ impl Registrations {
             status: row.status,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            revision: row.revision,
         });
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         latest.insert(row.id, (row.revision, Arc::clone(&agent)));

@@ -21,6 +21,7 @@ pub(crate) fn grant(row: &impl Columns) -> Result<GrantRecord, StoreError> {
         lease: lease(row)?,
         version: row.number("version")?,
         denials: None,
+        reevaluation: None,
         last_row: None,
     })
 }
@@ -45,7 +46,14 @@ pub(crate) fn saved(
     grant: Grant,
     last_row: Option<LastRow>,
 ) -> Result<GrantRecord, StoreError> {
-    Ok(GrantRecord { lease: lease(row)?, version: row.number("version")?, grant, denials: None, last_row })
+    Ok(GrantRecord {
+        lease: lease(row)?,
+        version: row.number("version")?,
+        grant,
+        denials: None,
+        reevaluation: None,
+        last_row,
+    })
 }
 
 fn lease(row: &impl Columns) -> Result<Option<Lease>, StoreError> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
@@ -17,8 +18,9 @@ use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
     AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
-    GrantRecord, HeartbeatOutcome, Listing, LockRequest, Ownership, PositionedEvent, Precondition,
-    Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey, StoredToken,
+    GrantRecord, HeartbeatOutcome, Listing, LockRequest, NewDecision, Ownership, PositionedEvent,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
+    StoredToken,
 };
 
 mod agents;
@@ -170,6 +172,7 @@ impl Store for Sqlite {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        _decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
         self.ensure_file_unchanged()?;
         let (transition, replay) = (transition.clone(), replay.cloned());
@@ -307,7 +310,7 @@ impl Store for Sqlite {
         self.write(move |connection| Box::pin(signing_keys::remove(connection, before))).await
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
         // In small batches, so that urgent changes get in between.
         for what in purge::ALL {
             while self

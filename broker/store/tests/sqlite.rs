@@ -167,7 +167,7 @@ async fn a_removed_or_replaced_file_refuses_grants_and_allows_revokes() {
         }
         assert!(store.ping().await.is_err(), "ready, and nobody will find what is written");
         let given = accepted(request("orders", 2));
-        assert!(store.create_grant(&given, None, None, None).await.is_err());
+        assert!(store.create_grant(&given, None, None, None, None).await.is_err());
         end(&store, &live).await;
     }
 }

@@ -22,7 +22,11 @@ impl Engine {
         let (key, agent) = (terms.key.clone(), terms.agent_id.clone());
         terms.request_hash = hash_of_denied(&terms);
         let moved = Grant::denied(terms, now, denied.code, &denied.detail);
-        match self.store.record_denied(DeniedRequest { transition: &moved, key: &key, replay }).await {
+        match self
+            .store
+            .record_denied(DeniedRequest { transition: &moved, key: &key, replay, decision: None })
+            .await
+        {
             Ok(DenialOutcome::New | DenialOutcome::Again) => self.counters.grants_denied(),
             Ok(DenialOutcome::Full) => {
                 self.counters.grants_denied();

@@ -82,7 +82,7 @@ impl Engine {
             LateWrites::Impossible => self.driver.activate_at_once(accepted, target.as_ref()).await?,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
-        let creating = self.store.create_grant(&created, lease, replay, most_active);
+        let creating = self.store.create_grant(&created, lease, replay, most_active, None);
         match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(record) if matches!(record.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
@@ -105,6 +105,9 @@ impl Engine {
             }
             Created::AgentDisabled => Err(agent_disabled(&agent)),
             Created::Replayed => Err(self.replayed(Kind::Elevation, &agent.id)),
+            Created::ContextChanged => {
+                Err(Refusal::new(ErrorCode::Internal, "the store checked a decision that was not made"))
+            }
             Created::TooManyActive => match limited {
                 Some((most, terms)) => {
                     let denied = too_many_active(&terms, most);

@@ -12,8 +12,8 @@ use domain::grant::Transition;
 use domain::{Lease, ReplayGuard};
 use protocol::Timestamp;
 use store::{
-    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, Ownership, Precondition, Release,
-    ResourceLock, SaveOutcome, Store, StoreError,
+    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, NewDecision, Ownership, Precondition,
+    Release, ResourceLock, SaveOutcome, Store, StoreError,
 };
 use testkit::decorate_store;
 
@@ -95,8 +95,10 @@ impl Recorder<'_> {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
-        let created = self.fixture.store.create_grant(transition, lease, replay, most_active).await?;
+        let created =
+            self.fixture.store.create_grant(transition, lease, replay, most_active, decision).await?;
         if let Created::New(stored) = &created {
             self.fixture.ledger.created(self.who, &stored.grant);
         }

@@ -27,6 +27,7 @@ impl Agents {
             status: AgentStatus::Active,
             created_at: now,
             updated_at: now,
+            revision: 1,
         };
         let outcome = match (self.agents.get(&agent.id), mode) {
             (None, _) => {
@@ -39,6 +40,7 @@ impl Agents {
             }
             (Some(before), ApplyMode::Replace) => {
                 (agent.status, agent.created_at) = (before.status, before.created_at);
+                agent.revision = before.revision + 1;
                 Outcome::Updated
             }
         };
@@ -66,6 +68,7 @@ impl Agents {
         if agent.status != status {
             let changed = Arc::make_mut(agent);
             (changed.status, changed.updated_at) = (status, now);
+            changed.revision += 1;
         }
         Some(Arc::clone(agent))
     }

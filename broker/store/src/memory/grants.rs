@@ -51,6 +51,7 @@ impl Row {
             lease: *lease,
             version: *version,
             denials: *denials,
+            reevaluation: None,
             last_row: None,
         }
     }
@@ -112,6 +113,7 @@ impl Grants {
             lease,
             version: 1,
             denials: None,
+            reevaluation: None,
             last_row: None,
         }))
     }
@@ -142,7 +144,7 @@ impl Grants {
     }
 
     pub(super) fn deny(&mut self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
-        let DeniedRequest { transition, key, replay } = denying;
+        let DeniedRequest { transition, key, replay, decision: _ } = denying;
         let grant = &transition.grant;
         if !self.may_use(replay, &grant.agent_id, Some(key)) {
             return Ok(DenialOutcome::Replayed);

@@ -175,6 +175,7 @@ async fn make_or_explain(connection: &mut PgConnection, wanted: &Wanted) -> Resu
                 lease: wanted.lease,
                 version: 1,
                 denials: None,
+                reevaluation: None,
                 last_row: wanted.last_row.clone(),
             }));
         }

@@ -59,7 +59,7 @@ pub(super) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub(super) fn of(denying: DeniedRequest<'a>) -> Result<Self, StoreError> {
-        let DeniedRequest { transition, key, replay } = denying;
+        let DeniedRequest { transition, key, replay, decision: _ } = denying;
         let grant = &transition.grant;
         let recorded = chain::chain(&grant.id, None, &transition.events)?;
         let used = |guard: &ReplayGuard| TokenUse::by(guard.clone(), &grant.agent_id, Some(key));

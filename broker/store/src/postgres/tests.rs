@@ -75,7 +75,8 @@ async fn references_are_deleted_with_the_final_transition() {
         asked.await.unwrap()
     };
     for (number, last_row_is_known) in [(1, true), (2, false)] {
-        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None, None).await.unwrap()
+        let Created::New(mut stored) =
+            store.create_grant(&sharing(number), None, None, None, None).await.unwrap()
         else {
             panic!("expected a new grant")
         };
@@ -193,7 +194,8 @@ async fn a_reader_waits_for_open_transactions_that_have_lower_positions() {
         .execute(&mut other)
         .await
         .unwrap();
-        let Created::New(first) = store.create_grant(&sharing(1), None, None, None).await.unwrap() else {
+        let Created::New(first) = store.create_grant(&sharing(1), None, None, None, None).await.unwrap()
+        else {
             panic!("expected a new grant")
         };
         let end_when_waited_for = async {

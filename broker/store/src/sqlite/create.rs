@@ -49,7 +49,14 @@ pub(super) async fn create(
     if known.try_get("too_many")? {
         return Ok(Created::TooManyActive);
     }
-    Ok(Created::New(GrantRecord { grant: transition.grant, lease, version: 1, denials: None, last_row }))
+    Ok(Created::New(GrantRecord {
+        grant: transition.grant,
+        lease,
+        version: 1,
+        denials: None,
+        reevaluation: None,
+        last_row,
+    }))
 }
 
 pub(super) async fn revoke_key(

@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 
 impl From<DeniedRequest<'_>> for Wanted {
     fn from(denying: DeniedRequest<'_>) -> Self {
-        let DeniedRequest { transition, key, replay } = denying;
+        let DeniedRequest { transition, key, replay, decision: _ } = denying;
         let used = |guard: &ReplayGuard| TokenUse::by(guard.clone(), &transition.grant.agent_id, Some(key));
         Self { transition: transition.clone(), used: replay.map(used) }
     }

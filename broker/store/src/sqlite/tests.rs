@@ -10,14 +10,15 @@ mod alone;
 mod credentials;
 
 async fn create(store: &Sqlite, number: u64) -> Result<GrantRecord, StoreError> {
-    match store.create_grant(&accepted(number), None, None, None).await? {
+    match store.create_grant(&accepted(number), None, None, None, None).await? {
         Created::New(stored) => Ok(stored),
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
         | Created::KeyRevoked
         | Created::Replayed
-        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
+        | Created::TooManyActive
+        | Created::ContextChanged) => panic!("expected a new grant, found {other:?}"),
     }
 }
 
@@ -197,7 +198,8 @@ async fn references_are_deleted_with_the_final_transition() {
     let (store, _folder) = in_file().await;
     let needs = async || number(&store, "SELECT count(*) FROM shared_object_refs").await;
     for (number, last_row_is_known) in [(1, true), (2, false)] {
-        let Created::New(mut stored) = store.create_grant(&sharing(number), None, None, None).await.unwrap()
+        let Created::New(mut stored) =
+            store.create_grant(&sharing(number), None, None, None, None).await.unwrap()
         else {
             panic!("expected a new grant")
         };

@@ -106,7 +106,7 @@ pub(crate) async fn an_agent_disabled_during_a_request_gets_no_later_grant(store
     for round in 0..20 {
         let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
         let create =
-            join_all(wanted.iter().map(|transition| store.create_grant(transition, None, None, None)));
+            join_all(wanted.iter().map(|transition| store.create_grant(transition, None, None, None, None)));
         let off = async {
             store.set_agent_status(&orders, AgentStatus::Disabled, at(20)).await.unwrap();
             store.list(&listing).await.unwrap().len()

@@ -7,14 +7,17 @@ use store::{
 };
 
 use super::fixtures::{
-    accepted, agent_id, at, created, denied, ended, for_job, grant_id, key, once, refused, request,
+    KEPT, accepted, agent_id, at, created, denied, ended, for_job, grant_id, key, once, refused, request,
 };
 
 /// The same request as the one with this number, as another grant.
 async fn again(store: &dyn Store, number: u64, id: u64, secs: i64) -> DenialOutcome {
     let mut transition = denied("orders", number, secs);
     transition.grant.id = grant_id(id);
-    store.record_denied(DeniedRequest { transition: &transition, key: &key(id), replay: None }).await.unwrap()
+    store
+        .record_denied(DeniedRequest { transition: &transition, key: &key(id), replay: None, decision: None })
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn a_denial_is_on_record_and_keeps_no_key(store: &dyn Store) {
@@ -60,14 +63,21 @@ pub(crate) async fn many_of_the_same_denial_at_once_are_one_row(store: &dyn Stor
 pub(crate) async fn a_denial_consumes_its_token(store: &dyn Store) {
     let deny = async |number, guard| {
         let transition = denied("orders", number, 1000);
-        let denying = DeniedRequest { transition: &transition, key: &key(number), replay: Some(&guard) };
+        let denying = DeniedRequest {
+            transition: &transition,
+            key: &key(number),
+            replay: Some(&guard),
+            decision: None,
+        };
         store.record_denied(denying).await.unwrap()
     };
     assert_eq!(deny(1, once("t")).await, DenialOutcome::New);
     assert_eq!(deny(1, once("t")).await, DenialOutcome::Again, "a retry");
     assert_eq!(deny(2, once("t")).await, DenialOutcome::Replayed);
-    let create =
-        store.create_grant(&accepted(request("orders", 3)), None, Some(&once("t")), None).await.unwrap();
+    let create = store
+        .create_grant(&accepted(request("orders", 3)), None, Some(&once("t")), None, None)
+        .await
+        .unwrap();
     assert!(matches!(create, Created::Replayed));
     assert!(store.grant(&grant_id(2)).await.unwrap().is_none());
 
@@ -79,7 +89,12 @@ pub(crate) async fn a_denial_consumes_its_token(store: &dyn Store) {
 pub(crate) async fn two_concurrent_denials_of_a_job_share_its_token(store: &dyn Store) {
     let recorded = join_all((0..8).map(|number| async move {
         let (transition, guard) = (denied("orders", number, 1000), for_job("t", "142"));
-        let denying = DeniedRequest { transition: &transition, key: &key(number), replay: Some(&guard) };
+        let denying = DeniedRequest {
+            transition: &transition,
+            key: &key(number),
+            replay: Some(&guard),
+            decision: None,
+        };
         store.record_denied(denying).await.unwrap()
     }))
     .await;
@@ -105,16 +120,16 @@ pub(crate) async fn old_denials_are_deleted_and_nothing_else(store: &dyn Store) 
     again(store, 2, 2, 1000).await;
     again(store, 2, 3, 1001).await;
 
-    store.purge(over(999)).await.unwrap();
+    store.purge(over(999), KEPT).await.unwrap();
     assert!(store.grant(&grant_id(1)).await.unwrap().is_some());
-    store.purge(over(1000)).await.unwrap();
+    store.purge(over(1000), KEPT).await.unwrap();
     assert!(store.grant(&grant_id(1)).await.unwrap().is_none());
     assert!(store.events(&grant_id(1)).await.unwrap().is_empty());
     assert!(store.grant(&grant_id(2)).await.unwrap().is_some(), "it came once more");
     assert_eq!(store.count_by_status().await.unwrap().get(&GrantStatus::Denied), Some(&1));
 
     created(store, "orders", 52, None).await;
-    store.purge(over(100_000)).await.unwrap();
+    store.purge(over(100_000), KEPT).await.unwrap();
     let left = store.list(&Listing { limit: 10, ..Listing::default() }).await.unwrap();
     let left: Vec<_> = left.iter().map(|stored| stored.grant.id.clone()).collect();
     assert_eq!(left, [grant_id(52), grant_id(51), grant_id(50)], "what was given stays for ever");
@@ -130,7 +145,7 @@ pub(crate) async fn many_denials_are_deleted_in_batches(store: &dyn Store) {
         }
     }
     created(store, "orders", 2000, None).await;
-    store.purge(at(1000).plus(DENIALS_KEPT_FOR)).await.unwrap();
+    store.purge(at(1000).plus(DENIALS_KEPT_FOR), KEPT).await.unwrap();
     let left = store.list(&Listing { limit: 10, ..Listing::default() }).await.unwrap();
     assert_eq!(left.iter().map(|stored| stored.grant.id.clone()).collect::<Vec<_>>(), [grant_id(2000)]);
 }
@@ -141,7 +156,7 @@ pub(crate) async fn positions_of_purged_events_are_not_used_again(store: &dyn St
     refused(store, "stock", 2).await;
     let read = store.events_after(EventPosition::START, 100).await.unwrap();
     let last = read.last().unwrap().position;
-    store.purge(at(1000).plus(DENIALS_KEPT_FOR)).await.unwrap();
+    store.purge(at(1000).plus(DENIALS_KEPT_FOR), KEPT).await.unwrap();
     assert!(store.grant(&grant_id(1)).await.unwrap().is_none());
 
     let made = created(store, "orders", 3, None).await;

@@ -43,7 +43,7 @@ pub(crate) async fn a_grant_that_starts_active_needs_heartbeats(store: &dyn Stor
     let accepted = accepted(request("orders", 1));
     let active = accepted.grant.clone().activate(at(1000), "token issued").unwrap();
     let transition = accepted.then(active);
-    store.create_grant(&transition, Some(lease(1000)), None, None).await.unwrap();
+    store.create_grant(&transition, Some(lease(1000)), None, None, None).await.unwrap();
     let rows = store.events(&grant_id(1)).await.unwrap();
     assert_eq!(rows.len(), 3, "the rows of both moves");
     assert!(store.claim_due(due(1029, 10)).await.unwrap().is_empty());

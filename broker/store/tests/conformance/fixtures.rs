@@ -10,6 +10,9 @@ use store::{
     SaveOutcome, Store, StoredToken,
 };
 
+/// For a purge: how long decisions are kept.
+pub(crate) const KEPT: Duration = Duration::from_secs(1_000_000);
+
 pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
@@ -103,7 +106,12 @@ pub(crate) fn denied(agent: &str, number: u64, secs: i64) -> Transition {
 pub(crate) async fn refused(store: &dyn Store, agent: &str, number: u64) -> DenialOutcome {
     let transition = denied(agent, number, 1000);
     store
-        .record_denied(DeniedRequest { transition: &transition, key: &key(number), replay: None })
+        .record_denied(DeniedRequest {
+            transition: &transition,
+            key: &key(number),
+            replay: None,
+            decision: None,
+        })
         .await
         .unwrap()
 }
@@ -126,7 +134,8 @@ pub(crate) async fn created(
     number: u64,
     lease: Option<Lease>,
 ) -> GrantRecord {
-    let created = store.create_grant(&accepted(request(agent, number)), lease, None, None).await.unwrap();
+    let created =
+        store.create_grant(&accepted(request(agent, number)), lease, None, None, None).await.unwrap();
     match created {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)
@@ -134,7 +143,8 @@ pub(crate) async fn created(
         | Created::AgentDisabled
         | Created::KeyRevoked
         | Created::Replayed
-        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
+        | Created::TooManyActive
+        | Created::ContextChanged) => panic!("expected a new grant, found {other:?}"),
     }
 }
 

@@ -17,7 +17,7 @@ fn of_run(agent: &str, number: u64, run: &str) -> Request {
 }
 
 async fn asked(store: &dyn Store, request: Request, most: Option<NonZeroU32>) -> Created {
-    store.create_grant(&accepted(request), None, None, most).await.unwrap()
+    store.create_grant(&accepted(request), None, None, most, None).await.unwrap()
 }
 
 pub(crate) async fn a_run_is_limited_to_its_number_of_grants(store: &dyn Store) {
@@ -68,7 +68,7 @@ pub(crate) async fn a_request_over_the_limit_leaves_its_token_unused(store: &dyn
     registered(store, "orders", "t1", 10).await;
     assert!(matches!(asked(store, of_run("orders", 1, "a"), ONE).await, Created::New(_)));
     let with_token = async |request, most| {
-        store.create_grant(&accepted(request), None, Some(&once("t")), most).await.unwrap()
+        store.create_grant(&accepted(request), None, Some(&once("t")), most, None).await.unwrap()
     };
     assert!(matches!(with_token(of_run("orders", 2, "a"), ONE).await, Created::TooManyActive));
     assert!(matches!(with_token(of_run("orders", 3, "b"), ONE).await, Created::New(_)));

@@ -20,14 +20,15 @@ fn wanting(number: u64, steps: Vec<Step>) -> Transition {
 }
 
 async fn made(store: &dyn Store, number: u64, steps: Vec<Step>) -> GrantRecord {
-    match store.create_grant(&wanting(number, steps), None, None, None).await.unwrap() {
+    match store.create_grant(&wanting(number, steps), None, None, None, None).await.unwrap() {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)
         | Created::KeyConflict
         | Created::AgentDisabled
         | Created::KeyRevoked
         | Created::Replayed
-        | Created::TooManyActive) => panic!("expected a new grant, found {other:?}"),
+        | Created::TooManyActive
+        | Created::ContextChanged) => panic!("expected a new grant, found {other:?}"),
     }
 }
 
@@ -191,7 +192,10 @@ pub(crate) async fn refused_requests_and_unshared_steps_are_no_references(store:
     (conflict.id, conflict.request_hash) = (grant_id(3), "bb".to_owned());
     let transition =
         Grant::accepted(conflict, at(1000), EnforcedBy::Broker, vec![step(OBJECT, true)], at(1030));
-    assert!(matches!(store.create_grant(&transition, None, None, None).await.unwrap(), Created::KeyConflict));
+    assert!(matches!(
+        store.create_grant(&transition, None, None, None, None).await.unwrap(),
+        Created::KeyConflict
+    ));
     assert_eq!(others(store, 9).await, 0);
 }
 

@@ -3,7 +3,7 @@
 use store::Store;
 use store::postgres::{IfPending, OpenError, PostgresUrl, migrate};
 
-use crate::conformance::fixtures::{at, ended};
+use crate::conformance::fixtures::{KEPT, at, ended};
 use crate::conformance::{purging, signing_keys};
 use crate::fresh::{database, open, server, try_open};
 
@@ -77,9 +77,9 @@ async fn counts_stay_right_under_concurrent_compaction() {
         ended(&one, "orders", number).await;
     }
     let before = one.count_by_status().await.unwrap();
-    let (first, second) = tokio::join!(one.purge(at(1)), other.purge(at(1)));
+    let (first, second) = tokio::join!(one.purge(at(1), KEPT), other.purge(at(1), KEPT));
     first.and(second).unwrap();
-    one.purge(at(1)).await.unwrap();
+    one.purge(at(1), KEPT).await.unwrap();
     assert_eq!(other.count_by_status().await.unwrap(), before);
     let rows = server().query(&name, "SELECT count(*) FROM grant_counts");
     assert_eq!(rows, "1", "one row for the one status in which there are grants");
