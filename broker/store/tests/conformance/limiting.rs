@@ -91,7 +91,8 @@ pub(crate) async fn concurrent_requests_of_a_run_do_not_exceed_the_limit(store: 
                 | Created::KeyConflict
                 | Created::AgentDisabled
                 | Created::KeyRevoked
-                | Created::Replayed) => panic!("expected a grant or none, found {other:?}"),
+                | Created::Replayed
+                | Created::ContextChanged) => panic!("expected a grant or none, found {other:?}"),
             }
         }
         assert_eq!(made, most);
