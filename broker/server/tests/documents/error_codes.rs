@@ -58,6 +58,21 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::TooManyActiveGrants => {
             "Let the run's other grant end first, or raise `max_active_grants_per_run` in the registration."
         }
+        ErrorCode::RuleDenied => {
+            "`detail` names the policy and the rules; `hint` is what the rules say to do."
+        }
+        ErrorCode::RuleError => {
+            "An operator corrects the rule that `detail` names; the broker's log has the error."
+        }
+        ErrorCode::ApprovalRequired => {
+            "Request a policy that the rules allow without a person. This broker cannot ask for approvals yet."
+        }
+        ErrorCode::RuleSetNotFound => "Check the digest; `cloudanix-jit rules history` shows all.",
+        ErrorCode::SourceNotFound => "Check the name of the source in the broker's configuration.",
+        ErrorCode::ObservationNotFound => "Check the id, and that it belongs to this agent.",
+        ErrorCode::RulesChanged => "Look at the rules with `cloudanix-jit rules show`, and try again.",
+        ErrorCode::InvalidRules => "`detail` names the file, the line and the problem.",
+        ErrorCode::ContextUnsettled => "Try again with the same idempotency key; the client does.",
         ErrorCode::GrantNotFound => "Check the id, and that it belongs to this agent.",
         ErrorCode::AgentNotFound => "Check the id; `cloudanix-jit agent list` shows all.",
         ErrorCode::TokenNotFound => "Check the token's id; `cloudanix-jit agent show` lists them.",

@@ -36,6 +36,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     // The identity crate verifies signatures with `ring`; all other uses are TLS, through rustls.
     ("ring", &["cloudanix-jit-identity"]),
+    ("cedar-policy", &["cloudanix-jit-policy"]),
     ("aws-config", &["cloudanix-jit-targets"]),
     ("aws-sdk-iam", &["cloudanix-jit-targets"]),
     ("aws-sdk-sts", &["cloudanix-jit-targets"]),

@@ -1,0 +1,199 @@
+//! Parses and checks a rule set; every problem is reported with its place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cedar_policy::{Policy, PolicyId, PolicySet, Template, ValidationMode, ValidationWarning, Validator};
+
+use super::literals::{self, Reads};
+use super::problems::{RuleProblem, RuleProblems, Source};
+use super::schema::schema;
+use super::slices::Slices;
+use super::{Checked, files};
+
+/// The longest id of a rule, in bytes.
+const MAX_ID: usize = 64;
+/// The longest hint of a rule, in bytes.
+const MAX_HINT: usize = 400;
+
+/// A rule and its place.
+struct Rule<'a> {
+    rule: Policy,
+    source: Source<'a>,
+    /// Where it starts in the file.
+    start: usize,
+}
+
+pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RuleProblems> {
+    let mut problems = files::check(texts);
+    if !problems.is_empty() {
+        return Err(RuleProblems::new(problems));
+    }
+    let sources = texts.iter().map(|(file, text)| Source { file, text });
+    let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
+    let rules = with_ids(rules, &mut problems);
+    let warnings = validate(&rules, &mut problems);
+    for rule in rules.values() {
+        match literals::problems(&rule.rule) {
+            Ok(found) => problems.extend(found.iter().map(|(problem, hint)| rule.problem(problem, hint))),
+            Err(problem) => problems.push(rule.problem(&problem, "")),
+        }
+    }
+    if problems.is_empty() {
+        let checked = checked(texts, &rules, warnings);
+        return checked.map_err(|problem| RuleProblems::new(vec![RuleProblem::of_set(problem, "")]));
+    }
+    Err(RuleProblems::new(problems))
+}
+
+impl Rule<'_> {
+    fn problem(&self, problem: &str, hint: &str) -> RuleProblem {
+        RuleProblem::new(self.source.place(self.start), problem, hint)
+    }
+}
+
+/// The rules of one file, in their order.
+fn read<'a>(source: Source<'a>, problems: &mut Vec<RuleProblem>) -> Vec<Rule<'a>> {
+    let set: PolicySet = match source.text.parse() {
+        Ok(set) => set,
+        Err(errors) => {
+            let errors = cedar_policy::ParseErrors::iter(&errors);
+            problems.extend(errors.map(|error| RuleProblem::of_cedar(error, source, 0)));
+            return Vec::new();
+        }
+    };
+    for template in set.templates() {
+        let start = source.text.find(&template_text(template)).unwrap_or_default();
+        let problem = "expected a rule, found a template (`?principal` or `?resource`)";
+        problems.push(RuleProblem::new(source.place(start), problem, "name the agent, group or policy"));
+    }
+    let mut rules: Vec<(usize, &Policy)> = set.policies().map(|rule| (number(rule.id()), rule)).collect();
+    rules.sort_by_key(|(number, _)| *number);
+    let mut end = 0;
+    let placed = rules.into_iter().map(|(_, rule)| {
+        let text = rule.to_cedar().unwrap_or_default();
+        let start = source.text.get(end..).and_then(|rest| rest.find(&text)).map_or(end, |found| end + found);
+        end = start + text.len();
+        Rule { rule: rule.clone(), source, start }
+    });
+    placed.collect()
+}
+
+fn template_text(template: &Template) -> String {
+    template.to_cedar()
+}
+
+/// Cedar numbers the policies of a text: `policy0`, `policy1`.
+fn number(id: &PolicyId) -> usize {
+    let id: &str = id.as_ref();
+    id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(usize::MAX)
+}
+
+/// Rules by their ids. A rule without an id has its place as the id, so that it is checked as well.
+fn with_ids<'a>(rules: Vec<Rule<'a>>, problems: &mut Vec<RuleProblem>) -> BTreeMap<String, Rule<'a>> {
+    let mut by_id: BTreeMap<String, Rule<'a>> = BTreeMap::new();
+    for mut rule in rules {
+        let place = rule.source.place(rule.start);
+        let mut id = None;
+        for (name, value) in rule.rule.annotations() {
+            match name {
+                "id" if files::is_name(value) && value.len() <= MAX_ID => id = Some(value.to_owned()),
+                "id" => {
+                    let problem = format!(
+                        "expected an id of 1 to {MAX_ID} of a-z, 0-9, `.`, `_` and `-`, found {value:?}"
+                    );
+                    problems.push(rule.problem(&problem, "write it like `@id(\"deploy-hours\")`"));
+                    id = Some(place.to_string());
+                }
+                "hint" => {
+                    if value.is_empty() || value.len() > MAX_HINT || value.chars().any(char::is_control) {
+                        let problem = format!(
+                            "expected a hint of 1 to {MAX_HINT} bytes on one line, found {} bytes",
+                            value.len()
+                        );
+                        problems
+                            .push(rule.problem(&problem, "the caller of a refused request sees the hint"));
+                    }
+                }
+                other => {
+                    let problem = format!("expected the annotations `@id` and `@hint`, found `@{other}`");
+                    problems.push(rule.problem(&problem, "write a comment, `// …`"));
+                }
+            }
+        }
+        let id = id.unwrap_or_else(|| {
+            let problem = "expected an id, found a rule without one";
+            problems.push(rule.problem(problem, "write `@id(\"…\")` before the rule: decisions name it"));
+            place.to_string()
+        });
+        if let Some(other) = by_id.get(&id) {
+            let problem = format!("expected an id of its own, found `{id}` again");
+            let hint = format!("the other rule is at {}", other.source.place(other.start));
+            problems.push(rule.problem(&problem, &hint));
+            continue;
+        }
+        rule.rule = rule.rule.new_id(PolicyId::new(&id));
+        by_id.insert(id, rule);
+    }
+    by_id
+}
+
+/// Checks types, strictly. Returns warnings.
+fn validate(rules: &BTreeMap<String, Rule<'_>>, problems: &mut Vec<RuleProblem>) -> Vec<String> {
+    let set = match PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone())) {
+        Ok(set) => set,
+        Err(error) => {
+            problems.push(RuleProblem::of_set(error.to_string(), ""));
+            return Vec::new();
+        }
+    };
+    let found = Validator::new(schema().clone()).validate(&set, ValidationMode::Strict);
+    for error in found.validation_errors() {
+        if let Some(rule) = rules.get(AsRef::<str>::as_ref(error.policy_id())) {
+            problems.push(RuleProblem::of_cedar(error, rule.source, rule.start));
+        }
+    }
+    let warnings = found.validation_warnings().filter_map(|warning| {
+        let rule = rules.get(AsRef::<str>::as_ref(warning.policy_id()))?;
+        Some(format!("{}: {}", rule.source.place(rule.start), described(warning)))
+    });
+    warnings.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn described(warning: &ValidationWarning) -> String {
+    let id = warning.policy_id();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "Cedar's enum, which may grow")]
+    match warning {
+        ValidationWarning::ImpossiblePolicy(_) => {
+            format!("rule `{id}` can never apply: its conditions exclude each other")
+        }
+        ValidationWarning::InvalidActionApplication(_) => {
+            format!("rule `{id}` can never apply: no action has such a principal and resource")
+        }
+        other => format!("rule `{id}`: {other}"),
+    }
+}
+
+fn checked(
+    texts: &BTreeMap<String, String>,
+    rules: &BTreeMap<String, Rule<'_>>,
+    warnings: Vec<String>,
+) -> Result<Checked, String> {
+    let mut slices = Slices::default();
+    let mut reads = Reads::default();
+    let mut zones = BTreeSet::new();
+    for rule in rules.values() {
+        slices.add(&rule.rule).map_err(|error| error.to_string())?;
+        zones.extend(literals::zones(&rule.rule));
+        let read = literals::reads(&rule.rule)?;
+        reads = Reads { posture: reads.posture || read.posture, run: reads.run || read.run };
+    }
+    let hint = |rule: &Rule<'_>| rule.rule.annotation("hint").map(str::to_owned);
+    Ok(Checked {
+        digest: files::digest(texts)?,
+        warnings,
+        hints: rules.iter().map(|(id, rule)| (id.clone(), hint(rule))).collect(),
+        zones,
+        reads,
+        slices,
+    })
+}
