@@ -9,6 +9,7 @@ use std::sync::Arc;
 use domain::facts::PolicyFacts;
 use domain::{DecisionFacts, Outcome, RuleSetDigest, Verdict};
 
+mod cases;
 mod facts;
 mod files;
 mod literals;
@@ -18,6 +19,7 @@ mod schema;
 mod slices;
 mod zones;
 
+pub use cases::{CaseError, CaseResult, run_cases};
 pub use files::{MAX_BYTES, MAX_FILES};
 pub use problems::{RuleProblem, RuleProblems};
 pub use schema::SCHEMA;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Template, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
 
 use super::literals::{self, Reads};
 use super::problems::{RuleProblem, RuleProblems, Source};
@@ -62,7 +62,7 @@ fn read<'a>(source: Source<'a>, problems: &mut Vec<RuleProblem>) -> Vec<Rule<'a>
         }
     };
     for template in set.templates() {
-        let start = source.text.find(&template_text(template)).unwrap_or_default();
+        let start = source.text.find(&template.to_cedar()).unwrap_or_default();
         let problem = "expected a rule, found a template (`?principal` or `?resource`)";
         problems.push(RuleProblem::new(source.place(start), problem, "name the agent, group or policy"));
     }
@@ -76,10 +76,6 @@ fn read<'a>(source: Source<'a>, problems: &mut Vec<RuleProblem>) -> Vec<Rule<'a>
         Rule { rule: rule.clone(), source, start }
     });
     placed.collect()
-}
-
-fn template_text(template: &Template) -> String {
-    template.to_cedar()
 }
 
 /// Cedar numbers the policies of a text: `policy0`, `policy1`.
@@ -182,7 +178,7 @@ fn checked(
     let mut reads = Reads::default();
     let mut zones = BTreeSet::new();
     for rule in rules.values() {
-        slices.add(&rule.rule).map_err(|error| error.to_string())?;
+        slices.add(&rule.rule)?;
         zones.extend(literals::zones(&rule.rule));
         let read = literals::reads(&rule.rule)?;
         reads = Reads { posture: reads.posture || read.posture, run: reads.run || read.run };

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use cedar_policy::{
     ActionConstraint, AuthorizationError, Authorizer, Decision, Entities, EntityUid, Policy, PolicySet,
-    PolicySetError, PrincipalConstraint, Request, ResourceConstraint,
+    PrincipalConstraint, Request, ResourceConstraint,
 };
 
 use super::schema::Action;
@@ -54,7 +54,7 @@ impl Answer {
 }
 
 impl Slices {
-    pub(super) fn add(&mut self, rule: &Policy) -> Result<(), PolicySetError> {
+    pub(super) fn add(&mut self, rule: &Policy) -> Result<(), String> {
         let principal = match rule.principal_constraint() {
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
             PrincipalConstraint::Eq(entity)
@@ -75,7 +75,11 @@ impl Slices {
         };
         for action in Action::ALL.iter().filter(applies) {
             let by_resource = self.of_mut(*action).entry(principal.clone()).or_default();
-            by_resource.entry(resource.clone()).or_default().add(rule.clone())?;
+            by_resource
+                .entry(resource.clone())
+                .or_default()
+                .add(rule.clone())
+                .map_err(|error| error.to_string())?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use protocol::{Facts, Platform, Timestamp, Trust};
 
 use super::*;
 
+mod cases;
 mod table;
 
 /// A GitHub run of the agent `deploy` on a Sunday at 10:00 UTC.
