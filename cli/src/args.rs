@@ -7,9 +7,12 @@ use protocol::{AgentId, GrantId, PolicyName, Ttl};
 
 mod document;
 mod grants;
+mod rules;
+mod since;
 
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
+pub(crate) use rules::{Decisions, FailOn, RulesCommand};
 
 /// One command, one grant: elevate, run the step, revoke.
 #[derive(Debug, Parser)]
@@ -45,6 +48,9 @@ pub(crate) enum Command {
     /// List and end grants of every agent (operator)
     #[command(subcommand)]
     Grants(GrantsCommand),
+    /// Check, try out and apply the rules that decide about grants (operator)
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }

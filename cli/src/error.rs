@@ -4,6 +4,7 @@ use jit_client::Error;
 use jit_client::identity::{IdentityError, IdentityFault};
 use protocol::{ErrorCode, GrantStatus, Problem};
 
+use crate::args::FailOn;
 use crate::exit::Exit;
 
 /// Every way in which a command fails. `Display` says what happened, [`CliError::hint`] what to do.
@@ -24,6 +25,12 @@ pub(crate) enum CliError {
     /// `doctor` found something to fix.
     #[error("{failed} of {checks} checks failed")]
     DoctorFailed { failed: usize, checks: usize },
+    /// `rules replay --fail-on` found decisions that differ.
+    #[error("{differ} of {decisions} decisions {}", match .fail_on {
+        FailOn::Any => "would differ",
+        FailOn::Wider => "would allow more",
+    })]
+    RulesDiffer { differ: u64, decisions: u64, fail_on: FailOn },
     /// A file, a pipe, or a defect of the program.
     #[error("{what}")]
     Unexpected { what: String, hint: Option<String> },
@@ -54,7 +61,8 @@ impl CliError {
             Self::Client(_)
             | Self::RevokeNotConfirmed { .. }
             | Self::Interrupted
-            | Self::DoctorFailed { .. } => {}
+            | Self::DoctorFailed { .. }
+            | Self::RulesDiffer { .. } => {}
         }
         self
     }
@@ -66,6 +74,7 @@ impl CliError {
             Self::Client(error) => exit_for_client(error),
             Self::DoctorFailed { .. } | Self::Unexpected { .. } => Exit::Unexpected,
             Self::RevokeNotConfirmed { .. } => Exit::RevokeNotConfirmed,
+            Self::RulesDiffer { .. } => Exit::RulesDiffer,
             Self::Interrupted => Exit::Interrupted,
         }
     }
@@ -79,7 +88,7 @@ impl CliError {
             Self::RevokeNotConfirmed { .. } => Some(
                 "run the same revoke again; if nothing reaches the broker it ends the grant at its deadline",
             ),
-            Self::Interrupted | Self::DoctorFailed { .. } => None,
+            Self::Interrupted | Self::DoctorFailed { .. } | Self::RulesDiffer { .. } => None,
         }
     }
 
@@ -92,6 +101,7 @@ impl CliError {
             | Self::RevokeNotConfirmed { .. }
             | Self::Interrupted
             | Self::DoctorFailed { .. }
+            | Self::RulesDiffer { .. }
             | Self::Unexpected { .. } => None,
         }
     }
@@ -102,7 +112,10 @@ impl CliError {
         match self {
             Self::Client(error) => error.may_have_granted(),
             Self::Interrupted | Self::Unexpected { .. } => true,
-            Self::Usage { .. } | Self::RevokeNotConfirmed { .. } | Self::DoctorFailed { .. } => false,
+            Self::Usage { .. }
+            | Self::RevokeNotConfirmed { .. }
+            | Self::DoctorFailed { .. }
+            | Self::RulesDiffer { .. } => false,
         }
     }
 }

@@ -33,6 +33,7 @@ exits! {
     Unreachable = 5, "the broker did not answer, or could not, before the deadline";
     NotApproved = 6, "a person's approval was needed and did not come in time";
     RevokeNotConfirmed = 7, "the broker has not confirmed that the grant is gone";
+    RulesDiffer = 8, "`rules replay --fail-on` only: recorded decisions would differ";
     NotStarted = 125, "`run` only: we failed before the command was started";
     CannotExecute = 126, "`run` only: the command was found and cannot be executed";
     NotFound = 127, "`run` only: the command was not found";

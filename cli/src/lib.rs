@@ -78,6 +78,7 @@ pub fn main() -> ExitCode {
         | Command::Timeline(_)
         | Command::Agent(_)
         | Command::Grants(_)
+        | Command::Rules(_)
         | Command::Completions(_) => CliError::exit,
     };
     match dispatch(command, parent, &env, &mut output) {
@@ -110,6 +111,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Timeline(args) => commands::timeline::run(args, env, output),
         Command::Agent(command) => commands::agent::run(command, env, output),
         Command::Grants(command) => commands::grants::run(command, env, output),
+        Command::Rules(command) => commands::rules::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };
     done.map(|()| Exit::Ok.into())

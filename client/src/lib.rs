@@ -18,8 +18,8 @@ pub use reqwest::Url;
 
 pub use self::active_grant::{ActiveGrant, LeaseEnd};
 pub use self::api::{
-    Client, Connections, ElevateLimits, Gate, GrantFilter, GrantRef, Heartbeat, IfRegistered, Network,
-    Notice, Ready, Renewed, Reported, RetryPolicy, Revoked,
+    Client, Connections, DecisionFilter, ElevateLimits, Gate, GrantFilter, GrantRef, Heartbeat, IfRegistered,
+    Network, Notice, Ready, Renewed, Reported, RetryPolicy, Revoked,
 };
 pub use self::auth_token::{AuthTokenRead, auth_token};
 pub use self::clock::{Clock, system_clock};

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod elevate;
 pub(crate) mod grants;
 pub(crate) mod revoke;
+pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod timeline;

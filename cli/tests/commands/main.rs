@@ -9,6 +9,7 @@ mod grants;
 mod help;
 mod program;
 mod revoke;
+mod rules;
 mod scripted;
 mod status;
 mod trust;

@@ -64,6 +64,15 @@ pub(super) async fn send(broker: &Client, policy: RetryPolicy, call: &Call) -> R
     }
 }
 
+/// Sends `call` once: a retry of a call that the broker has executed would change something again.
+pub(super) async fn send_once(broker: &Client, within: Duration, call: &Call) -> Result<Answer, Error> {
+    let request = call.request(&broker.kept).bearer_auth(broker.settings.bearer.reveal());
+    once(request, Instant::now() + within).await.map_err(|failure| match failure {
+        Failure::Connection(why) | Failure::Certificate(why) => unreachable(broker, &why),
+        Failure::TimedOut => unreachable(broker, "no answer in time"),
+    })
+}
+
 impl<'a> Attempts<'a> {
     pub(super) fn begin(broker: &'a Client, policy: RetryPolicy) -> Self {
         Self {

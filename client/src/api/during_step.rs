@@ -6,6 +6,7 @@ use protocol::actions::{Action, ActionsReport};
 use protocol::{Credentials, ErrorCode, Grant, GrantId, IdempotencyKey, Problem, routes};
 use reqwest::Method;
 
+use super::call::Call;
 use super::{Client, RetryPolicy, attempts};
 use crate::error::Error;
 
@@ -79,7 +80,12 @@ impl Client {
     ) -> Result<Reported, Error> {
         let path = format!("{}/{id}/actions", routes::GRANTS);
         let call = self.call(Method::POST, &path)?.key(key).json(&ActionsReport { actions })?;
-        let answer = attempts::send(self, RetryPolicy::within(SHORT), &call).await?;
+        self.reported(RetryPolicy::within(SHORT), &call).await
+    }
+
+    /// Sends a report, and tells a refusal from a failure.
+    pub(super) async fn reported(&self, policy: RetryPolicy, call: &Call) -> Result<Reported, Error> {
+        let answer = attempts::send(self, policy, call).await?;
         if answer.status.is_success() {
             return Ok(Reported::Accepted);
         }

@@ -8,8 +8,10 @@ mod elevate;
 mod gate;
 mod grants;
 mod network;
+mod observations;
 mod probe;
 mod revoke;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ pub use self::grants::GrantFilter;
 pub use self::network::{Connections, Network};
 pub use self::probe::Ready;
 pub use self::revoke::{GrantRef, Revoked};
+pub use self::rules::DecisionFilter;
 use crate::clock::{Clock, system_clock};
 use crate::error::Error;
 use crate::settings::Settings;
