@@ -202,3 +202,7 @@ fn hint(verdict: &Verdict, otherwise: &str) -> String {
 fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
+
+#[cfg(test)]
+#[path = "permit_tests.rs"]
+mod tests;

@@ -164,3 +164,5 @@ impl RuleSet {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::facts as sample_facts;

@@ -159,11 +159,8 @@ fn described(warning: &ValidationWarning) -> String {
     let id = warning.policy_id();
     #[expect(clippy::wildcard_enum_match_arm, reason = "Cedar's enum, which may grow")]
     match warning {
-        ValidationWarning::ImpossiblePolicy(_) => {
-            format!("rule `{id}` can never apply: its conditions exclude each other")
-        }
-        ValidationWarning::InvalidActionApplication(_) => {
-            format!("rule `{id}` can never apply: no action has such a principal and resource")
+        ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => {
+            format!("rule `{id}` can never apply: no request matches its head and its conditions")
         }
         other => format!("rule `{id}`: {other}"),
     }

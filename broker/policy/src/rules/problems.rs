@@ -4,6 +4,8 @@ use std::fmt;
 
 use miette::Diagnostic;
 
+use super::schema::Action;
+
 /// A mistake in a rule set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleProblem {
@@ -43,10 +45,22 @@ impl RuleProblem {
         let start = found.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
         Self {
             place: Some(source.place(start.unwrap_or(otherwise))),
-            problem: found.to_string(),
+            problem: in_words_of_rules(&found.to_string()),
             hint: found.help().map(|help| help.to_string()),
         }
     }
+}
+
+/// Cedar speaks of policies, and of each action apart. Here a policy is what is requested, and both actions have the same
+/// context, so that one mistake is one problem.
+fn in_words_of_rules(problem: &str) -> String {
+    let problem = match problem.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
+        Some((id, problem)) => format!("rule `{id}`: {problem}"),
+        None => problem.to_owned(),
+    };
+    Action::ALL.iter().fold(problem, |problem, action| {
+        problem.replace(&format!("in context for {}", action.entity()), "in `context`")
+    })
 }
 
 /// A file of rules.

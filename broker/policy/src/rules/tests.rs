@@ -12,10 +12,14 @@ use protocol::{Facts, Platform, Timestamp, Trust};
 use super::*;
 
 mod cases;
+mod engine;
+mod local_time;
+mod mutations;
+mod properties;
 mod table;
 
 /// A GitHub run of the agent `deploy` on a Sunday at 10:00 UTC.
-pub(super) fn facts() -> DecisionFacts {
+pub(crate) fn facts() -> DecisionFacts {
     let at: Timestamp = "2026-11-29T10:00:00Z".parse().unwrap();
     let text = |text: &str| Some(text.to_owned());
     DecisionFacts {
