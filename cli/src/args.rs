@@ -3,15 +3,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use protocol::{AgentId, GrantId, PolicyName, Ttl};
+use protocol::{GrantId, PolicyName, Ttl};
 
+mod agent;
 mod document;
 mod grants;
+mod observations;
 mod rules;
 mod since;
 
+pub(crate) use agent::AgentCommand;
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
+pub(crate) use observations::ObservationsCommand;
 pub(crate) use rules::{Decisions, FailOn, RulesCommand};
 
 /// One command, one grant: elevate, run the step, revoke.
@@ -26,7 +30,7 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Elevate, run one command, and revoke the grant however the command ends
     #[command(
-        after_help = "Example:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production"
+        after_help = "Examples:\n  cloudanix-jit run --policy orders-write --ttl 15m -- ./deploy.sh production\n  cloudanix-jit run --observe --policy orders-write -- ./deploy.sh production"
     )]
     Run(RunArgs),
     /// Request a grant and leave it open for the steps that follow
@@ -51,6 +55,9 @@ pub(crate) enum Command {
     /// Check, try out and apply the rules that decide about grants (operator)
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Report what steps under `run --observe` would have got (operator)
+    #[command(subcommand)]
+    Observations(ObservationsCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -61,9 +68,6 @@ pub(crate) struct RequestArgs {
     /// The policy to be given; repeat it or separate several with commas
     #[arg(long = "policy", value_name = "P", required = true, value_delimiter = ',')]
     pub(crate) policies: Vec<PolicyName>,
-    /// For how long at the most: `90s`, `15m`, `1h`
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) ttl: Ttl,
     /// The scope of the agent's boundary, or its target; required if the boundary has several
     #[arg(long, value_name = "T")]
     pub(crate) target: Option<String>,
@@ -82,6 +86,12 @@ pub(crate) struct RequestArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+    /// For how long at the most: `90s`, `15m`, `1h`; with `--observe` 15m if not given
+    #[arg(long, value_name = "DURATION", required_unless_present = "observe", display_order = 0)]
+    pub(crate) ttl: Option<Ttl>,
+    /// Request no grant: run the command with the credentials that it has, and record what would have been decided
+    #[arg(long)]
+    pub(crate) observe: bool,
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
@@ -148,6 +158,9 @@ pub(crate) enum DieWithParent {
 pub(crate) struct ElevateArgs {
     #[command(flatten)]
     pub(crate) request: RequestArgs,
+    /// For how long at the most: `90s`, `15m`, `1h`
+    #[arg(long, value_name = "DURATION", display_order = 0)]
+    pub(crate) ttl: Ttl,
     /// How the grant is handed on
     #[arg(long, value_enum, value_name = "FORM", default_value_t = GrantOutput::Env)]
     pub(crate) output: GrantOutput,
@@ -227,73 +240,6 @@ pub(crate) enum View {
     Text,
     /// One JSON document
     Json,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentCommand {
-    /// Register an agent from its file, or change it to what the file says
-    #[command(after_help = "Example:\n  cloudanix-jit agent apply -f agents/orders.toml")]
-    Apply {
-        /// The registration, TOML; `-` reads standard input
-        #[arg(short = 'f', long = "file", value_name = "FILE")]
-        file: PathBuf,
-        /// Refuse when the agent already exists
-        #[arg(long)]
-        create_only: bool,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// List all agents
-    List {
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Show one agent and its registration
-    Show {
-        #[command(flatten)]
-        agent: OneAgent,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Switch an agent off and end its live grants
-    Disable {
-        #[command(flatten)]
-        agent: OneAgent,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Switch an agent on again
-    Enable {
-        #[command(flatten)]
-        agent: OneAgent,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Make a new auth token, shown once
-    RotateToken {
-        #[command(flatten)]
-        agent: OneAgent,
-        /// For how long the old tokens are still accepted; not at all when not said
-        #[arg(long, value_name = "DURATION")]
-        overlap: Option<Ttl>,
-        #[command(flatten)]
-        shown: Shown,
-    },
-    /// Stop accepting one auth token
-    RevokeToken {
-        #[command(flatten)]
-        agent: OneAgent,
-        /// The 12 digits after `cjat_`, as `agent show` lists them
-        #[arg(value_name = "TOKEN_ID")]
-        token: String,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OneAgent {
-    /// The agent
-    #[arg(value_name = "ID")]
-    pub(crate) id: AgentId,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use jit_client::identity::Files;
 use jit_client::{Client, ElevateLimits, Elevation, Env, Lease, Notice, Request, Workload};
-use protocol::{Grant, IdempotencyKey, PolicyName};
+use protocol::{Grant, IdempotencyKey, PolicyName, Ttl};
 
 use crate::args::RequestArgs;
 use crate::error::CliError;
@@ -11,6 +11,7 @@ use crate::output::{Mark, Output};
 /// The elevation that the command line describes.
 pub(crate) fn from_args(
     args: &RequestArgs,
+    ttl: Ttl,
     lease: Lease,
     key: IdempotencyKey,
     env: &Env,
@@ -18,7 +19,7 @@ pub(crate) fn from_args(
     let workload = Workload::detect(env, &Files::system())?;
     let request = Request {
         policies: args.policies.clone(),
-        ttl: args.ttl,
+        ttl,
         target: args.target.clone(),
         reason: args.reason.clone(),
         lease,

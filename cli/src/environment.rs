@@ -38,7 +38,8 @@ pub(crate) fn document() -> String {
          there. -->\n\n\
          Everything that `cloudanix-jit` reads. An empty variable counts as unset. *Secret* values are never \
          printed; what is marked *removed* is taken out of the environment of the command that `run` starts, \
-         and so is any other `…_ID_TOKEN` that was minted for the broker's audience.\n",
+         and so is any other `…_ID_TOKEN` that was minted for the broker's audience. `run --observe` removes only \
+         those of them that begin with `CLOUDANIX_` or were minted for the broker's audience.\n",
     );
     let mut sections: Vec<&str> = Vec::new();
     for variable in all_variables() {

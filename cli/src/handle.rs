@@ -30,7 +30,7 @@ pub(crate) struct Record {
     pub(crate) end: Option<End>,
 }
 
-/// Replaces a [`Record`] if `run` failed before it could send a request.
+/// Replaces a [`Record`] if `run` requested no grant: it failed before, or it only observed.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NotSent {
@@ -152,7 +152,7 @@ impl Handle {
         })
     }
 
-    /// Reads the handle in a file; `None` if no request was sent.
+    /// Reads the handle in a file; `None` if no grant was requested.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, CliError> {
         let shown = path.display();
         let unreadable =
@@ -194,7 +194,8 @@ impl Handle {
     }
 }
 
-/// Writes why `run` sent no request, if the file does not exist. The error itself is printed in any case.
+/// Writes the outcome of a `run` that requested no grant, if the file does not exist. An error itself is printed in any
+/// case.
 pub(crate) fn write_not_sent(path: &Path, end: End) {
     let _ = write_new(path, &NotSent { version: VERSION, end });
 }

@@ -79,6 +79,7 @@ pub fn main() -> ExitCode {
         | Command::Agent(_)
         | Command::Grants(_)
         | Command::Rules(_)
+        | Command::Observations(_)
         | Command::Completions(_) => CliError::exit,
     };
     match dispatch(command, parent, &env, &mut output) {
@@ -112,6 +113,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Agent(command) => commands::agent::run(command, env, output),
         Command::Grants(command) => commands::grants::run(command, env, output),
         Command::Rules(command) => commands::rules::run(command, env, output),
+        Command::Observations(command) => commands::observations::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };
     done.map(|()| Exit::Ok.into())

@@ -61,6 +61,11 @@ pub(crate) fn is_set(env: &Env) -> bool {
     env.get(VALUE).or(env.get(FILE)).is_some()
 }
 
+/// Whether reading the auth token waits for no other process: it is in a variable or a regular file, or not there.
+pub fn auth_token_is_at_hand(env: &Env) -> bool {
+    env.get(FILE).is_none_or(|path| fs::metadata(path).map_or(true, |file| file.is_file()))
+}
+
 fn parse(name: &str, text: &str) -> Result<Secret, Error> {
     AuthToken::parse(text.trim()).map(|token| token.secret().clone()).map_err(|error| {
         Error::settings(format!("`{name}`: {error}"))

@@ -34,6 +34,14 @@ pub fn scrubbed_for_child(env: &Env) -> Vec<String> {
     env.names().filter(|name| is_scrubbed(name)).map(str::to_owned).collect()
 }
 
+/// The variables to remove from a child's environment that has no grant and works with the credentials that it has:
+/// every token that was minted for the broker or is the broker's. What the platform gives to every step stays, because
+/// the child may use it.
+pub fn scrubbed_for_observed_child(env: &Env) -> Vec<String> {
+    let is_the_platforms = |name: &str| SCRUBBED.contains(&name) && !name.starts_with("CLOUDANIX_");
+    scrubbed_for_child(env).into_iter().filter(|name| !is_the_platforms(name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +71,24 @@ mod tests {
             ("PATH", "/bin"),
         ]);
         assert_eq!(scrubbed_for_child(&env), ["CLOUDANIX_AUTH_TOKEN", "JIT_JWT", "OTHER_NAME_ID_TOKEN"]);
+    }
+    #[test]
+    fn an_observed_child_keeps_what_the_platform_gives_it() {
+        let ours = fake_token("cloudanix-jit");
+        let env = Env::from_pairs([
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "platform's"),
+            ("SYSTEM_ACCESSTOKEN", "platform's"),
+            ("BITBUCKET_STEP_OIDC_TOKEN", ours.reveal()),
+            ("CLOUDANIX_OIDC_TOKEN_VARIABLE", "JIT_JWT"),
+            ("JIT_JWT", ours.reveal()),
+            ("OTHER_NAME_ID_TOKEN", ours.reveal()),
+            ("CLOUDANIX_AUTH_TOKEN", "cjat_x"),
+            ("CLOUDANIX_OIDC_TOKEN_FILE", "/run/token"),
+            ("AWS_SECRET_ACCESS_KEY", "the step's own"),
+        ]);
+        assert_eq!(
+            scrubbed_for_observed_child(&env),
+            ["CLOUDANIX_AUTH_TOKEN", "CLOUDANIX_OIDC_TOKEN_FILE", "JIT_JWT", "OTHER_NAME_ID_TOKEN"]
+        );
     }
 }

@@ -25,7 +25,7 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     // Everything that can fail without the broker fails before the request.
     let settings = settings::for_agent(env)?;
     let key = jit_client::new_key()?;
-    let elevation = elevation::from_args(&args.request, Lease::DeadlineOnly, key.clone(), env)?;
+    let elevation = elevation::from_args(&args.request, args.ttl, Lease::DeadlineOnly, key.clone(), env)?;
     let export = Export::prepare(args.output, env)?;
     let client = Client::new(&settings)?;
     let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));

@@ -33,7 +33,7 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
             match handle_at(&path, &settings.url)? {
                 Some(handle) => Which::Handle(Box::new(handle)),
                 None => {
-                    output.line(Mark::Done, "revoke", "nothing to revoke · no request was sent");
+                    output.line(Mark::Done, "revoke", "nothing to revoke · no grant was requested");
                     // A file that cannot be removed leads to the same line again.
                     let _ = std::fs::remove_file(&path);
                     return Ok(());
@@ -61,12 +61,12 @@ pub(crate) fn run(args: RevokeArgs, env: &Env, output: &mut Output) -> Result<()
     })
 }
 
-/// Whether there is no file. A step that always revokes may run where no request was sent.
+/// Whether there is no file. A step that always revokes may run where no grant was requested.
 fn is_absent(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
-/// Reads the handle in the file; `None` if no request was sent.
+/// Reads the handle in the file; `None` if no grant was requested.
 fn handle_at(path: &Path, url: &str) -> Result<Option<Handle>, CliError> {
     let Some(handle) = Handle::open(path)? else { return Ok(None) };
     // The file must not decide where the auth token is sent.

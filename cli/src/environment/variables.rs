@@ -72,8 +72,16 @@ pub(crate) const CHILD_VARIABLES: &[Var] = &[
     open(CHILD, "AWS_EC2_METADATA_DISABLED", "`true`, so that no SDK falls back to the machine's own role."),
     open(CHILD, "AWS_REGION", "The region of such a grant, where the registration names one."),
     open(CHILD, "AWS_DEFAULT_REGION", "The same as `AWS_REGION`."),
-    open(CHILD, "AWS_CSM_ENABLED", "`true` with a grant for `aws`: SDKs report their calls."),
+    open(
+        CHILD,
+        "AWS_CSM_ENABLED",
+        "`true` with a grant for `aws`, and with `--observe`: SDKs report their calls.",
+    ),
     open(CHILD, "AWS_CSM_HOST", "The address to which they report: loopback."),
     open(CHILD, "AWS_CSM_PORT", "The port to which they report."),
-    open(CHILD, "AWS_CSM_CLIENT_ID", "The id of the grant for which they report."),
+    open(
+        CHILD,
+        "AWS_CSM_CLIENT_ID",
+        "The id of the grant for which they report; with `--observe` a random one.",
+    ),
 ];

@@ -19,9 +19,7 @@ const SIGTERM: i32 = 15;
 
 /// What the step gets beyond this process' own environment and streams.
 pub(crate) struct StepContext<'a> {
-    /// The id of its grant.
-    pub(crate) grant: &'a str,
-    /// The variables that the grant sets and removes.
+    /// The variables that are set and removed.
     pub(crate) step_env: &'a StepEnv,
     /// The search path of commands without a folder.
     #[cfg(unix)]
@@ -125,7 +123,6 @@ impl Step {
         for name in removed {
             command.env_remove(name);
         }
-        command.env("CLOUDANIX_GRANT_ID", context.grant);
         for (name, value) in open {
             command.env(name, value);
         }

@@ -8,6 +8,7 @@ pub(crate) mod keeper;
 #[cfg_attr(unix, path = "link_unix.rs")]
 #[cfg_attr(windows, path = "link_windows.rs")]
 mod link;
+pub(crate) mod observer;
 pub(crate) mod output;
 #[cfg_attr(unix, path = "parent.rs")]
 #[cfg_attr(windows, path = "parent_windows.rs")]

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use protocol::{Grant, RevokeCause};
+use protocol::{Grant, RevokeCause, Ttl};
 
 use super::keeper::{Instructions, Keeper};
 use crate::args::RequestArgs;
@@ -35,14 +35,19 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Prepares everything but the keeper, and sends nothing.
-    pub(crate) fn prepare(args: &RequestArgs, state: Option<&Path>, env: &Env) -> Result<Self, CliError> {
+    pub(crate) fn prepare(
+        args: &RequestArgs,
+        ttl: Ttl,
+        state: Option<&Path>,
+        env: &Env,
+    ) -> Result<Self, CliError> {
         let settings = settings::for_agent(env)?;
         let key = jit_client::new_key()?;
-        let elevation = elevation::from_args(args, Lease::Heartbeats, key.clone(), env)?;
+        let elevation = elevation::from_args(args, ttl, Lease::Heartbeats, key.clone(), env)?;
         let gate = Gate::closed();
         let client = Client::behind(gate.clone(), &settings)?;
         let handle = Handle::create(state, env, &settings.url, elevation.workload().agent_id(), &key)?;
-        let instructions = Instructions { settings, key, ttl: args.ttl };
+        let instructions = Instructions { settings, key, ttl };
         Ok(Self { client, instructions, keeper: Keeper::not_started(), gate, elevation, handle })
     }
 

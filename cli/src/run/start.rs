@@ -44,6 +44,7 @@ pub(crate) fn start(
     let CredentialDelivery { mut step_env, endpoint } =
         CredentialDelivery::choose(args.aws_credentials, grant, env).map_err(StartError::Unsafe)?;
     step_env.removed.extend(scrubbed_for_child(env));
+    step_env.open.push(("CLOUDANIX_GRANT_ID", grant.id.to_string()));
     let socket = aws_call_log::Socket::for_step(args, env, grant, output);
     step_env.open.extend(socket.iter().flat_map(aws_call_log::Socket::variables));
     let served = endpoint.iter().flat_map(Endpoint::secrets);
@@ -66,7 +67,6 @@ pub(crate) fn start(
         }
     };
     let context = StepContext {
-        grant: grant.id.as_str(),
         step_env: &step_env,
         #[cfg(unix)]
         path: env.get("PATH"),

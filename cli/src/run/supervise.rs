@@ -106,11 +106,7 @@ pub(crate) async fn supervise(
         }
     };
     if ended == Ended::Abandoned {
-        let text = format!(
-            "the command did not end within {}s · it goes on without the grant",
-            ABANDON_AFTER.as_secs()
-        );
-        output.line(Mark::Warning, "run", &text);
+        warn_of_abandoned("it goes on without the grant", output);
     }
     let closing = services.step_ended();
     let interrupted = match interrupted {
@@ -136,6 +132,34 @@ pub(crate) async fn supervise(
         () = at(abandon_at) => {}
     }
     Ok(Finished { ended, cause, revoked })
+}
+
+/// Runs a step without a grant to its end. Signals and the end of the parent process act as in [`supervise`].
+pub(crate) async fn run_to_end(step: &mut Step, signals: &mut Signals) -> io::Result<Ended> {
+    let mut stops = pin!(Step::follow_stops(step.job()));
+    let mut abandon_at = None;
+    loop {
+        tokio::select! {
+            biased;
+            ended = step.ended() => return ended,
+            received = signals.next() => {
+                if step.decides_on(received) {
+                    continue;
+                }
+                step.forward(received);
+                if received.is_parents_end() {
+                    abandon_at = Some(Instant::now() + ABANDON_AFTER);
+                }
+            }
+            () = at(abandon_at) => return Ok(Ended::Abandoned),
+            () = &mut stops => {}
+        }
+    }
+}
+
+pub(crate) fn warn_of_abandoned(then: &str, output: &Output) {
+    let seconds = ABANDON_AFTER.as_secs();
+    output.line(Mark::Warning, "run", &format!("the command did not end within {seconds}s · {then}"));
 }
 
 /// Why the grant is revoked when a signal to the whole process group has ended the step before the client has taken

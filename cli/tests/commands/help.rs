@@ -38,6 +38,8 @@ const COMMANDS: &[&[&str]] = &[
     &["rules", "diff-report"],
     &["rules", "replay"],
     &["rules", "explain"],
+    &["observations"],
+    &["observations", "report"],
     &["completions"],
 ];
 

@@ -7,6 +7,7 @@ mod elevate;
 mod gitea;
 mod grants;
 mod help;
+mod observations;
 mod program;
 mod revoke;
 mod rules;

@@ -10,11 +10,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use protocol::actions::{Action, ActionsReport, MAX_ACTIONS};
+use protocol::observations::Observation;
+use protocol::rules::Outcome;
 use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Grant, GrantStatus, Problem};
-use protocol::{GrantId, IdempotencyKey, Provenance, Secret, Timestamp, routes};
+use protocol::{GrantId, IdempotencyKey, PolicyName, Provenance, Secret, Timestamp, Ttl, routes};
 
 /// The timeout of every wait: long enough for a loaded machine.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
+
+/// The id of every observation.
+pub(crate) const OBSERVATION: &str = "obs-0000000000000001";
 
 /// The token of every grant.
 pub(crate) const GRANT_TOKEN: &str =
@@ -69,6 +74,8 @@ pub(crate) enum Call {
     Heartbeat,
     Renew,
     Actions,
+    Observe,
+    ObservedActions,
 }
 
 /// A request that the broker received.
@@ -79,6 +86,8 @@ pub(crate) enum Received {
     Heartbeat,
     Renew,
     Actions,
+    Observe { policies: Vec<PolicyName>, ttl: Ttl },
+    ObservedActions,
 }
 
 #[derive(Default)]
@@ -93,6 +102,7 @@ pub(crate) struct Books {
     /// The number of AWS sessions.
     sessions: usize,
     actions: Vec<Action>,
+    observes: Option<Outcome>,
 }
 
 impl Books {
@@ -106,7 +116,12 @@ impl Books {
             .iter()
             .filter_map(|seen| match seen {
                 Received::Revoke { cause } => Some(cause.as_str()),
-                Received::Elevate | Received::Heartbeat | Received::Renew | Received::Actions => None,
+                Received::Elevate
+                | Received::Heartbeat
+                | Received::Renew
+                | Received::Actions
+                | Received::Observe { .. }
+                | Received::ObservedActions => None,
             })
             .collect()
     }
@@ -175,6 +190,8 @@ impl FakeBroker {
             .route(&format!("{one}/heartbeat"), post(heartbeat))
             .route(&format!("{one}/{}", routes::CREDENTIALS), post(renew))
             .route(&format!("{one}/actions"), post(actions))
+            .route(routes::OBSERVATIONS, post(observe))
+            .route(&format!("{}/{OBSERVATION}/actions", routes::OBSERVATIONS), post(observed_actions))
             .with_state(broker.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -226,6 +243,11 @@ impl FakeBroker {
     /// Every AWS session of a grant but the first.
     pub(crate) fn renews(&self, session: Session) {
         self.books().renews = Some(session);
+    }
+
+    /// The outcome of observations from now on.
+    pub(crate) fn observes(&self, outcome: Outcome) {
+        self.books().observes = Some(outcome);
     }
 
     /// An operator ends all grants.
@@ -292,8 +314,8 @@ fn problem(code: ErrorCode) -> Response {
     (status, [(header::CONTENT_TYPE, protocol::problem::MEDIA_TYPE)], body).into_response()
 }
 
-fn json(status: StatusCode, grant: &Grant) -> Response {
-    let body = serde_json::to_string(grant).unwrap();
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    let body = serde_json::to_string(value).unwrap();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -429,4 +451,27 @@ async fn actions(
         StatusCode::NO_CONTENT.into_response()
     };
     broker.handle(Call::Actions, Received::Actions, work).await
+}
+
+async fn observe(State(broker): State<FakeBroker>, body: String) -> Response {
+    let request: ElevateRequest = serde_json::from_str(&body).unwrap();
+    let ElevateRequest { agent_id, policies, ttl, .. } = request;
+    let work = |books: &mut Books| {
+        let outcome = books.observes.unwrap_or(Outcome::Allow);
+        let why = (outcome != Outcome::Allow).then(|| "outside \u{1b}[2J office hours".to_owned());
+        let hint = why.as_ref().map(|_| "deploy between 8 and 18".to_owned());
+        let id = OBSERVATION.to_owned();
+        json(StatusCode::CREATED, &Observation { id, agent_id, outcome, detail: why, hint })
+    };
+    broker.handle(Call::Observe, Received::Observe { policies, ttl }, work).await
+}
+
+async fn observed_actions(State(broker): State<FakeBroker>, body: String) -> Response {
+    let report: ActionsReport = serde_json::from_str(&body).unwrap();
+    assert!(report.actions.len() <= MAX_ACTIONS);
+    let work = |books: &mut Books| {
+        books.actions.extend(report.actions);
+        StatusCode::NO_CONTENT.into_response()
+    };
+    broker.handle(Call::ObservedActions, Received::ObservedActions, work).await
 }

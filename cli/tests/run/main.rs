@@ -13,6 +13,7 @@ mod harness;
 mod keeper;
 mod masks;
 mod memory;
+mod observe;
 mod orphaned;
 mod output;
 mod signals;

@@ -98,7 +98,7 @@ fn a_wrong_set_up_is_in_the_state_file_as_revoked() {
     let end = end(&finished);
     assert_eq!(end["problem"]["message"], "`CLOUDANIX_AGENT_ID` is not set");
     assert!(end["problem"]["hint"].is_string() && end["revoked"] == json!(true), "{end}");
-    assert!(revoke(&broker, finished.folder.path()).contains("no request was sent"));
+    assert!(revoke(&broker, finished.folder.path()).contains("no grant was requested"));
     assert!(revoke(&broker, finished.folder.path()).contains("there is no state file"), "idempotent");
     assert_eq!(broker.books().seen, []);
 }

@@ -8,23 +8,33 @@ use protocol::routes;
 use reqwest::Method;
 
 use super::rules::DecisionFilter;
-use super::{Attempts, Client, Reported, RetryPolicy};
+use super::{Attempts, Client, Notice, Reported, RetryPolicy};
 use crate::elevation::Elevation;
 use crate::error::Error;
 
 impl Client {
     /// Records what would have been decided about an elevation. The broker grants nothing.
-    pub async fn observe(&self, elevation: &Elevation, policy: RetryPolicy) -> Result<Observation, Error> {
-        self.repeat_observe(elevation, policy).await.map_err(|error| elevation.explain(error))
+    pub async fn observe(
+        &self,
+        elevation: &Elevation,
+        policy: RetryPolicy,
+        mut notice: impl FnMut(Notice<'_>) + Send,
+    ) -> Result<Observation, Error> {
+        self.repeat_observe(elevation, policy, &mut notice).await.map_err(|error| elevation.explain(error))
     }
 
     /// Each attempt has a fresh OIDC token where the platform mints on demand.
-    async fn repeat_observe(&self, elevation: &Elevation, policy: RetryPolicy) -> Result<Observation, Error> {
+    async fn repeat_observe(
+        &self,
+        elevation: &Elevation,
+        policy: RetryPolicy,
+        notice: &mut (dyn FnMut(Notice<'_>) + Send),
+    ) -> Result<Observation, Error> {
         let mut attempts = Attempts::begin(self, policy);
         loop {
             let body = attempts.in_time(elevation.body(self.http(), self.now())).await?;
             let call = self.call(Method::POST, routes::OBSERVATIONS)?.json(&body)?;
-            if let Some(answer) = attempts.try_once(&call, &mut |_| {}).await? {
+            if let Some(answer) = attempts.try_once(&call, notice).await? {
                 return answer.read(self);
             }
         }

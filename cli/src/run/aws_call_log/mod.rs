@@ -1,14 +1,17 @@
 //! The log of a step's AWS calls, from the client-side monitoring of its SDKs.
 //!
 //! The SDKs send a datagram per call to a loopback address in the step's environment. The client prints the calls and puts
-//! them on the grant's timeline. This is a record for people and no proof: the step may send any datagram, and the log
+//! them on the grant's timeline; without a grant, it adds them to the observation when the step has ended. This is a record for people and no proof: the step may send any datagram, and the log
 //! neither delays nor fails it.
 
 mod datagram;
+mod listener;
+mod observed;
 mod record;
 mod services;
 mod tally;
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub(crate) use self::observed::ObservedCalls;
 use self::record::Record;
 use crate::args::RunArgs;
 use crate::output::{Mark, Output};
@@ -35,7 +39,8 @@ const FLUSH: Duration = Duration::from_millis(300);
 pub(crate) struct Socket {
     socket: UdpSocket,
     address: SocketAddr,
-    grant_id: String,
+    /// Tells the step's datagrams from others.
+    client_id: String,
 }
 
 /// The log while the step runs.
@@ -48,26 +53,27 @@ pub(crate) struct AwsCallLog {
 impl Socket {
     /// Binds a socket for a step in AWS, unless the log is switched off or the calls go to another listener.
     pub(crate) fn for_step(args: &RunArgs, env: &Env, grant: &Grant, output: &Output) -> Option<Self> {
-        let has_listener = SETTINGS.iter().any(|name| env.get(name).is_some());
-        if args.no_live_actions || has_listener || grant.target != "aws" {
+        if is_off(args, env) || grant.target != "aws" {
             return None;
         }
-        let bound = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            let socket = UdpSocket::from_std(socket)?;
-            Ok(Self { address: socket.local_addr()?, socket, grant_id: grant.id.to_string() })
-        });
-        match bound {
-            Ok(socket) => Some(socket),
-            Err(error) => {
-                output.line(
-                    Mark::Warning,
-                    "action",
-                    &format!("the step's AWS calls are not recorded: {error}"),
-                );
-                None
-            }
+        Self::bind(grant.id.to_string()).inspect_err(|error| not_bound(output, error)).ok()
+    }
+
+    /// Binds a socket for a step without a grant, under the same conditions.
+    pub(crate) fn for_observed_step(args: &RunArgs, env: &Env, output: &Output) -> Option<Self> {
+        if is_off(args, env) {
+            return None;
         }
+        let client_id = jit_client::new_key().map_err(io::Error::other);
+        let bound = client_id.and_then(|id| Self::bind(format!("observe-{id}")));
+        bound.inspect_err(|error| not_bound(output, error)).ok()
+    }
+
+    fn bind(client_id: String) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.set_nonblocking(true)?;
+        let socket = UdpSocket::from_std(socket)?;
+        Ok(Self { address: socket.local_addr()?, socket, client_id })
     }
 
     /// The variables that direct the step's SDKs to this socket.
@@ -77,14 +83,14 @@ impl Socket {
             (enabled, "true".to_owned()),
             (host, self.address.ip().to_string()),
             (port, self.address.port().to_string()),
-            (client_id, self.grant_id.clone()),
+            (client_id, self.client_id.clone()),
         ]
     }
 
     /// Records calls until the step has ended.
     pub(crate) fn listen(self, grant: Arc<ActiveGrant>, output: Output) -> AwsCallLog {
         let (step_ended, ended) = oneshot::channel();
-        let record = Record::new(self.socket, &self.grant_id, grant, output.clone());
+        let record = Record::new(self.socket, &self.client_id, grant, output.clone());
         AwsCallLog { step_ended, task: tokio::spawn(record.run(ended)), output }
     }
 }
@@ -112,6 +118,14 @@ impl ClosingLog {
             not_recorded(&self.output, "no answer in time");
         }
     }
+}
+
+fn is_off(args: &RunArgs, env: &Env) -> bool {
+    args.no_live_actions || SETTINGS.iter().any(|name| env.get(name).is_some())
+}
+
+fn not_bound(output: &Output, error: &io::Error) {
+    output.line(Mark::Warning, "action", &format!("the step's AWS calls are not recorded: {error}"));
 }
 
 fn not_recorded(output: &Output, why: &str) {

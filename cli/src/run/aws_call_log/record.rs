@@ -10,20 +10,15 @@ use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::datagram::{LONGEST, Reader};
+use super::listener::Listener;
 use super::not_recorded;
-use super::tally::{Novelty, Tally};
+use super::tally::Novelty;
 use crate::output::{Mark, Output};
 
 /// The delay before a new kind of call is reported, together with the calls that follow it.
 const FIRST: Duration = Duration::from_millis(200);
 /// The pause after a report that failed.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// The rate limit: at most [`IN_A_SLOT`] datagrams per slot. A flood waits in the kernel, which drops the excess: it costs
-/// some percent of a core and no memory.
-const SLOT: Duration = Duration::from_millis(100);
-const IN_A_SLOT: u32 = 2000;
 
 /// The broker accepts 1000 rows for one grant; the rows of the last report stay free.
 const ROWS_WHILE_RUNNING: usize = 1000 - MAX_ACTIONS;
@@ -51,9 +46,7 @@ enum Reporting {
 
 /// The calls of one grant, and how many were reported.
 pub(super) struct Record {
-    socket: UdpSocket,
-    reader: Reader,
-    tally: Tally,
+    listener: Listener,
     grant: Arc<ActiveGrant>,
     output: Output,
     /// The rows on the timeline.
@@ -68,9 +61,7 @@ type ReportOutcome = (Vec<Action>, Result<Reported, Error>);
 impl Record {
     pub(super) fn new(socket: UdpSocket, grant_id: &str, grant: Arc<ActiveGrant>, output: Output) -> Self {
         Self {
-            socket,
-            reader: Reader::of(grant_id),
-            tally: Tally::default(),
+            listener: Listener::new(socket, grant_id),
             grant,
             output,
             rows: 0,
@@ -81,11 +72,8 @@ impl Record {
 
     /// Records calls until the step has ended, and then sends the last report.
     pub(super) async fn run(mut self, mut ended: oneshot::Receiver<()>) {
-        let mut buffer = vec![0; LONGEST + 1];
-        let (mut slot, mut in_slot) = (Instant::now(), 0);
         let mut under_way = None;
         loop {
-            let crowded = in_slot >= IN_A_SLOT;
             tokio::select! {
                 biased;
                 _ = &mut ended => break,
@@ -100,33 +88,22 @@ impl Record {
                         under_way = self.next_report();
                     }
                 }
-                () = sleep_until(slot + SLOT), if crowded => in_slot = 0,
-                received = self.socket.recv(&mut buffer), if !crowded => {
-                    if slot.elapsed() >= SLOT {
-                        (slot, in_slot) = (Instant::now(), 0);
-                    }
-                    in_slot += 1;
-                    self.received(buffer.get(..received.unwrap_or(0)).unwrap_or_default());
-                }
+                received = self.listener.receive() => self.received(received),
             }
         }
         // The revoke is sent first.
         tokio::task::yield_now().await;
-        for _ in 0..IN_A_SLOT {
-            let Ok(received) = self.socket.try_recv(&mut buffer) else { break };
-            self.received(buffer.get(..received).unwrap_or_default());
-        }
+        self.listener.drain();
         self.print();
         self.close(under_way).await;
     }
 
-    fn received(&mut self, datagram: &[u8]) {
-        let Some(call) = self.reader.read(datagram) else { return };
-        let wait = match self.tally.count(call) {
-            Novelty::First => FIRST,
-            Novelty::Again => collect_for(self.rows),
-        };
-        self.due_in(wait);
+    fn received(&mut self, call: Option<Novelty>) {
+        match call {
+            Some(Novelty::First) => self.due_in(FIRST),
+            Some(Novelty::Again) => self.due_in(collect_for(self.rows)),
+            None => {}
+        }
     }
 
     fn due_in(&mut self, wait: Duration) {
@@ -135,7 +112,7 @@ impl Record {
     }
 
     fn print(&mut self) {
-        for action in self.tally.take_unprinted() {
+        for action in self.listener.tally.take_unprinted() {
             self.output.line(Mark::Observed, "action", &action.in_words());
         }
     }
@@ -151,8 +128,10 @@ impl Record {
             }
             Reporting::Refused(_) => return None,
         }
-        let actions =
-            self.tally.take_unreported(MAX_ACTIONS.min(ROWS_WHILE_RUNNING.saturating_sub(self.rows)));
+        let actions = self
+            .listener
+            .tally
+            .take_unreported(MAX_ACTIONS.min(ROWS_WHILE_RUNNING.saturating_sub(self.rows)));
         (!actions.is_empty()).then(|| Box::pin(report(Arc::clone(&self.grant), actions)))
     }
 
@@ -163,17 +142,17 @@ impl Record {
                 self.reporting = Reporting::Open;
             }
             Ok(Reported::Refused(why)) => {
-                self.tally.restore(actions);
+                self.listener.tally.restore(actions);
                 self.reporting = Reporting::Refused(why);
             }
             // The report may have arrived: a count that is too high is better than a missing call.
             Err(error) => {
-                self.tally.restore(actions);
+                self.listener.tally.restore(actions);
                 let again = Instant::now() + PAUSE;
                 self.reporting = Reporting::Failed { why: error.to_string(), again };
             }
         }
-        if !self.tally.is_reported() {
+        if !self.listener.tally.is_reported() {
             self.due_in(collect_for(self.rows));
         }
     }
@@ -185,14 +164,14 @@ impl Record {
             self.reported(reported);
         }
         if let Reporting::Open | Reporting::Failed { .. } = self.reporting {
-            let last = self.tally.take_all(MAX_ACTIONS);
+            let last = self.listener.tally.take_all(MAX_ACTIONS);
             if !last.is_empty() {
                 let reported = report(Arc::clone(&self.grant), last).await;
                 self.reported(reported);
             }
         }
         match self.reporting {
-            _ if self.tally.is_reported() => {}
+            _ if self.listener.tally.is_reported() => {}
             Reporting::Failed { why, .. } | Reporting::Refused(why) => not_recorded(&self.output, &why),
             Reporting::Open => {}
         }

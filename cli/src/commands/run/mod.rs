@@ -1,15 +1,18 @@
-//! `run`: one command with a grant that begins before it and ends with it.
+//! `run`: one command with a grant that begins before it and ends with it, or without a grant and observed.
+
+mod observed;
 
 use jit_client::{ActiveGrant, Env, Revoked};
 use protocol::{Grant, GrantStatus, RevokeCause};
 
+use self::observed::run_observed;
 use super::block_on;
 use crate::args::RunArgs;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::handle::{self, End, Problem};
 use crate::output::{Mark, Output};
-use crate::run::child::Ended;
+use crate::run::child::{Ended, NotStarted};
 use crate::run::parent::Parent;
 use crate::run::pending::Pending;
 use crate::run::signals::{self, Signals};
@@ -20,7 +23,13 @@ const SIGINT: i32 = 2;
 
 /// Returns the code to exit with. Every error is from before the command was started.
 pub(crate) fn run(args: RunArgs, parent: Parent, env: &Env, output: &mut Output) -> Result<u8, CliError> {
-    let finish = block_on(run_with_grant(&args, parent, env, output))?;
+    let finish = block_on(async {
+        if args.observe {
+            run_observed(&args, parent, env, output).await
+        } else {
+            run_with_grant(&args, parent, env, output).await
+        }
+    })?;
     if finish.typed_interrupt {
         signals::die_of_interrupt();
     }
@@ -91,10 +100,14 @@ async fn run_with_grant(
 
 /// Takes the signals first: from then on a stop by the platform leaves nothing half done.
 fn prepare(args: &RunArgs, parent: Parent, env: &Env) -> Result<(Signals, Pending), CliError> {
+    let signals = take_signals(args, parent, env)?;
+    let ttl = args.ttl.ok_or_else(|| CliError::usage("`--ttl`: expected a duration, found none"))?;
+    Ok((signals, Pending::prepare(&args.request, ttl, args.state.as_deref(), env)?))
+}
+
+fn take_signals(args: &RunArgs, parent: Parent, env: &Env) -> Result<Signals, CliError> {
     let parent = parent.watch(args.die_with_parent, env)?;
-    let signals = Signals::take(parent)
-        .map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))?;
-    Ok((signals, Pending::prepare(&args.request, args.state.as_deref(), env)?))
+    Signals::take(parent).map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))
 }
 
 /// Starts the step, supervises it, and reports the end of its grant.
@@ -119,7 +132,10 @@ async fn step(
             let cause = RevokeCause::NotStarted;
             let revoked = or_interrupted(revoke(&active, cause), signals).await;
             ended(pending, output, cause, revoked, end_of(&failed)).await;
-            return without_step(failed, output);
+            return match failed {
+                StartError::NotStarted(error) => without_step(&error, output),
+                StartError::Unsafe(error) => Err(error),
+            };
         }
     };
     match supervise(&active, &mut step, services, keeper, signals, output).await {
@@ -141,28 +157,28 @@ async fn step(
 
 fn end_of(failed: &StartError) -> End {
     match failed {
-        StartError::NotStarted(error) => End {
-            exit_code: i32::from(error.exit().code()),
-            revoked: false,
-            problem: Some(Problem {
-                message: error.to_string(),
-                hint: Some(error.hint().to_owned()),
-                code: None,
-            }),
-        },
+        StartError::NotStarted(error) => End { revoked: false, ..end_of_not_started(error) },
         StartError::Unsafe(error) => End::not_started(error),
     }
 }
 
-fn without_step(failed: StartError, output: &Output) -> Result<Finish, CliError> {
-    match failed {
-        StartError::NotStarted(error) => {
-            output.line(Mark::Failed, "run", &error.to_string());
-            output.hint(error.hint());
-            Ok(Finish::with(i32::from(error.exit().code())))
-        }
-        StartError::Unsafe(error) => Err(error),
+/// The outcome of a command that could not be started, where no grant is live.
+fn end_of_not_started(error: &NotStarted) -> End {
+    End {
+        exit_code: i32::from(error.exit().code()),
+        revoked: true,
+        problem: Some(Problem {
+            message: error.to_string(),
+            hint: Some(error.hint().to_owned()),
+            code: None,
+        }),
     }
+}
+
+fn without_step(error: &NotStarted, output: &Output) -> Result<Finish, CliError> {
+    output.line(Mark::Failed, "run", &error.to_string());
+    output.hint(error.hint());
+    Ok(Finish::with(i32::from(error.exit().code())))
 }
 
 /// Prints the outcome of the revoke. A revoke that failed is left to the keeper, and changes no exit code.
