@@ -19,6 +19,8 @@ pub(crate) enum Environment {
     Aws,
     /// Runners, schemas and linters for the wrappers.
     Wrappers,
+    /// The solver that compares rule sets.
+    Cvc5,
 }
 
 /// Installs the pinned packages, unless they are installed.
@@ -26,6 +28,7 @@ pub(crate) fn ready(environment: Environment) -> Result<()> {
     let name = match environment {
         Environment::Aws => "aws",
         Environment::Wrappers => "wrappers",
+        Environment::Cvc5 => "cvc5",
     };
     let requirements = format!("tests/{name}/requirements.txt");
     let pinned = fs::read_to_string(root().join(&requirements))?;
@@ -47,6 +50,18 @@ pub(crate) fn ready(environment: Environment) -> Result<()> {
         .args(["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-compile"])
         .args(["-r", &requirements]))?;
     fs::write(note, expected)?;
+    Ok(())
+}
+
+/// Installs the solver as a program, `.tools/cvc5-python/bin/cvc5`. PyPI has it as a library alone.
+pub(crate) fn solver() -> Result<()> {
+    ready(Environment::Cvc5)?;
+    let folder = root().join(".tools/cvc5-python/bin");
+    let (python, script) = (folder.join("python"), root().join("tests/cvc5/solver.py"));
+    let program = folder.join("cvc5");
+    fs::write(&program, format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), script.display()))?;
+    #[cfg(unix)]
+    fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     Ok(())
 }
 

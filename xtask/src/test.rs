@@ -19,6 +19,7 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("runners, schemas and linters for the wrappers, from PyPI", || {
         python::ready(Environment::Wrappers)
     })?;
+    steps.step("a solver for rules, from PyPI", python::solver)?;
     steps.step("the Jenkins library, on Jenkins' own engine", machine::jenkins_library)?;
     steps.step("PostgreSQL", machine::postgres)?;
     if cfg!(target_os = "linux") {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use cedar_policy::PolicySet;
 use domain::facts::PolicyFacts;
 use domain::{DecisionFacts, Outcome, RuleSetDigest, Verdict};
 
@@ -22,7 +23,7 @@ mod zones;
 pub use cases::{CaseError, CaseResult, run_cases};
 pub use files::{MAX_BYTES, MAX_FILES};
 pub use problems::{RuleProblem, RuleProblems};
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, schema};
 pub use zones::local_times;
 
 use facts::View;
@@ -42,6 +43,7 @@ struct Checked {
     zones: BTreeSet<String>,
     reads: literals::Reads,
     slices: Slices,
+    policies: PolicySet,
 }
 
 impl RuleSet {
@@ -78,6 +80,11 @@ impl RuleSet {
     /// Whether a rule reads other grants of the agent and run.
     pub fn reads_run(&self) -> bool {
         self.0.reads.run
+    }
+
+    /// All rules, for analysis.
+    pub fn policies(&self) -> &PolicySet {
+        &self.0.policies
     }
 
     /// Decides a request by its facts alone: the same facts have the same verdict at any time.

@@ -1,6 +1,6 @@
 //! What rules name and read: time zones, attributes of the context, attributes of entities that are not in a request.
 
-use cedar_policy::Policy;
+use cedar_policy::{EntityUid, Policy};
 use serde_json::Value;
 
 use super::schema::{self, Type};
@@ -13,63 +13,69 @@ pub(super) struct Reads {
     pub(super) run: bool,
 }
 
-/// The zones that a rule names.
-pub(super) fn zones(rule: &Policy) -> Vec<String> {
-    let literals = rule.entity_literals();
-    let zones = literals.iter().filter(|entity| *entity.type_name() == *schema::ZONE);
-    zones.map(|zone| zone.id().unescaped().to_owned()).collect()
+/// What one rule names and reads.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    pub(super) zones: Vec<String>,
+    pub(super) reads: Reads,
+    /// Entities that no request has, or whose attributes are known for one request only: the problem and the hint.
+    pub(super) problems: Vec<(String, String)>,
 }
 
-/// Entities that a rule names although no request has them, or although their attributes are known for one request only:
-/// the problem and the hint.
-pub(super) fn problems(rule: &Policy) -> Result<Vec<(String, String)>, String> {
-    let mut found = Vec::new();
-    for zone in zones(rule).iter().filter(|zone| zones::find(zone).is_none()) {
-        let hint = match zones::similar(zone) {
+impl Named {
+    pub(super) fn of(rule: &Policy) -> Result<Self, String> {
+        let mut named = Self::default();
+        let entities = rule.entity_literals();
+        let of_type = |of: &Type, entity: &&EntityUid| *entity.type_name() == **of;
+        for zone in entities.iter().filter(|entity| of_type(&schema::ZONE, entity)) {
+            named.zone(zone.id().unescaped());
+        }
+        for (of, attribute) in [(&schema::CLAIMS, "context.claims"), (&schema::POSTURE, "context.posture")] {
+            if entities.iter().any(|entity| of_type(of, &entity)) {
+                let problem = format!("expected `{attribute}`, found an entity `{}::…`", **of);
+                let hint = format!("each request has its own: write `{attribute}.hasTag(…)`");
+                named.problems.push((problem, hint));
+            }
+        }
+        let json = rule.to_json().map_err(|error| error.to_string())?;
+        walk(&json, &mut |node| named.node(node));
+        Ok(named)
+    }
+
+    fn zone(&mut self, name: &str) {
+        self.zones.push(name.to_owned());
+        if zones::find(name).is_some() {
+            return;
+        }
+        let hint = match zones::similar(name) {
             Some(similar) => format!("write `Zone::\"{similar}\"`"),
             None => "write it like `Zone::\"Europe/Berlin\"`".to_owned(),
         };
-        found.push((format!("expected the name of an IANA time zone, found `Zone::{zone:?}`"), hint));
+        self.problems.push((format!("expected the name of an IANA time zone, found `Zone::{name:?}`"), hint));
     }
-    let named = rule.entity_literals();
-    let names = |of: &Type| named.iter().any(|entity| *entity.type_name() == **of);
-    for (of, attribute) in [(&schema::CLAIMS, "context.claims"), (&schema::POSTURE, "context.posture")] {
-        if names(of) {
-            let problem = format!("expected `{attribute}`, found an entity `{}::…`", **of);
-            found.push((problem, format!("each request has its own: write `{attribute}.hasTag(…)`")));
-        }
-    }
-    walk(&json(rule)?, &mut |node| {
-        for (of, variable) in [(&schema::AGENT, "principal"), (&schema::POLICY, "resource")] {
-            if let Node::AttributeOfLiteral { entity_type, attribute } = node
-                && entity_type == of.to_string()
-            {
+
+    fn node(&mut self, node: Node<'_>) {
+        match node {
+            Node::OfContext("posture") => self.reads.posture = true,
+            Node::OfContext("run") => self.reads.run = true,
+            Node::OfContext(_) => {}
+            Node::Context => self.reads = Reads { posture: true, run: true },
+            Node::AttributeOfLiteral { entity_type, attribute } => {
+                let variable = match entity_type {
+                    "Agent" => "principal",
+                    "Policy" => "resource",
+                    _ => return,
+                };
                 let problem = format!(
                     "expected an attribute of `{variable}`, found `.{attribute}` of a named {entity_type}"
                 );
                 let hint = format!(
                     "compare first, `{variable} == {entity_type}::\"…\"`, and read `{variable}.{attribute}`"
                 );
-                found.push((problem, hint));
+                self.problems.push((problem, hint));
             }
         }
-    });
-    Ok(found)
-}
-
-pub(super) fn reads(rule: &Policy) -> Result<Reads, String> {
-    let mut reads = Reads::default();
-    walk(&json(rule)?, &mut |node| match node {
-        Node::OfContext("posture") => reads.posture = true,
-        Node::OfContext("run") => reads.run = true,
-        Node::OfContext(_) | Node::AttributeOfLiteral { .. } => {}
-        Node::Context => reads = Reads { posture: true, run: true },
-    });
-    Ok(reads)
-}
-
-fn json(rule: &Policy) -> Result<Value, String> {
-    rule.to_json().map_err(|error| error.to_string())
+    }
 }
 
 enum Node<'a> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
 
-use super::literals::{self, Reads};
+use super::literals::{Named, Reads};
 use super::problems::{RuleProblem, RuleProblems, Source};
 use super::schema::schema;
 use super::slices::Slices;
@@ -31,15 +31,18 @@ pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RulePro
     let sources = texts.iter().map(|(file, text)| Source { file, text });
     let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
     let rules = with_ids(rules, &mut problems);
-    let warnings = validate(&rules, &mut problems);
-    for rule in rules.values() {
-        match literals::problems(&rule.rule) {
-            Ok(found) => problems.extend(found.iter().map(|(problem, hint)| rule.problem(problem, hint))),
-            Err(problem) => problems.push(rule.problem(&problem, "")),
-        }
-    }
+    let policies = PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone()))
+        .map_err(|error| RuleProblems::new(vec![RuleProblem::of_set(error.to_string(), "")]))?;
+    let warnings = validate(&policies, &rules, &mut problems);
+    let named = rules.values().map(|rule| {
+        let named = Named::of(&rule.rule)
+            .unwrap_or_else(|problem| Named { problems: vec![(problem, String::new())], ..Named::default() });
+        problems.extend(named.problems.iter().map(|(problem, hint)| rule.problem(problem, hint)));
+        named
+    });
+    let named: Vec<Named> = named.collect();
     if problems.is_empty() {
-        let checked = checked(texts, &rules, warnings);
+        let checked = checked(texts, &rules, &named, policies, warnings);
         return checked.map_err(|problem| RuleProblems::new(vec![RuleProblem::of_set(problem, "")]));
     }
     Err(RuleProblems::new(problems))
@@ -134,15 +137,12 @@ fn with_ids<'a>(rules: Vec<Rule<'a>>, problems: &mut Vec<RuleProblem>) -> BTreeM
 }
 
 /// Checks types, strictly. Returns warnings.
-fn validate(rules: &BTreeMap<String, Rule<'_>>, problems: &mut Vec<RuleProblem>) -> Vec<String> {
-    let set = match PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone())) {
-        Ok(set) => set,
-        Err(error) => {
-            problems.push(RuleProblem::of_set(error.to_string(), ""));
-            return Vec::new();
-        }
-    };
-    let found = Validator::new(schema().clone()).validate(&set, ValidationMode::Strict);
+fn validate(
+    policies: &PolicySet,
+    rules: &BTreeMap<String, Rule<'_>>,
+    problems: &mut Vec<RuleProblem>,
+) -> Vec<String> {
+    let found = Validator::new(schema().clone()).validate(policies, ValidationMode::Strict);
     for error in found.validation_errors() {
         if let Some(rule) = rules.get(AsRef::<str>::as_ref(error.policy_id())) {
             problems.push(RuleProblem::of_cedar(error, rule.source, rule.start));
@@ -169,24 +169,25 @@ fn described(warning: &ValidationWarning) -> String {
 fn checked(
     texts: &BTreeMap<String, String>,
     rules: &BTreeMap<String, Rule<'_>>,
+    named: &[Named],
+    policies: PolicySet,
     warnings: Vec<String>,
 ) -> Result<Checked, String> {
     let mut slices = Slices::default();
-    let mut reads = Reads::default();
-    let mut zones = BTreeSet::new();
     for rule in rules.values() {
         slices.add(&rule.rule)?;
-        zones.extend(literals::zones(&rule.rule));
-        let read = literals::reads(&rule.rule)?;
-        reads = Reads { posture: reads.posture || read.posture, run: reads.run || read.run };
     }
     let hint = |rule: &Rule<'_>| rule.rule.annotation("hint").map(str::to_owned);
     Ok(Checked {
         digest: files::digest(texts)?,
         warnings,
         hints: rules.iter().map(|(id, rule)| (id.clone(), hint(rule))).collect(),
-        zones,
-        reads,
+        zones: named.iter().flat_map(|named| named.zones.iter().cloned()).collect(),
+        reads: Reads {
+            posture: named.iter().any(|named| named.reads.posture),
+            run: named.iter().any(|named| named.reads.run),
+        },
         slices,
+        policies,
     })
 }

@@ -33,11 +33,19 @@ pub struct RuleProblems(Vec<RuleProblem>);
 
 impl RuleProblem {
     pub(super) fn of_set(problem: impl Into<String>, hint: &str) -> Self {
-        Self { place: None, problem: problem.into(), hint: Some(hint.to_owned()) }
+        Self {
+            place: None,
+            problem: problem.into(),
+            hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
+        }
     }
 
     pub(super) fn new(place: Place, problem: impl Into<String>, hint: &str) -> Self {
-        Self { place: Some(place), problem: problem.into(), hint: Some(hint.to_owned()) }
+        Self {
+            place: Some(place),
+            problem: problem.into(),
+            hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()),
+        }
     }
 
     /// What Cedar found; `otherwise` is the place if Cedar says none.

@@ -11,7 +11,8 @@ pub const SCHEMA: &str = include_str!("schema.cedarschema");
 static PARSED: LazyLock<Schema> =
     LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("the shipped schema is valid").0);
 
-pub(super) fn schema() -> &'static Schema {
+/// The schema, parsed.
+pub fn schema() -> &'static Schema {
     &PARSED
 }
 

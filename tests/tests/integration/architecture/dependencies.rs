@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-domain", &["protocol"]),
     ("cloudanix-jit-audit", &["protocol", "domain"]),
     ("cloudanix-jit-policy", &["protocol", "domain"]),
+    ("cloudanix-jit-analysis", &["policy"]),
     ("cloudanix-jit-signing", &["protocol", "domain"]),
     ("cloudanix-jit-identity", &["protocol", "domain"]),
     ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
@@ -36,7 +37,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
     // The identity crate verifies signatures with `ring`; all other uses are TLS, through rustls.
     ("ring", &["cloudanix-jit-identity"]),
-    ("cedar-policy", &["cloudanix-jit-policy"]),
+    ("cedar-policy", &["cloudanix-jit-policy", "cloudanix-jit-analysis"]),
+    ("cedar-policy-symcc", &["cloudanix-jit-analysis"]),
     ("aws-config", &["cloudanix-jit-targets"]),
     ("aws-sdk-iam", &["cloudanix-jit-targets"]),
     ("aws-sdk-sts", &["cloudanix-jit-targets"]),
