@@ -9,7 +9,7 @@ const { shellCommand } = require('./shell.js')
 
 const FLAGS = ['policy', 'ttl', 'target', 'reason', 'timeout', 'wait']
 const RUN_FLAGS = ['redact', 'aws-credentials']
-const OWN = ['run', 'shell', 'working-directory', 'live-actions', ...FLAGS, ...RUN_FLAGS]
+const OWN = ['run', 'shell', 'working-directory', 'live-actions', 'observe', ...FLAGS, ...RUN_FLAGS]
 
 async function main() {
   const client = prepare()
@@ -23,6 +23,8 @@ async function main() {
 async function forOneCommand(client, flags) {
   const more = RUN_FLAGS.filter(input).map((name) => `--${name}=${input(name)}`)
   if (!isOn('live-actions')) more.push('--no-live-actions')
+  const isObserved = isOn('observe', 'false')
+  if (isObserved) more.push('--observe')
   hideSecrets(client)
   const command = shellCommand(client.folder, input('shell') || 'bash', process.env[variableOf('run')])
   for (const name of OWN) delete client.env[variableOf(name)]
@@ -33,6 +35,12 @@ async function forOneCommand(client, flags) {
   const cwd = path.resolve(input('working-directory') || '.')
   const { code, interrupted } = await call(client, ['run', ...flags, ...more, ...kept, '--', ...command], { cwd })
   const state = stateOf(client)
+  // There is no grant to speak of; `post` removes the folder.
+  if (isObserved) {
+    const problem = state.end?.problem
+    if (code !== 0) annotate('error', problem ? problemOf(problem) : `the command ended with exit code ${code}`)
+    return code
+  }
   if (!state.grant_id && code !== 0) {
     const problem = state.end?.problem
     throw new Failure(problem ? problemOf(problem) : `cloudanix-jit ended with code ${code}`, '', code)
@@ -64,6 +72,9 @@ function tell(client, { grant_id: grant, expires_at: expiresAt = '', end }, { co
 
 /** The grant is there for the steps that follow, until `post` or the deadline. */
 async function forTheJob(client, flags) {
+  if (isOn('observe', 'false')) {
+    throw new Failure('the input `observe` is `true` without `run`', 'name the command that is observed in `run`')
+  }
   if (!isOn('live-actions') || RUN_FLAGS.some((name) => !['', 'auto'].includes(input(name)))) {
     annotate('warning', '`redact`, `aws-credentials` and `live-actions` do nothing without `run`')
   }
@@ -76,8 +87,8 @@ async function forTheJob(client, flags) {
   return 0
 }
 
-function isOn(name) {
-  const value = input(name) || 'true'
+function isOn(name, otherwise = 'true') {
+  const value = input(name) || otherwise
   if (!/^(true|false)$/i.test(value)) {
     throw new Failure(`the input \`${name}\` is \`${value}\``, 'expected `true` or `false`')
   }

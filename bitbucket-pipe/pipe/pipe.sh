@@ -11,7 +11,8 @@ fail() {
 for name in POLICY COMMAND; do
   printenv "$name" >/dev/null || fail "\`$name\` is not set" "add it under \`variables:\` of the pipe"
 done
-[ -n "${BITBUCKET_STEP_OIDC_TOKEN:-}" ] || [ "${CLOUDANIX_PLATFORM:-}" = none ] ||
+# A command that is observed runs in any case.
+[ "${OBSERVE:-false}" = true ] || [ -n "${BITBUCKET_STEP_OIDC_TOKEN:-}" ] || [ "${CLOUDANIX_PLATFORM:-}" = none ] ||
   fail 'the step has no OIDC token' "add to the step \`oidc: { audiences: [${AUDIENCE:-cloudanix-jit}] }\`"
 
 [ -z "${URL:-}" ] || export CLOUDANIX_URL="$URL"
@@ -27,8 +28,13 @@ case "${LIVE_ACTIONS:-true}" in
   false) set -- "$@" --no-live-actions ;;
   *) fail "\`LIVE_ACTIONS\` is \`$LIVE_ACTIONS\`" "expected \`true\` or \`false\`" ;;
 esac
+case "${OBSERVE:-false}" in
+  false) ;;
+  true) set -- "$@" --observe ;;
+  *) fail "\`OBSERVE\` is \`$OBSERVE\`" "expected \`true\` or \`false\`" ;;
+esac
 set -- "$@" -- bash -eo pipefail -c "$COMMAND"
 
 # Names that a command may have a meaning of its own for.
-unset POLICY TTL COMMAND URL AGENT_ID AUDIENCE TARGET REASON TIMEOUT WAIT REDACT AWS_CREDENTIALS LIVE_ACTIONS CA_FILE
+unset POLICY TTL COMMAND URL AGENT_ID AUDIENCE TARGET REASON TIMEOUT WAIT REDACT AWS_CREDENTIALS LIVE_ACTIONS OBSERVE CA_FILE
 exec cloudanix-jit run "$@"

@@ -8,6 +8,9 @@ eval "$CLOUDANIX_ORB_SCRIPT_ASK"
 # The shell in which CircleCI runs a step.
 shell=/bin/bash
 [ -x "$shell" ] || shell=/bin/sh
+case "$CLOUDANIX_ORB_OBSERVE" in
+  1 | true) set -- "$@" --observe ;;
+esac
 set -- "$@" --redact "$CLOUDANIX_ORB_REDACT" -- "$shell" -eo pipefail -c "$CLOUDANIX_ORB_COMMAND"
 
 # The command's environment is the job's.

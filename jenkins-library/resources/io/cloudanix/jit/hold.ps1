@@ -9,7 +9,8 @@ function Give($name, $value) { $given.Add("$name=$value") }
 function Write-Exactly($name, $text) { [IO.File]::WriteAllText("$folder\$name", $text) }
 
 Write-Exactly 'end' ''
-Give CLOUDANIX_GRANT_ID $env:CLOUDANIX_GRANT_ID
+# A block that is observed has no grant, and its steps keep what an outer block has given them.
+if ($env:CLOUDANIX_JIT_OBSERVE -ne 'true') { Give CLOUDANIX_GRANT_ID $env:CLOUDANIX_GRANT_ID }
 if ($env:CLOUDANIX_GRANT_TOKEN) {
   Write-Exactly 'grant-token' $env:CLOUDANIX_GRANT_TOKEN
   Give CLOUDANIX_GRANT_TOKEN_FILE "$folder\grant-token"
@@ -43,7 +44,7 @@ if ($from -eq 'endpoint') {
   Give AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE "$folder\aws-endpoint-token"
   Give AWS_SHARED_CREDENTIALS_FILE $env:AWS_SHARED_CREDENTIALS_FILE
 }
-if ($env:AWS_CSM_CLIENT_ID -eq $env:CLOUDANIX_GRANT_ID) {
+if ($env:AWS_CSM_CLIENT_ID -like 'elev-*' -or $env:AWS_CSM_CLIENT_ID -like 'observe-*') {
   foreach ($name in 'AWS_CSM_ENABLED', 'AWS_CSM_HOST', 'AWS_CSM_PORT', 'AWS_CSM_CLIENT_ID') {
     Give $name ([Environment]::GetEnvironmentVariable($name))
   }

@@ -15,8 +15,9 @@ give() {
   printf '%s=%s\n' "$1" "$2" >>"$folder/given.new"
 }
 
+# A block that is observed has no grant, and its steps keep what an outer block has given them.
+[ "$CLOUDANIX_JIT_OBSERVE" = true ] || give CLOUDANIX_GRANT_ID "$CLOUDANIX_GRANT_ID"
 # `printf` is the shell's own: nothing secret is an argument of a program.
-give CLOUDANIX_GRANT_ID "$CLOUDANIX_GRANT_ID"
 if [ -n "${CLOUDANIX_GRANT_TOKEN:-}" ]; then
   printf '%s' "$CLOUDANIX_GRANT_TOKEN" >"$folder/grant-token"
   give CLOUDANIX_GRANT_TOKEN_FILE "$folder/grant-token"
@@ -56,12 +57,16 @@ case "$from" in
     give AWS_SHARED_CREDENTIALS_FILE "$AWS_SHARED_CREDENTIALS_FILE"
     ;;
 esac
-if [ "${AWS_CSM_CLIENT_ID:-}" = "$CLOUDANIX_GRANT_ID" ]; then
-  give AWS_CSM_ENABLED "$AWS_CSM_ENABLED"
-  give AWS_CSM_HOST "$AWS_CSM_HOST"
-  give AWS_CSM_PORT "$AWS_CSM_PORT"
-  give AWS_CSM_CLIENT_ID "$AWS_CSM_CLIENT_ID"
-fi
+case "${AWS_CSM_CLIENT_ID:-}" in
+  elev-* | observe-*)
+    give AWS_CSM_ENABLED "$AWS_CSM_ENABLED"
+    give AWS_CSM_HOST "$AWS_CSM_HOST"
+    give AWS_CSM_PORT "$AWS_CSM_PORT"
+    give AWS_CSM_CLIENT_ID "$AWS_CSM_CLIENT_ID"
+    ;;
+esac
+# Where nothing is given there is a file all the same.
+: >>"$folder/given.new"
 mv "$folder/given.new" "$folder/given"
 
 # A build that wipes the folder removes the way to end the grant with it, and a killed `run` ends no grant.

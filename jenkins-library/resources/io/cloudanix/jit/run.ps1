@@ -7,6 +7,7 @@ $arguments = @(
 if ($env:CLOUDANIX_JIT_TARGET) { $arguments += "--target=$env:CLOUDANIX_JIT_TARGET" }
 if ($env:CLOUDANIX_JIT_REASON) { $arguments += "--reason=$env:CLOUDANIX_JIT_REASON" }
 if ($env:CLOUDANIX_JIT_LIVE_ACTIONS -ne 'true') { $arguments += '--no-live-actions' }
+if ($env:CLOUDANIX_JIT_OBSERVE -eq 'true') { $arguments += '--observe' }
 $hold = '-NoProfile', '-NonInteractive', '-ExecutionPolicy', 'Bypass', '-File', "$folder\hold.ps1"
 
 & $env:CLOUDANIX_JIT_BINARY @arguments -- powershell @hold *>&1 | ForEach-Object { Add-Content -Path "$folder\log" -Value "$_" }

@@ -25,6 +25,7 @@ class Inputs implements Serializable {
         wait: 'CLOUDANIX_JIT_WAIT',
         awsCredentials: 'CLOUDANIX_JIT_AWS_CREDENTIALS',
         liveActions: 'CLOUDANIX_JIT_LIVE_ACTIONS',
+        observe: 'CLOUDANIX_JIT_OBSERVE',
         caFile: 'CLOUDANIX_CA_FILE',
         version: 'CLOUDANIX_JIT_VERSION',
         sha256: 'CLOUDANIX_JIT_SHA256',
@@ -43,6 +44,7 @@ class Inputs implements Serializable {
         wait: '10m',
         awsCredentials: 'auto',
         liveActions: 'true',
+        observe: 'false',
     ]
 
     /** What is wrong with these inputs and what to do, or nothing. */

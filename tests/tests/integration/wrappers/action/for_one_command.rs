@@ -80,6 +80,7 @@ fn a_shell_and_a_folder_can_be_chosen() {
     for (name, value, error) in [
         ("shell", "fish", "the input `shell` is `fish` — expected `bash`, `sh` or `pwsh`"),
         ("live-actions", "no", "the input `live-actions` is `no` — expected `true` or `false`"),
+        ("observe", "yes", "the input `observe` is `yes` — expected `true` or `false`"),
         ("policy", "", "the input `policy` is missing — name the policy that the step needs"),
     ] {
         let main = Step::of(&hub).input("run", "true").input(name, value).run("main.js");

@@ -142,6 +142,15 @@ fn each_step_revokes_its_own_grant() {
 }
 
 #[test]
+fn nothing_is_observed_without_a_command() {
+    let hub = Hub::start();
+    let main = Step::of(&hub).input("observe", "true").run("main.js");
+    let refused = "the input `observe` is `true` without `run` — name the command that is observed in `run`";
+    assert_eq!(main.assert_code(125).annotations("error"), [refused]);
+    assert_eq!(hub.broker.given().len(), 0);
+}
+
+#[test]
 fn command_only_inputs_are_reported_as_unused() {
     let hub = Hub::start();
     let step = Step::of(&hub).input("redact", "always");

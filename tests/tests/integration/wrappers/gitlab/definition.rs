@@ -99,7 +99,7 @@ fn every_input_becomes_the_variable_or_the_flag_that_the_table_names() {
             let flag = of(input, "flag");
             let given = match (flag, of(input, "default")) {
                 ("", _) | ("--", _) => continue,
-                ("--no-live-actions", default) => format!("\"${{{variable}:-{default}}}\" in"),
+                ("--no-live-actions" | "--observe", default) => format!("\"${{{variable}:-{default}}}\" in"),
                 (_, "") => format!("\"{flag}=${variable}\""),
                 (_, default) => format!("\"{flag}=${{{variable}:-{default}}}\""),
             };

@@ -48,7 +48,7 @@ pub(crate) fn taken(platform: Platform) -> Vec<Taken> {
         Platform::Bitbucket => vec![bitbucket("bitbucket-pipe/pipe.yml")],
         Platform::CircleCi => vec![
             circleci("circleci-orb/src/commands/run.yml"),
-            circleci("circleci-orb/src/commands/elevate.yml").without(&["command", "redact"]),
+            circleci("circleci-orb/src/commands/elevate.yml").without(&["command", "redact", "observe"]),
         ],
     }
 }

@@ -32,6 +32,7 @@ fn value(name: &str) -> &'static str {
         "redact" => "always",
         "aws-credentials" => "endpoint",
         "live-actions" => "false",
+        "observe" => "true",
         "ca-file" => "ca.pem",
         other => panic!("`{other}` is in the table, and has no value here"),
     }
@@ -60,6 +61,7 @@ fn assert_handed_over(machine: &Machine, given: &[Value]) {
             (Some("--no-live-actions"), _) => {
                 assert!(arguments.contains("\n--no-live-actions\n"), "{arguments}")
             }
+            (Some("--observe"), _) => assert!(arguments.contains("\n--observe\n"), "{arguments}"),
             (Some(flag), _) => {
                 assert!(arguments.contains(&format!("\n{flag}\n{value}\n")), "{flag}: {arguments}")
             }
@@ -96,16 +98,18 @@ fn every_parameter_of_the_orb_reaches_the_client() {
     let all: Vec<Value> = inputs.iter().map(|(_, input)| input.clone()).collect();
     assert_handed_over(&machine, &all);
 
-    // The holder has its own command, and it prints nothing to redact.
+    // The holder has its own command, which prints nothing to redact and cannot be observed.
     let mut held = json!({ "elevate": given });
-    for own in ["command", "redact"] {
+    for own in ["command", "redact", "observe"] {
         held["elevate"].as_object_mut().unwrap().remove(own);
     }
     held["elevate"]["steps"] = json!([]);
     fs::remove_file(machine.path("workspace/arguments")).unwrap();
     Job::of(&machine, &[held]).finish();
-    let held: Vec<Value> =
-        all.into_iter().filter(|input| input["name"] != "run" && input["name"] != "redact").collect();
+    let held: Vec<Value> = all
+        .into_iter()
+        .filter(|input| !["run", "redact", "observe"].contains(&input["name"].as_str().unwrap()))
+        .collect();
     assert_handed_over(&machine, &held);
 }
 

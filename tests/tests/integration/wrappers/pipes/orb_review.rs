@@ -161,8 +161,8 @@ fn the_commands_take_the_inputs_of_the_table_with_its_defaults_and_no_others() {
         names
     };
     assert_eq!(taken("jobs", "run"), with("executor", &[]));
-    // The command `elevate` prints nothing to redact; its steps redact their own output.
-    assert_eq!(taken("commands", "elevate"), with("steps", &["command", "redact"]));
+    // `elevate` has no command of the job: there is nothing to redact and nothing to observe.
+    assert_eq!(taken("commands", "elevate"), with("steps", &["command", "redact", "observe"]));
     for (command, names) in [
         ("install", &["version", "sha256", "mirror", "binary"][..]),
         ("revoke", &["url", "agent_id", "auth_token", "ca_file"]),
