@@ -347,13 +347,12 @@ fn diff_report_has_the_same_form() {
 }
 
 fn explanation() -> Explanation {
-    let verdict = Verdict {
-        outcome: Outcome::Deny,
-        policy: Some("orders-write".parse().unwrap()),
-        rules: vec!["office-hours".to_owned()],
-        hints: vec!["deploy between 8 and 18".to_owned()],
-        errors: vec!["`night`: integer overflow".to_owned()],
-    };
+    let mut verdict = Verdict::without_rules();
+    verdict.outcome = Outcome::Deny;
+    verdict.policy = Some("orders-write".parse().unwrap());
+    verdict.rules = vec!["office-hours".to_owned()];
+    verdict.hints = vec!["deploy between 8 and 18".to_owned()];
+    verdict.errors = vec!["`night`: integer overflow".to_owned()];
     let first = RecordedDecision {
         number: 4711,
         at: at(),

@@ -69,6 +69,23 @@ fn command_sees_no_auth_token_no_job_identity_and_no_inputs() {
 }
 
 #[test]
+fn an_observed_command_runs_without_a_grant_and_keeps_its_exit_code() {
+    let hub = Hub::start();
+    let step = Step::of(&hub).input("observe", "true").input("run", "env > seen; exit 3");
+    let main = step.run("main.js");
+    main.assert_code(3);
+    assert_eq!(main.annotations("error"), ["the command ended with exit code 3"]);
+    let seen = fs::read_to_string(step.in_workspace("seen")).unwrap();
+    for hidden in [hub.auth_token.as_str(), "CLOUDANIX_GRANT", "INPUT_OBSERVE"] {
+        assert!(!seen.contains(hidden), "{hidden} in {seen}");
+    }
+    assert!(seen.contains(REQUEST_TOKEN), "the platform's tokens are the command's own");
+    assert_eq!(hub.broker.given().len(), 0);
+    step.run("post.js").assert_code(0);
+    assert_eq!(step.left_behind(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn a_shell_and_a_folder_can_be_chosen() {
     let hub = Hub::start();
     let step = Step::of(&hub).input("shell", "sh").input("working-directory", "below");
