@@ -6,7 +6,7 @@
 //! it. Checkpoints over many grants, and delivery to the user's own bucket, belong here and are not built yet: see
 //! `docs/book/src/develop/roadmap.md`.
 
-use domain::{Grant, NewEvent};
+use domain::{DecisionFacts, Grant, NewEvent};
 use protocol::{GrantId, TimelineEvent};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -83,6 +83,23 @@ fn check_chain(grant: &GrantId, rows: &[TimelineEvent]) -> Result<(), Broken> {
     if rows.is_empty() { Err(Broken::Chain { at: 1 }) } else { Ok(()) }
 }
 
+/// The facts of a decision in canonical JSON, as they are stored: sorted keys, no spaces, each number in its shortest form.
+pub fn canonical_facts(facts: &DecisionFacts) -> String {
+    let mut value = serde_json::to_value(facts).unwrap_or(Value::Null);
+    value.sort_all_objects();
+    value.to_string()
+}
+
+/// SHA-256 of the facts in canonical JSON, in hexadecimal.
+pub fn facts_digest(facts: &DecisionFacts) -> String {
+    sha256(&canonical_facts(facts))
+}
+
+/// SHA-256 of a text, in hexadecimal.
+pub fn sha256(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
+
 /// SHA-256 of the row without `hash`, in canonical JSON (RFC 8785), in hexadecimal. The keys are ASCII and the
 /// values strings and small integers, for which serde's sorted maps and shortest forms are the canonical ones.
 fn hash(row: &TimelineEvent) -> String {
@@ -157,5 +174,14 @@ mod tests {
         );
         let expected: String = Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(row.hash, expected);
+    }
+
+    /// Facts that were stored and read have the digest that they had.
+    #[test]
+    fn the_digest_of_facts_is_that_of_their_canonical_text() {
+        let text = r#"{"agent":{"groups":[],"id":"agent-a","labels":{},"registration":"","use_case":"other"},"at":"1970-01-01T00:00:01.000Z","identity":{"claims":{"a":{"b":[0.1,1e+300,9007199254740993],"c":null}},"issuer":null,"platform":null,"signed":{},"subject":null,"trust":"oidc"},"local":{},"nonce":"00","observed":{"address":null,"country":null},"posture":{},"request":{"account":null,"heartbeat":false,"policies":[],"scope":"token","target":"token","ttl":"15m"},"run":{"agent_last_hour":0,"agent_live":0,"last_hour":0,"live":0},"version":1}"#;
+        let facts: DecisionFacts = serde_json::from_str(text).unwrap();
+        assert_eq!(canonical_facts(&facts), text);
+        assert_eq!(facts_digest(&facts), sha256(text));
     }
 }
