@@ -27,6 +27,8 @@ use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, T
 
 mod chain;
 mod columns;
+mod context_rows;
+mod decision_rows;
 mod decisions;
 mod denials;
 mod error;
@@ -245,12 +247,7 @@ pub struct PositionedEvent {
     pub event: TimelineEvent,
 }
 
-fn not_made<T>() -> Result<T, StoreError> {
-    Err(StoreError::Corrupt { what: "no backend has this method yet".to_owned() })
-}
-
 /// Everything that the broker reads and writes.
-#[expect(unused_variables, reason = "until the backends have the methods")]
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Reads and writes one row, to find out whether the database works.
@@ -372,16 +369,10 @@ pub trait Store: Send + Sync {
     async fn remove_signing_keys(&self, before: Timestamp) -> Result<(), StoreError>;
 
     /// The rules as they are.
-    async fn rules(&self) -> Result<RulesState, StoreError> {
-        not_made()
-    }
-    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError> {
-        not_made()
-    }
+    async fn rules(&self) -> Result<RulesState, StoreError>;
+    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError>;
     /// The state after each change, newest first, starting below a version.
-    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError> {
-        not_made()
-    }
+    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError>;
     /// Stores `next` as the version behind `expected`, with the files of a new set, and marks every live grant to be
     /// decided again. None if another change came first. A grant that is being created is either marked or refused.
     async fn change_rules(
@@ -389,31 +380,21 @@ pub trait Store: Send + Sync {
         expected: i64,
         next: &RulesState,
         files: Option<&RuleSetFiles>,
-    ) -> Result<Option<RulesState>, StoreError> {
-        not_made()
-    }
+    ) -> Result<Option<RulesState>, StoreError>;
 
     /// Reads what a decision needs.
-    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError> {
-        not_made()
-    }
+    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError>;
     /// Stores a decision that comes with no new grant and no denial, and returns its number.
-    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
-        not_made()
-    }
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError>;
     /// Decisions in the order of their numbers, starting behind one. Decisions that are being stored may be missing.
     async fn decisions_after(
         &self,
         number: i64,
         filter: DecisionFilter<'_>,
         limit: u32,
-    ) -> Result<Vec<StoredDecision>, StoreError> {
-        not_made()
-    }
+    ) -> Result<Vec<StoredDecision>, StoreError>;
     /// The decisions about a grant, in order.
-    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError> {
-        not_made()
-    }
+    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError>;
     /// Stores the decision about a grant that was claimed to be decided again, sets when the next is due, and releases
     /// the claim. False, with nothing stored, if the grant was marked again since (the claim is released, and the grant
     /// is due), or was changed or claimed by another driver.
@@ -423,9 +404,7 @@ pub trait Store: Send + Sync {
         mark: i64,
         decision: Option<&Decision>,
         next: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        not_made()
-    }
+    ) -> Result<bool, StoreError>;
 
     /// Stores a statement, unless a newer one is known. One that changes what is known marks the live grants of its
     /// subject to be decided again.
@@ -433,33 +412,23 @@ pub trait Store: Send + Sync {
         &self,
         statement: &PostureStatement,
         now: Timestamp,
-    ) -> Result<PostureOutcome, StoreError> {
-        not_made()
-    }
+    ) -> Result<PostureOutcome, StoreError>;
     /// Statements by source and subject, with those that have expired and are not purged.
-    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
-        not_made()
-    }
+    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError>;
 
     /// Stores the decision about a step that runs without a grant. The id is new.
-    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
-        not_made()
-    }
+    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError>;
     /// Adds what the step of an observation called.
     async fn add_observed_actions(
         &self,
         id: &str,
         agent: &AgentId,
         actions: &[Action],
-    ) -> Result<ActionsAdded, StoreError> {
-        not_made()
-    }
+    ) -> Result<ActionsAdded, StoreError>;
     async fn observations(
         &self,
         listing: ObservationListing<'_>,
-    ) -> Result<Vec<StoredObservation>, StoreError> {
-        not_made()
-    }
+    ) -> Result<Vec<StoredObservation>, StoreError>;
 
     /// Deletes expired token uses, tombstones, auth tokens and posture, decisions and observations older than
     /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of

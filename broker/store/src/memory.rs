@@ -10,23 +10,38 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use protocol::actions::Action;
+use protocol::agents::Outcome;
+use protocol::posture::PostureOutcome;
+use protocol::rules::{RuleSetFiles, RulesState};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
+use crate::context_rows::Seen;
+use crate::error::corrupt;
 use crate::{
-    AfterUpdate, Applied, Created, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
-    HeartbeatOutcome, Listing, LockPurpose, LockRequest, NewDecision, Ownership, PositionedEvent,
-    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
-    StoredToken,
+    ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
+    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockPurpose,
+    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    PostureStatement, Precondition, Reevaluation, Registering, Release, ResourceLock, RevokeByKey,
+    SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
 };
 
 mod agents;
+mod decisions;
 mod grants;
+mod posture;
+mod reevaluations;
+mod rules;
 mod shared_objects;
 mod signing_keys;
 
 use agents::Agents;
+use decisions::Decisions;
 use grants::Grants;
+use posture::Posture;
+use reevaluations::Reevaluated;
+use rules::Rules;
 use shared_objects::Objects;
 use signing_keys::SigningKeys;
 
@@ -42,6 +57,25 @@ struct Tables {
     grants: Grants,
     objects: Objects,
     keys: SigningKeys,
+    rules: Rules,
+    decisions: Decisions,
+    posture: Posture,
+}
+
+/// Whether what a decision was made from still holds.
+fn is_unchanged(
+    seen: &Seen,
+    grant: &Grant,
+    grants: &Grants,
+    agents: &Agents,
+    rules: &Rules,
+    posture: &Posture,
+) -> bool {
+    let now = || grants.run_facts(&grant.agent_id, grant.run.as_deref(), None, seen.at);
+    rules.current().version == seen.rules_version
+        && agents.find(&grant.agent_id).map(|agent| agent.revision) == seen.agent_revision
+        && seen.run.is_none_or(|run| run == now())
+        && seen.posture.as_ref().is_none_or(|(subjects, seq)| posture.seq(subjects) == *seq)
 }
 
 impl Memory {
@@ -57,7 +91,13 @@ impl Store for Memory {
     }
 
     async fn apply_agent(&self, registering: Registering<'_>) -> Result<Applied, StoreError> {
-        Ok(self.kept().agents.apply(registering))
+        let Tables { agents, grants, .. } = &mut *self.kept();
+        let (id, now) = (registering.registration.id.clone(), registering.now);
+        let applied = agents.apply(registering);
+        if applied == Applied::Done(Outcome::Updated) {
+            grants.mark_of_agent(&id, now);
+        }
+        Ok(applied)
     }
 
     async fn agent(&self, id: &AgentId) -> Result<Option<Arc<Agent>>, StoreError> {
@@ -99,24 +139,39 @@ impl Store for Memory {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
-        _decision: Option<&NewDecision<'_>>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
-        let Tables { agents, grants, objects, .. } = &mut *self.kept();
+        let Tables { agents, grants, objects, rules, posture, decisions, .. } = &mut *self.kept();
         let is_off = agents
             .find(&transition.grant.agent_id)
             .is_some_and(|agent| agent.status == AgentStatus::Disabled);
         if is_off {
             return Ok(Created::AgentDisabled);
         }
-        let created = grants.create(transition, lease, replay, most_active)?;
-        if matches!(created, Created::New(_)) {
+        let seen = decision.map(Seen::of);
+        let unchanged = |grants: &Grants| {
+            seen.as_ref()
+                .is_none_or(|seen| is_unchanged(seen, &transition.grant, grants, agents, rules, posture))
+        };
+        let mut created = grants.create(transition, lease, replay, most_active, unchanged)?;
+        if let Created::New(record) = &mut created {
             objects.update_references(&transition.grant);
+            if let Some(new) = decision {
+                decisions.record(Some(&transition.grant.id), None, new.decision)?;
+                grants.schedule(&transition.grant.id, new.reevaluate_at);
+                record.reevaluation = new.reevaluate_at.map(|at| Reevaluation { at, mark: 0 });
+            }
         }
         Ok(created)
     }
 
     async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
-        self.kept().grants.deny(denying)
+        let Tables { grants, decisions, .. } = &mut *self.kept();
+        let outcome = grants.deny(denying)?;
+        if let (DenialOutcome::New, Some(decision)) = (outcome, denying.decision) {
+            decisions.record(Some(&denying.transition.grant.id), None, decision)?;
+        }
+        Ok(outcome)
     }
 
     async fn grant(&self, id: &GrantId) -> Result<Option<GrantRecord>, StoreError> {
@@ -247,10 +302,132 @@ impl Store for Memory {
         Ok(())
     }
 
-    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
+    async fn rules(&self) -> Result<RulesState, StoreError> {
+        Ok(self.kept().rules.current())
+    }
+
+    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError> {
+        Ok(self.kept().rules.set(digest))
+    }
+
+    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError> {
+        Ok(self.kept().rules.history(before, limit))
+    }
+
+    async fn change_rules(
+        &self,
+        expected: i64,
+        next: &RulesState,
+        files: Option<&RuleSetFiles>,
+    ) -> Result<Option<RulesState>, StoreError> {
+        let Tables { rules, grants, .. } = &mut *self.kept();
+        let changed = rules.change(expected, next, files)?;
+        if changed.is_some() {
+            grants.mark_every_live(next.at);
+        }
+        Ok(changed)
+    }
+
+    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError> {
+        let ContextRequest { agent, run, subjects, except, now } = request;
+        let kept = self.kept();
+        Ok(DecisionContext {
+            at: now,
+            rules_version: kept.rules.current().version,
+            agent_revision: kept.agents.find(agent).map(|agent| agent.revision),
+            run: kept.grants.run_facts(agent, run, except, now),
+            subjects: subjects.to_vec(),
+            posture: kept.posture.about(subjects, now),
+            posture_seq: kept.posture.seq(subjects),
+        })
+    }
+
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
+        let mut kept = self.kept();
+        if let Some(id) = grant.filter(|id| kept.grants.find(id).is_none()) {
+            return Err(corrupt("the grant of a decision", format!("there is no grant `{id}`")));
+        }
+        kept.decisions.record(grant, None, decision)
+    }
+
+    async fn decisions_after(
+        &self,
+        number: i64,
+        filter: DecisionFilter<'_>,
+        limit: u32,
+    ) -> Result<Vec<StoredDecision>, StoreError> {
+        let kept = self.kept();
+        let mut found = kept.decisions.after(number, filter, limit);
+        for one in &mut found {
+            one.grant = one.grant.take().filter(|id| kept.grants.find(id).is_some());
+        }
+        Ok(found)
+    }
+
+    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError> {
+        let kept = self.kept();
+        Ok(kept.grants.find(grant).map(|_| kept.decisions.of_grant(grant)).unwrap_or_default())
+    }
+
+    async fn reevaluated(
+        &self,
+        record: &GrantRecord,
+        mark: i64,
+        decision: Option<&Decision>,
+        next: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let Tables { grants, decisions, .. } = &mut *self.kept();
+        let outcome = grants.reevaluated(record, mark, next);
+        if let (Reevaluated::Done, Some(decision)) = (outcome, decision) {
+            decisions.record(Some(&record.grant.id), None, decision)?;
+        }
+        Ok(outcome == Reevaluated::Done)
+    }
+
+    async fn put_posture(
+        &self,
+        statement: &PostureStatement,
+        now: Timestamp,
+    ) -> Result<PostureOutcome, StoreError> {
+        let Tables { posture, grants, .. } = &mut *self.kept();
+        let outcome = posture.put(statement, now);
+        if outcome == PostureOutcome::Changed {
+            grants.mark_of_subject(&statement.subject, now);
+        }
+        Ok(outcome)
+    }
+
+    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
+        Ok(self.kept().posture.list(listing))
+    }
+
+    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
+        self.kept().decisions.record(None, Some(id), decision)?;
+        Ok(())
+    }
+
+    async fn add_observed_actions(
+        &self,
+        id: &str,
+        agent: &AgentId,
+        actions: &[Action],
+    ) -> Result<ActionsAdded, StoreError> {
+        Ok(self.kept().decisions.add_actions(id, agent, actions))
+    }
+
+    async fn observations(
+        &self,
+        listing: ObservationListing<'_>,
+    ) -> Result<Vec<StoredObservation>, StoreError> {
+        Ok(self.kept().decisions.observations(listing))
+    }
+
+    async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError> {
         let mut kept = self.kept();
         kept.agents.purge(now);
         kept.grants.purge(now);
+        kept.posture.purge(now);
+        kept.decisions.purge(now.minus(keep_decisions));
         Ok(())
     }
 }

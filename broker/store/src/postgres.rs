@@ -11,33 +11,43 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use protocol::actions::Action;
+use protocol::posture::PostureOutcome;
+use protocol::rules::{RuleSetFiles, RulesState};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
-    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
-    GrantRecord, HeartbeatOutcome, Listing, LockRequest, NewDecision, Ownership, PositionedEvent,
-    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
-    StoredToken,
+    ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
+    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
+    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
 };
 
 mod agents;
 mod auth_tokens;
 mod bind;
+mod context;
 mod create;
 mod database_url;
+mod decisions;
 mod deny;
 mod due;
 mod exec;
 mod grants;
 mod listing;
+mod marks;
 mod migrate;
 mod nul_escaping;
+mod observations;
 mod open;
 mod pool;
+mod posture;
 mod purge;
+mod rules;
 mod save;
 mod shared_objects;
 mod signing_keys;
@@ -135,9 +145,9 @@ impl Store for Postgres {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
-        _decision: Option<&NewDecision<'_>>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
-        let wanted = create::Wanted::of(transition, lease, replay, most_active)?;
+        let wanted = create::Wanted::of(transition, lease, replay, most_active, decision)?;
         self.run(wanted, |connection, wanted| Box::pin(create::create(connection, wanted))).await
     }
 
@@ -278,7 +288,107 @@ impl Store for Postgres {
         self.run(before, |connection, before| Box::pin(signing_keys::remove(connection, *before))).await
     }
 
-    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
+    async fn rules(&self) -> Result<RulesState, StoreError> {
+        self.run((), |connection, ()| Box::pin(rules::current(connection))).await
+    }
+
+    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError> {
+        self.run(digest, |connection, digest| Box::pin(rules::set(connection, digest))).await
+    }
+
+    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError> {
+        self.run((before, limit), |connection, (before, limit)| {
+            Box::pin(rules::history(connection, *before, *limit))
+        })
+        .await
+    }
+
+    async fn change_rules(
+        &self,
+        expected: i64,
+        next: &RulesState,
+        files: Option<&RuleSetFiles>,
+    ) -> Result<Option<RulesState>, StoreError> {
+        let change = rules::Change { expected, next, files };
+        self.run(change, |connection, change| Box::pin(rules::change(connection, change))).await
+    }
+
+    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError> {
+        self.run(request, |connection, request| Box::pin(context::read(connection, request))).await
+    }
+
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
+        let record = decisions::Record { grant, observation: None, decision };
+        self.run(record, |connection, record| Box::pin(decisions::record(connection, record))).await
+    }
+
+    async fn decisions_after(
+        &self,
+        number: i64,
+        filter: DecisionFilter<'_>,
+        limit: u32,
+    ) -> Result<Vec<StoredDecision>, StoreError> {
+        let page = decisions::Page { after: number, filter, limit };
+        self.run(page, |connection, page| Box::pin(decisions::after(connection, page))).await
+    }
+
+    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError> {
+        self.run(grant, |connection, grant| Box::pin(decisions::of_grant(connection, grant))).await
+    }
+
+    async fn reevaluated(
+        &self,
+        record: &GrantRecord,
+        mark: i64,
+        decision: Option<&Decision>,
+        next: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let expected = Expected::of(record, Precondition::Version);
+        let change = decisions::Reevaluated { expected, mark, decision, next };
+        self.run(change, |connection, change| Box::pin(decisions::reevaluated(connection, change))).await
+    }
+
+    async fn put_posture(
+        &self,
+        statement: &PostureStatement,
+        now: Timestamp,
+    ) -> Result<PostureOutcome, StoreError> {
+        self.run((statement, now), |connection, (statement, now)| {
+            Box::pin(posture::put(connection, statement, *now))
+        })
+        .await
+    }
+
+    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
+        self.run(listing, |connection, listing| Box::pin(posture::list(connection, listing))).await
+    }
+
+    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
+        let record = decisions::Record { grant: None, observation: Some(id), decision };
+        self.run(record, |connection, record| Box::pin(decisions::record(connection, record))).await?;
+        Ok(())
+    }
+
+    async fn add_observed_actions(
+        &self,
+        id: &str,
+        agent: &AgentId,
+        actions: &[Action],
+    ) -> Result<ActionsAdded, StoreError> {
+        self.run((id, agent, actions), |connection, (id, agent, actions)| {
+            Box::pin(observations::add_actions(connection, id, agent, actions))
+        })
+        .await
+    }
+
+    async fn observations(
+        &self,
+        listing: ObservationListing<'_>,
+    ) -> Result<Vec<StoredObservation>, StoreError> {
+        self.run(listing, |connection, listing| Box::pin(observations::list(connection, listing))).await
+    }
+
+    async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError> {
         // In small batches, so that no other change waits long for a row.
         for what in purge::ALL {
             while self
@@ -292,6 +402,12 @@ impl Store for Postgres {
         let not_since = now.minus(DENIALS_KEPT_FOR);
         while self
             .run(not_since, |connection, not_since| Box::pin(deny::purge(connection, *not_since)))
+            .await?
+            == purge::More::Maybe
+        {}
+        let not_since = now.minus(keep_decisions);
+        while self
+            .run(not_since, |connection, not_since| Box::pin(decisions::purge(connection, *not_since)))
             .await?
             == purge::More::Maybe
         {}

@@ -8,12 +8,13 @@ use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, T
 
 use crate::chain::LastRow;
 use crate::columns::Columns;
+use crate::decision_rows;
 use crate::error::corrupt;
 use crate::replay::bound_to;
 use crate::resource_lock::Facts;
 use crate::{GrantRecord, Ownership, Precondition, StoreError, StoredKey, StoredToken};
 
-/// From a row with `body`, `version`, `heartbeat_interval` and `last_heartbeat`.
+/// From a row with `body`, `version`, `heartbeat_interval`, `last_heartbeat`, `reevaluate_at` and `reevaluation`.
 pub(crate) fn grant(row: &impl Columns) -> Result<GrantRecord, StoreError> {
     let grant: Grant = serde_json::from_str(row.text("body")?).map_err(|error| corrupt("a grant", error))?;
     Ok(GrantRecord {
@@ -21,7 +22,7 @@ pub(crate) fn grant(row: &impl Columns) -> Result<GrantRecord, StoreError> {
         lease: lease(row)?,
         version: row.number("version")?,
         denials: None,
-        reevaluation: None,
+        reevaluation: decision_rows::reevaluation(row)?,
         last_row: None,
     })
 }
@@ -51,7 +52,7 @@ pub(crate) fn saved(
         version: row.number("version")?,
         grant,
         denials: None,
-        reevaluation: None,
+        reevaluation: decision_rows::reevaluation(row)?,
         last_row,
     })
 }

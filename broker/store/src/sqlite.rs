@@ -10,33 +10,43 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Lease, NewEvent, ReplayGuard};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use protocol::actions::Action;
+use protocol::posture::PostureOutcome;
+use protocol::rules::{RuleSetFiles, RulesState};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use sqlx::SqlitePool;
 
 use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
-    AfterUpdate, Applied, Created, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition,
-    GrantRecord, HeartbeatOutcome, Listing, LockRequest, NewDecision, Ownership, PositionedEvent,
-    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredKey,
-    StoredToken,
+    ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
+    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
+    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
 };
 
 mod agents;
 mod auth_tokens;
 mod batch;
 mod checkpoint;
+mod context;
 mod create;
 mod credentials;
+mod decisions;
 mod deny;
 mod due;
 mod exec;
 mod grants;
 mod listing;
 mod lock;
+mod marks;
+mod observations;
 mod open;
+mod posture;
 mod purge;
+mod rules;
 mod same_file;
 mod save;
 mod shared_objects;
@@ -50,6 +60,7 @@ mod tests;
 pub use open::{OpenError, SqlitePath};
 
 use credentials::Credentials;
+use decisions::About;
 use same_file::SameFile;
 use writer::Writer;
 
@@ -172,12 +183,15 @@ impl Store for Sqlite {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
-        _decision: Option<&NewDecision<'_>>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
         self.ensure_file_unchanged()?;
         let (transition, replay) = (transition.clone(), replay.cloned());
-        self.change(move |change| Box::pin(create::create(change, transition, lease, replay, most_active)))
-            .await
+        let decided = decision.map(create::Decided::of).transpose()?;
+        self.change(move |change| {
+            Box::pin(create::create(change, transition, lease, replay, most_active, decided))
+        })
+        .await
     }
 
     async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
@@ -310,7 +324,108 @@ impl Store for Sqlite {
         self.write(move |connection| Box::pin(signing_keys::remove(connection, before))).await
     }
 
-    async fn purge(&self, now: Timestamp, _keep_decisions: Duration) -> Result<(), StoreError> {
+    async fn rules(&self) -> Result<RulesState, StoreError> {
+        self.read(|connection| Box::pin(rules::current(connection))).await
+    }
+
+    async fn rule_set(&self, digest: &RuleSetDigest) -> Result<Option<RuleSetFiles>, StoreError> {
+        let digest = digest.clone();
+        self.read(move |connection| Box::pin(rules::set(connection, digest))).await
+    }
+
+    async fn rules_history(&self, before: Option<i64>, limit: u32) -> Result<Vec<RulesState>, StoreError> {
+        self.read(move |connection| Box::pin(rules::history(connection, before, limit))).await
+    }
+
+    async fn change_rules(
+        &self,
+        expected: i64,
+        next: &RulesState,
+        files: Option<&RuleSetFiles>,
+    ) -> Result<Option<RulesState>, StoreError> {
+        self.ensure_file_unchanged()?;
+        let (next, files) = (next.clone(), files.cloned());
+        self.write(move |connection| Box::pin(rules::change(connection, expected, next, files))).await
+    }
+
+    async fn decision_context(&self, request: ContextRequest<'_>) -> Result<DecisionContext, StoreError> {
+        let wanted = context::Wanted::from(request);
+        self.read(move |connection| Box::pin(context::read(connection, wanted))).await
+    }
+
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
+        let about = grant.map_or(About::Nothing, |grant| About::Grant(grant.clone()));
+        let decision = decision.clone();
+        self.write(move |connection| Box::pin(decisions::record(connection, about, decision))).await
+    }
+
+    async fn decisions_after(
+        &self,
+        number: i64,
+        filter: DecisionFilter<'_>,
+        limit: u32,
+    ) -> Result<Vec<StoredDecision>, StoreError> {
+        let filter = decisions::Filter::of(number, filter, limit);
+        self.read(move |connection| Box::pin(decisions::after(connection, filter))).await
+    }
+
+    async fn decisions_of(&self, grant: &GrantId) -> Result<Vec<StoredDecision>, StoreError> {
+        let grant = grant.clone();
+        self.read(move |connection| Box::pin(decisions::of_grant(connection, grant))).await
+    }
+
+    async fn reevaluated(
+        &self,
+        record: &GrantRecord,
+        mark: i64,
+        decision: Option<&Decision>,
+        next: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let (expected, decision) = (Expected::of(record, Precondition::Version), decision.cloned());
+        self.change(move |change| Box::pin(decisions::reevaluated(change, expected, mark, decision, next)))
+            .await
+    }
+
+    async fn put_posture(
+        &self,
+        statement: &PostureStatement,
+        now: Timestamp,
+    ) -> Result<PostureOutcome, StoreError> {
+        let statement = statement.clone();
+        self.write(move |connection| Box::pin(posture::put(connection, statement, now))).await
+    }
+
+    async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
+        let wanted = posture::Wanted::from(listing);
+        self.read(move |connection| Box::pin(posture::list(connection, wanted))).await
+    }
+
+    async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
+        let (about, decision) = (About::Observation(id.to_owned()), decision.clone());
+        self.write(move |connection| Box::pin(decisions::record(connection, about, decision))).await?;
+        Ok(())
+    }
+
+    async fn add_observed_actions(
+        &self,
+        id: &str,
+        agent: &AgentId,
+        actions: &[Action],
+    ) -> Result<ActionsAdded, StoreError> {
+        let (id, agent, actions) = (id.to_owned(), agent.clone(), actions.to_vec());
+        self.write(move |connection| Box::pin(observations::add_actions(connection, id, agent, actions)))
+            .await
+    }
+
+    async fn observations(
+        &self,
+        listing: ObservationListing<'_>,
+    ) -> Result<Vec<StoredObservation>, StoreError> {
+        let wanted = observations::Wanted::from(listing);
+        self.read(move |connection| Box::pin(observations::list(connection, wanted))).await
+    }
+
+    async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError> {
         // In small batches, so that urgent changes get in between.
         for what in purge::ALL {
             while self
@@ -321,6 +436,10 @@ impl Store for Sqlite {
         }
         let not_since = now.minus(DENIALS_KEPT_FOR);
         while self.write(move |connection| Box::pin(deny::purge(connection, not_since))).await?
+            == purge::More::Maybe
+        {}
+        let not_since = now.minus(keep_decisions);
+        while self.write(move |connection| Box::pin(decisions::purge(connection, not_since))).await?
             == purge::More::Maybe
         {}
         Ok(())

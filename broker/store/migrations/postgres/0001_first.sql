@@ -32,7 +32,7 @@ CREATE TABLE grants (
     agent_id           TEXT   NOT NULL,
     idem_key           TEXT, -- null for a denied request
     status             TEXT   NOT NULL,
-    requested_at       BIGINT NOT NULL,
+    requested_at       BIGINT, -- null for a denied request, which counts as no grant of a run
     due_at             BIGINT, -- when a worker must act; null when nothing is left to do
     claimed_until      BIGINT, -- when the claim of a worker ends
     heartbeat_interval BIGINT, -- null without a lease
@@ -47,7 +47,9 @@ CREATE TABLE grants (
     denials            BIGINT, -- how often it was denied
     denied_at          BIGINT, -- when it was denied last
     -- The run that requested the grant, as its issuer signs it; '' if nothing signed names a run. For the limit of grants of a run.
-    run                TEXT   NOT NULL DEFAULT ''
+    run                TEXT   NOT NULL DEFAULT '',
+    reevaluate_at      BIGINT, -- when a live grant must be decided again; null: only when something changes
+    reevaluation       BIGINT NOT NULL DEFAULT 0 -- raised whenever the rules, posture or the agent change
 );
 
 CREATE INDEX grants_due ON grants (due_at) WHERE due_at IS NOT NULL;
@@ -58,6 +60,9 @@ CREATE INDEX grants_live_of_agent ON grants (agent_id, number) WHERE status NOT 
 CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
 CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
 CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
+CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status = 'active' AND reevaluate_at IS NOT NULL;
+CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
+CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 
 -- A key belongs to a grant, or is a tombstone because it was revoked before it got one. An elevation and a revoke insert the
 -- same row, so one of them comes first.
@@ -132,6 +137,84 @@ CREATE TABLE signing_keys (
     private_pem TEXT   NOT NULL,
     created_at  BIGINT NOT NULL
 );
+
+CREATE TABLE rule_sets (
+    digest     TEXT    NOT NULL PRIMARY KEY, -- SHA-256 of the files
+    files      TEXT    NOT NULL, -- JSON: the texts by name
+    created_at BIGINT  NOT NULL,
+    created_by TEXT    NOT NULL
+);
+
+-- The row with the greatest version has the rules as they are. Without a row there are none.
+CREATE TABLE rules_history (
+    version   BIGINT  NOT NULL PRIMARY KEY, -- 1, 2, 3, …
+    at        BIGINT  NOT NULL,
+    author    TEXT    NOT NULL,
+    action    TEXT    NOT NULL,
+    active    TEXT    REFERENCES rule_sets (digest), -- the set that decides; null: what the boundary permits
+    candidate TEXT    REFERENCES rule_sets (digest), -- the set that is evaluated beside it
+    rollout   TEXT    NOT NULL -- JSON: globs of the agents for which the candidate decides
+);
+
+-- Rows are deleted by age. The greatest number stays, so that none is used twice.
+CREATE TABLE decisions (
+    number         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             BIGINT  NOT NULL,
+    kind           TEXT    NOT NULL,
+    agent_id       TEXT    NOT NULL,
+    grant_number   BIGINT , -- the grant may be a denied request that was deleted
+    observation_id TEXT, -- of a step that ran without a grant
+    facts          TEXT    NOT NULL, -- canonical JSON
+    facts_digest   TEXT    NOT NULL, -- SHA-256 of `facts`
+    rules          TEXT, -- the rule set that decided; null where none was active
+    outcome        TEXT    NOT NULL,
+    verdict        TEXT    NOT NULL, -- JSON
+    shadow_rules   TEXT, -- the set that was evaluated beside it
+    shadow_outcome TEXT,
+    shadow         TEXT -- its verdict; null without a second set
+);
+
+CREATE INDEX decisions_by_time ON decisions (at, number);
+CREATE INDEX decisions_of_grant ON decisions (grant_number, number) WHERE grant_number IS NOT NULL;
+CREATE INDEX decisions_dry_runs ON decisions (agent_id, number) WHERE kind = 'dry_run';
+CREATE INDEX decisions_observed ON decisions (number) WHERE kind = 'observe';
+CREATE UNIQUE INDEX decisions_of_observation ON decisions (observation_id) WHERE observation_id IS NOT NULL;
+
+-- What the steps of observations called.
+CREATE TABLE observed_actions (
+    observation_id TEXT    NOT NULL,
+    name           TEXT    NOT NULL, -- escaped like `events.text`
+    status         TEXT    NOT NULL, -- '' if it is not known
+    count          BIGINT  NOT NULL,
+    PRIMARY KEY (observation_id, name, status)
+);
+
+-- The newest statement of each source about each subject of requests.
+CREATE TABLE posture (
+    subject     TEXT    COLLATE "C" NOT NULL, -- escaped like `events.text`
+    source      TEXT    COLLATE "C" NOT NULL,
+    ok          BIGINT  NOT NULL, -- 0 or 1
+    as_of       BIGINT  NOT NULL,
+    expires_at  BIGINT  NOT NULL,
+    received_at BIGINT  NOT NULL,
+    seq         BIGINT  GENERATED ALWAYS AS IDENTITY, -- grows with every change of the table
+    PRIMARY KEY (subject, source)
+);
+
+CREATE INDEX posture_by_source ON posture (source, subject);
+CREATE INDEX posture_to_purge ON posture (expires_at);
+
+-- Versions of the rules and of the posture about subjects, which stay as they are until the transaction ends. A volatile
+-- function reads what was committed while it waited for its locks; a statement would not.
+CREATE FUNCTION locked_versions (subjects TEXT[]) RETURNS TABLE (rules_version BIGINT, posture_seq BIGINT)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1, 0);
+    PERFORM pg_advisory_xact_lock_shared(2, hashtext(one)) FROM unnest(subjects) AS one;
+    RETURN QUERY SELECT (SELECT coalesce(max(version), 0) FROM rules_history),
+                        (SELECT coalesce(max(seq), 0) FROM posture WHERE subject = ANY (subjects));
+END
+$$;
 
 -- One row.
 CREATE TABLE meta (

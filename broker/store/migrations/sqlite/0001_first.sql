@@ -27,7 +27,7 @@ CREATE TABLE grants (
     agent_id           TEXT    NOT NULL,
     idem_key           TEXT, -- null for a denied request
     status             TEXT    NOT NULL,
-    requested_at       INTEGER NOT NULL,
+    requested_at       INTEGER, -- null for a denied request, which counts as no grant of a run
     due_at             INTEGER, -- when a worker must act; null when nothing is left to do
     claimed_until      INTEGER, -- when the claim of a worker ends
     heartbeat_interval INTEGER, -- null without a lease
@@ -40,6 +40,8 @@ CREATE TABLE grants (
     denied_at          INTEGER, -- when it was denied last
     -- The run that requested the grant, as its issuer signs it; '' if nothing signed names a run. For the limit of grants of a run.
     run                TEXT    NOT NULL DEFAULT '',
+    reevaluate_at      INTEGER, -- when a live grant must be decided again; null: only when something changes
+    reevaluation       INTEGER NOT NULL DEFAULT 0, -- raised whenever the rules, posture or the agent change
     -- A final grant can still be due: its session-deny policies are removed later.
     final              INTEGER NOT NULL GENERATED ALWAYS AS (status IN ('denied', 'failed', 'revoked')) VIRTUAL
 ) STRICT;
@@ -54,6 +56,9 @@ CREATE INDEX grants_final_of_agent ON grants (agent_id, final);
 CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
 CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
 CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
+CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status = 'active' AND reevaluate_at IS NOT NULL;
+CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
+CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 
 -- Kept by triggers, because counting a million grants takes as long as reading them.
 CREATE TABLE grant_counts (
@@ -136,9 +141,76 @@ CREATE TABLE signing_keys (
     created_at  INTEGER NOT NULL
 ) STRICT;
 
--- One row.
-CREATE TABLE meta (
-    write_probe INTEGER NOT NULL -- raised to find out whether writing works
+CREATE TABLE rule_sets (
+    digest     TEXT    NOT NULL PRIMARY KEY, -- SHA-256 of the files
+    files      TEXT    NOT NULL, -- JSON: the texts by name
+    created_at INTEGER NOT NULL,
+    created_by TEXT    NOT NULL
 ) STRICT;
 
-INSERT INTO meta VALUES (0);
+-- The row with the greatest version has the rules as they are. Without a row there are none.
+CREATE TABLE rules_history (
+    version   INTEGER NOT NULL PRIMARY KEY, -- 1, 2, 3, …
+    at        INTEGER NOT NULL,
+    author    TEXT    NOT NULL,
+    action    TEXT    NOT NULL,
+    active    TEXT    REFERENCES rule_sets (digest), -- the set that decides; null: what the boundary permits
+    candidate TEXT    REFERENCES rule_sets (digest), -- the set that is evaluated beside it
+    rollout   TEXT    NOT NULL -- JSON: globs of the agents for which the candidate decides
+) STRICT;
+
+-- Rows are deleted by age. The greatest number stays, so that none is used twice.
+CREATE TABLE decisions (
+    number         INTEGER NOT NULL PRIMARY KEY,
+    at             INTEGER NOT NULL,
+    kind           TEXT    NOT NULL,
+    agent_id       TEXT    NOT NULL,
+    grant_number   INTEGER, -- the grant may be a denied request that was deleted
+    observation_id TEXT, -- of a step that ran without a grant
+    facts          TEXT    NOT NULL, -- canonical JSON
+    facts_digest   TEXT    NOT NULL, -- SHA-256 of `facts`
+    rules          TEXT, -- the rule set that decided; null where none was active
+    outcome        TEXT    NOT NULL,
+    verdict        TEXT    NOT NULL, -- JSON
+    shadow_rules   TEXT, -- the set that was evaluated beside it
+    shadow_outcome TEXT,
+    shadow         TEXT -- its verdict; null without a second set
+) STRICT;
+
+CREATE INDEX decisions_by_time ON decisions (at);
+CREATE INDEX decisions_of_grant ON decisions (grant_number) WHERE grant_number IS NOT NULL;
+CREATE INDEX decisions_dry_runs ON decisions (agent_id) WHERE kind = 'dry_run';
+CREATE INDEX decisions_observed ON decisions (kind) WHERE kind = 'observe';
+CREATE UNIQUE INDEX decisions_of_observation ON decisions (observation_id) WHERE observation_id IS NOT NULL;
+
+-- What the steps of observations called.
+CREATE TABLE observed_actions (
+    observation_id TEXT    NOT NULL,
+    name           TEXT    NOT NULL,
+    status         TEXT    NOT NULL, -- '' if it is not known
+    count          INTEGER NOT NULL,
+    PRIMARY KEY (observation_id, name, status)
+) STRICT, WITHOUT ROWID;
+
+-- The newest statement of each source about each subject of requests.
+CREATE TABLE posture (
+    subject     TEXT    NOT NULL,
+    source      TEXT    NOT NULL,
+    ok          INTEGER NOT NULL, -- 0 or 1
+    as_of       INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    seq         INTEGER NOT NULL, -- from `meta.posture_seq`
+    PRIMARY KEY (subject, source)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX posture_by_source ON posture (source, subject);
+CREATE INDEX posture_to_purge ON posture (expires_at);
+
+-- One row.
+CREATE TABLE meta (
+    write_probe INTEGER NOT NULL, -- raised to find out whether writing works
+    posture_seq INTEGER NOT NULL -- raised by every change of `posture`
+) STRICT;
+
+INSERT INTO meta VALUES (0, 0);

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Grants {
     /// By the order of creation.
-    rows: BTreeMap<usize, Row>,
+    pub(super) rows: BTreeMap<usize, Row>,
     next: usize,
     last_position: i64,
     by_id: BTreeMap<GrantId, usize>,
@@ -29,11 +29,13 @@ pub(super) struct Grants {
     given_back: BTreeMap<(AgentId, IdempotencyKey), Timestamp>,
 }
 
-struct Row {
-    grant: Grant,
+pub(super) struct Row {
+    pub(super) grant: Grant,
     lease: Option<Lease>,
-    version: i64,
-    claimed_until: Option<Timestamp>,
+    pub(super) version: i64,
+    pub(super) claimed_until: Option<Timestamp>,
+    pub(super) reevaluate_at: Option<Timestamp>,
+    pub(super) mark: i64,
     denials: Option<Denials>,
     events: Vec<PositionedEvent>,
 }
@@ -51,7 +53,7 @@ impl Row {
             lease: *lease,
             version: *version,
             denials: *denials,
-            reevaluation: None,
+            reevaluation: self.reevaluation(),
             last_row: None,
         }
     }
@@ -65,12 +67,15 @@ impl Row {
         self.events.extend(more);
     }
 
+    fn is_free(&self, due: &Due) -> bool {
+        self.claimed_until.is_none_or(|claimed_until| claimed_until <= due.now)
+    }
+
     fn is_due(&self, due: &Due) -> bool {
-        let is_free = self.claimed_until.is_none_or(|claimed_until| claimed_until <= due.now);
         let is_overdue = self.grant.due_at().is_some_and(|at| at <= due.now);
         let is_silent = matches!(self.grant.state, State::Active { .. })
             && self.lease.is_some_and(|lease| lease.lost_at(due.ready_since) <= due.now);
-        is_free && (is_overdue || is_silent)
+        self.is_free(due) && (is_overdue || is_silent)
     }
 }
 
@@ -79,7 +84,7 @@ impl Grants {
         self.by_id.get(id).and_then(|n| self.rows.get(n))
     }
 
-    fn row_mut(&mut self, id: &GrantId) -> Option<&mut Row> {
+    pub(super) fn row_mut(&mut self, id: &GrantId) -> Option<&mut Row> {
         self.by_id.get(id).and_then(|n| self.rows.get_mut(n))
     }
 
@@ -89,6 +94,7 @@ impl Grants {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        unchanged: impl FnOnce(&Self) -> bool,
     ) -> Result<Created, StoreError> {
         let grant = &transition.grant;
         if let Some(key) = &grant.key {
@@ -105,6 +111,9 @@ impl Grants {
         }
         if most_active.is_some_and(|most| self.active_beside(grant) >= most.get() as usize) {
             return Ok(Created::TooManyActive);
+        }
+        if !unchanged(self) {
+            return Ok(Created::ContextChanged);
         }
         self.record(transition, lease)?;
         self.use_up(replay, &grant.agent_id, grant.key.as_ref());
@@ -186,8 +195,16 @@ impl Grants {
         if grant.due_at().is_some() {
             self.unfinished.insert(n);
         }
-        let mut row =
-            Row { grant, lease, version: 1, claimed_until: None, denials: None, events: Vec::new() };
+        let mut row = Row {
+            grant,
+            lease,
+            version: 1,
+            claimed_until: None,
+            reevaluate_at: None,
+            mark: 0,
+            denials: None,
+            events: Vec::new(),
+        };
         row.append(&transition.events, &mut self.last_position);
         self.rows.insert(n, row);
         Ok(n)
@@ -235,6 +252,9 @@ impl Grants {
         row.grant = transition.grant.clone();
         row.version += 1;
         row.claimed_until = None;
+        if !matches!(row.grant.state, State::Applying { .. } | State::Active { .. }) {
+            row.reevaluate_at = None;
+        }
         row.append(&transition.events, &mut self.last_position);
         match row.grant.due_at() {
             Some(_) => self.unfinished.insert(n),
@@ -320,6 +340,13 @@ impl Grants {
         let is_due = |n: &&usize| self.rows.get(*n).is_some_and(|row| row.is_due(&due));
         let mut claimed: Vec<usize> = self.unfinished.iter().filter(is_due).copied().collect();
         claimed.sort_by_key(|n| self.rows.get(n).and_then(|row| row.grant.due_at()));
+        let is_marked = |n: &&usize| {
+            let row = self.rows.get(*n);
+            row.is_some_and(|row| row.is_free(&due) && !row.is_due(&due) && row.is_marked(due.now))
+        };
+        let mut marked: Vec<usize> = self.unfinished.iter().filter(is_marked).copied().collect();
+        marked.sort_by_key(|n| self.rows.get(n).and_then(|row| row.reevaluate_at));
+        claimed.extend(marked);
         claimed.truncate(due.limit as usize);
         let mut taken = Vec::with_capacity(claimed.len());
         for n in claimed {

@@ -3,8 +3,9 @@
 use domain::AgentStatus;
 use protocol::agents::Outcome;
 use protocol::{AgentId, Timestamp};
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
+use super::marks;
 use crate::registrations::AgentRow;
 use crate::{Applied, ApplyMode, Registering, StoreError};
 
@@ -90,6 +91,8 @@ pub(super) async fn apply(
     match mode {
         ApplyMode::CreateOnly => Ok(Applied::Exists),
         ApplyMode::Replace => {
+            // Grants that are being created are committed first. The next statement sees them.
+            let mut transaction = connection.begin().await?;
             let changed = sqlx::query(
                 "UPDATE agents SET source = $2, updated_at = $3, revision = revision + 1
                  WHERE id = $1 AND source <> $2",
@@ -97,10 +100,15 @@ pub(super) async fn apply(
             .bind(registration.id.as_str())
             .bind(source)
             .bind(now.as_millis())
-            .execute(connection)
+            .execute(&mut *transaction)
             .await?;
-            let outcome = if changed.rows_affected() > 0 { Outcome::Updated } else { Outcome::Unchanged };
-            Ok(Applied::Done(outcome))
+            if changed.rows_affected() == 0 {
+                transaction.rollback().await?;
+                return Ok(Applied::Done(Outcome::Unchanged));
+            }
+            marks::of_agent(&mut transaction, &registration.id, *now).await?;
+            transaction.commit().await?;
+            Ok(Applied::Done(Outcome::Updated))
         }
     }
 }

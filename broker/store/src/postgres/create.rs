@@ -2,7 +2,9 @@
 //!
 //! One row stands for each fact that decides: the agent's row is locked against disabling, and the rows of the key and
 //! the OIDC token are inserted. Of two requests for the same row the second waits, and then finds it. A second
-//! statement, which sees what refused the request, explains the refusal.
+//! statement, which sees what refused the request, explains the refusal. `locked_versions` keeps the rules and posture
+//! that a decision was made from as they are, and comes before every INSERT, so that no request waits for the lock while
+//! another waits for its rows.
 
 use std::num::NonZeroU32;
 
@@ -12,12 +14,16 @@ use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{Connection, PgConnection};
 
 use super::bind::{self, Events, millis};
+use super::context::{self, counted};
+use super::decisions::{self, decided_columns};
 use super::{grants, nul_escaping};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
+use crate::context_rows::{Seen, since};
+use crate::decision_rows::DecisionRow;
 use crate::error::corrupt;
 use crate::rows::{self, TokenUse};
-use crate::{Created, GrantRecord, RevokeByKey, StoreError};
+use crate::{Created, GrantRecord, NewDecision, Reevaluation, RevokeByKey, StoreError};
 
 /// Counts the active grants of a run. A grant without a known run counts for every run.
 macro_rules! active_beside {
@@ -34,12 +40,32 @@ macro_rules! active_beside {
     };
 }
 
+/// Whether a decision was made from the same counts. Without a known run the first two are those of the agent.
+macro_rules! unchanged_counts {
+    () => {
+        concat!(
+            "($29 = '' OR (",
+            counted!("$2", " AND run IN ('', $29)", "", " AND status IN ('applying', 'active')"),
+            " = $35 AND ",
+            counted!("$2", " AND run IN ('', $29)", "", " AND requested_at > $34"),
+            " = $36)) AND ",
+            counted!("$2", "", "", " AND status IN ('applying', 'active')"),
+            " = $37 AND ",
+            counted!("$2", "", "", " AND requested_at > $34"),
+            " = $38"
+        )
+    };
+}
+
 /// A grant without a key is always written. A token that this job consumed before is read and not written: a write of
 /// its row would wait for every other grant of the job.
 const CREATE: &str = concat!(
     "
     WITH agent AS MATERIALIZED (
-        SELECT status FROM agents WHERE id = $2 AND $3 IS NOT NULL FOR SHARE
+        SELECT status, revision FROM agents WHERE id = $2 AND $3 IS NOT NULL FOR SHARE
+    ),
+    locked AS MATERIALIZED (
+        SELECT rules_version, posture_seq FROM locked_versions ($32) WHERE $30::BIGINT IS NOT NULL
     ),
     free AS MATERIALIZED (
         SELECT 1 WHERE $3 IS NULL OR (
@@ -47,7 +73,13 @@ const CREATE: &str = concat!(
             AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE agent_id = $2 AND idem_key = $3)
             AND ($28::BIGINT IS NULL OR (",
     active_beside!("$2", "$29"),
-    ") < $28))
+    ") < $28)
+            AND ($30::BIGINT IS NULL OR (
+                EXISTS (SELECT 1 FROM locked WHERE rules_version = $30 AND ($32::TEXT[] IS NULL OR posture_seq = $33))
+                AND (SELECT revision FROM agent) IS NOT DISTINCT FROM $31
+                AND ($34::BIGINT IS NULL OR ",
+    unchanged_counts!(),
+    "))))
     ),
     known AS MATERIALIZED (
         SELECT 1 FROM consumed_oidc_tokens WHERE token_hash = $14 AND bound_to = $15
@@ -66,8 +98,8 @@ const CREATE: &str = concat!(
     ),
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
-                            lease_expires_at, version, last_seq, last_hash, body, run)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $29
+                            lease_expires_at, version, last_seq, last_hash, body, run, reevaluate_at)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $29, $39
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING number
     ),
@@ -81,6 +113,12 @@ const CREATE: &str = concat!(
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $4, 1 FROM made
+    ),
+    decided AS (
+        INSERT INTO decisions (grant_number, ",
+    decided_columns!(),
+    ")
+        SELECT number, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50 FROM made WHERE $40::BIGINT IS NOT NULL
     )
     SELECT number FROM made"
 );
@@ -102,6 +140,21 @@ pub(super) struct Wanted {
     used: Option<TokenUse>,
     run: String,
     most_active: Option<i64>,
+    decided: Option<Decided>,
+}
+
+/// The decision about a new grant in the form in which it is stored.
+struct Decided {
+    row: DecisionRow,
+    seen: Seen,
+    reevaluate_at: Option<Timestamp>,
+}
+
+impl Decided {
+    fn of(new: &NewDecision<'_>) -> Result<Self, StoreError> {
+        let row = DecisionRow::of(new.decision)?;
+        Ok(Self { row, seen: Seen::of(new), reevaluate_at: new.reevaluate_at })
+    }
 }
 
 impl Wanted {
@@ -110,6 +163,7 @@ impl Wanted {
         lease: Option<Lease>,
         replay: Option<&ReplayGuard>,
         most_active: Option<NonZeroU32>,
+        decision: Option<&NewDecision<'_>>,
     ) -> Result<Self, StoreError> {
         let grant = &transition.grant;
         let recorded = chain::chain(&grant.id, None, &transition.events)?;
@@ -122,8 +176,19 @@ impl Wanted {
             used: replay.map(|guard| TokenUse::of(guard.clone(), grant)),
             run: grant.run.clone().unwrap_or_default(),
             most_active: most_active.map(|most| i64::from(most.get())),
+            decided: decision.map(Decided::of).transpose()?,
             transition: transition.clone(),
         })
+    }
+
+    /// Whether the request depends on the other grants of its agent.
+    fn counts(&self) -> bool {
+        self.most_active.is_some() || self.decided.as_ref().is_some_and(|decided| decided.seen.run.is_some())
+    }
+
+    fn reevaluation(&self) -> Option<Reevaluation> {
+        let at = self.decided.as_ref().and_then(|decided| decided.reevaluate_at);
+        at.map(|at| Reevaluation { at, mark: 0 })
     }
 
     async fn make(&self, connection: &mut PgConnection) -> Result<bool, StoreError> {
@@ -147,14 +212,29 @@ impl Wanted {
             .bind(used.map(|used| nul_escaping::escaped(&used.bound_to).into_owned()))
             .bind(used.map(|used| used.guard.forget_after.as_millis()));
         let query = self.events.bind(query).bind(&self.shared).bind(self.most_active).bind(&self.run);
+        let seen = self.decided.as_ref().map(|decided| &decided.seen);
+        let run = seen.and_then(|seen| seen.run);
+        let posture = seen.and_then(|seen| seen.posture.as_ref());
+        let query = query
+            .bind(seen.map(|seen| seen.rules_version))
+            .bind(seen.and_then(|seen| seen.agent_revision))
+            .bind(posture.map(|(subjects, _)| context::escaped(subjects)))
+            .bind(posture.map(|(_, seq)| *seq))
+            .bind(seen.filter(|_| run.is_some()).map(|seen| since(seen.at)))
+            .bind(run.map(|run| i64::from(run.live)))
+            .bind(run.map(|run| i64::from(run.last_hour)))
+            .bind(run.map(|run| i64::from(run.agent_live)))
+            .bind(run.map(|run| i64::from(run.agent_last_hour)))
+            .bind(millis(self.decided.as_ref().and_then(|decided| decided.reevaluate_at)));
+        let query = decisions::bind(query, self.decided.as_ref().map(|decided| &decided.row));
         Ok(query.fetch_optional(connection).await?.is_some())
     }
 }
 
-/// Where a limit applies, requests of one agent run one after another. The lock is a statement of its own, because a
+/// Where a limit applies or a decision depends on other grants, requests of one agent run one after another. The lock is a statement of its own, because a
 /// statement does not see what was committed while it waited.
 pub(super) async fn create(connection: &mut PgConnection, wanted: &Wanted) -> Result<Created, StoreError> {
-    if wanted.most_active.is_none() {
+    if !wanted.counts() {
         return make_or_explain(connection, wanted).await;
     }
     let mut transaction = connection.begin().await?;
@@ -175,7 +255,7 @@ async fn make_or_explain(connection: &mut PgConnection, wanted: &Wanted) -> Resu
                 lease: wanted.lease,
                 version: 1,
                 denials: None,
-                reevaluation: None,
+                reevaluation: wanted.reevaluation(),
                 last_row: wanted.last_row.clone(),
             }));
         }
@@ -198,9 +278,9 @@ async fn explain_conflict(
                 CASE WHEN $4::BIGINT IS NULL THEN 0 ELSE (",
         active_beside!("$1", "$5"),
         ") END AS active,
-                idem_key, body, version, heartbeat_interval, last_heartbeat, last_seq AS seq, last_hash AS hash
+                idem_key, body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, last_seq AS seq, last_hash AS hash
          FROM (SELECT 1) AS one
-         LEFT JOIN (SELECT idempotency_keys.idem_key, body, version, heartbeat_interval, last_heartbeat, last_seq, last_hash
+         LEFT JOIN (SELECT idempotency_keys.idem_key, body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, last_seq, last_hash
                     FROM idempotency_keys LEFT JOIN grants ON id = grant_id
                     WHERE idempotency_keys.agent_id = $1 AND idempotency_keys.idem_key = $2) AS found ON true",
     ))
@@ -230,7 +310,11 @@ async fn explain_conflict(
         return Ok(Some(Created::Replayed));
     }
     let active = known.number("active")?;
-    Ok(wanted.most_active.is_some_and(|most| active >= most).then_some(Created::TooManyActive))
+    if wanted.most_active.is_some_and(|most| active >= most) {
+        return Ok(Some(Created::TooManyActive));
+    }
+    // What is left. If the reason of the refusal is gone, the decision is made once more than it had to be.
+    Ok(wanted.decided.is_some().then_some(Created::ContextChanged))
 }
 
 pub(super) async fn revoke_key(

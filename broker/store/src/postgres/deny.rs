@@ -5,17 +5,20 @@ use protocol::Timestamp;
 use sqlx::PgConnection;
 
 use super::bind::Events;
+use super::decisions::{self, decided_columns};
 use super::nul_escaping;
 use super::purge::{BATCH_SIZE, More};
 use crate::chain::{self, LastRow};
 use crate::columns::Columns;
+use crate::decision_rows::DecisionRow;
 use crate::error::corrupt;
 use crate::rows::{self, TokenUse};
 use crate::{DENIALS_KEPT, DenialOutcome, DeniedRequest, StoreError};
 
 /// Of two brokers that record the same request at once, the second waits for the row and raises its counter. Brokers
 /// that record different requests at once may exceed the limit by a few.
-const RECORD: &str = "
+const RECORD: &str = concat!(
+    "
     WITH known_token AS MATERIALIZED (
         SELECT 1 FROM consumed_oidc_tokens WHERE token_hash = $9 AND bound_to = $10
     ),
@@ -28,9 +31,9 @@ const RECORD: &str = "
         SELECT 1 WHERE $9 IS NULL OR EXISTS (SELECT 1 FROM known_token) OR EXISTS (SELECT 1 FROM token)
     ),
     made AS (
-        INSERT INTO grants (id, agent_id, status, requested_at, version, last_seq, last_hash, body,
+        INSERT INTO grants (id, agent_id, status, version, last_seq, last_hash, body,
                             denied_hash, denials, denied_at)
-        SELECT $1, $2, $3, $4, 1, $5, $6, $7, $8, 1, $4 FROM free
+        SELECT $1, $2, $3, 1, $5, $6, $7, $8, 1, $4 FROM free
         WHERE (SELECT count(*) FROM grants WHERE agent_id = $2 AND denied_hash IS NOT NULL) < $12
            OR EXISTS (SELECT 1 FROM grants WHERE agent_id = $2 AND denied_hash = $8)
         ON CONFLICT (agent_id, denied_hash) WHERE denied_hash IS NOT NULL
@@ -45,8 +48,16 @@ const RECORD: &str = "
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $3, 1 FROM made WHERE denials = 1
+    ),
+    decided AS (
+        INSERT INTO decisions (grant_number, ",
+    decided_columns!(),
+    ")
+        SELECT number, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33 FROM made
+        WHERE denials = 1 AND $23::BIGINT IS NOT NULL
     )
-    SELECT (SELECT count(*) FROM free) AS free, (SELECT denials FROM made) AS denials";
+    SELECT (SELECT count(*) FROM free) AS free, (SELECT denials FROM made) AS denials"
+);
 
 /// A denied request in the form in which it is stored.
 pub(super) struct Wanted<'a> {
@@ -55,11 +66,12 @@ pub(super) struct Wanted<'a> {
     events: Events,
     last_row: Option<LastRow>,
     used: Option<TokenUse>,
+    decision: Option<DecisionRow>,
 }
 
 impl<'a> Wanted<'a> {
     pub(super) fn of(denying: DeniedRequest<'a>) -> Result<Self, StoreError> {
-        let DeniedRequest { transition, key, replay, decision: _ } = denying;
+        let DeniedRequest { transition, key, replay, decision } = denying;
         let grant = &transition.grant;
         let recorded = chain::chain(&grant.id, None, &transition.events)?;
         let used = |guard: &ReplayGuard| TokenUse::by(guard.clone(), &grant.agent_id, Some(key));
@@ -68,6 +80,7 @@ impl<'a> Wanted<'a> {
             last_row: chain::last_of(&recorded, None),
             events: Events::of(recorded),
             used: replay.map(used),
+            decision: decision.map(DecisionRow::of).transpose()?,
             denying,
         })
     }
@@ -103,7 +116,8 @@ async fn try_to_record(
         .bind(used.map(|used| nul_escaping::escaped(&used.bound_to).into_owned()))
         .bind(used.map(|used| used.guard.forget_after.as_millis()))
         .bind(i64::from(DENIALS_KEPT));
-    let row = wanted.events.bind(query).fetch_one(connection).await?;
+    let query = wanted.events.bind(query);
+    let row = decisions::bind(query, wanted.decision.as_ref()).fetch_one(connection).await?;
     match (row.number("free")?, row.maybe_number("denials")?) {
         (0, _) => Ok(DenialOutcome::Replayed),
         (_, None) => Ok(DenialOutcome::Full),

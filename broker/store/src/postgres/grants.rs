@@ -10,7 +10,7 @@ pub(super) async fn find(
     id: &GrantId,
 ) -> Result<Option<GrantRecord>, StoreError> {
     let row = sqlx::query(
-        "SELECT body, version, heartbeat_interval, last_heartbeat, denials, denied_at, last_seq AS seq, last_hash AS hash
+        "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at, last_seq AS seq, last_hash AS hash
          FROM grants WHERE id = $1",
     )
     .bind(id.as_str())
@@ -26,7 +26,7 @@ pub(super) async fn find_by_key(
     key: &IdempotencyKey,
 ) -> Result<Option<GrantRecord>, StoreError> {
     let row = sqlx::query(
-        "SELECT body, version, heartbeat_interval, last_heartbeat, last_seq AS seq, last_hash AS hash
+        "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, last_seq AS seq, last_hash AS hash
          FROM grants WHERE id = (SELECT grant_id FROM idempotency_keys WHERE agent_id = $1 AND idem_key = $2)",
     )
     .bind(agent.as_str())

@@ -13,7 +13,7 @@ const FINAL: &str = " AND status IN ('denied', 'failed', 'revoked')";
 
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(
-        "SELECT body, version, heartbeat_interval, last_heartbeat, denials, denied_at FROM grants WHERE true",
+        "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at FROM grants WHERE true",
     );
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());

@@ -22,11 +22,12 @@ macro_rules! change {
             "changed AS (
                 UPDATE grants SET version = version + 1, claimed_until = NULL, status = $3, due_at = $4, body = $5,
                        lease_expires_at = CASE WHEN $6 THEN last_heartbeat + heartbeat_interval * $7 END,
+                       reevaluate_at = CASE WHEN $3 IN ('applying', 'active') THEN reevaluate_at END,
                        last_seq = $8, last_hash = $9
                 WHERE id = $1 AND version = $2 AND ($10 IS NULL OR last_heartbeat = $10)
                   AND last_seq IS NOT DISTINCT FROM $11",
             $if_so,
-            " RETURNING number, version, heartbeat_interval, last_heartbeat
+            " RETURNING number, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation
             ),
             recorded AS (
                 INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
@@ -48,7 +49,12 @@ macro_rules! change {
     };
 }
 
-const SAVE: &str = change!("", "", "", " SELECT version, heartbeat_interval, last_heartbeat FROM changed");
+const SAVE: &str = change!(
+    "",
+    "",
+    "",
+    " SELECT version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation FROM changed"
+);
 
 /// For a grant with shared objects: also releases a lock, if one is named, and deletes the references of a final
 /// grant.
@@ -61,7 +67,7 @@ const SAVE_SHARED: &str = change!(
     ", forgotten AS (
         DELETE FROM shared_object_refs USING changed WHERE grant_number = number AND object = ANY ($24::TEXT[])
     )",
-    " SELECT version, heartbeat_interval, last_heartbeat, (SELECT count(*) FROM released) AS released
+    " SELECT version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, (SELECT count(*) FROM released) AS released
       FROM (SELECT 1) AS one LEFT JOIN changed ON true"
 );
 
@@ -190,7 +196,7 @@ pub(super) async fn heartbeat(
         "UPDATE grants SET last_heartbeat = CASE WHEN last_heartbeat < $4 THEN $4 ELSE last_heartbeat END,
                 lease_expires_at = CASE WHEN last_heartbeat < $4 THEN $4 ELSE last_heartbeat END + heartbeat_interval * $6
          WHERE id = $1 AND agent_id = $2 AND idem_key = $3 AND status = $5
-         RETURNING body, version, heartbeat_interval, last_heartbeat",
+         RETURNING body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation",
     )
     .bind(id.as_str())
     .bind(agent.as_str())

@@ -163,6 +163,27 @@ async fn queries_over_grants_use_an_index() {
             with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
             vec!["using grants_due on grants", "using grants_lease on grants"],
         ),
+        (
+            with(due::CLAIM.to_owned(), &["1000", "64", "3", "900", "2000"]),
+            vec!["using grants_to_reevaluate on grants"],
+        ),
+        (
+            with(context::READ.to_owned(), &["'a'", "'b'", "ARRAY['agent/a']", "1000", "'c'", "900"]),
+            vec![
+                "using grants_active_of_run on grants",
+                // Over empty tables the two indexes of recent grants cost the same.
+                "using grants_recent_of_run on grants",
+                "using posture_pkey on posture",
+            ],
+        ),
+        (with(marks::EVERY_LIVE.to_owned(), &["1000"]), vec!["using grants_live on grants"]),
+        (with(marks::OF_AGENT.to_owned(), &["1000", "'a'"]), vec!["on grants"]),
+        (with(marks::WITH_FACT.to_owned(), &["1000", "'a'"]), vec!["using grants_live on grants"]),
+        (with(decisions::FORGET.to_owned(), &["1000", "500"]), vec!["using decisions_by_time on decisions"]),
+        (
+            with(decisions::OLDEST_DRY_RUNS.to_owned(), &["'a'", "1000"]),
+            vec!["using decisions_dry_runs on decisions"],
+        ),
         (with(tail::AFTER.to_owned(), &["5", "10", "99"]), vec!["using events_position_key on events"]),
         (
             with(create::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),

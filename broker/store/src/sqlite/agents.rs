@@ -5,7 +5,7 @@ use protocol::agents::Outcome;
 use protocol::{AgentId, Timestamp};
 use sqlx::SqliteConnection;
 
-use super::auth_tokens;
+use super::{auth_tokens, marks};
 use crate::registrations::AgentRow;
 use crate::{Applied, ApplyMode, StoreError, StoredToken};
 
@@ -81,8 +81,9 @@ pub(super) async fn apply(
             .bind(id.as_str())
             .bind(source)
             .bind(now.as_millis())
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+            marks::of_agent(connection, &id, now).await?;
             Ok(Applied::Done(Outcome::Updated))
         }
     }

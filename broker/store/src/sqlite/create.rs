@@ -8,14 +8,37 @@ use protocol::{AgentId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
+use super::context::{self, Counted};
+use super::decisions::{self, About};
 use super::{grants, shared_objects, timeline};
 use crate::chain::LastRow;
+use crate::context_rows::Seen;
+use crate::decision_rows::DecisionRow;
 use crate::error::corrupt;
 use crate::rows::{self, TokenUse};
-use crate::{Created, GrantRecord, RevokeByKey, StoreError};
+use crate::{Created, GrantRecord, NewDecision, Reevaluation, RevokeByKey, StoreError};
 
 // One text decides and writes: the conditions of the INSERT decide what is written, and the first SELECT says which
-// answer the caller gets. The conformance suite holds the two to each other.
+// answer the caller gets. The conformance suite holds the two to each other. A changed context has no column in the
+// SELECT: it is what is left if nothing was written.
+
+/// The decision about a new grant in the form in which it is stored.
+pub(super) struct Decided {
+    row: DecisionRow,
+    seen: Seen,
+    reevaluate_at: Option<Timestamp>,
+}
+
+impl Decided {
+    pub(super) fn of(new: &NewDecision<'_>) -> Result<Self, StoreError> {
+        let row = DecisionRow::of(new.decision)?;
+        Ok(Self { row, seen: Seen::of(new), reevaluate_at: new.reevaluate_at })
+    }
+
+    fn reevaluation(&self) -> Option<Reevaluation> {
+        self.reevaluate_at.map(|at| Reevaluation { at, mark: 0 })
+    }
+}
 
 pub(super) async fn create(
     mut change: Change<'_>,
@@ -23,12 +46,15 @@ pub(super) async fn create(
     lease: Option<Lease>,
     replay: Option<ReplayGuard>,
     most_active: Option<NonZeroU32>,
+    decided: Option<Decided>,
 ) -> Result<Created, StoreError> {
     let grant = &transition.grant;
+    let reevaluation = decided.as_ref().and_then(Decided::reevaluation);
+    let has_decision = decided.is_some();
     let used = replay.map(|guard| TokenUse::of(guard, grant));
     let mut text = change.statement();
     push_known(&mut text, grant, used.as_ref(), most_active);
-    let last_row = push_grant(&mut text, &transition, lease, used.as_ref(), most_active)?;
+    let last_row = push_grant(&mut text, &transition, lease, used.as_ref(), most_active, decided)?;
     let found = change.run_and_commit(text).await?;
     let known = found.first().ok_or_else(|| corrupt("the facts of a request", "found no row"))?;
     if known.try_get::<Option<&str>, _>("agent_status")? == Some(AgentStatus::Disabled.as_str()) {
@@ -49,14 +75,13 @@ pub(super) async fn create(
     if known.try_get("too_many")? {
         return Ok(Created::TooManyActive);
     }
-    Ok(Created::New(GrantRecord {
-        grant: transition.grant,
-        lease,
-        version: 1,
-        denials: None,
-        reevaluation: None,
-        last_row,
-    }))
+    // The INSERT returned its row.
+    let is_stored = found.len() > 1;
+    if has_decision && !is_stored {
+        return Ok(Created::ContextChanged);
+    }
+    let grant = transition.grant;
+    Ok(Created::New(GrantRecord { grant, lease, version: 1, denials: None, reevaluation, last_row }))
 }
 
 pub(super) async fn revoke_key(
@@ -102,7 +127,7 @@ pub(super) fn push_known(
         }
     }
     text.push(
-        " AS too_many, body, version, heartbeat_interval, last_heartbeat,
+        " AS too_many, body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation,
              (SELECT seq FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS seq,
              (SELECT hash FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS hash
          FROM (SELECT 1) LEFT JOIN grants ON agent_id = ",
@@ -127,11 +152,12 @@ fn push_grant(
     lease: Option<Lease>,
     used: Option<&TokenUse>,
     most_active: Option<NonZeroU32>,
+    decided: Option<Decided>,
 ) -> Result<Option<LastRow>, StoreError> {
     let grant = &transition.grant;
     text.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
-                             lease_expires_at, version, body, run) SELECT ",
+                             lease_expires_at, version, body, run, reevaluate_at) SELECT ",
     );
     text.separated(", ")
         .push_bind(grant.id.to_string())
@@ -145,7 +171,8 @@ fn push_grant(
         .push_bind(rows::lease_expires_at(grant, lease))
         .push_bind(1_i64)
         .push_bind(rows::body(grant)?)
-        .push_bind(grant.run.clone().unwrap_or_default());
+        .push_bind(grant.run.clone().unwrap_or_default())
+        .push_bind(decided.as_ref().and_then(|decided| decided.reevaluate_at).map(Timestamp::as_millis));
     text.push(" WHERE true");
     if let Some(key) = &grant.key {
         let (agent, key) = (grant.agent_id.to_string(), key.to_string());
@@ -166,8 +193,19 @@ fn push_grant(
         push_too_many(text, grant, most);
         text.push(")");
     }
-    text.push("; ");
+    if let Some(decided) = &decided {
+        let now = decided.seen.at;
+        let counted = Counted { agent: &grant.agent_id, run: grant.run.as_deref(), except: None, now };
+        text.push(" AND ");
+        context::push_unchanged(text, &decided.seen, &counted);
+    }
+    text.push(" RETURNING 1; ");
     let last_row = timeline::push(text, &grant.id, IF_PREVIOUS_CHANGED_ROWS, None, &transition.events)?;
+    if let Some(decided) = decided {
+        let about = About::Grant(grant.id.clone());
+        decisions::push(text, &about, IF_PREVIOUS_CHANGED_ROWS, decided.row);
+        text.push("; ");
+    }
     shared_objects::push_references(text, grant, IF_PREVIOUS_CHANGED_ROWS);
     // Last, because the row may exist, and the statements before depend on `changes()`.
     if let Some(used) = used {

@@ -1,14 +1,16 @@
 //! Records a denied request once, and counts its repetitions.
 
-use domain::ReplayGuard;
 use domain::grant::Transition;
+use domain::{Decision, ReplayGuard};
 use protocol::Timestamp;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
+use super::decisions::About;
 use super::purge::{BATCH_SIZE, More};
-use super::timeline;
+use super::{decisions, timeline};
 use crate::columns::Columns;
+use crate::decision_rows::DecisionRow;
 use crate::error::corrupt;
 use crate::rows::{self, TokenUse};
 use crate::{DENIALS_KEPT, DenialOutcome, DeniedRequest, StoreError};
@@ -16,20 +18,21 @@ use crate::{DENIALS_KEPT, DenialOutcome, DeniedRequest, StoreError};
 pub(super) struct Wanted {
     transition: Transition,
     used: Option<TokenUse>,
+    decision: Option<Decision>,
 }
 
 impl From<DeniedRequest<'_>> for Wanted {
     fn from(denying: DeniedRequest<'_>) -> Self {
-        let DeniedRequest { transition, key, replay, decision: _ } = denying;
+        let DeniedRequest { transition, key, replay, decision } = denying;
         let used = |guard: &ReplayGuard| TokenUse::by(guard.clone(), &transition.grant.agent_id, Some(key));
-        Self { transition: transition.clone(), used: replay.map(used) }
+        Self { transition: transition.clone(), used: replay.map(used), decision: decision.cloned() }
     }
 }
 
 // There is one writer, so the facts of the first text still hold when the second text runs.
 
 pub(super) async fn record(mut change: Change<'_>, wanted: Wanted) -> Result<DenialOutcome, StoreError> {
-    let Wanted { transition, used } = wanted;
+    let Wanted { transition, used, decision } = wanted;
     let (agent, hash) = (transition.grant.agent_id.to_string(), transition.grant.request_hash.clone());
     let mut text = change.statement();
     text.push("SELECT (SELECT bound_to FROM consumed_oidc_tokens WHERE token_hash = ");
@@ -61,6 +64,11 @@ pub(super) async fn record(mut change: Change<'_>, wanted: Wanted) -> Result<Den
         DenialOutcome::Full
     } else {
         push_denied(&mut text, &transition)?;
+        if let Some(decision) = &decision {
+            let about = About::Grant(transition.grant.id.clone());
+            decisions::push(&mut text, &about, "", DecisionRow::of(decision)?);
+            text.push("; ");
+        }
         DenialOutcome::New
     };
     change.run_and_commit(text).await?;
@@ -70,14 +78,13 @@ pub(super) async fn record(mut change: Change<'_>, wanted: Wanted) -> Result<Den
 fn push_denied(text: &mut QueryBuilder<Sqlite>, transition: &Transition) -> Result<(), StoreError> {
     let grant = &transition.grant;
     text.push(
-        "INSERT INTO grants (id, agent_id, status, requested_at, version, body, denied_hash, denials, denied_at)
+        "INSERT INTO grants (id, agent_id, status, version, body, denied_hash, denials, denied_at)
          SELECT ",
     );
     text.separated(", ")
         .push_bind(grant.id.to_string())
         .push_bind(grant.agent_id.to_string())
         .push_bind(grant.status().as_str())
-        .push_bind(grant.requested_at.as_millis())
         .push_bind(1_i64)
         .push_bind(rows::body(grant)?)
         .push_bind(grant.request_hash.clone())
@@ -108,12 +115,14 @@ macro_rules! of_the_forgotten {
             $delete,
             " IN (SELECT number FROM grants WHERE status = 'denied' AND denied_at <= ?1
                     AND number <> (SELECT grant_number FROM events ORDER BY position DESC LIMIT 1)
+                    AND number < (SELECT max(number) FROM grants)
                   ORDER BY denied_at, number LIMIT ?2)"
         )
     };
 }
 
-/// Events first, because they refer to grants. The grant of the last event stays, so that no position is used again.
+/// Events first, because they refer to grants. The grant of the last event and the last grant stay, so that no position
+/// and no number is used again.
 pub(super) const FORGET: [&str; 2] = [
     of_the_forgotten!("DELETE FROM events WHERE grant_number"),
     of_the_forgotten!("DELETE FROM grants WHERE number"),

@@ -7,12 +7,13 @@ use crate::{GrantRecord, StoreError, rows};
 
 // A driver that reads a grant usually saves it next: with the last event at hand that takes one text, not two.
 
-const BY_ID: &str = "SELECT body, version, heartbeat_interval, last_heartbeat, denials, denied_at,
+const BY_ID: &str = "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at,
             (SELECT seq FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS seq,
             (SELECT hash FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS hash
      FROM grants WHERE id = ?1";
 
-pub(super) const BY_KEY: &str = "SELECT body, version, heartbeat_interval, last_heartbeat,
+pub(super) const BY_KEY: &str =
+    "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation,
             (SELECT seq FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS seq,
             (SELECT hash FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS hash
      FROM grants WHERE agent_id = ?1 AND idem_key = ?2";

@@ -10,7 +10,7 @@ use crate::{GrantRecord, Listing, StoreError, rows};
 /// One of twelve texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
-        "SELECT body, version, heartbeat_interval, last_heartbeat, denials, denied_at FROM grants WHERE true",
+        "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at FROM grants WHERE true",
     );
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());

@@ -99,7 +99,7 @@ fn push_last(text: &mut QueryBuilder<Sqlite>, last: &LastRow) {
 }
 
 /// With the last event before this change.
-const RETURNING: &str = " RETURNING version, heartbeat_interval, last_heartbeat,
+const RETURNING: &str = " RETURNING version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation,
             (SELECT seq FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS seq,
             (SELECT hash FROM events WHERE grant_number = number ORDER BY seq DESC LIMIT 1) AS hash; ";
 
@@ -119,6 +119,9 @@ fn push_update(
         }
         false => text.push(", lease_expires_at = NULL"),
     };
+    if !matches!(grant.state, State::Applying { .. } | State::Active { .. }) {
+        text.push(", reevaluate_at = NULL");
+    }
     push_seen(text, expected);
     Ok(())
 }
@@ -141,7 +144,7 @@ pub(super) async fn heartbeat(
     let heard = sqlx::query(
         "UPDATE grants SET last_heartbeat = max(last_heartbeat, ?4), lease_expires_at = max(last_heartbeat, ?4) + heartbeat_interval * ?6
          WHERE id = ?1 AND agent_id = ?2 AND idem_key = ?3 AND status = ?5
-         RETURNING body, version, heartbeat_interval, last_heartbeat",
+         RETURNING body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation",
     )
     .bind(id.as_str())
     .bind(agent.as_str())

@@ -8,6 +8,7 @@ use crate::test_fixtures::{accepted, ended, sharing};
 
 mod alone;
 mod credentials;
+mod decision_plans;
 
 async fn create(store: &Sqlite, number: u64) -> Result<GrantRecord, StoreError> {
     match store.create_grant(&accepted(number), None, None, None, None).await? {

@@ -1,13 +1,23 @@
 //! Fixtures for the tests of the suite.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use domain::facts::{
+    AgentFacts, DecisionFacts, IdentityFacts, ObservedFacts, RequestFacts, RunFacts, VERSION,
+};
 use domain::grant::{Request, Transition};
-use domain::{EndCause, Grant, Lease, Registration, ReplayGuard, Step, TargetKind, registration};
-use protocol::{AgentId, EnforcedBy, ErrorCode, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp};
+use domain::{
+    Decided, Decision, DecisionKind, EndCause, Grant, Lease, Registration, ReplayGuard, RuleSetDigest, Step,
+    TargetKind, UseCase, Verdict, registration,
+};
+use protocol::rules::{RuleSetFiles, RulesAction, RulesState};
+use protocol::{
+    AgentId, EnforcedBy, ErrorCode, Facts, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp, Trust,
+};
 use store::{
-    Applied, ApplyMode, Created, DenialOutcome, DeniedRequest, GrantRecord, Precondition, Registering,
-    SaveOutcome, Store, StoredToken,
+    Applied, ApplyMode, Created, DenialOutcome, DeniedRequest, GrantRecord, PostureStatement, Precondition,
+    Registering, SaveOutcome, Store, StoredToken,
 };
 
 /// For a purge: how long decisions are kept.
@@ -177,4 +187,82 @@ pub(crate) async fn done(store: &dyn Store, before: &GrantRecord, transition: &T
             panic!("expected the change to be made, found {other:?}")
         }
     }
+}
+
+/// A decision at this time. Its claims have everything that is hard to store.
+pub(crate) fn decision(kind: DecisionKind, agent: &str, secs: i64) -> Decision {
+    let claims = serde_json::json!({ "nul": "a\0b", "number": 0.1, "large": 1e300, "nested": { "b": [1, null], "a": "\\" } });
+    let facts = DecisionFacts {
+        version: VERSION,
+        nonce: "0".repeat(32),
+        at: at(secs),
+        local: BTreeMap::new(),
+        agent: AgentFacts {
+            id: agent_id(agent),
+            use_case: UseCase::Other,
+            labels: BTreeMap::new(),
+            groups: BTreeSet::new(),
+            registration: "aa".to_owned(),
+        },
+        request: RequestFacts {
+            scope: TargetKind::Token.into(),
+            target: TargetKind::Token,
+            account: None,
+            ttl: "15m".parse().unwrap(),
+            heartbeat: false,
+            policies: Vec::new(),
+        },
+        identity: IdentityFacts {
+            trust: Trust::default(),
+            platform: None,
+            issuer: None,
+            subject: None,
+            signed: Facts::default(),
+            claims: BTreeMap::from([("custom".to_owned(), claims)]),
+        },
+        observed: ObservedFacts::default(),
+        posture: BTreeMap::new(),
+        run: RunFacts::default(),
+    };
+    let verdict = Verdict { hints: vec!["ask \"again\"".to_owned()], ..Verdict::without_rules() };
+    let shadow = Decided { rules: Some(digest(2)), verdict: Verdict::without_rules() };
+    Decision { kind, facts, enforced: Decided { rules: Some(digest(1)), verdict }, shadow: Some(shadow) }
+}
+
+pub(crate) fn digest(number: u64) -> RuleSetDigest {
+    format!("{number:064x}").parse().unwrap()
+}
+
+pub(crate) fn rule_set(number: u64) -> RuleSetFiles {
+    RuleSetFiles {
+        digest: digest(number),
+        files: BTreeMap::from([("a.cedar".to_owned(), format!("// \0 {number}"))]),
+        created_at: at(900),
+        created_by: "on-call".to_owned(),
+    }
+}
+
+/// The set with this number as the active one.
+pub(crate) fn applied(number: u64, secs: i64) -> RulesState {
+    RulesState {
+        version: 0,
+        active: Some(digest(number)),
+        candidate: None,
+        rollout: Vec::new(),
+        action: RulesAction::Apply,
+        at: at(secs),
+        by: "on-call".to_owned(),
+    }
+}
+
+/// Changes the rules, and returns the new version.
+pub(crate) async fn rules_changed(store: &dyn Store, expected: i64, secs: i64) -> i64 {
+    let changed = store.change_rules(expected, &applied(1, secs), Some(&rule_set(1))).await.unwrap();
+    changed.unwrap().version
+}
+
+/// Holds until 100,000 s.
+pub(crate) fn statement(source: &str, subject: &str, ok: bool, as_of: i64) -> PostureStatement {
+    let (source, subject) = (source.to_owned(), subject.to_owned());
+    PostureStatement { source, subject, ok, as_of: at(as_of), expires_at: at(100_000) }
 }

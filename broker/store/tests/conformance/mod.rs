@@ -6,6 +6,7 @@
 pub(crate) mod agents;
 pub(crate) mod auth_tokens;
 pub(crate) mod creating;
+pub(crate) mod deciding;
 pub(crate) mod denials;
 pub(crate) mod due;
 pub(crate) mod fixtures;
@@ -13,8 +14,13 @@ pub(crate) mod heartbeats;
 pub(crate) mod limiting;
 pub(crate) mod listing;
 pub(crate) mod locking;
+pub(crate) mod observing;
+pub(crate) mod posture;
 pub(crate) mod purging;
+pub(crate) mod recording;
+pub(crate) mod reevaluating;
 pub(crate) mod references;
+pub(crate) mod rules;
 pub(crate) mod saving;
 pub(crate) mod signing_keys;
 pub(crate) mod timelines;
@@ -76,6 +82,28 @@ macro_rules! conformance {
                 many_rows_at_once, any_character_is_read_back, retries_are_recorded_up_to_a_limit;
             signing_keys: keys_are_read_back_oldest_first, two_concurrent_rotations_make_one_key,
                 the_newest_key_is_never_removed;
+            deciding: a_decision_is_stored_with_its_grant, other_rules_refuse_a_decision,
+                another_registration_refuses_a_decision, grants_are_counted_by_run_and_hour,
+                grants_are_counted_up_to_a_limit, other_counts_refuse_a_decision_that_depends_on_them,
+                other_posture_refuses_a_decision_that_depends_on_it, other_refusals_come_before_a_changed_context,
+                no_grant_slips_past_a_change_of_the_rules, no_grant_slips_past_a_statement_about_its_subject,
+                no_grant_slips_past_a_new_registration, one_of_two_decisions_from_the_same_counts_holds,
+                a_denial_has_the_decision_of_its_first_request, a_failing_grant_leaves_no_decision;
+            rules: without_a_change_there_are_no_rules, the_last_change_is_the_state, a_change_needs_the_last_version,
+                one_of_many_concurrent_changes_wins, a_change_to_an_unknown_set_changes_nothing;
+            recording: decisions_are_read_in_order_and_filtered, a_decision_needs_its_grant,
+                an_agent_has_a_bounded_number_of_dry_runs, old_decisions_are_deleted_and_their_numbers_not_used_again,
+                many_old_decisions_are_deleted_in_batches;
+            reevaluating: live_grants_are_marked_and_claimed_in_order, deadlines_come_before_marks,
+                a_newer_mark_is_not_lost, a_driver_that_lost_its_claim_records_nothing,
+                a_new_registration_marks_the_grants_of_its_agent, an_ending_grant_is_not_decided_again,
+                a_scheduled_decision_is_due_in_time;
+            posture: a_statement_is_read_back_until_it_expires, an_older_statement_changes_nothing,
+                a_statement_that_changes_what_is_known_marks_grants, claimed_facts_are_no_subject,
+                statements_are_listed_in_pages, any_character_is_a_subject, expired_statements_are_purged,
+                concurrent_statements_end_with_the_newest;
+            observing: an_observation_is_read_back_with_its_actions, actions_need_the_agent_of_the_observation,
+                actions_are_bounded, concurrent_reports_do_not_exceed_the_limit, old_observations_are_deleted_with_their_actions;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };

@@ -4,7 +4,7 @@ use store::Store;
 use store::postgres::{IfPending, OpenError, PostgresUrl, migrate};
 
 use crate::conformance::fixtures::{KEPT, at, ended};
-use crate::conformance::{purging, signing_keys};
+use crate::conformance::{deciding, posture, purging, rules, signing_keys};
 use crate::fresh::{database, open, server, try_open};
 
 async fn refusal(place: &PostgresUrl) -> OpenError {
@@ -67,6 +67,9 @@ async fn a_broker_needs_no_privilege_to_change_tables() {
     ended(&store, "stock", 77).await;
     purging::expired_rows_are_purged_and_no_others(&store).await;
     signing_keys::the_newest_key_is_never_removed(&store).await;
+    rules::the_last_change_is_the_state(&store).await;
+    posture::any_character_is_a_subject(&store).await;
+    deciding::a_grant_is_decided(&store, "stock", 500).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use store::Store;
 use store::postgres::{IfPending, Migrated, OpenError, Pending, migrate};
 
 use crate::conformance::fixtures::{agent_id, at, ended};
-use crate::conformance::{agents, creating, references, signing_keys};
+use crate::conformance::{agents, creating, deciding, posture, references, rules, signing_keys};
 use crate::fresh::{database, open, server, try_open};
 
 const LATER: &str = "INSERT INTO _sqlx_migrations VALUES (7, 'later', now(), true, '\\x00', 0)";
@@ -50,6 +50,11 @@ async fn an_older_broker_works_with_newer_tables() {
         "shared_objects",
         "signing_keys",
         "consumed_oidc_tokens",
+        "rule_sets",
+        "rules_history",
+        "decisions",
+        "observed_actions",
+        "posture",
     ] {
         server().query(&name, &format!("ALTER TABLE {table} ADD COLUMN later TEXT"));
     }
@@ -66,6 +71,9 @@ async fn an_older_broker_works_with_newer_tables() {
     creating::a_new_grant_is_read_back(&started).await;
     references::a_lock_is_exclusive_until_it_is_released(&running).await;
     signing_keys::keys_are_read_back_oldest_first(&started).await;
+    posture::any_character_is_a_subject(&started).await;
+    rules::the_last_change_is_the_state(&running).await;
+    deciding::a_grant_is_decided(&running, "stock", 500).await;
     let over = ended(&running, "stock", 77).await;
     assert!(audit::is_intact(&over.grant.id, &started.events(&over.grant.id).await.unwrap()));
 }
