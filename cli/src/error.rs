@@ -175,7 +175,6 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::AgentNotFound
         | ErrorCode::TokenNotFound
         | ErrorCode::RuleSetNotFound
-        | ErrorCode::SourceNotFound
         | ErrorCode::ObservationNotFound
         | ErrorCode::RouteNotFound
         | ErrorCode::MethodNotAllowed

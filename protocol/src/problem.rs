@@ -94,8 +94,6 @@ codes! {
     TokenNotFound = "token_not_found", 404, "no such auth token";
     /// No rule set has this digest, or there is none in this role.
     RuleSetNotFound = "rule_set_not_found", 404, "no such rule set";
-    /// No posture source of this name is configured.
-    SourceNotFound = "source_not_found", 404, "no such posture source";
     /// The agent has no observation with this id.
     ObservationNotFound = "observation_not_found", 404, "no such observation";
     /// The path does not exist.

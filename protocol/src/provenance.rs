@@ -134,6 +134,23 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The names of all facts, in the order of [`Self::iter`].
+    pub const NAMES: &'static [&'static str] = &[
+        "repository",
+        "workflow",
+        "run",
+        "attempt",
+        "job",
+        "step",
+        "commit",
+        "ref",
+        "actor",
+        "environment",
+        "event",
+        "pod",
+        "url",
+    ];
+
     /// Every fact that is there, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [

@@ -151,13 +151,28 @@ pub struct Verdict {
     /// Why rules could not be evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Why the boundary refuses the request; the rules were not asked then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_by_boundary: Option<String>,
 }
 
 impl Verdict {
     /// The answer where no rule set is active: what the boundary permits, without a person.
     pub fn without_rules() -> Self {
-        let none = Vec::new;
-        Self { outcome: Outcome::Allow, policy: None, rules: none(), hints: none(), errors: none() }
+        Self {
+            outcome: Outcome::Allow,
+            policy: None,
+            rules: Vec::new(),
+            hints: Vec::new(),
+            errors: Vec::new(),
+            refused_by_boundary: None,
+        }
+    }
+
+    /// The answer where the boundary refuses the request.
+    pub fn refused_by_boundary(why: &str) -> Self {
+        let refused_by_boundary = Some(why.to_owned());
+        Self { outcome: Outcome::Deny, refused_by_boundary, ..Self::without_rules() }
     }
 }
 

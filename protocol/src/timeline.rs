@@ -42,9 +42,9 @@ macro_rules! kinds {
 kinds! {
     /// The client requested the grant.
     Elevate = "elevate", "ELEVATE";
-    /// The boundary permits the request.
+    /// The boundary permits the request, and the rules allow it.
     PolicyCheck = "policy_check", "POLICY-CHECK";
-    /// The boundary refuses the request.
+    /// The boundary or a rule refuses the request.
     Denied = "denied", "DENIED";
     /// The broker relies on an auth token alone, without a signed identity.
     Danger = "danger", "DANGER";
@@ -54,7 +54,9 @@ kinds! {
     Retry = "retry", "RETRY";
     /// The client reports calls that the step made; nothing proves them.
     Action = "action", "ACTION";
-    /// The client, an operator, or a disabled agent ended the grant before its deadline.
+    /// The grant was decided again, by other rules than before, and stays.
+    ReEvaluation = "re_evaluation", "RE-EVALUATED";
+    /// The client, an operator, a disabled agent or a changed context ended the grant before its deadline.
     Revoke = "revoke", "REVOKE";
     /// Heartbeats stopped for longer than the lease.
     LeaseLost = "lease_lost", "LEASE-LOST";

@@ -99,6 +99,18 @@ impl TargetScope {
         }
     }
 
+    /// What a policy means here, as one line of text: two policies that permit the same have the same line. None if it is
+    /// not permitted here.
+    pub fn meaning_of(&self, policy: &PolicyName) -> Option<String> {
+        match self {
+            Self::Token(scope) => {
+                let (_, meaning) = scope.policies.iter().find(|(name, _)| *name == policy)?;
+                Some(format!("token {}", meaning.as_str()))
+            }
+            Self::Aws(scope) => scope.meaning_of(policy),
+        }
+    }
+
     /// The account at the target, if it has accounts.
     pub fn account(&self) -> Option<&str> {
         match self {

@@ -25,8 +25,8 @@ pub const COUNTED: u32 = 250;
 pub struct DecisionFacts {
     /// [`VERSION`].
     pub version: u8,
-    /// 32 random hexadecimal digits. The timeline has the digest of the facts, and without these digits nobody can find
-    /// erased facts by trying.
+    /// 32 random hexadecimal digits. The timeline has the digest of the facts; without these digits, erased facts
+    /// cannot be found by trying values.
     pub nonce: String,
     /// The time of the decision.
     pub at: Timestamp,

@@ -13,6 +13,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::{ScopeName, TargetKind};
+use crate::decision::DecisionSummary;
 use crate::event::NewEvent;
 
 mod request;
@@ -93,6 +94,20 @@ pub struct Transition {
 }
 
 impl Transition {
+    /// Adds the decision to the event of the check, or of the denial.
+    #[must_use]
+    pub fn decided(mut self, decision: &DecisionSummary) -> Self {
+        let check = |event: &&mut NewEvent| matches!(event.kind, EventKind::PolicyCheck | EventKind::Denied);
+        if let Some(event) = self.events.iter_mut().find(check) {
+            let mut decided = decision.on(event.clone());
+            if event.kind == EventKind::PolicyCheck {
+                decided.text.push_str(&decision.in_words());
+            }
+            *event = decided;
+        }
+        self
+    }
+
     /// Two transitions as one: the later state, and the events of both.
     #[must_use]
     pub fn then(mut self, later: Self) -> Self {
@@ -210,6 +225,7 @@ impl Grant {
                         EndCause::Client(_)
                         | EndCause::LeaseLost
                         | EndCause::AgentDisabled(_)
+                        | EndCause::ContextChanged(_)
                         | EndCause::Operator(_)
                         | EndCause::Abandoned
                         | EndCause::TargetFailed(_),
@@ -237,14 +253,22 @@ impl Grant {
             EndCause::Client(_)
             | EndCause::LeaseLost
             | EndCause::AgentDisabled(_)
+            | EndCause::ContextChanged(_)
             | EndCause::Operator(_)
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
         let mut event =
             NewEvent::new(now, cause.kind(), text).said_by(cause.source()).caused_by(cause.actor());
-        if let EndCause::Client(cause) = cause {
-            event = event.with("cause", cause);
+        match cause {
+            EndCause::Client(cause) => event = event.with("cause", cause),
+            EndCause::ContextChanged(_) => event = event.with("cause", "context_changed"),
+            EndCause::Deadline
+            | EndCause::LeaseLost
+            | EndCause::AgentDisabled(_)
+            | EndCause::Operator(_)
+            | EndCause::Abandoned
+            | EndCause::TargetFailed(_) => {}
         }
         Ok(Transition { grant: self, events: vec![event] })
     }

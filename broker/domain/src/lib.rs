@@ -16,7 +16,7 @@ pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
 pub use boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws};
-pub use decision::Decision;
+pub use decision::{Decision, DecisionSummary};
 pub use event::NewEvent;
 pub use facts::DecisionFacts;
 pub use grant::{EndCause, Ending, Grant, Phase, State, Step, StepData};

@@ -2,6 +2,8 @@
 
 use protocol::{AgentId, Provenance, Timestamp};
 
+use crate::trust::Claims;
+
 /// A workload that proved to be an agent. Only the identity crate creates one.
 #[derive(Debug, Clone)]
 pub struct Principal {
@@ -9,6 +11,8 @@ pub struct Principal {
     pub agent_id: AgentId,
     /// Where the request comes from.
     pub provenance: Provenance,
+    /// Every verified claim except `jti`, for rules. Empty without a token.
+    pub claims: Claims,
     /// The run of the caller, as closely as its issuer signs it; none if no signed claim names it.
     pub run: Option<String>,
     /// Recognises a second use of the OIDC token; none without a token.

@@ -14,7 +14,7 @@ mod issuer;
 mod labels;
 mod narrowing;
 
-pub use issuer::is_loopback;
+pub use issuer::{check as check_issuer, is_loopback};
 
 /// The longest registration file, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;

@@ -29,7 +29,14 @@ macro_rules! counters {
 counters! {
     grants_activated = "Grants that became active";
     elevations_deduplicated = "Retries that joined a grant";
-    grants_denied = "Elevations refused by a boundary";
+    grants_denied = "Elevations refused by a boundary or a rule";
+    rule_errors = "Decisions that were refused because a rule could not be evaluated";
+    shadow_differences = "Decisions that the rule set in shadow answers differently";
+    shadow_errors = "Decisions in which a rule of the set in shadow could not be evaluated";
+    grants_reevaluated = "Live grants that were decided again";
+    posture_reports = "Reports of posture that were stored";
+    security_events_ignored = "Security events of a kind that the broker does not use";
+    observations = "Steps that were observed without a grant";
     denials_not_recorded = "Denied requests that were not recorded because the agent has too many on record";
     authentication_failures = "Elevations refused because the identity was not proven";
     grants_revoked = "Grants that were active, ended, and are gone";

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use identity::Verifier;
+use identity::{EventVerifier, Verifier};
 use protocol::Timestamp;
 use signing::Issuer;
 use store::Store;
@@ -32,11 +32,14 @@ mod heartbeat_window;
 mod lifecycle;
 mod rate_limit;
 mod request_limits;
+mod rules;
 mod spans;
 mod to_wire;
 mod worker;
 
-pub use api::{Elevated, Elevation, Introspection, Page, Revocable};
+pub use api::{
+    Elevated, Elevation, EventRefused, Introspection, Page, PostureSource, Revocable, Transmitter,
+};
 pub use auth::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
@@ -60,6 +63,8 @@ pub struct Settings {
     pub elevations_per_minute: u32,
     /// The age at which a signing key is replaced.
     pub signing_key_age: Duration,
+    /// How long decisions are kept, with their facts.
+    pub keep_decisions: Duration,
     pub reconciling: Reconciling,
 }
 
@@ -70,6 +75,7 @@ impl Default for Settings {
             claim: Duration::from_secs(30),
             elevations_per_minute: 600,
             signing_key_age: Duration::from_secs(30 * 24 * 60 * 60),
+            keep_decisions: Duration::from_secs(90 * 24 * 60 * 60),
             reconciling: Reconciling {
                 every: Duration::from_secs(300),
                 grace: Duration::from_secs(900),
@@ -83,10 +89,12 @@ impl Default for Settings {
 pub struct EngineDeps {
     pub store: Arc<dyn Store>,
     pub verifier: Verifier,
+    pub event_verifier: EventVerifier,
     pub targets: Vec<Arc<dyn Target>>,
     /// Signs `token` grants.
     pub issuer: Arc<Issuer>,
     pub operators: OperatorTokens,
+    pub posture_sources: Vec<PostureSource>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub settings: Settings,
@@ -97,8 +105,11 @@ pub struct Engine {
     driver: Driver,
     store: Arc<dyn Store>,
     verifier: Verifier,
+    event_verifier: EventVerifier,
     issuer: Arc<Issuer>,
     operators: ArcSwap<OperatorTokens>,
+    posture_sources: ArcSwap<Vec<PostureSource>>,
+    rules: rules::RulesCache,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     settings: Arc<ArcSwap<Settings>>,
@@ -129,8 +140,11 @@ impl Engine {
             request_limits,
             store: deps.store,
             verifier: deps.verifier,
+            event_verifier: deps.event_verifier,
             issuer: deps.issuer,
             operators: ArcSwap::from_pointee(deps.operators),
+            posture_sources: ArcSwap::from_pointee(deps.posture_sources),
+            rules: rules::RulesCache::empty(),
             clock: deps.clock,
             random: deps.random,
             settings,
@@ -144,7 +158,13 @@ impl Engine {
     }
 
     /// Applies new settings. Existing grants keep their heartbeat interval.
-    pub fn reconfigure(&self, settings: Settings, operators: OperatorTokens) {
+    pub fn reconfigure(
+        &self,
+        settings: Settings,
+        operators: OperatorTokens,
+        posture_sources: Vec<PostureSource>,
+    ) {
+        self.posture_sources.store(Arc::new(posture_sources));
         self.request_limits.set(settings.elevations_per_minute);
         self.settings.store(Arc::new(settings));
         self.operators.store(Arc::new(operators));
@@ -166,6 +186,11 @@ impl Engine {
     /// Restarts every lease: clients could not send heartbeats until now.
     pub fn reset_heartbeat_window(&self) {
         self.heartbeat_window.reset(self.clock.now());
+    }
+
+    /// The version of the rules that was read last.
+    pub fn rules_version(&self) -> i64 {
+        self.rules.version()
     }
 
     pub fn issuer(&self) -> &Issuer {

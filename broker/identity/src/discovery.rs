@@ -32,9 +32,34 @@ pub(crate) struct Published {
     pub(crate) max_age: Option<Duration>,
 }
 
+/// The document in which an issuer names its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Discovery {
+    /// OpenID Connect Discovery: below the issuer's URL.
+    #[default]
+    OpenidConfiguration,
+    /// Shared Signals Framework: between the host and the path of the issuer's URL.
+    SsfConfiguration,
+}
+
+impl Discovery {
+    fn url(self, issuer: &str) -> String {
+        let issuer = issuer.strip_suffix('/').unwrap_or(issuer);
+        match self {
+            Self::OpenidConfiguration => format!("{issuer}/.well-known/openid-configuration"),
+            Self::SsfConfiguration => {
+                let host = issuer.find("://").map_or(0, |scheme| scheme + 3);
+                let path = issuer.get(host..).and_then(|rest| rest.find('/')).map(|at| host + at);
+                let (origin, path) = issuer.split_at(path.unwrap_or(issuer.len()));
+                format!("{origin}/.well-known/ssf-configuration{path}")
+            }
+        }
+    }
+}
+
 /// Fetches the discovery document of the issuer, and the keys that it names.
-pub(crate) async fn fetch(http: &Http, issuer: &str) -> Result<Published, Outage> {
-    let url = format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer));
+pub(crate) async fn fetch(http: &Http, discovery: Discovery, issuer: &str) -> Result<Published, Outage> {
+    let url = discovery.url(issuer);
     let outage = |problem: String| Outage { url: url.clone(), problem };
     let parsed = Url::parse(&url).map_err(|error| outage(format!("is not a URL: {error}")))?;
     if !is_fetchable(issuer, &parsed) {
@@ -72,6 +97,17 @@ fn is_fetchable(issuer: &str, url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_configuration_of_a_transmitter_is_between_host_and_path() {
+        for (issuer, expected) in [
+            ("https://idp.example", "https://idp.example/.well-known/ssf-configuration"),
+            ("https://idp.example/", "https://idp.example/.well-known/ssf-configuration"),
+            ("https://idp.example:8443/a/b", "https://idp.example:8443/.well-known/ssf-configuration/a/b"),
+        ] {
+            assert_eq!(Discovery::SsfConfiguration.url(issuer), expected);
+        }
+    }
 
     #[test]
     fn only_https_and_loopback_http_are_fetched() {

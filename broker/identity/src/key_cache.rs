@@ -7,9 +7,11 @@ use std::time::Duration;
 use protocol::Timestamp;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::discovery::{self, Outage};
+use crate::discovery::{self, Discovery, Outage};
 use crate::http::Http;
 use crate::key_set::KeySet;
+use crate::refused::Refused;
+use crate::token::cut;
 
 /// The times of the cache, by the caller's clock.
 #[derive(Debug, Clone)]
@@ -47,12 +49,13 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The keys of every trusted issuer from which a token was presented.
 pub(crate) struct KeyCache {
     http: Http,
+    discovery: Discovery,
     times: CacheTimes,
     issuers: Mutex<HashMap<String, Arc<Issuer>>>,
 }
 
 /// The result of a refresh.
-pub(crate) enum Refreshed {
+enum Refreshed {
     Keys(Arc<KeySet>),
     /// Refreshed a moment ago; the next refresh is possible from this time on.
     Backoff(Timestamp),
@@ -89,13 +92,39 @@ enum Lookup {
 }
 
 impl KeyCache {
-    pub(crate) fn new(http: Http, times: CacheTimes) -> Self {
-        Self { http, times, issuers: Mutex::default() }
+    pub(crate) fn new(http: Http, discovery: Discovery, times: CacheTimes) -> Self {
+        Self { http, discovery, times, issuers: Mutex::default() }
+    }
+
+    /// Verifies with the keys of an issuer, and once more with newer keys if the key is not among those that are cached: a
+    /// rotation shows as an unknown `kid`. For an issuer without `kid`, it shows as a key that does not fit.
+    pub(crate) async fn verify<T>(
+        &self,
+        issuer: &str,
+        key_id: Option<&str>,
+        now: Timestamp,
+        verify: impl Fn(&KeySet) -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        let unavailable = |outage| Refused::IssuerUnavailable { issuer: issuer.to_owned(), outage };
+        let keys = self.current(issuer, now).await.map_err(unavailable)?;
+        let refused = match keys.knows(key_id).then(|| verify(&keys)) {
+            Some(Ok(verified)) => return Ok(verified),
+            Some(Err(refused)) if key_id.is_none() => Some(refused),
+            Some(Err(refused)) => return Err(refused),
+            None => None,
+        };
+        match (self.refresh(issuer, &keys, now).await.map_err(unavailable)?, refused) {
+            (Refreshed::Keys(newer), _) => verify(&newer),
+            (Refreshed::Backoff(_), Some(refused)) => Err(refused),
+            (Refreshed::Backoff(again), None) => {
+                Err(Refused::RefreshedRecently { key_id: key_id.map(cut), issuer: issuer.to_owned(), again })
+            }
+        }
     }
 
     /// The keys that are valid at `now`. A due refresh runs here and not in the background, so that a withdrawn key is not
     /// used once more after an idle hour. Concurrent callers do not wait for it.
-    pub(crate) async fn current(&self, issuer: &str, now: Timestamp) -> Result<Arc<KeySet>, Outage> {
+    async fn current(&self, issuer: &str, now: Timestamp) -> Result<Arc<KeySet>, Outage> {
         let issuer = self.issuer(issuer, now);
         let guard = match self.lookup(&issuer, now) {
             Lookup::Use(keys) => return Ok(keys),
@@ -119,12 +148,7 @@ impl KeyCache {
     }
 
     /// Fetches keys newer than `seen`, which do not contain the needed key.
-    pub(crate) async fn refresh(
-        &self,
-        issuer: &str,
-        seen: &Arc<KeySet>,
-        now: Timestamp,
-    ) -> Result<Refreshed, Outage> {
+    async fn refresh(&self, issuer: &str, seen: &Arc<KeySet>, now: Timestamp) -> Result<Refreshed, Outage> {
         let issuer = self.issuer(issuer, now);
         let guard = Arc::clone(&issuer.fetching).lock_owned().await;
         {
@@ -183,11 +207,12 @@ impl KeyCache {
         guard: OwnedMutexGuard<()>,
         now: Timestamp,
     ) -> Result<Arc<KeySet>, Outage> {
-        let (http, times, url) = (self.http.clone(), self.times.clone(), issuer.url.clone());
+        let (http, discovery, url) = (self.http.clone(), self.discovery, issuer.url.clone());
+        let times = self.times.clone();
         let task = tokio::spawn(async move {
             let _guard = guard;
             issuer.state().fetched = Some(now);
-            let published = discovery::fetch(&http, &issuer.url).await;
+            let published = discovery::fetch(&http, discovery, &issuer.url).await;
             let mut state = issuer.state();
             match published {
                 Ok(published) => {

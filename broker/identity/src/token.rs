@@ -97,9 +97,30 @@ pub enum Malformed {
     NotAnIdToken,
 }
 
-impl UnverifiedToken {
-    /// Parses a token strictly. Does not verify it.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
+/// The types of tokens that prove an identity. RFC 7519 allows that `typ` is absent; `at+jwt` and others mark tokens for
+/// another purpose.
+const IDENTITY_TYPES: Types = Types { known: &["jwt", "application/jwt"], absent: true, expected: "`JWT`" };
+
+/// Accepted values of the header `typ`.
+pub(crate) struct Types {
+    pub(crate) known: &'static [&'static str],
+    /// Whether the header may be absent.
+    pub(crate) absent: bool,
+    pub(crate) expected: &'static str,
+}
+
+/// A signed object in compact form, parsed strictly. Nothing in it is verified.
+pub(crate) struct Jws {
+    pub(crate) algorithm: CoreJwsSigningAlgorithm,
+    pub(crate) key_id: Option<String>,
+    pub(crate) claims: Map<String, Value>,
+    pub(crate) signature: Vec<u8>,
+    /// Header and payload, as signed.
+    pub(crate) signed_part: String,
+}
+
+impl Jws {
+    pub(crate) fn parse(text: &str, types: &Types) -> Result<Self, Malformed> {
         if text.len() > MAX_BYTES {
             return Err(Malformed::TooLong(text.len()));
         }
@@ -112,14 +133,14 @@ impl UnverifiedToken {
         let signed_part = format!("{header}.{payload}");
         let header = object("header", header)?;
         let claims = object("payload", payload)?;
-        decode("signature", signature)?;
+        let signature = decode("signature", signature)?;
 
         for name in REFUSED_HEADERS {
             if header.contains_key(name) {
                 return Err(Malformed::Header(name));
             }
         }
-        check_type(header.get("typ"))?;
+        check_type(header.get("typ"), types)?;
         let algorithm = algorithm(header.get("alg"))?;
         let key_id = match header.get("kid") {
             None => None,
@@ -128,6 +149,14 @@ impl UnverifiedToken {
                 return Err(Malformed::HeaderValue { name: "kid", expected: "text", found: shown(other) });
             }
         };
+        Ok(Self { algorithm, key_id, claims, signature, signed_part })
+    }
+}
+
+impl UnverifiedToken {
+    /// Parses a token strictly. Does not verify it.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let Jws { algorithm, key_id, claims, signature: _, signed_part } = Jws::parse(text, &IDENTITY_TYPES)?;
         Ok(Self {
             algorithm,
             key_id,
@@ -166,13 +195,14 @@ fn object(part: &'static str, text: &str) -> Result<Map<String, Value>, Malforme
         .map_err(|error| Malformed::Json { part, problem: error.to_string() })
 }
 
-/// Checks `typ`, which RFC 7519 allows to be absent; `at+jwt` and others mark tokens for another purpose.
-fn check_type(found: Option<&Value>) -> Result<(), Malformed> {
-    let known = |text: &str| ["jwt", "application/jwt"].iter().any(|known| text.eq_ignore_ascii_case(known));
+fn check_type(found: Option<&Value>, types: &Types) -> Result<(), Malformed> {
+    let known = |text: &str| types.known.iter().any(|known| text.eq_ignore_ascii_case(known));
     match found {
-        None => Ok(()),
+        None if types.absent => Ok(()),
         Some(value) if value.as_str().is_some_and(known) => Ok(()),
-        Some(value) => Err(Malformed::HeaderValue { name: "typ", expected: "`JWT`", found: shown(value) }),
+        found => {
+            Err(Malformed::HeaderValue { name: "typ", expected: types.expected, found: shown_if_any(found) })
+        }
     }
 }
 
@@ -192,14 +222,14 @@ fn algorithm(found: Option<&Value>) -> Result<CoreJwsSigningAlgorithm, Malformed
     }
 }
 
-fn text_claim(claims: &Map<String, Value>, name: &'static str) -> Result<String, Malformed> {
+pub(crate) fn text_claim(claims: &Map<String, Value>, name: &'static str) -> Result<String, Malformed> {
     match claims.get(name) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
         other => Err(Malformed::Claim { name, expected: "text", found: shown_if_any(other) }),
     }
 }
 
-fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
+pub(crate) fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
     let found = claims.get("aud");
     let wrong =
         || Malformed::Claim { name: "aud", expected: "text or a list of texts", found: shown_if_any(found) };
@@ -212,7 +242,7 @@ fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, Malformed> {
     }
 }
 
-fn required(claims: &Map<String, Value>, name: &'static str) -> Result<Timestamp, Malformed> {
+pub(crate) fn required(claims: &Map<String, Value>, name: &'static str) -> Result<Timestamp, Malformed> {
     time_claim(claims, name)?.ok_or_else(|| Malformed::Claim {
         name,
         expected: "seconds since 1970",

@@ -6,8 +6,9 @@ use std::time::Duration;
 use domain::{Principal, TrustRule};
 use protocol::{AgentId, Secret, Timestamp};
 
+use crate::discovery::Discovery;
 use crate::http::Http;
-use crate::key_cache::{CacheTimes, KeyCache, Refreshed};
+use crate::key_cache::{CacheTimes, KeyCache};
 use crate::key_set::KeySet;
 use crate::platforms;
 use crate::refused::Refused;
@@ -57,7 +58,8 @@ impl Verifier {
     /// A verifier with an empty key cache.
     pub fn new(http: Http, options: Options) -> Self {
         let Options { leeway, max_age, keys } = options;
-        Self { inner: Arc::new(Inner { keys: KeyCache::new(http, keys), leeway, max_age }) }
+        let keys = KeyCache::new(http, Discovery::OpenidConfiguration, keys);
+        Self { inner: Arc::new(Inner { keys, leeway, max_age }) }
     }
 
     /// Verifies that the holder of `token` is `agent` by one of its `rules` at the time `now`. Needs a Tokio runtime.
@@ -104,26 +106,10 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<VerifiedToken<'t>, Refused> {
         let (issuer, key_id) = (unverified.issuer.as_str(), unverified.key_id.as_deref());
-        let unavailable = |outage| Refused::IssuerUnavailable { issuer: issuer.to_owned(), outage };
         let verify = |keys: &KeySet| {
             signature::verify(token, unverified, audience, keys.named(key_id), now, self.inner.leeway)
         };
-
-        let keys = self.inner.keys.current(issuer, now).await.map_err(unavailable)?;
-        let refused = match keys.knows(key_id).then(|| verify(&keys)) {
-            Some(Ok(verified)) => return Ok(verified),
-            // A rotation shows as an unknown `kid`. For an issuer without `kid`, it shows as a key that does not fit.
-            Some(Err(refused)) if key_id.is_none() => Some(refused),
-            Some(Err(refused)) => return Err(refused),
-            None => None,
-        };
-        match (self.inner.keys.refresh(issuer, &keys, now).await.map_err(unavailable)?, refused) {
-            (Refreshed::Keys(newer), _) => verify(&newer),
-            (Refreshed::Backoff(_), Some(refused)) => Err(refused),
-            (Refreshed::Backoff(again), None) => {
-                Err(Refused::RefreshedRecently { key_id: key_id.map(cut), issuer: issuer.to_owned(), again })
-            }
-        }
+        self.inner.keys.verify(issuer, key_id, now, verify).await
     }
 }
 

@@ -149,7 +149,14 @@ impl RuleSet {
     fn verdict(&self, outcome: Outcome, policy: Option<&PolicyFacts>, rules: BTreeSet<String>) -> Verdict {
         let hints = rules.iter().filter_map(|id| self.0.hints.get(id)?.clone()).collect();
         let policy = policy.map(|policy| policy.name.clone());
-        Verdict { outcome, policy, rules: rules.into_iter().collect(), hints, errors: Vec::new() }
+        Verdict {
+            outcome,
+            policy,
+            rules: rules.into_iter().collect(),
+            hints,
+            errors: Vec::new(),
+            refused_by_boundary: None,
+        }
     }
 
     /// The verdict where rules, or the facts themselves, could not be evaluated.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{Engine, EngineDeps, OperatorTokens, Settings, SystemClock, SystemRandom};
-use identity::{Http, Options, Verifier};
+use engine::{Engine, EngineDeps, OperatorTokens, PostureSource, Settings, SystemClock, SystemRandom};
+use identity::{CacheTimes, EventVerifier, Http, Options, Verifier};
 use signing::Issuer;
 use targets::Target;
 use targets::aws::{AwsSettings, AwsTarget};
@@ -22,6 +22,7 @@ pub struct EngineConfig {
     /// The URL of the broker, which is the issuer of `token` grants.
     pub url: String,
     pub operators: OperatorTokens,
+    pub posture_sources: Vec<PostureSource>,
     /// Private CAs of OIDC issuers, in PEM.
     pub oidc_ca: Option<Vec<u8>>,
     pub settings: Settings,
@@ -40,10 +41,12 @@ pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
     }
     let engine = Engine::start(EngineDeps {
         store,
+        event_verifier: EventVerifier::new(http.clone(), CacheTimes::default()),
         verifier: Verifier::new(http, Options::default()),
         targets,
         issuer,
         operators: config.operators,
+        posture_sources: config.posture_sources,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         settings: config.settings,

@@ -8,7 +8,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use protocol::OperatorName;
 
 use crate::config::{Entry, TokenKind};
-use crate::{dev, log, migrate, serve};
+use crate::{check_rules, dev, log, migrate, serve};
 
 /// The broker: authenticates workloads, grants access for one step, revokes it, and keeps the timeline.
 #[derive(Parser)]
@@ -65,8 +65,33 @@ enum Command {
         #[arg(long)]
         name: OperatorName,
     },
+    /// Make a token for a source of posture: prints the token and its entry for the configuration.
+    PostureToken {
+        /// Names the source, as rules do: `edr`.
+        #[arg(long)]
+        name: OperatorName,
+    },
+    /// Check and try rules without a running broker.
+    Rules {
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// Print the OpenAPI document of the API (3.1).
     Openapi,
+}
+
+#[derive(Subcommand)]
+enum RulesCommand {
+    /// Check the rules (`*.cedar`) of a folder.
+    Check {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Check the rules of a folder, and run its test cases (`*.toml`).
+    Test {
+        /// The folder.
+        folder: PathBuf,
+    },
 }
 
 /// Runs the command.
@@ -91,6 +116,11 @@ pub fn run() -> ExitCode {
         Command::Migrate { config } => with_runtime(migrate::run(config)),
         Command::OperatorToken { name } => new_token(TokenKind::Operator, &name),
         Command::IntrospectionToken { name } => new_token(TokenKind::Introspection, &name),
+        Command::PostureToken { name } => new_token(TokenKind::Posture, &name),
+        Command::Rules { command } => match command {
+            RulesCommand::Check { folder } => check_rules::report(&folder),
+            RulesCommand::Test { folder } => check_rules::test(&folder),
+        },
         Command::Openapi => {
             println!("{}", crate::openapi());
             Ok(())

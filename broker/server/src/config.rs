@@ -1,9 +1,11 @@
 //! The configuration: one TOML file, every key checked; see docs/book/src/operate/configuration.md.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use protocol::OperatorName;
 use serde::Deserialize;
 use store::postgres::PostgresUrl;
 use targets::aws::AwsConfig;
@@ -11,11 +13,13 @@ use targets::aws::AwsConfig;
 mod aws;
 mod limits;
 mod reloadable;
+mod rules;
 mod telemetry;
 mod tls;
 mod tokens;
 
 pub use self::limits::Limits;
+pub use self::rules::{Rules, Source};
 pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
 pub(crate) use self::tokens::Entry;
@@ -41,6 +45,12 @@ pub struct Config {
     /// Tokens that may introspect.
     #[serde(default)]
     pub introspectors: Tokens,
+    /// The rules that decide within the boundaries.
+    #[serde(default)]
+    pub rules: Rules,
+    /// Sources of posture by name.
+    #[serde(default)]
+    pub posture: BTreeMap<OperatorName, Source>,
     /// Certificates (PEM) of private CAs of OIDC issuers.
     #[serde(default)]
     pub oidc_ca_file: Option<PathBuf>,
@@ -108,6 +118,8 @@ impl Config {
             "`operators`: expected at least one, found none: without one, no agent can be registered. Make a token with \
              `cloudanix-jit-broker operator-token --name NAME`"
         );
+        config.rules.check()?;
+        rules::check_sources(&config.posture)?;
         config.limits.check()?;
         anyhow::ensure!(
             config.tls.is_some() || config.listen.ip().is_loopback(),

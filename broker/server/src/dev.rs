@@ -68,6 +68,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             operators: named(&operator_token),
             introspectors: named(&introspection_token),
         },
+        posture_sources: Vec::new(),
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,

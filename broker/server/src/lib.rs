@@ -5,6 +5,7 @@
 #![expect(missing_docs, reason = "the library is the broker's own: no other crate is built on it")]
 
 pub mod build;
+mod check_rules;
 pub mod command_line;
 pub mod config;
 pub mod database;
@@ -17,6 +18,7 @@ mod metrics;
 pub mod migrate;
 mod registration_folder;
 mod reload;
+mod rules_folder;
 pub mod serve;
 pub mod tls;
 mod traces;

@@ -15,7 +15,7 @@ use crate::http::ServerState;
 use crate::listen::Admission;
 
 const PREFIX: &str = "cloudanix_jit";
-const RELOAD_FAILURES: &str = "Failed reloads of the certificate, the configuration or the agents";
+const RELOAD_FAILURES: &str = "Failed reloads of the certificate, the configuration, the agents or the rules";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -76,6 +76,16 @@ fn snapshot(server: &ServerState, grants: &[(&str, u64)]) -> Registry {
     for (name, help, value) in server.engine.counters().read().into_iter().chain([reloads]) {
         registry.register(name, help, ConstCounter::new(value));
     }
+    registry.register(
+        "rules_folder_refused",
+        "1 if the configured folder of rules is refused and the rules before it decide",
+        ConstGauge::new(i64::from(server.rules_folder_refused.get())),
+    );
+    registry.register(
+        "rules_version",
+        "The version of the rules that this broker decided by last",
+        ConstGauge::new(server.engine.rules_version()),
+    );
     register_connections(&mut registry, &server.admission);
     let by_status = Family::<StatusLabel, Gauge>::default();
     for (status, count) in grants {

@@ -1,4 +1,4 @@
-//! Reloads the configuration, the certificate and the registrations while the broker runs.
+//! Reloads the configuration, the certificate, the registrations and the rules while the broker runs.
 //!
 //! At a SIGHUP everything is reloaded. Changed files are also reloaded without a signal, because no process sends one
 //! for mounted files: the broker polls them every few seconds. A bad file is logged once and changes nothing.
@@ -13,9 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 
 use crate::config::{Config, Tls};
+use crate::http::observer::Observer;
 use crate::http::rate_limit::PerIpLimiter;
 use crate::listen::{Admission, Draining, FileLimit};
 use crate::registration_folder;
+use crate::rules_folder::{self, FolderRefused};
 use crate::tls::Certificate;
 
 /// How often the files are polled.
@@ -47,6 +49,8 @@ pub(crate) struct Reload {
     pub(crate) draining: Draining,
     pub(crate) certificate: Option<Certificate>,
     pub(crate) failures: Failures,
+    pub(crate) rules_folder_refused: FolderRefused,
+    pub(crate) observer: Arc<Observer>,
     /// Taken before the first read of the files.
     pub(crate) loaded: Fingerprints,
 }
@@ -56,6 +60,8 @@ pub(crate) struct Fingerprints {
     config: Fingerprint,
     certificate: Fingerprint,
     agents: Fingerprint,
+    rules: Fingerprint,
+    countries: Fingerprint,
 }
 
 /// Which files a reload reads.
@@ -78,6 +84,8 @@ impl Reload {
             let scope = self.reload_configuration(scope);
             self.reload_certificate(scope);
             self.apply_agents(scope).await;
+            self.apply_rules(scope).await;
+            self.reload_countries(scope);
         }
     }
 
@@ -106,7 +114,8 @@ impl Reload {
             );
         }
         self.config.apply_reloadable(new);
-        self.engine.reconfigure(self.config.settings(), self.config.operators());
+        let sources = self.config.posture_sources();
+        self.engine.reconfigure(self.config.settings(), self.config.operators(), sources);
         self.per_ip_limiter.set(self.config.rate_limit());
         self.admission.set(self.config.admission(self.files));
         self.config.warn_if_few_files(self.files);
@@ -149,12 +158,55 @@ impl Reload {
     }
 }
 
+impl Reload {
+    async fn apply_rules(&mut self, scope: Scope) {
+        let Some(folder) = &self.config.rules.folder else { return };
+        let found = rule_files(&self.config);
+        if scope == Scope::Changed && found == self.loaded.rules {
+            return;
+        }
+        match rules_folder::apply(folder, &self.engine).await {
+            Ok(()) => {
+                self.loaded.rules = found;
+                self.rules_folder_refused.set(false);
+            }
+            Err(error) => {
+                self.failures.increment();
+                if !error.is_transient() {
+                    self.loaded.rules = found;
+                    self.rules_folder_refused.set(true);
+                }
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(error, "the rules stay as they were");
+            }
+        }
+    }
+
+    fn reload_countries(&mut self, scope: Scope) {
+        let found = country_file(&self.config);
+        if scope == Scope::Changed && found == self.loaded.countries {
+            return;
+        }
+        self.loaded.countries = found;
+        match self.config.observer() {
+            Ok(config) => self.observer.set(config),
+            Err(error) => {
+                self.failures.increment();
+                let error = format!("{error:#}");
+                tracing::error!(error, "the country database that was there before stays in use");
+            }
+        }
+    }
+}
+
 impl Fingerprints {
     pub(crate) fn now(path: &Path, config: &Config) -> Self {
         Self {
             config: Fingerprint::of(&[path]),
             certificate: certificate_files(config),
             agents: agent_files(config),
+            rules: rule_files(config),
+            countries: country_file(config),
         }
     }
 }
@@ -169,6 +221,15 @@ fn certificate_files(config: &Config) -> Fingerprint {
 fn agent_files(config: &Config) -> Fingerprint {
     let files = config.agents.as_deref().map(registration_folder::files);
     Fingerprint::of(&files.and_then(Result::ok).unwrap_or_default())
+}
+
+fn rule_files(config: &Config) -> Fingerprint {
+    let files = config.rules.folder.as_deref().map(rules_folder::files);
+    Fingerprint::of(&files.and_then(Result::ok).unwrap_or_default())
+}
+
+fn country_file(config: &Config) -> Fingerprint {
+    Fingerprint::of(config.rules.country_database.as_slice())
 }
 
 /// A hash over the names and contents of files. Modification times are not enough: two writes within one tick of the file

@@ -12,12 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::build::{self, EngineConfig};
 use crate::config::Config;
 use crate::database;
+use crate::http::observer::Observer;
 use crate::http::rate_limit::PerIpLimiter;
 use crate::http::{self, ServerState};
 use crate::listen::{self, Admission, Draining, FileLimit};
 use crate::log;
 use crate::registration_folder;
 use crate::reload::{Failures, Fingerprints, Reload};
+use crate::rules_folder::{self, FolderRefused};
 use crate::tls::Certificate;
 use crate::traces::Traces;
 
@@ -43,6 +45,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         database,
         url: config.url.clone(),
         operators: config.operators(),
+        posture_sources: config.posture_sources(),
         oidc_ca,
         settings: config.settings(),
         aws: config.aws.as_ref().map(AwsConfig::settings),
@@ -51,6 +54,19 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
     if let Some(folder) = &config.agents {
         registration_folder::apply(folder, &engine).await?;
     }
+    let rules_folder_refused = FolderRefused::default();
+    if let Some(folder) = &config.rules.folder
+        && let Err(error) = rules_folder::apply(folder, &engine).await
+    {
+        // Without a set that was active before, every request within a boundary would be allowed.
+        if engine.rules_state().await?.active.is_none() {
+            return Err(error.into());
+        }
+        rules_folder_refused.set(true);
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::error!(error, "the rules that were there before stay active");
+    }
+    let observer = Arc::new(Observer::new(config.observer()?));
     let files = FileLimit::raise();
     let limits = config.admission(files);
     config.warn_if_few_files(files);
@@ -71,6 +87,8 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         per_ip_limiter: Some(Arc::clone(&per_ip_limiter)),
         certificate: certificate.clone(),
         reload_failures: failures.clone(),
+        rules_folder_refused: rules_folder_refused.clone(),
+        observer: Arc::clone(&observer),
         admission: Arc::clone(&admission),
     };
     let router = http::router(server.clone());
@@ -85,6 +103,8 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         draining,
         certificate,
         failures,
+        rules_folder_refused,
+        observer,
         loaded,
     };
     tokio::spawn(reload.watch(hangups));

@@ -23,6 +23,7 @@ async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
         database: Database::Sqlite(SqlitePath::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
+        posture_sources: Vec::new(),
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,

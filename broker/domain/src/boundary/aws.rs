@@ -142,6 +142,31 @@ impl AwsScope {
         Self { account: self.account.clone(), region: self.region.clone(), mode }
     }
 
+    pub(super) fn meaning_of(&self, policy: &PolicyName) -> Option<String> {
+        let found = |policies: &Policies<IamPolicy>| {
+            let (_, meaning) = policies.iter().find(|(name, _)| *name == policy)?;
+            Some(match meaning {
+                IamPolicy::Managed(arn) => arn.to_string(),
+                IamPolicy::Document(document) => document.as_str().to_owned(),
+            })
+        };
+        let (at, meaning) = match &self.mode {
+            AwsMode::StaticPrincipal(bound) | AwsMode::StaticAccessKeys(bound) => {
+                (bound.principal.to_string(), found(&bound.policies)?)
+            }
+            AwsMode::DynamicAccessKeys { role, policies } => (role.to_string(), found(policies)?),
+            AwsMode::DynamicRole { permissions_boundary, policies } => {
+                (permissions_boundary.as_ref().map(ToString::to_string).unwrap_or_default(), found(policies)?)
+            }
+            AwsMode::PodIdentity { pod: Pod { cluster, namespace, service_account }, roles } => {
+                let (_, role) = roles.iter().find(|(name, _)| *name == policy)?;
+                (format!("{cluster}/{namespace}/{service_account}"), role.to_string())
+            }
+        };
+        let region = self.region.as_deref().unwrap_or_default();
+        Some(format!("aws {} {region} {} {at} {meaning}", self.account, self.mode.as_str()))
+    }
+
     /// EKS allows one association for a service account, and the association does not say for which agent.
     pub(super) fn exclusive_resource(&self) -> Option<ExclusiveResource> {
         match &self.mode {

@@ -98,6 +98,8 @@ pub enum EndCause {
     Operator(OperatorName),
     /// The claim ended before the grant was active: its request died.
     Abandoned,
+    /// The grant was decided again, and refused: by these rules, or by the boundary if there are none.
+    ContextChanged(Vec<String>),
     /// The target refused or failed.
     TargetFailed(String),
 }
@@ -113,6 +115,10 @@ impl EndCause {
             Self::AgentDisabled(Some(by)) => format!("agent disabled by operator {by}"),
             Self::Operator(by) => format!("ended by operator {by}"),
             Self::Abandoned => "never acknowledged · rolled back".to_owned(),
+            Self::ContextChanged(rules) if rules.is_empty() => {
+                "context changed · nothing permits the grant any more".to_owned()
+            }
+            Self::ContextChanged(rules) => format!("context changed · refused by {}", rules.join(", ")),
             Self::TargetFailed(why) => format!("target failed · {why}"),
         }
     }
@@ -121,9 +127,12 @@ impl EndCause {
         match self {
             Self::Operator(by) => Some(by),
             Self::AgentDisabled(by) => by.as_ref(),
-            Self::Client(_) | Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => {
-                None
-            }
+            Self::Client(_)
+            | Self::Deadline
+            | Self::LeaseLost
+            | Self::Abandoned
+            | Self::ContextChanged(_)
+            | Self::TargetFailed(_) => None,
         }
     }
 
@@ -132,7 +141,11 @@ impl EndCause {
         match self {
             Self::Client(_) => Source::Client,
             Self::AgentDisabled(_) | Self::Operator(_) => Source::Operator,
-            Self::Deadline | Self::LeaseLost | Self::Abandoned | Self::TargetFailed(_) => Source::Broker,
+            Self::Deadline
+            | Self::LeaseLost
+            | Self::Abandoned
+            | Self::ContextChanged(_)
+            | Self::TargetFailed(_) => Source::Broker,
         }
     }
 
@@ -147,7 +160,9 @@ impl EndCause {
             Self::Deadline => EventKind::Expire,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
-            Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) => EventKind::Revoke,
+            Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) | Self::ContextChanged(_) => {
+                EventKind::Revoke
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ const EKS: &[(&str, &str)] = &[
 ];
 
 /// An https URL, or plain http to a loopback address; exactly as the token carries it.
-pub(super) fn check(issuer: &str) -> Result<(), String> {
+pub fn check(issuer: &str) -> Result<(), String> {
     let expected =
         "expected an https URL (plain http only for a loopback address), without user, query or fragment";
     let wrong = || Err(format!("`{issuer}` is not an issuer: {expected}"));

@@ -24,25 +24,16 @@ impl Engine {
         if record.is_none_or(|record| record.grant.id != *id) {
             return Err(Refusal::no_such_grant());
         }
-        let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+        check_form(report)?;
         let found = report.actions.len();
-        if found > MAX_ACTIONS {
-            return refuse(format!("actions: expected at most {MAX_ACTIONS}, found {found}"));
-        }
-        for action in &report.actions {
-            let (name, status) =
-                (action.name.chars().count(), action.status.as_ref().map_or(0, |s| s.chars().count()));
-            if name == 0 || name > 128 || status > 64 {
-                return refuse(format!(
-                    "actions: expected names of 1 to 128 and statuses of at most 64 characters, found {name} and {status}"
-                ));
-            }
-        }
         let events = self.store.events(id).await?;
         let reported = events.iter().filter(|event| event.kind == EventKind::Action).count();
         if reported + found > MAX_EVENTS {
-            return refuse(format!(
-                "actions: expected at most {MAX_EVENTS} on one timeline, found {reported} and {found} more"
+            return Err(Refusal::new(
+                ErrorCode::InvalidRequest,
+                format!(
+                    "actions: expected at most {MAX_EVENTS} on one timeline, found {reported} and {found} more"
+                ),
             ));
         }
         let now = self.clock.now();
@@ -58,4 +49,23 @@ impl Engine {
             .collect();
         Ok(self.store.add_events(id, &events).await?)
     }
+}
+
+/// Refuses a report that is longer than the API permits.
+pub(super) fn check_form(report: &ActionsReport) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+    let found = report.actions.len();
+    if found > MAX_ACTIONS {
+        return refuse(format!("actions: expected at most {MAX_ACTIONS}, found {found}"));
+    }
+    for action in &report.actions {
+        let status = action.status.as_ref().map_or(0, |status| status.chars().count());
+        let name = action.name.chars().count();
+        if name == 0 || name > 128 || status > 64 {
+            return refuse(format!(
+                "actions: expected names of 1 to 128 and statuses of at most 64 characters, found {name} and {status}"
+            ));
+        }
+    }
+    Ok(())
 }

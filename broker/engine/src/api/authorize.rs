@@ -2,30 +2,54 @@
 
 use std::sync::Arc;
 
-use domain::{Agent, Principal};
-use policy::{AccessRequest, Holder, Permit, WithinBoundary};
+use domain::facts::{ObservedFacts, RequestFacts};
+use domain::{Agent, Boundary, Claims, DecisionKind, Principal, Scope};
+use policy::{AccessRequest, Holder, WithinBoundary};
 use protocol::{Decision, ElevateRequest, ErrorCode, Provenance, Secret, Trust};
 use tracing::Instrument;
 
 use crate::request_limits::Kind;
+use crate::rules::decide::Asked;
+use crate::rules::facts::{identity_of, request_of};
 use crate::{Engine, Refusal, spans};
 
-/// A request whose agent and identity are verified.
+/// A request whose agent and identity are verified, and which was compared with the boundary.
 pub(super) struct Authorized {
     pub(super) agent: Arc<Agent>,
     pub(super) principal: Principal,
-    pub(super) permit: Result<Permit, policy::Denied>,
+    pub(super) checked: Result<WithinBoundary, policy::Denied>,
+    request: RequestFacts,
+    observed: ObservedFacts,
+}
+
+impl Authorized {
+    /// For a decision by the rules.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked {
+            agent: &self.agent,
+            checked: self.checked.clone(),
+            request: self.request.clone(),
+            identity: identity_of(&self.principal),
+            observed: self.observed.clone(),
+            run: self.principal.run.as_deref(),
+            before: None,
+            grant: None,
+        }
+    }
 }
 
 impl Engine {
-    /// The decision of [`Engine::elevate`]; provisions, records and uses up nothing.
+    /// The decision of [`Engine::elevate`], which is recorded; provisions nothing, and does not use up the OIDC token.
     pub async fn dry_run(
         &self,
         bearer: Option<&Secret>,
         request: &ElevateRequest,
+        observed: ObservedFacts,
     ) -> Result<Decision, Refusal> {
-        let authorized = self.authorize(bearer, request).await?;
-        let permit = authorized.permit?;
+        let authorized = self.authorize(bearer, request, observed).await?;
+        let decided = self.decide(DecisionKind::DryRun, authorized.asked()).await?;
+        self.store.record_decision(None, &decided.decision).await?;
+        let permit = decided.permit?;
         let mut checks = vec![match authorized.principal.provenance.trust {
             Trust::Oidc => "both credentials lead to the same agent".to_owned(),
             Trust::AuthTokenOnly => "trusted by its auth token alone (dangerous)".to_owned(),
@@ -45,6 +69,7 @@ impl Engine {
         &self,
         bearer: Option<&Secret>,
         request: &ElevateRequest,
+        observed: ObservedFacts,
     ) -> Result<Authorized, Refusal> {
         let agent = self.agent_of(bearer).await?;
         if agent.id != request.agent_id {
@@ -63,10 +88,13 @@ impl Engine {
             target: request.target.as_deref(),
             holder: if request.heartbeat { Holder::Heartbeat } else { Holder::DeadlineOnly },
         };
-        let permit = policy::check(&agent, asked).map(WithinBoundary::permit_without_rules);
-        let kind = if permit.is_ok() { Kind::Elevation } else { Kind::Denied };
+        let checked = policy::check(&agent, asked);
+        let kind = if checked.is_ok() { Kind::Elevation } else { Kind::Denied };
         self.request_limits.acquire(kind, &agent.id, self.clock.now())?;
-        Ok(Authorized { agent, principal, permit })
+        let scope = asked_scope(&agent.registration.boundary, request);
+        let policies = checked.as_ref().map_or(request.policies.as_slice(), WithinBoundary::policies);
+        let facts = request_of(scope, policies, request.ttl, request.heartbeat);
+        Ok(Authorized { agent, principal, checked, request: facts, observed })
     }
 
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
@@ -95,6 +123,7 @@ impl Engine {
             Some(_) | None if registration.auth_token_only => Ok(Principal {
                 agent_id: agent.id.clone(),
                 provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
+                claims: Claims::new(),
                 run: None,
                 replay: None,
             }),
@@ -108,6 +137,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// The scope that the request names, or the first: a denial for want of a scope is recorded with it.
+pub(super) fn asked_scope<'b>(boundary: &'b Boundary, request: &ElevateRequest) -> &'b Scope {
+    let named = request.target.as_deref().and_then(|target| boundary.scope(target));
+    named.unwrap_or_else(|| boundary.first())
 }
 
 /// Checks that need no identity.

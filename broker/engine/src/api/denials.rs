@@ -1,7 +1,7 @@
 //! Records denied requests, and counts requests that fail against their own limits.
 
 use domain::grant::Request;
-use domain::{Grant, ReplayGuard};
+use domain::{Decision, DecisionSummary, Grant, ReplayGuard};
 use protocol::{AgentId, ErrorCode, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{DenialOutcome, DeniedRequest};
@@ -10,7 +10,7 @@ use crate::request_limits::Kind;
 use crate::{Engine, Refusal};
 
 impl Engine {
-    /// Records a request that the boundary denies, and returns the error for the caller. Its OIDC token is consumed: one
+    /// Records a request that the boundary or a rule denies, and returns the error for the caller. Its OIDC token is consumed: one
     /// token is one decision.
     pub(crate) async fn deny(
         &self,
@@ -18,15 +18,17 @@ impl Engine {
         now: Timestamp,
         denied: policy::Denied,
         replay: Option<&ReplayGuard>,
+        decision: &Decision,
     ) -> Refusal {
         let (key, agent) = (terms.key.clone(), terms.agent_id.clone());
         terms.request_hash = hash_of_denied(&terms);
-        let moved = Grant::denied(terms, now, denied.code, &denied.detail);
-        match self
-            .store
-            .record_denied(DeniedRequest { transition: &moved, key: &key, replay, decision: None })
-            .await
-        {
+        let summary = DecisionSummary {
+            facts: audit::facts_digest(&decision.facts),
+            enforced: decision.enforced.clone(),
+        };
+        let moved = Grant::denied(terms, now, denied.code, &denied.detail).decided(&summary);
+        let request = DeniedRequest { transition: &moved, key: &key, replay, decision: Some(decision) };
+        match self.store.record_denied(request).await {
             Ok(DenialOutcome::New | DenialOutcome::Again) => self.counters.grants_denied(),
             Ok(DenialOutcome::Full) => {
                 self.counters.grants_denied();

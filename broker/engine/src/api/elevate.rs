@@ -3,20 +3,28 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use domain::facts::ObservedFacts;
 use domain::grant::Request;
-use domain::{Agent, Grant, Lease, State};
+use domain::{Agent, Decision, DecisionKind, Grant, Lease, State, Verdict};
 use policy::Permit;
-use protocol::{Credentials, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret};
+use protocol::{
+    Credentials, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret, Timestamp,
+};
 use sha2::{Digest, Sha256};
 use store::{Created, GrantRecord};
 use targets::claim::Claim;
 use targets::{LateWrites, Target};
 use tracing::Instrument;
 
+use super::authorize::{Authorized, asked_scope};
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
 use crate::request_limits::Kind;
+use crate::rules::decide::Decided;
 use crate::{Engine, Refusal, spans, to_wire};
+
+/// How often a request is decided, if the store finds each time that the decision does not hold any more.
+const DECISIONS: u32 = 5;
 
 /// Between two reads of a grant that another driver is applying.
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -30,6 +38,8 @@ pub struct Elevation {
     pub key: IdempotencyKey,
     /// The body.
     pub request: ElevateRequest,
+    /// What the broker observed of the request.
+    pub observed: ObservedFacts,
 }
 
 /// An active grant.
@@ -39,20 +49,24 @@ pub struct Elevated {
     pub grant: protocol::Grant,
 }
 
+/// The result of one try to create a grant.
+enum Tried {
+    Elevated(Box<Elevated>),
+    /// The decision does not hold any more: it has to be made again.
+    ContextChanged,
+}
+
 impl Engine {
-    /// Elevates, or refuses. A refusal by the boundary is recorded, and so is everything after it.
+    /// Elevates, or refuses. A refusal by the boundary or a rule is recorded, and so is everything after it.
     pub async fn elevate(&self, elevation: Elevation) -> Result<Elevated, Refusal> {
-        let Elevation { bearer, key, request } = elevation;
-        let authorized = self.authorize(bearer.as_ref(), &request).await?;
+        let Elevation { bearer, key, request, observed } = elevation;
+        let authorized = self.authorize(bearer.as_ref(), &request, observed).await?;
         let now = self.clock.now();
-        let (agent, principal) = (authorized.agent, authorized.principal);
-        // A denial for want of a scope is recorded with the first.
-        let boundary = &agent.registration.boundary;
-        let scope = request.target.as_deref().and_then(|target| boundary.scope(target));
-        let scope = scope.unwrap_or_else(|| boundary.first());
+        let scope = asked_scope(&authorized.agent.registration.boundary, &request);
+        let principal = authorized.principal.clone();
         let terms = Request {
             id: GrantId::from_random(random(self.random.as_ref())?),
-            agent_id: agent.id.clone(),
+            agent_id: authorized.agent.id.clone(),
             key,
             request_hash: request_hash(&request),
             policies: request.policies,
@@ -63,10 +77,38 @@ impl Engine {
             provenance: Provenance { claimed: request.claimed, ..principal.provenance },
             run: principal.run,
         };
+        let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
+        for _ in 0..DECISIONS {
+            let decided = self.decide(DecisionKind::Elevate, authorized.asked()).await?;
+            // Boxed, as below: the states of all paths together would fill the stack of a thread.
+            match Box::pin(self.create(&authorized, terms.clone(), decided, lease, now)).await? {
+                Tried::Elevated(elevated) => return Ok(*elevated),
+                Tried::ContextChanged => {}
+            }
+        }
+        Err(Refusal::new(
+            ErrorCode::ContextUnsettled,
+            format!("rules, posture or grants of this run changed during each of {DECISIONS} decisions"),
+        )
+        .hint("try again, with the same idempotency key")
+        .retry_after(1))
+    }
+
+    async fn create(
+        &self,
+        authorized: &Authorized,
+        terms: Request,
+        decided: Decided,
+        lease: Option<Lease>,
+        now: Timestamp,
+    ) -> Result<Tried, Refusal> {
+        let Authorized { agent, principal, .. } = authorized;
         let replay = principal.replay.as_ref();
-        let permit = match authorized.permit {
-            Ok(permit) => permit,
-            Err(denied) => return Err(self.deny(terms, now, denied, replay).await),
+        let permit = match &decided.permit {
+            Ok(permit) => permit.clone(),
+            Err(denied) => {
+                return Box::pin(self.denied(authorized, terms, &decided, denied.clone(), now)).await;
+            }
         };
         let target = self.driver.target(permit.target())?;
         let (plan, reasons) = self.driver.plan(&terms, &permit, target.as_ref(), now).await?;
@@ -75,47 +117,78 @@ impl Engine {
         let claimed_until = claimed_at.plus(self.settings.load().claim);
         let most_active = agent.registration.max_active_grants_per_run;
         let limited = most_active.map(|most| (most, terms.clone()));
-        let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until);
+        let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until)
+            .decided(&decided.summary());
         accepted.events.extend(reasons);
         let created = match target.late_writes() {
             LateWrites::Possible { .. } => accepted,
             LateWrites::Impossible => self.driver.activate_at_once(accepted, target.as_ref()).await?,
         };
-        let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
-        let creating = self.store.create_grant(&created, lease, replay, most_active, None);
-        match creating.instrument(spans::store("store: create grant")).await? {
+        let decision = decided.for_new_grant();
+        let creating = self.store.create_grant(&created, lease, replay, most_active, Some(&decision));
+        let elevated = match creating.instrument(spans::store("store: create grant")).await? {
             Created::New(record) if matches!(record.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 // Not read again: a driver that has ended the grant since has ended its credentials as well.
                 let credentials = self.credentials_of(&record, &permit, target.as_ref()).await?;
-                Ok(elevated(&record, credentials))
+                elevated(&record, credentials)
             }
             Created::New(record) => {
                 let goal = Goal::Activate { permit: Some(&permit), claimed_at: Some(claimed_at) };
-                self.respond(self.driver.drive(record, goal, &claim).await?, &permit, target.as_ref()).await
+                self.respond(self.driver.drive(record, goal, &claim).await?, &permit, target.as_ref()).await?
             }
-            Created::Joined(record) => self.join(record, &permit, target.as_ref(), &claim).await,
-            Created::KeyConflict => Err(Refusal::new(
-                ErrorCode::IdempotencyConflict,
-                "the idempotency key was used for a request with other policies, ttl, target or reason",
-            )
-            .hint("use a new random key for each elevation")),
+            Created::Joined(record) => self.join(record, &permit, target.as_ref(), &claim).await?,
+            Created::ContextChanged => return Ok(Tried::ContextChanged),
+            Created::KeyConflict => return Err(key_conflict()),
             Created::KeyRevoked => {
-                Err(Refusal::grant_ended(Some("the key was revoked before the request arrived".to_owned())))
+                let reason = "the key was revoked before the request arrived";
+                return Err(Refusal::grant_ended(Some(reason.to_owned())));
             }
-            Created::AgentDisabled => Err(agent_disabled(&agent)),
-            Created::Replayed => Err(self.replayed(Kind::Elevation, &agent.id)),
-            Created::ContextChanged => {
-                Err(Refusal::new(ErrorCode::Internal, "the store checked a decision that was not made"))
-            }
+            Created::AgentDisabled => return Err(agent_disabled(agent)),
+            Created::Replayed => return Err(self.replayed(Kind::Elevation, &agent.id)),
             Created::TooManyActive => match limited {
                 Some((most, terms)) => {
                     let denied = too_many_active(&terms, most);
-                    Err(self.deny(terms, now, denied, replay).await)
+                    let verdict = Verdict::refused_by_boundary(&denied.detail);
+                    let enforced = domain::Decided { verdict, ..decided.decision.enforced };
+                    let decision = Decision { enforced, shadow: None, ..decided.decision };
+                    return Err(self.deny(terms, now, denied, replay, &decision).await);
                 }
-                None => Err(Refusal::new(ErrorCode::Internal, "the store counted grants that have no limit")),
+                None => {
+                    let detail = "the store counted grants that have no limit";
+                    return Err(Refusal::new(ErrorCode::Internal, detail));
+                }
             },
+        };
+        Ok(Tried::Elevated(Box::new(elevated)))
+    }
+
+    /// Records a denial by the boundary or a rule. A retry of a request that has a grant joins it, if the grant itself
+    /// would be allowed now: a rule about other grants of the run does not refuse a grant because of itself.
+    async fn denied(
+        &self,
+        authorized: &Authorized,
+        terms: Request,
+        decided: &Decided,
+        denied: policy::Denied,
+        now: Timestamp,
+    ) -> Result<Tried, Refusal> {
+        let (agent, replay) = (&authorized.agent, authorized.principal.replay.as_ref());
+        if authorized.checked.is_ok() {
+            let claim = self.driver.claim_from(self.clock.now());
+            if let Some(record) = self.store.grant_by_key(&agent.id, &terms.key).await? {
+                if record.grant.request_hash != terms.request_hash {
+                    return Err(key_conflict());
+                }
+                let permit = self.decide_again(DecisionKind::Credentials, &record, agent).await?.permit?;
+                let target = self.driver.target(permit.target())?;
+                let elevated = self.join(record, &permit, target.as_ref(), &claim).await?;
+                return Ok(Tried::Elevated(Box::new(elevated)));
+            }
+            self.request_limits.refund(Kind::Elevation, &agent.id);
+            self.request_limits.acquire(Kind::Denied, &agent.id, now)?;
         }
+        Err(self.deny(terms, now, denied, replay, &decided.decision).await)
     }
 
     /// A retry: joins the grant of its idempotency key.
@@ -226,6 +299,14 @@ fn elevated(record: &GrantRecord, credentials: Credentials) -> Elevated {
     let mut grant = to_wire::grant(record);
     grant.credentials = Some(credentials);
     Elevated { grant }
+}
+
+fn key_conflict() -> Refusal {
+    Refusal::new(
+        ErrorCode::IdempotencyConflict,
+        "the idempotency key was used for a request with other policies, ttl, target or reason",
+    )
+    .hint("use a new random key for each elevation")
 }
 
 fn agent_disabled(agent: &Agent) -> Refusal {

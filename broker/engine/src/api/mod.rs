@@ -7,11 +7,18 @@ mod denials;
 mod elevate;
 mod heartbeat;
 mod introspect;
+mod observe;
+mod posture;
 mod queries;
 mod renew;
+mod replay;
 mod revoke;
+mod rules;
+mod security_events;
 
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;
+pub use posture::{PostureSource, Transmitter};
 pub use queries::Page;
 pub use revoke::Revocable;
+pub use security_events::EventRefused;

@@ -1,14 +1,13 @@
 //! New credentials of an active grant, because a session at the target may end before the grant.
 
-use domain::State;
-use policy::{AccessRequest, Holder};
+use domain::{DecisionKind, EndCause, State};
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
 
 use crate::{Engine, Refusal};
 
 impl Engine {
-    /// Requires the idempotency key, which only the run of the grant has. The boundary is checked again: access that was
-    /// removed from it since is not issued again.
+    /// Requires the idempotency key, which only the run of the grant has. The grant is decided again: if the boundary or a
+    /// rule refuses it now, it ends.
     pub async fn credentials(
         &self,
         bearer: Option<&Secret>,
@@ -22,13 +21,17 @@ impl Engine {
         if !active || self.clock.now() >= record.grant.expires_at {
             return Err(Refusal::grant_ended(record.grant.end_reason()));
         }
-        let asked = AccessRequest {
-            policies: &record.grant.policies,
-            ttl: record.grant.ttl,
-            target: Some(record.grant.scope.as_str()),
-            holder: record.lease.map_or(Holder::DeadlineOnly, |_| Holder::Heartbeat),
+        let claim = self.driver.claim_from(self.clock.now());
+        let decided = self.decide_again(DecisionKind::Credentials, &record, &agent).await?;
+        self.store.record_decision(Some(id), &decided.decision).await?;
+        let permit = match decided.permit {
+            Ok(permit) => permit,
+            Err(denied) => {
+                let cause = EndCause::ContextChanged(decided.decision.enforced.verdict.rules);
+                self.driver.drive_to_end(record, &cause, &claim).await?;
+                return Err(denied.into());
+            }
         };
-        let permit = policy::check(&agent, asked)?.permit_without_rules();
         let target = self.driver.target(record.grant.target)?;
         Ok(self.active_grant(&record, &permit, target.as_ref()).await?.grant)
     }

@@ -53,6 +53,7 @@ impl Driver {
                         EndCause::Client(_)
                         | EndCause::Deadline
                         | EndCause::AgentDisabled(_)
+                        | EndCause::ContextChanged(_)
                         | EndCause::Operator(_) => (current, claim_before_read) = (read, claim),
                     }
                 }
@@ -89,6 +90,7 @@ impl Driver {
             EndCause::Deadline => self.counters.grants_expired(),
             EndCause::Client(_)
             | EndCause::AgentDisabled(_)
+            | EndCause::ContextChanged(_)
             | EndCause::Operator(_)
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => {}
@@ -103,6 +105,7 @@ fn precondition(cause: &EndCause) -> Precondition {
         EndCause::Client(_)
         | EndCause::Deadline
         | EndCause::AgentDisabled(_)
+        | EndCause::ContextChanged(_)
         | EndCause::Operator(_)
         | EndCause::Abandoned
         | EndCause::TargetFailed(_) => Precondition::Version,

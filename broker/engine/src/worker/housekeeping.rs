@@ -11,15 +11,12 @@ use crate::{Engine, Refusal};
 /// How long a key stays in the JWKS after another one signs: the longest grant, and an hour.
 const PUBLISHED_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
-/// How long recorded decisions are kept.
-const KEEP_DECISIONS: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
 impl Engine {
     /// The worker calls this every 30 s.
     pub async fn housekeeping(&self) -> Result<(), Refusal> {
         self.rotate_signing_keys().await?;
         self.end_grants_of_disabled().await?;
-        Ok(self.store.purge(self.clock.now(), KEEP_DECISIONS).await?)
+        Ok(self.store.purge(self.clock.now(), self.settings.load().keep_decisions).await?)
     }
 
     /// Creates the first key, creates the next one when the newest is old, removes keys whose signatures have all

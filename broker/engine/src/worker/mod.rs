@@ -17,6 +17,7 @@ use crate::{Engine, Refusal};
 mod housekeeping;
 pub(crate) mod liveness;
 pub(crate) mod reconcile;
+mod reevaluate;
 
 /// Grants per claim.
 const BATCH: u32 = 64;
@@ -25,6 +26,13 @@ const MAX_CONCURRENT: usize = 1024;
 /// No heartbeat could be recorded while the database took this long to answer, or this process did not run.
 const TOO_LONG: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What a due grant needs.
+enum Wanted<'g> {
+    Drive(Goal<'g>),
+    /// Rules, posture or its agent changed. With the mark of the change.
+    DecideAgain(i64),
+}
 
 impl Engine {
     /// Claims a batch of due grants and drives them. Returns how many; a full batch means that more may be due.
@@ -118,8 +126,11 @@ impl Engine {
 
     async fn drive_or_log(self: Arc<Self>, record: GrantRecord, claim: Claim) {
         let id = record.grant.id.clone();
-        let goal = self.goal_of(&record);
-        match self.driver.drive(record, goal, &claim).await {
+        let driven = match self.goal_of(&record) {
+            Wanted::Drive(goal) => self.driver.drive(record, goal, &claim).await,
+            Wanted::DecideAgain(mark) => Box::pin(self.reevaluate(record, mark, &claim)).await,
+        };
+        match driven {
             Ok(Outcome::Activated { .. } | Outcome::Overtaken(_) | Outcome::Settled(_)) => {}
             Ok(Outcome::NotActivated(refusal)) => {
                 tracing::warn!(grant = %id, error = %refusal, "a grant was not activated");
@@ -135,25 +146,28 @@ impl Engine {
 
     /// The one place that decides what the worker drives a due grant toward. A grant that is still applying was never
     /// acknowledged to its client: it is rolled back, and not activated.
-    fn goal_of<'g>(&self, record: &GrantRecord) -> Goal<'g> {
-        match &record.grant.state {
-            State::Applying { .. } => Goal::End(EndCause::Abandoned),
-            State::Active { .. } if self.clock.now() >= record.grant.expires_at => {
-                Goal::End(EndCause::Deadline)
-            }
-            State::Active { .. } if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
+    fn goal_of<'g>(&self, record: &GrantRecord) -> Wanted<'g> {
+        let now = self.clock.now();
+        Wanted::Drive(match (&record.grant.state, record.reevaluation) {
+            (State::Applying { .. }, _) => Goal::End(EndCause::Abandoned),
+            (State::Active { .. }, _) if now >= record.grant.expires_at => Goal::End(EndCause::Deadline),
+            (State::Active { .. }, _) if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
+            (State::Active { .. }, Some(due)) if now >= due.at => return Wanted::DecideAgain(due.mark),
             // The heartbeat window was reset after the claim.
-            State::Active { .. }
-            | State::Denied { .. }
-            | State::RollingBack { .. }
-            | State::Failed { .. }
-            | State::Ending(_)
-            | State::Revoked { .. } => Goal::Finish,
-        }
+            (
+                State::Active { .. }
+                | State::Denied { .. }
+                | State::RollingBack { .. }
+                | State::Failed { .. }
+                | State::Ending(_)
+                | State::Revoked { .. },
+                _,
+            ) => Goal::Finish,
+        })
     }
 
     fn is_lease_lost(&self, record: &GrantRecord) -> bool {
         let since = self.heartbeat_window.since();
-        record.lease.is_none_or(|lease| lease.lost_at(since) <= self.clock.now())
+        record.lease.is_some_and(|lease| lease.lost_at(since) <= self.clock.now())
     }
 }

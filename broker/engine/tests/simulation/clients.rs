@@ -122,6 +122,7 @@ impl Job {
                 heartbeat: self.beats,
                 claimed: Facts::default(),
             },
+            observed: domain::facts::ObservedFacts::default(),
         }
     }
 

@@ -15,6 +15,7 @@ mod lapsed;
 mod overlap;
 mod registrations;
 mod resumed;
+mod rules;
 mod scopes;
 mod slow;
 mod worker;

@@ -71,7 +71,8 @@ async fn a_grant_without_a_heartbeat_is_refused_where_one_is_required() {
     apply(&broker, "require_heartbeat = true").await;
     let mut silent = fixture.elevation(1);
     silent.request.heartbeat = false;
-    let dry = broker.dry_run(silent.bearer.as_ref(), &silent.request).await.unwrap_err();
+    let dry =
+        broker.dry_run(silent.bearer.as_ref(), &silent.request, silent.observed.clone()).await.unwrap_err();
     assert_eq!(dry.code, ErrorCode::HeartbeatRequired);
     assert_eq!(broker.elevate(silent).await.unwrap_err().code, ErrorCode::HeartbeatRequired);
     assert_eq!(fixture.objects(), 0);

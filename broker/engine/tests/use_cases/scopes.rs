@@ -49,7 +49,8 @@ async fn a_grant_keeps_the_scope_that_its_request_named() {
     for (key, name) in [(1, "staging"), (2, "production")] {
         let elevation = with(&fixture, key, Some(name));
         let (bearer, idempotency) = (elevation.bearer.clone(), elevation.key.clone());
-        let decision = broker.dry_run(bearer.as_ref(), &elevation.request).await.unwrap();
+        let decision =
+            broker.dry_run(bearer.as_ref(), &elevation.request, elevation.observed.clone()).await.unwrap();
         assert_eq!(decision.target, name);
         let grant = broker.elevate(elevation).await.unwrap().grant;
         assert_eq!((grant.scope.as_str(), grant.target.as_str()), (name, "token"));

@@ -149,6 +149,7 @@ fn principal(
             signed: (profile.facts)(&token.claims),
             claimed: Facts::default(),
         },
+        claims: token.claims.iter().filter(|(name, _)| *name != "jti").map(cloned).collect(),
         run: run(profile, token),
         replay: Some(ReplayGuard {
             token_hash: token_hash(token),
@@ -156,6 +157,10 @@ fn principal(
             forget_after: usable_until.plus(leeway).plus(Duration::from_secs(1)),
         }),
     }
+}
+
+fn cloned((name, value): (&String, &Value)) -> (String, Value) {
+    (name.clone(), value.clone())
 }
 
 /// The hash that identifies a token: over `jti`, or the signed part. Not over the signature: an ECDSA signature can be

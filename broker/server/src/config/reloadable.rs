@@ -1,11 +1,12 @@
 //! The parts of the configuration that can change while the broker runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{OperatorTokens, Settings};
+use engine::{OperatorTokens, PostureSource, Settings};
 
-use super::{Config, DatabaseUrl, Postgres, aws, tokens};
-use crate::http::rate_limit;
+use super::{Config, DatabaseUrl, Postgres, aws, rules, tokens};
+use crate::http::{observer, rate_limit};
 use crate::listen::{self, FileLimit};
 
 impl Config {
@@ -16,6 +17,7 @@ impl Config {
             heartbeat: self.limits.heartbeat.into(),
             elevations_per_minute: self.limits.elevations_per_minute,
             signing_key_age: Duration::from_secs(u64::from(self.limits.signing_key_days) * 86_400),
+            keep_decisions: self.rules.keep_decisions(),
             reconciling: reconciling.unwrap_or_else(|| Settings::default().reconciling),
             ..Settings::default()
         }
@@ -27,6 +29,18 @@ impl Config {
             operators: tokens::named(&self.operators),
             introspectors: tokens::named(&self.introspectors),
         }
+    }
+
+    /// The sources of posture.
+    pub(crate) fn posture_sources(&self) -> Vec<PostureSource> {
+        rules::sources(&self.posture)
+    }
+
+    /// What is observed of requests.
+    pub(crate) fn observer(&self) -> anyhow::Result<observer::Config> {
+        let countries = self.rules.country_database.as_deref().map(observer::Countries::read).transpose()?;
+        let trusted_proxies = self.limits.trusted_proxies();
+        Ok(observer::Config { trusted_proxies, countries: countries.map(Arc::new) })
     }
 
     /// The rate limit by source address.
@@ -85,6 +99,8 @@ impl Config {
         self.operators = new.operators;
         self.introspectors = new.introspectors;
         self.limits = new.limits;
+        self.rules = new.rules;
+        self.posture = new.posture;
         // TLS cannot be switched on or off without a restart.
         if self.tls.is_some() && new.tls.is_some() {
             self.tls = new.tls;

@@ -26,6 +26,8 @@ pub enum TokenKind {
     Operator,
     /// May introspect tokens.
     Introspection,
+    /// May report posture as one source.
+    Posture,
 }
 
 impl TokenKind {
@@ -34,14 +36,16 @@ impl TokenKind {
         match self {
             Self::Operator => "operators",
             Self::Introspection => "introspectors",
+            Self::Posture => "posture",
         }
     }
 
     /// The list of hashes without names in which earlier versions held tokens of this kind.
-    fn unnamed_list(self) -> &'static str {
+    fn unnamed_list(self) -> Option<&'static str> {
         match self {
-            Self::Operator => "operator_token_hashes",
-            Self::Introspection => "introspection_token_hashes",
+            Self::Operator => Some("operator_token_hashes"),
+            Self::Introspection => Some("introspection_token_hashes"),
+            Self::Posture => None,
         }
     }
 
@@ -50,6 +54,7 @@ impl TokenKind {
         match self {
             Self::Operator => "operator-token",
             Self::Introspection => "introspection-token",
+            Self::Posture => "posture-token",
         }
     }
 }
@@ -64,7 +69,11 @@ pub(crate) struct Entry<'a> {
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, name, hash } = self;
-        write!(f, "[{}.{name}]\nsha256 = \"{hash}\"", kind.table())
+        write!(f, "[{}.{name}]\nsha256 = \"{hash}\"", kind.table())?;
+        match kind {
+            TokenKind::Operator | TokenKind::Introspection => Ok(()),
+            TokenKind::Posture => f.write_str("\nmax_age_minutes = 1440"),
+        }
     }
 }
 
@@ -72,11 +81,12 @@ impl fmt::Display for Entry<'_> {
 /// place of its hash. Refuses the lists of hashes without names, and shows the form to use instead.
 pub(super) fn check_form(file: &toml::Table) -> anyhow::Result<()> {
     for kind in [TokenKind::Operator, TokenKind::Introspection] {
-        let (list, table) = (kind.unnamed_list(), kind.table());
-        anyhow::ensure!(
-            !file.contains_key(list),
-            "`{list}`: each token has a name: expected `{table}.NAME.sha256 = \"…\"` for each hash instead of the list"
-        );
+        let table = kind.table();
+        if let Some(list) = kind.unnamed_list().filter(|list| file.contains_key(*list)) {
+            anyhow::bail!(
+                "`{list}`: each token has a name: expected `{table}.NAME.sha256 = \"…\"` for each hash instead of the list"
+            );
+        }
         let Some(tokens) = file.get(table) else { continue };
         let tokens = tokens
             .as_table()
@@ -98,10 +108,8 @@ pub(super) fn check(kind: TokenKind, tokens: &Tokens) -> anyhow::Result<()> {
     let (table, command) = (kind.table(), kind.command());
     let mut names: BTreeMap<&str, &OperatorName> = BTreeMap::new();
     for (name, Token { sha256 }) in tokens {
-        let is_hash =
-            sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         anyhow::ensure!(
-            is_hash,
+            is_hash(sha256),
             "`{table}.{name}.sha256`: expected SHA-256 in 64 hexadecimal digits, as `cloudanix-jit-broker {command}` \
              prints it"
         );
@@ -112,6 +120,11 @@ pub(super) fn check(kind: TokenKind, tokens: &Tokens) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether this is SHA-256 in hexadecimal.
+pub(super) fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// As the engine takes them.

@@ -122,11 +122,25 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
         expect_type(request.headers(), &["application/json"])?;
-        let body = body(request).await?;
-        serde_json::from_slice(&body)
-            .map(Self)
-            .map_err(|error| invalid(format!("the body is not what this endpoint reads: {error}")))
+        parsed(&body(request, MAX_BODY).await?).map(Self)
     }
+}
+
+/// A JSON body with a rule set in it.
+pub(crate) struct RulesJson<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for RulesJson<T> {
+    type Rejection = ProblemResponse;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
+        expect_type(request.headers(), &["application/json"])?;
+        parsed(&body(request, protocol::rules::MAX_BODY).await?).map(Self)
+    }
+}
+
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ProblemResponse> {
+    serde_json::from_slice(body)
+        .map_err(|error| invalid(format!("the body is not what this endpoint reads: {error}")))
 }
 
 /// The text of a registration file (TOML).
@@ -137,10 +151,25 @@ impl<S: Sync> FromRequest<S> for Registration {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
         expect_type(request.headers(), &[protocol::routes::REGISTRATION_MEDIA_TYPE])?;
-        let body = body(request).await?;
+        let body = body(request, MAX_BODY).await?;
         String::from_utf8(body.to_vec()).map(Self).map_err(|_| {
             Refusal::new(ErrorCode::InvalidRegistration, "expected UTF-8, found other bytes").into()
         })
+    }
+}
+
+/// A security event token (RFC 8417).
+pub(crate) struct SecurityEventToken(pub(crate) String);
+
+impl<S: Sync> FromRequest<S> for SecurityEventToken {
+    type Rejection = ProblemResponse;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ProblemResponse> {
+        expect_type(request.headers(), &["application/secevent+jwt"])?;
+        let body = body(request, MAX_BODY).await?;
+        String::from_utf8(body.to_vec())
+            .map(|token| Self(token.trim().to_owned()))
+            .map_err(|_| invalid("expected a security event token, found bytes that are not text"))
     }
 }
 
@@ -156,7 +185,7 @@ impl<S: Sync> FromRequest<S> for IntrospectedToken {
             token: Secret,
         }
         expect_type(request.headers(), &["application/x-www-form-urlencoded"])?;
-        let body = body(request).await?;
+        let body = body(request, MAX_BODY).await?;
         // The parser's message may contain the token.
         serde_urlencoded::from_bytes::<Form>(&body)
             .map(|form| Self(form.token))
@@ -182,15 +211,15 @@ fn expect_type(headers: &HeaderMap, expected: &[&str]) -> Result<(), ProblemResp
     .into())
 }
 
-async fn body(request: Request) -> Result<axum::body::Bytes, ProblemResponse> {
+async fn body(request: Request, limit: usize) -> Result<axum::body::Bytes, ProblemResponse> {
     // A connection that waits for a body can be closed for another one; a connection with work in progress cannot.
     let slot = request.extensions().get::<Arc<Slot>>().cloned();
     let _waiting = slot.as_ref().map(|slot| slot.waiting_for_body());
-    match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), MAX_BODY)).await {
+    match timeout(BODY_TIMEOUT, to_bytes(request.into_body(), limit)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Refusal::new(
             ErrorCode::BodyTooLarge,
-            format!("body: expected at most {MAX_BYTES_SHOWN}, found more (or it broke off)"),
+            format!("body: expected at most {} KiB, found more (or it broke off)", limit / 1024),
         )
         .into()),
         Err(_) => Err(Refusal::new(
@@ -205,4 +234,3 @@ async fn body(request: Request) -> Result<axum::body::Bytes, ProblemResponse> {
 /// How long a client may take to send the body. Well below the time limit of the request, so that a slow client is told
 /// apart from a slow broker.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_BYTES_SHOWN: &str = "64 KiB";

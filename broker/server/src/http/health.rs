@@ -25,7 +25,9 @@ pub(crate) async fn ready(State(app): State<App>) -> ApiResult<&'static str> {
         return Err(Refusal::new(ErrorCode::StoreUnavailable, "the broker is stopping").into());
     }
     app.engine.ready().await?;
-    Ok("ok\n")
+    // The rules that were active before decide, so the broker stays ready.
+    let refused = app.server.rules_folder_refused.get();
+    Ok(if refused { "ok, but the folder of rules is refused: see the log\n" } else { "ok\n" })
 }
 
 /// Metrics in the text format of OpenMetrics.

@@ -13,10 +13,12 @@ use protocol::elevate::MAX_BODY;
 use tracing::Instrument;
 
 use self::error::ProblemResponse;
+use self::observer::Observer;
 use self::rate_limit::PerIpLimiter;
 use crate::listen::{Admission, Draining};
 use crate::metrics::HttpMetrics;
 use crate::reload::Failures;
+use crate::rules_folder::FolderRefused;
 use crate::tls::Certificate;
 use crate::traces;
 
@@ -26,9 +28,14 @@ mod extract;
 mod grants;
 mod health;
 mod introspect;
+mod observations;
+pub mod observer;
 pub mod openapi;
+mod posture;
 pub mod rate_limit;
 mod reconcile;
+mod rules;
+mod security_events;
 mod well_known;
 
 /// The parts of the broker that the endpoints use.
@@ -41,6 +48,8 @@ pub struct ServerState {
     /// The TLS certificate, if the broker has one.
     pub certificate: Option<Certificate>,
     pub reload_failures: Failures,
+    pub rules_folder_refused: FolderRefused,
+    pub observer: Arc<Observer>,
     pub admission: Arc<Admission>,
 }
 
@@ -48,7 +57,16 @@ impl ServerState {
     /// Without TLS and without a limit by source address.
     pub fn plain(engine: Arc<Engine>, draining: Draining, admission: Arc<Admission>) -> Self {
         let reload_failures = Failures::default();
-        Self { engine, draining, per_ip_limiter: None, certificate: None, reload_failures, admission }
+        Self {
+            engine,
+            draining,
+            per_ip_limiter: None,
+            certificate: None,
+            reload_failures,
+            rules_folder_refused: FolderRefused::default(),
+            observer: Arc::default(),
+            admission,
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{App, agents, grants, health, introspect, reconcile, well_known};
+use super::{
+    App, agents, grants, health, introspect, observations, posture, reconcile, rules, security_events,
+    well_known,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +26,9 @@ use super::{App, agents, grants, health, introspect, reconcile, well_known};
     tags(
         (name = "grants", description = "Elevate, show, send heartbeats, revoke"),
         (name = "agents", description = "Register, disable and rotate tokens; for operators"),
+        (name = "rules", description = "Apply, try and change the rules that decide; for operators"),
+        (name = "posture", description = "What other systems find about the subjects of requests"),
+        (name = "observations", description = "Steps that run without a grant: what would have been decided"),
         (name = "verifying", description = "For resource servers that accept `token` grants"),
         (name = "operations", description = "Health, metrics and reconciliation"),
     ),
@@ -34,7 +40,7 @@ struct SecuritySchemes;
 impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        for name in ["auth_token", "operator_token", "introspection_token"] {
+        for name in ["auth_token", "operator_token", "introspection_token", "posture_token"] {
             components.add_security_scheme(name, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }
     }
@@ -55,6 +61,22 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(agents::status::enable))
         .routes(routes!(agents::tokens::rotate))
         .routes(routes!(agents::tokens::revoke))
+        .routes(routes!(rules::show::state, rules::apply::apply))
+        .routes(routes!(rules::show::history))
+        .routes(routes!(rules::show::set))
+        .routes(routes!(rules::change::promote))
+        .routes(routes!(rules::change::roll_out))
+        .routes(routes!(rules::change::roll_back))
+        .routes(routes!(rules::change::clear_candidate))
+        .routes(routes!(rules::compare::replay))
+        .routes(routes!(rules::compare::diff_report))
+        .routes(routes!(rules::compare::explain))
+        .routes(routes!(posture::put))
+        .routes(routes!(posture::list))
+        .routes(routes!(security_events::receive))
+        .routes(routes!(observations::observe))
+        .routes(routes!(observations::report_actions))
+        .routes(routes!(observations::report))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))
         .routes(routes!(well_known::discovery))

@@ -98,7 +98,7 @@ fn is_exempt(request: &Request) -> bool {
 
 /// The client's address: the peer, or behind trusted proxies the rightmost untrusted address in `X-Forwarded-For`.
 /// Addresses to the left of that one are not verified by a trusted proxy.
-fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut found = peer.to_canonical();
     let lines: Vec<&str> =

@@ -35,6 +35,14 @@ database = "postgres://jit@db.example.com/jit"
 sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 [introspectors.orders-service]
 sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
+[rules]
+[posture.scanner]
+sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
+max_age_minutes = 1440
+[posture.scanner.security_events]
+issuer = "https://idp.example.com"
+audience = "https://jit.example.com"
+subject = "actor"
 [postgres]
 [limits]
 [tls]
@@ -45,7 +53,7 @@ otlp_endpoint = "http://127.0.0.1:4318"
 [aws.accounts.123456789012]
 "#;
 
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 12] = [
     Section {
         path: "",
         about: "At the top of the file.",
@@ -90,6 +98,62 @@ const SECTIONS: [Section; 9] = [
             Required,
             "SHA-256 of the token, in 64 hexadecimal digits. No two names share one.",
         )],
+    },
+    Section {
+        path: "rules",
+        about: "[Rules](../operate/rules.md) decide within the boundaries.",
+        keys: &[
+            (
+                "folder",
+                Words("none"),
+                "A folder of rules (`*.cedar`) and test cases (`*.toml`). It becomes the active rule set at every start and when a file changes, if its test cases pass.",
+            ),
+            (
+                "keep_decisions_days",
+                Is("90"),
+                "How long decisions are kept, with their facts: 2 to 3650 days.",
+            ),
+            (
+                "country_database",
+                Words("none"),
+                "A database of countries by address in MaxMind's format (`.mmdb`), read again when it changes. Without it no request has a country.",
+            ),
+        ],
+    },
+    Section {
+        path: "posture.scanner",
+        about: "One table for each system that reports posture, named like an operator's. `cloudanix-jit-broker posture-token --name NAME` makes a token and prints it with its table.",
+        keys: &[
+            (
+                "sha256",
+                Words("required without `security_events`"),
+                "SHA-256 of the token, in 64 hexadecimal digits.",
+            ),
+            (
+                "max_age_minutes",
+                Required,
+                "How long a finding of this source holds at most: 1 to 43200 minutes.",
+            ),
+            ("security_events", Words("none"), "The table below, for a source that pushes security events."),
+        ],
+    },
+    Section {
+        path: "posture.scanner.security_events",
+        about: "For a source that pushes security events (CAEP over the Shared Signals Framework) to `/v2/security-events/NAME`, instead of `sha256`.",
+        keys: &[
+            (
+                "issuer",
+                Required,
+                "The `iss` of its tokens. The keys are those that its `.well-known/ssf-configuration` names.",
+            ),
+            ("audience", Required, "The `aud` of its tokens, and the only one."),
+            (
+                "subject",
+                Required,
+                "The signed fact that its subjects are values of, like `actor`; or `agent`. A subject that begins with such a name and `/` is taken as it is.",
+            ),
+            ("member", Is("\"user\""), "The member of a complex subject that counts."),
+        ],
     },
     Section {
         path: "postgres",
@@ -237,7 +301,10 @@ pub(crate) fn page() -> String {
         let heading = match section.path {
             "" => "Top level".to_owned(),
             path => {
-                let path = path.replace("123456789012", "ID").replace("release-bot", "NAME");
+                let path = path
+                    .replace("123456789012", "ID")
+                    .replace("release-bot", "NAME")
+                    .replace("scanner", "NAME");
                 format!("`[{}]`", path.replace("orders-service", "NAME"))
             }
         };

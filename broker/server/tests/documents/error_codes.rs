@@ -68,7 +68,6 @@ fn what_to_do(code: ErrorCode) -> &'static str {
             "Request a policy that the rules allow without a person. This broker cannot ask for approvals yet."
         }
         ErrorCode::RuleSetNotFound => "Check the digest; `cloudanix-jit rules history` shows all.",
-        ErrorCode::SourceNotFound => "Check the name of the source in the broker's configuration.",
         ErrorCode::ObservationNotFound => "Check the id, and that it belongs to this agent.",
         ErrorCode::RulesChanged => "Look at the rules with `cloudanix-jit rules show`, and try again.",
         ErrorCode::InvalidRules => "`detail` names the file, the line and the problem.",

@@ -60,6 +60,7 @@ async fn answer() -> String {
         database: Database::Sqlite(SqlitePath::Memory),
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens::default(),
+        posture_sources: Vec::new(),
         oidc_ca: None,
         settings: Settings::default(),
         aws: None,

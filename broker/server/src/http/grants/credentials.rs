@@ -18,7 +18,7 @@ use crate::http::extract::{Bearer, Id, Key};
     responses(
         (status = 200, description = "The grant, with credentials", body = Grant),
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The boundary no longer permits the policies", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The boundary or a rule refuses the grant now, which ends it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The grant has ended", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The target failed", body = Problem, content_type = "application/problem+json"),

@@ -11,12 +11,13 @@ use utoipa::IntoParams;
 use crate::http::App;
 use crate::http::error::ApiResult;
 use crate::http::extract::{self, Bearer, Json, OptionalKey, Query};
+use crate::http::observer::Observed;
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Options {
-    /// Return the decision, and provision nothing.
+    /// Return the decision, which is recorded, and provision nothing.
     #[serde(default)]
     dry_run: bool,
 }
@@ -31,7 +32,7 @@ pub(crate) struct Options {
         (status = 201, description = "Grant issued", body = Grant),
         (status = 202, description = "Approval pending: poll the grant", body = Grant),
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Outside the boundary; the reason is in `detail`", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "Outside the boundary, or refused by a rule; the reason is in `detail`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key was used for another request, or its grant has ended", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "Body larger than 64 KiB", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Unprocessable request", body = Problem, content_type = "application/problem+json"),
@@ -46,13 +47,14 @@ pub(crate) async fn elevate(
     Bearer(bearer): Bearer,
     OptionalKey(key): OptionalKey,
     Query(options): Query<Options>,
+    Observed(observed): Observed,
     Json(request): Json<ElevateRequest>,
 ) -> ApiResult<Response> {
     if options.dry_run {
-        let decision = app.engine.dry_run(bearer.as_ref(), &request).await?;
+        let decision = app.engine.dry_run(bearer.as_ref(), &request, observed).await?;
         return Ok((StatusCode::OK, axum::Json(decision)).into_response());
     }
     let key = key.ok_or_else(extract::key_expected)?;
-    let elevated = app.engine.elevate(Elevation { bearer, key, request }).await?;
+    let elevated = app.engine.elevate(Elevation { bearer, key, request, observed }).await?;
     Ok((StatusCode::CREATED, axum::Json(elevated.grant)).into_response())
 }

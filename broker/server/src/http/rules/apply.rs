@@ -1,0 +1,33 @@
+//! `POST /v2/rules`
+
+use axum::Json;
+use axum::extract::State;
+use engine::Author;
+use protocol::Problem;
+use protocol::rules::{ApplyRules, RulesApplied};
+
+use crate::http::App;
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, RulesJson};
+
+/// Check a rule set and its test cases, and make it active or the candidate.
+#[utoipa::path(
+    post, path = "/v2/rules", tag = "rules",
+    request_body = ApplyRules,
+    responses(
+        (status = 200, description = "The set is accepted", body = RulesApplied),
+        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "Another change came first", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "More than 2 MiB", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "The set is refused, or test cases fail; `detail` says where", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("operator_token" = [])),
+)]
+pub(crate) async fn apply(
+    State(app): State<App>,
+    Bearer(bearer): Bearer,
+    RulesJson(request): RulesJson<ApplyRules>,
+) -> ApiResult<Json<RulesApplied>> {
+    let by = app.engine.operator(bearer.as_ref())?;
+    Ok(Json(app.engine.apply_rules(&request, &Author::Operator(by)).await?))
+}
