@@ -44,6 +44,8 @@ const http = createServer((request, response) => {
     response.writeHead(503).end();
     return;
   }
+  // A transmitter of security events names its keys in the same members.
+  if (request.url === "/.well-known/ssf-configuration") request.url = "/.well-known/openid-configuration";
   current.service.requestHandler(request, response);
 });
 

@@ -22,6 +22,7 @@ pub mod onlooker;
 pub mod programs;
 pub mod replicas;
 pub mod runner;
+pub mod time;
 pub mod waiting;
 pub mod wrappers;
 pub mod yaml_files;

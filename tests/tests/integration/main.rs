@@ -22,6 +22,7 @@ mod identity;
 #[cfg(target_os = "linux")]
 mod lifecycle;
 mod operations;
+mod rules;
 mod security;
 #[cfg(target_os = "linux")]
 mod wrappers;
