@@ -1,7 +1,7 @@
 //! What a change of rules means for every request that there can be, by a solver.
 //!
 //! The rules of two sets are compiled to logic, and the solver `cvc5` searches for a request on which they differ. It finds
-//! one, or proves that there is none. Nothing here decides a request, and the serving broker does not run it.
+//! one, or proves that there is none. Nothing here decides a request: only the broker's command `rules diff` runs it.
 //!
 //! Two limits. The solver's requests have local times within a day, counts and durations in their ranges, but the local
 //! times of two zones need not be of one instant. And as in Cedar a rule that fails is skipped, while the broker refuses the

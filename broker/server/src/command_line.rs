@@ -92,6 +92,15 @@ enum RulesCommand {
         /// The folder.
         folder: PathBuf,
     },
+    /// Find a request that two folders answer differently, or prove that there is none. Needs the solver `cvc5`.
+    ///
+    /// Exits with 0 if there is no difference, with 1 if there is one, and with 2 if it cannot tell.
+    Diff {
+        /// The folder with the rules as they are.
+        old: PathBuf,
+        /// The folder with the rules as they would be.
+        new: PathBuf,
+    },
 }
 
 /// Runs the command.
@@ -120,6 +129,15 @@ pub fn run() -> ExitCode {
         Command::Rules { command } => match command {
             RulesCommand::Check { folder } => check_rules::report(&folder),
             RulesCommand::Test { folder } => check_rules::test(&folder),
+            RulesCommand::Diff { old, new } => {
+                return match with_runtime(check_rules::diff(&old, &new)) {
+                    Ok(code) => code,
+                    Err(error) => {
+                        eprintln!("cloudanix-jit-broker: {error:#}");
+                        ExitCode::from(2)
+                    }
+                };
+            }
         },
         Command::Openapi => {
             println!("{}", crate::openapi());
@@ -147,7 +165,7 @@ pub fn help() -> Vec<(String, String)> {
     std::iter::once(of_one(&command, name.to_owned())).chain(subcommands).collect()
 }
 
-fn with_runtime(main: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn with_runtime<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(main)
 }
 

@@ -26,7 +26,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "cloudanix-jit-broker",
-        &["protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store", "engine"],
+        // `analysis` for the command `rules diff` alone.
+        &[
+            "protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store", "engine",
+            "analysis",
+        ],
     ),
 ];
 

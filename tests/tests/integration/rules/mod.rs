@@ -11,6 +11,7 @@ use system_tests::http::{self, Answer};
 
 mod folder;
 mod live_grants;
+mod offline;
 mod replicas;
 mod sample;
 mod security_events;

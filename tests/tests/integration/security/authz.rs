@@ -15,6 +15,9 @@ use system_tests::http;
 const PUBLIC: &[&str] =
     &["/.well-known/openid-configuration", "/.well-known/jwks.json", "/healthz", "/readyz", "/metrics"];
 
+/// Receives tokens that a transmitter signs, and answers as RFC 8935 wants it.
+const SIGNED: &str = "/v2/security-events/{source}";
+
 /// One path with one method.
 struct Operation {
     method: Method,
@@ -37,6 +40,10 @@ impl Operation {
         let path = self
             .path
             .replace("{token_id}", &fixture.agent.auth_token[5..17])
+            .replace("observations/{id}", "observations/obs-0000000000000000")
+            .replace("{digest}", &"0".repeat(64))
+            .replace("{source}", "scanner")
+            .replace("{subject}", "agent%2Forders-agent")
             .replace("{id}", if self.path.contains("/agents/") { &fixture.agent.id } else { grant });
         let mut query = String::new();
         let mut headers = Vec::new();
@@ -44,6 +51,7 @@ impl Operation {
             let name = parameter["name"].as_str().unwrap();
             match (parameter["in"].as_str().unwrap(), parameter["required"] == true, name) {
                 ("path", ..) | (_, false, _) => {}
+                ("query", true, "since") => query = "?since=2026-01-01T00:00:00Z".to_owned(),
                 ("query", true, "idempotency_key") => query = format!("?idempotency_key={}", new_key()),
                 ("header", true, "Idempotency-Key") => headers.push((name, new_key())),
                 other => panic!("{}: say here how to fill in {other:?}", self.name()),
@@ -65,8 +73,14 @@ impl Operation {
     fn body(&self, fixture: &Fixture, media_type: &str) -> String {
         match (media_type, self.path.as_str()) {
             ("application/toml", _) => registration(&fixture.agent.id, fixture.provider.issuer()),
-            (_, "/v2/agentic/jit") => fixture.body().to_string(),
-            (_, "/v2/agentic/jit/{id}/actions") => {
+            (_, "/v2/agentic/jit" | "/v2/observations") => fixture.body().to_string(),
+            (_, "/v2/rules") => json!({"files": {}, "role": "active"}).to_string(),
+            (_, "/v2/rules/rollout") => json!({"agents": ["*"]}).to_string(),
+            (_, "/v2/rules/replay") => json!({"files": {}, "since": "2026-01-01T00:00:00Z"}).to_string(),
+            (_, "/v2/posture/{source}/{subject}") => {
+                json!({"ok": true, "as_of": "2026-01-01T00:00:00Z"}).to_string()
+            }
+            (_, "/v2/agentic/jit/{id}/actions" | "/v2/observations/{id}/actions") => {
                 json!({"actions": [{"name": "orders:read", "count": 1}]}).to_string()
             }
             (_, "/v2/agents/{id}/tokens") => "{}".to_owned(),
@@ -99,7 +113,7 @@ fn operations(fixture: &Fixture) -> Vec<Operation> {
 
 fn guarded(fixture: &Fixture) -> Vec<Operation> {
     let mut operations = operations(fixture);
-    operations.retain(|operation| !PUBLIC.contains(&operation.path.as_str()));
+    operations.retain(|operation| !PUBLIC.contains(&operation.path.as_str()) && operation.path != SIGNED);
     operations
 }
 
@@ -147,7 +161,8 @@ fn every_endpoint_refuses_another_agents_token() {
         let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&stranger.auth_token));
         // The body of an elevation names the fixture's agent, which is not the stranger.
         let expected = match operation.name().as_str() {
-            "POST /v2/agentic/jit" => (401, "agent_mismatch"),
+            "POST /v2/agentic/jit" | "POST /v2/observations" => (401, "agent_mismatch"),
+            "POST /v2/observations/{id}/actions" => (404, "observation_not_found"),
             _ if operation.accepts("auth_token") => (404, "grant_not_found"),
             _ => (401, "auth_token_invalid"),
         };
@@ -217,7 +232,9 @@ fn a_body_of_ten_megabytes_is_refused_and_not_kept() {
             let path = operation.path.replace("{id}", &fixture.agent.id);
             let media_type =
                 operation.described["requestBody"]["content"].as_object().unwrap().keys().next().unwrap();
-            let path = path.replace("jit/orders-agent", "jit/elev-0000000000000000");
+            let path = path
+                .replace("jit/orders-agent", "jit/elev-0000000000000000")
+                .replace("{source}/{subject}", "scanner/agent%2Forders-agent");
             let status = post_ten_megabytes(&fixture, operation.method.as_str(), &path, media_type, token);
             assert_eq!(status, 413, "{} by {who}", operation.name());
         }
