@@ -1,10 +1,14 @@
 //! Reads what a decision is made from.
 
+use domain::facts::COUNTED;
 use sqlx::PgConnection;
 
 use super::nul_escaping;
 use crate::context_rows::{self, since};
 use crate::{ContextRequest, DecisionContext, StoreError};
+
+// The texts below have the limit in digits.
+const _: () = assert!(COUNTED == 250, "the limit in `counted!` is another one");
 
 /// Counts grants of an agent (and a run) up to 250; a grant without a known run counts for every run. Beside the conditions
 /// of the partial indexes, one grant may be left out.

@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod fresh;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod lost;
 #[cfg(test)]
 mod opening;
