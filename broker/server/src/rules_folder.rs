@@ -10,6 +10,9 @@ use engine::{Author, Engine, Refusal};
 use protocol::ErrorCode;
 use protocol::rules::{ApplyRules, RuleSetRole};
 
+/// How often a folder is applied again because another change came first.
+const RETRIES: usize = 5;
+
 /// Whether the folder, as it was last read, is refused.
 #[derive(Debug, Clone, Default)]
 pub struct FolderRefused(Arc<AtomicBool>);
@@ -76,7 +79,17 @@ pub(crate) fn read(folder: &Path) -> Result<ApplyRules, NotApplied> {
 
 /// Makes the rules of the folder the active set, if their test cases pass.
 pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotApplied> {
-    let applied = engine.apply_rules(&read(folder)?, &Author::Configuration).await;
+    let request = read(folder)?;
+    let mut applied = engine.apply_rules(&request, &Author::Configuration).await;
+    // Replicas that start together apply the same folder.
+    for _ in 0..RETRIES {
+        match applied {
+            Err(Refusal { code: ErrorCode::RulesChanged, .. }) => {
+                applied = engine.apply_rules(&request, &Author::Configuration).await;
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
     let applied = applied.map_err(|refusal| NotApplied::Refused(folder.display().to_string(), refusal))?;
     for warning in &applied.warnings {
         tracing::warn!("{warning}");

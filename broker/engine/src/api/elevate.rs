@@ -180,7 +180,8 @@ impl Engine {
                 if record.grant.request_hash != terms.request_hash {
                     return Err(key_conflict());
                 }
-                let permit = self.decide_again(DecisionKind::Credentials, &record, agent).await?.permit?;
+                let again = self.decide_again(DecisionKind::Credentials, &record, agent).await?;
+                let permit = again.decided.permit?;
                 let target = self.driver.target(permit.target())?;
                 let elevated = self.join(record, &permit, target.as_ref(), &claim).await?;
                 return Ok(Tried::Elevated(Box::new(elevated)));

@@ -49,7 +49,7 @@ impl Engine {
         subject: &str,
         report: &PostureReport,
     ) -> Result<PostureStored, Refusal> {
-        let sources = self.posture_sources.load();
+        let sources = self.posture_sources.load_full();
         let found = sources.iter().find(|known| known.name == source);
         let hash = found.and_then(|known| known.token_hash.as_deref()).unwrap_or_default();
         let token = bearer.map(|bearer| hash_of(bearer.reveal())).unwrap_or_default();

@@ -22,8 +22,11 @@ impl Engine {
             return Err(Refusal::grant_ended(record.grant.end_reason()));
         }
         let claim = self.driver.claim_from(self.clock.now());
-        let decided = self.decide_again(DecisionKind::Credentials, &record, &agent).await?;
-        self.store.record_decision(Some(id), &decided.decision).await?;
+        let again = self.decide_again(DecisionKind::Credentials, &record, &agent).await?;
+        if again.is_recorded() {
+            self.store.record_decision(Some(id), &again.decided.decision).await?;
+        }
+        let decided = again.decided;
         let permit = match decided.permit {
             Ok(permit) => permit,
             Err(denied) => {

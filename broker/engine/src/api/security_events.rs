@@ -49,7 +49,11 @@ impl From<Refused> for EventRefused {
 
 impl From<Refusal> for EventRefused {
     fn from(refusal: Refusal) -> Self {
-        Self::Failed(refusal)
+        if refusal.code.status() >= 500 {
+            Self::Failed(refusal)
+        } else {
+            Self::NotAccepted { err: "invalid_request", detail: refusal.detail }
+        }
     }
 }
 
@@ -57,7 +61,7 @@ impl Engine {
     /// Verifies a security event token, and stores what its events say about their subject. Kinds of events that say
     /// nothing about posture are counted and acknowledged, as RFC 8935 wants it.
     pub async fn receive_security_events(&self, source: &str, token: &str) -> Result<(), EventRefused> {
-        let sources = self.posture_sources.load();
+        let sources = self.posture_sources.load_full();
         let known = sources.iter().find(|known| known.name == source);
         let Some((known, transmitter)) = known.and_then(|known| Some((known, known.transmitter.as_ref()?)))
         else {

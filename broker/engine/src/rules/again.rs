@@ -1,7 +1,7 @@
 //! Decides a grant that exists again: from what was signed at its request, and from everything else as it is now.
 
 use domain::facts::ObservedFacts;
-use domain::{Agent, DecisionKind};
+use domain::{Agent, DecisionKind, RuleSetDigest};
 use policy::{AccessRequest, Holder, WithinBoundary};
 use store::GrantRecord;
 
@@ -9,15 +9,35 @@ use super::decide::{Asked, Decided};
 use super::facts::{identity_of_grant, request_of};
 use crate::{Engine, Refusal};
 
+/// Decisions that are recorded about one grant, besides a denial: its client can ask for credentials as often as it likes.
+const RECORDED: usize = 50;
+
+/// A decision about a grant that exists.
+pub(crate) struct DecidedAgain {
+    pub(crate) decided: Decided,
+    /// The rule set of the last recorded decision.
+    pub(crate) rules_before: Option<RuleSetDigest>,
+    recorded: usize,
+}
+
+impl DecidedAgain {
+    /// Whether it is to be recorded.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorded < RECORDED || self.decided.permit.is_err()
+    }
+}
+
 impl Engine {
     pub(crate) async fn decide_again(
         &self,
         kind: DecisionKind,
         record: &GrantRecord,
         agent: &Agent,
-    ) -> Result<Decided, Refusal> {
+    ) -> Result<DecidedAgain, Refusal> {
         let grant = &record.grant;
-        let first = self.store.decisions_of(&grant.id).await?.into_iter().next();
+        let recorded = self.store.decisions_of(&grant.id).await?;
+        let rules_before = recorded.last().and_then(|last| last.decision.enforced.rules.clone());
+        let (count, first) = (recorded.len(), recorded.into_iter().next());
         let (identity, observed, before) = match first.map(|first| first.decision.facts) {
             Some(facts) => (facts.identity, facts.observed, Some(facts.run)),
             None => (identity_of_grant(grant), ObservedFacts::default(), None),
@@ -39,6 +59,7 @@ impl Engine {
         let run = grant.run.as_deref();
         let asked =
             Asked { agent, checked, request, identity, observed, run, before, grant: Some(&grant.id) };
-        self.decide(kind, asked).await
+        let decided = self.decide(kind, asked).await?;
+        Ok(DecidedAgain { decided, rules_before, recorded: count })
     }
 }

@@ -1,6 +1,6 @@
 //! Decides live grants again, after a change of the rules, of posture or of their agent.
 
-use domain::{DecisionKind, DecisionSummary, EndCause, NewEvent, RuleSetDigest};
+use domain::{DecisionKind, DecisionSummary, EndCause, NewEvent};
 use protocol::EventKind;
 use store::GrantRecord;
 use targets::claim::Claim;
@@ -20,27 +20,22 @@ impl Engine {
         let Some(agent) = self.store.agent(&record.grant.agent_id).await? else {
             return Ok(Outcome::Settled(record));
         };
-        let before = self.rules_before(&record).await?;
-        let decided = self.decide_again(DecisionKind::ReEvaluation, &record, &agent).await?;
+        let again = self.decide_again(DecisionKind::ReEvaluation, &record, &agent).await?;
         self.counters.grants_reevaluated();
-        if let Err(denied) = &decided.permit {
+        let recorded = again.is_recorded().then_some(&again.decided.decision);
+        if let Err(denied) = &again.decided.permit {
             tracing::warn!(grant = %record.grant.id, reason = denied.detail, "a live grant is refused now");
-            self.store.record_decision(Some(&record.grant.id), &decided.decision).await?;
-            let cause = EndCause::ContextChanged(decided.decision.enforced.verdict.rules);
+            self.store.record_decision(Some(&record.grant.id), &again.decided.decision).await?;
+            let cause = EndCause::ContextChanged(again.decided.decision.enforced.verdict.rules);
             return self.driver.drive(record, Goal::End(cause), claim).await;
         }
-        let (next, decision) = (decided.reevaluate_at(), &decided.decision);
-        let recorded = self.store.reevaluated(&record, mark, Some(decision), next).await?;
-        if recorded && decision.enforced.rules != before {
-            self.store.add_events(&record.grant.id, &[stays(&decided)]).await?;
+        let next = again.decided.reevaluate_at();
+        let current = self.store.reevaluated(&record, mark, recorded, next).await?;
+        let other_rules = again.decided.decision.enforced.rules != again.rules_before;
+        if current && recorded.is_some() && other_rules {
+            self.store.add_events(&record.grant.id, &[stays(&again.decided)]).await?;
         }
         Ok(Outcome::Settled(record))
-    }
-
-    /// The rule set of the last decision.
-    async fn rules_before(&self, record: &GrantRecord) -> Result<Option<RuleSetDigest>, Refusal> {
-        let last = self.store.decisions_of(&record.grant.id).await?.into_iter().next_back();
-        Ok(last.and_then(|last| last.decision.enforced.rules))
     }
 }
 

@@ -520,3 +520,21 @@ async fn a_broker_that_dies_after_a_change_of_the_rules_leaves_no_refused_grant(
     }
     assert!(boundary > 3, "{boundary}");
 }
+
+#[tokio::test]
+async fn the_recorded_decisions_about_one_grant_are_bounded_and_a_denial_is_among_them() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    apply(&broker, PERMIT).await;
+    let id = granted(&fixture, &broker, 1).await;
+    let elevation = fixture.elevation(1);
+    for _ in 0..60 {
+        broker.credentials(elevation.bearer.as_ref(), &id, &elevation.key).await.unwrap();
+    }
+    assert_eq!(fixture.store.decisions_of(&id).await.unwrap().len(), 50);
+    apply(&broker, &and(r#"@id("closed") forbid (principal, action, resource);"#)).await;
+    broker.credentials(elevation.bearer.as_ref(), &id, &elevation.key).await.unwrap_err();
+    let decisions = fixture.store.decisions_of(&id).await.unwrap();
+    assert_eq!(decisions.len(), 51);
+    assert_eq!(decisions.last().unwrap().decision.enforced.verdict.outcome, Outcome::Deny);
+}
