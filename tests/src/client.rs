@@ -69,6 +69,16 @@ impl Client {
         self
     }
 
+    /// Writes a folder with these files into the client's folder.
+    pub fn folder_with(self, name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = self.folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        for (file, text) in files {
+            fs::write(folder.join(file), text).unwrap();
+        }
+        self
+    }
+
     /// Starts the client.
     #[track_caller]
     pub fn start(mut self) -> Running {

@@ -377,7 +377,15 @@ fn explanation() -> Explanation {
         facts: Value::Null,
         ..first.clone()
     };
-    Explanation { grant_id: grant_id(), decisions: vec![first, second] }
+    let third = RecordedDecision {
+        number: 4713,
+        enforced: Decided {
+            rules: Some(digest('a')),
+            verdict: Verdict::refused_by_boundary("the ttl is longer than `1h`"),
+        },
+        ..second.clone()
+    };
+    Explanation { grant_id: grant_id(), decisions: vec![first, second, third] }
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod gitea;
 mod identity;
 #[cfg(target_os = "linux")]
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod observe;
 mod operations;
 mod rules;
 mod security;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use protocol::printable::printable;
-use protocol::rules::{Decided, Explanation, Outcome, RecordedDecision, RuleSetDigest};
+use protocol::rules::{Decided, Explanation, RecordedDecision, RuleSetDigest};
 use serde_json::Value;
 
 use super::deciding;
@@ -41,10 +41,10 @@ fn one(text: &mut String, decision: &RecordedDecision) {
 fn verdict(text: &mut String, name: &str, decided: &Decided) {
     let Decided { rules, verdict } = decided;
     let set = rules.as_ref().map_or("no rule set", RuleSetDigest::short);
-    let by = match (rules, verdict.outcome) {
-        (Some(_), outcome) => deciding(outcome, &verdict.rules),
-        (None, Outcome::Allow | Outcome::NeedsApproval) => "the boundary permits it".to_owned(),
-        (None, Outcome::Deny | Outcome::Error) => "the boundary refuses it".to_owned(),
+    let by = match (&verdict.refused_by_boundary, rules) {
+        (Some(why), _) => format!("the boundary refuses it: {why}"),
+        (None, Some(_)) => deciding(verdict.outcome, &verdict.rules),
+        (None, None) => "the boundary permits it".to_owned(),
     };
     let policy = verdict.policy.as_ref().map(|policy| format!(" · policy {policy}")).unwrap_or_default();
     let mut row = |name: &str, value: &str| {
