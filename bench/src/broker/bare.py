@@ -43,7 +43,7 @@ for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", 
     database.execute(f"PRAGMA {pragma}")
 for (statement,) in schema:
     database.execute(statement)
-database.execute("INSERT INTO meta VALUES (0)")
+database.execute("INSERT INTO meta VALUES (0, 0)")
 execute = database.execute
 
 

@@ -1,5 +1,6 @@
 //! `whoami`: the platform, the token's claims and the facts of the run, each with its source.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jit_client::identity::{Files, Identity, UnverifiedClaims, audience, detect};
@@ -49,10 +50,10 @@ impl WhoAmI<'_> {
         match self.claims {
             Some(claims) => {
                 text.push_str("\nsigned claims, which the broker verifies\n");
-                columns(
-                    &mut text,
-                    claims.all().iter().map(|(name, value)| (printable(name), shown(name, value))),
-                );
+                // The order of a JSON map depends on the features that other crates of a build enable.
+                let sorted: BTreeMap<_, _> = claims.all().iter().collect();
+                let row = |(name, value): (&String, &Value)| (printable(name), shown(name, value));
+                columns(&mut text, sorted.into_iter().map(row));
             }
             None => text.push_str("\nsigned claims: none, there is no token to read\n"),
         }

@@ -94,7 +94,8 @@ fn logged(wrapper: Wrapper) -> Log {
     for reader in readers {
         reader.join().unwrap();
     }
-    assert!(running.status().success());
+    let status = running.status();
+    assert!(status.success(), "{status}: {:?}", log.shown);
     log
 }
 

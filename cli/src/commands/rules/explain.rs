@@ -1,5 +1,6 @@
 //! The decisions about a grant as text, with the facts as one line each.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use protocol::printable::printable;
@@ -63,7 +64,8 @@ fn verdict(text: &mut String, name: &str, decided: &Decided) {
 fn flatten(name: String, value: &Value, lines: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
-            for (field, value) in fields {
+            // The order of a JSON map depends on the features that other crates of a build enable.
+            for (field, value) in fields.iter().collect::<BTreeMap<_, _>>() {
                 let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
                 flatten(name, value, lines);
             }
