@@ -18,9 +18,11 @@ async fn broken_connections_are_replaced() {
         "postgres",
         &format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"),
     );
-    // The first statement fails, and no other statement uses a connection that was cut then.
-    let error = store.ping().await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    // The first statement fails, and no other statement uses a connection that was cut then. On a loaded machine the
+    // connections may have been idle for so long that the first statement replaces its own.
+    if let Err(error) = store.ping().await {
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+    }
     for stored in &live {
         end(&store, stored).await;
     }
