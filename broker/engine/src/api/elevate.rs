@@ -88,7 +88,9 @@ impl Engine {
         }
         Err(Refusal::new(
             ErrorCode::ContextUnsettled,
-            format!("rules, posture or grants of this run changed during each of {DECISIONS} decisions"),
+            format!(
+                "rules, posture, grants of this run or the registration changed during {DECISIONS} decisions"
+            ),
         )
         .hint("try again, with the same idempotency key")
         .retry_after(1))

@@ -79,8 +79,12 @@ impl Engine {
             .await?;
         let loaded = self.rules_of(context.rules_version).await?;
         let facts = gather(&asked, &context, &loaded, self.nonce()?);
-        // The store compares the version when the grant is created.
-        let context = DecisionContext { rules_version: loaded.state.version, ..context };
+        // The store compares both when the grant is created: these are the rules and the registration that decide.
+        let context = DecisionContext {
+            rules_version: loaded.state.version,
+            agent_revision: Some(asked.agent.revision),
+            ..context
+        };
         Ok(self.ask(kind, asked, facts, context, &loaded))
     }
 

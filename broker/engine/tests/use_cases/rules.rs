@@ -165,6 +165,30 @@ async fn no_grant_is_created_by_rules_that_are_not_active_any_more() {
     assert!(reached >= 2, "{reached}");
 }
 
+/// The registration changes between the decision and the commit. The retry of the client is decided by the new one.
+#[tokio::test]
+async fn no_grant_is_created_by_a_registration_that_was_replaced_meanwhile() {
+    let fixture = Fixture::new().await;
+    let other = fixture.broker(Gate::open()).await;
+    let frozen = r#"@id("frozen") forbid (principal, action, resource)
+        when { principal.hasTag("frozen") && principal.getTag("frozen") == "yes" };"#;
+    apply(&other, &and(frozen)).await;
+    let gate = Gate::stopping_at(1);
+    let broker = fixture.broker(Arc::clone(&gate)).await;
+    let replaced = async {
+        while !gate.was_reached() {
+            tokio::task::yield_now().await;
+        }
+        let agent = other.agent(&AGENT.parse().unwrap()).await.unwrap();
+        let source = format!("labels = {{ frozen = \"yes\" }}\n{}", agent.registration);
+        other.apply_agent(&source, ApplyMode::Replace, &Author::Configuration).await.unwrap();
+        gate.go_on();
+    };
+    let (refused, ()) = tokio::join!(broker.elevate(fixture.elevation(1)), replaced);
+    assert_eq!(refused.unwrap_err().code, ErrorCode::ContextUnsettled);
+    assert_eq!(broker.elevate(fixture.elevation(1)).await.unwrap_err().code, ErrorCode::RuleDenied);
+}
+
 #[tokio::test]
 async fn a_change_of_the_rules_ends_live_grants_that_they_refuse() {
     let fixture = Fixture::new().await;
