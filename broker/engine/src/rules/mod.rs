@@ -124,13 +124,19 @@ impl Engine {
     }
 
     async fn load(&self, state: RulesState) -> Result<Loaded, Refusal> {
-        let rollout = state.rollout.iter().map(|glob| agent_glob(glob)).collect::<Result<_, _>>()?;
+        let rollout: Vec<GlobMatcher> =
+            state.rollout.iter().map(|glob| agent_glob(glob)).collect::<Result<_, _>>()?;
         let active = match &state.active {
             Some(digest) => Some(self.rule_set(digest).await?),
             None => None,
         };
         let candidate = match &state.candidate {
-            Some(digest) => Some(self.rule_set(digest).await?),
+            Some(digest) => match self.rule_set(digest).await {
+                Ok(set) => Some(set),
+                // It decides for no agent, so it must not keep the active set from deciding.
+                Err(refusal) if refusal.code == ErrorCode::RuleError && rollout.is_empty() => None,
+                Err(refusal) => return Err(refusal),
+            },
             None => None,
         };
         Ok(Loaded { state, active, candidate, rollout })

@@ -7,7 +7,8 @@ use domain::facts::ObservedFacts;
 use engine::{Author, Engine, PostureSource, Settings};
 use protocol::posture::{PostureOutcome, PostureReport};
 use protocol::rules::{
-    ApplyRules, DecisionKind, Outcome, ReplayRequest, RuleSetRole, RulesAction, RulesApplied,
+    ApplyRules, DecisionKind, Outcome, ReplayRequest, RuleSetFiles, RuleSetRole, RulesAction, RulesApplied,
+    RulesState,
 };
 use protocol::{ErrorCode, EventKind, GrantId, GrantStatus, Secret, Timestamp};
 use store::ApplyMode;
@@ -382,6 +383,26 @@ async fn a_candidate_is_asked_beside_and_decides_only_for_agents_of_a_rollout() 
     let expected =
         ["apply", "apply_candidate", "rollout", "rollout", "rollback", "promote", "rollback", "rollback"];
     assert_eq!(actions, expected);
+}
+
+/// As after an upgrade to a release with a stricter check.
+#[tokio::test]
+async fn a_candidate_that_is_not_accepted_any_more_leaves_the_decisions_to_the_active_set() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let state = apply(&broker, PERMIT).await.state;
+    let digest: protocol::rules::RuleSetDigest = "0".repeat(64).parse().unwrap();
+    let stored = RuleSetFiles {
+        digest: digest.clone(),
+        files: files("no rule"),
+        created_at: broker.now(),
+        created_by: "an earlier release".to_owned(),
+    };
+    let next = RulesState { version: state.version + 1, candidate: Some(digest), ..state };
+    fixture.store.change_rules(1, &next, Some(&stored)).await.unwrap().unwrap();
+    granted(&fixture, &broker, 1).await;
+    broker.roll_out_rules(&["*".to_owned()], &operator_name()).await.unwrap();
+    assert_eq!(broker.elevate(fixture.elevation(2)).await.unwrap_err().code, ErrorCode::RuleError);
 }
 
 #[tokio::test]
