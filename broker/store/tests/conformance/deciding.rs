@@ -197,73 +197,58 @@ pub(crate) async fn other_refusals_come_before_a_changed_context(store: &dyn Sto
     assert!(matches!(create(store, request("orders", 3), &new).await, Created::KeyRevoked));
 }
 
-/// A grant whose decision was made before the change is marked, or it is refused.
+/// Four grants are created at the same time as a change of what they were decided from. Each is marked, or refused.
+async fn none_slips_past<T>(
+    store: &dyn Store,
+    round: u64,
+    subjects: &[&str],
+    change: impl Future<Output = T>,
+) -> T {
+    let decision = decision(DecisionKind::Elevate, "orders", 1000);
+    let before = context(store, "orders", None, subjects).await;
+    let new = NewDecision { check_run: false, ..new(&decision, &before) };
+    let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
+    let create = join_all(wanted.iter().map(|one| store.create_grant(one, None, None, None, Some(&new))));
+    let (created, changed) = join(create, change).await;
+    for created in created {
+        let created = created.unwrap();
+        if matches!(created, Created::ContextChanged) {
+            continue;
+        }
+        let Created::New(created) = created else { panic!("{created:?}") };
+        let now = store.grant(&created.grant.id).await.unwrap().unwrap();
+        assert!(now.reevaluation.is_some(), "{round}: decided before the change, and not marked");
+    }
+    changed
+}
+
 pub(crate) async fn no_grant_slips_past_a_change_of_the_rules(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     for round in 0..20 {
-        let decision = decision(DecisionKind::Elevate, "orders", 1000);
-        let before = context(store, "orders", None, &[]).await;
-        let new = NewDecision { check_run: false, ..new(&decision, &before) };
-        let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
-        let create = join_all(wanted.iter().map(|one| store.create_grant(one, None, None, None, Some(&new))));
-        let (created, version) = join(create, rules_changed(store, before.rules_version, 1000)).await;
-        for created in created {
-            let created = created.unwrap();
-            if matches!(created, Created::ContextChanged) {
-                continue;
-            }
-            let Created::New(created) = created else { panic!("{created:?}") };
-            let now = store.grant(&created.grant.id).await.unwrap().unwrap();
-            assert!(now.reevaluation.is_some(), "{round}: decided before version {version}, and not marked");
-        }
+        let version = i64::try_from(round).unwrap();
+        none_slips_past(store, round, &[], rules_changed(store, version, 1000)).await;
     }
 }
 
-/// Likewise for a statement about one of its subjects.
 pub(crate) async fn no_grant_slips_past_a_statement_about_its_subject(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
-    for round in 0..20_u64 {
-        let decision = decision(DecisionKind::Elevate, "orders", 1000);
-        let before = context(store, "orders", None, &["agent/orders", "run/7"]).await;
-        let new = NewDecision { check_run: false, ..new(&decision, &before) };
-        let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
-        let create = join_all(wanted.iter().map(|one| store.create_grant(one, None, None, None, Some(&new))));
+    for round in 0..20 {
         let as_of = 100 + i64::try_from(round).unwrap();
         let statement =
             PostureStatement { ok: round % 2 == 0, ..statement("edr", "agent/orders", true, as_of) };
-        let (created, stored) = join(create, store.put_posture(&statement, at(1000))).await;
+        let put = store.put_posture(&statement, at(1000));
+        let stored = none_slips_past(store, round, &["agent/orders", "run/7"], put).await;
         assert_eq!(stored.unwrap(), protocol::posture::PostureOutcome::Changed);
-        for created in created {
-            let created = created.unwrap();
-            if matches!(created, Created::ContextChanged) {
-                continue;
-            }
-            let Created::New(created) = created else { panic!("{created:?}") };
-            let now = store.grant(&created.grant.id).await.unwrap().unwrap();
-            assert!(now.reevaluation.is_some(), "{round}: decided before the statement, and not marked");
-        }
     }
 }
 
-/// Likewise for a new registration.
 pub(crate) async fn no_grant_slips_past_a_new_registration(store: &dyn Store) {
     registered(store, "orders", "t1", 10).await;
     for round in 0..20 {
-        let decision = decision(DecisionKind::Elevate, "orders", 1000);
-        let before = context(store, "orders", None, &[]).await;
-        let new = NewDecision { check_run: false, ..new(&decision, &before) };
-        let wanted: Vec<_> = (0..4).map(|n| accepted(request("orders", 10 * round + n))).collect();
-        let create = join_all(wanted.iter().map(|one| store.create_grant(one, None, None, None, Some(&new))));
         let source = super::fixtures::toml("orders", &format!("round {round}"));
         let token = super::fixtures::token("orders", "t1", 10);
         let apply = super::fixtures::apply(store, &source, store::ApplyMode::Replace, &token, 1000);
-        let (created, _) = join(create, apply).await;
-        for created in created {
-            if let Created::New(record) = created.unwrap() {
-                let now = store.grant(&record.grant.id).await.unwrap().unwrap();
-                assert!(now.reevaluation.is_some(), "{round}: decided before the change, and not marked");
-            }
-        }
+        none_slips_past(store, round, &[], apply).await;
     }
 }
 
