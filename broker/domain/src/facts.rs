@@ -159,15 +159,8 @@ pub struct RunFacts {
     pub agent_last_hour: u32,
 }
 
-impl DecisionFacts {
-    /// The subjects that a posture source can speak of: `agent/deploy`, and `NAME/VALUE` for each signed fact:
-    /// `repository/octo-org/app`.
-    pub fn subjects(&self) -> Vec<String> {
-        subjects(&self.agent.id, &self.identity.signed)
-    }
-}
-
-/// The subjects of a run of an agent. See [`DecisionFacts::subjects`].
+/// The subjects that a posture source can speak of: `agent/deploy`, and `NAME/VALUE` for each signed fact:
+/// `repository/octo-org/app`.
 pub fn subjects(agent: &AgentId, signed: &Facts) -> Vec<String> {
     let agent = std::iter::once(format!("agent/{agent}"));
     agent.chain(signed.iter().map(|(name, value)| format!("{name}/{value}"))).collect()

@@ -13,16 +13,17 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::boundary::{ScopeName, TargetKind};
-use crate::decision::DecisionSummary;
 use crate::event::NewEvent;
 
 mod request;
 mod state;
 mod step_data;
+mod transition;
 
 pub use request::Request;
 pub use state::{EndCause, Ending, Phase, State};
 pub use step_data::StepData;
+pub use transition::{Transition, WrongState};
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,49 +83,6 @@ pub struct Step {
     /// Several grants may share the object: it is removed with the last reference.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shared: bool,
-}
-
-/// A grant after a transition, and the events of the transition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transition {
-    /// In its new state.
-    pub grant: Grant,
-    /// In the order of the timeline.
-    pub events: Vec<NewEvent>,
-}
-
-impl Transition {
-    /// Adds the decision to the event of the check, or of the denial.
-    #[must_use]
-    pub fn decided(mut self, decision: &DecisionSummary) -> Self {
-        let check = |event: &&mut NewEvent| matches!(event.kind, EventKind::PolicyCheck | EventKind::Denied);
-        if let Some(event) = self.events.iter_mut().find(check) {
-            let mut decided = decision.on(event.clone());
-            if event.kind == EventKind::PolicyCheck {
-                decided.text.push_str(&decision.in_words());
-            }
-            *event = decided;
-        }
-        self
-    }
-
-    /// Two transitions as one: the later state, and the events of both.
-    #[must_use]
-    pub fn then(mut self, later: Self) -> Self {
-        self.grant = later.grant;
-        self.events.extend(later.events);
-        self
-    }
-}
-
-/// The state does not allow the transition.
-#[derive(Debug, thiserror::Error)]
-#[error("a grant that is {} cannot {wanted}", grant.status().as_str())]
-pub struct WrongState {
-    /// Unchanged.
-    pub grant: Box<Grant>,
-    /// The transition, as a verb: `become active`.
-    pub wanted: &'static str,
 }
 
 /// Characters of the claimed facts that a denied request keeps.

@@ -8,7 +8,7 @@ use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::clock::{NoRandomness, Random, random};
+use crate::clock::{NoRandomness, Random, random_hex};
 use crate::{Engine, Refusal};
 
 /// SHA-256 in hexadecimal, the form in which tokens are stored.
@@ -18,9 +18,7 @@ pub fn hash_of(token: &str) -> String {
 
 /// A new operator (or introspection) token: `cjop_` and 64 random hexadecimal digits.
 pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
-    let bytes: [u8; 32] = random(source)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Secret::new(format!("cjop_{hex}")))
+    Ok(Secret::new(format!("cjop_{}", random_hex::<32>(source)?)))
 }
 
 /// The tokens of operators and resource servers.

@@ -24,6 +24,12 @@ pub(crate) fn random<const N: usize>(source: &dyn Random) -> Result<[u8; N], NoR
     Ok(bytes)
 }
 
+/// `N` random bytes in hexadecimal.
+pub(crate) fn random_hex<const N: usize>(source: &dyn Random) -> Result<String, NoRandomness> {
+    let bytes: [u8; N] = random(source)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

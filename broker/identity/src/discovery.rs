@@ -33,10 +33,9 @@ pub(crate) struct Published {
 }
 
 /// The document in which an issuer names its keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Discovery {
     /// OpenID Connect Discovery: below the issuer's URL.
-    #[default]
     OpenidConfiguration,
     /// Shared Signals Framework: between the host and the path of the issuer's URL.
     SsfConfiguration,

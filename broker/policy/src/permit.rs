@@ -91,11 +91,6 @@ impl WithinBoundary {
         (verdict, permit)
     }
 
-    /// For callers that have no facts yet.
-    pub fn permit_without_rules(self) -> Permit {
-        Permit { request: self }
-    }
-
     /// Whether these are facts of this request: a verdict about another one permits nothing.
     fn is_of(&self, facts: &DecisionFacts) -> bool {
         let request = &facts.request;
@@ -114,10 +109,6 @@ impl WithinBoundary {
 }
 
 impl Permit {
-    pub fn agent_id(&self) -> &AgentId {
-        &self.request.agent_id
-    }
-
     pub fn target(&self) -> TargetKind {
         self.request.target()
     }

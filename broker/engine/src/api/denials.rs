@@ -1,17 +1,18 @@
 //! Records denied requests, and counts requests that fail against their own limits.
 
 use domain::grant::Request;
-use domain::{Decision, DecisionSummary, Grant, ReplayGuard};
+use domain::{Decision, Grant, ReplayGuard};
 use protocol::{AgentId, ErrorCode, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{DenialOutcome, DeniedRequest};
 
 use crate::request_limits::Kind;
+use crate::rules::decide::summary;
 use crate::{Engine, Refusal};
 
 impl Engine {
-    /// Records a request that the boundary or a rule denies, and returns the error for the caller. Its OIDC token is consumed: one
-    /// token is one decision.
+    /// Records a request that the boundary or a rule denies, and returns the error for the caller. Its OIDC token is
+    /// consumed: one token is one decision.
     pub(crate) async fn deny(
         &self,
         mut terms: Request,
@@ -22,11 +23,7 @@ impl Engine {
     ) -> Refusal {
         let (key, agent) = (terms.key.clone(), terms.agent_id.clone());
         terms.request_hash = hash_of_denied(&terms);
-        let summary = DecisionSummary {
-            facts: audit::facts_digest(&decision.facts),
-            enforced: decision.enforced.clone(),
-        };
-        let moved = Grant::denied(terms, now, denied.code, &denied.detail).decided(&summary);
+        let moved = Grant::denied(terms, now, denied.code, &denied.detail).decided(&summary(decision));
         let request = DeniedRequest { transition: &moved, key: &key, replay, decision: Some(decision) };
         match self.store.record_denied(request).await {
             Ok(DenialOutcome::New | DenialOutcome::Again) => self.counters.grants_denied(),

@@ -10,7 +10,7 @@ use protocol::{AgentId, ElevateRequest, ErrorCode, PolicyName, Secret, Timestamp
 use store::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, StoredObservation};
 
 use super::actions::check_form;
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::{Engine, Refusal};
 
 /// Observations per read of the store.
@@ -26,9 +26,7 @@ impl Engine {
     ) -> Result<Observation, Refusal> {
         let authorized = self.authorize(bearer, request, observed).await?;
         let decided = self.decide(DecisionKind::Observe, authorized.asked()).await?;
-        let bytes: [u8; 8] = random(self.random.as_ref())?;
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let id = format!("obs-{digits}");
+        let id = format!("obs-{}", random_hex::<8>(self.random.as_ref())?);
         self.store.record_observation(&id, &decided.decision).await?;
         self.counters.observations();
         let denied = decided.permit.err();

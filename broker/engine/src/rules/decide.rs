@@ -8,7 +8,7 @@ use store::{ContextRequest, DecisionContext, NewDecision};
 
 use super::facts::gather;
 use super::{Loaded, decided};
-use crate::clock::random;
+use crate::clock::random_hex;
 use crate::{Engine, Refusal};
 
 /// A request that is to be decided.
@@ -57,11 +57,13 @@ impl Decided {
     }
 
     pub(crate) fn summary(&self) -> DecisionSummary {
-        DecisionSummary {
-            facts: audit::facts_digest(&self.decision.facts),
-            enforced: self.decision.enforced.clone(),
-        }
+        summary(&self.decision)
     }
+}
+
+/// What the timeline says of a decision.
+pub(crate) fn summary(decision: &Decision) -> DecisionSummary {
+    DecisionSummary { facts: audit::facts_digest(&decision.facts), enforced: decision.enforced.clone() }
 }
 
 impl Engine {
@@ -78,7 +80,8 @@ impl Engine {
             })
             .await?;
         let loaded = self.rules_of(context.rules_version).await?;
-        let facts = gather(&asked, &context, &loaded, self.nonce()?);
+        let nonce = random_hex::<16>(self.random.as_ref())?;
+        let facts = gather(&asked, &context, &loaded, nonce);
         // The store compares both when the grant is created: these are the rules and the registration that decide.
         let context = DecisionContext {
             rules_version: loaded.state.version,
@@ -119,11 +122,6 @@ impl Engine {
             check_run: sets.reads_run() && asked.before.is_none(),
             check_posture: sets.reads_posture(),
         }
-    }
-
-    fn nonce(&self) -> Result<String, Refusal> {
-        let bytes: [u8; 16] = random(self.random.as_ref())?;
-        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn count(&self, facts: &DecisionFacts, verdict: &Verdict, shadow: Option<&domain::Decided>) {

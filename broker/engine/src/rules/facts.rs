@@ -7,7 +7,6 @@ use domain::facts::{
 };
 use domain::{Claims, Grant, Principal, Scope};
 use protocol::{PolicyName, Provenance, Ttl};
-use sha2::{Digest, Sha256};
 use store::{DecisionContext, PostureStatement, StoredPosture};
 
 use super::Loaded;
@@ -39,7 +38,7 @@ pub(crate) fn request_of(scope: &Scope, policies: &[PolicyName], ttl: Ttl, heart
     let policies = policies.iter().map(|name| PolicyFacts {
         name: name.clone(),
         sensitivity: scope.sensitivity.get(name).copied().unwrap_or_default(),
-        digest: sha256(&scope.target.meaning_of(name).unwrap_or_default()),
+        digest: audit::sha256(&scope.target.meaning_of(name).unwrap_or_default()),
     });
     RequestFacts {
         scope: scope.name.clone(),
@@ -69,7 +68,7 @@ pub(crate) fn gather(
             use_case: registration.use_case,
             labels: registration.labels.clone(),
             groups: registration.groups.clone(),
-            registration: sha256(&asked.agent.source),
+            registration: audit::sha256(&asked.agent.source),
         },
         request: asked.request.clone(),
         identity: asked.identity.clone(),
@@ -94,8 +93,4 @@ fn combined(postures: &[StoredPosture]) -> BTreeMap<String, PostureFacts> {
         known.expires_at = known.expires_at.min(*expires_at);
     }
     combined
-}
-
-fn sha256(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text))
 }

@@ -1,4 +1,4 @@
-//! Decides requests by rules: loads the rule sets, gathers the facts, asks both sets, records the decision.
+//! Decides requests by rules: loads the rule sets, gathers the facts, and asks the set that decides and the one in shadow.
 
 use std::sync::Arc;
 
