@@ -42,7 +42,7 @@ pub struct ElevateRequest {
     pub claimed: Facts,
 }
 
-/// The answer to a dry run (`?dry_run=true`): the decision on the request. Nothing is provisioned or recorded.
+/// The answer to a dry run (`?dry_run=true`): the decision on the request. It is recorded, and nothing is provisioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {

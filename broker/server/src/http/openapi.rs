@@ -16,8 +16,8 @@ use super::{
 #[openapi(
     info(
         title = "cloudanix-jit broker",
-        description = "Grants a workload access for one step, and revokes it. A body has at most 64 KiB and must arrive within 10 s; a request names at most \
-                       10 policies. Rate limits: 600 elevations a minute for each agent (configurable), a tenth of that for refused ones, and \
+        description = "Grants a workload access for one step, and revokes it. A body has at most 64 KiB, with a rule set 2 MiB, and must arrive within 10 s; \
+                       a request names at most 10 policies. Rate limits: 600 elevations a minute for each agent (configurable), a tenth of that for refused ones, and \
                        6000 requests a minute for each source address (configurable; revokes, heartbeats and probes are exempt). Requests over a limit \
                        get 429 with `Retry-After`. Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),

@@ -81,7 +81,7 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::IdempotencyConflict => "Use a new key for another request.",
         ErrorCode::GrantEnded => "Elevate again with a new key.",
         ErrorCode::AgentExists => "Leave `--create-only` out to replace the registration.",
-        ErrorCode::BodyTooLarge => "Send at most 64 KiB.",
+        ErrorCode::BodyTooLarge => "Send at most 64 KiB, with a rule set 2 MiB.",
         ErrorCode::UnsupportedMediaType => "Send the content type that the [HTTP API](http-api.md) names.",
         ErrorCode::InvalidRequest => "`detail` names the field.",
         ErrorCode::InvalidRegistration => {
