@@ -42,6 +42,11 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show the platform found, the claims seen and where each came from; never the token
     Whoami(WhoamiArgs),
+    /// Sign in as a person, for the commands that operators have
+    #[command(after_help = "Example:\n  cloudanix-jit login --url https://jit.example.com")]
+    Login(LoginArgs),
+    /// End the session of `login`
+    Logout,
     /// Check the set-up from end to end and say what to fix
     Doctor(DoctorArgs),
     /// Show all that happened to a grant, in order
@@ -206,9 +211,28 @@ pub(crate) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhoamiArgs {
+    /// The person who signed in, with groups and rights, in place of the workload
+    #[arg(long)]
+    pub(crate) person: bool,
     /// How it is shown
     #[arg(long, value_enum, value_name = "FORM", default_value_t = View::Text)]
     pub(crate) output: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// The broker; `CLOUDANIX_URL` when not given
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Show the address to sign in at, and ask for the code that the browser shows at the end
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Prove again who you are, even if the provider has a session with your browser
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// For how long to wait for the browser
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub(crate) timeout: Ttl,
 }
 
 #[derive(Debug, Args)]

@@ -154,6 +154,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         ErrorCode::AuthTokenMissing
         | ErrorCode::AuthTokenInvalid
         | ErrorCode::AgentMismatch
+        | ErrorCode::SessionEnded
         | ErrorCode::OidcTokenMissing
         | ErrorCode::OidcTokenInvalid
         | ErrorCode::OidcTokenReplayed
@@ -170,7 +171,9 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::TargetNotPermitted
         | ErrorCode::RuleDenied
         | ErrorCode::RuleError
-        | ErrorCode::ApprovalRequired => Exit::Denied,
+        | ErrorCode::ApprovalRequired
+        | ErrorCode::NotPermitted
+        | ErrorCode::SignInRefused => Exit::Denied,
         ErrorCode::GrantNotFound
         | ErrorCode::AgentNotFound
         | ErrorCode::TokenNotFound
@@ -187,6 +190,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded | ErrorCode::RulesChanged => Exit::Unexpected,
         ErrorCode::RequestTimeout
         | ErrorCode::ContextUnsettled
+        | ErrorCode::SignInUnavailable
         | ErrorCode::ProcessingTimeout
         | ErrorCode::RateLimited
         | ErrorCode::Internal

@@ -16,6 +16,7 @@ mod memory;
 mod output;
 mod redact;
 mod run;
+mod session;
 mod settings;
 mod step_env;
 mod streams;
@@ -74,6 +75,8 @@ pub fn main() -> ExitCode {
         | Command::Revoke(_)
         | Command::Status(_)
         | Command::Whoami(_)
+        | Command::Login(_)
+        | Command::Logout
         | Command::Doctor(_)
         | Command::Timeline(_)
         | Command::Agent(_)
@@ -107,7 +110,10 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Elevate(args) => commands::elevate::run(args, env, output),
         Command::Revoke(args) => commands::revoke::run(args, env, output),
         Command::Status(args) => commands::status::run(args, env, output),
+        Command::Whoami(args) if args.person => commands::login::whoami(&args, env, output),
         Command::Whoami(args) => commands::whoami::run(args, env, output),
+        Command::Login(args) => commands::login::login(&args, env, output),
+        Command::Logout => commands::login::logout(env, output),
         Command::Doctor(args) => commands::doctor::run(args, env, output),
         Command::Timeline(args) => commands::timeline::run(args, env, output),
         Command::Agent(command) => commands::agent::run(command, env, output),

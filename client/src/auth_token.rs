@@ -57,7 +57,7 @@ pub fn auth_token(env: &Env) -> Result<AuthTokenRead, Error> {
 }
 
 /// Whether the environment has an auth token.
-pub(crate) fn is_set(env: &Env) -> bool {
+pub fn auth_token_is_set(env: &Env) -> bool {
     env.get(VALUE).or(env.get(FILE)).is_some()
 }
 

@@ -32,6 +32,13 @@ impl Env {
         Self { values, also_declared: &[] }
     }
 
+    /// The same environment with another value of a variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.values.insert(as_key(name.to_owned()), value.to_owned());
+        self
+    }
+
     /// Lets a program read its own variables with [`Self::get`] too.
     #[must_use]
     pub fn declaring(self, variables: &'static [Var]) -> Self {

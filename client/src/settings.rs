@@ -5,7 +5,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Network;
-use crate::auth_token::{self, AuthTokenRead, auth_token};
+use crate::auth_token::{AuthTokenRead, auth_token, auth_token_is_set};
 use crate::environment::Env;
 use crate::error::Error;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 pub struct Settings {
     /// The broker's address, with a slash at its end.
     pub url: String,
-    /// The auth token of an agent, or the token of an operator.
+    /// The auth token of an agent, the token of an operator, or that of a person's session.
     #[serde(serialize_with = "secret::on_the_wire")]
     pub bearer: Secret,
     /// Trusted roots and the proxy.
@@ -41,7 +41,7 @@ impl Settings {
     pub fn for_operator(env: &Env) -> Result<Self, Error> {
         let bearer = env.get("CLOUDANIX_OPERATOR_TOKEN").ok_or_else(|| {
             Error::settings("`CLOUDANIX_OPERATOR_TOKEN` is not set")
-                .with_hint("operator commands need the operator token of the broker")
+                .with_hint("sign in with `cloudanix-jit login`, or set the operator token of the broker")
         })?;
         Ok(Self {
             url: broker_url(env)?.into(),
@@ -62,7 +62,7 @@ impl Settings {
     /// The settings for a revoke: the agent's own token if there is one, else the operator's.
     pub fn for_revoke(env: &Env) -> Result<Self, Error> {
         match env.get("CLOUDANIX_OPERATOR_TOKEN") {
-            Some(_) if !auth_token::is_set(env) => Self::for_operator(env),
+            Some(_) if !auth_token_is_set(env) => Self::for_operator(env),
             Some(_) | None => Self::for_agent(env),
         }
     }

@@ -4,12 +4,14 @@
 //! the API; the OpenAPI document is generated from these types (feature `openapi`).
 
 pub mod actions;
+mod actor;
 pub mod agents;
 pub mod auth_token;
 pub mod elevate;
 pub mod grant;
 pub mod ids;
 pub mod observations;
+pub mod people;
 pub mod posture;
 pub mod printable;
 pub mod problem;
@@ -23,6 +25,7 @@ pub mod timeline;
 pub mod timestamp;
 pub mod ttl;
 
+pub use actor::{Actor, Person};
 pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
@@ -31,6 +34,6 @@ pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};
 pub use revoke::RevokeCause;
 pub use secret::Secret;
-pub use timeline::{Actor, EventKind, Source, Timeline, TimelineEvent};
+pub use timeline::{EventKind, Source, Timeline, TimelineEvent};
 pub use timestamp::Timestamp;
 pub use ttl::Ttl;

@@ -50,6 +50,8 @@ codes! {
     AuthTokenMissing = "auth_token_missing", 401, "no auth token";
     /// Malformed, unknown, expired or revoked: the answer does not say which.
     AuthTokenInvalid = "auth_token_invalid", 401, "auth token not accepted";
+    /// The session of a person is unknown, over, or was not used for long: the answer does not say which.
+    SessionEnded = "session_ended", 401, "session ended";
     /// The auth token is another agent's than the one named in the request.
     AgentMismatch = "agent_mismatch", 401, "the credentials lead to different agents";
     /// The agent's trust rules need an OIDC token and the request has none.
@@ -86,6 +88,10 @@ codes! {
     RuleError = "rule_error", 403, "a rule could not be evaluated";
     /// The rules demand the approval of a person, which this broker cannot ask for.
     ApprovalRequired = "approval_required", 403, "approval required";
+    /// No rule permits the person to do this, or a rule forbids it.
+    NotPermitted = "not_permitted", 403, "not permitted";
+    /// The provider refused the sign-in, or the code that claims it is not accepted.
+    SignInRefused = "sign_in_refused", 403, "sign-in refused";
     /// Unknown, or another agent's: the answer does not say which.
     GrantNotFound = "grant_not_found", 404, "no such grant";
     /// No agent is registered under this id.
@@ -128,6 +134,8 @@ codes! {
     TargetFailed = "target_failed", 502, "the target failed";
     /// The issuer's keys cannot be fetched.
     IssuerUnavailable = "issuer_unavailable", 503, "the OIDC issuer cannot be reached";
+    /// No provider for the sign-in of persons is configured, or it cannot be asked.
+    SignInUnavailable = "sign_in_unavailable", 503, "persons cannot sign in";
     /// Rules, posture or grants of the run changed again and again while the request was decided.
     ContextUnsettled = "context_unsettled", 503, "the facts changed during the decision";
     /// The broker could not answer in time. The request may have taken effect.

@@ -16,6 +16,12 @@ pub const POSTURE: &str = "/v2/posture";
 pub const OBSERVATIONS: &str = "/v2/observations";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
+/// Claim the session of a sign-in; with `/current` show and end it.
+pub const SESSIONS: &str = "/v2/sessions";
+/// Where a browser begins the sign-in of a person.
+pub const SIGN_IN: &str = "/sign-in";
+/// Where the provider sends the browser back to.
+pub const SIGN_IN_CALLBACK: &str = "/sign-in/callback";
 /// RFC 7662 token introspection for grants of the `token` target.
 pub const INTROSPECT: &str = "/v2/introspect";
 /// The header with the idempotency key.

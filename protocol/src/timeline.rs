@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use crate::printable::printable;
-use crate::{Facts, Grant, OperatorName, Timestamp, Trust};
+use crate::{Actor, Facts, Grant, Timestamp, Trust};
 
 macro_rules! kinds {
     ($($(#[doc = $meaning:literal])* $name:ident = $wire:literal, $label:literal;)*) => {
@@ -87,7 +87,7 @@ pub enum Source {
     Broker,
     /// The client. Unverified.
     Client,
-    /// An operator; `actor` has the name.
+    /// An operator or a person; `actor` says who.
     Operator,
 }
 
@@ -98,31 +98,6 @@ impl Source {
             Self::Broker => "broker",
             Self::Client => "client",
             Self::Operator => "operator",
-        }
-    }
-}
-
-/// Who caused an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Actor {
-    /// The holder of the operator token with this name.
-    Operator(OperatorName),
-}
-
-impl Actor {
-    /// As on the wire: `operator`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Operator(_) => "operator",
-        }
-    }
-
-    /// The name of the operator.
-    pub fn name(&self) -> &OperatorName {
-        match self {
-            Self::Operator(name) => name,
         }
     }
 }
@@ -142,7 +117,7 @@ pub struct TimelineEvent {
     pub kind: EventKind,
     /// Who states the event.
     pub source: Source,
-    /// The operator who caused it.
+    /// The operator or person who caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
     /// The event as text.

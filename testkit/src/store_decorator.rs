@@ -9,7 +9,7 @@ pub use std::time::Duration;
 
 pub use async_trait::async_trait;
 pub use domain::grant::Transition;
-pub use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+pub use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 pub use protocol::actions::Action;
 pub use protocol::posture::PostureOutcome;
 pub use protocol::rules::{RuleSetFiles, RulesState};
@@ -19,7 +19,8 @@ pub use store::{
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
     NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing, PostureStatement,
     Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError,
-    StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
+    StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    UnclaimedSession,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -98,6 +99,11 @@ macro_rules! decorate_store {
             ) -> bool;
             put_posture(statement: &PostureStatement, now: Timestamp) -> PostureOutcome;
             list_posture(listing: PostureListing<'_>) -> Vec<StoredPosture>;
+            add_session(new: UnclaimedSession<'_>) -> ();
+            claim_session(code_hash: &str, challenge: &str, token_hash: &str, now: Timestamp) -> Option<Session>;
+            session(token_hash: &str) -> Option<StoredSession>;
+            session_used(token_hash: &str, now: Timestamp) -> ();
+            remove_session(token_hash: &str) -> bool;
             record_observation(id: &str, decision: &Decision) -> ();
             add_observed_actions(id: &str, agent: &AgentId, actions: &[Action]) -> ActionsAdded;
             observations(listing: ObservationListing<'_>) -> Vec<StoredObservation>;

@@ -79,6 +79,25 @@ impl Client {
         self
     }
 
+    /// Writes a program into a folder that comes first on the `PATH` of the client.
+    pub fn program(mut self, name: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = self.folder.path().join("bin");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(folder).chain(std::env::split_paths(&others));
+        self.command.env("PATH", std::env::join_paths(all).unwrap());
+        self
+    }
+
+    /// Gives the client a standard input for [`Running::write`].
+    pub fn with_input(mut self) -> Self {
+        self.command.stdin(Stdio::piped());
+        self
+    }
+
     /// Starts the client.
     #[track_caller]
     pub fn start(mut self) -> Running {
@@ -102,6 +121,14 @@ impl Running {
     /// The client's folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Writes to the standard input of the client.
+    #[track_caller]
+    pub fn write(&mut self, text: &str) {
+        use std::io::Write as _;
+        let input = self.process.stdin.as_mut().expect("a client with an input");
+        input.write_all(text.as_bytes()).expect("an open input");
     }
 
     /// Sends the client a signal, by name.

@@ -19,6 +19,7 @@ pub mod leak_scan;
 pub mod lossy_proxy;
 pub mod oidc_provider;
 pub mod onlooker;
+pub mod people;
 pub mod programs;
 pub mod replicas;
 pub mod runner;

@@ -76,13 +76,17 @@ fn no_grant_becomes_active_after_its_deadline() {
     assert!(applying(EnforcedBy::Cloud).activate(at(1900), "late").is_err());
 }
 
+fn operator_named(name: &str) -> protocol::Actor {
+    protocol::Actor::Operator { name: name.parse().unwrap() }
+}
+
 fn by_operator() -> EndCause {
-    EndCause::Operator("release-bot".parse().unwrap())
+    EndCause::Operator(operator_named("release-bot"))
 }
 
 #[test]
 fn end_by_an_operator_names_the_operator() {
-    let disabled = |by: Option<&str>| EndCause::AgentDisabled(by.map(|by| by.parse().unwrap()));
+    let disabled = |by: Option<&str>| EndCause::AgentDisabled(by.map(operator_named));
     for (cause, text, by) in [
         (by_operator(), "ended by operator release-bot", Some("release-bot")),
         (disabled(Some("on-call")), "agent disabled by operator on-call", Some("on-call")),
@@ -91,7 +95,7 @@ fn end_by_an_operator_names_the_operator() {
         let ended = active(EnforcedBy::Broker).end(at(1100), cause).unwrap();
         let [event] = ended.events.as_slice() else { panic!("{:?}", ended.events) };
         assert_eq!((event.text.as_str(), event.source), (text, Source::Operator));
-        assert_eq!(event.actor.as_ref().map(|actor| actor.name().as_str()), by);
+        assert_eq!(event.actor, by.map(operator_named));
     }
 }
 

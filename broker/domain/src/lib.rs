@@ -12,6 +12,7 @@ pub mod grant;
 pub mod lease;
 pub mod principal;
 pub mod registration;
+pub mod session;
 pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
@@ -24,4 +25,5 @@ pub use lease::Lease;
 pub use principal::{Principal, ReplayGuard};
 pub use protocol::rules::{Decided, DecisionKind, Outcome, RuleSetDigest, Verdict};
 pub use registration::{InvalidRegistration, Registration, Sensitivity, UseCase};
+pub use session::Session;
 pub use trust::{ClaimRule, Claims, Exception, TrustRule};

@@ -1,14 +1,16 @@
-//! Finds the agent or the operator of a bearer token.
+//! Finds the agent, operator or person of a bearer token.
 
 use std::fmt;
 use std::sync::Arc;
 
-use domain::Agent;
-use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Secret};
+use domain::{Agent, Session};
+use protocol::people::Right;
+use protocol::{Actor, AgentId, AuthToken, ErrorCode, OperatorName, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::clock::{NoRandomness, Random, random_hex};
+use crate::people::{On, TOKEN_PREFIX};
 use crate::{Engine, Refusal};
 
 /// SHA-256 in hexadecimal, the form in which tokens are stored.
@@ -43,25 +45,17 @@ pub struct NamedToken {
 pub enum Caller {
     /// The operator with this name.
     Operator(OperatorName),
+    /// By the token of a session.
+    Person(Box<Session>),
     /// By its auth token.
     Agent(Arc<Agent>),
 }
 
-impl Caller {
-    /// Whether the caller may see and end grants of this agent.
-    pub(crate) fn can_access(&self, owner: &AgentId) -> bool {
-        match self {
-            Self::Operator(_) => true,
-            Self::Agent(agent) => agent.id == *owner,
-        }
-    }
-}
-
-/// The actor that applies a registration.
+/// Who applies a registration or changes rules.
 #[derive(Debug, Clone)]
 pub enum Author {
-    /// The operator with this name.
-    Operator(OperatorName),
+    /// An operator or a person.
+    Actor(Actor),
     /// The folder of registrations that the configuration names.
     Configuration,
 }
@@ -69,7 +63,7 @@ pub enum Author {
 impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Operator(name) => name.fmt(f),
+            Self::Actor(actor) => actor.fmt(f),
             // With a space, which no operator's name has.
             Self::Configuration => f.write_str("the configuration"),
         }
@@ -118,20 +112,52 @@ impl Engine {
         Ok(agent)
     }
 
-    /// The operator whose token this is; refuses every other caller.
-    pub fn operator(&self, bearer: Option<&Secret>) -> Result<OperatorName, Refusal> {
-        let bearer = bearer.ok_or_else(|| missing().hint("set CLOUDANIX_OPERATOR_TOKEN"))?;
-        name_of(&self.operators.load().operators, bearer.reveal()).ok_or_else(|| {
-            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token")
-                .hint("set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
+    /// The operator whose token this is, or the person of the session, if the rules of persons permit it; refuses every
+    /// other caller.
+    pub async fn actor(&self, bearer: Option<&Secret>, right: Right, on: On<'_>) -> Result<Actor, Refusal> {
+        let bearer = bearer
+            .ok_or_else(|| missing().hint("run `cloudanix-jit login`, or set CLOUDANIX_OPERATOR_TOKEN"))?;
+        if bearer.reveal().starts_with(TOKEN_PREFIX) {
+            let session = self.session_of(Some(bearer)).await?;
+            self.permit(&session, right, on).await?;
+            return Ok(Actor::Person(session.person));
+        }
+        let name = name_of(&self.operators.load().operators, bearer.reveal());
+        name.map(|name| Actor::Operator { name }).ok_or_else(|| {
+            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token, or the session of a person")
+                .hint("run `cloudanix-jit login`, or set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
         })
     }
 
-    /// An operator, or an agent.
+    /// Whether the caller has this right on grants of an agent. Who may not even see them does not learn that they exist.
+    pub(crate) async fn admit(&self, caller: &Caller, right: Right, owner: &AgentId) -> Result<(), Refusal> {
+        match caller {
+            Caller::Operator(_) => Ok(()),
+            Caller::Agent(agent) if agent.id == *owner => Ok(()),
+            Caller::Agent(_) => Err(Refusal::no_such_grant()),
+            Caller::Person(session) => {
+                let Err(refusal) = self.permit(session, right, On::Agent(owner)).await else { return Ok(()) };
+                match right {
+                    Right::View => Err(Refusal::no_such_grant()),
+                    Right::Operate | Right::Register | Right::Audit => {
+                        self.permit(session, Right::View, On::Agent(owner))
+                            .await
+                            .map_err(|_| Refusal::no_such_grant())?;
+                        Err(refusal)
+                    }
+                }
+            }
+        }
+    }
+
+    /// An operator, a person or an agent.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         let operators = self.operators.load_full();
         if let Some(name) = bearer.and_then(|token| name_of(&operators.operators, token.reveal())) {
             return Ok(Caller::Operator(name));
+        }
+        if bearer.is_some_and(|token| token.reveal().starts_with(TOKEN_PREFIX)) {
+            return Ok(Caller::Person(Box::new(self.session_of(bearer).await?)));
         }
         Ok(Caller::Agent(self.agent_of(bearer).await?))
     }

@@ -36,6 +36,8 @@ counters! {
     grants_reevaluated = "Live grants that were decided again";
     posture_reports = "Reports of posture that were stored";
     security_events_ignored = "Security events of a kind that the broker does not use";
+    sign_ins = "Persons who signed in";
+    sign_ins_refused = "Sign-ins that the provider or the broker refused";
     observations = "Steps that were observed without a grant";
     denials_not_recorded = "Denied requests that were not recorded because the agent has too many on record";
     authentication_failures = "Elevations refused because the identity was not proven";

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::{EventVerifier, Verifier};
 use protocol::Timestamp;
 use signing::Issuer;
@@ -30,6 +30,7 @@ mod counters;
 mod error;
 mod heartbeat_window;
 mod lifecycle;
+mod people;
 mod rate_limit;
 mod request_limits;
 mod rules;
@@ -45,6 +46,7 @@ pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;
 pub use error::Refusal;
 pub use lifecycle::{Driver, Goal, Outcome};
+pub use people::{On, People};
 pub use rate_limit::RateLimiter;
 pub use spans::TRACES;
 pub use worker::reconcile::{Orphans, Reconciling, UnknownGrants};
@@ -95,6 +97,8 @@ pub struct EngineDeps {
     pub issuer: Arc<Issuer>,
     pub operators: OperatorTokens,
     pub posture_sources: Vec<PostureSource>,
+    /// How persons sign in; none if they cannot.
+    pub people: Option<People>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub settings: Settings,
@@ -109,6 +113,7 @@ pub struct Engine {
     issuer: Arc<Issuer>,
     operators: ArcSwap<OperatorTokens>,
     posture_sources: ArcSwap<Vec<PostureSource>>,
+    people: ArcSwapOption<People>,
     rules: rules::RulesCache,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -144,6 +149,7 @@ impl Engine {
             issuer: deps.issuer,
             operators: ArcSwap::from_pointee(deps.operators),
             posture_sources: ArcSwap::from_pointee(deps.posture_sources),
+            people: ArcSwapOption::from_pointee(deps.people),
             rules: rules::RulesCache::empty(),
             clock: deps.clock,
             random: deps.random,
@@ -168,6 +174,11 @@ impl Engine {
         self.request_limits.set(settings.elevations_per_minute);
         self.settings.store(Arc::new(settings));
         self.operators.store(Arc::new(operators));
+    }
+
+    /// Changes how persons sign in and what they may do; none if they cannot.
+    pub fn set_people(&self, people: Option<People>) {
+        self.people.store(people.map(Arc::new));
     }
 
     pub fn driver(&self) -> &Driver {

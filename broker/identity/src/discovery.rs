@@ -84,7 +84,7 @@ pub(crate) async fn fetch(http: &Http, discovery: Discovery, issuer: &str) -> Re
 }
 
 /// Whether the URL may be fetched: https, or http on this machine for development.
-fn is_fetchable(issuer: &str, url: &Url) -> bool {
+pub(crate) fn is_fetchable(issuer: &str, url: &Url) -> bool {
     let no_credentials = url.username().is_empty() && url.password().is_none();
     match url.scheme() {
         "https" => no_credentials,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openidconnect::{HttpRequest, HttpResponse};
 use reqwest::header::CACHE_CONTROL;
 use reqwest::{Client, Response, Url, redirect};
 use rustls::pki_types::CertificateDer;
@@ -67,6 +68,19 @@ impl Http {
             https: client().https_only(true).build().map_err(UnusableCertificates::Client)?,
             loopback: client().no_proxy().build().map_err(UnusableCertificates::Client)?,
         })
+    }
+
+    /// Sends a request of a sign-in to `url`, which the caller has checked, and returns the answer with any status.
+    pub(crate) async fn send(&self, url: Url, request: HttpRequest) -> Result<HttpResponse, String> {
+        let client = if url.scheme() == "https" { &self.https } else { &self.loopback };
+        let (parts, body) = request.into_parts();
+        let sent = client.request(parts.method, url).headers(parts.headers).body(body).send();
+        let response = sent.await.map_err(|error| in_words(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut answer = HttpResponse::new(bounded(response).await?);
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Ok(answer)
     }
 
     /// Fetches `url`, which the caller has checked, and expects status 200.

@@ -6,8 +6,10 @@
 #![expect(missing_docs, reason = "the crate is private to the broker")]
 
 mod check;
+mod people;
 mod permit;
 pub mod rules;
 
 pub use check::{AccessRequest, Holder, check};
+pub use people::{NotPermitted, PeopleRules, Resource, SCHEMA as PEOPLE_SCHEMA};
 pub use permit::{Denied, Permit, WithinBoundary};

@@ -26,6 +26,10 @@ pub use problems::{RuleProblem, RuleProblems};
 pub use schema::{SCHEMA, schema};
 pub use zones::local_times;
 
+pub(crate) use facts::datetime;
+pub(crate) use parse::checked_policies;
+pub(crate) use schema::entity_uid;
+
 use facts::View;
 use schema::Action;
 use slices::{Answer, Slices};

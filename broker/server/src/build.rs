@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use engine::{Engine, EngineDeps, OperatorTokens, PostureSource, Settings, SystemClock, SystemRandom};
+use engine::{
+    Engine, EngineDeps, OperatorTokens, People, PostureSource, Settings, SystemClock, SystemRandom,
+};
 use identity::{CacheTimes, EventVerifier, Http, Options, Verifier};
 use signing::Issuer;
 use targets::Target;
@@ -23,8 +25,9 @@ pub struct EngineConfig {
     pub url: String,
     pub operators: OperatorTokens,
     pub posture_sources: Vec<PostureSource>,
-    /// Private CAs of OIDC issuers, in PEM.
-    pub oidc_ca: Option<Vec<u8>>,
+    pub people: Option<People>,
+    /// The client for OIDC issuers.
+    pub oidc_http: Http,
     pub settings: Settings,
     /// The accounts of the `aws` target, if the broker has it.
     pub aws: Option<AwsSettings>,
@@ -34,7 +37,7 @@ pub struct EngineConfig {
 pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
     let store = database::open(config.database).await.context("cannot open the database")?;
     let issuer = Arc::new(Issuer::new(&config.url)?);
-    let http = Http::new(config.oidc_ca.as_deref()).context("cannot set up the client for OIDC issuers")?;
+    let http = config.oidc_http;
     let mut targets: Vec<Arc<dyn Target>> = vec![Arc::new(TokenTarget::new(Arc::clone(&issuer)))];
     if let Some(aws) = config.aws {
         targets.push(Arc::new(AwsTarget::new(aws).await));
@@ -47,6 +50,7 @@ pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
         issuer,
         operators: config.operators,
         posture_sources: config.posture_sources,
+        people: config.people,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         settings: config.settings,

@@ -12,6 +12,7 @@ use targets::aws::AwsConfig;
 
 mod aws;
 mod limits;
+mod people;
 mod reloadable;
 mod rules;
 mod telemetry;
@@ -19,6 +20,7 @@ mod tls;
 mod tokens;
 
 pub use self::limits::Limits;
+pub use self::people::PeopleConfig;
 pub use self::rules::{Rules, Source};
 pub use self::telemetry::Telemetry;
 pub use self::tls::{ClientCertificates, Tls};
@@ -48,6 +50,9 @@ pub struct Config {
     /// The rules that decide within the boundaries.
     #[serde(default)]
     pub rules: Rules,
+    /// The provider at which persons sign in; none if they cannot.
+    #[serde(default)]
+    pub people: Option<PeopleConfig>,
     /// Sources of posture by name.
     #[serde(default)]
     pub posture: BTreeMap<OperatorName, Source>,
@@ -120,6 +125,7 @@ impl Config {
         );
         config.rules.check()?;
         rules::check_sources(&config.posture)?;
+        config.people.iter().try_for_each(PeopleConfig::check)?;
         config.limits.check()?;
         anyhow::ensure!(
             config.tls.is_some() || config.listen.ip().is_loopback(),

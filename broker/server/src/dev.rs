@@ -12,7 +12,8 @@ use engine::{
     Author, Clock, NamedToken, OperatorTokens, Settings, SystemClock, SystemRandom, hash_of,
     new_operator_token,
 };
-use protocol::{OperatorName, Secret};
+use identity::Http;
+use protocol::{Actor, OperatorName, Secret};
 use store::{ApplyMode, SqlitePath};
 
 use crate::build::{self, EngineConfig};
@@ -69,14 +70,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             introspectors: named(&introspection_token),
         },
         posture_sources: Vec::new(),
-        oidc_ca: None,
+        people: None,
+        oidc_http: Http::new(None)?,
         settings: Settings::default(),
         aws: None,
     })
     .await?;
+    let operator = Actor::Operator { name: operator };
     let issuer = DevIssuer::new(&url, SystemClock.now())?;
     let refused = |refusal: engine::Refusal| anyhow::anyhow!("{refusal}");
-    let (source, author) = (registration(issuer.url()), Author::Operator(operator.clone()));
+    let (source, author) = (registration(issuer.url()), Author::Actor(operator.clone()));
     let applied = engine.apply_agent(&source, ApplyMode::Replace, &author).await.map_err(refused)?;
     let auth_token = match applied.auth_token {
         Some(token) => token,

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::{Clock, Engine, SystemClock};
+use identity::Http;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 
-use crate::config::{Config, Tls};
+use crate::config::{Config, PeopleConfig, Tls};
 use crate::http::observer::Observer;
 use crate::http::rate_limit::PerIpLimiter;
 use crate::listen::{Admission, Draining, FileLimit};
@@ -51,6 +52,7 @@ pub(crate) struct Reload {
     pub(crate) failures: Failures,
     pub(crate) rules_folder_refused: FolderRefused,
     pub(crate) observer: Arc<Observer>,
+    pub(crate) oidc_http: Http,
     /// Taken before the first read of the files.
     pub(crate) loaded: Fingerprints,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Fingerprints {
     agents: Fingerprint,
     rules: Fingerprint,
     countries: Fingerprint,
+    people: Fingerprint,
 }
 
 /// Which files a reload reads.
@@ -86,6 +89,7 @@ impl Reload {
             self.apply_agents(scope).await;
             self.apply_rules(scope).await;
             self.reload_countries(scope);
+            self.reload_people(scope);
         }
     }
 
@@ -199,6 +203,24 @@ impl Reload {
     }
 }
 
+impl Reload {
+    fn reload_people(&mut self, scope: Scope) {
+        let found = people_files(&self.config);
+        if scope == Scope::Changed && found == self.loaded.people {
+            return;
+        }
+        self.loaded.people = found;
+        match self.config.people(&self.oidc_http) {
+            Ok(people) => self.engine.set_people(people),
+            Err(error) => {
+                self.failures.increment();
+                let error = format!("{error:#}");
+                tracing::error!(error, "the sign-in and the rights of persons stay as they were");
+            }
+        }
+    }
+}
+
 impl Fingerprints {
     pub(crate) fn now(path: &Path, config: &Config) -> Self {
         Self {
@@ -207,6 +229,7 @@ impl Fingerprints {
             agents: agent_files(config),
             rules: rule_files(config),
             countries: country_file(config),
+            people: people_files(config),
         }
     }
 }
@@ -226,6 +249,10 @@ fn agent_files(config: &Config) -> Fingerprint {
 fn rule_files(config: &Config) -> Fingerprint {
     let files = config.rules.folder.as_deref().map(rules_folder::files);
     Fingerprint::of(&files.and_then(Result::ok).unwrap_or_default())
+}
+
+fn people_files(config: &Config) -> Fingerprint {
+    Fingerprint::of(&config.people.as_ref().map(PeopleConfig::files).unwrap_or_default())
 }
 
 fn country_file(config: &Config) -> Fingerprint {

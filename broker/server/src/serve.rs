@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use engine::{Clock, SystemClock};
+use identity::Http;
 use targets::aws::AwsConfig;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,12 +42,14 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         .as_ref()
         .map(|path| std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display())))
         .transpose()?;
+    let oidc_http = Http::new(oidc_ca.as_deref()).context("cannot set up the client for OIDC issuers")?;
     let engine = build::engine(EngineConfig {
         database,
         url: config.url.clone(),
         operators: config.operators(),
         posture_sources: config.posture_sources(),
-        oidc_ca,
+        people: config.people(&oidc_http)?,
+        oidc_http: oidc_http.clone(),
         settings: config.settings(),
         aws: config.aws.as_ref().map(AwsConfig::settings),
     })
@@ -90,6 +93,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         rules_folder_refused: rules_folder_refused.clone(),
         observer: Arc::clone(&observer),
         admission: Arc::clone(&admission),
+        https: config.url.starts_with("https://"),
     };
     let router = http::router(server.clone());
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");
@@ -105,6 +109,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         failures,
         rules_folder_refused,
         observer,
+        oidc_http,
         loaded,
     };
     tokio::spawn(reload.watch(hangups));

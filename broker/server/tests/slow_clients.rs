@@ -24,7 +24,8 @@ async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
         posture_sources: Vec::new(),
-        oidc_ca: None,
+        people: None,
+        oidc_http: identity::Http::new(None).unwrap(),
         settings: Settings::default(),
         aws: None,
     };

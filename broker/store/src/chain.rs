@@ -48,6 +48,8 @@ impl LastRow {
 pub(crate) struct Chained {
     pub(crate) row: TimelineEvent,
     pub(crate) data: String,
+    /// JSON.
+    pub(crate) actor: Option<String>,
 }
 
 /// Chains new events to the last one.
@@ -59,7 +61,9 @@ pub(crate) fn chain(
     let before = last.map(|last| (last.seq, last.hash.as_str()));
     let rows = audit::chain(grant, before, events).into_iter().map(|row| {
         let data = serde_json::to_string(&row.data);
-        Ok(Chained { data: data.map_err(|error| corrupt("an event to be stored", error))?, row })
+        let actor = row.actor.as_ref().map(serde_json::to_string).transpose();
+        let unwritable = |error| corrupt("an event to be stored", error);
+        Ok(Chained { data: data.map_err(unwritable)?, actor: actor.map_err(unwritable)?, row })
     });
     rows.collect()
 }
@@ -102,12 +106,8 @@ pub(crate) fn event(row: &impl Columns, grant: &GrantId, text: String) -> Result
 }
 
 fn actor(row: &impl Columns) -> Result<Option<Actor>, StoreError> {
-    let Some(name) = row.maybe_text("actor_name")? else { return Ok(None) };
-    let name = name.parse().map_err(|error| corrupt("an event's actor", error))?;
-    match row.maybe_text("actor_kind")? {
-        Some("operator") => Ok(Some(Actor::Operator(name))),
-        found => Err(corrupt("the kind of an event's actor", format!("`{found:?}` is unknown"))),
-    }
+    let Some(actor) = row.maybe_text("actor")? else { return Ok(None) };
+    serde_json::from_str(actor).map(Some).map_err(|error| corrupt("an event's actor", error))
 }
 
 fn place(seq: i64) -> Result<u32, StoreError> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::grant::Transition;
 use domain::{
-    Agent, AgentStatus, Decision, Grant, Lease, NewEvent, Registration, ReplayGuard, RuleSetDigest,
+    Agent, AgentStatus, Decision, Grant, Lease, NewEvent, Registration, ReplayGuard, RuleSetDigest, Session,
 };
 use protocol::actions::Action;
 use protocol::agents::Outcome;
@@ -40,6 +40,7 @@ mod registrations;
 mod replay;
 mod resource_lock;
 mod rows;
+mod sessions;
 mod sqlite;
 #[cfg(test)]
 mod test_fixtures;
@@ -54,6 +55,7 @@ pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, 
 pub use postgres::Postgres;
 pub use posture::{PostureListing, PostureStatement, StoredPosture};
 pub use resource_lock::{AfterUpdate, LockPurpose, LockRequest, Ownership, Release, ResourceLock};
+pub use sessions::{StoredSession, UnclaimedSession};
 pub use sqlite::{OpenError, Sqlite, SqlitePath};
 
 /// Why the store did not do what was requested. Nothing is half done.
@@ -416,6 +418,24 @@ pub trait Store: Send + Sync {
     /// Statements by source and subject, with those that have expired and are not purged.
     async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError>;
 
+    /// Stores a session that its client claims with a code.
+    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError>;
+    /// Claims a session, once: from now on it is known by the hash of its token. None for another code or challenge, and
+    /// when the time to claim it is over.
+    async fn claim_session(
+        &self,
+        code_hash: &str,
+        challenge: &str,
+        token_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError>;
+    /// The claimed session with this token, also when it has ended and is not purged.
+    async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError>;
+    /// Records a use of a session.
+    async fn session_used(&self, token_hash: &str, now: Timestamp) -> Result<(), StoreError>;
+    /// Deletes a session. False if there is none.
+    async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError>;
+
     /// Stores the decision about a step that runs without a grant. The id is new.
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError>;
     /// Adds what the step of an observation called.
@@ -430,7 +450,7 @@ pub trait Store: Send + Sync {
         listing: ObservationListing<'_>,
     ) -> Result<Vec<StoredObservation>, StoreError>;
 
-    /// Deletes expired token uses, tombstones, auth tokens and posture, decisions and observations older than
+    /// Deletes expired token uses, tombstones, auth tokens, sessions and posture, decisions and observations older than
     /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of
     /// all, and the last decision, may stay until another is written.
     async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError>;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
@@ -24,7 +24,8 @@ use crate::{
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockPurpose,
     LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Reevaluation, Registering, Release, ResourceLock, RevokeByKey,
-    SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
+    SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
+    StoredSession, StoredToken, UnclaimedSession,
 };
 
 mod agents;
@@ -33,6 +34,7 @@ mod grants;
 mod posture;
 mod reevaluations;
 mod rules;
+mod sessions;
 mod shared_objects;
 mod signing_keys;
 
@@ -42,6 +44,7 @@ use grants::Grants;
 use posture::Posture;
 use reevaluations::Reevaluated;
 use rules::Rules;
+use sessions::Sessions;
 use shared_objects::Objects;
 use signing_keys::SigningKeys;
 
@@ -60,6 +63,7 @@ struct Tables {
     rules: Rules,
     decisions: Decisions,
     posture: Posture,
+    sessions: Sessions,
 }
 
 /// Whether what a decision was made from still holds.
@@ -401,6 +405,34 @@ impl Store for Memory {
         Ok(self.kept().posture.list(listing))
     }
 
+    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+        self.kept().sessions.add(new);
+        Ok(())
+    }
+
+    async fn claim_session(
+        &self,
+        code_hash: &str,
+        challenge: &str,
+        token_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        Ok(self.kept().sessions.claim(code_hash, challenge, token_hash, now))
+    }
+
+    async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {
+        Ok(self.kept().sessions.get(token_hash))
+    }
+
+    async fn session_used(&self, token_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.kept().sessions.used(token_hash, now);
+        Ok(())
+    }
+
+    async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError> {
+        Ok(self.kept().sessions.remove(token_hash))
+    }
+
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
         self.kept().decisions.record(None, Some(id), decision)?;
         Ok(())
@@ -427,6 +459,7 @@ impl Store for Memory {
         kept.agents.purge(now);
         kept.grants.purge(now);
         kept.posture.purge(now);
+        kept.sessions.purge(now);
         kept.decisions.purge(now.minus(keep_decisions));
         Ok(())
     }

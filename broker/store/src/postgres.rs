@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
@@ -24,7 +24,8 @@ use crate::{
     DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
     LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    UnclaimedSession,
 };
 
 mod agents;
@@ -49,6 +50,7 @@ mod posture;
 mod purge;
 mod rules;
 mod save;
+mod sessions;
 mod shared_objects;
 mod signing_keys;
 mod tail;
@@ -361,6 +363,37 @@ impl Store for Postgres {
 
     async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
         self.run(listing, |connection, listing| Box::pin(posture::list(connection, listing))).await
+    }
+
+    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+        self.run(new, |connection, new| Box::pin(sessions::add(connection, new))).await
+    }
+
+    async fn claim_session(
+        &self,
+        code_hash: &str,
+        challenge: &str,
+        token_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let claim = sessions::Claim { code_hash, challenge, token_hash, now };
+        self.run(claim, |connection, claim| Box::pin(sessions::claim(connection, claim))).await
+    }
+
+    async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {
+        self.run(token_hash, |connection, token_hash| Box::pin(sessions::get(connection, token_hash))).await
+    }
+
+    async fn session_used(&self, token_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.run((token_hash, now), |connection, (token_hash, now)| {
+            Box::pin(sessions::used(connection, token_hash, *now))
+        })
+        .await
+    }
+
+    async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError> {
+        self.run(token_hash, |connection, token_hash| Box::pin(sessions::remove(connection, token_hash)))
+            .await
     }
 
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {

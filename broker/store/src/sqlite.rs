@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
@@ -24,7 +24,8 @@ use crate::{
     DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
     LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredToken,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    UnclaimedSession,
 };
 
 mod agents;
@@ -49,6 +50,7 @@ mod purge;
 mod rules;
 mod same_file;
 mod save;
+mod sessions;
 mod shared_objects;
 mod signing_keys;
 mod timeline;
@@ -398,6 +400,37 @@ impl Store for Sqlite {
     async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError> {
         let wanted = posture::Wanted::from(listing);
         self.read(move |connection| Box::pin(posture::list(connection, wanted))).await
+    }
+
+    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+        let new = sessions::New::from(new);
+        self.write(move |connection| Box::pin(sessions::add(connection, new))).await
+    }
+
+    async fn claim_session(
+        &self,
+        code_hash: &str,
+        challenge: &str,
+        token_hash: &str,
+        now: Timestamp,
+    ) -> Result<Option<Session>, StoreError> {
+        let [code, challenge, token] = [code_hash, challenge, token_hash].map(str::to_owned);
+        self.write(move |connection| Box::pin(sessions::claim(connection, code, challenge, token, now))).await
+    }
+
+    async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {
+        let token_hash = token_hash.to_owned();
+        self.read(move |connection| Box::pin(sessions::get(connection, token_hash))).await
+    }
+
+    async fn session_used(&self, token_hash: &str, now: Timestamp) -> Result<(), StoreError> {
+        let token_hash = token_hash.to_owned();
+        self.write(move |connection| Box::pin(sessions::used(connection, token_hash, now))).await
+    }
+
+    async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError> {
+        let token_hash = token_hash.to_owned();
+        self.write(move |connection| Box::pin(sessions::remove(connection, token_hash))).await
     }
 
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {

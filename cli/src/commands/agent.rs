@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use jit_client::{Client, Env, IfRegistered, RetryPolicy, Settings};
+use jit_client::{Client, Env, IfRegistered, RetryPolicy};
 use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, Outcome};
 use protocol::elevate::MAX_BODY;
@@ -17,12 +17,13 @@ use crate::args::{AgentCommand, Masks, Shown, View};
 use crate::error::CliError;
 use crate::mask::Masking;
 use crate::output::{Mark, Output};
+use crate::settings;
 
 const RETRIES: RetryPolicy =
     RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::new(&Settings::for_operator(env)?)?;
+    let client = Client::new(&settings::for_operator(env)?)?;
     let masking = Masking::of(env);
     block_on(async {
         match command {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jit_client::{Client, Env, GrantFilter, GrantRef, RetryPolicy, Revoked, Settings};
+use jit_client::{Client, Env, GrantFilter, GrantRef, RetryPolicy, Revoked};
 use protocol::printable::printable;
 use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
 use tokio::time::Instant;
@@ -13,12 +13,13 @@ use crate::args::{GrantsCommand, View};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{Mark, Output};
+use crate::settings;
 
 const RETRIES: RetryPolicy =
     RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::new(&Settings::for_operator(env)?)?;
+    let client = Client::new(&settings::for_operator(env)?)?;
     block_on(async {
         match command {
             GrantsCommand::List { live, agent, shown } => {

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod elevate;
 pub(crate) mod grants;
+pub(crate) mod login;
 pub(crate) mod observations;
 pub(crate) mod revoke;
 pub(crate) mod rules;

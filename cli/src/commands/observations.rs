@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jit_client::{Client, DecisionFilter, Env, RetryPolicy, Settings, system_clock};
+use jit_client::{Client, DecisionFilter, Env, RetryPolicy, system_clock};
 use protocol::PolicyName;
 use protocol::observations::{ObservationReport, ObservedAgent};
 use protocol::printable::printable;
@@ -13,12 +13,13 @@ use super::block_on;
 use crate::args::{ObservationsCommand, View};
 use crate::error::CliError;
 use crate::output::Output;
+use crate::settings;
 
 const RETRIES: RetryPolicy =
     RetryPolicy { attempt: Duration::from_secs(60), overall: Duration::from_secs(120) };
 
 pub(crate) fn run(command: ObservationsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
-    let client = Client::new(&Settings::for_operator(env)?)?;
+    let client = Client::new(&settings::for_operator(env)?)?;
     let ObservationsCommand::Report { since, agent, shown } = command;
     let filter = DecisionFilter { since: since.before(system_clock()), agent };
     let report = block_on(async { Ok(client.observation_report(&filter, RETRIES).await?) })?;

@@ -12,6 +12,7 @@ mod observations;
 mod probe;
 mod revoke;
 mod rules;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +37,7 @@ use crate::clock::{Clock, system_clock};
 use crate::error::Error;
 use crate::settings::Settings;
 
-/// A client of one broker, for one agent or operator. A clone shares the connection.
+/// A client of one broker, for one agent, operator or person. A clone shares the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     settings: Settings,

@@ -60,7 +60,11 @@ pub const VARIABLES: &[Var] = &[
     ),
     open(SETTINGS, "CLOUDANIX_AGENT_ID", "The agent's id."),
     open(SETTINGS, "CLOUDANIX_AGENT_IDENTIFIER", "Another name for `CLOUDANIX_AGENT_ID`."),
-    secret(SETTINGS, "CLOUDANIX_OPERATOR_TOKEN", "For the operator's commands (`agent …`)."),
+    secret(
+        SETTINGS,
+        "CLOUDANIX_OPERATOR_TOKEN",
+        "For the operator's commands (`agent …`); without it they use the session of `login`.",
+    ),
     secret(OVERRIDE, "CLOUDANIX_OIDC_TOKEN", "The workload's OIDC token; replaces detection."),
     open(
         OVERRIDE,

@@ -24,6 +24,8 @@ mod lifecycle;
 #[cfg(target_os = "linux")]
 mod observe;
 mod operations;
+#[cfg(target_os = "linux")]
+mod people;
 mod rules;
 mod security;
 #[cfg(target_os = "linux")]

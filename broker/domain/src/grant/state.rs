@@ -1,6 +1,6 @@
 //! States of a grant, and the causes of its end.
 
-use protocol::{Actor, EventKind, OperatorName, RevokeCause, Source, Timestamp};
+use protocol::{Actor, EventKind, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The state of a grant, with the facts of that state.
@@ -92,10 +92,10 @@ pub enum EndCause {
     Deadline,
     /// The client sent no heartbeat within its lease.
     LeaseLost,
-    /// This operator disabled the agent; none if the worker finds grants of a disabled agent.
-    AgentDisabled(Option<OperatorName>),
-    /// This operator revoked it.
-    Operator(OperatorName),
+    /// This operator or person disabled the agent; none if the worker finds grants of a disabled agent.
+    AgentDisabled(Option<Actor>),
+    /// This operator or person revoked it.
+    Operator(Actor),
     /// The claim ended before the grant was active: its request died.
     Abandoned,
     /// The grant was decided again, and refused: by these rules, or by the boundary if there are none.
@@ -112,8 +112,8 @@ impl EndCause {
             Self::Deadline => "deadline reached".to_owned(),
             Self::LeaseLost => "no heartbeat within the lease".to_owned(),
             Self::AgentDisabled(None) => "agent disabled".to_owned(),
-            Self::AgentDisabled(Some(by)) => format!("agent disabled by operator {by}"),
-            Self::Operator(by) => format!("ended by operator {by}"),
+            Self::AgentDisabled(Some(by)) => format!("agent disabled by {}", by.in_words()),
+            Self::Operator(by) => format!("ended by {}", by.in_words()),
             Self::Abandoned => "never acknowledged · rolled back".to_owned(),
             Self::ContextChanged(rules) if rules.is_empty() => {
                 "context changed · nothing permits the grant any more".to_owned()
@@ -123,10 +123,11 @@ impl EndCause {
         }
     }
 
-    fn operator(&self) -> Option<&OperatorName> {
+    /// Who ended the grant, for the timeline.
+    pub fn actor(&self) -> Option<Actor> {
         match self {
-            Self::Operator(by) => Some(by),
-            Self::AgentDisabled(by) => by.as_ref(),
+            Self::Operator(by) => Some(by.clone()),
+            Self::AgentDisabled(by) => by.clone(),
             Self::Client(_)
             | Self::Deadline
             | Self::LeaseLost
@@ -147,11 +148,6 @@ impl EndCause {
             | Self::ContextChanged(_)
             | Self::TargetFailed(_) => Source::Broker,
         }
-    }
-
-    /// The operator who ended the grant, for the timeline.
-    pub fn actor(&self) -> Option<Actor> {
-        self.operator().cloned().map(Actor::Operator)
     }
 
     /// The kind of the event on the timeline.

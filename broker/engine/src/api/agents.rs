@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::boundary::ExclusiveResource;
 use domain::{Agent, AgentStatus, EndCause, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
-use protocol::{AgentId, AuthToken, ErrorCode, OperatorName, Ttl};
+use protocol::{Actor, AgentId, AuthToken, ErrorCode, Ttl};
 use store::{ApplyMode, Listing, Registering, StoredToken};
 
 use crate::clock::random;
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     /// Disables an agent, then ends its live grants. In this order, no grant can be created in between.
-    pub async fn disable_agent(&self, id: &AgentId, by: &OperatorName) -> Result<Disabled, Refusal> {
+    pub async fn disable_agent(&self, id: &AgentId, by: &Actor) -> Result<Disabled, Refusal> {
         self.set_status(id, AgentStatus::Disabled).await?;
         tracing::warn!(agent = %id, %by, "agent disabled");
         let grants_ending = self.end_grants_of(id, Some(by)).await?;
@@ -131,11 +131,7 @@ impl Engine {
     }
 
     /// Enables an agent.
-    pub async fn enable_agent(
-        &self,
-        id: &AgentId,
-        by: &OperatorName,
-    ) -> Result<protocol::agents::Agent, Refusal> {
+    pub async fn enable_agent(&self, id: &AgentId, by: &Actor) -> Result<protocol::agents::Agent, Refusal> {
         let agent = self.set_status(id, AgentStatus::Active).await?;
         tracing::info!(agent = %id, %by, "agent enabled");
         self.with_tokens(&agent).await
@@ -146,7 +142,7 @@ impl Engine {
         &self,
         id: &AgentId,
         overlap: Option<Ttl>,
-        by: &OperatorName,
+        by: &Actor,
     ) -> Result<Rotated, Refusal> {
         let (token, stored) = self.new_token(id)?;
         let previous_expire_at = match overlap {
@@ -161,7 +157,7 @@ impl Engine {
     }
 
     /// Revokes one auth token.
-    pub async fn revoke_token(&self, id: &AgentId, token_id: &str, by: &OperatorName) -> Result<(), Refusal> {
+    pub async fn revoke_token(&self, id: &AgentId, token_id: &str, by: &Actor) -> Result<(), Refusal> {
         if self.store.revoke_token(id, token_id).await? {
             tracing::warn!(agent = %id, token = token_id, %by, "auth token revoked");
             Ok(())
@@ -187,7 +183,7 @@ impl Engine {
         }
     }
 
-    async fn end_grants_of(&self, id: &AgentId, by: Option<&OperatorName>) -> Result<u32, Refusal> {
+    async fn end_grants_of(&self, id: &AgentId, by: Option<&Actor>) -> Result<u32, Refusal> {
         let cause = EndCause::AgentDisabled(by.cloned());
         let mut ending = 0;
         let mut after = None;

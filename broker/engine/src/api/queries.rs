@@ -1,5 +1,6 @@
 //! Queries: one grant, its timeline, listings.
 
+use protocol::people::Right;
 use protocol::{Grant, GrantId, GrantList, Timeline};
 use store::{GrantRecord, Listing};
 
@@ -62,7 +63,8 @@ impl Engine {
 
     async fn accessible(&self, caller: &Caller, id: &GrantId) -> Result<GrantRecord, Refusal> {
         let record = self.driver.read(id).await?;
-        if caller.can_access(&record.grant.agent_id) { Ok(record) } else { Err(Refusal::no_such_grant()) }
+        self.admit(caller, Right::View, &record.grant.agent_id).await?;
+        Ok(record)
     }
 
     /// The number of grants in each status.

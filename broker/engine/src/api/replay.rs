@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{DecisionKind, Outcome};
 use policy::rules::RuleSet;
+use protocol::people::Right;
 use protocol::rules::{Comparison, Explanation, Flip, RecordedDecision, ReplayRequest};
 use protocol::{AgentId, ErrorCode, GrantId, Timestamp};
 use store::{DecisionFilter, StoredDecision};
@@ -74,7 +75,8 @@ impl Engine {
 
     /// The decisions about one grant, with their facts.
     pub async fn explain(&self, caller: &Caller, id: &GrantId) -> Result<Explanation, Refusal> {
-        self.state(caller, id).await?;
+        let grant = self.state(caller, id).await?;
+        self.admit(caller, Right::Audit, &grant.agent_id).await?;
         let decisions = self.store.decisions_of(id).await?.into_iter().map(recorded);
         Ok(Explanation { grant_id: id.clone(), decisions: decisions.collect::<Result<_, _>>()? })
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use domain::EndCause;
-use protocol::{Grant, GrantId, IdempotencyKey, RevokeCause};
+use protocol::people::Right;
+use protocol::{Actor, Grant, GrantId, IdempotencyKey, RevokeCause};
 use store::{GrantRecord, RevokeByKey};
 
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -33,10 +34,8 @@ impl Engine {
         let claim = self.driver.claim_from(self.clock.now());
         let record = self.find(caller, what).await?;
         let cause = match caller {
-            Caller::Operator(by) => {
-                tracing::info!(grant = %record.grant.id, %by, "an operator revokes a grant");
-                EndCause::Operator(by.clone())
-            }
+            Caller::Operator(name) => revoked_by(&record, Actor::Operator { name: name.clone() }),
+            Caller::Person(session) => revoked_by(&record, Actor::Person(session.person.clone())),
             Caller::Agent(_) => EndCause::Client(cause),
         };
         let record = self.driver.drive_to_end(record, &cause, &claim).await?;
@@ -45,7 +44,7 @@ impl Engine {
 
     async fn find(&self, caller: &Caller, what: &Revocable) -> Result<GrantRecord, Refusal> {
         let record = match (what, caller) {
-            (Revocable::Id(id), Caller::Operator(_) | Caller::Agent(_)) => self.driver.read(id).await?,
+            (Revocable::Id(id), _) => self.driver.read(id).await?,
             (Revocable::Key(key), Caller::Agent(agent)) => {
                 let forget_after = self.clock.now().plus(TOMBSTONE_KEPT);
                 match self.store.revoke_key(&agent.id, key, forget_after).await? {
@@ -55,10 +54,16 @@ impl Engine {
                     }
                 }
             }
-            (Revocable::Key(_), Caller::Operator(_)) => {
-                return Err(Refusal::no_such_grant().hint("an operator revokes by grant id"));
+            (Revocable::Key(_), Caller::Operator(_) | Caller::Person(_)) => {
+                return Err(Refusal::no_such_grant().hint("operators and persons revoke by grant id"));
             }
         };
-        if caller.can_access(&record.grant.agent_id) { Ok(record) } else { Err(Refusal::no_such_grant()) }
+        self.admit(caller, Right::Operate, &record.grant.agent_id).await?;
+        Ok(record)
     }
+}
+
+fn revoked_by(record: &GrantRecord, by: Actor) -> EndCause {
+    tracing::info!(grant = %record.grant.id, %by, "an operator or a person revokes a grant");
+    EndCause::Operator(by)
 }

@@ -6,7 +6,7 @@ use policy::rules::{RuleSet, run_cases};
 use protocol::rules::{
     ApplyRules, RuleSetFiles, RuleSetRole, RulesAction, RulesApplied, RulesHistory, RulesState,
 };
-use protocol::{ErrorCode, OperatorName};
+use protocol::{Actor, ErrorCode};
 
 use crate::rules::{agent_glob, no_such_set};
 use crate::{Author, Engine, Page, Refusal};
@@ -78,16 +78,16 @@ impl Engine {
     }
 
     /// The candidate becomes the active set.
-    pub async fn promote_rules(&self, by: &OperatorName) -> Result<RulesState, Refusal> {
+    pub async fn promote_rules(&self, by: &Actor) -> Result<RulesState, Refusal> {
         let state = self.store.rules().await?;
         let active = Some(candidate(&state)?);
         let action = RulesAction::Promote;
         let next = RulesState { active, candidate: None, rollout: Vec::new(), action, ..state.clone() };
-        self.change_rules(&state, next, None, &Author::Operator(by.clone())).await
+        self.change_rules(&state, next, None, &Author::Actor(by.clone())).await
     }
 
     /// The candidate decides for the agents that match one of these globs.
-    pub async fn roll_out_rules(&self, agents: &[String], by: &OperatorName) -> Result<RulesState, Refusal> {
+    pub async fn roll_out_rules(&self, agents: &[String], by: &Actor) -> Result<RulesState, Refusal> {
         if agents.is_empty() || agents.len() > MAX_GLOBS {
             let found = agents.len();
             let detail = format!("agents: expected 1 to {MAX_GLOBS} globs of agent ids, found {found}");
@@ -98,11 +98,11 @@ impl Engine {
         candidate(&state)?;
         let (rollout, action) = (agents.to_vec(), RulesAction::Rollout);
         let next = RulesState { rollout, action, ..state.clone() };
-        self.change_rules(&state, next, None, &Author::Operator(by.clone())).await
+        self.change_rules(&state, next, None, &Author::Actor(by.clone())).await
     }
 
     /// Ends the rollout; without one, the set that was active before the present one is active again.
-    pub async fn roll_back_rules(&self, by: &OperatorName) -> Result<RulesState, Refusal> {
+    pub async fn roll_back_rules(&self, by: &Actor) -> Result<RulesState, Refusal> {
         let state = self.store.rules().await?;
         let action = RulesAction::Rollback;
         let next = if state.rollout.is_empty() {
@@ -110,16 +110,16 @@ impl Engine {
         } else {
             RulesState { rollout: Vec::new(), action, ..state.clone() }
         };
-        self.change_rules(&state, next, None, &Author::Operator(by.clone())).await
+        self.change_rules(&state, next, None, &Author::Actor(by.clone())).await
     }
 
     /// Removes the candidate, which ends its rollout.
-    pub async fn clear_candidate(&self, by: &OperatorName) -> Result<RulesState, Refusal> {
+    pub async fn clear_candidate(&self, by: &Actor) -> Result<RulesState, Refusal> {
         let state = self.store.rules().await?;
         candidate(&state)?;
         let action = RulesAction::ClearCandidate;
         let next = RulesState { candidate: None, rollout: Vec::new(), action, ..state.clone() };
-        self.change_rules(&state, next, None, &Author::Operator(by.clone())).await
+        self.change_rules(&state, next, None, &Author::Actor(by.clone())).await
     }
 
     /// The set that was active before the present one; none if no set was.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use protocol::Actor;
+
 use crate::fixture::{AGENTS, Fixture, REPLICAS};
 
 /// The longest pause of a virtual machine, as when it is migrated.
@@ -108,7 +110,8 @@ fn switch_an_agent(fixture: &Arc<Fixture>, n: usize) {
     let Some(engine) = fixture.replica(n) else { return };
     let (agent, _) = fixture.agent(fixture.rng.below(AGENTS));
     let one = Arc::clone(fixture);
-    let Ok(operator) = "release-bot".parse() else { return };
+    let Ok(name) = "release-bot".parse() else { return };
+    let operator = Actor::Operator { name };
     fixture.runs(n, async move {
         if one.is_enabled(&agent).await {
             one.trace.say(&format!("fault · {agent} is switched off"));

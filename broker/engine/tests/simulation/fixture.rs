@@ -122,6 +122,7 @@ impl Fixture {
             issuer: Arc::new(Issuer::new("https://broker.example").unwrap()),
             operators: OperatorTokens::default(),
             posture_sources: Vec::new(),
+            people: None,
             clock: Arc::new(clock),
             random: Arc::clone(&self.random) as _,
             settings: Settings::default(),

@@ -7,7 +7,7 @@ use engine::Revocable;
 use protocol::{Actor, EnforcedBy, ErrorCode, EventKind, GrantStatus, IdempotencyKey, RevokeCause, Source};
 use targets::Fault;
 
-use crate::fixture::{AGENT, Fixture, Gate, operator, operator_name};
+use crate::fixture::{AGENT, Fixture, Gate, operator, operator_actor};
 
 async fn status(fixture: &Fixture) -> GrantStatus {
     fixture.grants().await.first().unwrap().grant.status()
@@ -81,7 +81,7 @@ async fn the_timeline_names_the_operator_who_ended_a_grant() {
     let revoked = broker.elevate(fixture.elevation(1)).await.unwrap().grant.id;
     let of_agent = broker.elevate(fixture.elevation(2)).await.unwrap().grant.id;
     broker.revoke(&operator(), &Revocable::Id(revoked.clone()), RevokeCause::Asked).await.unwrap();
-    let on_call = "on-call".parse().unwrap();
+    let on_call = Actor::Operator { name: "on-call".parse().unwrap() };
     broker.disable_agent(&AGENT.parse().unwrap(), &on_call).await.unwrap();
     for (id, by, text) in [
         (revoked, "release-bot", "ended by operator release-bot"),
@@ -90,7 +90,7 @@ async fn the_timeline_names_the_operator_who_ended_a_grant() {
         let timeline = fixture.timeline(&id).await;
         let row = timeline.events.iter().find(|row| row.kind == EventKind::Revoke).unwrap();
         assert_eq!((row.text.as_str(), row.source), (text, Source::Operator));
-        assert_eq!(row.actor, Some(Actor::Operator(by.parse().unwrap())));
+        assert_eq!(row.actor, Some(Actor::Operator { name: by.parse().unwrap() }));
         assert!(timeline.intact, "{:?}", timeline.broken);
     }
 }
@@ -102,7 +102,7 @@ async fn disabling_an_agent_ends_its_grants_and_refuses_new_ones() {
     for key in 1..=3 {
         broker.elevate(fixture.elevation(key)).await.unwrap();
     }
-    let disabled = broker.disable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
+    let disabled = broker.disable_agent(&AGENT.parse().unwrap(), &operator_actor()).await.unwrap();
     assert_eq!(disabled.grants_ending, 3);
     fixture.assert_nothing_left("disabled").await;
     assert_eq!(broker.elevate(fixture.elevation(9)).await.unwrap_err().code, ErrorCode::AgentDisabled);
@@ -110,7 +110,7 @@ async fn disabling_an_agent_ends_its_grants_and_refuses_new_ones() {
     let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
     let key = Revocable::Key(IdempotencyKey::from_random([1; 16]));
     assert!(broker.revoke(&caller, &key, RevokeCause::Asked).await.is_ok());
-    broker.enable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
+    broker.enable_agent(&AGENT.parse().unwrap(), &operator_actor()).await.unwrap();
     assert!(broker.elevate(fixture.elevation(10)).await.is_ok());
 }
 
@@ -124,12 +124,12 @@ async fn next_broker_finishes_disabling_an_agent_after_a_crash() {
         }
         let gate = Gate::dying_at(boundary);
         let dying = fixture.broker(gate.clone()).await;
-        if gate.run(dying.disable_agent(&AGENT.parse().unwrap(), &operator_name())).await.is_some() {
+        if gate.run(dying.disable_agent(&AGENT.parse().unwrap(), &operator_actor())).await.is_some() {
             break;
         }
         let broker = fixture.broker(Gate::open()).await;
         // The operator repeats the request that got no answer, or housekeeping ends the grants.
-        broker.disable_agent(&AGENT.parse().unwrap(), &operator_name()).await.unwrap();
+        broker.disable_agent(&AGENT.parse().unwrap(), &operator_actor()).await.unwrap();
         broker.housekeeping().await.unwrap();
         fixture.pass_time(5);
         fixture.settle(&broker).await;

@@ -13,6 +13,7 @@ mod fixture;
 mod keys;
 mod lapsed;
 mod overlap;
+mod people;
 mod registrations;
 mod resumed;
 mod rules;

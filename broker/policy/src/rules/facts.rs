@@ -191,7 +191,7 @@ fn record(pairs: impl IntoIterator<Item = (&'static str, Expression)>) -> Result
     Expression::new_record(pairs).map_err(|error| error.to_string())
 }
 
-fn datetime(at: Timestamp) -> Expression {
+pub(crate) fn datetime(at: Timestamp) -> Expression {
     Expression::new_datetime(at.to_string())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 
 use super::literals::{Named, Reads};
 use super::problems::{RuleProblem, RuleProblems, Source};
@@ -31,9 +31,8 @@ pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RulePro
     let sources = texts.iter().map(|(file, text)| Source { file, text });
     let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
     let rules = with_ids(rules, &mut problems);
-    let policies = PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone()))
-        .map_err(|error| RuleProblems::new(vec![RuleProblem::of_set(error.to_string(), "")]))?;
-    let warnings = validate(&policies, &rules, &mut problems);
+    let policies = together(&rules)?;
+    let warnings = validate(schema(), &policies, &rules, &mut problems);
     let named = rules.values().map(|rule| {
         let named = Named::of(&rule.rule)
             .unwrap_or_else(|problem| Named { problems: vec![(problem, String::new())], ..Named::default() });
@@ -46,6 +45,25 @@ pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RulePro
         return checked.map_err(|problem| RuleProblems::new(vec![RuleProblem::of_set(problem, "")]));
     }
     Err(RuleProblems::new(problems))
+}
+
+/// Rules that are checked against another schema, and warnings.
+pub(crate) fn checked_policies(
+    texts: &BTreeMap<String, String>,
+    schema: &Schema,
+) -> Result<(PolicySet, Vec<String>), RuleProblems> {
+    let mut problems = files::check(texts);
+    let sources = texts.iter().map(|(file, text)| Source { file, text });
+    let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
+    let rules = with_ids(rules, &mut problems);
+    let policies = together(&rules)?;
+    let warnings = validate(schema, &policies, &rules, &mut problems);
+    if problems.is_empty() { Ok((policies, warnings)) } else { Err(RuleProblems::new(problems)) }
+}
+
+fn together(rules: &BTreeMap<String, Rule<'_>>) -> Result<PolicySet, RuleProblems> {
+    PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone()))
+        .map_err(|error| RuleProblems::new(vec![RuleProblem::of_set(error.to_string(), "")]))
 }
 
 impl Rule<'_> {
@@ -138,11 +156,12 @@ fn with_ids<'a>(rules: Vec<Rule<'a>>, problems: &mut Vec<RuleProblem>) -> BTreeM
 
 /// Checks types, strictly. Returns warnings.
 fn validate(
+    schema: &Schema,
     policies: &PolicySet,
     rules: &BTreeMap<String, Rule<'_>>,
     problems: &mut Vec<RuleProblem>,
 ) -> Vec<String> {
-    let found = Validator::new(schema().clone()).validate(policies, ValidationMode::Strict);
+    let found = Validator::new(schema.clone()).validate(policies, ValidationMode::Strict);
     for error in found.validation_errors() {
         if let Some(rule) = rules.get(AsRef::<str>::as_ref(error.policy_id())) {
             problems.push(RuleProblem::of_cedar(error, rule.source, rule.start));

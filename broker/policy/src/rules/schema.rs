@@ -39,6 +39,12 @@ pub(super) fn entity(of: &Type, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(EntityTypeName::clone(of), EntityId::new(id))
 }
 
+/// The entity of a type that is named as text.
+pub(crate) fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
+    let kind: EntityTypeName = kind.parse().map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
+    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
+}
+
 /// The questions that rules answer, in the order in which they are asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{OperatorTokens, PostureSource, Settings};
+use engine::{OperatorTokens, People, PostureSource, Settings};
+use identity::Http;
 
 use super::{Config, DatabaseUrl, Postgres, aws, rules, tokens};
 use crate::http::{observer, rate_limit};
@@ -34,6 +35,11 @@ impl Config {
     /// The sources of posture.
     pub(crate) fn posture_sources(&self) -> Vec<PostureSource> {
         rules::sources(&self.posture)
+    }
+
+    /// How persons sign in, and what they may do; reads the files that `[people]` names.
+    pub(crate) fn people(&self, http: &Http) -> anyhow::Result<Option<People>> {
+        self.people.as_ref().map(|people| people.read(&self.url, http.clone())).transpose()
     }
 
     /// What is observed of requests.
@@ -101,6 +107,7 @@ impl Config {
         self.limits = new.limits;
         self.rules = new.rules;
         self.posture = new.posture;
+        self.people = new.people;
         // TLS cannot be switched on or off without a restart.
         if self.tls.is_some() && new.tls.is_some() {
             self.tls = new.tls;

@@ -8,8 +8,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, http::HeaderValue};
 use engine::{Engine, Refusal};
-use protocol::ErrorCode;
 use protocol::elevate::MAX_BODY;
+use protocol::{ErrorCode, routes};
 use tracing::Instrument;
 
 use self::error::ProblemResponse;
@@ -36,6 +36,8 @@ pub mod rate_limit;
 mod reconcile;
 mod rules;
 mod security_events;
+mod sessions;
+mod sign_in;
 mod well_known;
 
 /// The parts of the broker that the endpoints use.
@@ -51,6 +53,8 @@ pub struct ServerState {
     pub rules_folder_refused: FolderRefused,
     pub observer: Arc<Observer>,
     pub admission: Arc<Admission>,
+    /// Whether clients reach the broker by https, directly or through a proxy.
+    pub https: bool,
 }
 
 impl ServerState {
@@ -66,6 +70,7 @@ impl ServerState {
             rules_folder_refused: FolderRefused::default(),
             observer: Arc::default(),
             admission,
+            https: false,
         }
     }
 }
@@ -87,6 +92,8 @@ pub fn router(server: ServerState) -> Router {
     let (documented, _) = openapi::routes().split_for_parts();
     documented
         .route("/openapi.json", axum::routing::get(openapi::serve))
+        .route(routes::SIGN_IN, axum::routing::get(sign_in::start))
+        .route(routes::SIGN_IN_CALLBACK, axum::routing::get(sign_in::callback))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -2,8 +2,10 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use engine::On;
 use protocol::actions::ActionsReport;
 use protocol::observations::{Observation, ObservationReport};
+use protocol::people::Right;
 use protocol::{AgentId, ElevateRequest, Problem, Timestamp};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -75,15 +77,16 @@ pub(crate) struct Period {
     get, path = "/v2/observations/report", tag = "observations", params(Period),
     responses(
         (status = 200, description = "The report", body = ObservationReport),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn report(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(period): Query<Period>,
 ) -> ApiResult<axum::Json<ObservationReport>> {
-    app.engine.operator(bearer.as_ref())?;
+    app.engine.actor(bearer.as_ref(), Right::View, On::Broker).await?;
     Ok(axum::Json(app.engine.observation_report(period.since, period.agent.as_ref()).await?))
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::{
     App, agents, grants, health, introspect, observations, posture, reconcile, rules, security_events,
-    well_known,
+    sessions, well_known,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,7 @@ use super::{
         (name = "rules", description = "Apply, try and change the rules that decide; for operators"),
         (name = "posture", description = "What other systems find about the subjects of requests"),
         (name = "observations", description = "Steps that run without a grant: what would have been decided"),
+        (name = "people", description = "Sessions of persons who signed in"),
         (name = "verifying", description = "For resource servers that accept `token` grants"),
         (name = "operations", description = "Health, metrics and reconciliation"),
     ),
@@ -40,7 +41,8 @@ struct SecuritySchemes;
 impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        for name in ["auth_token", "operator_token", "introspection_token", "posture_token"] {
+        for name in ["auth_token", "operator_token", "introspection_token", "posture_token", "session_token"]
+        {
             components.add_security_scheme(name, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }
     }
@@ -77,6 +79,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(observations::observe))
         .routes(routes!(observations::report_actions))
         .routes(routes!(observations::report))
+        .routes(routes!(sessions::claim))
+        .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))
         .routes(routes!(well_known::discovery))

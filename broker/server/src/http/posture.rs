@@ -1,8 +1,10 @@
 //! `PUT /v2/posture/{source}/{subject}` and `GET /v2/posture`
 
 use axum::extract::{Path, State};
+use engine::On;
 use engine::Page;
 use protocol::Problem;
+use protocol::people::Right;
 use protocol::posture::{PostureList, PostureReport, PostureStored};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -52,16 +54,17 @@ pub(crate) struct Filter {
     get, path = "/v2/posture", tag = "posture", params(Filter),
     responses(
         (status = 200, description = "A page of findings", body = PostureList),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(filter): Query<Filter>,
 ) -> ApiResult<axum::Json<PostureList>> {
-    app.engine.operator(bearer.as_ref())?;
+    app.engine.actor(bearer.as_ref(), Right::View, On::Broker).await?;
     let page = Page::of(filter.limit);
     Ok(axum::Json(app.engine.postures(filter.source.as_deref(), filter.after.as_deref(), page).await?))
 }

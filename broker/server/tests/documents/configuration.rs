@@ -36,6 +36,10 @@ sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 [introspectors.orders-service]
 sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 [rules]
+[people]
+issuer = "https://login.example.com"
+client_id = "cloudanix-jit"
+rules = "people.cedar"
 [posture.scanner]
 sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 max_age_minutes = 1440
@@ -53,7 +57,7 @@ otlp_endpoint = "http://127.0.0.1:4318"
 [aws.accounts.123456789012]
 "#;
 
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 13] = [
     Section {
         path: "",
         about: "At the top of the file.",
@@ -118,6 +122,32 @@ const SECTIONS: [Section; 12] = [
                 Words("none"),
                 "A database of countries by address in MaxMind's format (`.mmdb`), read again when it changes. Without it no request has a country.",
             ),
+        ],
+    },
+    Section {
+        path: "people",
+        about: "Where [persons](../operate/people.md) sign in, and what they may do. Without the table operator tokens alone do.",
+        keys: &[
+            ("issuer", Required, "The OIDC issuer of the organisation's persons."),
+            (
+                "client_id",
+                Required,
+                "The broker's id as a client of the issuer. Its redirect URI there is `url` and `/sign-in/callback`.",
+            ),
+            (
+                "client_secret_file",
+                Words("none"),
+                "A file with the client's secret and nothing else. Without it the broker is a public client.",
+            ),
+            (
+                "rules",
+                Required,
+                "The file with the rules of what persons may do, in Cedar. It is read again when it changes.",
+            ),
+            ("scopes", Is(r#"["profile"]"#), "What is requested beside `openid`."),
+            ("groups_claim", Is(r#""groups""#), "The claim with the person's groups, an array of texts."),
+            ("session_hours", Is("12"), "The longest session: 1 to 24 hours."),
+            ("idle_minutes", Is("60"), "A session that is not used for so long ends: 1 to 1440 minutes."),
         ],
     },
     Section {

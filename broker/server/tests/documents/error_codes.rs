@@ -72,6 +72,16 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::RulesChanged => "Look at the rules with `cloudanix-jit rules show`, and try again.",
         ErrorCode::InvalidRules => "`detail` names the file, the line and the problem.",
         ErrorCode::ContextUnsettled => "Try again with the same idempotency key; the client does.",
+        ErrorCode::SessionEnded => "Sign in again: `cloudanix-jit login`.",
+        ErrorCode::NotPermitted => {
+            "`detail` names the right, and the rule that forbids it. [Persons](../operate/people.md) describes the rules."
+        }
+        ErrorCode::SignInRefused => {
+            "Run `cloudanix-jit login` again; `detail` has what the provider answered."
+        }
+        ErrorCode::SignInUnavailable => {
+            "Check `[people]` in the configuration, and that the broker reaches the provider."
+        }
         ErrorCode::GrantNotFound => "Check the id, and that it belongs to this agent.",
         ErrorCode::AgentNotFound => "Check the id; `cloudanix-jit agent list` shows all.",
         ErrorCode::TokenNotFound => "Check the token's id; `cloudanix-jit agent show` lists them.",

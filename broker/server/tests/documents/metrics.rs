@@ -61,7 +61,8 @@ async fn answer() -> String {
         url: "http://127.0.0.1:1".to_owned(),
         operators: OperatorTokens::default(),
         posture_sources: Vec::new(),
-        oidc_ca: None,
+        people: None,
+        oidc_http: identity::Http::new(None).unwrap(),
         settings: Settings::default(),
         aws: None,
     };

@@ -93,8 +93,7 @@ CREATE TABLE events (
     at           BIGINT NOT NULL,
     kind         TEXT   NOT NULL,
     source       TEXT   NOT NULL,
-    actor_kind   TEXT, -- null unless an operator caused it
-    actor_name   TEXT,
+    actor        TEXT, -- JSON; null unless an operator or a person caused it
     text         TEXT   NOT NULL, -- `\0` stands for NUL, which PostgreSQL does not store, and `\\` for `\`
     data         TEXT   NOT NULL, -- JSON
     prev_hash    TEXT   NOT NULL,
@@ -188,6 +187,18 @@ CREATE TABLE observed_actions (
     count          BIGINT  NOT NULL,
     PRIMARY KEY (observation_id, name, status)
 );
+
+-- Sessions of persons.
+CREATE TABLE sessions (
+    hash         TEXT   NOT NULL PRIMARY KEY, -- SHA-256 of the session's token, or of the code that claims it
+    challenge    TEXT, -- what the client that claims the session has to prove; null once it is claimed
+    body         TEXT   NOT NULL, -- JSON
+    last_used_at BIGINT NOT NULL,
+    ends_at      BIGINT NOT NULL, -- the absolute end
+    expires_at   BIGINT NOT NULL  -- `ends_at`, or the last moment to claim it
+);
+
+CREATE INDEX sessions_to_purge ON sessions (expires_at);
 
 -- The newest statement of each source about each subject of requests.
 CREATE TABLE posture (

@@ -88,8 +88,7 @@ CREATE TABLE events (
     at           INTEGER NOT NULL,
     kind         TEXT    NOT NULL,
     source       TEXT    NOT NULL,
-    actor_kind   TEXT, -- null unless an operator caused it
-    actor_name   TEXT,
+    actor        TEXT, -- JSON; null unless an operator or a person caused it
     text         TEXT    NOT NULL,
     data         TEXT    NOT NULL, -- JSON
     prev_hash    TEXT    NOT NULL,
@@ -191,6 +190,18 @@ CREATE TABLE observed_actions (
     count          INTEGER NOT NULL,
     PRIMARY KEY (observation_id, name, status)
 ) STRICT, WITHOUT ROWID;
+
+-- Sessions of persons.
+CREATE TABLE sessions (
+    hash         TEXT    NOT NULL PRIMARY KEY, -- SHA-256 of the session's token, or of the code that claims it
+    challenge    TEXT, -- what the client that claims the session has to prove; null once it is claimed
+    body         TEXT    NOT NULL, -- JSON
+    last_used_at INTEGER NOT NULL,
+    ends_at      INTEGER NOT NULL, -- the absolute end
+    expires_at   INTEGER NOT NULL  -- `ends_at`, or the last moment to claim it
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_to_purge ON sessions (expires_at);
 
 -- The newest statement of each source about each subject of requests.
 CREATE TABLE posture (

@@ -1,7 +1,7 @@
 //! Binds many rows to one statement, each column as an array.
 
 use domain::Grant;
-use protocol::{Actor, Timestamp};
+use protocol::Timestamp;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -16,8 +16,7 @@ pub(super) struct Events {
     at: Vec<i64>,
     kind: Vec<&'static str>,
     source: Vec<&'static str>,
-    actor_kind: Vec<Option<&'static str>>,
-    actor_name: Vec<Option<String>>,
+    actor: Vec<Option<String>>,
     text: Vec<String>,
     data: Vec<String>,
     prev_hash: Vec<String>,
@@ -27,13 +26,12 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn of(rows: Vec<Chained>) -> Self {
         let mut all = Self::default();
-        for Chained { row, data } in rows {
+        for Chained { row, actor, data } in rows {
             all.seq.push(i64::from(row.seq));
             all.at.push(row.at.as_millis());
             all.kind.push(row.kind.as_str());
             all.source.push(row.source.as_str());
-            all.actor_kind.push(row.actor.as_ref().map(Actor::kind));
-            all.actor_name.push(row.actor.as_ref().map(|actor| actor.name().to_string()));
+            all.actor.push(actor);
             all.text.push(nul_escaping::escaped(&row.text).into_owned());
             all.data.push(data);
             all.prev_hash.push(row.prev_hash);
@@ -52,8 +50,7 @@ impl Events {
             .bind(&self.at)
             .bind(&self.kind)
             .bind(&self.source)
-            .bind(&self.actor_kind)
-            .bind(&self.actor_name)
+            .bind(&self.actor)
             .bind(&self.text)
             .bind(&self.data)
             .bind(&self.prev_hash)

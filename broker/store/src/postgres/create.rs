@@ -44,15 +44,15 @@ macro_rules! active_beside {
 macro_rules! unchanged_counts {
     () => {
         concat!(
-            "($29 = '' OR (",
-            counted!("$2", " AND run IN ('', $29)", "", " AND status IN ('applying', 'active')"),
-            " = $35 AND ",
-            counted!("$2", " AND run IN ('', $29)", "", " AND requested_at > $34"),
-            " = $36)) AND ",
+            "($28 = '' OR (",
+            counted!("$2", " AND run IN ('', $28)", "", " AND status IN ('applying', 'active')"),
+            " = $34 AND ",
+            counted!("$2", " AND run IN ('', $28)", "", " AND requested_at > $33"),
+            " = $35)) AND ",
             counted!("$2", "", "", " AND status IN ('applying', 'active')"),
-            " = $37 AND ",
-            counted!("$2", "", "", " AND requested_at > $34"),
-            " = $38"
+            " = $36 AND ",
+            counted!("$2", "", "", " AND requested_at > $33"),
+            " = $37"
         )
     };
 }
@@ -65,19 +65,19 @@ const CREATE: &str = concat!(
         SELECT status, revision FROM agents WHERE id = $2 AND $3 IS NOT NULL FOR SHARE
     ),
     locked AS MATERIALIZED (
-        SELECT rules_version, posture_seq FROM locked_versions ($32) WHERE $30::BIGINT IS NOT NULL
+        SELECT rules_version, posture_seq FROM locked_versions ($31) WHERE $29::BIGINT IS NOT NULL
     ),
     free AS MATERIALIZED (
         SELECT 1 WHERE $3 IS NULL OR (
             NOT EXISTS (SELECT 1 FROM agent WHERE status = $13)
             AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE agent_id = $2 AND idem_key = $3)
-            AND ($28::BIGINT IS NULL OR (",
-    active_beside!("$2", "$29"),
-    ") < $28)
-            AND ($30::BIGINT IS NULL OR (
-                EXISTS (SELECT 1 FROM locked WHERE rules_version = $30 AND ($32::TEXT[] IS NULL OR posture_seq = $33))
-                AND (SELECT revision FROM agent) IS NOT DISTINCT FROM $31
-                AND ($34::BIGINT IS NULL OR ",
+            AND ($27::BIGINT IS NULL OR (",
+    active_beside!("$2", "$28"),
+    ") < $27)
+            AND ($29::BIGINT IS NULL OR (
+                EXISTS (SELECT 1 FROM locked WHERE rules_version = $29 AND ($31::TEXT[] IS NULL OR posture_seq = $32))
+                AND (SELECT revision FROM agent) IS NOT DISTINCT FROM $30
+                AND ($33::BIGINT IS NULL OR ",
     unchanged_counts!(),
     "))))
     ),
@@ -99,17 +99,17 @@ const CREATE: &str = concat!(
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
                             lease_expires_at, version, last_seq, last_hash, body, run, reevaluate_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $29, $39
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $28, $38
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING number
     ),
     recorded AS (
-        INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+        INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
         SELECT number, new.* FROM made, unnest($17::BIGINT[], $18::BIGINT[], $19::TEXT[], $20::TEXT[], $21::TEXT[],
-            $22::TEXT[], $23::TEXT[], $24::TEXT[], $25::TEXT[], $26::TEXT[]) AS new
+            $22::TEXT[], $23::TEXT[], $24::TEXT[], $25::TEXT[]) AS new
     ),
     needed AS (
-        INSERT INTO shared_object_refs (object, grant_number) SELECT DISTINCT object, number FROM made, unnest($27::TEXT[]) AS object
+        INSERT INTO shared_object_refs (object, grant_number) SELECT DISTINCT object, number FROM made, unnest($26::TEXT[]) AS object
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $4, 1 FROM made
@@ -118,7 +118,7 @@ const CREATE: &str = concat!(
         INSERT INTO decisions (grant_number, ",
     decided_columns!(),
     ")
-        SELECT number, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50 FROM made WHERE $40::BIGINT IS NOT NULL
+        SELECT number, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49 FROM made WHERE $39::BIGINT IS NOT NULL
     )
     SELECT number FROM made"
 );

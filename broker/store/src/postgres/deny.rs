@@ -42,9 +42,9 @@ const RECORD: &str = concat!(
         RETURNING number, denials
     ),
     recorded AS (
-        INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+        INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
         SELECT number, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::TEXT[],
-            $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[]) AS new WHERE denials = 1
+            $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new WHERE denials = 1
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $3, 1 FROM made WHERE denials = 1
@@ -53,8 +53,8 @@ const RECORD: &str = concat!(
         INSERT INTO decisions (grant_number, ",
     decided_columns!(),
     ")
-        SELECT number, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33 FROM made
-        WHERE denials = 1 AND $23::BIGINT IS NOT NULL
+        SELECT number, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32 FROM made
+        WHERE denials = 1 AND $22::BIGINT IS NOT NULL
     )
     SELECT (SELECT count(*) FROM free) AS free, (SELECT denials FROM made) AS denials"
 );

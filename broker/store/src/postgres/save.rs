@@ -30,13 +30,13 @@ macro_rules! change {
             " RETURNING number, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation
             ),
             recorded AS (
-                INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+                INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
                 SELECT number, new.* FROM changed, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::TEXT[],
-            $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[], $22::TEXT[]) AS new
+            $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new
             ),
             needed AS (
                 INSERT INTO shared_object_refs (object, grant_number)
-                SELECT DISTINCT object, number FROM changed, unnest($23::TEXT[]) AS object
+                SELECT DISTINCT object, number FROM changed, unnest($22::TEXT[]) AS object
                 ON CONFLICT DO NOTHING
             ),
             counted AS (
@@ -60,12 +60,12 @@ const SAVE: &str = change!(
 /// grant.
 const SAVE_SHARED: &str = change!(
     "released AS (
-        UPDATE shared_objects SET ownership = $27, write_may_land_until = $28, delete_may_land_until = $29, locked_until = NULL
-        WHERE object = $25 AND fencing_token = $26 RETURNING 1
+        UPDATE shared_objects SET ownership = $26, write_may_land_until = $27, delete_may_land_until = $28, locked_until = NULL
+        WHERE object = $24 AND fencing_token = $25 RETURNING 1
     ), ",
-    " AND ($25::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
+    " AND ($24::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
     ", forgotten AS (
-        DELETE FROM shared_object_refs USING changed WHERE grant_number = number AND object = ANY ($24::TEXT[])
+        DELETE FROM shared_object_refs USING changed WHERE grant_number = number AND object = ANY ($23::TEXT[])
     )",
     " SELECT version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, (SELECT count(*) FROM released) AS released
       FROM (SELECT 1) AS one LEFT JOIN changed ON true"

@@ -21,7 +21,7 @@ use crate::{EventPosition, PositionedEvent, StoreError, chain};
 const PAUSE: Duration = Duration::from_millis(2);
 
 pub(super) const AFTER: &str = "
-    SELECT position, id, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash
+    SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
     FROM events JOIN grants ON number = grant_number
     WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2";
 

@@ -71,9 +71,9 @@ async fn write(
     let events = Events::of(recorded);
     let query = sqlx::query(
         "WITH changed AS (UPDATE grants SET last_seq = $2, last_hash = $3 WHERE id = $1 RETURNING number)
-         INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+         INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
         SELECT number, new.* FROM changed, unnest($4::BIGINT[], $5::BIGINT[], $6::TEXT[], $7::TEXT[], $8::TEXT[],
-            $9::TEXT[], $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[]) AS new",
+            $9::TEXT[], $10::TEXT[], $11::TEXT[], $12::TEXT[]) AS new",
     )
     .bind(grant.as_str())
     .bind(last.as_ref().map(|last| i64::from(last.seq)))
@@ -87,7 +87,7 @@ pub(super) async fn read(
     grant: &GrantId,
 ) -> Result<Vec<TimelineEvent>, StoreError> {
     let found = sqlx::query(
-        "SELECT seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash FROM events
+        "SELECT seq, at, kind, source, actor, text, data, prev_hash, hash FROM events
          WHERE grant_number = (SELECT number FROM grants WHERE id = $1) ORDER BY seq",
     )
     .bind(grant.as_str())

@@ -1,7 +1,7 @@
 //! Appends events to timelines, and reads them.
 
 use domain::NewEvent;
-use protocol::{Actor, EventKind, GrantId, TimelineEvent, Timestamp};
+use protocol::{EventKind, GrantId, TimelineEvent, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::batch::Change;
@@ -10,7 +10,7 @@ use crate::columns::Columns;
 use crate::error::corrupt;
 use crate::{EventPosition, PositionedEvent, StoreError};
 
-/// SQLite takes 32766 values in one statement, and a row has ten.
+/// SQLite takes 32766 values in one statement, and a row has nine.
 const ROWS: usize = 1000;
 
 /// Adds the statement that appends events, if the grant exists and under a further condition; nothing without events.
@@ -27,17 +27,16 @@ pub(super) fn push(
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
         query.push(
-            "INSERT INTO events (grant_number, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash)
+            "INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
              SELECT number, new.* FROM grants, (",
         );
-        query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, data }| {
+        query.push_values(rows.by_ref().take(ROWS), |mut values, Chained { row, actor, data }| {
             values
                 .push_bind(row.seq)
                 .push_bind(row.at.as_millis())
                 .push_bind(row.kind.as_str())
                 .push_bind(row.source.as_str())
-                .push_bind(row.actor.as_ref().map(Actor::kind))
-                .push_bind(row.actor.as_ref().map(|actor| actor.name().to_string()))
+                .push_bind(actor)
                 .push_bind(row.text)
                 .push_bind(data)
                 .push_bind(row.prev_hash)
@@ -93,7 +92,7 @@ pub(super) async fn read(
     grant: GrantId,
 ) -> Result<Vec<TimelineEvent>, StoreError> {
     let rows = sqlx::query(
-        "SELECT seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash FROM events
+        "SELECT seq, at, kind, source, actor, text, data, prev_hash, hash FROM events
          WHERE grant_number = (SELECT number FROM grants WHERE id = ?1) ORDER BY seq",
     )
     .bind(grant.as_str())
@@ -103,7 +102,7 @@ pub(super) async fn read(
 }
 
 pub(super) const AFTER: &str = "
-    SELECT position, id, seq, at, kind, source, actor_kind, actor_name, text, data, prev_hash, hash
+    SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
     FROM events JOIN grants ON number = grant_number
     WHERE position > ?1 ORDER BY position LIMIT ?2";
 

@@ -16,7 +16,7 @@ pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Stor
     let said = NewEvent::new(at(1002), EventKind::Action, "GET /orders · 200 \u{1f4e6}")
         .said_by(Source::Client)
         .with("path", "/orders?a=\"b\"")
-        .caused_by(Some(Actor::Operator("on-call".parse().unwrap())));
+        .caused_by(Some(Actor::Operator { name: "on-call".parse().unwrap() }));
     join_all((0..10).map(|_| store.add_events(&id, std::slice::from_ref(&said))))
         .await
         .into_iter()

@@ -8,7 +8,7 @@ mod show;
 use std::path::Path;
 use std::time::Duration;
 
-use jit_client::{Client, DecisionFilter, Env, RetryPolicy, Settings, system_clock};
+use jit_client::{Client, DecisionFilter, Env, RetryPolicy, system_clock};
 use protocol::rules::{
     ApplyRules, Comparison, Outcome, ReplayRequest, RolloutRequest, RuleSetRole, RulesState,
 };
@@ -41,7 +41,7 @@ pub(crate) fn run(command: RulesCommand, env: &Env, output: &mut Output) -> Resu
         | RulesCommand::Rollback { .. }
         | RulesCommand::ClearCandidate { .. }
         | RulesCommand::DiffReport { .. }
-        | RulesCommand::Replay { .. } => Settings::for_operator(env)?,
+        | RulesCommand::Replay { .. } => settings::for_operator(env)?,
     };
     let client = Client::new(&settings)?;
     block_on(async {

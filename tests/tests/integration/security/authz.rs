@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use system_tests::broker::Broker;
 use system_tests::fixture::{Agent, Fixture, new_key, registration};
 use system_tests::http;
+use system_tests::people::{self, PeopleProvider, ProviderOptions};
 
 /// Public operations: anyone may verify tokens with the keys of the first two, and probes and scrapers carry no
 /// credentials. A new public operation belongs in this list.
@@ -17,6 +18,9 @@ const PUBLIC: &[&str] =
 
 /// Receives tokens that a transmitter signs, and answers as RFC 8935 wants it.
 const SIGNED: &str = "/v2/security-events/{source}";
+
+/// Claims the session of a sign-in: the credential is in the body.
+const CLAIM: &str = "/v2/sessions";
 
 /// One path with one method.
 struct Operation {
@@ -113,7 +117,9 @@ fn operations(fixture: &Fixture) -> Vec<Operation> {
 
 fn guarded(fixture: &Fixture) -> Vec<Operation> {
     let mut operations = operations(fixture);
-    operations.retain(|operation| !PUBLIC.contains(&operation.path.as_str()) && operation.path != SIGNED);
+    operations.retain(|operation| {
+        !PUBLIC.contains(&operation.path.as_str()) && ![SIGNED, CLAIM].contains(&operation.path.as_str())
+    });
     operations
 }
 
@@ -163,6 +169,7 @@ fn every_endpoint_refuses_another_agents_token() {
         let expected = match operation.name().as_str() {
             "POST /v2/agentic/jit" | "POST /v2/observations" => (401, "agent_mismatch"),
             "POST /v2/observations/{id}/actions" => (404, "observation_not_found"),
+            "GET /v2/sessions/current" | "DELETE /v2/sessions/current" => (401, "session_ended"),
             _ if operation.accepts("auth_token") => (404, "grant_not_found"),
             _ => (401, "auth_token_invalid"),
         };
@@ -200,6 +207,36 @@ fn operator_endpoints_refuse_agent_and_introspection_tokens() {
             assert_eq!(answer.status, 401, "{} with an introspection token", operation.name());
         }
     }
+}
+
+#[test]
+fn every_endpoint_refuses_a_person_without_rights() {
+    let fixture = Fixture::start();
+    let people = json!({"carol": {"name": "Carol Example", "groups": ["sales"]}});
+    let provider = PeopleProvider::start(&fixture.broker, &people, ProviderOptions::default()).unwrap();
+    let rules = r#"@id("platform") permit (principal in Team::"platform", action, resource);"#;
+    people::configure(&fixture.broker, &provider, rules, "");
+    let grant = fixture.elevate().expect(201).text_at("/id").to_owned();
+    let token = people::session(&fixture.broker, "carol");
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for operation in guarded(&fixture).into_iter().filter(|one| one.path != "/v2/sessions/current") {
+        let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&token));
+        let for_persons = operation.accepts("session_token");
+        let expected: &[(u16, &str)] = match for_persons {
+            true if operation.accepts("auth_token") => &[(404, "grant_not_found")],
+            true => &[(403, "not_permitted")],
+            false => &[(401, "auth_token_invalid"), (404, "grant_not_found")],
+        };
+        tried += usize::from(for_persons);
+        if !expected.contains(&answer.outcome()) {
+            let (name, found) = (operation.name(), answer.outcome());
+            wrong.push(format!("{name}: expected one of {expected:?}, found {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried >= 20, "{tried} operations are for persons");
+    assert_eq!(fixture.broker.live().len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use protocol::rules::{
 use protocol::{ErrorCode, EventKind, GrantId, GrantStatus, Secret, Timestamp};
 use store::ApplyMode;
 
-use crate::fixture::{AGENT, Fixture, Gate, operator, operator_name};
+use crate::fixture::{AGENT, Fixture, Gate, operator, operator_actor};
 
 mod deciding;
 mod live_grants;
@@ -29,7 +29,7 @@ fn files(rules: &str) -> BTreeMap<String, String> {
 
 async fn apply_as(broker: &Engine, rules: &str, role: RuleSetRole) -> RulesApplied {
     let request = ApplyRules { files: files(rules), cases: BTreeMap::new(), role, check_only: false };
-    broker.apply_rules(&request, &Author::Operator(operator_name())).await.unwrap()
+    broker.apply_rules(&request, &Author::Actor(operator_actor())).await.unwrap()
 }
 
 async fn apply(broker: &Engine, rules: &str) -> RulesApplied {

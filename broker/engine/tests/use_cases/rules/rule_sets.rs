@@ -19,23 +19,23 @@ async fn a_candidate_is_asked_beside_and_decides_only_for_agents_of_a_rollout() 
     assert_eq!(report.flips[0].rules, ["closed"]);
     assert_eq!(report.rules, BTreeMap::from([("all".to_owned(), 0), ("closed".to_owned(), 1)]));
 
-    broker.roll_out_rules(&["other-*".to_owned()], &operator_name()).await.unwrap();
+    broker.roll_out_rules(&["other-*".to_owned()], &operator_actor()).await.unwrap();
     fixture.settle(&broker).await;
     assert_eq!(status(&broker, &id).await, GrantStatus::Active);
-    broker.roll_out_rules(&["orders-*".to_owned()], &operator_name()).await.unwrap();
+    broker.roll_out_rules(&["orders-*".to_owned()], &operator_actor()).await.unwrap();
     fixture.settle(&broker).await;
     assert_ne!(status(&broker, &id).await, GrantStatus::Active);
     assert_eq!(broker.elevate(fixture.elevation(2)).await.unwrap_err().code, ErrorCode::RuleDenied);
 
-    let state = broker.roll_back_rules(&operator_name()).await.unwrap();
+    let state = broker.roll_back_rules(&operator_actor()).await.unwrap();
     assert_eq!((state.active.as_ref(), state.candidate.as_ref()), (Some(&active), Some(&candidate)));
     assert!(state.rollout.is_empty());
     granted(&fixture, &broker, 3).await;
-    let state = broker.promote_rules(&operator_name()).await.unwrap();
+    let state = broker.promote_rules(&operator_actor()).await.unwrap();
     assert_eq!((state.active, state.candidate), (Some(candidate.clone()), None));
-    let state = broker.roll_back_rules(&operator_name()).await.unwrap();
+    let state = broker.roll_back_rules(&operator_actor()).await.unwrap();
     assert_eq!((state.active, state.action), (Some(active), RulesAction::Rollback));
-    let state = broker.roll_back_rules(&operator_name()).await.unwrap();
+    let state = broker.roll_back_rules(&operator_actor()).await.unwrap();
     assert_eq!(state.active, Some(candidate), "a rollback can be taken back");
     let history = broker.rules_history(None, engine::Page::of(None)).await.unwrap();
     let actions: Vec<_> = history.changes.iter().rev().map(|change| change.action.as_str()).collect();
@@ -60,7 +60,7 @@ async fn a_candidate_that_is_not_accepted_any_more_leaves_the_decisions_to_the_a
     let next = RulesState { version: state.version + 1, candidate: Some(digest), ..state };
     fixture.store.change_rules(1, &next, Some(&stored)).await.unwrap().unwrap();
     granted(&fixture, &broker, 1).await;
-    broker.roll_out_rules(&["*".to_owned()], &operator_name()).await.unwrap();
+    broker.roll_out_rules(&["*".to_owned()], &operator_actor()).await.unwrap();
     assert_eq!(broker.elevate(fixture.elevation(2)).await.unwrap_err().code, ErrorCode::RuleError);
 }
 

@@ -2,8 +2,10 @@
 
 use axum::Json;
 use axum::extract::State;
+use engine::On;
 use engine::Page;
 use protocol::agents::AgentList;
+use protocol::people::Right;
 use protocol::{AgentId, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -27,15 +29,16 @@ pub(crate) struct PageQuery {
     get, path = "/v2/agents", tag = "agents", params(PageQuery),
     responses(
         (status = 200, description = "A page of agents", body = AgentList),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(page): Query<PageQuery>,
 ) -> ApiResult<Json<AgentList>> {
-    app.engine.operator(bearer.as_ref())?;
+    app.engine.actor(bearer.as_ref(), Right::View, On::Broker).await?;
     Ok(Json(app.engine.agents(page.after.as_ref(), Page::of(page.limit)).await?))
 }

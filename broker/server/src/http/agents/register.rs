@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use engine::On;
 use engine::{Author, Refusal};
 use protocol::agents::{Applied, Outcome};
+use protocol::people::Right;
 use protocol::{AgentId, ErrorCode, Problem};
 use serde::Deserialize;
 use store::ApplyMode;
@@ -30,11 +32,12 @@ pub(crate) struct ReplaceQuery {
     responses(
         (status = 200, description = "Registration replaced, or unchanged", body = Applied),
         (status = 201, description = "Agent registered", body = Applied),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The agent is registered already", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Registration refused; the reason is in `detail`", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn create(
     State(app): State<App>,
@@ -42,7 +45,7 @@ pub(crate) async fn create(
     Query(options): Query<ReplaceQuery>,
     Registration(source): Registration,
 ) -> ApiResult<(StatusCode, Json<Applied>)> {
-    let by = Author::Operator(app.engine.operator(bearer.as_ref())?);
+    let by = Author::Actor(app.engine.actor(bearer.as_ref(), Right::Register, On::Broker).await?);
     let mode = if options.replace { ApplyMode::Replace } else { ApplyMode::CreateOnly };
     Ok(response(app.engine.apply_agent(&source, mode, &by).await?))
 }
@@ -55,10 +58,11 @@ pub(crate) async fn create(
     responses(
         (status = 200, description = "Registration replaced, or unchanged", body = Applied),
         (status = 201, description = "Agent registered", body = Applied),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Registration refused; the reason is in `detail`", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn replace(
     State(app): State<App>,
@@ -66,7 +70,7 @@ pub(crate) async fn replace(
     Id(id): Id<AgentId>,
     Registration(source): Registration,
 ) -> ApiResult<(StatusCode, Json<Applied>)> {
-    let by = Author::Operator(app.engine.operator(bearer.as_ref())?);
+    let by = Author::Actor(app.engine.actor(bearer.as_ref(), Right::Register, On::Broker).await?);
     let registration = domain::registration::parse(&source)
         .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
     if registration.id != id {

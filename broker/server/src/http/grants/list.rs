@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use engine::On;
 use engine::Page;
+use protocol::people::Right;
 use protocol::{AgentId, GrantId, GrantList, Problem};
 use serde::Deserialize;
 use store::Listing;
@@ -40,16 +42,18 @@ pub(crate) struct Filter {
     get, path = "/v2/agentic/jit", tag = "grants", params(Filter),
     responses(
         (status = 200, description = "A page of grants", body = GrantList),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(filter): Query<Filter>,
 ) -> ApiResult<Json<GrantList>> {
-    app.engine.operator(bearer.as_ref())?;
+    let on = filter.agent.as_ref().map_or(On::Broker, On::Agent);
+    app.engine.actor(bearer.as_ref(), Right::View, on).await?;
     let live = match filter.state {
         Some(StateFilter::Live) => Some(true),
         Some(StateFilter::Ended) => Some(false),

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use engine::Author;
+use engine::On;
 use protocol::Problem;
+use protocol::people::Right;
 use protocol::rules::{ApplyRules, RulesApplied};
 
 use crate::http::App;
@@ -16,18 +18,19 @@ use crate::http::extract::{Bearer, RulesJson};
     request_body = ApplyRules,
     responses(
         (status = 200, description = "The set is accepted", body = RulesApplied),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "Another change came first", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More than 2 MiB", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The set is refused, or test cases fail; `detail` says where", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn apply(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     RulesJson(request): RulesJson<ApplyRules>,
 ) -> ApiResult<Json<RulesApplied>> {
-    let by = app.engine.operator(bearer.as_ref())?;
-    Ok(Json(app.engine.apply_rules(&request, &Author::Operator(by)).await?))
+    let by = app.engine.actor(bearer.as_ref(), Right::Register, On::Broker).await?;
+    Ok(Json(app.engine.apply_rules(&request, &Author::Actor(by)).await?))
 }

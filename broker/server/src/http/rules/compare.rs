@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use engine::On;
+use protocol::people::Right;
 use protocol::rules::{Comparison, Explanation, ReplayRequest};
 use protocol::{AgentId, GrantId, Problem, Timestamp};
 use serde::Deserialize;
@@ -17,18 +19,19 @@ use crate::http::extract::{Bearer, Id, Query, RulesJson};
     request_body = ReplayRequest,
     responses(
         (status = 200, description = "A page of the comparison", body = Comparison),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "More than 2 MiB", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The set is refused", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn replay(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     RulesJson(request): RulesJson<ReplayRequest>,
 ) -> ApiResult<Json<Comparison>> {
-    app.engine.operator(bearer.as_ref())?;
+    app.engine.actor(bearer.as_ref(), Right::Audit, On::Broker).await?;
     Ok(Json(app.engine.replay(request).await?))
 }
 
@@ -50,17 +53,18 @@ pub(crate) struct Period {
     get, path = "/v2/rules/diff-report", tag = "rules", params(Period),
     responses(
         (status = 200, description = "A page of the comparison", body = Comparison),
-        (status = 401, description = "Operator token missing or not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no candidate", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("operator_token" = [])),
+    security(("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn diff_report(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(period): Query<Period>,
 ) -> ApiResult<Json<Comparison>> {
-    app.engine.operator(bearer.as_ref())?;
+    app.engine.actor(bearer.as_ref(), Right::Audit, On::Broker).await?;
     Ok(Json(app.engine.shadow_report(period.since, period.agent.as_ref(), period.after).await?))
 }
 
@@ -73,7 +77,7 @@ pub(crate) async fn diff_report(
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, or another agent's", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = []), ("operator_token" = [])),
+    security(("auth_token" = []), ("operator_token" = []), ("session_token" = [])),
 )]
 pub(crate) async fn explain(
     State(app): State<App>,

@@ -1,0 +1,205 @@
+//! Persons: their sign-in, their sessions, and what they may do.
+
+use std::time::Duration;
+
+use domain::Session;
+use identity::{SignIn, SignInError};
+use policy::{NotPermitted, PeopleRules, Resource};
+use protocol::people::{NewSession, Right, SessionState};
+use protocol::{Actor, AgentId, ErrorCode, Secret};
+use store::{StoredSession, UnclaimedSession};
+
+use crate::auth::hash_of;
+use crate::clock::random_hex;
+use crate::{Engine, Refusal};
+
+/// Tells a session's token from an operator's.
+pub(crate) const TOKEN_PREFIX: &str = "cjps_";
+/// How long the client may take to claim the session after the sign-in.
+const CLAIM_WITHIN: Duration = Duration::from_secs(120);
+/// A use is recorded once in this time, so that a session costs no write for each request.
+const USE_RECORDED_EVERY: Duration = Duration::from_secs(60);
+
+/// How persons sign in, and what they may do.
+#[derive(Debug, Clone)]
+pub struct People {
+    pub sign_in: SignIn,
+    pub rules: PeopleRules,
+    /// The absolute length of a session.
+    pub session: Duration,
+    /// A session that is not used for so long ends.
+    pub idle: Duration,
+}
+
+/// What a caller wants to act on.
+#[derive(Debug, Clone, Copy)]
+pub enum On<'a> {
+    /// What belongs to no single agent.
+    Broker,
+    Agent(&'a AgentId),
+}
+
+impl Engine {
+    /// How persons sign in; an error if no provider is configured.
+    pub fn people(&self) -> Result<std::sync::Arc<People>, Refusal> {
+        self.people.load_full().ok_or_else(|| {
+            Refusal::new(ErrorCode::SignInUnavailable, "no provider for the sign-in of persons is configured")
+                .hint("configure `[people]`, or use an operator token")
+        })
+    }
+
+    /// Ends a sign-in, and returns the code with which the client that has the verifier of `challenge` claims the session.
+    pub async fn finish_sign_in(
+        &self,
+        code: &Secret,
+        nonce: &Secret,
+        verifier: &Secret,
+        challenge: &str,
+    ) -> Result<(Secret, Session), Refusal> {
+        let people = self.people()?;
+        let now = self.clock.now();
+        let finished = people.sign_in.finish(code, nonce, verifier, now).await;
+        let signed_in = finished.inspect_err(|_| self.counters.sign_ins_refused())?;
+        let session = Session {
+            person: signed_in.person,
+            groups: signed_in.groups,
+            authenticated_at: signed_in.authenticated_at,
+            started_at: now,
+            ends_at: now.plus(people.session),
+        };
+        let claim_code = random_hex::<32>(self.random.as_ref())?;
+        let unclaimed = UnclaimedSession {
+            code_hash: &hash_of(&claim_code),
+            challenge,
+            session: &session,
+            claim_until: now.plus(CLAIM_WITHIN),
+        };
+        self.store.add_session(unclaimed).await?;
+        self.counters.sign_ins();
+        tracing::info!(person = %Actor::Person(session.person.clone()), "a person signed in");
+        Ok((Secret::new(claim_code), session))
+    }
+
+    /// Claims a session: only now it has a token.
+    pub async fn claim_session(&self, code: &Secret, verifier: &Secret) -> Result<NewSession, Refusal> {
+        let token = Secret::new(format!("{TOKEN_PREFIX}{}", random_hex::<32>(self.random.as_ref())?));
+        let challenge = identity::code_challenge(verifier);
+        let (code, hash) = (hash_of(code.reveal()), hash_of(token.reveal()));
+        let session = self.store.claim_session(&code, &challenge, &hash, self.clock.now()).await?;
+        let session = session.ok_or_else(|| {
+            Refusal::new(
+                ErrorCode::SignInRefused,
+                format!(
+                    "the code is not accepted: expected one that is unused and at most {} s old",
+                    CLAIM_WITHIN.as_secs()
+                ),
+            )
+            .hint("run `cloudanix-jit login` again")
+        })?;
+        Ok(NewSession { token, session: self.session_state(&session)? })
+    }
+
+    /// The session of this token.
+    pub async fn session(&self, bearer: Option<&Secret>) -> Result<SessionState, Refusal> {
+        let session = self.session_of(bearer).await?;
+        self.session_state(&session)
+    }
+
+    /// Ends the session of this token.
+    pub async fn end_session(&self, bearer: Option<&Secret>) -> Result<(), Refusal> {
+        let session = self.session_of(bearer).await?;
+        if let Some(token) = bearer {
+            self.store.remove_session(&hash_of(token.reveal())).await?;
+        }
+        tracing::info!(person = %Actor::Person(session.person), "a person signed out");
+        Ok(())
+    }
+
+    fn session_state(&self, session: &Session) -> Result<SessionState, Refusal> {
+        let people = self.people()?;
+        let now = self.clock.now();
+        let may = |right: &Right| people.rules.permit(session, *right, Resource::Broker, now).is_ok();
+        Ok(SessionState {
+            person: session.person.clone(),
+            groups: session.groups.iter().cloned().collect(),
+            rights: Right::ALL.into_iter().filter(may).collect(),
+            authenticated_at: session.authenticated_at,
+            ends_at: session.ends_at,
+        })
+    }
+
+    pub(crate) async fn session_of(&self, bearer: Option<&Secret>) -> Result<Session, Refusal> {
+        let ended = || {
+            Refusal::new(
+                ErrorCode::SessionEnded,
+                "the session is not accepted: expected one that is known and has not ended",
+            )
+            .hint("run `cloudanix-jit login`")
+        };
+        let token = bearer.filter(|token| token.reveal().starts_with(TOKEN_PREFIX)).ok_or_else(ended)?;
+        let people = self.people()?;
+        let (hash, now) = (hash_of(token.reveal()), self.clock.now());
+        let StoredSession { session, last_used_at } = self.store.session(&hash).await?.ok_or_else(ended)?;
+        // Sessions of a provider that was configured before are none of this one.
+        let over = session.ends_at <= now
+            || last_used_at.plus(people.idle) <= now
+            || session.person.issuer != people.sign_in.issuer();
+        if over {
+            return Err(ended());
+        }
+        if last_used_at.plus(USE_RECORDED_EVERY) <= now {
+            self.store.session_used(&hash, now).await?;
+        }
+        Ok(session)
+    }
+
+    /// Refuses a person without this right. Rules that name an agent's groups or labels need the agent.
+    pub(crate) async fn permit(&self, session: &Session, right: Right, on: On<'_>) -> Result<(), Refusal> {
+        let people = self.people()?;
+        let now = self.clock.now();
+        let found = match on {
+            On::Broker => people.rules.permit(session, right, Resource::Broker, now),
+            On::Agent(id) => match self.store.agent(id).await? {
+                Some(agent) => people.rules.permit(session, right, Resource::Agent(&agent), now),
+                // Only who has the right for everything learns that there is no such agent.
+                None => people.rules.permit(session, right, Resource::Broker, now),
+            },
+        };
+        found.map_err(|not| self.not_permitted(session, right, on, not))
+    }
+
+    fn not_permitted(&self, session: &Session, right: Right, on: On<'_>, not: NotPermitted) -> Refusal {
+        let what = match on {
+            On::Broker => "on the broker as a whole".to_owned(),
+            On::Agent(id) => format!("on agent `{id}`"),
+        };
+        let detail = format!("{} may not {} {what}", session.person.shown(), right.as_str());
+        match not {
+            NotPermitted::Denied { rules, hints } => {
+                let by = if rules.is_empty() { "no rule permits it".to_owned() } else { rules.join(", ") };
+                let refusal = Refusal::new(ErrorCode::NotPermitted, format!("{detail}: {by}"));
+                match hints.first() {
+                    Some(hint) => refusal.hint(hint.clone()),
+                    None => refusal.hint("`people.rules` of the broker's configuration says who may"),
+                }
+            }
+            NotPermitted::Failed(errors) => {
+                self.counters.rule_errors();
+                let errors = errors.join("; ");
+                tracing::error!(errors, right = right.as_str(), "a rule of persons could not be evaluated");
+                Refusal::new(ErrorCode::NotPermitted, format!("{detail}: a rule could not be evaluated"))
+                    .hint("the broker's log has the error")
+            }
+        }
+    }
+}
+
+impl From<SignInError> for Refusal {
+    fn from(error: SignInError) -> Self {
+        let code = match error {
+            SignInError::Unavailable(_) => ErrorCode::SignInUnavailable,
+            SignInError::Refused(_) => ErrorCode::SignInRefused,
+        };
+        Self::new(code, error.to_string())
+    }
+}

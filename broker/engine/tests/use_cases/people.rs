@@ -1,0 +1,209 @@
+//! Persons: their sessions, and what the rules of persons permit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::Session;
+use engine::{Caller, Engine, On, People, Revocable, hash_of};
+use identity::{Http, SignIn, SignInConfig};
+use policy::PeopleRules;
+use protocol::people::Right;
+use protocol::{Actor, ErrorCode, EventKind, GrantStatus, Person, RevokeCause, Secret, Source};
+use store::UnclaimedSession;
+
+use crate::fixture::{AGENT, Fixture, Gate, operator};
+
+const ISSUER: &str = "https://login.example.com";
+
+const RULES: &str = r#"
+    @id("platform") permit (principal in Team::"platform", action, resource);
+    @id("support") permit (principal in Team::"support", action == Action::"view", resource is Agent);
+"#;
+
+fn people(issuer: &str, rules: &str) -> People {
+    let config = SignInConfig {
+        issuer: issuer.to_owned(),
+        client_id: "cloudanix-jit".to_owned(),
+        client_secret: None,
+        redirect_uri: "https://jit.example.com/sign-in/callback".to_owned(),
+        scopes: Vec::new(),
+        groups_claim: "groups".to_owned(),
+        max_age: Duration::from_secs(12 * 3600),
+    };
+    People {
+        sign_in: SignIn::new(config, Http::new(None).unwrap()),
+        rules: PeopleRules::parse("people.cedar", rules).unwrap(),
+        session: Duration::from_secs(12 * 3600),
+        idle: Duration::from_secs(3600),
+    }
+}
+
+fn person(subject: &str) -> Person {
+    Person {
+        issuer: ISSUER.to_owned(),
+        subject: subject.to_owned(),
+        name: Some(format!("{subject} Example")),
+    }
+}
+
+async fn broker(fixture: &Fixture) -> Arc<Engine> {
+    let broker = fixture.broker(Gate::open()).await;
+    broker.set_people(Some(people(ISSUER, RULES)));
+    broker
+}
+
+/// A person who signed in just now, and whose client has claimed the session.
+async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
+    let now = broker.now();
+    let session = Session {
+        person: person(subject),
+        groups: [team.to_owned()].into(),
+        authenticated_at: now,
+        started_at: now,
+        ends_at: now.plus(Duration::from_secs(12 * 3600)),
+    };
+    let (code, verifier) = (Secret::new(format!("code-of-{subject}")), Secret::new("v".repeat(43)));
+    let unclaimed = UnclaimedSession {
+        code_hash: &hash_of(code.reveal()),
+        challenge: &identity::code_challenge(&verifier),
+        session: &session,
+        claim_until: now.plus(Duration::from_secs(120)),
+    };
+    fixture.store.add_session(unclaimed).await.unwrap();
+    let wrong = broker.claim_session(&code, &Secret::new("w".repeat(43))).await.unwrap_err();
+    assert_eq!(wrong.code, ErrorCode::SignInRefused);
+    let claimed = broker.claim_session(&code, &verifier).await.unwrap();
+    let again = broker.claim_session(&code, &verifier).await.unwrap_err();
+    assert_eq!(again.code, ErrorCode::SignInRefused);
+    claimed.token
+}
+
+async fn caller(broker: &Engine, token: &Secret) -> Caller {
+    broker.caller(Some(token)).await.unwrap()
+}
+
+async fn right(broker: &Engine, token: &Secret, right: Right, on: On<'_>) -> Result<Actor, ErrorCode> {
+    broker.actor(Some(token), right, on).await.map_err(|refusal| refusal.code)
+}
+
+#[tokio::test]
+async fn a_person_ends_a_grant_and_the_timeline_names_the_person() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let id = broker.elevate(fixture.elevation(1)).await.unwrap().grant.id;
+    let alice = signed_in(&fixture, &broker, "alice", "platform").await;
+    let alice = caller(&broker, &alice).await;
+    broker.revoke(&alice, &Revocable::Id(id.clone()), RevokeCause::Asked).await.unwrap();
+    let timeline = broker.timeline(&alice, &id).await.unwrap();
+    let row = timeline.events.iter().find(|row| row.kind == EventKind::Revoke).unwrap();
+    assert_eq!((row.text.as_str(), row.source), ("ended by alice Example", Source::Operator));
+    assert_eq!(row.actor, Some(Actor::Person(person("alice"))));
+    assert!(timeline.intact, "{:?}", timeline.broken);
+}
+
+#[tokio::test]
+async fn a_person_may_what_the_rules_permit_and_nothing_else() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let id = broker.elevate(fixture.elevation(1)).await.unwrap().grant.id;
+    let bob = signed_in(&fixture, &broker, "bob", "support").await;
+    let carol = signed_in(&fixture, &broker, "carol", "sales").await;
+    let agent = AGENT.parse().unwrap();
+
+    assert_eq!(right(&broker, &bob, Right::View, On::Agent(&agent)).await, Ok(Actor::Person(person("bob"))));
+    for (what, on) in [
+        (Right::View, On::Broker),
+        (Right::Operate, On::Agent(&agent)),
+        (Right::Register, On::Agent(&agent)),
+        (Right::Audit, On::Agent(&agent)),
+    ] {
+        assert_eq!(right(&broker, &bob, what, on).await, Err(ErrorCode::NotPermitted), "{what:?}");
+    }
+    assert_eq!(broker.session(Some(&bob)).await.unwrap().rights, []);
+
+    // Bob sees the grant, and cannot end it or read the facts of its decision.
+    let bob = caller(&broker, &bob).await;
+    broker.state(&bob, &id).await.unwrap();
+    let revoke = async |caller: &Caller| {
+        let what = Revocable::Id(id.clone());
+        broker.revoke(caller, &what, RevokeCause::Asked).await.map_err(|refusal| refusal.code)
+    };
+    assert_eq!(revoke(&bob).await.unwrap_err(), ErrorCode::NotPermitted);
+    assert_eq!(broker.explain(&bob, &id).await.unwrap_err().code, ErrorCode::NotPermitted);
+    // For Carol there is no such grant.
+    let carol = caller(&broker, &carol).await;
+    assert_eq!(broker.state(&carol, &id).await.unwrap_err().code, ErrorCode::GrantNotFound);
+    assert_eq!(revoke(&carol).await.unwrap_err(), ErrorCode::GrantNotFound);
+    assert_eq!(broker.state(&operator(), &id).await.unwrap().status, GrantStatus::Active);
+}
+
+#[tokio::test]
+async fn a_session_ends_at_its_end_and_when_it_is_not_used() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let used = signed_in(&fixture, &broker, "alice", "platform").await;
+    let unused = signed_in(&fixture, &broker, "bob", "platform").await;
+    for hour in 0..12 {
+        // Twice in an hour, and never an hour apart.
+        for pause in [1801, 1799] {
+            assert!(broker.session(Some(&used)).await.is_ok(), "in hour {hour}");
+            fixture.pass_time(pause);
+        }
+        let alive = broker.session(Some(&unused)).await;
+        assert_eq!(alive.unwrap_err().code, ErrorCode::SessionEnded, "after hour {hour}");
+    }
+    assert_eq!(broker.session(Some(&used)).await.unwrap_err().code, ErrorCode::SessionEnded);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_a_sign_out_or_with_its_provider() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let alice = signed_in(&fixture, &broker, "alice", "platform").await;
+    let bob = signed_in(&fixture, &broker, "bob", "platform").await;
+    broker.end_session(Some(&alice)).await.unwrap();
+    assert_eq!(right(&broker, &alice, Right::View, On::Broker).await, Err(ErrorCode::SessionEnded));
+    assert!(right(&broker, &bob, Right::View, On::Broker).await.is_ok());
+    broker.set_people(Some(people("https://other.example.com", RULES)));
+    assert_eq!(right(&broker, &bob, Right::View, On::Broker).await, Err(ErrorCode::SessionEnded));
+    broker.set_people(None);
+    assert_eq!(right(&broker, &bob, Right::View, On::Broker).await, Err(ErrorCode::SignInUnavailable));
+}
+
+#[tokio::test]
+async fn new_rules_of_persons_hold_for_open_sessions() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let alice = signed_in(&fixture, &broker, "alice", "platform").await;
+    assert!(right(&broker, &alice, Right::Register, On::Broker).await.is_ok());
+    let rules = r#"@id("view") permit (principal, action == Action::"view", resource);"#;
+    broker.set_people(Some(people(ISSUER, rules)));
+    assert_eq!(right(&broker, &alice, Right::Register, On::Broker).await, Err(ErrorCode::NotPermitted));
+    assert_eq!(broker.session(Some(&alice)).await.unwrap().rights, [Right::View]);
+}
+
+#[tokio::test]
+async fn the_code_of_a_sign_in_is_good_for_two_minutes() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let now = broker.now();
+    let session = Session {
+        person: person("alice"),
+        groups: std::collections::BTreeSet::new(),
+        authenticated_at: now,
+        started_at: now,
+        ends_at: now.plus(Duration::from_secs(3600)),
+    };
+    let (code, verifier) = (Secret::new("code"), Secret::new("v".repeat(43)));
+    let unclaimed = UnclaimedSession {
+        code_hash: &hash_of(code.reveal()),
+        challenge: &identity::code_challenge(&verifier),
+        session: &session,
+        claim_until: now.plus(Duration::from_secs(120)),
+    };
+    fixture.store.add_session(unclaimed).await.unwrap();
+    // The code is no token.
+    assert_eq!(right(&broker, &code, Right::View, On::Broker).await, Err(ErrorCode::AuthTokenInvalid));
+    fixture.pass_time(120);
+    assert_eq!(broker.claim_session(&code, &verifier).await.unwrap_err().code, ErrorCode::SignInRefused);
+}

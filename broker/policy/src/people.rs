@@ -1,0 +1,293 @@
+//! What persons may do: Cedar policies over their groups, from a file of the broker's configuration.
+//!
+//! The rules of persons are apart from the rule sets that decide about grants: who may change a rule set cannot make
+//! themselves an approver with it, and a broken rule set locks no person out.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, RestrictedExpression,
+    Schema,
+};
+use domain::{Agent, Session};
+use protocol::Timestamp;
+use protocol::people::Right;
+
+use crate::rules::{RuleProblems, checked_policies, datetime, entity_uid};
+
+/// The schema, for documents.
+pub const SCHEMA: &str = include_str!("people/schema.cedarschema");
+
+#[expect(clippy::expect_used, reason = "the text is part of the program, and every test parses it")]
+static PARSED: LazyLock<Schema> =
+    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("the shipped schema is valid").0);
+
+/// The rules of persons, checked.
+#[derive(Debug, Clone, Default)]
+pub struct PeopleRules {
+    policies: PolicySet,
+    warnings: Vec<String>,
+}
+
+/// What a person wants to act on.
+#[derive(Debug, Clone, Copy)]
+pub enum Resource<'a> {
+    /// What belongs to no single agent.
+    Broker,
+    Agent(&'a Agent),
+}
+
+/// Why a person may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotPermitted {
+    /// No rule permits it, or these rules forbid it.
+    Denied { rules: Vec<String>, hints: Vec<String> },
+    /// Rules could not be evaluated, which refuses.
+    Failed(Vec<String>),
+}
+
+impl PeopleRules {
+    /// Parses and checks a file of rules. Reports all problems at once.
+    pub fn parse(file: &str, text: &str) -> Result<Self, RuleProblems> {
+        let files = BTreeMap::from([(file.to_owned(), text.to_owned())]);
+        let (policies, warnings) = checked_policies(&files, &PARSED)?;
+        Ok(Self { policies, warnings })
+    }
+
+    /// What is probably a mistake: a rule that can never apply.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether the person of the session has this right. An error of evaluation refuses.
+    pub fn permit(
+        &self,
+        session: &Session,
+        right: Right,
+        resource: Resource<'_>,
+        now: Timestamp,
+    ) -> Result<(), NotPermitted> {
+        let failed = |error: String| NotPermitted::Failed(vec![error]);
+        let (request, entities) = question(session, right, resource, now).map_err(failed)?;
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
+        let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+        if !errors.is_empty() {
+            return Err(NotPermitted::Failed(errors));
+        }
+        match response.decision() {
+            Decision::Allow => Ok(()),
+            Decision::Deny => {
+                let ids: Vec<_> = response.diagnostics().reason().collect();
+                let hint = |id: &&_| self.policies.annotation(id, "hint").map(str::to_owned);
+                Err(NotPermitted::Denied {
+                    hints: ids.iter().filter_map(hint).collect(),
+                    rules: ids.iter().map(ToString::to_string).collect(),
+                })
+            }
+        }
+    }
+}
+
+fn question(
+    session: &Session,
+    right: Right,
+    resource: Resource<'_>,
+    now: Timestamp,
+) -> Result<(Request, Entities), String> {
+    let uid = |kind: &str, id: &str| entity_uid(kind, id);
+    let person = uid("Person", &session.person.subject)?;
+    let teams = session.groups.iter().map(|name| uid("Team", name)).collect::<Result<Vec<_>, _>>()?;
+    let issuer = RestrictedExpression::new_string(session.person.issuer.clone());
+    let mut entities = vec![
+        Entity::new(person.clone(), [("issuer".to_owned(), issuer)].into(), teams.iter().cloned().collect())
+            .map_err(|error| error.to_string())?,
+    ];
+    entities.extend(teams.into_iter().map(Entity::with_uid));
+    let on = match resource {
+        Resource::Broker => {
+            let broker = uid("Broker", "broker")?;
+            entities.push(Entity::with_uid(broker.clone()));
+            broker
+        }
+        Resource::Agent(agent) => {
+            let agent_uid = uid("Agent", agent.id.as_str())?;
+            let of_agent = agent_entities(agent_uid.clone(), agent)?;
+            entities.extend(of_agent);
+            agent_uid
+        }
+    };
+    let context = Context::from_pairs([
+        ("now".to_owned(), datetime(now)),
+        ("authenticated_at".to_owned(), datetime(session.authenticated_at)),
+    ])
+    .map_err(|error| error.to_string())?;
+    let action = uid("Action", right.as_str())?;
+    let request =
+        Request::new(person, action, on, context, Some(&PARSED)).map_err(|error| error.to_string())?;
+    let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
+    Ok((request, entities))
+}
+
+/// The agent, with its groups and labels, and the groups.
+fn agent_entities(uid: EntityUid, agent: &Agent) -> Result<Vec<Entity>, String> {
+    let registration = &agent.registration;
+    let groups =
+        registration.groups.iter().map(|name| entity_uid("Group", name)).collect::<Result<Vec<_>, _>>()?;
+    let labels = registration
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
+    let agent =
+        Entity::new_with_tags(uid, [], groups.iter().cloned(), labels).map_err(|error| error.to_string())?;
+    let mut all = vec![agent];
+    all.extend(groups.into_iter().map(Entity::with_uid));
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: &str = r#"
+        @id("platform")
+        permit (principal in Team::"platform", action, resource);
+
+        @id("payments")
+        permit (principal in Team::"payments", action in [Action::"view", Action::"operate"], resource in Group::"payments");
+
+        @id("own-label")
+        permit (principal, action == Action::"view", resource is Agent)
+        when { resource.hasTag("owner") && resource.getTag("owner") == "carol" && principal == Person::"carol" };
+
+        @id("fresh")
+        @hint("sign in again: `cloudanix-jit login --fresh`")
+        forbid (principal, action == Action::"register", resource)
+        unless { context.now.durationSince(context.authenticated_at) <= duration("15m") };
+    "#;
+
+    fn rules() -> PeopleRules {
+        PeopleRules::parse("people.cedar", RULES).unwrap()
+    }
+
+    fn session(subject: &str, groups: &[&str]) -> Session {
+        Session {
+            person: protocol::Person {
+                issuer: "https://login.example.com".to_owned(),
+                subject: subject.to_owned(),
+                name: None,
+            },
+            groups: groups.iter().map(|&name| name.to_owned()).collect(),
+            authenticated_at: Timestamp::from_secs(1000),
+            started_at: Timestamp::from_secs(1000),
+            ends_at: Timestamp::from_secs(50_000),
+        }
+    }
+
+    fn agent(groups: &str, owner: &str) -> Agent {
+        let source = format!(
+            "id = \"orders\"\ndescription = \"d\"\nuse_case = \"other\"\nmax_session = \"1h\"\ngroups = {groups}\n\
+             labels = {{ owner = \"{owner}\" }}\ndangerous.allow_auth_token_only = true\n[boundary]\ntarget = \"token\"\n\
+             policies = {{ \"orders-read\" = \"orders:read\" }}\n"
+        );
+        let registration = domain::registration::parse(&source).unwrap();
+        Agent {
+            id: registration.id.clone(),
+            registration,
+            source,
+            status: domain::AgentStatus::Active,
+            created_at: Timestamp::from_secs(0),
+            updated_at: Timestamp::from_secs(0),
+            revision: 1,
+        }
+    }
+
+    #[test]
+    fn rights_follow_teams_groups_and_labels() {
+        let payments = agent("[\"payments\"]", "dave");
+        let (others, carols) = (agent("[]", "dave"), agent("[]", "carol"));
+        let now = Timestamp::from_secs(1100);
+        for (subject, teams, right, resource, expected) in [
+            ("alice", &["platform"][..], Right::Register, Resource::Broker, true),
+            ("alice", &["platform"], Right::Audit, Resource::Agent(&others), true),
+            ("bob", &["payments"], Right::Operate, Resource::Agent(&payments), true),
+            ("bob", &["payments"], Right::Register, Resource::Agent(&payments), false),
+            ("bob", &["payments"], Right::View, Resource::Agent(&others), false),
+            ("bob", &["payments"], Right::View, Resource::Broker, false),
+            ("carol", &[], Right::View, Resource::Agent(&carols), true),
+            ("carol", &[], Right::View, Resource::Agent(&others), false),
+            ("platform", &[], Right::View, Resource::Broker, false),
+        ] {
+            let found = rules().permit(&session(subject, teams), right, resource, now);
+            assert_eq!(found.is_ok(), expected, "{subject} {right:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_sign_in_is_refused_with_the_hint_of_the_rule() {
+        let (alice, old) = (session("alice", &["platform"]), Timestamp::from_secs(1000 + 15 * 60 + 1));
+        assert_eq!(
+            rules().permit(&alice, Right::Register, Resource::Broker, old),
+            Err(NotPermitted::Denied {
+                rules: vec!["fresh".to_owned()],
+                hints: vec!["sign in again: `cloudanix-jit login --fresh`".to_owned()],
+            })
+        );
+        assert!(rules().permit(&alice, Right::View, Resource::Broker, old).is_ok());
+    }
+
+    #[test]
+    fn the_rules_in_the_book_are_accepted() {
+        let page = include_str!("../../../docs/book/src/operate/people.md");
+        let (_, rest) = page.split_once("```cedar\n").unwrap();
+        let rules = PeopleRules::parse("people.cedar", rest.split_once("```").unwrap().0).unwrap();
+        assert_eq!(rules.warnings(), [""; 0]);
+    }
+
+    #[test]
+    fn without_rules_persons_may_nothing() {
+        let alice = session("alice", &["platform"]);
+        let found = PeopleRules::default().permit(&alice, Right::View, Resource::Broker, alice.started_at);
+        assert_eq!(found, Err(NotPermitted::Denied { rules: Vec::new(), hints: Vec::new() }));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_evaluated_refuses() {
+        let text = r#"
+            @id("all") permit (principal, action, resource);
+            @id("overflow") forbid (principal, action, resource)
+            when { context.now.toTime() < duration("1ms") && 9223372036854775807 + 1 > 0 };
+        "#;
+        let rules = PeopleRules::parse("people.cedar", text).unwrap();
+        let alice = session("alice", &[]);
+        let found = rules.permit(&alice, Right::View, Resource::Broker, Timestamp::from_secs(0));
+        assert!(
+            matches!(&found, Err(NotPermitted::Failed(errors)) if errors[0].contains("overflow")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_their_place() {
+        for (text, expected) in [
+            ("permit (principal, action, resource);", "people.cedar:1:1: expected an id"),
+            ("@id(\"a\") permit (principal in Group::\"platform\", action, resource);", "rule `a`"),
+            (
+                "@id(\"a\") permit (principal, action == Action::\"elevate\", resource);",
+                "unrecognized action `Action::\"elevate\"`",
+            ),
+            ("@id(\"a\") permit (principal, action, resource) when { principal.mail == \"a@b\" };", "`mail`"),
+            ("@id(\"a\") permit (principal action);", "people.cedar:1:"),
+        ] {
+            match PeopleRules::parse("people.cedar", text) {
+                Ok(rules) => {
+                    let found = rules.warnings().join("\n");
+                    assert!(found.contains(expected), "{text}: {found}");
+                }
+                Err(problems) => {
+                    assert!(problems.to_string().contains(expected), "{text}: {problems}");
+                }
+            }
+        }
+    }
+}

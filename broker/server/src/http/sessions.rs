@@ -1,0 +1,55 @@
+//! `POST /v2/sessions` and `/v2/sessions/current`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use protocol::Problem;
+use protocol::people::{ClaimSession, NewSession, SessionState};
+
+use crate::http::App;
+use crate::http::error::ApiResult;
+use crate::http::extract::{Bearer, Json as Body};
+
+/// Claim the session of a sign-in that ended less than two minutes ago. A code is accepted once.
+#[utoipa::path(
+    post, path = "/v2/sessions", tag = "people", request_body = ClaimSession,
+    responses(
+        (status = 201, description = "The session, with its token", body = NewSession),
+        (status = 403, description = "The code or the verifier is not accepted", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "No provider is configured", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn claim(
+    State(app): State<App>,
+    Body(claim): Body<ClaimSession>,
+) -> ApiResult<(StatusCode, Json<NewSession>)> {
+    let session = app.engine.claim_session(&claim.code, &claim.verifier).await?;
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+/// Show the session of the token.
+#[utoipa::path(
+    get, path = "/v2/sessions/current", tag = "people",
+    responses(
+        (status = 200, description = "The session", body = SessionState),
+        (status = 401, description = "The session has ended", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("session_token" = [])),
+)]
+pub(crate) async fn show(State(app): State<App>, Bearer(bearer): Bearer) -> ApiResult<Json<SessionState>> {
+    Ok(Json(app.engine.session(bearer.as_ref()).await?))
+}
+
+/// End the session of the token.
+#[utoipa::path(
+    delete, path = "/v2/sessions/current", tag = "people",
+    responses(
+        (status = 204, description = "The session has ended"),
+        (status = 401, description = "The session had ended before", body = Problem, content_type = "application/problem+json"),
+    ),
+    security(("session_token" = [])),
+)]
+pub(crate) async fn end(State(app): State<App>, Bearer(bearer): Bearer) -> ApiResult<StatusCode> {
+    app.engine.end_session(bearer.as_ref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

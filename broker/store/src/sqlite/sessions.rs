@@ -1,0 +1,96 @@
+//! Stores sessions of persons.
+
+use domain::Session;
+use protocol::Timestamp;
+use sqlx::SqliteConnection;
+
+use crate::{StoreError, StoredSession, UnclaimedSession, sessions};
+
+/// An unclaimed session, with values of its own.
+pub(super) struct New {
+    code_hash: String,
+    challenge: String,
+    session: Session,
+    claim_until: Timestamp,
+}
+
+impl From<UnclaimedSession<'_>> for New {
+    fn from(new: UnclaimedSession<'_>) -> Self {
+        Self {
+            code_hash: new.code_hash.to_owned(),
+            challenge: new.challenge.to_owned(),
+            session: new.session.clone(),
+            claim_until: new.claim_until,
+        }
+    }
+}
+
+pub(super) async fn add(connection: &mut SqliteConnection, new: New) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO sessions (hash, challenge, body, last_used_at, ends_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(&new.code_hash)
+    .bind(&new.challenge)
+    .bind(sessions::body(&new.session)?)
+    .bind(new.session.started_at.as_millis())
+    .bind(new.session.ends_at.as_millis())
+    .bind(new.claim_until.as_millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    code_hash: String,
+    challenge: String,
+    token_hash: String,
+    now: Timestamp,
+) -> Result<Option<Session>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE sessions SET hash = ?4, challenge = NULL, last_used_at = ?3, expires_at = ends_at
+         WHERE hash = ?1 AND challenge = ?2 AND ?3 < expires_at RETURNING body, last_used_at",
+    )
+    .bind(&code_hash)
+    .bind(&challenge)
+    .bind(now.as_millis())
+    .bind(&token_hash)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.as_ref().map(sessions::stored).transpose()?.map(|stored| stored.session))
+}
+
+pub(super) async fn get(
+    connection: &mut SqliteConnection,
+    token_hash: String,
+) -> Result<Option<StoredSession>, StoreError> {
+    let row = sqlx::query("SELECT body, last_used_at FROM sessions WHERE hash = ?1 AND challenge IS NULL")
+        .bind(&token_hash)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(sessions::stored).transpose()
+}
+
+pub(super) async fn used(
+    connection: &mut SqliteConnection,
+    token_hash: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE sessions SET last_used_at = max(last_used_at, ?2) WHERE hash = ?1")
+        .bind(&token_hash)
+        .bind(now.as_millis())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn remove(
+    connection: &mut SqliteConnection,
+    token_hash: String,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM sessions WHERE hash = ?1 AND challenge IS NULL")
+        .bind(&token_hash)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}

@@ -1,0 +1,90 @@
+//! Sessions of persons.
+
+use domain::Session;
+use futures_util::future::join_all;
+use protocol::Person;
+use store::{Store, UnclaimedSession};
+
+use super::fixtures::{KEPT, at};
+
+fn session(subject: &str) -> Session {
+    Session {
+        person: Person {
+            issuer: "https://login.example.com".to_owned(),
+            subject: subject.to_owned(),
+            name: Some("Alice \0 \u{1f4e6}".to_owned()),
+        },
+        groups: ["platform".to_owned(), "\0".to_owned()].into(),
+        authenticated_at: at(900),
+        started_at: at(1000),
+        ends_at: at(5000),
+    }
+}
+
+async fn add(store: &dyn Store, code: &str, session: &Session) {
+    let new = UnclaimedSession { code_hash: code, challenge: "proof", session, claim_until: at(1120) };
+    store.add_session(new).await.unwrap();
+}
+
+pub(crate) async fn a_session_is_claimed_once_and_read_back(store: &dyn Store) {
+    let alice = session("alice");
+    add(store, "code", &alice).await;
+    assert_eq!(store.session("code").await.unwrap(), None, "the code is no token");
+    assert_eq!(store.claim_session("code", "proof", "token", at(1001)).await.unwrap(), Some(alice.clone()));
+    assert_eq!(store.claim_session("code", "proof", "second", at(1002)).await.unwrap(), None);
+    let stored = store.session("token").await.unwrap().unwrap();
+    assert_eq!((stored.session, stored.last_used_at), (alice, at(1001)));
+    assert_eq!(store.session("second").await.unwrap(), None);
+}
+
+pub(crate) async fn a_session_is_claimed_in_time_and_with_its_challenge(store: &dyn Store) {
+    add(store, "code", &session("alice")).await;
+    assert_eq!(store.claim_session("code", "other", "token", at(1001)).await.unwrap(), None);
+    assert_eq!(store.claim_session("other", "proof", "token", at(1001)).await.unwrap(), None);
+    assert_eq!(store.claim_session("code", "proof", "token", at(1120)).await.unwrap(), None);
+    assert!(store.claim_session("code", "proof", "token", at(1119)).await.unwrap().is_some());
+}
+
+pub(crate) async fn one_of_many_concurrent_claims_wins(store: &dyn Store) {
+    add(store, "code", &session("alice")).await;
+    let tokens: Vec<String> = (0..8).map(|number| format!("token-{number}")).collect();
+    let claims = tokens.iter().map(|token| store.claim_session("code", "proof", token, at(1001)));
+    let won = join_all(claims).await.into_iter().filter(|won| won.as_ref().unwrap().is_some()).count();
+    let known = join_all(tokens.iter().map(|token| store.session(token))).await;
+    let known = known.into_iter().filter(|known| known.as_ref().unwrap().is_some()).count();
+    assert_eq!((won, known), (1, 1));
+}
+
+pub(crate) async fn a_use_is_recorded_and_never_goes_back(store: &dyn Store) {
+    add(store, "code", &session("alice")).await;
+    store.claim_session("code", "proof", "token", at(1001)).await.unwrap();
+    for now in [2000, 1500] {
+        store.session_used("token", at(now)).await.unwrap();
+    }
+    assert_eq!(store.session("token").await.unwrap().unwrap().last_used_at, at(2000));
+    store.session_used("other", at(2000)).await.unwrap();
+}
+
+pub(crate) async fn a_removed_session_is_gone(store: &dyn Store) {
+    for name in ["alice", "bob"] {
+        add(store, name, &session(name)).await;
+        store.claim_session(name, "proof", &format!("{name}-token"), at(1001)).await.unwrap();
+    }
+    assert!(store.remove_session("alice-token").await.unwrap());
+    assert!(!store.remove_session("alice-token").await.unwrap());
+    assert_eq!(store.session("alice-token").await.unwrap(), None);
+    assert!(store.session("bob-token").await.unwrap().is_some());
+}
+
+pub(crate) async fn ended_and_unclaimed_sessions_are_purged(store: &dyn Store) {
+    for name in ["claimed", "unclaimed"] {
+        add(store, name, &session(name)).await;
+    }
+    store.claim_session("claimed", "proof", "token", at(1001)).await.unwrap();
+    store.purge(at(1120), KEPT).await.unwrap();
+    assert_eq!(store.claim_session("unclaimed", "proof", "late", at(1100)).await.unwrap(), None);
+    store.purge(at(4999), KEPT).await.unwrap();
+    assert!(store.session("token").await.unwrap().is_some());
+    store.purge(at(5000), KEPT).await.unwrap();
+    assert_eq!(store.session("token").await.unwrap(), None);
+}

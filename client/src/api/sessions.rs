@@ -1,0 +1,36 @@
+//! Calls about the session of a person.
+
+use protocol::people::{ClaimSession, NewSession, SessionState};
+use protocol::{Secret, routes};
+use reqwest::Method;
+
+use super::{Client, RetryPolicy, attempts};
+use crate::error::Error;
+
+impl Client {
+    /// Claims the session of a sign-in. A code is accepted once, so an answer that is lost needs another sign-in.
+    pub async fn claim_session(
+        &self,
+        code: Secret,
+        verifier: Secret,
+        policy: RetryPolicy,
+    ) -> Result<NewSession, Error> {
+        let call = self.call(Method::POST, routes::SESSIONS)?.json(&ClaimSession { code, verifier })?;
+        self.answer(policy, &call).await
+    }
+
+    /// Reads the session whose token this client has.
+    pub async fn session(&self, policy: RetryPolicy) -> Result<SessionState, Error> {
+        self.answer(policy, &self.call(Method::GET, &current())?).await
+    }
+
+    /// Ends the session whose token this client has.
+    pub async fn end_session(&self, policy: RetryPolicy) -> Result<(), Error> {
+        let answer = attempts::send(self, policy, &self.call(Method::DELETE, &current())?).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(answer.refusal(self)) }
+    }
+}
+
+fn current() -> String {
+    format!("{}/current", routes::SESSIONS)
+}

@@ -1,0 +1,78 @@
+//! Persons: sign-in, sessions, and their rights.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Person, Secret, Timestamp, secret};
+
+/// What a person may do, by rules over their groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Right {
+    /// See grants, timelines, registrations and rules.
+    View,
+    /// End grants, disable and enable agents, reconcile.
+    Operate,
+    /// Change registrations, auth tokens and rules.
+    Register,
+    /// Read recorded decisions with their facts.
+    Audit,
+}
+
+impl Right {
+    /// Every right.
+    pub const ALL: [Self; 4] = [Self::View, Self::Operate, Self::Register, Self::Audit];
+
+    /// As on the wire and in rules.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Operate => "operate",
+            Self::Register => "register",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// Claims the session of a sign-in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClaimSession {
+    /// The code that the browser got at the end of the sign-in.
+    #[serde(serialize_with = "secret::on_the_wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub code: Secret,
+    /// The text whose SHA-256, in base64url, was the `challenge` at the start of the sign-in (RFC 7636).
+    #[serde(serialize_with = "secret::on_the_wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub verifier: Secret,
+}
+
+/// A new session.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewSession {
+    /// The session's token, which is shown only now.
+    #[serde(serialize_with = "secret::on_the_wire")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub token: Secret,
+    /// The session.
+    pub session: SessionState,
+}
+
+/// A session of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionState {
+    /// The person.
+    pub person: Person,
+    /// The groups that the issuer named at the sign-in.
+    pub groups: Vec<String>,
+    /// What the person may do about things that belong to no single agent. Rules may permit more for some agents.
+    pub rights: Vec<Right>,
+    /// When the person last proved to the issuer who they are.
+    pub authenticated_at: Timestamp,
+    /// The absolute end. A session ends earlier if it is not used.
+    pub ends_at: Timestamp,
+}
