@@ -21,6 +21,10 @@ use certificates::Certificates;
 /// The agent of all measurements, and the policy that it requests.
 pub(crate) const AGENT: &str = "bench-agent";
 pub(crate) const POLICY: &str = "orders-read";
+/// The agent's label `team`.
+const TEAM: &str = "payments";
+/// The source of posture of every broker.
+pub(crate) const SOURCE: &str = "scanner";
 
 /// The processes that the benchmarks share. Dropping it stops them.
 pub(crate) struct Fixture {
@@ -107,6 +111,13 @@ impl Fixture {
     /// The same, for a broker without TLS.
     pub(crate) fn client_of(&self, broker: &Broker, arguments: &[&str]) -> Command {
         self.as_agent(&broker.url, &broker.auth_token, arguments)
+    }
+
+    /// The client as an operator's.
+    pub(crate) fn operator_of(&self, broker: &Broker, arguments: &[&str]) -> Command {
+        let mut command = bare_client(&self.programs, self.folder.path(), &broker.url, None, arguments);
+        command.env("CLOUDANIX_OPERATOR_TOKEN", &broker.operator_token);
+        command
     }
 
     fn as_agent(&self, url: &str, auth_token: &str, arguments: &[&str]) -> Command {

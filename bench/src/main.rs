@@ -14,6 +14,7 @@ mod fixture;
 mod machine;
 mod proc_files;
 mod programs;
+mod rules;
 mod scale;
 mod step;
 
@@ -51,6 +52,8 @@ enum What {
         #[arg(long)]
         picture: Option<PathBuf>,
     },
+    /// Pairs with rules against none, decisions against OPA's, replay, and how soon live grants are decided again.
+    Rules(How),
     /// How soon a grant ends when its step ends or its wrapper is killed.
     Ends(How),
     /// What a grant in AWS adds to AWS's own time, and how soon it ends; on the emulator of the tests.
@@ -108,6 +111,7 @@ fn main() -> ExitCode {
                 scale::measure(fixture, effort, report, picture.as_deref())
             }],
         ),
+        What::Rules(how) => measure(how, &[&rules::measure]),
         What::Ends(how) => measure(how, &[&ends::measure]),
         What::Aws(how) => measure_aws(how),
         What::AwsRefused(real) => real.measure(),

@@ -74,6 +74,15 @@ fn it_is_measured_what_many_grants_cost() {
 }
 
 #[test]
+fn it_is_measured_what_rules_cost() {
+    let text = quick("rules");
+    // A quick run does not build OPA.
+    let compared = usize::from(!text.contains("skipped: a quick run does not build OPA"));
+    assert_ratios(&text, 7 + compared);
+    assert!(text.contains("40 live grants: until all are decided again"), "{text}");
+}
+
+#[test]
 fn grants_in_aws_are_measured() {
     let text = quick("aws");
     // For each mode the broker's own time of elevate and revoke, and the time to the first AWS call; and one whole run.

@@ -1,4 +1,4 @@
-//! Drives a broker with concurrent clients that elevate and revoke without a pause.
+//! Drives a server with concurrent clients that send requests without a pause.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,28 +11,39 @@ use crate::figures::{Samples, millis};
 use crate::fixture::Broker;
 
 /// A load: the number of clients, and its duration.
-pub(super) struct Load {
-    pub(super) clients: u32,
-    pub(super) seconds: f64,
-    /// Rate of all clients together; without it each client starts its next pair at once.
-    pub(super) pairs_per_second: Option<f64>,
+pub(crate) struct Load {
+    pub(crate) clients: u32,
+    pub(crate) seconds: f64,
+    /// Rate of all clients together; without it each client starts its next piece at once.
+    pub(crate) pairs_per_second: Option<f64>,
 }
 
 /// Results of a load.
-pub(super) struct Put {
-    /// Pairs of elevate and revoke per second.
-    pub(super) rate: f64,
-    /// Milliseconds of each pair, from its scheduled start.
-    pub(super) millis: Samples,
+pub(crate) struct Put {
+    /// Pieces of work per second: pairs of elevate and revoke, if they are the work.
+    pub(crate) rate: f64,
+    /// Milliseconds of each piece, from its scheduled start.
+    pub(crate) millis: Samples,
 }
 
 impl Load {
     /// A warm-up of the same shape, not measured.
-    pub(super) fn for_a_moment(&self) -> Self {
+    pub(crate) fn for_a_moment(&self) -> Self {
         Self { seconds: 0.2, ..*self }
     }
 
-    pub(super) fn put_on(&self, broker: &Broker, elevation: &str) -> Result<Put> {
+    /// Elevates and revokes.
+    pub(crate) fn put_on(&self, broker: &Broker, elevation: &str) -> Result<Put> {
+        self.of(broker.port, |connection, key| pair(connection, broker, elevation, key).map(drop))
+    }
+
+    /// Does this work, which gets an idempotency key of its own each time, on one connection for each client.
+    pub(crate) fn of(
+        &self,
+        port: u16,
+        work: impl Fn(&mut Connection, &str) -> Result<()> + Sync,
+    ) -> Result<Put> {
+        let work = &work;
         let begin = clock::wall().as_nanos();
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(self.seconds);
@@ -43,7 +54,7 @@ impl Load {
                     let keys = begin + (u128::from(client) << 80);
                     // Spreads the clients' starts.
                     let first = start + every.map_or(Duration::ZERO, |every| every * client / self.clients);
-                    threads.spawn(move || one_client(broker, elevation, keys, (first, every), end))
+                    threads.spawn(move || one_client(port, work, keys, (first, every), end))
                 })
                 .collect();
             let ended = clients.into_iter().map(|client| client.join());
@@ -54,19 +65,18 @@ impl Load {
         for client in done {
             all.extend(client?);
         }
-        let pairs = all.len() as f64;
-        Ok(Put { rate: pairs / elapsed, millis: all })
+        Ok(Put { rate: all.len() as f64 / elapsed, millis: all })
     }
 }
 
 fn one_client(
-    broker: &Broker,
-    elevation: &str,
+    port: u16,
+    work: impl Fn(&mut Connection, &str) -> Result<()>,
     first_key: u128,
     (mut next, every): (Instant, Option<Duration>),
     end: Instant,
 ) -> Result<Samples> {
-    let mut connection = Connection::open(broker.port)?;
+    let mut connection = Connection::open(port)?;
     let mut samples = Samples::default();
     let mut key = first_key;
     loop {
@@ -82,7 +92,7 @@ fn one_client(
             return Ok(samples);
         }
         key += 1;
-        pair(&mut connection, broker, elevation, &format!("{key:032x}"))?;
+        work(&mut connection, &format!("{key:032x}"))?;
         samples.push(millis(start.elapsed()));
     }
 }
@@ -117,6 +127,6 @@ pub(crate) fn elevate(
     Ok(id.context("no id in the response to elevate")?.to_owned())
 }
 
-fn bearer(broker: &Broker) -> String {
+pub(crate) fn bearer(broker: &Broker) -> String {
     format!("Authorization: Bearer {}\r\n", broker.auth_token)
 }

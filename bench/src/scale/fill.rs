@@ -12,17 +12,17 @@ const SCRIPT: &str = include_str!("fill.py");
 
 /// Copies of a grant. Its broker must be stopped.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Copies<'a> {
-    pub(super) of: &'a str,
-    pub(super) count: u64,
+pub(crate) struct Copies<'a> {
+    pub(crate) of: &'a str,
+    pub(crate) count: u64,
     /// Index of the first copy; no two copies have the same.
-    pub(super) first: u64,
+    pub(crate) first: u64,
     /// Deadline of the copies, if not the grant's own.
-    pub(super) deadline: Option<Timestamp>,
+    pub(crate) deadline: Option<Timestamp>,
 }
 
 impl Copies<'_> {
-    pub(super) fn make(&self, database: &Database, server: Option<&Server>) -> Result<()> {
+    pub(crate) fn make(&self, database: &Database, server: Option<&Server>) -> Result<()> {
         match (database, server) {
             _ if self.count == 0 => Ok(()),
             (Database::File(path), _) => self.in_sqlite(path.to_str().context("a path in UTF-8")?),

@@ -1,6 +1,6 @@
 //! Measures a broker's start, memory and latency with one to a million grants, on SQLite and on PostgreSQL.
 
-mod fill;
+pub(crate) mod fill;
 mod picture;
 
 use std::path::Path;
@@ -167,7 +167,7 @@ impl<'a> Stand<'a> {
 }
 
 /// How many grants are active, by the broker's metrics.
-fn active(broker: &Broker) -> Result<u64> {
+pub(crate) fn active(broker: &Broker) -> Result<u64> {
     let mut connection = Connection::open(broker.port)?;
     let metrics = connection.ask("GET /metrics HTTP/1.1\r\n", "", "200")?;
     let count =
