@@ -8,6 +8,7 @@ use globset::{Glob, GlobMatcher};
 use policy::rules::RuleSet;
 use protocol::rules::{RulesAction, RulesState};
 use protocol::{AgentId, ErrorCode, Timestamp};
+use tokio::sync::Mutex;
 
 use crate::{Engine, Refusal};
 
@@ -86,15 +87,19 @@ pub(crate) fn decided(set: Option<&RuleSet>, verdict: Verdict) -> Decided {
 }
 
 /// The rule sets as they were last read.
-pub(crate) struct RulesCache(ArcSwap<Loaded>);
+pub(crate) struct RulesCache {
+    loaded: ArcSwap<Loaded>,
+    /// Held by the request that reads them.
+    loading: Mutex<()>,
+}
 
 impl RulesCache {
     pub(crate) fn empty() -> Self {
-        Self(ArcSwap::from_pointee(Loaded::none()))
+        Self { loaded: ArcSwap::from_pointee(Loaded::none()), loading: Mutex::new(()) }
     }
 
     pub(crate) fn version(&self) -> i64 {
-        self.0.load().state.version
+        self.loaded.load().state.version
     }
 }
 
@@ -109,17 +114,24 @@ pub(crate) fn agent_glob(text: &str) -> Result<GlobMatcher, Refusal> {
 
 impl Engine {
     /// The rule sets of a version, which the caller read from the store. If they cannot be read, nothing is decided.
+    ///
+    /// After a change one request loads them, and the others wait for it: a set takes much longer to check than a
+    /// request to decide, and all live grants are decided again at once.
     pub(crate) async fn rules_of(&self, version: i64) -> Result<Arc<Loaded>, Refusal> {
-        let loaded = self.rules.0.load_full();
+        let loaded = self.rules.loaded.load_full();
         if loaded.state.version == version {
             return Ok(loaded);
         }
-        let loaded = Arc::new(self.load(self.store.rules().await?).await?);
-        // Another request may have loaded a later version meanwhile. The store refuses a decision by an earlier one.
-        if loaded.state.version > self.rules.0.load().state.version {
-            self.rules.0.store(Arc::clone(&loaded));
-            tracing::info!(version = loaded.state.version, "rules loaded");
+        let _loading = self.rules.loading.lock().await;
+        // They may have changed once more since the caller read the version.
+        let state = self.store.rules().await?;
+        let loaded = self.rules.loaded.load_full();
+        if loaded.state.version == state.version {
+            return Ok(loaded);
         }
+        let loaded = Arc::new(self.load(state).await?);
+        self.rules.loaded.store(Arc::clone(&loaded));
+        tracing::info!(version = loaded.state.version, "rules loaded");
         Ok(loaded)
     }
 

@@ -44,6 +44,28 @@ async fn a_candidate_is_asked_beside_and_decides_only_for_agents_of_a_rollout() 
     assert_eq!(actions, expected);
 }
 
+#[tokio::test]
+async fn requests_that_arrive_together_after_a_change_read_the_rule_set_once() {
+    let fixture = Fixture::new().await;
+    let gate = Gate::open();
+    let broker = fixture.broker(Arc::clone(&gate)).await;
+    for (change, rules) in
+        [PERMIT.to_owned(), and(r#"@id("never") forbid (principal, action, resource) when { false };"#)]
+            .iter()
+            .enumerate()
+    {
+        apply(&broker, rules).await;
+        let mut requests = tokio::task::JoinSet::new();
+        for key in 0..8 {
+            let (broker, elevation) =
+                (Arc::clone(&broker), fixture.elevation(key + 8 * u8::try_from(change).unwrap()));
+            requests.spawn(async move { broker.elevate(elevation).await.unwrap() });
+        }
+        assert_eq!(requests.join_all().await.len(), 8);
+        assert_eq!(gate.rule_sets_read(), change + 1);
+    }
+}
+
 /// As after an upgrade to a release with a stricter check.
 #[tokio::test]
 async fn a_candidate_that_is_not_accepted_any_more_leaves_the_decisions_to_the_active_set() {
