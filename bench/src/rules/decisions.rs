@@ -75,7 +75,7 @@ fn facts(fixture: &Fixture, broker: &Broker) -> Result<Value> {
     Ok(facts.take())
 }
 
-/// OPA allows these facts, and refuses those of a team that rule 5 of the table names.
+/// OPA allows these facts, and refuses those of a team that `rule-4` of the table names.
 fn is_the_same_table(opa: &Opa, facts: &Value) -> Result<()> {
     let mut connection = Connection::open(opa.port)?;
     let mut ask = |facts: &Value| -> Result<Value> {
