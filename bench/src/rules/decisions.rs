@@ -57,9 +57,8 @@ fn dry_run(connection: &mut Connection, broker: &Broker, elevation: &str) -> Res
     let bearer = bearer(broker);
     let head =
         format!("POST /v2/agentic/jit?dry_run=true HTTP/1.1\r\n{bearer}Content-Type: application/json\r\n");
-    let decision = connection.ask(&head, elevation, "200")?;
-    ensure!(decision.contains("\"allow"), "expected an allowed dry run, found {decision}");
-    Ok(())
+    // A refused dry run is answered with 403.
+    connection.ask(&head, elevation, "200").map(drop)
 }
 
 /// The facts that the broker records of a request.
