@@ -1,5 +1,6 @@
 //! Introspection (RFC 7662): a service checks whether a token's grant is active.
 
+use domain::Grant;
 use protocol::{GrantId, GrantStatus, Secret};
 use serde::Serialize;
 use serde_json::Value;
@@ -36,7 +37,9 @@ impl Engine {
         };
         let record = self.store.grant(&id).await?;
         let active = record.is_some_and(|record| {
-            record.grant.status() == GrantStatus::Active && now < record.grant.expires_at
+            record.grant.status() == GrantStatus::Active
+                && now < record.grant.expires_at
+                && is_token_of(&claims, &record.grant)
         });
         Ok(if active {
             Introspection { active: true, claims: Some(self.response(claims)) }
@@ -45,6 +48,7 @@ impl Engine {
         })
     }
 
+    /// The claims of the token.
     fn response(&self, claims: TokenClaims) -> serde_json::Map<String, Value> {
         let mut response: serde_json::Map<String, Value> = claims.more.into_iter().collect();
         response.insert("iss".to_owned(), self.issuer.url().into());
@@ -55,4 +59,19 @@ impl Engine {
         response.insert("token_type".to_owned(), "Bearer".into());
         response
     }
+}
+
+/// Whether the token says what the grant's own token does. With a valid signature it is otherwise signed with a stolen key.
+fn is_token_of(claims: &TokenClaims, grant: &Grant) -> bool {
+    let same = targets::token::claims_of(grant).is_some_and(|own| {
+        own.subject == claims.subject
+            && own.audiences == claims.audiences
+            && own.issued_at.as_secs() == claims.issued_at.as_secs()
+            && own.expires_at.as_secs() == claims.expires_at.as_secs()
+            && own.more == claims.more
+    });
+    if !same {
+        tracing::error!(grant = %grant.id, "a signed token differs from the grant's: a signing key may be stolen");
+    }
+    same
 }

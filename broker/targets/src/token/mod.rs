@@ -4,7 +4,7 @@
 //! without the broker. A resource server that refuses a revoked grant at once asks the broker (RFC 7662 introspection),
 //! which answers from the grant's state. Nothing changes outside the broker, so a revert changes nothing either.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ use domain::boundary::Policies;
 use domain::boundary::token::OauthScope;
 use domain::{Grant, Step, TargetKind, TargetScope};
 use policy::Permit;
-use protocol::{Credentials, EnforcedBy, GrantId, Timestamp};
+use protocol::{Credentials, EnforcedBy, GrantId, PolicyName, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use signing::{Issuer, TokenClaims};
@@ -96,7 +96,7 @@ impl Target for TokenTarget {
     ) -> Result<Credentials, TargetError> {
         let token = self
             .issuer
-            .sign(claims(scopes(permit)?, grant), now)
+            .sign(claims(&by_policy(scopes(permit)?), grant), now)
             .map_err(|error| TargetError::refused(error.to_string()))?;
         Ok(Credentials::Token { token })
     }
@@ -107,6 +107,21 @@ fn scopes(permit: &Permit) -> Result<&Policies<OauthScope>, TargetError> {
         TargetScope::Token(scope) => Ok(&scope.policies),
         TargetScope::Aws(_) => Err(TargetError::refused("the permit is not for a token")),
     }
+}
+
+/// The claims of the grant's token, from the stored grant: whoever signs with a stolen key cannot claim more for a grant
+/// that is live. None for a grant of another target.
+pub fn claims_of(grant: &Grant) -> Option<TokenClaims> {
+    let IssueToken { scope } = step::decode(grant.steps.first()?).ok()?;
+    let policies: BTreeSet<&PolicyName> = grant.policies.iter().collect();
+    let scopes: Vec<&str> = scope.split(' ').collect();
+    let pairs: Vec<_> = policies.into_iter().zip(scopes.iter().copied()).collect();
+    (pairs.len() == scopes.len()).then(|| claims(&pairs, grant))
+}
+
+/// In the order of the policies' names.
+fn by_policy(policies: &Policies<OauthScope>) -> Vec<(&PolicyName, &str)> {
+    policies.iter().map(|(policy, scope)| (policy, scope.as_str())).collect()
 }
 
 /// RFC 6749: the scopes, separated by spaces.
@@ -124,11 +139,11 @@ fn resource_and_action(scope: &str) -> (&str, Option<&str>) {
 }
 
 /// `aud` names the resources, so that a token for one resource is refused by another. `authorization_details` is RFC 9396.
-fn claims(policies: &Policies<OauthScope>, grant: &Grant) -> TokenClaims {
+fn claims(policies: &[(&PolicyName, &str)], grant: &Grant) -> TokenClaims {
     let mut audiences = Vec::new();
     let mut details = Vec::new();
-    for (policy, scope) in policies.iter() {
-        let (resource, action) = resource_and_action(scope.as_str());
+    for (policy, scope) in policies {
+        let (resource, action) = resource_and_action(scope);
         if !audiences.iter().any(|audience| audience == resource) {
             audiences.push(resource.to_owned());
         }
@@ -138,12 +153,13 @@ fn claims(policies: &Policies<OauthScope>, grant: &Grant) -> TokenClaims {
         }
         details.push(detail);
     }
+    let joined = policies.iter().map(|(_, scope)| *scope).collect::<Vec<_>>().join(" ");
     let provenance = &grant.provenance;
     let mut more: BTreeMap<String, Value> = [
         ("jti".to_owned(), json!(grant.id)),
         (GRANT_ID.to_owned(), json!(grant.id)),
         ("client_id".to_owned(), json!(grant.agent_id)),
-        ("scope".to_owned(), json!(scope(policies))),
+        ("scope".to_owned(), json!(joined)),
         ("authorization_details".to_owned(), Value::Array(details)),
     ]
     .into();

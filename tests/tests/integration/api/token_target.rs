@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
 use system_tests::fixture::{Fixture, new_key};
@@ -115,6 +116,45 @@ fn token_of_another_signer_is_not_active() {
         assert_eq!(fixture.broker.introspect(&forged), inactive(), "{what}");
     }
     assert_eq!(fixture.broker.introspect(token)["active"], true);
+}
+
+#[test]
+fn a_stolen_signing_key_gives_a_live_grant_no_other_claims() {
+    let mut fixture = Fixture::start();
+    let grant = fixture.elevate().expect(201);
+    let token = grant.text_at("/credentials/token");
+    let parts: Vec<&str> = token.split('.').collect();
+    let read = |part: &str| -> Value {
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let (header, payload) = (read(parts[0]), read(parts[1]));
+
+    fixture.broker.kill();
+    let query = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT private_pem FROM signing_keys').fetchone()[0])";
+    let read = Command::new("python3").arg("-c").arg(query).arg(fixture.broker.database()).output().unwrap();
+    let key = EncodingKey::from_ed_pem(&read.stdout).unwrap();
+    fixture.broker.restart();
+
+    let mut signed_as = Header::new(Algorithm::EdDSA);
+    signed_as.kid = header["kid"].as_str().map(str::to_owned);
+    let sign = |claims: &Value| jsonwebtoken::encode(&signed_as, claims, &key).unwrap();
+    assert_eq!(fixture.broker.introspect(&sign(&payload))["active"], true, "the same claims");
+    let later = payload["exp"].as_i64().unwrap() + 3600;
+    for (claim, value) in [
+        ("scope", json!("orders:write")),
+        ("aud", json!(["billing"])),
+        ("sub", json!("billing-agent")),
+        ("client_id", json!("billing-agent")),
+        ("exp", json!(later)),
+        ("authorization_details", json!([])),
+        ("provenance", json!({"trust": "oidc"})),
+        ("admin", json!(true)),
+    ] {
+        let mut forged = payload.clone();
+        forged[claim] = value;
+        assert_eq!(fixture.broker.introspect(&sign(&forged)), inactive(), "{claim}");
+    }
+    assert!(fixture.broker.log().contains("a signing key may be stolen"));
 }
 
 #[test]
