@@ -63,7 +63,7 @@ mod tests {
     use crate::waiting::eventually;
 
     #[test]
-    fn what_a_failed_test_has_left_is_gone_with_its_folder() {
+    fn processes_of_a_failed_test_end_with_its_folder() {
         let mut children = Vec::new();
         let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let folder = Folder::new();

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_it_is_no_find() {
+    fn a_similar_text_is_not_reported() {
         let mut scan = LeakScan::default();
         scan.secret("token", "cjat_0123456789abcdef");
         scan.written("here", "cjat_0123456789abcdeF cjat_01234567 89abcdef");

@@ -20,7 +20,7 @@ use identity::{EventVerifier, Verifier};
 use protocol::Timestamp;
 use signing::Issuer;
 use store::Store;
-use targets::Target;
+use targets::{OrphanRule, Target};
 use tokio::sync::watch;
 
 mod api;
@@ -49,7 +49,7 @@ pub use lifecycle::{Driver, Goal, Outcome};
 pub use people::{On, People};
 pub use rate_limit::RateLimiter;
 pub use spans::TRACES;
-pub use worker::reconcile::{Orphans, Reconciling, UnknownGrants};
+pub use worker::reconcile::{Reconciling, UnknownGrants};
 
 /// A store that takes longer to answer is not ready.
 const READY_WITHIN: Duration = Duration::from_secs(5);
@@ -81,7 +81,7 @@ impl Default for Settings {
             reconciling: Reconciling {
                 every: Duration::from_secs(300),
                 grace: Duration::from_secs(900),
-                orphans: Orphans::Remove,
+                orphans: OrphanRule::Remove,
             },
         }
     }

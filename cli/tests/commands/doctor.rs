@@ -4,7 +4,7 @@ use predicates::str::contains;
 use protocol::{Decision, ErrorCode};
 
 use crate::program::{Printed as _, Program, oidc_token};
-use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
+use crate::scripted::{Reply, ScriptedBroker, json, problem, unused_address};
 
 fn ready() -> Reply {
     Reply::Answer { status: 200, headers: Vec::new(), body: String::new() }
@@ -43,7 +43,7 @@ fn every_missing_setting_is_reported_at_once() {
 
 #[test]
 fn a_broker_that_does_not_run_is_found_at_its_port() {
-    Program::new(&nobody(), &["doctor"])
+    Program::new(&unused_address(), &["doctor"])
         .assert()
         .code(1)
         .stderr(contains("✗ tcp"))

@@ -8,7 +8,7 @@ use predicates::str::{contains, ends_with};
 use protocol::{Credentials, ErrorCode, Grant, GrantStatus, Secret};
 
 use crate::program::{GRANT_TOKEN, Printed as _, Program, auth_token, grant, grant_id, grant_with_token};
-use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
+use crate::scripted::{Reply, ScriptedBroker, json, problem, unused_address};
 
 const ASK: [&str; 5] = ["elevate", "--policy", "orders-read", "--ttl", "15m"];
 const HURRY: [&str; 7] = ["elevate", "--policy", "orders-read", "--ttl", "15m", "--timeout", "2s"];
@@ -230,7 +230,7 @@ fn a_malformed_answer_is_revoked_by_key() {
 #[test]
 fn an_unreachable_broker_is_exit_5_and_the_handle_remains() {
     let start = Instant::now();
-    let program = Program::new(&nobody(), &HURRY);
+    let program = Program::new(&unused_address(), &HURRY);
     program.assert().code(5).stderr(contains("cannot be reached")).stderr(contains("revoke --state"));
     assert_eq!(program.handles().len(), 1);
     assert!(start.elapsed().as_secs() < 40);

@@ -6,7 +6,7 @@ use predicates::str::contains;
 use protocol::{ErrorCode, GrantStatus};
 
 use crate::program::{GRANT_TOKEN, Program, grant, grant_id, grant_with_token};
-use crate::scripted::{Reply, ScriptedBroker, json, nobody, problem};
+use crate::scripted::{Reply, ScriptedBroker, json, problem, unused_address};
 
 const BY_ID: [&str; 2] = ["revoke", "elev-9c11f3a800000001"];
 
@@ -70,7 +70,7 @@ fn a_connection_that_closed_while_idle_does_not_lose_the_call() {
 
 #[test]
 fn an_unreachable_broker_is_exit_5() {
-    Program::new(&nobody(), &[&BY_ID[..], &["--timeout", "1s"]].concat())
+    Program::new(&unused_address(), &[&BY_ID[..], &["--timeout", "1s"]].concat())
         .assert()
         .code(5)
         .stderr(contains("cannot be reached"));
@@ -109,7 +109,7 @@ fn a_state_file_does_not_decide_where_the_auth_token_is_sent() {
 
 #[test]
 fn a_file_that_is_no_handle_is_refused() {
-    let program = Program::new(&nobody(), &["revoke", "--state", "state.json"]);
+    let program = Program::new(&unused_address(), &["revoke", "--state", "state.json"]);
     fs::write(program.folder().join("state.json"), "{\"version\": 1}").unwrap();
     program.assert().code(2).stderr(contains("expected a handle as `elevate` or `run` writes it"));
 }

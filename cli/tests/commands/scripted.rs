@@ -142,7 +142,7 @@ impl ScriptedBroker {
 }
 
 /// An address without a listener.
-pub(crate) fn nobody() -> String {
+pub(crate) fn unused_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_came_went_and_changed_is_named_by_its_path() {
+    fn differences_are_reported_by_path() {
         let before = Snapshot::new(json!({"roles": {"a": {"inline": {}}, "b": {}}}));
         let after = Snapshot::new(json!({"roles": {"a": {"inline": {"x": 1}}, "c": {}}}));
         let changes = before.changes_until(&after);

@@ -11,7 +11,7 @@ use domain::{Grant, NewEvent, State, TargetScope};
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{GrantRecord, Listing};
-use targets::{Found, Reconcile, Target, TargetError};
+use targets::{Found, OrphanRule, Reconcile, Target, TargetError};
 use tokio::task::JoinSet;
 
 use crate::{Engine, Refusal};
@@ -24,16 +24,7 @@ pub struct Reconciling {
     /// How long an orphan is kept: an object that a driver is creating or removing is no orphan.
     pub grace: Duration,
     /// Whether orphans are removed.
-    pub orphans: Orphans,
-}
-
-/// Whether orphans of known grants are removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Orphans {
-    /// Removed.
-    Remove,
-    /// Only reported.
-    Report,
+    pub orphans: OrphanRule,
 }
 
 /// Whether orphans of unknown grants are removed. The store deletes no grant: it was restored from an older backup, or the
@@ -164,10 +155,10 @@ impl Engine {
             (Some(_), ..) if now < since.plus(grace) => {
                 (OrphanOutcome::Waiting, format!("left alone until {}", since.plus(grace)))
             }
-            (Some(_), _, Orphans::Report) => {
+            (Some(_), _, OrphanRule::Report) => {
                 (OrphanOutcome::Reported, "left as it is, only reported".to_owned())
             }
-            (None, UnknownGrants::Remove, _) | (Some(_), _, Orphans::Remove) => {
+            (None, UnknownGrants::Remove, _) | (Some(_), _, OrphanRule::Remove) => {
                 match target.remove(found, now, &claim).await {
                     Ok(text) => (OrphanOutcome::Removed, text),
                     Err(error) => (OrphanOutcome::Failed, error.to_string()),

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_misspelt_is_said() {
+    fn an_error_names_the_part_that_is_wrong() {
         for (url, said) in [
             ("mysql://jit@localhost/jit", "begins with something else"),
             ("postgres://jit@localhost/jit?sslmod=verify-full", "`sslmod` is unknown"),

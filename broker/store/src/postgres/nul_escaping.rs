@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stored_is_read_back_and_has_no_nul() {
+    fn any_text_is_read_back_and_stored_without_nul() {
         for text in ["", "GET /orders", "\0", "\\0", "a\\\0\\\\0b\0\0", "📦\\"] {
             let kept = escaped(text);
             assert!(!kept.contains('\0'), "{kept:?}");

@@ -80,7 +80,7 @@ fn orphans_of_an_ended_grant_are_removed_after_the_grace() {
         (!fixture.account.role_policies("deploy").contains(&left)).then_some(())
     });
     let grant = left.trim_start_matches("jit-");
-    let text = eventually("a row", || told(&fixture, grant, "orphan"));
+    let text = eventually("a row", || text_of(&fixture, grant, "orphan"));
     assert!(text.contains(&left), "{text}");
 }
 
@@ -165,7 +165,7 @@ fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     assert!(found.to_string().contains(&forgotten), "{found}");
     let live = |grant: &String| fixture.account.role_policies("deploy").contains(&format!("jit-{grant}"));
     // The periodic comparison reports the missing object of `over` and removes no object of a live grant.
-    let text = eventually("a row", || told(&fixture, &over, "drift"));
+    let text = eventually("a row", || text_of(&fixture, &over, "drift"));
     assert!(text.contains("removed outside the broker"), "{text}");
     assert!(live(&kept) && live(&forgotten));
     fixture.revoke(&agent, &kept);
@@ -176,7 +176,7 @@ fn restored_older_database_cuts_no_live_grant_and_finds_all_orphans() {
     assert_eq!(fixture.account.role_policies("deploy"), Vec::<String>::new());
 }
 
-fn told(fixture: &AwsFixture<'_>, grant: &str, kind: &str) -> Option<String> {
+fn text_of(fixture: &AwsFixture<'_>, grant: &str, kind: &str) -> Option<String> {
     let timeline = fixture.broker.timeline(grant);
     let rows = timeline.get("events").and_then(Value::as_array)?;
     let row = rows.iter().find(|row| row.get("kind").is_some_and(|found| found == kind))?;
@@ -189,11 +189,11 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
     let (inline, attached) = (fixture.agent(Mode::StaticInline), fixture.agent(Mode::StaticAttached));
     let first = fixture.elevate(&inline, "15m").expect(201).text_at("/id").to_owned();
     fixture.account.delete_role_policy("deploy", &format!("jit-{first}"));
-    let text = eventually("a row", || told(&fixture, &first, "drift"));
+    let text = eventually("a row", || text_of(&fixture, &first, "drift"));
     assert!(text.contains("removed outside the broker"), "{text}");
     let second = fixture.elevate(&attached, "15m").expect(201).text_at("/id").to_owned();
     fixture.account.detach("deploy", &fixture.ecs);
-    let text = eventually("a row", || told(&fixture, &second, "drift"));
+    let text = eventually("a row", || text_of(&fixture, &second, "drift"));
     assert!(text.contains("is not attached to role/deploy"), "{text}");
     assert!(
         fixture.account.attached_to_role("deploy").is_empty(),
@@ -211,7 +211,7 @@ fn permission_that_outlives_the_grant_is_reported_as_drift() {
     let agent = fixture.agent(Mode::StaticInline);
     let grant = fixture.elevate(&agent, "15m").expect(201).text_at("/id").to_owned();
     fixture.account.attach("deploy", &fixture.ecs);
-    let text = eventually("a row", || told(&fixture, &grant, "drift"));
+    let text = eventually("a row", || text_of(&fixture, &grant, "drift"));
     assert!(text.contains("as well, and stays after this grant"), "{text}");
     fixture.revoke(&agent, &grant);
     let left = fixture.account.attached_to_role("deploy");

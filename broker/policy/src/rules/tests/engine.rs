@@ -21,7 +21,7 @@ fn the_digest_names_files_and_texts() {
 }
 
 #[test]
-fn what_rules_read_is_known() {
+fn a_set_knows_which_facts_it_reads() {
     let with = |condition: &str| {
         rules(&format!("@id(\"r\") forbid(principal, action, resource) when {{ {condition} }};"))
     };

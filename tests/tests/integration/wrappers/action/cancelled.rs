@@ -27,7 +27,7 @@ fn under_way(hub: &Hub, script: &str) -> (Step, Running, i32) {
     (step, main, shell)
 }
 
-fn rhythm() -> Vec<ScheduledSignal> {
+fn schedule() -> Vec<ScheduledSignal> {
     vec![
         ScheduledSignal::first("INT", Recipients::Entry),
         ScheduledSignal::then(7500, "TERM", Recipients::Entry),
@@ -35,15 +35,15 @@ fn rhythm() -> Vec<ScheduledSignal> {
     ]
 }
 
-fn tell(rhythm: &str, budget: Duration, began: Instant) {
-    println!("cancel · github · {rhythm} · {} ms · {} ms", budget.as_millis(), began.elapsed().as_millis());
+fn tell(schedule: &str, budget: Duration, began: Instant) {
+    println!("cancel · github · {schedule} · {} ms · {} ms", budget.as_millis(), began.elapsed().as_millis());
 }
 
 #[test]
 fn a_command_that_obeys_is_gone_at_the_first_signal() {
     let hub = Hub::start();
     let (step, main, shell) = under_way(&hub, WAITS);
-    let cancelled = cancel(main.pid(), rhythm());
+    let cancelled = cancel(main.pid(), schedule());
     hub.broker.wait_until_nothing_is_live();
     tell("INT", BUDGET, cancelled.began);
     assert!(cancelled.began.elapsed() < BUDGET);
@@ -60,7 +60,7 @@ fn a_command_that_obeys_is_gone_at_the_first_signal() {
 fn command_that_ignores_signals_continues_without_a_grant() {
     let hub = Hub::start();
     let (step, main, shell) = under_way(&hub, IGNORES_SIGNALS);
-    let cancelled = cancel(main.pid(), rhythm());
+    let cancelled = cancel(main.pid(), schedule());
     hub.broker.wait_until_nothing_is_live();
     tell("INT, TERM, KILL, command that ignores signals", BUDGET, cancelled.began);
     assert!(cancelled.began.elapsed() < BUDGET);
@@ -78,7 +78,7 @@ fn cancelled_step_is_revoked_when_the_broker_returns() {
     let mut hub = Hub::start();
     let (step, main, shell) = under_way(&hub, WAITS);
     hub.broker.kill();
-    let cancelled = cancel(main.pid(), rhythm());
+    let cancelled = cancel(main.pid(), schedule());
     let ended = main.finish();
     assert!(cancelled.began.elapsed() < Duration::from_secs(10), "before it is killed");
     let warnings = ended.assert_code(130).annotations("warning");
@@ -104,7 +104,7 @@ fn a_step_that_still_asks_gets_nothing() {
         let step = Step::of(&hub).input("url", &proxy.url()).input("run", run);
         let main = step.start("main.js");
         eventually("a lost answer", || (proxy.lost() > 0).then_some(()));
-        let cancelled = cancel(main.pid(), rhythm());
+        let cancelled = cancel(main.pid(), schedule());
         main.finish().assert_code(130);
         tell("INT, still asking", BUDGET, cancelled.began);
         assert!(cancelled.began.elapsed() < BUDGET);

@@ -77,7 +77,7 @@ fn end_of_the_only_grant(fixture: &Fixture) -> String {
 
 #[test]
 fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
-    for (rhythm, shell) in [(SHELL, "bash"), (SHELL, "sh"), (DOCKER, "bash"), (DOCKER, ALPINE)] {
+    for (schedule, shell) in [(SHELL, "bash"), (SHELL, "sh"), (DOCKER, "bash"), (DOCKER, ALPINE)] {
         for (job, end) in [
             ("component", "interrupted · SIGTERM"),
             ("one-command", "interrupted · SIGTERM"),
@@ -87,16 +87,16 @@ fn a_cancelled_job_has_no_grant_within_the_budget_of_its_executor() {
             let taken = Job::taken(&JOBS[job], shell, &fixture, &[]);
             let mut working = taken.start();
             taken.line_in("grant", &working);
-            let cancelled = cancel(working.entry(), (rhythm.signals)());
+            let cancelled = cancel(working.entry(), (schedule.signals)());
             fixture.broker.wait_until_nothing_is_live();
             let took = cancelled.began.elapsed();
             println!(
                 "cancel · gitlab · {} · {job}, {shell} · {:?} · {} ms",
-                rhythm.name,
-                rhythm.budget,
+                schedule.name,
+                schedule.budget,
                 took.as_millis()
             );
-            assert!(took < rhythm.budget, "{took:?}");
+            assert!(took < schedule.budget, "{took:?}");
             working.wait();
             cancelled.finish();
             let after = taken.after_script("canceled");

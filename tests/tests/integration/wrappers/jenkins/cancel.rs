@@ -14,10 +14,10 @@ use super::build::{Build, Fixture};
 const FOR_A_STEP: Duration = Duration::from_secs(20);
 
 /// Waits for the end of every grant, and prints how long that took.
-fn nothing_is_live(fixture: &Fixture, rhythm: &str, began: Instant, budget: Duration) {
+fn nothing_is_live(fixture: &Fixture, schedule: &str, began: Instant, budget: Duration) {
     fixture.broker.wait_until_nothing_is_live();
     let took = began.elapsed();
-    println!("cancel · jenkins · {rhythm} · {} s · {} ms", budget.as_secs(), took.as_millis());
+    println!("cancel · jenkins · {schedule} · {} s · {} ms", budget.as_secs(), took.as_millis());
     assert!(budget.is_zero() || took < budget, "{took:?}");
 }
 
@@ -34,9 +34,9 @@ fn running(fixture: &Fixture, number: u32) -> (Build, String) {
 fn an_abort_ends_the_grant_and_then_the_block() {
     let fixture = Fixture::with(Broker::start());
     let (mut build, token) = running(&fixture, 151);
-    let rhythm = vec![ScheduledSignal::first("TERM", build.marked())];
+    let schedule = vec![ScheduledSignal::first("TERM", build.marked())];
     build.interrupt();
-    let cancel = runner::cancel(0, rhythm);
+    let cancel = runner::cancel(0, schedule);
     let began = cancel.began;
     cancel.finish();
     nothing_is_live(&fixture, "abort: TERM to all of the workspace, finally runs", began, FOR_A_STEP);

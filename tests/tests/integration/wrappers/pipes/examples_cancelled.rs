@@ -61,7 +61,7 @@ fn cancelled_job_revokes_its_grant_at_the_first_signal() {
             ],
         ),
     ];
-    for (name, set, rhythm, signal, budget, signals) in cases {
+    for (name, set, schedule, signal, budget, signals) in cases {
         let set = set(Broker::start());
         let step = set.start(Some(WAITS));
         set.machine.line_in("grant");
@@ -69,7 +69,7 @@ fn cancelled_job_revokes_its_grant_at_the_first_signal() {
         let cancelled = cancel(step.pid, signals);
         set.platform.assert_ended(&format!("interrupted · {signal}"));
         let taken = cancelled.began.elapsed();
-        println!("cancel · {name} · {rhythm} · {budget} ms · {} ms", taken.as_millis());
+        println!("cancel · {name} · {schedule} · {budget} ms · {} ms", taken.as_millis());
         assert!(taken < Duration::from_millis(budget), "{name}: {taken:?}");
         cancelled.finish();
         step.finish();
