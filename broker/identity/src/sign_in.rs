@@ -18,6 +18,7 @@ use openidconnect::{
     PkceCodeVerifier, RedirectUrl, Scope, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
     UserInfoClaims,
 };
+use protocol::printable::is_seen;
 use protocol::{Person, Secret, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +31,8 @@ use crate::token::cut;
 /// The most groups of a person, and the longest name of one in bytes. Directories with more send a reference to them.
 const MAX_GROUPS: usize = 500;
 const MAX_GROUP: usize = 256;
+/// The longest `sub` (OpenID Connect Core, section 2).
+const MAX_SUBJECT: usize = 255;
 /// How long the provider's metadata and keys are used.
 const METADATA_KEPT: Duration = Duration::from_secs(60);
 /// The longest name of a person that is kept, in characters.
@@ -198,6 +201,12 @@ impl SignIn {
             .claims(&id_verifier, &Nonce::new(nonce.reveal().to_owned()))
             .map_err(|error| SignInError::Refused(in_words(&error)))?;
         let subject = claims.subject().as_str().to_owned();
+        if subject.is_empty() || subject.len() > MAX_SUBJECT || !subject.chars().all(is_seen) {
+            return Err(SignInError::Refused(format!(
+                "the claim `sub`: expected 1 to {MAX_SUBJECT} visible characters, found {:?}",
+                cut(&subject)
+            )));
+        }
         let name = claims.name().and_then(|name| name.get(None)).map(|name| name.as_str());
         let name = name.or_else(|| claims.preferred_username().map(|name| name.as_str()));
         let (mut name, mut groups) =
@@ -347,6 +356,6 @@ pub fn code_challenge(verifier: &Secret) -> String {
 
 /// A name without characters that are not seen, and of bounded length.
 fn shown(name: &str) -> String {
-    let seen = name.chars().filter(|&c| protocol::printable::is_seen(c));
+    let seen = name.chars().filter(|&c| is_seen(c));
     seen.take(MAX_NAME).collect::<String>().trim().to_owned()
 }

@@ -1,5 +1,7 @@
 //! Decisions as they are recorded, and what they were made from.
 
+use std::time::Duration;
+
 use domain::facts::RunFacts;
 use domain::{Decision, DecisionKind};
 use protocol::{AgentId, GrantId, Timestamp};
@@ -75,6 +77,15 @@ pub struct DecisionFilter<'a> {
     pub agent: Option<&'a AgentId>,
     /// Empty: every kind.
     pub kinds: &'a [DecisionKind],
+}
+
+impl DecisionFilter<'_> {
+    /// A decision from `since` on has a greater number than every decision from before this time. Numbers are given when a
+    /// decision is stored and times when it is made, so the two orders differ by the length of a request and by how far
+    /// the clocks of replicas are apart.
+    pub(crate) fn numbered_before(since: Timestamp) -> Timestamp {
+        since.minus(Duration::from_secs(300))
+    }
 }
 
 /// When a live grant has to be decided again.

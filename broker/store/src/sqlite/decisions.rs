@@ -129,8 +129,9 @@ pub(super) fn query(filter: &Filter) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new("SELECT ");
     query.push(COLUMNS).push(" WHERE decisions.number > ").push_bind(filter.after);
     if let Some(since) = filter.since {
-        query.push(" AND decisions.number >= (SELECT number FROM decisions WHERE at >= ");
-        query.push_bind(since.as_millis()).push(" ORDER BY at LIMIT 1) AND at >= ");
+        query.push(" AND decisions.number > coalesce((SELECT number FROM decisions WHERE at < ");
+        query.push_bind(DecisionFilter::numbered_before(since).as_millis());
+        query.push(" ORDER BY at DESC LIMIT 1), 0) AND at >= ");
         query.push_bind(since.as_millis());
     }
     if let Some(agent) = &filter.agent {

@@ -92,7 +92,8 @@ macro_rules! conformance {
                 a_denial_has_the_decision_of_its_first_request, a_failing_grant_leaves_no_decision;
             rules: without_a_change_there_are_no_rules, the_last_change_is_the_state, a_change_needs_the_last_version,
                 one_of_many_concurrent_changes_wins, a_change_to_an_unknown_set_changes_nothing;
-            recording: decisions_are_read_in_order_and_filtered, a_decision_needs_its_grant,
+            recording: decisions_are_read_in_order_and_filtered,
+                decisions_that_were_stored_late_are_found_by_their_time, a_decision_needs_its_grant,
                 an_agent_has_a_bounded_number_of_dry_runs, old_decisions_are_deleted_and_their_numbers_not_used_again,
                 many_old_decisions_are_deleted_in_batches;
             reevaluating: live_grants_are_marked_and_claimed_in_order, deadlines_come_before_marks,

@@ -49,6 +49,16 @@ pub(crate) async fn decisions_are_read_in_order_and_filtered(store: &dyn Store) 
     assert!(store.decisions_of(&grant_id(9)).await.unwrap().is_empty());
 }
 
+pub(crate) async fn decisions_that_were_stored_late_are_found_by_their_time(store: &dyn Store) {
+    let mut recorded = Vec::new();
+    for secs in [1000, 1600, 2004, 2001, 1999, 2002] {
+        let decision = decision(DecisionKind::DryRun, "orders", secs);
+        recorded.push(store.record_decision(None, &decision).await.unwrap());
+    }
+    let since = DecisionFilter { since: Some(at(2000)), ..DecisionFilter::default() };
+    assert_eq!(numbers(store, 0, since, 10).await, [recorded[2], recorded[3], recorded[5]]);
+}
+
 pub(crate) async fn a_decision_needs_its_grant(store: &dyn Store) {
     let decision = decision(DecisionKind::Credentials, "orders", 1000);
     let error = store.record_decision(Some(&grant_id(1)), &decision).await.unwrap_err();

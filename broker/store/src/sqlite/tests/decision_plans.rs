@@ -43,7 +43,7 @@ async fn marks_and_decisions_are_found_by_index() {
         (due::CLAIM.to_owned(), "SEARCH grants USING INDEX grants_to_reevaluate (reevaluate_at<?)"),
         (
             decisions::query(&decisions::Filter::of(0, filter, 10)).into_string(),
-            "SEARCH decisions USING COVERING INDEX decisions_by_time (at>?)",
+            "SEARCH decisions USING COVERING INDEX decisions_by_time (at<?)",
         ),
         (
             observations::query(&observations::Wanted::from(observed)).into_string(),
