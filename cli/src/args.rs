@@ -10,6 +10,7 @@ mod document;
 mod grants;
 mod observations;
 mod rules;
+mod sessions;
 mod since;
 
 pub(crate) use agent::AgentCommand;
@@ -17,6 +18,7 @@ pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 pub(crate) use observations::ObservationsCommand;
 pub(crate) use rules::{Decisions, FailOn, RulesCommand};
+pub(crate) use sessions::SessionsCommand;
 
 /// One command, one grant: elevate, run the step, revoke.
 #[derive(Debug, Parser)]
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     /// Report what steps under `run --observe` would have got (operator)
     #[command(subcommand)]
     Observations(ObservationsCommand),
+    /// Show who is signed in, and end a person's sessions (operator)
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }

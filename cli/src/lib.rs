@@ -83,6 +83,7 @@ pub fn main() -> ExitCode {
         | Command::Grants(_)
         | Command::Rules(_)
         | Command::Observations(_)
+        | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
     };
     match dispatch(command, parent, &env, &mut output) {
@@ -120,6 +121,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Grants(command) => commands::grants::run(command, env, output),
         Command::Rules(command) => commands::rules::run(command, env, output),
         Command::Observations(command) => commands::observations::run(command, env, output),
+        Command::Sessions(command) => commands::sessions::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };
     done.map(|()| Exit::Ok.into())

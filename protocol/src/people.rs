@@ -76,3 +76,35 @@ pub struct SessionState {
     /// The absolute end. A session ends earlier if it is not used.
     pub ends_at: Timestamp,
 }
+
+/// An open session, as others see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OpenSession {
+    /// The person.
+    pub person: Person,
+    /// The groups that the issuer named at the sign-in.
+    pub groups: Vec<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The last use, to the minute.
+    pub last_used_at: Timestamp,
+    /// The absolute end.
+    pub ends_at: Timestamp,
+}
+
+/// Open sessions, the last used first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionList {
+    /// At most 1,000.
+    pub sessions: Vec<OpenSession>,
+}
+
+/// The answer to the end of a person's sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionsEnded {
+    /// How many there were.
+    pub ended: u64,
+}

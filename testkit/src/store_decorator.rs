@@ -104,6 +104,8 @@ macro_rules! decorate_store {
             session(token_hash: &str) -> Option<StoredSession>;
             session_used(token_hash: &str, now: Timestamp) -> ();
             remove_session(token_hash: &str) -> bool;
+            sessions(now: Timestamp, limit: u32) -> Vec<StoredSession>;
+            remove_sessions_of(issuer: &str, subject: &str) -> u64;
             record_observation(id: &str, decision: &Decision) -> ();
             add_observed_actions(id: &str, agent: &AgentId, actions: &[Action]) -> ActionsAdded;
             observations(listing: ObservationListing<'_>) -> Vec<StoredObservation>;

@@ -95,13 +95,18 @@ impl Drop for PeopleProvider {
 /// Lets persons sign in at a running broker: with this provider, these rules and these lines in `[people]`.
 #[track_caller]
 pub fn configure(broker: &Broker, provider: &PeopleProvider, rules: &str, more: &str) {
+    configure_issuer(broker, provider.issuer(), rules, more);
+}
+
+/// The same, at a provider with this issuer.
+#[track_caller]
+pub fn configure_issuer(broker: &Broker, issuer: &str, rules: &str, more: &str) {
     let file = broker.folder().join("people.cedar");
     std::fs::write(&file, rules).expect("a file of rules");
     broker.reconfigure(|text| {
         format!(
-            "{text}\n[people]\nissuer = \"{}\"\nclient_id = \"cloudanix-jit\"\nrules = \"{}\"\n\
+            "{text}\n[people]\nissuer = \"{issuer}\"\nclient_id = \"cloudanix-jit\"\nrules = \"{}\"\n\
              scopes = [\"profile\", \"groups\"]\n{more}\n",
-            provider.issuer(),
             file.display(),
         )
     });

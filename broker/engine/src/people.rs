@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::Session;
 use identity::{SignIn, SignInError};
 use policy::{NotPermitted, PeopleRules, Resource};
-use protocol::people::{NewSession, Right, SessionState};
-use protocol::{Actor, AgentId, ErrorCode, Secret};
+use protocol::people::{NewSession, OpenSession, Right, SessionList, SessionState, SessionsEnded};
+use protocol::{Actor, AgentId, ErrorCode, Secret, Timestamp};
 use store::{StoredSession, UnclaimedSession};
 
 use crate::auth::hash_of;
@@ -17,6 +17,8 @@ use crate::{Engine, Refusal};
 pub(crate) const TOKEN_PREFIX: &str = "cjps_";
 /// How long the client may take to claim the session after the sign-in.
 const CLAIM_WITHIN: Duration = Duration::from_secs(120);
+/// The most sessions in a list.
+const MAX_LISTED: u32 = 1000;
 /// A use is recorded once in this time, so that a session costs no write for each request.
 const USE_RECORDED_EVERY: Duration = Duration::from_secs(60);
 
@@ -29,6 +31,16 @@ pub struct People {
     pub session: Duration,
     /// A session that is not used for so long ends.
     pub idle: Duration,
+}
+
+impl People {
+    /// Whether the session is of this provider, and has ended neither by time nor by disuse.
+    fn is_open(&self, stored: &StoredSession, now: Timestamp) -> bool {
+        let StoredSession { session, last_used_at } = stored;
+        now < session.ends_at
+            && now < last_used_at.plus(self.idle)
+            && session.person.issuer == self.sign_in.issuer()
+    }
 }
 
 /// What a caller wants to act on.
@@ -115,6 +127,30 @@ impl Engine {
         Ok(())
     }
 
+    /// The open sessions of every person.
+    pub async fn sessions(&self) -> Result<SessionList, Refusal> {
+        let people = self.people()?;
+        let now = self.clock.now();
+        let stored = self.store.sessions(now, MAX_LISTED).await?.into_iter();
+        let open = stored.filter(|stored| people.is_open(stored, now));
+        let shown = open.map(|StoredSession { session, last_used_at }| OpenSession {
+            person: session.person,
+            groups: session.groups.into_iter().collect(),
+            started_at: session.started_at,
+            last_used_at,
+            ends_at: session.ends_at,
+        });
+        Ok(SessionList { sessions: shown.collect() })
+    }
+
+    /// Ends every session of the person with this subject at the configured provider.
+    pub async fn end_sessions_of(&self, subject: &str, by: &Actor) -> Result<SessionsEnded, Refusal> {
+        let people = self.people()?;
+        let ended = self.store.remove_sessions_of(people.sign_in.issuer(), subject).await?;
+        tracing::warn!(subject, ended, %by, "the sessions of a person were ended");
+        Ok(SessionsEnded { ended })
+    }
+
     fn session_state(&self, session: &Session) -> Result<SessionState, Refusal> {
         let people = self.people()?;
         let now = self.clock.now();
@@ -139,14 +175,11 @@ impl Engine {
         let token = bearer.filter(|token| token.reveal().starts_with(TOKEN_PREFIX)).ok_or_else(ended)?;
         let people = self.people()?;
         let (hash, now) = (hash_of(token.reveal()), self.clock.now());
-        let StoredSession { session, last_used_at } = self.store.session(&hash).await?.ok_or_else(ended)?;
-        // Sessions of a provider that was configured before are none of this one.
-        let over = session.ends_at <= now
-            || last_used_at.plus(people.idle) <= now
-            || session.person.issuer != people.sign_in.issuer();
-        if over {
+        let stored = self.store.session(&hash).await?.ok_or_else(ended)?;
+        if !people.is_open(&stored, now) {
             return Err(ended());
         }
+        let StoredSession { session, last_used_at } = stored;
         if last_used_at.plus(USE_RECORDED_EVERY) <= now {
             self.store.session_used(&hash, now).await?;
         }

@@ -436,6 +436,11 @@ pub trait Store: Send + Sync {
     /// Deletes a session. False if there is none.
     async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError>;
 
+    /// Claimed sessions that have not reached their end, the last used first.
+    async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError>;
+    /// Deletes every session of a person, claimed or not. Returns how many there were.
+    async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError>;
+
     /// Stores the decision about a step that runs without a grant. The id is new.
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError>;
     /// Adds what the step of an observation called.

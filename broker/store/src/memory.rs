@@ -433,6 +433,14 @@ impl Store for Memory {
         Ok(self.kept().sessions.remove(token_hash))
     }
 
+    async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError> {
+        Ok(self.kept().sessions.list(now, limit))
+    }
+
+    async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
+        Ok(self.kept().sessions.remove_of(issuer, subject))
+    }
+
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
         self.kept().decisions.record(None, Some(id), decision)?;
         Ok(())

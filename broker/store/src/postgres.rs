@@ -396,6 +396,18 @@ impl Store for Postgres {
             .await
     }
 
+    async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError> {
+        self.run((now, limit), |connection, (now, limit)| Box::pin(sessions::list(connection, *now, *limit)))
+            .await
+    }
+
+    async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
+        self.run((issuer, subject), |connection, (issuer, subject)| {
+            Box::pin(sessions::remove_of(connection, issuer, subject))
+        })
+        .await
+    }
+
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
         let record = decisions::Record { grant: None, observation: Some(id), decision };
         self.run(record, |connection, record| Box::pin(decisions::record(connection, record))).await?;

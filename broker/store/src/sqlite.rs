@@ -433,6 +433,15 @@ impl Store for Sqlite {
         self.write(move |connection| Box::pin(sessions::remove(connection, token_hash))).await
     }
 
+    async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError> {
+        self.read(move |connection| Box::pin(sessions::list(connection, now, limit))).await
+    }
+
+    async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        self.write(move |connection| Box::pin(sessions::remove_of(connection, issuer, subject))).await
+    }
+
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
         let (about, decision) = (About::Observation(id.to_owned()), decision.clone());
         self.write(move |connection| Box::pin(decisions::record(connection, about, decision))).await?;

@@ -10,6 +10,7 @@ pub(crate) mod observations;
 pub(crate) mod revoke;
 pub(crate) mod rules;
 pub(crate) mod run;
+pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod timeline;
 pub(crate) mod whoami;

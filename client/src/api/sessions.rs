@@ -1,6 +1,6 @@
 //! Calls about the session of a person.
 
-use protocol::people::{ClaimSession, NewSession, SessionState};
+use protocol::people::{ClaimSession, NewSession, SessionList, SessionState, SessionsEnded};
 use protocol::{Secret, routes};
 use reqwest::Method;
 
@@ -16,6 +16,17 @@ impl Client {
         policy: RetryPolicy,
     ) -> Result<NewSession, Error> {
         let call = self.call(Method::POST, routes::SESSIONS)?.json(&ClaimSession { code, verifier })?;
+        self.answer(policy, &call).await
+    }
+
+    /// Lists the open sessions of every person.
+    pub async fn sessions(&self, policy: RetryPolicy) -> Result<SessionList, Error> {
+        self.answer(policy, &self.call(Method::GET, routes::SESSIONS)?).await
+    }
+
+    /// Ends every session of the person with this subject.
+    pub async fn end_sessions_of(&self, subject: &str, policy: RetryPolicy) -> Result<SessionsEnded, Error> {
+        let call = self.call(Method::DELETE, routes::SESSIONS)?.query("subject", subject);
         self.answer(policy, &call).await
     }
 

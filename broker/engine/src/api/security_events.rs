@@ -72,6 +72,7 @@ impl Engine {
         let verified =
             self.event_verifier.verify(token, &transmitter.issuer, &transmitter.audience, now).await?;
         for (kind, event) in &verified.events {
+            self.end_sessions_by_event(kind, event, &verified, transmitter).await?;
             match finding(kind, event) {
                 Some(ok) => self.store_finding(known, transmitter, &verified, event, ok).await?,
                 None => {
@@ -79,6 +80,31 @@ impl Engine {
                     tracing::debug!(source, kind, "a security event that says nothing about posture");
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A provider that ends a person's session, or withdraws a credential, ends their sessions here too.
+    async fn end_sessions_by_event(
+        &self,
+        kind: &str,
+        event: &Value,
+        verified: &SecurityEvents,
+        transmitter: &Transmitter,
+    ) -> Result<(), Refusal> {
+        let people = self.people.load_full();
+        let Some(people) = people.filter(|people| people.sign_in.issuer() == transmitter.issuer) else {
+            return Ok(());
+        };
+        let about_sign_in = matches!(kind.strip_prefix(CAEP), Some("session-revoked" | "credential-change"));
+        let ends = about_sign_in && finding(kind, event) == Some(false);
+        let subject = verified.subject.as_ref().or_else(|| event.get("subject"));
+        let Some(subject) = subject.filter(|_| ends).and_then(|subject| transmitter.person(subject)) else {
+            return Ok(());
+        };
+        let ended = self.store.remove_sessions_of(people.sign_in.issuer(), &subject).await?;
+        if ended > 0 {
+            tracing::warn!(subject, ended, kind, "the provider ended the sessions of a person");
         }
         Ok(())
     }
@@ -131,6 +157,20 @@ fn finding(kind: &str, event: &Value) -> Option<bool> {
 }
 
 impl Transmitter {
+    /// The `sub` of the person that a subject identifier (RFC 9493) means. Persons are not known by mail.
+    fn person(&self, identifier: &Value) -> Option<String> {
+        let identifier = match identifier.get("format").and_then(Value::as_str) {
+            Some("complex") => identifier.get(&self.member)?,
+            Some(_) | None => identifier,
+        };
+        let text = |name: &str| identifier.get(name).and_then(Value::as_str);
+        match text("format")? {
+            "opaque" => text("id").map(str::to_owned),
+            "iss_sub" if text("iss") == Some(&self.issuer) => text("sub").map(str::to_owned),
+            _ => None,
+        }
+    }
+
     /// The subject of requests that a subject identifier (RFC 9493) means.
     fn subject_of(&self, identifier: &Value) -> Option<String> {
         let identifier = match identifier.get("format").and_then(Value::as_str) {
@@ -174,6 +214,27 @@ mod tests {
             assert_eq!(finding(&format!("{CAEP}{kind}"), &event), expected, "{kind} {event}");
         }
         assert_eq!(finding("session-revoked", &json!({})), None, "only the whole type counts");
+    }
+
+    #[test]
+    fn subject_identifiers_name_persons_of_their_issuer() {
+        let transmitter = Transmitter {
+            issuer: "https://i".to_owned(),
+            audience: String::new(),
+            fact: "actor".to_owned(),
+            member: "user".to_owned(),
+        };
+        for (identifier, expected) in [
+            (json!({"format": "opaque", "id": "alice"}), Some("alice")),
+            (json!({"format": "iss_sub", "iss": "https://i", "sub": "7"}), Some("7")),
+            (json!({"format": "iss_sub", "iss": "https://other", "sub": "7"}), None),
+            (json!({"format": "email", "email": "a@example.com"}), None),
+            (json!({"format": "complex", "user": {"format": "opaque", "id": "b"}}), Some("b")),
+            (json!({"format": "complex", "device": {"format": "opaque", "id": "b"}}), None),
+            (json!({"id": "alice"}), None),
+        ] {
+            assert_eq!(transmitter.person(&identifier).as_deref(), expected, "{identifier}");
+        }
     }
 
     #[test]

@@ -194,6 +194,8 @@ CREATE TABLE observed_actions (
 -- Sessions of persons.
 CREATE TABLE sessions (
     hash         TEXT    NOT NULL PRIMARY KEY, -- SHA-256 of the session's token, or of the code that claims it
+    issuer       TEXT NOT NULL,
+    subject      TEXT NOT NULL,
     challenge    TEXT, -- what the client that claims the session has to prove; null once it is claimed
     body         TEXT    NOT NULL, -- JSON
     last_used_at INTEGER NOT NULL,
@@ -202,6 +204,7 @@ CREATE TABLE sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_to_purge ON sessions (expires_at);
+CREATE INDEX sessions_of_person ON sessions (issuer, subject);
 
 -- The newest statement of each source about each subject of requests.
 CREATE TABLE posture (

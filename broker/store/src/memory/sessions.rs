@@ -52,6 +52,22 @@ impl Sessions {
         self.claimed.remove(token_hash).is_some()
     }
 
+    pub(super) fn list(&self, now: Timestamp, limit: u32) -> Vec<StoredSession> {
+        let mut open: Vec<_> =
+            self.claimed.iter().filter(|(_, stored)| now < stored.session.ends_at).collect();
+        open.sort_by_key(|(hash, stored)| (std::cmp::Reverse(stored.last_used_at), (*hash).clone()));
+        open.into_iter().take(limit as usize).map(|(_, stored)| stored.clone()).collect()
+    }
+
+    pub(super) fn remove_of(&mut self, issuer: &str, subject: &str) -> u64 {
+        let before = self.unclaimed.len() + self.claimed.len();
+        let is_other =
+            |session: &Session| session.person.issuer != issuer || session.person.subject != subject;
+        self.unclaimed.retain(|_, (_, _, session)| is_other(session));
+        self.claimed.retain(|_, stored| is_other(&stored.session));
+        (before - self.unclaimed.len() - self.claimed.len()) as u64
+    }
+
     pub(super) fn purge(&mut self, now: Timestamp) {
         self.unclaimed.retain(|_, (_, until, _)| now < *until);
         self.claimed.retain(|_, stored| now < stored.session.ends_at);

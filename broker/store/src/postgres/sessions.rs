@@ -8,7 +8,8 @@ use crate::{StoreError, StoredSession, UnclaimedSession, sessions};
 
 pub(super) async fn add(connection: &mut PgConnection, new: &UnclaimedSession<'_>) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO sessions (hash, challenge, body, last_used_at, ends_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO sessions (hash, issuer, subject, challenge, body, last_used_at, ends_at, expires_at)
+         VALUES ($1, $7, $8, $2, $3, $4, $5, $6)",
     )
     .bind(new.code_hash)
     .bind(new.challenge)
@@ -16,6 +17,8 @@ pub(super) async fn add(connection: &mut PgConnection, new: &UnclaimedSession<'_
     .bind(new.session.started_at.as_millis())
     .bind(new.session.ends_at.as_millis())
     .bind(new.claim_until.as_millis())
+    .bind(&new.session.person.issuer)
+    .bind(&new.session.person.subject)
     .execute(connection)
     .await?;
     Ok(())
@@ -76,4 +79,33 @@ pub(super) async fn remove(connection: &mut PgConnection, token_hash: &str) -> R
         .execute(connection)
         .await?;
     Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn list(
+    connection: &mut PgConnection,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<StoredSession>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT body, last_used_at FROM sessions WHERE challenge IS NULL AND $1 < expires_at
+         ORDER BY last_used_at DESC, hash LIMIT $2",
+    )
+    .bind(now.as_millis())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(sessions::stored).collect()
+}
+
+pub(super) async fn remove_of(
+    connection: &mut PgConnection,
+    issuer: &str,
+    subject: &str,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query("DELETE FROM sessions WHERE issuer = $1 AND subject = $2")
+        .bind(issuer)
+        .bind(subject)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
 }

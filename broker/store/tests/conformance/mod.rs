@@ -108,6 +108,7 @@ macro_rules! conformance {
                 actions_are_bounded, concurrent_reports_do_not_exceed_the_limit, old_observations_are_deleted_with_their_actions;
             sessions: a_session_is_claimed_once_and_read_back, a_session_is_claimed_in_time_and_with_its_challenge,
                 one_of_many_concurrent_claims_wins, a_use_is_recorded_and_never_goes_back, a_removed_session_is_gone,
+                open_sessions_are_listed_by_their_last_use, every_session_of_a_person_is_removed,
                 ended_and_unclaimed_sessions_are_purged;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }

@@ -76,6 +76,41 @@ pub(crate) async fn a_removed_session_is_gone(store: &dyn Store) {
     assert!(store.session("bob-token").await.unwrap().is_some());
 }
 
+pub(crate) async fn open_sessions_are_listed_by_their_last_use(store: &dyn Store) {
+    for name in ["alice", "bob", "carol"] {
+        add(store, name, &session(name)).await;
+    }
+    for (name, used) in [("alice", 1500), ("bob", 2000)] {
+        store.claim_session(name, "proof", name, at(1001)).await.unwrap();
+        store.session_used(name, at(used)).await.unwrap();
+    }
+    let subjects = async |now, limit| {
+        let listed = store.sessions(at(now), limit).await.unwrap();
+        listed.into_iter().map(|one| one.session.person.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(2001, 10).await, ["bob", "alice"], "Carol has not claimed hers");
+    assert_eq!(subjects(2001, 1).await, ["bob"]);
+    assert_eq!(subjects(5000, 10).await, [""; 0], "they have ended");
+}
+
+pub(crate) async fn every_session_of_a_person_is_removed(store: &dyn Store) {
+    let mut elsewhere = session("alice");
+    elsewhere.person.issuer = "https://other.example.com".to_owned();
+    for (code, session) in [("one", session("alice")), ("two", session("alice")), ("bob", session("bob"))] {
+        add(store, code, &session).await;
+        store.claim_session(code, "proof", code, at(1001)).await.unwrap();
+    }
+    add(store, "unclaimed", &session("alice")).await;
+    add(store, "elsewhere", &elsewhere).await;
+    let issuer = "https://login.example.com";
+    assert_eq!(store.remove_sessions_of(issuer, "alice").await.unwrap(), 3);
+    assert_eq!(store.remove_sessions_of(issuer, "alice").await.unwrap(), 0);
+    assert_eq!(store.session("one").await.unwrap(), None);
+    assert_eq!(store.claim_session("unclaimed", "proof", "late", at(1002)).await.unwrap(), None);
+    assert!(store.session("bob").await.unwrap().is_some());
+    assert!(store.claim_session("elsewhere", "proof", "there", at(1002)).await.unwrap().is_some());
+}
+
 pub(crate) async fn ended_and_unclaimed_sessions_are_purged(store: &dyn Store) {
     for name in ["claimed", "unclaimed"] {
         add(store, name, &session(name)).await;
