@@ -20,6 +20,7 @@ use super::authorize::{Authorized, asked_scope};
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
 use crate::request_limits::Kind;
+use crate::rules::Turn;
 use crate::rules::decide::Decided;
 use crate::{Engine, Refusal, spans, to_wire};
 
@@ -79,9 +80,10 @@ impl Engine {
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
         for _ in 0..DECISIONS {
+            let turn = self.rules.turn(&authorized.agent.id).await;
             let decided = self.decide(DecisionKind::Elevate, authorized.asked()).await?;
             // Boxed, as below: the states of all paths together would fill the stack of a thread.
-            match Box::pin(self.create(&authorized, terms.clone(), decided, lease, now)).await? {
+            match Box::pin(self.create(&authorized, terms.clone(), decided, turn, lease, now)).await? {
                 Tried::Elevated(elevated) => return Ok(*elevated),
                 Tried::ContextChanged => {}
             }
@@ -101,6 +103,7 @@ impl Engine {
         authorized: &Authorized,
         terms: Request,
         decided: Decided,
+        turn: Option<Turn>,
         lease: Option<Lease>,
         now: Timestamp,
     ) -> Result<Tried, Refusal> {
@@ -128,7 +131,9 @@ impl Engine {
         };
         let decision = decided.for_new_grant();
         let creating = self.store.create_grant(&created, lease, replay, most_active, Some(&decision));
-        let elevated = match creating.instrument(spans::store("store: create grant")).await? {
+        let creating = creating.instrument(spans::store("store: create grant")).await;
+        drop(turn);
+        let elevated = match creating? {
             Created::New(record) if matches!(record.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 // Not read again: a driver that has ended the grant since has ended its credentials as well.

@@ -15,6 +15,9 @@ use crate::{Engine, Refusal};
 mod again;
 pub(crate) mod decide;
 pub(crate) mod facts;
+mod turns;
+
+pub(crate) use turns::Turn;
 
 /// The rule sets of one state of the store, parsed.
 pub(crate) struct Loaded {
@@ -91,15 +94,26 @@ pub(crate) struct RulesCache {
     loaded: ArcSwap<Loaded>,
     /// Held by the request that reads them.
     loading: Mutex<()>,
+    turns: turns::Turns,
 }
 
 impl RulesCache {
     pub(crate) fn empty() -> Self {
-        Self { loaded: ArcSwap::from_pointee(Loaded::none()), loading: Mutex::new(()) }
+        Self {
+            loaded: ArcSwap::from_pointee(Loaded::none()),
+            loading: Mutex::new(()),
+            turns: turns::Turns::default(),
+        }
     }
 
     pub(crate) fn version(&self) -> i64 {
         self.loaded.load().state.version
+    }
+
+    /// Waits until no other request of the agent decides, if the rules that were read last count its grants.
+    pub(crate) async fn turn(&self, agent: &AgentId) -> Option<Turn> {
+        let counts = self.loaded.load().sets(agent).reads_run();
+        if counts { Some(self.turns.next(agent).await) } else { None }
     }
 }
 

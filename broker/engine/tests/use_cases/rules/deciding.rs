@@ -143,3 +143,20 @@ async fn no_grant_is_created_by_a_registration_that_was_replaced_meanwhile() {
     assert_eq!(refused.unwrap_err().code, ErrorCode::ContextUnsettled);
     assert_eq!(broker.elevate(fixture.elevation(1)).await.unwrap_err().code, ErrorCode::RuleDenied);
 }
+
+/// As from parallel jobs of one run: each is decided with the grants of those before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_arrive_together_are_counted_and_none_gives_up() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let ten = r#"@id("ten") forbid (principal, action, resource) when { context.run.agent_live >= 10 };"#;
+    apply(&broker, &and(ten)).await;
+    let mut requests = tokio::task::JoinSet::new();
+    for key in 0..30 {
+        let (broker, elevation) = (Arc::clone(&broker), fixture.elevation(key));
+        requests.spawn(async move { broker.elevate(elevation).await.map_err(|refusal| refusal.code) });
+    }
+    let (granted, refused): (Vec<_>, Vec<_>) = requests.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!(granted.len(), 10);
+    assert!(refused.into_iter().all(|refused| matches!(refused, Err(ErrorCode::RuleDenied))));
+}
