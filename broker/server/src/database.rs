@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use store::postgres::{IfPending, Migrated, Opening, PostgresUrl};
+use store::postgres::{IfPending, Migrated, Opening, PostgresUrl, WAIT};
 use store::{Postgres, Sqlite, Store};
 
 use crate::config::{self, Config, DatabaseUrl};
@@ -54,7 +54,8 @@ pub(crate) async fn open(database: Database) -> anyhow::Result<Arc<dyn Store>> {
         }
         Database::Postgres { place, connections, pending } => {
             tracing::info!(database = %place, connections, "PostgreSQL");
-            let store = Postgres::open(Opening { place: &place, connections, pending }).await;
+            let opening = Opening { place: &place, connections, wait: WAIT, pending };
+            let store = Postgres::open(opening).await;
             Ok(Arc::new(store.map_err(|error| with_hint(error.hint(), error))?))
         }
     }

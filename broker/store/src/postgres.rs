@@ -62,6 +62,7 @@ mod tests;
 pub use database_url::{InvalidPostgresUrl, PostgresUrl};
 pub use migrate::{Migrated, migrate};
 pub use open::{IfPending, OpenError, Opening, Pending};
+pub use pool::WAIT;
 
 use pool::Pool;
 

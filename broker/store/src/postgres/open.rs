@@ -1,9 +1,11 @@
 //! Opens a database: checks durability and schema, and builds the pool.
 
+use std::time::Duration;
+
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
-use super::pool::{Pool, WAIT};
+use super::pool::Pool;
 use super::{PostgresUrl, migrate};
 
 #[derive(Debug, Clone)]
@@ -11,6 +13,8 @@ pub struct Opening<'a> {
     pub place: &'a PostgresUrl,
     /// The size of the pool.
     pub connections: u32,
+    /// How long to wait for a connection: [`WAIT`](super::WAIT) in a broker.
+    pub wait: Duration,
     pub pending: IfPending,
 }
 
@@ -95,7 +99,7 @@ const LIMITS: [(&str, &str); 4] = [
 pub(super) async fn open(opening: Opening<'_>) -> Result<Pool, OpenError> {
     let options = options(opening.place);
     // A connection outside the pool, whose errors do not say why a connection failed.
-    let mut first = connect(&options).await?;
+    let mut first = connect(&options, opening.wait).await?;
     durable(&mut first).await?;
     if let Some(pending) = migrate::check(&mut first).await? {
         match opening.pending {
@@ -107,15 +111,16 @@ pub(super) async fn open(opening: Opening<'_>) -> Result<Pool, OpenError> {
         }
     }
     first.close().await.map_err(OpenError::unreachable)?;
-    Pool::new(options, opening.connections).map_err(|error| OpenError::Unreachable(Box::new(error)))
+    Pool::new(options, opening.connections, opening.wait)
+        .map_err(|error| OpenError::Unreachable(Box::new(error)))
 }
 
 fn options(place: &PostgresUrl) -> PgConnectOptions {
     place.options().application_name("cloudanix-jit-broker").options(LIMITS).disable_statement_logging()
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, OpenError> {
-    let connected = tokio::time::timeout(WAIT, options.connect()).await;
+async fn connect(options: &PgConnectOptions, wait: Duration) -> Result<PgConnection, OpenError> {
+    let connected = tokio::time::timeout(wait, options.connect()).await;
     let connected = connected.map_err(|elapsed| OpenError::Unreachable(Box::new(elapsed)))?;
     connected.map_err(OpenError::unreachable)
 }

@@ -14,8 +14,8 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use super::open;
 use crate::StoreError;
 
-/// How long to wait for a connection.
-pub(super) const WAIT: Duration = Duration::from_secs(5);
+/// How long a broker waits for a connection.
+pub const WAIT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is pinged first.
 const FRESH: Duration = Duration::from_secs(1);
 /// Older connections are replaced, because the server's memory for a connection grows.
@@ -29,7 +29,11 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Opens no connection yet.
-    pub(super) fn new(options: PgConnectOptions, connections: u32) -> Result<Self, managed::BuildError> {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        connections: u32,
+        wait: Duration,
+    ) -> Result<Self, managed::BuildError> {
         let broken = Arc::new(BrokenSince::default());
         let way = Connector { options, broken: Arc::clone(&broken) };
         let connections = managed::Pool::builder(way)
@@ -37,9 +41,9 @@ impl Pool {
             // Last in, first out: a small load uses few connections.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(WAIT))
-            .create_timeout(Some(WAIT))
-            .recycle_timeout(Some(WAIT))
+            .wait_timeout(Some(wait))
+            .create_timeout(Some(wait))
+            .recycle_timeout(Some(wait))
             .build()?;
         Ok(Self { connections, broken })
     }

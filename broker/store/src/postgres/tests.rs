@@ -16,9 +16,10 @@ async fn fresh() -> Postgres {
 async fn fresh_at() -> (Postgres, PostgresUrl) {
     static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
     let place = PostgresUrl::parse(&SERVER.database()).unwrap().with_password(PASSWORD);
-    let store =
-        Postgres::open(Opening { place: &place, connections: 3, pending: IfPending::Run }).await.unwrap();
-    (store, place)
+    // On a loaded machine it takes long to open a connection.
+    let wait = Duration::from_secs(120);
+    let opening = Opening { place: &place, connections: 3, wait, pending: IfPending::Run };
+    (Postgres::open(opening).await.unwrap(), place)
 }
 
 async fn run(store: &Postgres, statement: String) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Makes databases for tests.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use postgres_for_tests::{PASSWORD, Server};
 use store::Postgres;
@@ -8,6 +9,9 @@ use store::postgres::{IfPending, OpenError, Opening, PostgresUrl};
 
 use crate::conformance::Fresh;
 use crate::replicas::Replicas;
+
+/// How long to wait for a connection. A loaded machine takes longer to open one than a broker waits.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One server for all tests of this process; it ends with the process.
 pub(crate) fn server() -> &'static Server {
@@ -23,7 +27,7 @@ pub(crate) fn database() -> (String, PostgresUrl) {
 }
 
 pub(crate) async fn try_open(place: &PostgresUrl, pending: IfPending) -> Result<Postgres, OpenError> {
-    Postgres::open(Opening { place, connections: 6, pending }).await
+    Postgres::open(Opening { place, connections: 6, wait: PATIENCE, pending }).await
 }
 
 pub(crate) async fn open(place: &PostgresUrl) -> Postgres {
