@@ -60,6 +60,13 @@ impl Job {
         }
     }
 
+    /// A long job, which does nothing to end its grant.
+    pub(crate) fn until_the_deadline(fixture: &Arc<Fixture>, n: u64) -> Self {
+        let job = Self::of(fixture, n);
+        let seconds = job.seconds + 120;
+        Self { seconds, ending: Ending::WaitsForTheDeadline, key_goes_first: false, ..job }
+    }
+
     pub(crate) async fn run(self) {
         let rng = &self.fixture.rng;
         let never = self.key_goes_first && self.gives_key_back_unused().await;
@@ -91,6 +98,9 @@ impl Job {
             if !self.beat(id).await {
                 return;
             }
+            if self.fixture.rng.chance(100) {
+                self.renew(id).await;
+            }
         }
         tokio::time::sleep_until(until).await;
     }
@@ -106,6 +116,15 @@ impl Job {
             None => {}
         }
         true
+    }
+
+    /// Asks for new credentials.
+    async fn renew(&self, id: &GrantId) {
+        let (token, id, key) = (self.token.clone(), id.clone(), self.key.clone());
+        let renewed = self.call(async move |engine| engine.credentials(Some(&token), &id, &key).await).await;
+        if let Some(Ok(grant)) = renewed {
+            self.fixture.ledger.told(&grant.id);
+        }
     }
 
     fn elevation(&self) -> Elevation {

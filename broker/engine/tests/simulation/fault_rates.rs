@@ -25,6 +25,8 @@ pub(crate) struct FaultRates {
     pub(crate) struck: u64,
     /// The typical interval between faults that hit a replica, a machine or a connection; `None` for no such fault.
     pub(crate) fault_every: Option<Duration>,
+    /// The typical interval between changes of the rules; `None` for no rules.
+    pub(crate) rules_every: Option<Duration>,
 }
 
 impl FaultRates {
@@ -51,6 +53,11 @@ impl FaultRates {
                 0 => None,
                 1 | 2 => Some(Duration::from_secs(30)),
                 _ => Some(Duration::from_secs(12)),
+            },
+            rules_every: match rng.below(5) {
+                0..3 => None,
+                3 => Some(Duration::from_secs(80)),
+                _ => Some(Duration::from_secs(40)),
             },
         }
     }

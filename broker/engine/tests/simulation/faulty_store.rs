@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use domain::grant::Transition;
-use domain::{Lease, ReplayGuard};
-use protocol::Timestamp;
+use domain::{Decision, Lease, ReplayGuard};
+use protocol::posture::PostureOutcome;
+use protocol::rules::{RuleSetFiles, RulesState};
+use protocol::{GrantId, Timestamp};
 use store::{
-    AfterUpdate, Created, Due, GrantRecord, LockRequest, Memory, NewDecision, Ownership, Precondition,
-    Release, ResourceLock, SaveOutcome, Store, StoreError,
+    AfterUpdate, Created, DenialOutcome, DeniedRequest, Due, GrantRecord, LockRequest, Memory, NewDecision,
+    Ownership, PostureStatement, Precondition, Release, ResourceLock, SaveOutcome, Store, StoreError,
 };
 use testkit::decorate_store;
 
@@ -100,7 +102,7 @@ impl Recorder<'_> {
         let created =
             self.fixture.store.create_grant(transition, lease, replay, most_active, decision).await?;
         if let Created::New(stored) = &created {
-            self.fixture.ledger.created(self.who, &stored.grant);
+            self.fixture.ledger.created(self.who, &stored.grant, decision);
         }
         Ok(created)
     }
@@ -145,6 +147,65 @@ impl Recorder<'_> {
             self.fixture.ledger.noted(self.who, lock, ownership, after);
         }
         Ok(updated)
+    }
+
+    async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {
+        let outcome = self.fixture.store.record_denied(denying).await?;
+        if outcome == DenialOutcome::New {
+            self.fixture.ledger.denied(denying.decision);
+        }
+        Ok(outcome)
+    }
+
+    async fn record_decision(&self, grant: Option<&GrantId>, decision: &Decision) -> Result<i64, StoreError> {
+        let number = self.fixture.store.record_decision(grant, decision).await?;
+        self.fixture.ledger.recorded(grant, decision);
+        Ok(number)
+    }
+
+    async fn reevaluated(
+        &self,
+        record: &GrantRecord,
+        mark: i64,
+        decision: Option<&Decision>,
+        next: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let there = self.fixture.store.grant(&record.grant.id).await?;
+        let stays = self.fixture.store.reevaluated(record, mark, decision, next).await?;
+        if stays {
+            self.fixture.ledger.stays(&record.grant, decision);
+        } else if there.is_some_and(|there| there.version == record.version) {
+            self.fixture.ledger.released(&record.grant.id);
+        }
+        Ok(stays)
+    }
+
+    async fn change_rules(
+        &self,
+        expected: i64,
+        next: &RulesState,
+        files: Option<&RuleSetFiles>,
+    ) -> Result<Option<RulesState>, StoreError> {
+        let changed = self.fixture.store.change_rules(expected, next, files).await?;
+        if let Some(state) = &changed {
+            self.fixture.ledger.rules_changed(self.who, state);
+        }
+        Ok(changed)
+    }
+
+    async fn put_posture(
+        &self,
+        statement: &PostureStatement,
+        now: Timestamp,
+    ) -> Result<PostureOutcome, StoreError> {
+        let outcome = self.fixture.store.put_posture(statement, now).await?;
+        match outcome {
+            PostureOutcome::Changed | PostureOutcome::Unchanged => {
+                self.fixture.ledger.found(self.who, statement);
+            }
+            PostureOutcome::Older => {}
+        }
+        Ok(outcome)
     }
 
     async fn claim_due(&self, due: Due) -> Result<Vec<GrantRecord>, StoreError> {

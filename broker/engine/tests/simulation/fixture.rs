@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::AgentStatus;
-use engine::{Author, Engine, EngineDeps, OperatorTokens, Refusal, Settings};
+use engine::{Author, Engine, EngineDeps, OperatorTokens, PostureSource, Refusal, Settings};
 use protocol::{AgentId, Secret};
 use signing::Issuer;
 use store::{ApplyMode, Memory, Store};
@@ -23,6 +23,10 @@ pub(crate) const AGENTS: usize = 3;
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// A foreign object.
 pub(crate) const FOREIGN: &str = "foreign";
+/// A source of posture.
+pub(crate) const SCANNER: &str = "scanner";
+/// How long a finding holds.
+const FINDING_HOLDS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Fixture {
     pub(crate) rng: Rng,
@@ -37,6 +41,7 @@ pub(crate) struct Fixture {
     pub(crate) late: Duration,
     /// Whether a removal is verified before it counts as gone.
     pub(crate) settles: bool,
+    pub(crate) scanner_token: Secret,
     slots: Vec<Mutex<Slot>>,
     agents: Mutex<Vec<(AgentId, Secret)>>,
 }
@@ -74,12 +79,22 @@ impl Fixture {
             fault_rates: FaultRates::of(&rng),
             late: Duration::from_secs(*rng.pick(&[20, 60, 180])),
             settles: rng.chance(500),
+            scanner_token: Secret::new("cjop_of-the-scanner"),
             trace,
             store: Memory::default(),
             under_way: UnderWay::default(),
             agents: Mutex::default(),
             rng,
         })
+    }
+
+    fn scanner(&self) -> PostureSource {
+        PostureSource {
+            name: SCANNER.to_owned(),
+            token_hash: Some(engine::hash_of(self.scanner_token.reveal())),
+            max_age: FINDING_HOLDS,
+            transmitter: None,
+        }
     }
 
     fn slot(&self, n: usize) -> MutexGuard<'_, Slot> {
@@ -121,7 +136,7 @@ impl Fixture {
             targets: vec![Arc::new(target)],
             issuer: Arc::new(Issuer::new("https://broker.example").unwrap()),
             operators: OperatorTokens::default(),
-            posture_sources: Vec::new(),
+            posture_sources: vec![self.scanner()],
             people: None,
             clock: Arc::new(clock),
             random: Arc::clone(&self.random) as _,

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use domain::{Grant, State};
 use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
-use store::{AfterUpdate, Ownership, ResourceLock};
+use store::{AfterUpdate, NewDecision, Ownership, ResourceLock};
 
 use crate::trace::Trace;
 
+mod decisions;
 mod entry;
 
+use decisions::Decisive;
 pub(crate) use entry::Entry;
 
 /// The largest difference between two clocks.
@@ -43,6 +45,7 @@ struct Book {
     holds: BTreeMap<String, Held>,
     revoked_keys: BTreeSet<IdempotencyKey>,
     disabled: BTreeSet<AgentId>,
+    decisive: Decisive,
 }
 
 pub(crate) struct Ledger {
@@ -61,10 +64,13 @@ impl Ledger {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn created(&self, who: usize, grant: &Grant) {
+    pub(crate) fn created(&self, who: usize, grant: &Grant, decided: Option<&NewDecision<'_>>) {
         let objects: Vec<&str> = grant.steps.iter().map(|step| step.object.as_str()).collect();
         self.trace.say(&format!("replica {who} · {} is requested: {objects:?}", grant.id));
-        self.book().grants.insert(grant.id.clone(), Entry::of(grant));
+        let mut book = self.book();
+        self.check_created(&book, grant, decided);
+        let others = decided.map_or(0, |new| new.decision.facts.run.agent_live);
+        book.grants.insert(grant.id.clone(), Entry::of(grant, others));
     }
 
     /// Checks that the save replaces the version that was read, and the invariants of the new state.
@@ -227,11 +233,12 @@ impl Ledger {
         self.book().grants.values().cloned().collect()
     }
 
-    /// Whether a client revoked this grant or an operator disabled its agent.
+    /// Whether a client revoked this grant, an operator disabled its agent, or a later decision refused it.
     pub(crate) fn was_asked_for(&self, entry: &Entry) -> bool {
         let book = self.book();
         entry.grant.key.as_ref().is_some_and(|key| book.revoked_keys.contains(key))
             || book.disabled.contains(&entry.grant.agent_id)
+            || entry.denied
     }
 
     pub(crate) fn left_over(&self) -> Vec<String> {

@@ -13,7 +13,10 @@ mod fault_rates;
 mod faulty_store;
 mod fixture;
 mod ledger;
+mod operators;
+mod replay;
 mod rng;
+mod rule_sets;
 mod run;
 mod timelines;
 mod trace;
@@ -23,7 +26,7 @@ use std::ops::Range;
 use run::{RunResult, simulate};
 
 /// The seeds of a run of the tests without `SIMULATION_SEEDS`.
-const SEEDS: Range<u64> = 0..400;
+const SEEDS: Range<u64> = 0..240;
 /// The number of failed seeds after which the test stops.
 const ENOUGH: usize = 10;
 

@@ -12,11 +12,16 @@ pub(crate) struct Entry {
     pub(crate) told: bool,
     /// When the client sent the last acknowledged heartbeat.
     pub(crate) heard: Option<Timestamp>,
+    /// Other live grants of its agent, as its first decision counted them.
+    pub(crate) others: u32,
+    /// Whether a later decision refused it.
+    pub(crate) denied: bool,
 }
 
 impl Entry {
-    pub(super) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.clone(), stood: vec![grant.status()], told: false, heard: None }
+    pub(super) fn of(grant: &Grant, others: u32) -> Self {
+        let stood = vec![grant.status()];
+        Self { grant: grant.clone(), stood, told: false, heard: None, others, denied: false }
     }
 
     pub(super) fn moves_to(&mut self, grant: &Grant) {
