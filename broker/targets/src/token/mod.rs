@@ -109,7 +109,7 @@ fn scopes(permit: &Permit) -> Result<&Policies<OauthScope>, TargetError> {
     }
 }
 
-/// The claims of the grant's token, from the stored grant: whoever signs with a stolen key cannot claim more for a grant
+/// The claims of the grant's token, from the stored grant: a stolen signing key cannot claim more for a grant
 /// that is live. None for a grant of another target.
 pub fn claims_of(grant: &Grant) -> Option<TokenClaims> {
     let IssueToken { scope } = step::decode(grant.steps.first()?).ok()?;
