@@ -13,6 +13,17 @@ use crate::rules::decide::Asked;
 use crate::rules::facts::{identity_of, request_of};
 use crate::{Engine, Refusal, spans};
 
+/// Why an identity is refused, while its auth token is accepted. An issuer that cannot be asked is not among them.
+const IDENTITY_REFUSED: [ErrorCode; 7] = [
+    ErrorCode::OidcTokenMissing,
+    ErrorCode::OidcTokenInvalid,
+    ErrorCode::IssuerNotTrusted,
+    ErrorCode::ClaimsNotTrusted,
+    ErrorCode::ForkRefused,
+    ErrorCode::SshRerunRefused,
+    ErrorCode::EventRefused,
+];
+
 /// A request whose agent and identity are verified, and which was compared with the boundary.
 pub(super) struct Authorized {
     pub(super) agent: Arc<Agent>,
@@ -95,6 +106,33 @@ impl Engine {
         let policies = checked.as_ref().map_or(request.policies.as_slice(), WithinBoundary::policies);
         let facts = request_of(scope, policies, request.ttl, request.heartbeat);
         Ok(Authorized { agent, principal, checked, request: facts, observed })
+    }
+
+    /// A request whose identity was refused, as one that is denied; for observations. Its auth token alone says whose it
+    /// is. Other refusals stay what they are.
+    pub(super) async fn as_denied(
+        &self,
+        bearer: Option<&Secret>,
+        request: &ElevateRequest,
+        observed: ObservedFacts,
+        refusal: Refusal,
+    ) -> Result<Authorized, Refusal> {
+        if !IDENTITY_REFUSED.contains(&refusal.code) {
+            return Err(refusal);
+        }
+        let agent = self.agent_of(bearer).await?;
+        let principal = Principal {
+            agent_id: agent.id.clone(),
+            provenance: Provenance { trust: Trust::AuthTokenOnly, ..Provenance::default() },
+            claims: Claims::new(),
+            run: None,
+            replay: None,
+        };
+        let scope = asked_scope(&agent.registration.boundary, request);
+        let facts = request_of(scope, &request.policies, request.ttl, request.heartbeat);
+        let hint = refusal.hint.unwrap_or_default();
+        let denied = policy::Denied { code: refusal.code, detail: refusal.detail, hint };
+        Ok(Authorized { agent, principal, checked: Err(denied), request: facts, observed })
     }
 
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {

@@ -18,13 +18,17 @@ const PAGE: u32 = 500;
 
 impl Engine {
     /// Decides about a step that runs without a grant, and records it. Grants nothing, and does not use up the OIDC token.
+    /// A step whose identity no trust rule accepts is recorded as denied: the trust rule is what has to be changed.
     pub async fn observe(
         &self,
         bearer: Option<&Secret>,
         request: &ElevateRequest,
         observed: ObservedFacts,
     ) -> Result<Observation, Refusal> {
-        let authorized = self.authorize(bearer, request, observed).await?;
+        let authorized = match self.authorize(bearer, request, observed.clone()).await {
+            Ok(authorized) => authorized,
+            Err(refusal) => self.as_denied(bearer, request, observed, refusal).await?,
+        };
         let decided = self.decide(DecisionKind::Observe, authorized.asked()).await?;
         let id = format!("obs-{}", random_hex::<8>(self.random.as_ref())?);
         self.store.record_observation(&id, &decided.decision).await?;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use system_tests::client::Finished;
-use system_tests::fixture::Fixture;
+use system_tests::fixture::{AUDIENCE, Fixture, job_claims};
+use system_tests::oidc_provider::{OidcProvider, Token};
 
 /// Sends a datagram as an SDK does; for `bash`.
 const CALLS: &str = r#"send() { printf '{"Version":1,"ClientId":"%s","Type":"ApiCall","Service":"%s","Api":"%s","FinalHttpStatusCode":%s}' "$AWS_CSM_CLIENT_ID" "$@" >/dev/udp/$AWS_CSM_HOST/$AWS_CSM_PORT; }
@@ -52,4 +53,34 @@ fn a_broker_that_was_killed_is_one_line_beside_the_step() {
     assert_eq!(finished.status.code(), Some(3));
     assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
     assert!(finished.stderr.starts_with("! observe  not recorded: "), "{}", finished.stderr);
+}
+
+#[test]
+fn a_step_whose_identity_is_refused_is_in_the_report_with_the_reason() {
+    let fixture = Fixture::start();
+    let mut claims = job_claims("job-of-a-fork");
+    claims["project_id"] = json!("2");
+    let foreign = fixture.provider.mint(&Token::with_claims(claims).audience(AUDIENCE)).unwrap();
+    let line = ["run", "--observe", "--policy", "orders-read", "--", "true"];
+    let unknown = OidcProvider::start().unwrap();
+    let unknown = unknown.mint(&Token::with_claims(job_claims("job-1")).audience(AUDIENCE)).unwrap();
+    for token in [foreign, unknown] {
+        let finished = fixture.client(&line).env("CLOUDANIX_OIDC_TOKEN", token).finish();
+        assert!(finished.assert_code(0).stderr.contains("would be denied"), "{}", finished.stderr);
+    }
+    observe(&fixture, "orders-read").assert_code(3);
+    let report = report(&fixture);
+    let agent = &report["agents"][0];
+    assert_eq!((&agent["observations"], &agent["ready"]), (&json!(3), &json!(false)), "{report}");
+    assert_eq!(agent["outcomes"], json!({"allow": 1, "deny": 2}));
+    let reasons: Vec<&String> = agent["reasons"].as_object().unwrap().keys().collect();
+    assert!(reasons.iter().any(|reason| reason.contains("project_id")), "{reasons:?}");
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(fixture.broker.given().is_empty());
+
+    let forged = protocol::AuthToken::from_random([7; 6], [9; 24]).secret().reveal().to_owned();
+    // Without an agent there is nothing to record it for.
+    let stranger = fixture.client(&line).env("CLOUDANIX_AUTH_TOKEN", forged).finish();
+    assert!(stranger.assert_code(0).stderr.contains("not recorded"), "{}", stranger.stderr);
+    assert_eq!(self::report(&fixture)["agents"][0]["observations"], 3);
 }
