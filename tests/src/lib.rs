@@ -17,6 +17,7 @@ pub mod gate;
 pub mod http;
 pub mod leak_scan;
 pub mod lossy_proxy;
+mod node_script;
 pub mod oidc_provider;
 pub mod onlooker;
 pub mod people;

@@ -4,26 +4,18 @@
 //! its own. Calls block for about a millisecond, and may be made concurrently from any thread. Dropping the handle
 //! ends the process, and so does the end of the test that holds it.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
+
+use crate::node_script::{NodeScript, text};
 
 /// A running provider.
 #[derive(Debug)]
 pub struct OidcProvider {
     issuer: String,
-    process: Child,
-    pipes: Mutex<Pipes>,
-}
-
-#[derive(Debug)]
-struct Pipes {
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    script: Mutex<NodeScript>,
 }
 
 /// A token to mint. Unless claims say otherwise it is issued now, valid from ten seconds ago, for five
@@ -112,26 +104,9 @@ impl Token {
 impl OidcProvider {
     /// Starts a provider that signs RS256. Needs Node and `npm ci`, which `cargo xtask test` runs.
     pub fn start() -> Result<Self> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
-        if !folder.join("node_modules").is_dir() {
-            bail!(
-                "the OIDC provider is not installed: run `npm ci` in tests/oidc-provider, or `cargo xtask test`"
-            );
-        }
-        let mut process = Command::new("node")
-            .arg("server.mjs")
-            .current_dir(folder)
-            .env_remove("NODE_OPTIONS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start `node`")?;
-        let orders = process.stdin.take().context("no stdin to the provider")?;
-        let answers = BufReader::new(process.stdout.take().context("no stdout from the provider")?);
-        let mut pipes = Pipes { orders, answers };
-        let greeting = pipes.read().context("the OIDC provider did not start")?;
-        let issuer = text(&greeting, "issuer")?;
-        Ok(Self { issuer, process, pipes: Mutex::new(pipes) })
+        let mut script = NodeScript::start("server.mjs")?;
+        let greeting = script.read().context("the OIDC provider did not start")?;
+        Ok(Self { issuer: text(&greeting, "issuer")?, script: Mutex::new(script) })
     }
 
     /// The provider's `iss`, an `http://127.0.0.1:PORT`.
@@ -193,35 +168,6 @@ impl OidcProvider {
     }
 
     fn order(&self, order: Value) -> Result<Map<String, Value>> {
-        let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
-        writeln!(pipes.orders, "{order}").context("the OIDC provider is gone")?;
-        pipes.read()
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).order(&order).context("the OIDC provider")
     }
-}
-
-impl Pipes {
-    fn read(&mut self) -> Result<Map<String, Value>> {
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("the OIDC provider ended");
-        }
-        let answer: Map<String, Value> = serde_json::from_str(&line)?;
-        match answer.get("error").and_then(Value::as_str) {
-            Some(error) => Err(anyhow!("the OIDC provider refused: {error}")),
-            None => Ok(answer),
-        }
-    }
-}
-
-impl Drop for OidcProvider {
-    fn drop(&mut self) {
-        // The process may have exited already, and `drop` cannot report an error.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn text(answer: &Map<String, Value>, field: &str) -> Result<String> {
-    let value = answer.get(field).and_then(Value::as_str);
-    value.map(str::to_owned).with_context(|| format!("expected `{field}` in the answer, found {answer:?}"))
 }

@@ -4,25 +4,21 @@
 //! and so does the end of the test that holds it.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::http;
+use crate::node_script::{NodeScript, text};
 use crate::waiting::eventually;
 
 /// A running provider.
 #[derive(Debug)]
 pub struct PeopleProvider {
     issuer: String,
-    process: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    script: NodeScript,
 }
 
 /// How the provider differs from its default.
@@ -37,31 +33,14 @@ pub struct ProviderOptions<'a> {
 impl PeopleProvider {
     /// Starts a provider with these persons for the broker's sign-in.
     pub fn start(broker: &Broker, people: &Value, options: ProviderOptions<'_>) -> Result<Self> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
-        if !folder.join("node_modules/oidc-provider").is_dir() {
-            bail!(
-                "the provider is not installed: run `npm ci` in tests/oidc-provider, or `cargo xtask test`"
-            );
-        }
-        let mut process = Command::new("node")
-            .arg("people.mjs")
-            .current_dir(folder)
-            .env_remove("NODE_OPTIONS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start `node`")?;
-        let orders = process.stdin.take().context("no stdin to the provider")?;
-        let answers = BufReader::new(process.stdout.take().context("no stdout from the provider")?);
-        let mut provider = Self { issuer: String::new(), process, orders, answers };
-        let answer = provider.order(&json!({
+        let mut script = NodeScript::start("people.mjs")?;
+        let answer = script.order(&json!({
             "redirect_uri": format!("{}/sign-in/callback", broker.url()),
             "client_secret": options.client_secret,
             "claims_at_userinfo": options.claims_at_userinfo,
             "people": people,
         }))?;
-        provider.issuer = answer.get("issuer").and_then(Value::as_str).context("no issuer")?.to_owned();
-        Ok(provider)
+        Ok(Self { issuer: text(&answer, "issuer")?, script })
     }
 
     /// The provider's `iss`, an `http://127.0.0.1:PORT`.
@@ -71,24 +50,7 @@ impl PeopleProvider {
 
     /// Replaces the persons.
     pub fn set_people(&mut self, people: &Value) -> Result<()> {
-        self.order(&json!({ "people": people })).map(drop)
-    }
-
-    fn order(&mut self, order: &Value) -> Result<Value> {
-        writeln!(self.orders, "{order}").context("the provider is gone")?;
-        let mut line = String::new();
-        if self.answers.read_line(&mut line)? == 0 {
-            bail!("the provider ended");
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for PeopleProvider {
-    fn drop(&mut self) {
-        // The process may have exited already, and `drop` cannot report an error.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.script.order(&json!({ "people": people })).map(drop)
     }
 }
 

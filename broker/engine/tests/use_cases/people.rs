@@ -52,8 +52,8 @@ async fn broker(fixture: &Fixture) -> Arc<Engine> {
     broker
 }
 
-/// A person who signed in just now, and whose client has claimed the session.
-async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
+/// Stores a session that began just now, to be claimed with this code and [`verifier`].
+async fn unclaimed(fixture: &Fixture, broker: &Engine, subject: &str, team: &str, code: &Secret) {
     let now = broker.now();
     let session = Session {
         person: person(subject),
@@ -62,18 +62,27 @@ async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str
         started_at: now,
         ends_at: now.plus(Duration::from_secs(12 * 3600)),
     };
-    let (code, verifier) = (Secret::new(format!("code-of-{subject}")), Secret::new("v".repeat(43)));
     let unclaimed = UnclaimedSession {
         code_hash: &hash_of(code.reveal()),
-        challenge: &identity::code_challenge(&verifier),
+        challenge: &identity::code_challenge(&verifier()),
         session: &session,
         claim_until: now.plus(Duration::from_secs(120)),
     };
     fixture.store.add_session(unclaimed).await.unwrap();
+}
+
+fn verifier() -> Secret {
+    Secret::new("v".repeat(43))
+}
+
+/// A person who signed in just now, and whose client has claimed the session.
+async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
+    let code = Secret::new(format!("code-of-{subject}"));
+    unclaimed(fixture, broker, subject, team, &code).await;
     let wrong = broker.claim_session(&code, &Secret::new("w".repeat(43))).await.unwrap_err();
     assert_eq!(wrong.code, ErrorCode::SignInRefused);
-    let claimed = broker.claim_session(&code, &verifier).await.unwrap();
-    let again = broker.claim_session(&code, &verifier).await.unwrap_err();
+    let claimed = broker.claim_session(&code, &verifier()).await.unwrap();
+    let again = broker.claim_session(&code, &verifier()).await.unwrap_err();
     assert_eq!(again.code, ErrorCode::SignInRefused);
     claimed.token
 }
@@ -186,24 +195,10 @@ async fn new_rules_of_persons_hold_for_open_sessions() {
 async fn the_code_of_a_sign_in_is_good_for_two_minutes() {
     let fixture = Fixture::new().await;
     let broker = broker(&fixture).await;
-    let now = broker.now();
-    let session = Session {
-        person: person("alice"),
-        groups: std::collections::BTreeSet::new(),
-        authenticated_at: now,
-        started_at: now,
-        ends_at: now.plus(Duration::from_secs(3600)),
-    };
-    let (code, verifier) = (Secret::new("code"), Secret::new("v".repeat(43)));
-    let unclaimed = UnclaimedSession {
-        code_hash: &hash_of(code.reveal()),
-        challenge: &identity::code_challenge(&verifier),
-        session: &session,
-        claim_until: now.plus(Duration::from_secs(120)),
-    };
-    fixture.store.add_session(unclaimed).await.unwrap();
+    let code = Secret::new("code");
+    unclaimed(&fixture, &broker, "alice", "platform", &code).await;
     // The code is no token.
     assert_eq!(right(&broker, &code, Right::View, On::Broker).await, Err(ErrorCode::AuthTokenInvalid));
     fixture.pass_time(120);
-    assert_eq!(broker.claim_session(&code, &verifier).await.unwrap_err().code, ErrorCode::SignInRefused);
+    assert_eq!(broker.claim_session(&code, &verifier()).await.unwrap_err().code, ErrorCode::SignInRefused);
 }

@@ -21,8 +21,7 @@ use crate::http::observer::Observed;
     request_body = ElevateRequest,
     responses(
         (status = 201, description = "What would have been decided", body = Observation),
-        (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "No trust rule accepts the token's claims", body = Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The auth token is not accepted, or is another agent's", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Unprocessable request", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "Rate limited", body = Problem, content_type = "application/problem+json"),
     ),
