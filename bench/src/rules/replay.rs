@@ -38,10 +38,11 @@ pub(super) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     ensure!(output.status.success(), "replay failed: {}", String::from_utf8_lossy(&output.stderr));
     let comparison: Value = serde_json::from_slice(&output.stdout)?;
     let (decisions, same) = (comparison.get("decisions"), comparison.get("same"));
-    // A replay begins with the number of the oldest decision. The pattern has a lower number than its copies.
+    // The pattern is replayed with its copies.
+    let expected = count + 1;
     ensure!(
-        decisions.and_then(Value::as_u64) == Some(count) && same == decisions,
-        "expected {count} decisions with the same answers, found {comparison}"
+        decisions.and_then(Value::as_u64) == Some(expected) && same == decisions,
+        "expected {expected} decisions with the same answers, found {comparison}"
     );
     report.figure(&Figure {
         claim: &format!(

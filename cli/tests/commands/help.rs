@@ -12,6 +12,8 @@ const COMMANDS: &[&[&str]] = &[
     &["revoke"],
     &["status"],
     &["whoami"],
+    &["login"],
+    &["logout"],
     &["doctor"],
     &["timeline"],
     &["agent"],
@@ -40,6 +42,9 @@ const COMMANDS: &[&[&str]] = &[
     &["rules", "explain"],
     &["observations"],
     &["observations", "report"],
+    &["sessions"],
+    &["sessions", "list"],
+    &["sessions", "end"],
     &["completions"],
 ];
 
