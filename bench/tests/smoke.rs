@@ -78,7 +78,7 @@ fn it_is_measured_what_rules_cost() {
     let text = quick("rules");
     // A quick run does not build OPA.
     let compared = usize::from(!text.contains("skipped: a quick run does not build OPA"));
-    assert_ratios(&text, 7 + compared);
+    assert_ratios(&text, 8 + compared);
     assert!(text.contains("40 live grants: until all are decided again"), "{text}");
 }
 
