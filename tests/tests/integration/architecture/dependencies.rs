@@ -39,8 +39,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
     ("deadpool", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
-    // The identity crate verifies signatures with `ring`; all other uses are TLS, through rustls.
-    ("ring", &["cloudanix-jit-identity"]),
+    // The identity crate verifies signatures with `ring`, and the client hashes the proof of a sign-in, which must not make
+    // its program larger; all other uses are TLS, through rustls.
+    ("ring", &["cloudanix-jit-identity", "cloudanix-jit-client"]),
+    ("maud", &["cloudanix-jit-broker"]),
     ("cedar-policy", &["cloudanix-jit-policy", "cloudanix-jit-analysis"]),
     ("cedar-policy-symcc", &["cloudanix-jit-analysis"]),
     ("aws-config", &["cloudanix-jit-targets"]),
