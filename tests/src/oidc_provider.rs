@@ -168,6 +168,6 @@ impl OidcProvider {
     }
 
     fn order(&self, order: Value) -> Result<Map<String, Value>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner).order(&order).context("the OIDC provider")
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).order(&order)
     }
 }
