@@ -6,22 +6,19 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, RestrictedExpression,
-    Schema,
-};
+use cedar_policy::{Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, Schema};
 use domain::{Agent, Session};
 use protocol::Timestamp;
 use protocol::people::Right;
 
-use crate::rules::{RuleProblems, checked_policies, datetime, entity_uid};
-
-/// The schema, for documents.
-pub const SCHEMA: &str = include_str!("people/schema.cedarschema");
+use crate::rules::schema::{ACTION, AGENT, BROKER, GROUP, PERSON, TEAM, entity};
+use crate::rules::{Answer, RuleProblems, checked_policies, datetime, text};
 
 #[expect(clippy::expect_used, reason = "the text is part of the program, and every test parses it")]
-static PARSED: LazyLock<Schema> =
-    LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("the shipped schema is valid").0);
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let text = include_str!("people/schema.cedarschema");
+    Schema::from_cedarschema_str(text).expect("the shipped schema is valid").0
+});
 
 /// The rules of persons, checked.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +48,7 @@ impl PeopleRules {
     /// Parses and checks a file of rules. Reports all problems at once.
     pub fn parse(file: &str, text: &str) -> Result<Self, RuleProblems> {
         let files = BTreeMap::from([(file.to_owned(), text.to_owned())]);
-        let (policies, warnings) = checked_policies(&files, &PARSED)?;
+        let (policies, warnings) = checked_policies(&files, &SCHEMA)?;
         Ok(Self { policies, warnings })
     }
 
@@ -70,22 +67,18 @@ impl PeopleRules {
     ) -> Result<(), NotPermitted> {
         let failed = |error: String| NotPermitted::Failed(vec![error]);
         let (request, entities) = question(session, right, resource, now).map_err(failed)?;
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &entities);
-        let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
-        if !errors.is_empty() {
-            return Err(NotPermitted::Failed(errors));
+        let mut answer = Answer::default();
+        answer.ask(&self.policies, &request, &entities);
+        if answer.is_allowed() {
+            return Ok(());
         }
-        match response.decision() {
-            Decision::Allow => Ok(()),
-            Decision::Deny => {
-                let ids: Vec<_> = response.diagnostics().reason().collect();
-                let hint = |id: &&_| self.policies.annotation(id, "hint").map(str::to_owned);
-                Err(NotPermitted::Denied {
-                    hints: ids.iter().filter_map(hint).collect(),
-                    rules: ids.iter().map(ToString::to_string).collect(),
-                })
-            }
+        if !answer.errors.is_empty() {
+            let errors = answer.errors.iter().map(|(id, error)| format!("rule `{id}`: {error}"));
+            return Err(NotPermitted::Failed(errors.collect()));
         }
+        let hint = |id: &String| self.policies.annotation(&PolicyId::new(id), "hint").map(str::to_owned);
+        let hints = answer.forbids.iter().filter_map(hint).collect();
+        Err(NotPermitted::Denied { rules: answer.forbids.into_iter().collect(), hints })
     }
 }
 
@@ -95,26 +88,24 @@ fn question(
     resource: Resource<'_>,
     now: Timestamp,
 ) -> Result<(Request, Entities), String> {
-    let uid = |kind: &str, id: &str| entity_uid(kind, id);
-    let person = uid("Person", &session.person.subject)?;
-    let teams = session.groups.iter().map(|name| uid("Team", name)).collect::<Result<Vec<_>, _>>()?;
-    let issuer = RestrictedExpression::new_string(session.person.issuer.clone());
+    let person = entity(&PERSON, &session.person.subject);
+    let teams: Vec<EntityUid> = session.groups.iter().map(|name| entity(&TEAM, name)).collect();
+    let attributes = [("issuer".to_owned(), text(&session.person.issuer))];
     let mut entities = vec![
-        Entity::new(person.clone(), [("issuer".to_owned(), issuer)].into(), teams.iter().cloned().collect())
+        Entity::new(person.clone(), attributes.into(), teams.iter().cloned().collect())
             .map_err(|error| error.to_string())?,
     ];
     entities.extend(teams.into_iter().map(Entity::with_uid));
     let on = match resource {
         Resource::Broker => {
-            let broker = uid("Broker", "broker")?;
+            let broker = entity(&BROKER, "broker");
             entities.push(Entity::with_uid(broker.clone()));
             broker
         }
         Resource::Agent(agent) => {
-            let agent_uid = uid("Agent", agent.id.as_str())?;
-            let of_agent = agent_entities(agent_uid.clone(), agent)?;
-            entities.extend(of_agent);
-            agent_uid
+            let uid = entity(&AGENT, agent.id.as_str());
+            entities.extend(agent_entities(uid.clone(), agent)?);
+            uid
         }
     };
     let context = Context::from_pairs([
@@ -122,9 +113,9 @@ fn question(
         ("authenticated_at".to_owned(), datetime(session.authenticated_at)),
     ])
     .map_err(|error| error.to_string())?;
-    let action = uid("Action", right.as_str())?;
+    let action = entity(&ACTION, right.as_str());
     let request =
-        Request::new(person, action, on, context, Some(&PARSED)).map_err(|error| error.to_string())?;
+        Request::new(person, action, on, context, Some(&SCHEMA)).map_err(|error| error.to_string())?;
     let entities = Entities::from_entities(entities, None).map_err(|error| error.to_string())?;
     Ok((request, entities))
 }
@@ -132,12 +123,8 @@ fn question(
 /// The agent, with its groups and labels, and the groups.
 fn agent_entities(uid: EntityUid, agent: &Agent) -> Result<Vec<Entity>, String> {
     let registration = &agent.registration;
-    let groups =
-        registration.groups.iter().map(|name| entity_uid("Group", name)).collect::<Result<Vec<_>, _>>()?;
-    let labels = registration
-        .labels
-        .iter()
-        .map(|(name, value)| (name.clone(), RestrictedExpression::new_string(value.clone())));
+    let groups: Vec<EntityUid> = registration.groups.iter().map(|name| entity(&GROUP, name)).collect();
+    let labels = registration.labels.iter().map(|(name, value)| (name.clone(), text(value)));
     let agent =
         Entity::new_with_tags(uid, [], groups.iter().cloned(), labels).map_err(|error| error.to_string())?;
     let mut all = vec![agent];

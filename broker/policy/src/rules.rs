@@ -16,7 +16,7 @@ mod files;
 mod literals;
 mod parse;
 mod problems;
-mod schema;
+pub(crate) mod schema;
 mod slices;
 mod zones;
 
@@ -26,13 +26,13 @@ pub use problems::{RuleProblem, RuleProblems};
 pub use schema::{SCHEMA, schema};
 pub use zones::local_times;
 
-pub(crate) use facts::datetime;
+pub(crate) use facts::{datetime, text};
 pub(crate) use parse::checked_policies;
-pub(crate) use schema::entity_uid;
+pub(crate) use slices::Answer;
 
 use facts::View;
 use schema::Action;
-use slices::{Answer, Slices};
+use slices::Slices;
 
 /// Rules that were parsed and checked against the schema. It makes no [`crate::Permit`], so that a replay cannot either.
 #[derive(Debug, Clone)]

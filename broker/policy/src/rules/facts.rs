@@ -182,7 +182,7 @@ fn optional<'a>(
     pairs.into_iter().filter_map(|(name, value)| Some(pair(name, text(value?))))
 }
 
-fn text(text: &str) -> Expression {
+pub(crate) fn text(text: &str) -> Expression {
     Expression::new_string(text.to_owned())
 }
 

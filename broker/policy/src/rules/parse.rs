@@ -24,15 +24,7 @@ struct Rule<'a> {
 }
 
 pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RuleProblems> {
-    let mut problems = files::check(texts);
-    if !problems.is_empty() {
-        return Err(RuleProblems::new(problems));
-    }
-    let sources = texts.iter().map(|(file, text)| Source { file, text });
-    let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
-    let rules = with_ids(rules, &mut problems);
-    let policies = together(&rules)?;
-    let warnings = validate(schema(), &policies, &rules, &mut problems);
+    let Validated { rules, policies, warnings, mut problems } = validated(texts, schema())?;
     let named = rules.values().map(|rule| {
         let named = Named::of(&rule.rule)
             .unwrap_or_else(|problem| Named { problems: vec![(problem, String::new())], ..Named::default() });
@@ -52,18 +44,33 @@ pub(crate) fn checked_policies(
     texts: &BTreeMap<String, String>,
     schema: &Schema,
 ) -> Result<(PolicySet, Vec<String>), RuleProblems> {
-    let mut problems = files::check(texts);
-    let sources = texts.iter().map(|(file, text)| Source { file, text });
-    let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
-    let rules = with_ids(rules, &mut problems);
-    let policies = together(&rules)?;
-    let warnings = validate(schema, &policies, &rules, &mut problems);
+    let Validated { policies, warnings, problems, .. } = validated(texts, schema)?;
     if problems.is_empty() { Ok((policies, warnings)) } else { Err(RuleProblems::new(problems)) }
 }
 
-fn together(rules: &BTreeMap<String, Rule<'_>>) -> Result<PolicySet, RuleProblems> {
-    PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone()))
-        .map_err(|error| RuleProblems::new(vec![RuleProblem::of_set(error.to_string(), "")]))
+/// Rules after the checks that every schema has in common.
+struct Validated<'a> {
+    rules: BTreeMap<String, Rule<'a>>,
+    policies: PolicySet,
+    warnings: Vec<String>,
+    problems: Vec<RuleProblem>,
+}
+
+fn validated<'a>(
+    texts: &'a BTreeMap<String, String>,
+    schema: &Schema,
+) -> Result<Validated<'a>, RuleProblems> {
+    let mut problems = files::check(texts);
+    if !problems.is_empty() {
+        return Err(RuleProblems::new(problems));
+    }
+    let sources = texts.iter().map(|(file, text)| Source { file, text });
+    let rules: Vec<Rule<'_>> = sources.flat_map(|source| read(source, &mut problems)).collect();
+    let rules = with_ids(rules, &mut problems);
+    let policies = PolicySet::from_policies(rules.values().map(|rule| rule.rule.clone()))
+        .map_err(|error| RuleProblems::new(vec![RuleProblem::of_set(error.to_string(), "")]))?;
+    let warnings = validate(schema, &policies, &rules, &mut problems);
+    Ok(Validated { rules, policies, warnings, problems })
 }
 
 impl Rule<'_> {

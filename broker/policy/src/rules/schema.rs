@@ -1,4 +1,4 @@
-//! The schema of rules, and the names in it.
+//! The schema of rules, and the names in it and in that of persons.
 
 use std::sync::LazyLock;
 
@@ -17,15 +17,18 @@ pub fn schema() -> &'static Schema {
 }
 
 /// The name of an entity type, parsed once.
-pub(super) type Type = LazyLock<EntityTypeName>;
+pub(crate) type Type = LazyLock<EntityTypeName>;
 
-pub(super) static ACTION: Type = LazyLock::new(|| parsed("Action"));
-pub(super) static AGENT: Type = LazyLock::new(|| parsed("Agent"));
+pub(crate) static ACTION: Type = LazyLock::new(|| parsed("Action"));
+pub(crate) static AGENT: Type = LazyLock::new(|| parsed("Agent"));
+pub(crate) static BROKER: Type = LazyLock::new(|| parsed("Broker"));
 pub(super) static CLAIMS: Type = LazyLock::new(|| parsed("Claims"));
-pub(super) static GROUP: Type = LazyLock::new(|| parsed("Group"));
+pub(crate) static GROUP: Type = LazyLock::new(|| parsed("Group"));
+pub(crate) static PERSON: Type = LazyLock::new(|| parsed("Person"));
 pub(super) static POLICY: Type = LazyLock::new(|| parsed("Policy"));
 pub(super) static POSTURE: Type = LazyLock::new(|| parsed("Posture"));
 pub(super) static SENSITIVITY: Type = LazyLock::new(|| parsed("Sensitivity"));
+pub(crate) static TEAM: Type = LazyLock::new(|| parsed("Team"));
 pub(super) static USE_CASE: Type = LazyLock::new(|| parsed("UseCase"));
 pub(super) static ZONE: Type = LazyLock::new(|| parsed("Zone"));
 
@@ -35,14 +38,8 @@ fn parsed(name: &str) -> EntityTypeName {
 }
 
 /// The entity of this type with this id.
-pub(super) fn entity(of: &Type, id: &str) -> EntityUid {
+pub(crate) fn entity(of: &Type, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(EntityTypeName::clone(of), EntityId::new(id))
-}
-
-/// The entity of a type that is named as text.
-pub(crate) fn entity_uid(kind: &str, id: &str) -> Result<EntityUid, String> {
-    let kind: EntityTypeName = kind.parse().map_err(|error: cedar_policy::ParseErrors| error.to_string())?;
-    Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
 /// The questions that rules answer, in the order in which they are asked.

@@ -25,20 +25,20 @@ pub(super) struct Slices {
 
 /// The answer to one question.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) permits: BTreeSet<String>,
-    pub(super) forbids: BTreeSet<String>,
+pub(crate) struct Answer {
+    pub(crate) permits: BTreeSet<String>,
+    pub(crate) forbids: BTreeSet<String>,
     /// Each rule that could not be evaluated, and why.
-    pub(super) errors: BTreeSet<(String, String)>,
+    pub(crate) errors: BTreeSet<(String, String)>,
 }
 
 impl Answer {
-    pub(super) fn is_allowed(&self) -> bool {
+    pub(crate) fn is_allowed(&self) -> bool {
         self.errors.is_empty() && self.forbids.is_empty() && !self.permits.is_empty()
     }
 
     /// Asks one set of rules.
-    pub(super) fn ask(&mut self, rules: &PolicySet, request: &Request, entities: &Entities) {
+    pub(crate) fn ask(&mut self, rules: &PolicySet, request: &Request, entities: &Entities) {
         let response = Authorizer::new().is_authorized(request, rules, entities);
         let reasons = response.diagnostics().reason().map(|id| AsRef::<str>::as_ref(id).to_owned());
         match response.decision() {
