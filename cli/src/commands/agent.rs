@@ -4,23 +4,19 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
 
-use jit_client::{Client, Env, IfRegistered, RetryPolicy};
+use jit_client::{Client, Env, IfRegistered};
 use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, Outcome};
 use protocol::elevate::MAX_BODY;
 use protocol::printable::printable;
 
-use super::block_on;
+use super::{RETRIES, block_on};
 use crate::args::{AgentCommand, Masks, Shown, View};
 use crate::error::CliError;
 use crate::mask::Masking;
 use crate::output::{Mark, Output};
 use crate::settings;
-
-const RETRIES: RetryPolicy =
-    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let client = Client::new(&settings::for_operator(env)?)?;

@@ -8,15 +8,12 @@ use protocol::printable::printable;
 use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
 use tokio::time::Instant;
 
-use super::{block_on, revoke};
+use super::{RETRIES, block_on, revoke};
 use crate::args::{GrantsCommand, View};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::{Mark, Output};
 use crate::settings;
-
-const RETRIES: RetryPolicy =
-    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let client = Client::new(&settings::for_operator(env)?)?;

@@ -16,11 +16,16 @@ pub(crate) mod timeline;
 pub(crate) mod whoami;
 
 use std::future::Future;
+use std::time::Duration;
 
-use jit_client::Env;
+use jit_client::{Env, RetryPolicy};
 use protocol::GrantId;
 
 use crate::error::CliError;
+
+/// For the calls of operators and persons.
+pub(crate) const RETRIES: RetryPolicy =
+    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 /// Runs `work` on one thread. Only commands that use the network call it.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {

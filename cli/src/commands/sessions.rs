@@ -1,20 +1,16 @@
 //! `sessions`: who is signed in, and the end of a person's sessions.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use jit_client::{Client, Env, RetryPolicy};
+use jit_client::{Client, Env};
 use protocol::people::OpenSession;
 use protocol::printable::printable;
 
-use super::block_on;
+use super::{RETRIES, block_on};
 use crate::args::{SessionsCommand, View};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 use crate::settings;
-
-const RETRIES: RetryPolicy =
-    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 pub(crate) fn run(command: SessionsCommand, env: &Env, output: &mut Output) -> Result<(), CliError> {
     let client = Client::new(&settings::for_operator(env)?)?;

@@ -1,24 +1,20 @@
-//! `login` and `logout`: the session of a person with a broker.
+//! `login`, `logout` and `whoami --person`: the session of a person with a broker.
 
 mod browser;
 mod loopback;
 
 use std::io::{BufRead as _, Read as _};
-use std::time::Duration;
 
-use jit_client::{Client, Env, Pkce, RetryPolicy, Url, broker_url, random_text};
+use jit_client::{Client, Env, Pkce, Url, broker_url, random_text};
 use protocol::printable::printable;
 use protocol::{Secret, routes};
 
 use self::loopback::Loopback;
-use super::block_on;
+use super::{RETRIES, block_on};
 use crate::args::{LoginArgs, View, WhoamiArgs};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 use crate::session;
-
-const RETRIES: RetryPolicy =
-    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 
 /// The longest code that is read from the terminal.
 const LONGEST_CODE: u64 = 1024;

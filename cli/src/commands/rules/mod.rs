@@ -14,14 +14,12 @@ use protocol::rules::{
 };
 
 use self::files::Files;
-use super::block_on;
+use super::{RETRIES, block_on};
 use crate::args::{Decisions, FailOn, RulesCommand, Shown, View};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 use crate::settings;
 
-const RETRIES: RetryPolicy =
-    RetryPolicy { attempt: Duration::from_secs(10), overall: Duration::from_secs(30) };
 /// The broker runs every test case of a set, or decides a page of recorded decisions again.
 const LONG_RETRIES: RetryPolicy =
     RetryPolicy { attempt: Duration::from_secs(60), overall: Duration::from_secs(120) };
