@@ -34,11 +34,6 @@ pub struct Person {
 }
 
 impl Person {
-    /// Whether both are the same person.
-    pub fn is(&self, other: &Self) -> bool {
-        self.issuer == other.issuer && self.subject == other.subject
-    }
-
     /// The name, or the subject of a person without one.
     pub fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.subject)

@@ -11,11 +11,11 @@ use crate::{Person, Secret, Timestamp, secret};
 pub enum Right {
     /// See grants, timelines, registrations and rules.
     View,
-    /// End grants, disable and enable agents, reconcile.
+    /// End grants and sessions, disable and enable agents, reconcile.
     Operate,
     /// Change registrations, auth tokens and rules.
     Register,
-    /// Read recorded decisions with their facts.
+    /// Read recorded decisions with their facts, compare and replay rules, list sessions.
     Audit,
 }
 

@@ -117,3 +117,13 @@ impl From<identity::Refused> for Refusal {
         refusal
     }
 }
+
+impl From<identity::SignInError> for Refusal {
+    fn from(error: identity::SignInError) -> Self {
+        let code = match error {
+            identity::SignInError::Unavailable(_) => ErrorCode::SignInUnavailable,
+            identity::SignInError::Refused(_) => ErrorCode::SignInRefused,
+        };
+        Self::new(code, error.to_string())
+    }
+}

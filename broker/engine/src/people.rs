@@ -1,9 +1,10 @@
 //! Persons: their sign-in, their sessions, and what they may do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Session;
-use identity::{SignIn, SignInError};
+use identity::SignIn;
 use policy::{NotPermitted, PeopleRules, Resource};
 use protocol::people::{NewSession, OpenSession, Right, SessionList, SessionState, SessionsEnded};
 use protocol::{Actor, AgentId, ErrorCode, Secret, Timestamp};
@@ -53,7 +54,7 @@ pub enum On<'a> {
 
 impl Engine {
     /// How persons sign in; an error if no provider is configured.
-    pub fn people(&self) -> Result<std::sync::Arc<People>, Refusal> {
+    pub fn people(&self) -> Result<Arc<People>, Refusal> {
         self.people.load_full().ok_or_else(|| {
             Refusal::new(ErrorCode::SignInUnavailable, "no provider for the sign-in of persons is configured")
                 .hint("configure `[people]`, or use an operator token")
@@ -224,15 +225,5 @@ impl Engine {
                     .hint("the broker's log has the error")
             }
         }
-    }
-}
-
-impl From<SignInError> for Refusal {
-    fn from(error: SignInError) -> Self {
-        let code = match error {
-            SignInError::Unavailable(_) => ErrorCode::SignInUnavailable,
-            SignInError::Refused(_) => ErrorCode::SignInRefused,
-        };
-        Self::new(code, error.to_string())
     }
 }

@@ -157,12 +157,17 @@ fn finding(kind: &str, event: &Value) -> Option<bool> {
 }
 
 impl Transmitter {
+    /// The member of a complex subject identifier that counts; another identifier as it is.
+    fn simple<'v>(&self, identifier: &'v Value) -> Option<&'v Value> {
+        match identifier.get("format").and_then(Value::as_str) {
+            Some("complex") => identifier.get(&self.member),
+            Some(_) | None => Some(identifier),
+        }
+    }
+
     /// The `sub` of the person that a subject identifier (RFC 9493) means. Persons are not known by mail.
     fn person(&self, identifier: &Value) -> Option<String> {
-        let identifier = match identifier.get("format").and_then(Value::as_str) {
-            Some("complex") => identifier.get(&self.member)?,
-            Some(_) | None => identifier,
-        };
+        let identifier = self.simple(identifier)?;
         let text = |name: &str| identifier.get(name).and_then(Value::as_str);
         match text("format")? {
             "opaque" => text("id").map(str::to_owned),
@@ -173,10 +178,7 @@ impl Transmitter {
 
     /// The subject of requests that a subject identifier (RFC 9493) means.
     fn subject_of(&self, identifier: &Value) -> Option<String> {
-        let identifier = match identifier.get("format").and_then(Value::as_str) {
-            Some("complex") => identifier.get(&self.member)?,
-            Some(_) | None => identifier,
-        };
+        let identifier = self.simple(identifier)?;
         let text = |name: &str| identifier.get(name).and_then(Value::as_str).map(str::to_owned);
         let value = match identifier.get("format").and_then(Value::as_str)? {
             "opaque" => text("id")?,

@@ -47,7 +47,7 @@ fn a_provider_that_revokes_a_session_ends_it_here() {
         )
     });
     fixture.broker.hang_up();
-    // This provider signs everybody in under one name.
+    // This provider signs every person in under the same name.
     let token = session(&fixture.broker, "johndoe");
     let current = || {
         let request = fixture.broker.request(Method::GET, "/v2/sessions/current").bearer_auth(&token);
