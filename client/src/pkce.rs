@@ -1,4 +1,4 @@
-//! The proof of a sign-in (RFC 7636, method S256): only who began it can claim its session.
+//! The proof of a sign-in (RFC 7636, method S256): only the client that began it gets its session.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use crate::error::Error;
 /// A secret, and what the broker may know of it before it is shown.
 #[derive(Debug, Clone)]
 pub struct Pkce {
-    /// Proves that the session is claimed by who began the sign-in.
+    /// Proves that the code is exchanged by the client that began the sign-in.
     pub verifier: Secret,
     /// Its SHA-256 in base64url.
     pub challenge: String,

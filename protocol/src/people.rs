@@ -34,11 +34,11 @@ impl Right {
     }
 }
 
-/// Claims the session of a sign-in.
+/// Exchanges the code of a sign-in for its session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ClaimSession {
+pub struct ExchangeCode {
     /// The code that the browser got at the end of the sign-in.
     #[serde(serialize_with = "secret::on_the_wire")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -90,7 +90,7 @@ codes! {
     ApprovalRequired = "approval_required", 403, "approval required";
     /// No rule permits the person to do this, or a rule forbids it.
     NotPermitted = "not_permitted", 403, "not permitted";
-    /// The provider refused the sign-in, or the code that claims it is not accepted.
+    /// The provider refused the sign-in, or the code at its end is not accepted.
     SignInRefused = "sign_in_refused", 403, "sign-in refused";
     /// Unknown, or another agent's: the answer does not say which.
     GrantNotFound = "grant_not_found", 404, "no such grant";

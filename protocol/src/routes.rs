@@ -16,7 +16,7 @@ pub const POSTURE: &str = "/v2/posture";
 pub const OBSERVATIONS: &str = "/v2/observations";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
-/// Claim the session of a sign-in; with `/current` show and end it.
+/// Exchange the code of a sign-in for its session; with `/current` show and end it.
 pub const SESSIONS: &str = "/v2/sessions";
 /// Where a browser begins the sign-in of a person.
 pub const SIGN_IN: &str = "/sign-in";

@@ -17,10 +17,9 @@ pub use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent,
 pub use store::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
-    NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing, PostureStatement,
-    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError,
-    StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
-    UnclaimedSession,
+    NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
+    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -99,8 +98,8 @@ macro_rules! decorate_store {
             ) -> bool;
             put_posture(statement: &PostureStatement, now: Timestamp) -> PostureOutcome;
             list_posture(listing: PostureListing<'_>) -> Vec<StoredPosture>;
-            add_session(new: UnclaimedSession<'_>) -> ();
-            claim_session(code_hash: &str, challenge: &str, token_hash: &str, now: Timestamp) -> Option<Session>;
+            add_session(new: PendingSession<'_>) -> ();
+            exchange_code(code_hash: &str, challenge: &str, token_hash: &str, now: Timestamp) -> Option<Session>;
             session(token_hash: &str) -> Option<StoredSession>;
             session_used(token_hash: &str, now: Timestamp) -> ();
             remove_session(token_hash: &str) -> bool;

@@ -90,8 +90,8 @@ pub fn session(broker: &Broker, person: &str) -> String {
     let address = format!("{}/sign-in?challenge={challenge}", broker.url());
     let page = Browser::default().sign_in(&address, person);
     let body = json!({"code": page.code(), "verifier": verifier});
-    let claimed = http::send(broker.request(Method::POST, "/v2/sessions").json(&body)).expect(201);
-    claimed.text_at("/token").to_owned()
+    let exchanged = http::send(broker.request(Method::POST, "/v2/sessions").json(&body)).expect(201);
+    exchanged.text_at("/token").to_owned()
 }
 
 /// A page at which the browser has arrived.

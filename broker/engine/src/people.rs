@@ -8,7 +8,7 @@ use identity::SignIn;
 use policy::{NotPermitted, PeopleRules, Resource};
 use protocol::people::{NewSession, OpenSession, Right, SessionList, SessionState, SessionsEnded};
 use protocol::{Actor, AgentId, ErrorCode, Secret, Timestamp};
-use store::{StoredSession, UnclaimedSession};
+use store::{PendingSession, StoredSession};
 
 use crate::auth::hash_of;
 use crate::clock::random_hex;
@@ -16,8 +16,8 @@ use crate::{Engine, Refusal};
 
 /// Tells a session's token from an operator's.
 pub(crate) const TOKEN_PREFIX: &str = "cjps_";
-/// How long the client may take to claim the session after the sign-in.
-const CLAIM_WITHIN: Duration = Duration::from_secs(120);
+/// How long the code at the end of a sign-in is accepted.
+const CODE_LIFETIME: Duration = Duration::from_secs(120);
 /// The most sessions in a list.
 const MAX_LISTED: u32 = 1000;
 /// A use is recorded once in this time, so that a session costs no write for each request.
@@ -61,7 +61,7 @@ impl Engine {
         })
     }
 
-    /// Ends a sign-in, and returns the code with which the client that has the verifier of `challenge` claims the session.
+    /// Ends a sign-in, and returns the code that the client which has the verifier of `challenge` exchanges for the session.
     pub async fn finish_sign_in(
         &self,
         code: &Secret,
@@ -80,31 +80,31 @@ impl Engine {
             started_at: now,
             ends_at: now.plus(people.session),
         };
-        let claim_code = random_hex::<32>(self.random.as_ref())?;
-        let unclaimed = UnclaimedSession {
-            code_hash: &hash_of(&claim_code),
+        let session_code = random_hex::<32>(self.random.as_ref())?;
+        let pending = PendingSession {
+            code_hash: &hash_of(&session_code),
             challenge,
             session: &session,
-            claim_until: now.plus(CLAIM_WITHIN),
+            code_expires_at: now.plus(CODE_LIFETIME),
         };
-        self.store.add_session(unclaimed).await?;
+        self.store.add_session(pending).await?;
         self.counters.sign_ins();
         tracing::info!(person = %Actor::Person(session.person.clone()), "a person signed in");
-        Ok((Secret::new(claim_code), session))
+        Ok((Secret::new(session_code), session))
     }
 
-    /// Claims a session: only now it has a token.
-    pub async fn claim_session(&self, code: &Secret, verifier: &Secret) -> Result<NewSession, Refusal> {
+    /// Exchanges a code for its session, which has a token from now on.
+    pub async fn exchange_code(&self, code: &Secret, verifier: &Secret) -> Result<NewSession, Refusal> {
         let token = Secret::new(format!("{TOKEN_PREFIX}{}", random_hex::<32>(self.random.as_ref())?));
         let challenge = identity::code_challenge(verifier);
         let (code, hash) = (hash_of(code.reveal()), hash_of(token.reveal()));
-        let session = self.store.claim_session(&code, &challenge, &hash, self.clock.now()).await?;
+        let session = self.store.exchange_code(&code, &challenge, &hash, self.clock.now()).await?;
         let session = session.ok_or_else(|| {
             Refusal::new(
                 ErrorCode::SignInRefused,
                 format!(
                     "the code is not accepted: expected one that is unused and at most {} s old",
-                    CLAIM_WITHIN.as_secs()
+                    CODE_LIFETIME.as_secs()
                 ),
             )
             .hint("run `cloudanix-jit login` again")

@@ -55,7 +55,7 @@ pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, 
 pub use postgres::Postgres;
 pub use posture::{PostureListing, PostureStatement, StoredPosture};
 pub use resource_lock::{AfterUpdate, LockPurpose, LockRequest, Ownership, Release, ResourceLock};
-pub use sessions::{StoredSession, UnclaimedSession};
+pub use sessions::{PendingSession, StoredSession};
 pub use sqlite::{OpenError, Sqlite, SqlitePath};
 
 /// Why the store did not do what was requested. Nothing is half done.
@@ -418,27 +418,27 @@ pub trait Store: Send + Sync {
     /// Statements by source and subject, with those that have expired and are not purged.
     async fn list_posture(&self, listing: PostureListing<'_>) -> Result<Vec<StoredPosture>, StoreError>;
 
-    /// Stores a session that its client claims with a code.
-    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError>;
-    /// Claims a session, once: from now on it is known by the hash of its token. None for another code or challenge, and
-    /// when the time to claim it is over.
-    async fn claim_session(
+    /// Stores a session whose client exchanges a code for its token.
+    async fn add_session(&self, new: PendingSession<'_>) -> Result<(), StoreError>;
+    /// Exchanges the code of a session, once: from now on the session is known by the hash of its token. None for another
+    /// code or challenge, and for a code that is too old.
+    async fn exchange_code(
         &self,
         code_hash: &str,
         challenge: &str,
         token_hash: &str,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError>;
-    /// The claimed session with this token, also when it has ended and is not purged.
+    /// The session with this token, also when it has ended and is not purged.
     async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError>;
     /// Records a use of a session.
     async fn session_used(&self, token_hash: &str, now: Timestamp) -> Result<(), StoreError>;
     /// Deletes a session. False if there is none.
     async fn remove_session(&self, token_hash: &str) -> Result<bool, StoreError>;
 
-    /// Claimed sessions that have not reached their end, the last used first.
+    /// Sessions with a token that have not reached their end, the last used first.
     async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError>;
-    /// Deletes every session of a person, claimed or not. Returns how many there were.
+    /// Deletes every session of a person, pending ones too. Returns how many there were.
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError>;
 
     /// Stores the decision about a step that runs without a grant. The id is new.

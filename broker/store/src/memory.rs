@@ -22,10 +22,10 @@ use crate::error::corrupt;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockPurpose,
-    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Reevaluation, Registering, Release, ResourceLock, RevokeByKey,
     SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
-    StoredSession, StoredToken, UnclaimedSession,
+    StoredSession, StoredToken,
 };
 
 mod agents;
@@ -405,19 +405,19 @@ impl Store for Memory {
         Ok(self.kept().posture.list(listing))
     }
 
-    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+    async fn add_session(&self, new: PendingSession<'_>) -> Result<(), StoreError> {
         self.kept().sessions.add(new);
         Ok(())
     }
 
-    async fn claim_session(
+    async fn exchange_code(
         &self,
         code_hash: &str,
         challenge: &str,
         token_hash: &str,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
-        Ok(self.kept().sessions.claim(code_hash, challenge, token_hash, now))
+        Ok(self.kept().sessions.exchange(code_hash, challenge, token_hash, now))
     }
 
     async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {

@@ -22,10 +22,9 @@ use crate::rows::Expected;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
     DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
     StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
-    UnclaimedSession,
 };
 
 mod agents;
@@ -366,19 +365,19 @@ impl Store for Postgres {
         self.run(listing, |connection, listing| Box::pin(posture::list(connection, listing))).await
     }
 
-    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+    async fn add_session(&self, new: PendingSession<'_>) -> Result<(), StoreError> {
         self.run(new, |connection, new| Box::pin(sessions::add(connection, new))).await
     }
 
-    async fn claim_session(
+    async fn exchange_code(
         &self,
         code_hash: &str,
         challenge: &str,
         token_hash: &str,
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
-        let claim = sessions::Claim { code_hash, challenge, token_hash, now };
-        self.run(claim, |connection, claim| Box::pin(sessions::claim(connection, claim))).await
+        let exchange = sessions::Exchange { code_hash, challenge, token_hash, now };
+        self.run(exchange, |connection, exchange| Box::pin(sessions::exchange(connection, exchange))).await
     }
 
     async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {

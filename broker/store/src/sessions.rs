@@ -7,16 +7,16 @@ use crate::StoreError;
 use crate::columns::Columns;
 use crate::error::corrupt;
 
-/// A session whose client has yet to claim it.
+/// A session that has no token yet: its client exchanges a code for one (RFC 6749, RFC 7636).
 #[derive(Debug, Clone, Copy)]
-pub struct UnclaimedSession<'a> {
-    /// SHA-256 of the code that claims the session, in hexadecimal.
+pub struct PendingSession<'a> {
+    /// SHA-256 of the code, in hexadecimal.
     pub code_hash: &'a str,
-    /// What the client that claims the session has to prove (RFC 7636).
+    /// What the client that exchanges the code has to prove.
     pub challenge: &'a str,
     pub session: &'a Session,
-    /// The last moment to claim it.
-    pub claim_until: Timestamp,
+    /// The code is accepted until then.
+    pub code_expires_at: Timestamp,
 }
 
 /// A session with the time of its last use.

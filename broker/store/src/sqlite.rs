@@ -22,10 +22,9 @@ use crate::rows::Expected;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
     DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, NewDecision, ObservationListing, Ownership, PositionedEvent, PostureListing,
+    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
     PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
     StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
-    UnclaimedSession,
 };
 
 mod agents;
@@ -402,12 +401,12 @@ impl Store for Sqlite {
         self.read(move |connection| Box::pin(posture::list(connection, wanted))).await
     }
 
-    async fn add_session(&self, new: UnclaimedSession<'_>) -> Result<(), StoreError> {
+    async fn add_session(&self, new: PendingSession<'_>) -> Result<(), StoreError> {
         let new = sessions::New::from(new);
         self.write(move |connection| Box::pin(sessions::add(connection, new))).await
     }
 
-    async fn claim_session(
+    async fn exchange_code(
         &self,
         code_hash: &str,
         challenge: &str,
@@ -415,7 +414,8 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Option<Session>, StoreError> {
         let [code, challenge, token] = [code_hash, challenge, token_hash].map(str::to_owned);
-        self.write(move |connection| Box::pin(sessions::claim(connection, code, challenge, token, now))).await
+        self.write(move |connection| Box::pin(sessions::exchange(connection, code, challenge, token, now)))
+            .await
     }
 
     async fn session(&self, token_hash: &str) -> Result<Option<StoredSession>, StoreError> {

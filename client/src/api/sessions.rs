@@ -1,6 +1,6 @@
 //! Calls about the session of a person.
 
-use protocol::people::{ClaimSession, NewSession, SessionList, SessionState, SessionsEnded};
+use protocol::people::{ExchangeCode, NewSession, SessionList, SessionState, SessionsEnded};
 use protocol::{Secret, routes};
 use reqwest::Method;
 
@@ -8,14 +8,14 @@ use super::{Client, RetryPolicy, attempts};
 use crate::error::Error;
 
 impl Client {
-    /// Claims the session of a sign-in. A code is accepted once, so an answer that is lost needs another sign-in.
-    pub async fn claim_session(
+    /// Exchanges the code of a sign-in for its session. A code is accepted once, so an answer that is lost needs another sign-in.
+    pub async fn exchange_code(
         &self,
         code: Secret,
         verifier: Secret,
         policy: RetryPolicy,
     ) -> Result<NewSession, Error> {
-        let call = self.call(Method::POST, routes::SESSIONS)?.json(&ClaimSession { code, verifier })?;
+        let call = self.call(Method::POST, routes::SESSIONS)?.json(&ExchangeCode { code, verifier })?;
         self.answer(policy, &call).await
     }
 

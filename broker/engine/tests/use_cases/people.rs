@@ -9,7 +9,7 @@ use identity::{Http, SignIn, SignInConfig};
 use policy::PeopleRules;
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, EventKind, GrantStatus, Person, RevokeCause, Secret, Source};
-use store::UnclaimedSession;
+use store::PendingSession;
 
 use crate::fixture::{AGENT, Fixture, Gate, operator};
 
@@ -52,8 +52,8 @@ async fn broker(fixture: &Fixture) -> Arc<Engine> {
     broker
 }
 
-/// Stores a session that began just now, to be claimed with this code and [`verifier`].
-async fn unclaimed(fixture: &Fixture, broker: &Engine, subject: &str, team: &str, code: &Secret) {
+/// Stores a session that began just now; its code is exchanged with [`verifier`].
+async fn pending(fixture: &Fixture, broker: &Engine, subject: &str, team: &str, code: &Secret) {
     let now = broker.now();
     let session = Session {
         person: person(subject),
@@ -62,29 +62,29 @@ async fn unclaimed(fixture: &Fixture, broker: &Engine, subject: &str, team: &str
         started_at: now,
         ends_at: now.plus(Duration::from_secs(12 * 3600)),
     };
-    let unclaimed = UnclaimedSession {
+    let pending = PendingSession {
         code_hash: &hash_of(code.reveal()),
         challenge: &identity::code_challenge(&verifier()),
         session: &session,
-        claim_until: now.plus(Duration::from_secs(120)),
+        code_expires_at: now.plus(Duration::from_secs(120)),
     };
-    fixture.store.add_session(unclaimed).await.unwrap();
+    fixture.store.add_session(pending).await.unwrap();
 }
 
 fn verifier() -> Secret {
     Secret::new("v".repeat(43))
 }
 
-/// A person who signed in just now, and whose client has claimed the session.
+/// A person who signed in just now, and whose client has the session's token.
 async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
     let code = Secret::new(format!("code-of-{subject}"));
-    unclaimed(fixture, broker, subject, team, &code).await;
-    let wrong = broker.claim_session(&code, &Secret::new("w".repeat(43))).await.unwrap_err();
+    pending(fixture, broker, subject, team, &code).await;
+    let wrong = broker.exchange_code(&code, &Secret::new("w".repeat(43))).await.unwrap_err();
     assert_eq!(wrong.code, ErrorCode::SignInRefused);
-    let claimed = broker.claim_session(&code, &verifier()).await.unwrap();
-    let again = broker.claim_session(&code, &verifier()).await.unwrap_err();
+    let exchanged = broker.exchange_code(&code, &verifier()).await.unwrap();
+    let again = broker.exchange_code(&code, &verifier()).await.unwrap_err();
     assert_eq!(again.code, ErrorCode::SignInRefused);
-    claimed.token
+    exchanged.token
 }
 
 async fn caller(broker: &Engine, token: &Secret) -> Caller {
@@ -196,9 +196,9 @@ async fn the_code_of_a_sign_in_is_good_for_two_minutes() {
     let fixture = Fixture::new().await;
     let broker = broker(&fixture).await;
     let code = Secret::new("code");
-    unclaimed(&fixture, &broker, "alice", "platform", &code).await;
+    pending(&fixture, &broker, "alice", "platform", &code).await;
     // The code is no token.
     assert_eq!(right(&broker, &code, Right::View, On::Broker).await, Err(ErrorCode::AuthTokenInvalid));
     fixture.pass_time(120);
-    assert_eq!(broker.claim_session(&code, &verifier()).await.unwrap_err().code, ErrorCode::SignInRefused);
+    assert_eq!(broker.exchange_code(&code, &verifier()).await.unwrap_err().code, ErrorCode::SignInRefused);
 }

@@ -79,7 +79,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(observations::observe))
         .routes(routes!(observations::report_actions))
         .routes(routes!(observations::report))
-        .routes(routes!(sessions::claim, sessions::list, sessions::end_all))
+        .routes(routes!(sessions::exchange, sessions::list, sessions::end_all))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use engine::On;
 use protocol::Problem;
-use protocol::people::{ClaimSession, NewSession, Right, SessionList, SessionState, SessionsEnded};
+use protocol::people::{ExchangeCode, NewSession, Right, SessionList, SessionState, SessionsEnded};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -13,20 +13,20 @@ use crate::http::App;
 use crate::http::error::ApiResult;
 use crate::http::extract::{Bearer, Json as Body, Query};
 
-/// Claim the session of a sign-in that ended less than two minutes ago. A code is accepted once.
+/// Exchange the code of a sign-in for its session. A code is accepted once, and for two minutes.
 #[utoipa::path(
-    post, path = "/v2/sessions", tag = "people", request_body = ClaimSession,
+    post, path = "/v2/sessions", tag = "people", request_body = ExchangeCode,
     responses(
         (status = 201, description = "The session, with its token", body = NewSession),
         (status = 403, description = "The code or the verifier is not accepted", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "No provider is configured", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(crate) async fn claim(
+pub(crate) async fn exchange(
     State(app): State<App>,
-    Body(claim): Body<ClaimSession>,
+    Body(request): Body<ExchangeCode>,
 ) -> ApiResult<(StatusCode, Json<NewSession>)> {
-    let session = app.engine.claim_session(&claim.code, &claim.verifier).await?;
+    let session = app.engine.exchange_code(&request.code, &request.verifier).await?;
     Ok((StatusCode::CREATED, Json(session)))
 }
 

@@ -1,7 +1,7 @@
 //! The sign-in of persons in a browser: to the provider, back, and on to the client that began it.
 //!
 //! Between the two requests the browser keeps everything in a cookie, so that any replica can go on. A session has no
-//! token before the client that began the sign-in claims it (RFC 7636, RFC 8252).
+//! token before the client that began the sign-in exchanges the code for it (RFC 7636, RFC 8252).
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -149,12 +149,12 @@ async fn end(app: &App, headers: &HeaderMap, answer: Answer) -> Result<Response,
     }
     let code = answer.code.ok_or_else(|| refused("the provider sent no code"))?;
     let finished = app.engine.finish_sign_in(&code, &kept.nonce, &kept.verifier, &kept.challenge);
-    let (claim, session) = finished.await?;
+    let (code, session) = finished.await?;
     match kept.port {
         Some(port) => {
             let state = kept.client_state.filter(|state| is_base64url(state));
             let state = state.map(|state| format!("&state={state}")).unwrap_or_default();
-            redirect(&format!("http://127.0.0.1:{port}/?code={}{state}", claim.reveal()), "")
+            redirect(&format!("http://127.0.0.1:{port}/?code={}{state}", code.reveal()), "")
         }
         None => Ok(page(
             StatusCode::OK,
@@ -162,7 +162,7 @@ async fn end(app: &App, headers: &HeaderMap, answer: Answer) -> Result<Response,
             &html! {
                 p { "You are signed in as " strong { (session.person.shown()) } "." }
                 p { "Paste this code into the terminal where " code { "cloudanix-jit login" } " waits:" }
-                p { code { (claim.reveal()) } }
+                p { code { (code.reveal()) } }
                 p { "Only if you started it yourself: whoever has that terminal acts as you." }
             },
         )),

@@ -190,14 +190,14 @@ CREATE TABLE observed_actions (
 
 -- Sessions of persons.
 CREATE TABLE sessions (
-    hash         TEXT   NOT NULL PRIMARY KEY, -- SHA-256 of the session's token, or of the code that claims it
+    hash         TEXT   NOT NULL PRIMARY KEY, -- SHA-256 of the session's token, or of the code that is exchanged for it
     issuer       TEXT NOT NULL,
     subject      TEXT NOT NULL,
-    challenge    TEXT, -- what the client that claims the session has to prove; null once it is claimed
+    challenge    TEXT, -- what the client that exchanges the code has to prove; null afterwards
     body         TEXT   NOT NULL, -- JSON
     last_used_at BIGINT NOT NULL,
     ends_at      BIGINT NOT NULL, -- the absolute end
-    expires_at   BIGINT NOT NULL  -- `ends_at`, or the last moment to claim it
+    expires_at   BIGINT NOT NULL  -- `ends_at`, or the end of the code
 );
 
 CREATE INDEX sessions_to_purge ON sessions (expires_at);

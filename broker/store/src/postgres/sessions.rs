@@ -4,9 +4,9 @@ use domain::Session;
 use protocol::Timestamp;
 use sqlx::PgConnection;
 
-use crate::{StoreError, StoredSession, UnclaimedSession, sessions};
+use crate::{PendingSession, StoreError, StoredSession, sessions};
 
-pub(super) async fn add(connection: &mut PgConnection, new: &UnclaimedSession<'_>) -> Result<(), StoreError> {
+pub(super) async fn add(connection: &mut PgConnection, new: &PendingSession<'_>) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO sessions (hash, issuer, subject, challenge, body, last_used_at, ends_at, expires_at)
          VALUES ($1, $7, $8, $2, $3, $4, $5, $6)",
@@ -16,7 +16,7 @@ pub(super) async fn add(connection: &mut PgConnection, new: &UnclaimedSession<'_
     .bind(sessions::body(new.session)?)
     .bind(new.session.started_at.as_millis())
     .bind(new.session.ends_at.as_millis())
-    .bind(new.claim_until.as_millis())
+    .bind(new.code_expires_at.as_millis())
     .bind(&new.session.person.issuer)
     .bind(&new.session.person.subject)
     .execute(connection)
@@ -24,26 +24,26 @@ pub(super) async fn add(connection: &mut PgConnection, new: &UnclaimedSession<'_
     Ok(())
 }
 
-/// The arguments of [`claim`].
-pub(super) struct Claim<'a> {
+/// The arguments of [`exchange`].
+pub(super) struct Exchange<'a> {
     pub(super) code_hash: &'a str,
     pub(super) challenge: &'a str,
     pub(super) token_hash: &'a str,
     pub(super) now: Timestamp,
 }
 
-pub(super) async fn claim(
+pub(super) async fn exchange(
     connection: &mut PgConnection,
-    claim: &Claim<'_>,
+    code: &Exchange<'_>,
 ) -> Result<Option<Session>, StoreError> {
     let row = sqlx::query(
         "UPDATE sessions SET hash = $4, challenge = NULL, last_used_at = $3, expires_at = ends_at
          WHERE hash = $1 AND challenge = $2 AND $3 < expires_at RETURNING body, last_used_at",
     )
-    .bind(claim.code_hash)
-    .bind(claim.challenge)
-    .bind(claim.now.as_millis())
-    .bind(claim.token_hash)
+    .bind(code.code_hash)
+    .bind(code.challenge)
+    .bind(code.now.as_millis())
+    .bind(code.token_hash)
     .fetch_optional(connection)
     .await?;
     Ok(row.as_ref().map(sessions::stored).transpose()?.map(|stored| stored.session))

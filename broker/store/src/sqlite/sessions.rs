@@ -4,23 +4,23 @@ use domain::Session;
 use protocol::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::{StoreError, StoredSession, UnclaimedSession, sessions};
+use crate::{PendingSession, StoreError, StoredSession, sessions};
 
-/// An unclaimed session, with values of its own.
+/// A pending session, with values of its own.
 pub(super) struct New {
     code_hash: String,
     challenge: String,
     session: Session,
-    claim_until: Timestamp,
+    code_expires_at: Timestamp,
 }
 
-impl From<UnclaimedSession<'_>> for New {
-    fn from(new: UnclaimedSession<'_>) -> Self {
+impl From<PendingSession<'_>> for New {
+    fn from(new: PendingSession<'_>) -> Self {
         Self {
             code_hash: new.code_hash.to_owned(),
             challenge: new.challenge.to_owned(),
             session: new.session.clone(),
-            claim_until: new.claim_until,
+            code_expires_at: new.code_expires_at,
         }
     }
 }
@@ -35,7 +35,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, new: New) -> Result<(
     .bind(sessions::body(&new.session)?)
     .bind(new.session.started_at.as_millis())
     .bind(new.session.ends_at.as_millis())
-    .bind(new.claim_until.as_millis())
+    .bind(new.code_expires_at.as_millis())
     .bind(&new.session.person.issuer)
     .bind(&new.session.person.subject)
     .execute(connection)
@@ -43,7 +43,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, new: New) -> Result<(
     Ok(())
 }
 
-pub(super) async fn claim(
+pub(super) async fn exchange(
     connection: &mut SqliteConnection,
     code_hash: String,
     challenge: String,

@@ -106,10 +106,10 @@ macro_rules! conformance {
                 concurrent_statements_end_with_the_newest;
             observing: an_observation_is_read_back_with_its_actions, actions_need_the_agent_of_the_observation,
                 actions_are_bounded, concurrent_reports_do_not_exceed_the_limit, old_observations_are_deleted_with_their_actions;
-            sessions: a_session_is_claimed_once_and_read_back, a_session_is_claimed_in_time_and_with_its_challenge,
-                one_of_many_concurrent_claims_wins, a_use_is_recorded_and_never_goes_back, a_removed_session_is_gone,
+            sessions: a_code_is_exchanged_once_and_the_session_read_back, a_code_is_exchanged_in_time_and_with_its_challenge,
+                one_of_many_concurrent_exchanges_wins, a_use_is_recorded_and_never_goes_back, a_removed_session_is_gone,
                 open_sessions_are_listed_by_their_last_use, every_session_of_a_person_is_removed,
-                ended_and_unclaimed_sessions_are_purged;
+                ended_and_pending_sessions_are_purged;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };

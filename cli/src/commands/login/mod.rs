@@ -43,7 +43,7 @@ pub(crate) fn login(args: &LoginArgs, env: &Env, output: &mut Output) -> Result<
             output.hint("on a machine without a browser: `cloudanix-jit login --no-browser`");
             loopback.code(args.timeout.into()).await?
         };
-        Ok(client.claim_session(code, pkce.verifier.clone(), RETRIES).await?)
+        Ok(client.exchange_code(code, pkce.verifier.clone(), RETRIES).await?)
     })?;
     session::save(url.as_str(), &new, env)?;
     let (who, until) = (printable(new.session.person.shown()), new.session.ends_at);

@@ -23,7 +23,7 @@ impl Signing {
         format!("{}/sign-in/callback?{query}", self.fixture.broker.url())
     }
 
-    fn claim(&self, code: &str, verifier: &str) -> Answer {
+    fn exchange(&self, code: &str, verifier: &str) -> Answer {
         let body = json!({"code": code, "verifier": verifier});
         http::send(self.fixture.broker.request(Method::POST, "/v2/sessions").json(&body))
     }
@@ -39,10 +39,10 @@ fn answer_of(browser: &Browser) -> String {
 fn a_code_is_good_once_and_for_its_verifier_alone() {
     let signing = Signing::start();
     let code = Browser::default().sign_in(&signing.start_of_sign_in(), "alice").code().to_owned();
-    assert_eq!(signing.claim(&code, &"x".repeat(43)).outcome(), (403, "sign_in_refused"));
-    let claimed = signing.claim(&code, VERIFIER).expect(201);
-    assert!(claimed.text_at("/token").starts_with("cjps_"));
-    assert_eq!(signing.claim(&code, VERIFIER).outcome(), (403, "sign_in_refused"));
+    assert_eq!(signing.exchange(&code, &"x".repeat(43)).outcome(), (403, "sign_in_refused"));
+    let exchanged = signing.exchange(&code, VERIFIER).expect(201);
+    assert!(exchanged.text_at("/token").starts_with("cjps_"));
+    assert_eq!(signing.exchange(&code, VERIFIER).outcome(), (403, "sign_in_refused"));
 }
 
 #[test]

@@ -19,8 +19,8 @@ const PUBLIC: &[&str] =
 /// Receives tokens that a transmitter signs, and answers as RFC 8935 wants it.
 const SIGNED: &str = "/v2/security-events/{source}";
 
-/// Claims the session of a sign-in: the credential is in the body.
-const CLAIM: &str = "POST /v2/sessions";
+/// Exchanges the code of a sign-in: the credential is in the body.
+const EXCHANGE: &str = "POST /v2/sessions";
 
 /// One path with one method.
 struct Operation {
@@ -120,7 +120,7 @@ fn guarded(fixture: &Fixture) -> Vec<Operation> {
     let mut operations = operations(fixture);
     operations.retain(|operation| {
         let path = operation.path.as_str();
-        !PUBLIC.contains(&path) && path != SIGNED && operation.name() != CLAIM
+        !PUBLIC.contains(&path) && path != SIGNED && operation.name() != EXCHANGE
     });
     operations
 }
