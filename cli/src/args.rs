@@ -9,6 +9,7 @@ mod agent;
 mod document;
 mod grants;
 mod observations;
+mod requests;
 mod rules;
 mod sessions;
 mod since;
@@ -17,6 +18,7 @@ pub(crate) use agent::AgentCommand;
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 pub(crate) use observations::ObservationsCommand;
+pub(crate) use requests::{ApproveArgs, DenyArgs, RequestsArgs};
 pub(crate) use rules::{Decisions, FailOn, RulesCommand};
 pub(crate) use sessions::SessionsCommand;
 
@@ -65,6 +67,21 @@ pub(crate) enum Command {
     /// Report what steps under `run --observe` would have got (operator)
     #[command(subcommand)]
     Observations(ObservationsCommand),
+    /// List the requests that wait for approval, or show one
+    #[command(
+        after_help = "Examples:\n  cloudanix-jit requests\n  cloudanix-jit requests elev-5f2c9a1e8b7d4c3a"
+    )]
+    Requests(RequestsArgs),
+    /// Approve a request, as the person who signed in
+    #[command(
+        after_help = "Example:\n  cloudanix-jit approve elev-5f2c9a1e8b7d4c3a --because \"release 1.4\""
+    )]
+    Approve(ApproveArgs),
+    /// Deny a request, as the person who signed in: the step that waits for it does not run
+    #[command(
+        after_help = "Example:\n  cloudanix-jit deny elev-5f2c9a1e8b7d4c3a --because \"not during the freeze\""
+    )]
+    Deny(DenyArgs),
     /// Show who is signed in, and end a person's sessions (operator)
     #[command(subcommand)]
     Sessions(SessionsCommand),

@@ -41,8 +41,13 @@ pub(crate) async fn elevate(
             output.line(Mark::Waiting, "elevate", &text);
         }
         Notice::WaitingForApproval(grant) => {
-            let text = format!("waiting for approval · {} · up to {}", grant.id, args.wait);
-            output.line(Mark::Waiting, "elevate", &text);
+            let id = &grant.id;
+            output.line(
+                Mark::Waiting,
+                "elevate",
+                &format!("waiting for approval · {id} · up to {}", args.wait),
+            );
+            output.hint(&format!("a person approves it with `cloudanix-jit approve {id}`"));
         }
     };
     let grant = client.elevate(elevation, limits, notice).await?;

@@ -130,7 +130,8 @@ fn exit_for_client(error: &Error) -> Exit {
         Error::Problem(problem) => exit_for(problem),
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::NotApproved { .. } => Exit::NotApproved,
-        Error::NotActive { status: GrantStatus::Denied, .. } => Exit::Denied,
+        // Persons denied it, or the wait was over.
+        Error::NotActive { status: GrantStatus::Denied, .. } => Exit::NotApproved,
         Error::NotActive { .. } | Error::Unexpected { .. } => Exit::Unexpected,
     }
 }
@@ -173,6 +174,11 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::RuleError
         | ErrorCode::ApprovalRequired
         | ErrorCode::NotPermitted
+        | ErrorCode::OwnRequest
+        | ErrorCode::AccountUnknown
+        | ErrorCode::FreshSignInRequired
+        | ErrorCode::PersonRequired
+        | ErrorCode::OtherRun
         | ErrorCode::SignInRefused => Exit::Denied,
         ErrorCode::GrantNotFound
         | ErrorCode::AgentNotFound
@@ -187,7 +193,11 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidRequest
         | ErrorCode::InvalidRegistration
         | ErrorCode::InvalidRules => Exit::Usage,
-        ErrorCode::IdempotencyConflict | ErrorCode::GrantEnded | ErrorCode::RulesChanged => Exit::Unexpected,
+        ErrorCode::IdempotencyConflict
+        | ErrorCode::GrantEnded
+        | ErrorCode::RequestChanged
+        | ErrorCode::RequestDecided
+        | ErrorCode::RulesChanged => Exit::Unexpected,
         ErrorCode::RequestTimeout
         | ErrorCode::ContextUnsettled
         | ErrorCode::SignInUnavailable

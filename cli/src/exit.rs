@@ -31,7 +31,7 @@ exits! {
     Denied = 3, "the broker knows who asks and says no";
     Unauthenticated = 4, "the workload's identity or the auth token is missing or not accepted";
     Unreachable = 5, "the broker did not answer, or could not, before the deadline";
-    NotApproved = 6, "a person's approval was needed and did not come in time";
+    NotApproved = 6, "a person's approval was needed, and was refused or did not come in time; for `run` as well";
     RevokeNotConfirmed = 7, "the broker has not confirmed that the grant is gone";
     RulesDiffer = 8, "`rules replay --fail-on` only: recorded decisions would differ";
     NotStarted = 125, "`run` only: we failed before the command was started";
@@ -58,8 +58,8 @@ pub(crate) fn document() -> String {
     }
     text.push_str(
         "\n`run` exits with its command's own code, or with 128+n when signal n ended the command. Everything \
-         that goes wrong before the command is started is 125, whatever code it has elsewhere; the message says \
-         which. A revoke that fails afterwards is a warning and changes no code. A signal n that stops `run` \
+         that goes wrong before the command is started is 125, whatever code it has elsewhere (the message says \
+         which), except for 6. A revoke that fails afterwards is a warning and changes no code. A signal n that stops `run` \
          before the command is started makes it 128+n. Codes that are not listed are not used.\n",
     );
     text

@@ -70,7 +70,10 @@ pub fn main() -> ExitCode {
     let mut output = Output::new(&env);
     // `run` exits with its command's code, so every failure before the command runs has a code of its own.
     let on_error: fn(&CliError) -> Exit = match command {
-        Command::Run(_) => |_| Exit::NotStarted,
+        // A script can tell that a person is to be asked again.
+        Command::Run(_) => {
+            |error| if error.exit() == Exit::NotApproved { Exit::NotApproved } else { Exit::NotStarted }
+        }
         Command::Elevate(_)
         | Command::Revoke(_)
         | Command::Status(_)
@@ -83,6 +86,9 @@ pub fn main() -> ExitCode {
         | Command::Grants(_)
         | Command::Rules(_)
         | Command::Observations(_)
+        | Command::Requests(_)
+        | Command::Approve(_)
+        | Command::Deny(_)
         | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
     };
@@ -121,6 +127,9 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Grants(command) => commands::grants::run(command, env, output),
         Command::Rules(command) => commands::rules::run(command, env, output),
         Command::Observations(command) => commands::observations::run(command, env, output),
+        Command::Requests(args) => commands::requests::list(&args, env, output),
+        Command::Approve(args) => commands::requests::approve(&args, env, output),
+        Command::Deny(args) => commands::requests::deny(&args, env, output),
         Command::Sessions(command) => commands::sessions::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::approvals::Approval;
 use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, secret};
 
 /// The state of a grant.
@@ -11,7 +12,7 @@ use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, se
 pub enum GrantStatus {
     /// The request was refused; nothing was provisioned.
     Denied,
-    /// Waits for the approval of a person.
+    /// Waits for the approval of persons, or for the client that collects an approved grant.
     PendingApproval,
     /// The broker provisions the access.
     Applying,
@@ -190,6 +191,9 @@ pub struct Grant {
     /// The reason, as the client reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The approval of persons, if a rule asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// How often the request was refused, if it was. Not part of the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Denials>,

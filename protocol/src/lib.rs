@@ -6,6 +6,7 @@
 pub mod actions;
 mod actor;
 pub mod agents;
+pub mod approvals;
 pub mod auth_token;
 pub mod elevate;
 pub mod grant;

@@ -15,13 +15,15 @@ pub enum Right {
     Operate,
     /// Change registrations, auth tokens and rules.
     Register,
+    /// Approve or deny requests of agents.
+    Approve,
     /// Read recorded decisions with their facts, compare and replay rules, list sessions.
     Audit,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 4] = [Self::View, Self::Operate, Self::Register, Self::Audit];
+    pub const ALL: [Self; 5] = [Self::View, Self::Operate, Self::Register, Self::Approve, Self::Audit];
 
     /// As on the wire and in rules.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Right {
             Self::View => "view",
             Self::Operate => "operate",
             Self::Register => "register",
+            Self::Approve => "approve",
             Self::Audit => "audit",
         }
     }

@@ -86,10 +86,20 @@ codes! {
     RuleDenied = "rule_denied", 403, "refused by a rule";
     /// A rule could not be evaluated, which refuses the request.
     RuleError = "rule_error", 403, "a rule could not be evaluated";
-    /// The rules demand the approval of a person, which this broker cannot ask for.
+    /// The rules ask for the approval of a person, and persons cannot sign in at this broker; or a dry run says so.
     ApprovalRequired = "approval_required", 403, "approval required";
     /// No rule permits the person to do this, or a rule forbids it.
     NotPermitted = "not_permitted", 403, "not permitted";
+    /// The run of the request was started by the person's own account.
+    OwnRequest = "own_request", 403, "own request";
+    /// The person's account at the platform of the run is not known, so it may be the one that started the run.
+    AccountUnknown = "account_unknown", 403, "account at the platform not known";
+    /// The sign-in is too long ago for this decision.
+    FreshSignInRequired = "fresh_sign_in_required", 403, "fresh sign-in required";
+    /// Only the session of a person will do: no token of an operator or agent.
+    PersonRequired = "person_required", 403, "a person is required";
+    /// An approved request is collected by another run than the one that asked.
+    OtherRun = "other_run", 403, "request of another run";
     /// The provider refused the sign-in, or the code at its end is not accepted.
     SignInRefused = "sign_in_refused", 403, "sign-in refused";
     /// Unknown, or another agent's: the answer does not say which.
@@ -112,6 +122,10 @@ codes! {
     IdempotencyConflict = "idempotency_conflict", 409, "idempotency key used for another request";
     /// The grant has ended, or is ending.
     GrantEnded = "grant_ended", 409, "the grant has ended";
+    /// What is to be approved is not what the person was shown.
+    RequestChanged = "request_changed", 409, "the request has changed";
+    /// The request was approved, denied or withdrawn, or its time is over.
+    RequestDecided = "request_decided", 409, "the request is decided";
     /// The agent is registered, and the registration does not replace it.
     AgentExists = "agent_exists", 409, "agent exists";
     /// Another change of the rules came first.

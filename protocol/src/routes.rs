@@ -14,6 +14,10 @@ pub const RULES: &str = "/v2/rules";
 pub const POSTURE: &str = "/v2/posture";
 /// Steps that run without a grant; with `/{id}/actions` their calls.
 pub const OBSERVATIONS: &str = "/v2/observations";
+/// Requests that wait for approval; with `/{id}/votes` decide one.
+pub const REQUESTS: &str = "/v2/requests";
+/// After a request's path: the votes of persons.
+pub const VOTES: &str = "votes";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// Exchange the code of a sign-in for its session; with `/current` show and end it.

@@ -79,6 +79,8 @@ pub enum DecisionKind {
     Credentials,
     /// A live grant, decided again.
     ReEvaluation,
+    /// An approved request, when the client collects it; or a waiting one, decided again.
+    Approval,
     /// A step that runs without a grant.
     Observe,
 }
@@ -86,7 +88,7 @@ pub enum DecisionKind {
 impl DecisionKind {
     /// Every kind.
     pub const ALL: &'static [Self] =
-        &[Self::Elevate, Self::DryRun, Self::Credentials, Self::ReEvaluation, Self::Observe];
+        &[Self::Elevate, Self::DryRun, Self::Credentials, Self::ReEvaluation, Self::Approval, Self::Observe];
 
     /// As in the store and on the wire.
     pub fn as_str(self) -> &'static str {
@@ -95,6 +97,7 @@ impl DecisionKind {
             Self::DryRun => "dry_run",
             Self::Credentials => "credentials",
             Self::ReEvaluation => "re_evaluation",
+            Self::Approval => "approval",
             Self::Observe => "observe",
         }
     }
@@ -148,6 +151,9 @@ pub struct Verdict {
     /// The hints of these rules, for the caller.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// How many persons have to approve, if the answer is that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<u32>,
     /// Why rules could not be evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
@@ -164,6 +170,7 @@ impl Verdict {
             policy: None,
             rules: Vec::new(),
             hints: Vec::new(),
+            quorum: None,
             errors: Vec::new(),
             refused_by_boundary: None,
         }

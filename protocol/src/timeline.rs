@@ -46,6 +46,8 @@ kinds! {
     PolicyCheck = "policy_check", "POLICY-CHECK";
     /// The boundary or a rule refuses the request.
     Denied = "denied", "DENIED";
+    /// Persons are asked for their approval, gave it, or it was collected.
+    Approval = "approval", "APPROVAL";
     /// The broker relies on an auth token alone, without a signed identity.
     Danger = "danger", "DANGER";
     /// The broker changed the target.
@@ -272,6 +274,7 @@ mod tests {
                 heartbeat_seconds: Some(10),
                 provenance: Provenance { signed, ..Provenance::default() },
                 reason: None,
+                approval: None,
                 denials: None,
                 credentials: None,
             },

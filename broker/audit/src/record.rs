@@ -5,16 +5,21 @@
 
 use std::collections::BTreeMap;
 
+use domain::grant::waiting::{COLLECTED, GIVEN, NOT_REQUIRED, REQUIRED, REQUIRED_AGAIN, STEP};
 use domain::{EndCause, Grant, State};
-use protocol::{EventKind, TimelineEvent, Timestamp};
+use protocol::{Actor, EventKind, TimelineEvent, Timestamp};
 
 use crate::Broken;
 
 pub(crate) fn check(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
     let Some(first) = rows.first() else { return contradicts("there is no first row") };
     check_request(grant, first)?;
-    if grant.expires_at != grant.requested_at.plus(grant.ttl.into()) {
-        return contradicts("`expires_at` is not `requested_at` and `ttl`");
+    check_approval(grant, rows)?;
+    // The time of an approved grant begins when its run collects it.
+    let begins =
+        rows.iter().find(|row| step(row) == Some(COLLECTED)).map_or(grant.requested_at, |row| row.at);
+    if grant.expires_at != begins.plus(grant.ttl.into()) {
+        return contradicts("`expires_at` is not the beginning and `ttl`");
     }
     let enforced_by = rows.iter().rev().find_map(|row| row.data.get("enforced_by"));
     if enforced_by.is_some_and(|told| told != grant.enforced_by.as_str()) {
@@ -47,6 +52,45 @@ fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
     if first.text != asked.text { contradicts("`agent_id`") } else { Ok(()) }
 }
 
+/// Who approved stands on the timeline, after the row that asked last.
+fn check_approval(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
+    let asks = |row: &TimelineEvent| matches!(step(row), Some(REQUIRED | REQUIRED_AGAIN));
+    let asked = rows.iter().rposition(asks).and_then(|at| rows.get(at..)?.split_first());
+    let (approval, row, later) = match (&grant.approval, asked) {
+        (None, None) => return Ok(()),
+        (Some(approval), Some((row, later))) => (approval, row, later),
+        (None, Some(_)) | (Some(_), None) => return contradicts("`approval`"),
+    };
+    let told = |name: &str| row.data.get(name).map(String::as_str);
+    if told("digest") != Some(&approval.subject.digest)
+        || told("quorum") != Some(approval.quorum.to_string().as_str())
+    {
+        return contradicts("`approval.digest` or `approval.quorum`");
+    }
+    let given = later.iter().filter(|row| step(row) == Some(GIVEN)).map(|row| (row.actor.clone(), row.at));
+    let recorded =
+        approval.votes.iter().map(|vote| (Some(Actor::Person(vote.session.person.clone())), vote.at));
+    if !given.eq(recorded) {
+        return contradicts("`approval.approved_by`");
+    }
+    let approved = approval.is_given() || later.iter().any(|row| step(row) == Some(NOT_REQUIRED));
+    let needs = match &grant.state {
+        State::Waiting(waiting) => waiting.approved_at.is_some(),
+        State::Denied { .. } => false,
+        State::Applying { .. }
+        | State::RollingBack { .. }
+        | State::Failed { .. }
+        | State::Active { .. }
+        | State::Ending(_)
+        | State::Revoked { .. } => true,
+    };
+    if needs && !approved { contradicts("`status`, for it was not approved") } else { Ok(()) }
+}
+
+fn step(row: &TimelineEvent) -> Option<&str> {
+    row.data.get(STEP).map(String::as_str)
+}
+
 /// The first key for which two maps differ.
 fn difference<'a>(
     one: &'a BTreeMap<String, String>,
@@ -61,12 +105,13 @@ fn check_state(state: &State, rows: &Rows<'_>) -> Result<(), Broken> {
         rows.none_of(&[EventKind::Denied])?;
     }
     match state {
-        State::Denied { why } => {
+        State::Denied { why, ended_at } => {
             rows.was(EventKind::Denied, "end_reason", |row| row.text == *why)?;
+            rows.was(EventKind::Denied, "ended_at", |row| row.at == *ended_at)?;
             rows.never_became_active()?;
             rows.was_not_ending()
         }
-        State::Applying { .. } => {
+        State::Waiting(_) | State::Applying { .. } => {
             rows.never_became_active()?;
             rows.was_not_ending()
         }

@@ -1,6 +1,6 @@
 use domain::grant::{Request, Transition};
-use domain::{EndCause, Grant, Step, TargetKind};
-use protocol::{EnforcedBy, Facts, GrantId, IdempotencyKey, Provenance, RevokeCause, Trust};
+use domain::{Approval, ApprovalSubject, EndCause, Grant, Session, Step, TargetKind, Vote};
+use protocol::{EnforcedBy, Facts, GrantId, IdempotencyKey, Person, Provenance, RevokeCause, Trust};
 
 use super::*;
 use crate::{chain, verify};
@@ -79,7 +79,7 @@ fn every_changed_field_of_the_record_is_named() {
         ("`signed.repository`", |grant| grant.provenance.signed.repository = Some("evil/fork".to_owned())),
         ("`claimed.commit`", |grant| grant.provenance.claimed.commit = Some("a7c1f24".to_owned())),
         ("`requested_at`", |grant| grant.requested_at = at(999)),
-        ("`expires_at` is not `requested_at` and `ttl`", |grant| grant.expires_at = at(5000)),
+        ("`expires_at` is not the beginning and `ttl`", |grant| grant.expires_at = at(5000)),
         ("`enforced_by`", |grant| grant.enforced_by = EnforcedBy::Cloud),
     ];
     for (expected, change) in changes {
@@ -120,4 +120,71 @@ fn rows_of_a_release_that_did_not_tell_of_trust_are_read() {
     let mut life = accepted();
     life.events[0].data.remove("trust");
     assert_eq!(found(&life), Ok(()));
+}
+
+fn vote(subject: &str, secs: i64) -> Vote {
+    let person = Person {
+        issuer: "https://login.example.com".to_owned(),
+        subject: subject.to_owned(),
+        name: Some("Example".to_owned()),
+    };
+    let session = Session {
+        person,
+        groups: [].into(),
+        accounts: [].into(),
+        authenticated_at: at(900),
+        started_at: at(900),
+        ends_at: at(5000),
+    };
+    Vote { session, at: at(secs) }
+}
+
+fn asked() -> Approval {
+    let subject = ApprovalSubject { digest: "d".repeat(64), parts: [].into() };
+    Approval { subject, quorum: 2, rules: vec!["two".to_owned()], hints: Vec::new(), votes: Vec::new() }
+}
+
+/// Asked again after a first vote, approved by two persons, collected, active.
+fn approved() -> Vec<Transition> {
+    let asks = Grant::waiting(request(), at(1000), asked(), at(4600));
+    let first = asks.clone().then(asks.grant.clone().vote(vote("alice", 1010), None, None).unwrap());
+    let again = first.grant.clone().ask_again(at(1020), asked(), at(4620), "changed: rules").unwrap();
+    let again = first.clone().then(again);
+    let one = again.clone().then(again.grant.clone().vote(vote("bob", 1030), Some("ok"), None).unwrap());
+    let two = one.grant.clone().vote(vote("carol", 1040), None, Some(at(1340))).unwrap();
+    let two = one.clone().then(two);
+    let collected = two.grant.clone().collect(at(1100), EnforcedBy::Cloud, Vec::new(), at(1130)).unwrap();
+    let collected = two.clone().then(collected);
+    let active = collected.clone().then(collected.grant.clone().activate(at(1101), "issued").unwrap());
+    let denied = one.clone().then(one.grant.clone().end(at(1050), EndCause::NotApproved).unwrap());
+    vec![asks, first, again, one, two, collected, active, denied]
+}
+
+#[test]
+fn an_approval_in_the_record_agrees_with_the_votes_in_the_rows() {
+    for life in approved() {
+        assert_eq!(found(&life), Ok(()), "{:?}", life.grant.state);
+    }
+    let forgeries: [(&str, Forgery); 6] = [
+        ("another voter", |grant| {
+            grant.approval.as_mut().unwrap().votes[0].session.person.subject = "eve".to_owned()
+        }),
+        ("a vote from before it was asked again", |grant| {
+            grant.approval.as_mut().unwrap().votes.insert(0, vote("alice", 1010));
+        }),
+        ("a vote less", |grant| drop(grant.approval.as_mut().unwrap().votes.pop())),
+        ("another digest", |grant| grant.approval.as_mut().unwrap().subject.digest = "e".repeat(64)),
+        ("a lower quorum", |grant| grant.approval.as_mut().unwrap().quorum = 1),
+        ("no approval", |grant| grant.approval = None),
+    ];
+    for (what, forge) in forgeries {
+        let mut forged = approved().remove(6);
+        forge(&mut forged.grant);
+        assert!(found(&forged).is_err(), "{what}");
+    }
+    // Active with the rows of one vote.
+    let lives = approved();
+    let mut forged = lives[3].clone();
+    forged.grant.state = lives[5].grant.state.clone();
+    assert!(found(&forged).is_err());
 }

@@ -12,6 +12,7 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::approval::Approval;
 use crate::boundary::{ScopeName, TargetKind};
 use crate::event::NewEvent;
 
@@ -19,11 +20,13 @@ mod request;
 mod state;
 mod step_data;
 mod transition;
+pub mod waiting;
 
 pub use request::Request;
 pub use state::{EndCause, Ending, Phase, State};
 pub use step_data::StepData;
 pub use transition::{Transition, WrongState};
+pub use waiting::Waiting;
 
 /// One elevation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,9 @@ pub struct Grant {
     /// Changes at the target, in order, with everything that reverting them needs. Pinned when the grant is created: a
     /// later registration of the agent does not change how this grant is reverted.
     pub steps: Vec<Step>,
+    /// The approval of persons, if a rule asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// Until when a late write is possible. An object that is gone before is observed again then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_until: Option<Timestamp>,
@@ -116,7 +122,7 @@ impl Grant {
     /// Records a denied request. Only a bounded part of the claimed facts is kept, because the caller chooses them.
     pub fn denied(mut request: Request, now: Timestamp, code: protocol::ErrorCode, why: &str) -> Transition {
         request.provenance.claimed = request.provenance.claimed.cut_to(CLAIMED_OF_DENIED);
-        let state = State::Denied { why: why.to_owned() };
+        let state = State::Denied { why: why.to_owned(), ended_at: now };
         let grant = request.into_grant(now, None, EnforcedBy::Broker, Vec::new(), state);
         let mut events = vec![grant.request_event()];
         events.extend(grant.danger_event());
@@ -185,6 +191,9 @@ impl Grant {
                         | EndCause::AgentDisabled(_)
                         | EndCause::ContextChanged(_)
                         | EndCause::Operator(_)
+                        | EndCause::DeniedBy(..)
+                        | EndCause::NotApproved
+                        | EndCause::NotCollected
                         | EndCause::Abandoned
                         | EndCause::TargetFailed(_),
                         EnforcedBy::Cloud | EnforcedBy::Broker,
@@ -199,12 +208,15 @@ impl Grant {
                     retry_at: now.plus(FIRST_REVERT_WITHIN),
                 })
             }
+            // Nothing was provisioned.
+            State::Waiting(_) => State::Denied { why: cause.in_words(), ended_at: now },
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Ending(_)
             | State::Revoked { .. } => return Err(self.cannot("end")),
         };
+        let denied = matches!(next, State::Denied { .. });
         self.state = next;
         let text = match &cause {
             EndCause::Deadline => format!("{} · {}", cause.in_words(), self.ttl),
@@ -213,11 +225,14 @@ impl Grant {
             | EndCause::AgentDisabled(_)
             | EndCause::ContextChanged(_)
             | EndCause::Operator(_)
+            | EndCause::DeniedBy(..)
+            | EndCause::NotApproved
+            | EndCause::NotCollected
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
-        let mut event =
-            NewEvent::new(now, cause.kind(), text).said_by(cause.source()).caused_by(cause.actor());
+        let kind = if denied { EventKind::Denied } else { cause.kind() };
+        let mut event = NewEvent::new(now, kind, text).said_by(cause.source()).caused_by(cause.actor());
         match cause {
             EndCause::Client(cause) => event = event.with("cause", cause),
             EndCause::ContextChanged(_) => event = event.with("cause", "context_changed"),
@@ -225,6 +240,9 @@ impl Grant {
             | EndCause::LeaseLost
             | EndCause::AgentDisabled(_)
             | EndCause::Operator(_)
+            | EndCause::DeniedBy(..)
+            | EndCause::NotApproved
+            | EndCause::NotCollected
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => {}
         }
@@ -243,6 +261,7 @@ impl Grant {
                 ending @ Ending { phase: Phase::Revoking | Phase::RevokeFailing | Phase::Expired, .. },
             ) => State::Ending(Ending { phase: Phase::Verifying, retry_at: observe_at, ..ending }),
             state @ (State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
@@ -274,6 +293,7 @@ impl Grant {
                 State::Revoked { granted_at, cause, ended_at: now }
             }
             state @ (State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
@@ -326,6 +346,7 @@ impl Grant {
                 (State::Ending(Ending { phase, attempts, retry_at, ..ending }), attempts)
             }
             state @ (State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
@@ -355,6 +376,7 @@ impl Grant {
                 State::RollingBack { cause, attempts, retry_at: again_at }
             }
             state @ (State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
@@ -375,14 +397,27 @@ impl Grant {
             State::Active { .. } => Some(self.expires_at),
             State::Ending(ending) => Some(ending.retry_at),
             State::Failed { .. } | State::Revoked { .. } => self.session_deny_until,
+            State::Waiting(waiting) => Some(waiting.until),
             State::Denied { .. } => None,
         }
+    }
+
+    /// When its time begins: with the request, or when the run of an approved request collected it. Nothing was
+    /// provisioned for it before.
+    pub fn begins_at(&self) -> Timestamp {
+        self.expires_at.minus(self.ttl.into())
+    }
+
+    /// Whether the client sends heartbeats now, if it promised to.
+    pub fn needs_heartbeats(&self) -> bool {
+        matches!(self.state, State::Waiting(_) | State::Active { .. })
     }
 
     /// The state, as the protocol names it.
     pub fn status(&self) -> GrantStatus {
         match &self.state {
             State::Denied { .. } => GrantStatus::Denied,
+            State::Waiting(_) => GrantStatus::PendingApproval,
             State::Applying { .. } => GrantStatus::Applying,
             State::RollingBack { .. } => GrantStatus::RollingBack,
             State::Failed { .. } => GrantStatus::Failed,
@@ -403,6 +438,7 @@ impl Grant {
             State::Active { granted_at } | State::Revoked { granted_at, .. } => Some(*granted_at),
             State::Ending(ending) => Some(ending.granted_at),
             State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Failed { .. } => None,
@@ -412,23 +448,26 @@ impl Grant {
     /// When it became final.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Revoked { ended_at, .. } | State::Failed { ended_at, .. } => Some(*ended_at),
-            State::Denied { .. } => Some(self.requested_at),
-            State::Applying { .. } | State::RollingBack { .. } | State::Active { .. } | State::Ending(_) => {
-                None
-            }
+            State::Denied { ended_at, .. }
+            | State::Revoked { ended_at, .. }
+            | State::Failed { ended_at, .. } => Some(*ended_at),
+            State::Waiting(_)
+            | State::Applying { .. }
+            | State::RollingBack { .. }
+            | State::Active { .. }
+            | State::Ending(_) => None,
         }
     }
 
     /// Why it ended, is ending or was denied.
     pub fn end_reason(&self) -> Option<String> {
         match &self.state {
-            State::Denied { why } => Some(why.clone()),
+            State::Denied { why, .. } => Some(why.clone()),
             State::RollingBack { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
                 Some(cause.in_words())
             }
             State::Ending(ending) => Some(ending.cause.in_words()),
-            State::Applying { .. } | State::Active { .. } => None,
+            State::Waiting(_) | State::Applying { .. } | State::Active { .. } => None,
         }
     }
 
@@ -438,6 +477,7 @@ impl Grant {
             State::RollingBack { attempts, .. } => *attempts,
             State::Ending(ending) => ending.attempts,
             State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }

@@ -4,6 +4,7 @@
 //! so that a word has one type from the wire to the store.
 
 pub mod agent;
+pub mod approval;
 pub mod boundary;
 pub mod decision;
 pub mod event;
@@ -16,11 +17,12 @@ pub mod session;
 pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
+pub use approval::{Approval, ApprovalSubject, Vote};
 pub use boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws};
 pub use decision::{Decision, DecisionSummary};
 pub use event::NewEvent;
 pub use facts::DecisionFacts;
-pub use grant::{EndCause, Ending, Grant, Phase, State, Step, StepData};
+pub use grant::{EndCause, Ending, Grant, Phase, State, Step, StepData, Waiting};
 pub use lease::Lease;
 pub use principal::{Principal, ReplayGuard};
 pub use protocol::rules::{Decided, DecisionKind, Outcome, RuleSetDigest, Verdict};

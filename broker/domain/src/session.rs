@@ -1,6 +1,6 @@
 //! A session of a person who signed in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Person, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ pub struct Session {
     pub person: Person,
     /// The groups that the issuer named.
     pub groups: BTreeSet<String>,
+    /// The person's accounts at CI platforms, by the platform's name, as the issuer named them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub accounts: BTreeMap<String, String>,
     /// When the person proved to the issuer who they are; earlier than the sign-in here if the issuer had a session.
     pub authenticated_at: Timestamp,
     /// When the session began.

@@ -139,7 +139,7 @@ impl Engine {
                 let Err(refusal) = self.permit(session, right, On::Agent(owner)).await else { return Ok(()) };
                 match right {
                     Right::View => Err(Refusal::no_such_grant()),
-                    Right::Operate | Right::Register | Right::Audit => {
+                    Right::Operate | Right::Register | Right::Approve | Right::Audit => {
                         self.permit(session, Right::View, On::Agent(owner))
                             .await
                             .map_err(|_| Refusal::no_such_grant())?;

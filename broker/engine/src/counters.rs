@@ -30,6 +30,9 @@ counters! {
     grants_activated = "Grants that became active";
     elevations_deduplicated = "Retries that joined a grant";
     grants_denied = "Elevations refused by a boundary or a rule";
+    approvals_requested = "Elevations that were made to wait for the approval of persons";
+    requests_approved = "Such elevations that enough persons approved";
+    requests_denied = "Such elevations that a person denied";
     rule_errors = "Decisions that were refused because a rule could not be evaluated";
     shadow_differences = "Decisions that the rule set in shadow answers differently";
     shadow_errors = "Decisions in which a rule of the set in shadow could not be evaluated";

@@ -24,6 +24,7 @@ use targets::{OrphanRule, Target};
 use tokio::sync::watch;
 
 mod api;
+mod approvals;
 mod auth;
 mod clock;
 mod counters;
@@ -41,6 +42,7 @@ mod worker;
 pub use api::{
     Elevated, Elevation, EventRefused, Introspection, Page, PostureSource, Revocable, Transmitter,
 };
+pub use approvals::PLATFORMS_OF_PERSONS;
 pub use auth::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};
 pub use clock::{Clock, NoRandomness, Random, SystemClock, SystemRandom};
 pub use counters::Counters;

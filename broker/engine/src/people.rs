@@ -28,6 +28,10 @@ const USE_RECORDED_EVERY: Duration = Duration::from_secs(60);
 pub struct People {
     pub sign_in: SignIn,
     pub rules: PeopleRules,
+    /// How old the sign-in of a person may be who approves a policy of high sensitivity.
+    pub fresh: Duration,
+    /// How long a request waits for approval.
+    pub approval: Duration,
     /// The absolute length of a session.
     pub session: Duration,
     /// A session that is not used for so long ends.
@@ -76,6 +80,7 @@ impl Engine {
         let session = Session {
             person: signed_in.person,
             groups: signed_in.groups,
+            accounts: signed_in.accounts,
             authenticated_at: signed_in.authenticated_at,
             started_at: now,
             ends_at: now.plus(people.session),
@@ -155,7 +160,10 @@ impl Engine {
     fn session_state(&self, session: &Session) -> Result<SessionState, Refusal> {
         let people = self.people()?;
         let now = self.clock.now();
-        let may = |right: &Right| people.rules.permit(session, *right, Resource::Broker, now).is_ok();
+        // Requests are of single agents.
+        let may = |right: &Right| {
+            *right != Right::Approve && people.rules.permit(session, *right, Resource::Broker, now).is_ok()
+        };
         Ok(SessionState {
             person: session.person.clone(),
             groups: session.groups.iter().cloned().collect(),
@@ -202,7 +210,13 @@ impl Engine {
         found.map_err(|not| self.not_permitted(session, right, on, not))
     }
 
-    fn not_permitted(&self, session: &Session, right: Right, on: On<'_>, not: NotPermitted) -> Refusal {
+    pub(crate) fn not_permitted(
+        &self,
+        session: &Session,
+        right: Right,
+        on: On<'_>,
+        not: NotPermitted,
+    ) -> Refusal {
         let what = match on {
             On::Broker => "on the broker as a whole".to_owned(),
             On::Agent(id) => format!("on agent `{id}`"),

@@ -1,5 +1,7 @@
 //! Translates records to the types of the protocol.
 
+use domain::{State, Vote};
+use protocol::approvals::{Approval, Approver};
 use protocol::{Grant, agents};
 use store::{GrantRecord, StoredToken};
 
@@ -22,8 +24,31 @@ pub(crate) fn grant(record: &GrantRecord) -> Grant {
         heartbeat_seconds: record.lease.and_then(|lease| u32::try_from(lease.every.as_secs()).ok()),
         provenance: grant.provenance.clone(),
         reason: grant.reason.clone(),
+        approval: grant.approval.as_ref().map(|given| approval(given, &grant.state)),
         denials: record.denials,
         credentials: None,
+    }
+}
+
+pub(crate) fn approval(approval: &domain::Approval, state: &State) -> Approval {
+    let waiting = match state {
+        State::Waiting(waiting) => Some(waiting),
+        State::Denied { .. }
+        | State::Applying { .. }
+        | State::RollingBack { .. }
+        | State::Failed { .. }
+        | State::Active { .. }
+        | State::Ending(_)
+        | State::Revoked { .. } => None,
+    };
+    let approver = |vote: &Vote| Approver { person: vote.session.person.clone(), at: vote.at };
+    Approval {
+        digest: approval.subject.digest.clone(),
+        quorum: approval.quorum,
+        rules: approval.rules.clone(),
+        approved_by: approval.votes.iter().map(approver).collect(),
+        approved_at: waiting.and_then(|waiting| waiting.approved_at),
+        until: waiting.map(|waiting| waiting.until),
     }
 }
 

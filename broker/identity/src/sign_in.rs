@@ -53,6 +53,8 @@ pub struct SignInConfig {
     pub scopes: Vec<String>,
     /// The claim with the person's groups: an array of texts.
     pub groups_claim: String,
+    /// The claims with the person's accounts at CI platforms: texts or numbers, by the platform's name.
+    pub account_claims: BTreeMap<String, String>,
     /// The provider asks the person again if the last time is longer ago than this.
     pub max_age: Duration,
 }
@@ -86,6 +88,8 @@ pub struct SignedIn {
     pub person: Person,
     /// The person's groups.
     pub groups: BTreeSet<String>,
+    /// The person's accounts at CI platforms, by the platform's name.
+    pub accounts: BTreeMap<String, String>,
     /// When the person proved to the provider who they are.
     pub authenticated_at: Timestamp,
 }
@@ -211,8 +215,10 @@ impl SignIn {
         let name = name.or_else(|| claims.preferred_username().map(|name| name.as_str()));
         let (mut name, mut groups) =
             (name.map(str::to_owned), claims.additional_claims().groups(&self.config.groups_claim)?);
+        let mut accounts = self.accounts(claims)?;
         // Providers may have the claims of scopes at the userinfo endpoint only.
-        if (groups.is_none() || name.is_none())
+        let missing = groups.is_none() || name.is_none() || accounts.len() < self.config.account_claims.len();
+        if missing
             && let Ok(request) =
                 client.user_info(tokens.access_token().clone(), Some(claims.subject().clone()))
         {
@@ -227,6 +233,9 @@ impl SignIn {
                 Some(groups) => Some(groups),
                 None => more.additional_claims().groups(&self.config.groups_claim)?,
             };
+            for (platform, account) in self.accounts(&more)? {
+                accounts.entry(platform).or_insert(account);
+            }
         }
         let authenticated_at = claims.auth_time().unwrap_or_else(|| claims.issue_time());
         Ok(SignedIn {
@@ -236,8 +245,35 @@ impl SignIn {
                 name: name.map(|name| shown(&name)).filter(|name| !name.is_empty()),
             },
             groups: groups.unwrap_or_default(),
+            accounts,
             authenticated_at: Timestamp::from_secs(authenticated_at.timestamp()).min(now),
         })
+    }
+
+    /// The person's accounts in these claims, of which OpenID Connect may define some: `preferred_username`.
+    fn accounts(&self, claims: &impl Serialize) -> Result<BTreeMap<String, String>, SignInError> {
+        let mut accounts = BTreeMap::new();
+        if self.config.account_claims.is_empty() {
+            return Ok(accounts);
+        }
+        let claims = serde_json::to_value(claims).unwrap_or_default();
+        for (platform, claim) in &self.config.account_claims {
+            let account = match claims.get(claim) {
+                None | Some(Value::Null) => continue,
+                Some(Value::String(account)) => account.clone(),
+                Some(Value::Number(id)) => id.to_string(),
+                Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => String::new(),
+            };
+            if account.is_empty() || account.len() > MAX_GROUP || !account.chars().all(is_seen) {
+                return Err(SignInError::Refused(format!(
+                    "the claim `{}`: expected an account at {platform} of at most {MAX_GROUP} visible characters, \
+                     found something else",
+                    cut(claim)
+                )));
+            }
+            accounts.insert(platform.clone(), account);
+        }
+        Ok(accounts)
     }
 
     async fn client(&self) -> Result<Client, SignInError> {

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use cedar_policy::{Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, Schema};
-use domain::{Agent, Session};
+use cedar_policy::{
+    Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
+};
+use domain::{Agent, Grant, Session};
 use protocol::Timestamp;
 use protocol::people::Right;
 
@@ -33,6 +35,8 @@ pub enum Resource<'a> {
     /// What belongs to no single agent.
     Broker,
     Agent(&'a Agent),
+    /// A request of the agent that waits for approval.
+    Request(&'a Agent, &'a Grant),
 }
 
 /// Why a person may not.
@@ -96,23 +100,31 @@ fn question(
             .map_err(|error| error.to_string())?,
     ];
     entities.extend(teams.into_iter().map(Entity::with_uid));
+    let mut context = vec![
+        ("now".to_owned(), datetime(now)),
+        ("authenticated_at".to_owned(), datetime(session.authenticated_at)),
+    ];
+    if let Resource::Request(_, grant) = resource {
+        let policies = grant.policies.iter().map(|name| text(name.as_str()));
+        context.extend([
+            ("policies".to_owned(), RestrictedExpression::new_set(policies)),
+            ("target".to_owned(), text(grant.target.as_str())),
+            ("scope".to_owned(), text(grant.scope.as_str())),
+        ]);
+    }
     let on = match resource {
         Resource::Broker => {
             let broker = entity(&BROKER, "broker");
             entities.push(Entity::with_uid(broker.clone()));
             broker
         }
-        Resource::Agent(agent) => {
+        Resource::Agent(agent) | Resource::Request(agent, _) => {
             let uid = entity(&AGENT, agent.id.as_str());
             entities.extend(agent_entities(uid.clone(), agent)?);
             uid
         }
     };
-    let context = Context::from_pairs([
-        ("now".to_owned(), datetime(now)),
-        ("authenticated_at".to_owned(), datetime(session.authenticated_at)),
-    ])
-    .map_err(|error| error.to_string())?;
+    let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
     let action = entity(&ACTION, right.as_str());
     let request =
         Request::new(person, action, on, context, Some(&SCHEMA)).map_err(|error| error.to_string())?;
@@ -165,6 +177,7 @@ mod tests {
                 name: None,
             },
             groups: groups.iter().map(|&name| name.to_owned()).collect(),
+            accounts: BTreeMap::new(),
             authenticated_at: Timestamp::from_secs(1000),
             started_at: Timestamp::from_secs(1000),
             ends_at: Timestamp::from_secs(50_000),
@@ -265,6 +278,7 @@ mod tests {
             ),
             ("@id(\"a\") permit (principal, action, resource) when { principal.mail == \"a@b\" };", "`mail`"),
             ("@id(\"a\") permit (principal action);", "people.cedar:1:"),
+            ("@id(\"a\") @quorum(\"2\") forbid (principal, action, resource);", "found `@quorum`"),
         ] {
             match PeopleRules::parse("people.cedar", text) {
                 Ok(rules) => {

@@ -1,6 +1,6 @@
 //! From the boundary to a permit: no request passes without the answer of the rules.
 
-use domain::{DecisionFacts, Outcome, ScopeName, TargetKind, TargetScope, Verdict};
+use domain::{Approval, DecisionFacts, Outcome, ScopeName, TargetKind, TargetScope, Verdict};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};
 
 use crate::rules::RuleSet;
@@ -71,11 +71,13 @@ impl WithinBoundary {
         ]
     }
 
-    /// Decides by the active rule set; without one, all that is within the boundary is allowed.
+    /// Decides by the active rule set; without one, all that is within the boundary is allowed. Where the rules ask for
+    /// an approval, `approval` is the one that the grant has.
     pub fn decide(
         self,
         enforced: Option<&RuleSet>,
         facts: &DecisionFacts,
+        approval: Option<&Approval>,
     ) -> (Verdict, Result<Permit, Denied>) {
         let verdict = match enforced {
             None => Verdict::without_rules(),
@@ -84,6 +86,9 @@ impl WithinBoundary {
         };
         let permit = match verdict.outcome {
             Outcome::Allow => Ok(Permit { request: self }),
+            Outcome::NeedsApproval if approval.is_some_and(|given| is_enough(given, &verdict)) => {
+                Ok(Permit { request: self })
+            }
             Outcome::NeedsApproval => Err(approval_required(&verdict)),
             Outcome::Deny => Err(rule_denied(&verdict)),
             Outcome::Error => Err(rule_error(&verdict)),
@@ -159,12 +164,13 @@ fn approval_required(verdict: &Verdict) -> Denied {
         [] => format!("rules: expected one that permits {policy} without a person, found none"),
         rules => format!("{policy} needs a person's approval by {}", named(rules)),
     };
-    let cannot = "this broker cannot ask for approvals yet";
-    let hint = match verdict.hints.as_slice() {
-        [] => cannot.to_owned(),
-        hints => format!("{}; {cannot}", hints.join("; ")),
-    };
+    let hint = hint(verdict, "a request for it waits until persons have approved it");
     Denied { code: ErrorCode::ApprovalRequired, detail, hint }
+}
+
+/// Whether enough different persons approved for what the rules ask now.
+fn is_enough(given: &Approval, verdict: &Verdict) -> bool {
+    given.is_given() && verdict.quorum.unwrap_or(1) <= given.quorum
 }
 
 /// The errors themselves are for operators: they can quote facts.

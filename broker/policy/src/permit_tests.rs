@@ -41,7 +41,7 @@ const PERMIT: &str = r#"@id("all") permit(principal, action, resource);"#;
 #[test]
 fn without_a_rule_set_what_is_within_the_boundary_is_permitted() {
     let facts = sample_facts();
-    let (verdict, permit) = within_boundary().decide(None, &facts);
+    let (verdict, permit) = within_boundary().decide(None, &facts, None);
     assert_eq!(verdict, Verdict::without_rules());
     assert_eq!(permit.unwrap().policies(), within_boundary().policies());
 }
@@ -71,13 +71,13 @@ fn refusals_name_the_policy_the_rules_and_what_to_do() {
             ),
             ErrorCode::ApprovalRequired,
             "policy `orders-read` needs a person's approval by rule `person`",
-            "this broker cannot ask for approvals yet",
+            "a request for it waits until persons have approved it",
         ),
         (
             r#"@id("elevate") permit(principal, action == Action::"elevate", resource);"#.to_owned(),
             ErrorCode::ApprovalRequired,
             "rules: expected one that permits policy `orders-read` without a person, found none",
-            "this broker cannot ask for approvals yet",
+            "a request for it waits until persons have approved it",
         ),
         (
             format!(
@@ -89,7 +89,7 @@ fn refusals_name_the_policy_the_rules_and_what_to_do() {
             "an operator is alerted, and has to correct the rules",
         ),
     ] {
-        let (_, permit) = within_boundary().decide(Some(&rules(&text)), &facts);
+        let (_, permit) = within_boundary().decide(Some(&rules(&text)), &facts, None);
         let denied = permit.unwrap_err();
         assert_eq!(
             (denied.code, denied.detail.as_str(), denied.hint.as_str()),
@@ -104,7 +104,7 @@ fn facts_of_another_request_permit_nothing() {
     let facts = sample_facts();
     let set = rules(PERMIT);
     let decide = |facts: &DecisionFacts| {
-        let (verdict, permit) = within_boundary().decide(Some(&set), facts);
+        let (verdict, permit) = within_boundary().decide(Some(&set), facts, None);
         (verdict.outcome, permit.map_err(|denied| denied.code).err())
     };
     assert_eq!(decide(&facts), (Outcome::Allow, None));
@@ -115,5 +115,48 @@ fn facts_of_another_request_permit_nothing() {
     others[3].request.policies[0].name = "orders-write".parse().unwrap();
     for other in &others {
         assert_eq!(decide(other), (Outcome::Error, Some(ErrorCode::RuleError)));
+    }
+}
+
+fn approval(quorum: u32, persons: &[&str]) -> Approval {
+    let vote = |subject: &&str| domain::Vote {
+        session: domain::Session {
+            person: protocol::Person {
+                issuer: "https://login.example.com".to_owned(),
+                subject: (*subject).to_owned(),
+                name: None,
+            },
+            groups: [].into(),
+            accounts: [].into(),
+            authenticated_at: protocol::Timestamp::from_secs(0),
+            started_at: protocol::Timestamp::from_secs(0),
+            ends_at: protocol::Timestamp::from_secs(60),
+        },
+        at: protocol::Timestamp::from_secs(1),
+    };
+    let subject = domain::ApprovalSubject { digest: String::new(), parts: [].into() };
+    let votes = persons.iter().map(vote).collect();
+    Approval { subject, quorum, rules: Vec::new(), hints: Vec::new(), votes }
+}
+
+#[test]
+fn an_approval_permits_what_the_rules_ask_for_and_nothing_that_they_deny() {
+    let facts = sample_facts();
+    let unattended = "forbid(principal, action == Action::\"elevate_unattended\", resource);";
+    let one = format!("{PERMIT} @id(\"one\") {unattended}");
+    let two = format!("{PERMIT} @id(\"two\") @quorum(\"2\") {unattended} @id(\"one\") {unattended}");
+    let denied = format!("{one} @id(\"frozen\") forbid(principal, action, resource);");
+    for (text, given, expected) in [
+        (&one, None, Some(ErrorCode::ApprovalRequired)),
+        (&one, Some(approval(1, &[])), Some(ErrorCode::ApprovalRequired)),
+        (&one, Some(approval(1, &["alice"])), None),
+        (&two, Some(approval(1, &["alice"])), Some(ErrorCode::ApprovalRequired)),
+        (&two, Some(approval(1, &["alice", "bob"])), Some(ErrorCode::ApprovalRequired)),
+        (&two, Some(approval(2, &["alice", "alice"])), Some(ErrorCode::ApprovalRequired)),
+        (&two, Some(approval(2, &["alice", "bob"])), None),
+        (&denied, Some(approval(1, &["alice"])), Some(ErrorCode::RuleDenied)),
+    ] {
+        let (_, permit) = within_boundary().decide(Some(&rules(text)), &facts, given.as_ref());
+        assert_eq!(permit.map_err(|denied| denied.code).err(), expected, "{text} {given:?}");
     }
 }

@@ -42,6 +42,8 @@ pub struct RuleSet(Arc<Checked>);
 struct Checked {
     digest: RuleSetDigest,
     warnings: Vec<String>,
+    /// How many persons have to approve what a rule refuses without approval, by the rule's id.
+    quorums: BTreeMap<String, u32>,
     /// The hint of each rule.
     hints: BTreeMap<String, Option<String>>,
     zones: BTreeSet<String>,
@@ -98,18 +100,26 @@ impl RuleSet {
             Err(error) => return self.failed(None, [(String::new(), error)]),
         };
         let mut worst: Option<Verdict> = None;
+        let mut asking = BTreeSet::new();
         let mut permits = BTreeSet::new();
         for policy in &facts.request.policies {
             let verdict = self.decide_policy(&view, policy);
             match verdict.outcome {
                 Outcome::Allow => permits.extend(verdict.rules.iter().cloned()),
-                Outcome::NeedsApproval | Outcome::Deny | Outcome::Error => {}
+                // One approval is for all policies of the request.
+                Outcome::NeedsApproval => asking.extend(verdict.rules.iter().cloned()),
+                Outcome::Deny | Outcome::Error => {}
             }
             if worst.as_ref().is_none_or(|worst| verdict.outcome > worst.outcome) {
                 worst = Some(verdict);
             }
         }
         match worst {
+            Some(worst) if worst.outcome == Outcome::NeedsApproval => {
+                let quorum = asking.iter().filter_map(|id| self.0.quorums.get(id)).max().copied();
+                let verdict = self.verdict(Outcome::NeedsApproval, None, asking);
+                Verdict { policy: worst.policy, quorum: Some(quorum.unwrap_or(1)), ..verdict }
+            }
             Some(worst) if worst.outcome != Outcome::Allow => worst,
             Some(_) => self.verdict(Outcome::Allow, None, permits),
             // Nothing was asked, so no rule permits it.
@@ -158,6 +168,7 @@ impl RuleSet {
             policy,
             rules: rules.into_iter().collect(),
             hints,
+            quorum: None,
             errors: Vec::new(),
             refused_by_boundary: None,
         }

@@ -157,6 +157,8 @@ pub enum RevokeByKey {
 pub struct Listing {
     /// `true`: only grants that are not final. `false`: only final ones.
     pub live: Option<bool>,
+    /// Only grants that wait for approval.
+    pub waiting: bool,
     pub agent: Option<AgentId>,
     /// Start behind this grant, in the order of the listing (newest first).
     pub after: Option<GrantId>,
@@ -279,7 +281,7 @@ pub trait Store: Send + Sync {
 
     /// Stores a new grant with its steps, events and references, and consumes its OIDC token.
     ///
-    /// With `most_active`, a run that has so many applying or active grants gets no other. A grant without a known run
+    /// With `most_active`, a run that has so many live grants (waiting, applying or active) gets no other. A grant without a known run
     /// counts for every run, and a request without a known run counts every grant of the agent. Of two concurrent
     /// requests, the second sees the grant of the first.
     ///

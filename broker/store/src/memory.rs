@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use domain::facts::RunFacts;
 use domain::grant::Transition;
 use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
@@ -75,10 +76,16 @@ fn is_unchanged(
     rules: &Rules,
     posture: &Posture,
 ) -> bool {
-    let now = || grants.run_facts(&grant.agent_id, grant.run.as_deref(), None, seen.at);
+    let no_more_than = |seen_then: RunFacts| {
+        let now = grants.run_facts(&grant.agent_id, grant.run.as_deref(), None, seen.at);
+        now.live <= seen_then.live
+            && now.last_hour <= seen_then.last_hour
+            && now.agent_live <= seen_then.agent_live
+            && now.agent_last_hour <= seen_then.agent_last_hour
+    };
     rules.current().version == seen.rules_version
         && agents.find(&grant.agent_id).map(|agent| agent.revision) == seen.agent_revision
-        && seen.run.is_none_or(|run| run == now())
+        && seen.run.is_none_or(no_more_than)
         && seen.posture.as_ref().is_none_or(|(subjects, seq)| posture.seq(subjects) == *seq)
 }
 

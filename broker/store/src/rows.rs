@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::{Grant, Lease, ReplayGuard, State};
+use domain::{Grant, Lease, ReplayGuard};
 use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, Timestamp};
 
 use crate::chain::LastRow;
@@ -71,10 +71,8 @@ pub(crate) fn heartbeat_interval(lease: &Lease) -> i64 {
     Timestamp::from_millis(0).plus(lease.every).as_millis()
 }
 
-/// Only an active grant needs heartbeats.
 pub(crate) fn lease_expires_at(grant: &Grant, lease: Option<Lease>) -> Option<i64> {
-    let active = matches!(grant.state, State::Active { .. });
-    lease.filter(|_| active).map(|lease| lease.expires_at().as_millis())
+    lease.filter(|_| grant.needs_heartbeats()).map(|lease| lease.expires_at().as_millis())
 }
 
 pub(crate) fn body(grant: &Grant) -> Result<String, StoreError> {

@@ -81,6 +81,7 @@ pub(crate) fn test_grant(credentials: Credentials) -> Grant {
         heartbeat_seconds: None,
         provenance: Provenance::default(),
         reason: None,
+        approval: None,
         denials: None,
         credentials: Some(credentials),
     }

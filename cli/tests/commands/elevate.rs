@@ -269,13 +269,13 @@ fn an_approval_that_times_out_is_exit_6_and_revoked() {
 }
 
 #[test]
-fn a_refused_approval_is_exit_3() {
+fn a_refused_approval_is_exit_6() {
     let broker = ScriptedBroker::start([
         json(202, grant(GrantStatus::PendingApproval)),
         json(200, grant(GrantStatus::Denied)),
         json(200, grant(GrantStatus::Denied)),
     ]);
-    Program::new(&broker.url(), &ASK).assert().code(3).stderr(contains("it is `denied`"));
+    Program::new(&broker.url(), &ASK).assert().code(6).stderr(contains("it is `denied`"));
 }
 
 #[test]

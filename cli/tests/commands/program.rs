@@ -77,6 +77,7 @@ pub(crate) fn grant(status: GrantStatus) -> Grant {
         heartbeat_seconds: None,
         provenance: Provenance { claimed: Facts::default(), ..Provenance::default() },
         reason: None,
+        approval: None,
         denials: None,
         credentials: None,
     }

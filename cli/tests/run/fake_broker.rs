@@ -357,6 +357,7 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
         heartbeat_seconds: request.heartbeat.then_some(books.heartbeat_seconds.unwrap_or(10)),
         provenance: Provenance::default(),
         reason: request.reason.clone(),
+        approval: None,
         denials: None,
         credentials: Some(books.credentials()),
     }

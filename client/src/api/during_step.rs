@@ -54,6 +54,20 @@ impl Client {
         }
     }
 
+    /// Sends a heartbeat of a grant that waits for approval, and returns the grant; none if it does not wait any more.
+    pub(super) async fn heartbeat_while_waiting(
+        &self,
+        id: &GrantId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Grant>, Error> {
+        let call = self.call(Method::POST, &format!("{}/{id}/heartbeat", routes::GRANTS))?.key(key);
+        match self.answer(RetryPolicy::within(RetryPolicy::ATTEMPT), &call).await {
+            Ok(grant) => Ok(Some(grant)),
+            Err(Error::Problem(problem)) if has_ended(&problem) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Requests credentials that last longer than the current ones.
     pub async fn renew(&self, id: &GrantId, key: &IdempotencyKey) -> Result<Renewed, Error> {
         let path = format!("{}/{id}/{}", routes::GRANTS, routes::CREDENTIALS);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use protocol::approvals::Approval;
 use protocol::{Decision, Grant, GrantStatus, routes};
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
@@ -9,6 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::{Attempts, Client, Notice, RetryPolicy};
 use crate::elevation::Elevation;
 use crate::error::Error;
+
+/// Between two polls of a grant that waits.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long to try to elevate.
 #[derive(Debug, Clone, Copy)]
@@ -67,29 +71,34 @@ impl Client {
                         grant.id
                     )));
                 }
-                Progress::Pending => {
-                    self.wait_for_approval(grant, limits.approval, approval_deadline, notice).await?;
+                Progress::Pending | Progress::Approved => {
+                    let limit = limits.approval;
+                    self.wait_for_approval(grant, elevation, limit, approval_deadline, notice).await?;
                 }
                 Progress::Ended => return Err(not_active(grant)),
             }
         }
     }
 
-    /// Polls until the grant is active. The next elevate then fetches its credentials.
+    /// Waits until the grant is approved or active. The next elevate then fetches its credentials.
     async fn wait_for_approval(
         &self,
         mut grant: Grant,
+        elevation: &Elevation,
         waited: Duration,
         deadline: Instant,
         notice: &mut (dyn FnMut(Notice<'_>) + Send),
     ) -> Result<(), Error> {
+        // A poll is a heartbeat.
+        let beat = grant.heartbeat_seconds.map(|seconds| Duration::from_secs(u64::from(seconds.max(1))));
+        let longest = beat.map_or(LONGEST_PAUSE, |beat| beat.min(LONGEST_PAUSE));
         let mut pause = Duration::from_millis(500);
         if grant.status == GrantStatus::PendingApproval {
             notice(Notice::WaitingForApproval(&grant));
         }
         loop {
             match progress(&grant) {
-                Progress::Active => return Ok(()),
+                Progress::Approved | Progress::Active => return Ok(()),
                 Progress::Ended => return Err(not_active(grant)),
                 Progress::Pending => {}
             }
@@ -98,9 +107,20 @@ impl Client {
                 return Err(Error::NotApproved { id: grant.id, waited });
             }
             sleep(pause.min(left)).await;
-            pause = (pause * 2).min(Duration::from_secs(10));
-            grant = self.grant(&grant.id, RetryPolicy::within(Duration::from_secs(30))).await?;
+            pause = (pause * 2).min(longest);
+            grant = self.poll(&grant, elevation).await?;
         }
+    }
+
+    /// The grant as it is now. A poll is a heartbeat if the grant needs them: when both stop, the request is withdrawn.
+    async fn poll(&self, grant: &Grant, elevation: &Elevation) -> Result<Grant, Error> {
+        if grant.heartbeat_seconds.is_some()
+            && grant.status == GrantStatus::PendingApproval
+            && let Some(beating) = self.heartbeat_while_waiting(&grant.id, elevation.key()).await?
+        {
+            return Ok(beating);
+        }
+        self.grant(&grant.id, RetryPolicy::within(Duration::from_secs(30))).await
     }
 
     /// Requests the decision about an elevation. The broker grants and records nothing.
@@ -117,13 +137,19 @@ fn not_active(grant: Grant) -> Error {
 
 enum Progress {
     Pending,
+    /// The next elevate gets the grant.
+    Approved,
     Active,
     Ended,
 }
 
 fn progress(grant: &Grant) -> Progress {
     match grant.status {
-        GrantStatus::PendingApproval | GrantStatus::Applying => Progress::Pending,
+        GrantStatus::PendingApproval => match &grant.approval {
+            Some(Approval { approved_at: Some(_), .. }) => Progress::Approved,
+            Some(_) | None => Progress::Pending,
+        },
+        GrantStatus::Applying => Progress::Pending,
         GrantStatus::Active => Progress::Active,
         GrantStatus::Denied
         | GrantStatus::RollingBack

@@ -10,6 +10,7 @@ mod grants;
 mod network;
 mod observations;
 mod probe;
+mod requests;
 mod revoke;
 mod rules;
 mod sessions;

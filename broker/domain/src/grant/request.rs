@@ -60,6 +60,7 @@ impl Request {
             expires_at: now.plus(self.ttl.into()),
             enforced_by,
             steps,
+            approval: None,
             late_until: None,
             session_deny_until: None,
             state,

@@ -3,15 +3,21 @@
 use protocol::{Actor, EventKind, RevokeCause, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::waiting::Waiting;
+
 /// The state of a grant, with the facts of that state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum State {
-    /// The boundary denied the request. Final.
+    /// The boundary, a rule or a person denied the request. Final.
     Denied {
         /// For the caller.
         why: String,
+        /// When it was denied.
+        ended_at: Timestamp,
     },
+    /// It waits for the approval of persons, or for its client to collect it.
+    Waiting(Waiting),
     /// The steps are written; the driver that has the claim applies them.
     Applying {
         /// The end of the claim. The worker rolls the grant back then.
@@ -96,6 +102,12 @@ pub enum EndCause {
     AgentDisabled(Option<Actor>),
     /// This operator or person revoked it.
     Operator(Actor),
+    /// This person denied the request, perhaps with a reason.
+    DeniedBy(Actor, Option<String>),
+    /// The votes did not come in time.
+    NotApproved,
+    /// It was approved, and its client did not collect it in time.
+    NotCollected,
     /// The claim ended before the grant was active: its request died.
     Abandoned,
     /// The grant was decided again, and refused: by these rules, or by the boundary if there are none.
@@ -114,6 +126,10 @@ impl EndCause {
             Self::AgentDisabled(None) => "agent disabled".to_owned(),
             Self::AgentDisabled(Some(by)) => format!("agent disabled by {}", by.in_words()),
             Self::Operator(by) => format!("ended by {}", by.in_words()),
+            Self::DeniedBy(by, None) => format!("denied by {}", by.in_words()),
+            Self::DeniedBy(by, Some(because)) => format!("denied by {}: {because}", by.in_words()),
+            Self::NotApproved => "not approved in time".to_owned(),
+            Self::NotCollected => "approved, and not collected in time".to_owned(),
             Self::Abandoned => "never acknowledged · rolled back".to_owned(),
             Self::ContextChanged(rules) if rules.is_empty() => {
                 "context changed · nothing permits the grant any more".to_owned()
@@ -126,11 +142,13 @@ impl EndCause {
     /// Who ended the grant, for the timeline.
     pub fn actor(&self) -> Option<Actor> {
         match self {
-            Self::Operator(by) => Some(by.clone()),
+            Self::Operator(by) | Self::DeniedBy(by, _) => Some(by.clone()),
             Self::AgentDisabled(by) => by.clone(),
             Self::Client(_)
             | Self::Deadline
             | Self::LeaseLost
+            | Self::NotApproved
+            | Self::NotCollected
             | Self::Abandoned
             | Self::ContextChanged(_)
             | Self::TargetFailed(_) => None,
@@ -141,9 +159,11 @@ impl EndCause {
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
-            Self::AgentDisabled(_) | Self::Operator(_) => Source::Operator,
+            Self::AgentDisabled(_) | Self::Operator(_) | Self::DeniedBy(..) => Source::Operator,
             Self::Deadline
             | Self::LeaseLost
+            | Self::NotApproved
+            | Self::NotCollected
             | Self::Abandoned
             | Self::ContextChanged(_)
             | Self::TargetFailed(_) => Source::Broker,
@@ -154,6 +174,7 @@ impl EndCause {
     pub fn kind(&self) -> EventKind {
         match self {
             Self::Deadline => EventKind::Expire,
+            Self::DeniedBy(..) | Self::NotApproved | Self::NotCollected => EventKind::Denied,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
             Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) | Self::ContextChanged(_) => {

@@ -189,7 +189,13 @@ impl Engine {
         let mut after = None;
         loop {
             let claim = self.driver.claim_from(self.clock.now());
-            let listing = Listing { live: Some(true), agent: Some(id.clone()), after, limit: PAGE };
+            let listing = Listing {
+                live: Some(true),
+                agent: Some(id.clone()),
+                after,
+                limit: PAGE,
+                ..Listing::default()
+            };
             let page = self.store.list(&listing).await?;
             let Some(last) = page.last() else { return Ok(ending) };
             after = Some(last.grant.id.clone());

@@ -45,6 +45,7 @@ impl Authorized {
             run: self.principal.run.as_deref(),
             before: None,
             grant: None,
+            approval: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use domain::facts::ObservedFacts;
-use domain::grant::Request;
+use domain::grant::{Request, Transition};
 use domain::{Agent, Decision, DecisionKind, Grant, Lease, State, Verdict};
 use policy::Permit;
 use protocol::{
@@ -17,6 +17,7 @@ use targets::{LateWrites, Target};
 use tracing::Instrument;
 
 use super::authorize::{Authorized, asked_scope};
+use crate::approvals::asked_for;
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
 use crate::request_limits::Kind;
@@ -25,7 +26,7 @@ use crate::rules::decide::Decided;
 use crate::{Engine, Refusal, spans, to_wire};
 
 /// How often a request is decided, if the store finds each time that the decision does not hold any more.
-const DECISIONS: u32 = 5;
+pub(super) const DECISIONS: u32 = 5;
 
 /// Between two reads of a grant that another driver is applying.
 const POLL_EVERY: Duration = Duration::from_millis(100);
@@ -43,11 +44,28 @@ pub struct Elevation {
     pub observed: ObservedFacts,
 }
 
-/// An active grant.
+/// A grant that is active or waits for approval.
 #[derive(Debug)]
 pub struct Elevated {
-    /// With its credentials.
+    /// With its credentials, if it is active.
     pub grant: protocol::Grant,
+}
+
+/// A grant that is wanted, and what its creation needs beside the decision.
+struct Wanted {
+    terms: Request,
+    lease: Option<Lease>,
+    /// Held until it is stored, where rules count grants.
+    turn: Option<Turn>,
+    now: Timestamp,
+}
+
+/// What became of a grant that was to be stored.
+enum Stored {
+    New(GrantRecord),
+    /// The grant of the same idempotency key.
+    Joined(GrantRecord),
+    ContextChanged,
 }
 
 /// The result of one try to create a grant.
@@ -83,124 +101,163 @@ impl Engine {
             let turn = self.rules.turn(&authorized.agent.id).await;
             let decided = self.decide(DecisionKind::Elevate, authorized.asked()).await?;
             // Boxed, as below: the states of all paths together would fill the stack of a thread.
-            match Box::pin(self.create(&authorized, terms.clone(), decided, turn, lease, now)).await? {
+            let wanted = Wanted { terms: terms.clone(), lease, turn, now };
+            match Box::pin(self.create(&authorized, wanted, &decided)).await? {
                 Tried::Elevated(elevated) => return Ok(*elevated),
                 Tried::ContextChanged => {}
             }
         }
-        Err(Refusal::new(
-            ErrorCode::ContextUnsettled,
-            format!(
-                "rules, posture, grants of this run or the registration changed during {DECISIONS} decisions"
-            ),
-        )
-        .hint("try again, with the same idempotency key")
-        .retry_after(1))
+        Err(context_unsettled())
     }
 
     async fn create(
         &self,
         authorized: &Authorized,
-        terms: Request,
-        decided: Decided,
-        turn: Option<Turn>,
-        lease: Option<Lease>,
-        now: Timestamp,
+        wanted: Wanted,
+        decided: &Decided,
     ) -> Result<Tried, Refusal> {
-        let Authorized { agent, principal, .. } = authorized;
-        let replay = principal.replay.as_ref();
         let permit = match &decided.permit {
             Ok(permit) => permit.clone(),
             Err(denied) => {
-                return Box::pin(self.denied(authorized, terms, &decided, denied.clone(), now)).await;
+                let denied = denied.clone();
+                return Box::pin(self.not_permitted_now(authorized, wanted, decided, denied)).await;
             }
         };
+        let now = wanted.now;
         let target = self.driver.target(permit.target())?;
-        let (plan, reasons) = self.driver.plan(&terms, &permit, target.as_ref(), now).await?;
+        let (plan, reasons) = self.driver.plan(&wanted.terms, &permit, target.as_ref(), now).await?;
         let claimed_at = self.clock.now();
         let claim = self.driver.claim_from(claimed_at);
         let claimed_until = claimed_at.plus(self.settings.load().claim);
-        let most_active = agent.registration.max_active_grants_per_run;
-        let limited = most_active.map(|most| (most, terms.clone()));
-        let mut accepted = Grant::accepted(terms, now, plan.enforced_by, plan.steps, claimed_until)
-            .decided(&decided.summary());
+        let mut accepted =
+            Grant::accepted(wanted.terms.clone(), now, plan.enforced_by, plan.steps, claimed_until)
+                .decided(&decided.summary());
         accepted.events.extend(reasons);
         let created = match target.late_writes() {
             LateWrites::Possible { .. } => accepted,
             LateWrites::Impossible => self.driver.activate_at_once(accepted, target.as_ref()).await?,
         };
-        let decision = decided.for_new_grant();
-        let creating = self.store.create_grant(&created, lease, replay, most_active, Some(&decision));
-        let creating = creating.instrument(spans::store("store: create grant")).await;
-        drop(turn);
-        let elevated = match creating? {
-            Created::New(record) if matches!(record.grant.state, State::Active { .. }) => {
+        let elevated = match self.store_new(authorized, &created, wanted, decided).await? {
+            Stored::New(record) if matches!(record.grant.state, State::Active { .. }) => {
                 self.counters.grants_activated();
                 // Not read again: a driver that has ended the grant since has ended its credentials as well.
                 let credentials = self.credentials_of(&record, &permit, target.as_ref()).await?;
                 elevated(&record, credentials)
             }
-            Created::New(record) => {
+            Stored::New(record) => {
                 let goal = Goal::Activate { permit: Some(&permit), claimed_at: Some(claimed_at) };
                 self.respond(self.driver.drive(record, goal, &claim).await?, &permit, target.as_ref()).await?
             }
-            Created::Joined(record) => self.join(record, &permit, target.as_ref(), &claim).await?,
-            Created::ContextChanged => return Ok(Tried::ContextChanged),
-            Created::KeyConflict => return Err(key_conflict()),
-            Created::KeyRevoked => {
-                let reason = "the key was revoked before the request arrived";
-                return Err(Refusal::grant_ended(Some(reason.to_owned())));
+            Stored::Joined(record) if matches!(record.grant.state, State::Waiting(_)) => {
+                Box::pin(self.wait_or_collect(record, authorized)).await?
             }
-            Created::AgentDisabled => return Err(agent_disabled(agent)),
-            Created::Replayed => return Err(self.replayed(Kind::Elevation, &agent.id)),
-            Created::TooManyActive => match limited {
-                Some((most, terms)) => {
-                    let denied = too_many_active(&terms, most);
-                    let verdict = Verdict::refused_by_boundary(&denied.detail);
-                    let enforced = domain::Decided { verdict, ..decided.decision.enforced };
-                    let decision = Decision { enforced, shadow: None, ..decided.decision };
-                    return Err(self.deny(terms, now, denied, replay, &decision).await);
-                }
-                None => {
-                    let detail = "the store counted grants that have no limit";
-                    return Err(Refusal::new(ErrorCode::Internal, detail));
-                }
-            },
+            Stored::Joined(record) => self.join(record, &permit, target.as_ref(), &claim).await?,
+            Stored::ContextChanged => return Ok(Tried::ContextChanged),
         };
         Ok(Tried::Elevated(Box::new(elevated)))
     }
 
-    /// Records a denial by the boundary or a rule. A retry of a request that has a grant joins it, if the grant itself
-    /// would be allowed now: a rule about other grants of the run does not refuse a grant because of itself.
-    async fn denied(
+    async fn store_new(
         &self,
         authorized: &Authorized,
-        terms: Request,
+        new: &Transition,
+        wanted: Wanted,
         decided: &Decided,
-        denied: policy::Denied,
-        now: Timestamp,
+    ) -> Result<Stored, Refusal> {
+        let Wanted { terms, lease, turn, now } = wanted;
+        let Authorized { agent, principal, .. } = authorized;
+        let replay = principal.replay.as_ref();
+        let most_active = agent.registration.max_active_grants_per_run;
+        let decision = decided.for_new_grant();
+        let creating = self.store.create_grant(new, lease, replay, most_active, Some(&decision));
+        let creating = creating.instrument(spans::store("store: create grant")).await;
+        drop(turn);
+        Err(match creating? {
+            Created::New(record) => return Ok(Stored::New(record)),
+            Created::Joined(record) => return Ok(Stored::Joined(record)),
+            Created::ContextChanged => return Ok(Stored::ContextChanged),
+            Created::KeyConflict => key_conflict(),
+            Created::KeyRevoked => {
+                let reason = "the key was revoked before the request arrived";
+                Refusal::grant_ended(Some(reason.to_owned()))
+            }
+            Created::AgentDisabled => agent_disabled(agent),
+            Created::Replayed => self.replayed(Kind::Elevation, &agent.id),
+            Created::TooManyActive => match most_active {
+                Some(most) => {
+                    let denied = too_many_active(&terms, most);
+                    let verdict = Verdict::refused_by_boundary(&denied.detail);
+                    let enforced = domain::Decided { verdict, ..decided.decision.enforced.clone() };
+                    let decision = Decision { enforced, shadow: None, ..decided.decision.clone() };
+                    self.deny(terms, now, denied, replay, &decision).await
+                }
+                None => {
+                    let detail = "the store counted grants that have no limit";
+                    Refusal::new(ErrorCode::Internal, detail)
+                }
+            },
+        })
+    }
+
+    /// A request that is not permitted as it is. A retry of a request that has a grant joins it, if the grant itself
+    /// would be allowed now: a rule about other grants of the run does not refuse a grant because of itself. A request
+    /// that needs the approval of persons waits for it, and every other one is recorded as denied.
+    async fn not_permitted_now(
+        &self,
+        authorized: &Authorized,
+        wanted: Wanted,
+        decided: &Decided,
+        mut denied: policy::Denied,
     ) -> Result<Tried, Refusal> {
         let (agent, replay) = (&authorized.agent, authorized.principal.replay.as_ref());
         if authorized.checked.is_ok() {
-            let claim = self.driver.claim_from(self.clock.now());
-            if let Some(record) = self.store.grant_by_key(&agent.id, &terms.key).await? {
-                if record.grant.request_hash != terms.request_hash {
+            if let Some(record) = self.store.grant_by_key(&agent.id, &wanted.terms.key).await? {
+                if record.grant.request_hash != wanted.terms.request_hash {
                     return Err(key_conflict());
                 }
-                let again = self.decide_again(DecisionKind::Credentials, &record, agent).await?;
-                let permit = again.decided.permit?;
-                let target = self.driver.target(permit.target())?;
-                let elevated = self.join(record, &permit, target.as_ref(), &claim).await?;
-                return Ok(Tried::Elevated(Box::new(elevated)));
+                return Ok(Tried::Elevated(Box::new(
+                    Box::pin(self.wait_or_collect(record, authorized)).await?,
+                )));
+            }
+            if decided.needs_approval() {
+                match self.people() {
+                    Ok(people) => {
+                        return self.ask_persons(authorized, wanted, decided, people.approval).await;
+                    }
+                    Err(nobody) => denied.hint = nobody.detail,
+                }
             }
             self.request_limits.refund(Kind::Elevation, &agent.id);
-            self.request_limits.acquire(Kind::Denied, &agent.id, now)?;
+            self.request_limits.acquire(Kind::Denied, &agent.id, wanted.now)?;
         }
-        Err(self.deny(terms, now, denied, replay, &decided.decision).await)
+        Err(self.deny(wanted.terms, wanted.now, denied, replay, &decided.decision).await)
+    }
+
+    async fn ask_persons(
+        &self,
+        authorized: &Authorized,
+        wanted: Wanted,
+        decided: &Decided,
+        within: Duration,
+    ) -> Result<Tried, Refusal> {
+        let Wanted { terms, now, .. } = &wanted;
+        let reason = terms.reason.as_deref();
+        let approval = asked_for(&terms.agent_id, &terms.provenance, reason, &decided.decision);
+        let waiting = Grant::waiting(terms.clone(), *now, approval, now.plus(within));
+        let waiting = waiting.decided(&decided.summary());
+        let elevated = match self.store_new(authorized, &waiting, wanted, decided).await? {
+            Stored::New(record) => {
+                self.counters.approvals_requested();
+                Elevated { grant: to_wire::grant(&record) }
+            }
+            Stored::Joined(record) => Box::pin(self.wait_or_collect(record, authorized)).await?,
+            Stored::ContextChanged => return Ok(Tried::ContextChanged),
+        };
+        Ok(Tried::Elevated(Box::new(elevated)))
     }
 
     /// A retry: joins the grant of its idempotency key.
-    async fn join(
+    pub(super) async fn join(
         &self,
         record: GrantRecord,
         permit: &Permit,
@@ -220,6 +277,7 @@ impl Engine {
             }
             State::Active { .. }
             | State::Denied { .. }
+            | State::Waiting(_)
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Ending(_)
@@ -227,7 +285,7 @@ impl Engine {
         }
     }
 
-    async fn respond(
+    pub(super) async fn respond(
         &self,
         outcome: Outcome,
         permit: &Permit,
@@ -292,7 +350,7 @@ impl Engine {
         Ok(elevated(&record, credentials))
     }
 
-    async fn credentials_of(
+    pub(super) async fn credentials_of(
         &self,
         record: &GrantRecord,
         permit: &Permit,
@@ -303,10 +361,21 @@ impl Engine {
     }
 }
 
-fn elevated(record: &GrantRecord, credentials: Credentials) -> Elevated {
+pub(super) fn elevated(record: &GrantRecord, credentials: Credentials) -> Elevated {
     let mut grant = to_wire::grant(record);
     grant.credentials = Some(credentials);
     Elevated { grant }
+}
+
+pub(super) fn context_unsettled() -> Refusal {
+    Refusal::new(
+        ErrorCode::ContextUnsettled,
+        format!(
+            "rules, posture, grants of this run or the registration changed during {DECISIONS} decisions"
+        ),
+    )
+    .hint("try again, with the same idempotency key")
+    .retry_after(1)
 }
 
 fn key_conflict() -> Refusal {

@@ -17,7 +17,7 @@ impl Engine {
         let agent = self.agent_of(bearer).await?;
         let now = self.clock.now();
         match self.store.heartbeat(id, &agent.id, key, now).await? {
-            HeartbeatOutcome::Recorded(record) if now < record.grant.expires_at => {
+            HeartbeatOutcome::Recorded(record) if record.grant.due_at().is_some_and(|ends| now < ends) => {
                 Ok(to_wire::grant(&record))
             }
             HeartbeatOutcome::Recorded(_) => Err(Refusal::grant_ended(Some("deadline reached".to_owned()))),

@@ -2,7 +2,9 @@
 
 mod actions;
 mod agents;
+mod approvals;
 mod authorize;
+mod collect;
 mod denials;
 mod elevate;
 mod heartbeat;

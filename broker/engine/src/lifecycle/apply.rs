@@ -296,6 +296,7 @@ impl Driver {
         match &record.grant.state {
             State::Applying { claimed_until } if self.clock.now().plus(CALL) < *claimed_until => Ok(()),
             State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
@@ -310,11 +311,12 @@ impl Driver {
         match &grant.state {
             State::Applying { claimed_until } => self.claim_until(*claimed_until),
             State::Denied { .. }
+            | State::Waiting(_)
             | State::RollingBack { .. }
             | State::Failed { .. }
             | State::Active { .. }
             | State::Ending(_)
-            | State::Revoked { .. } => self.claim_until(grant.requested_at),
+            | State::Revoked { .. } => self.claim_until(grant.begins_at()),
         }
     }
 

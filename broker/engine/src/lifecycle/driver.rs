@@ -6,6 +6,7 @@
 //! | state | goal | the driver |
 //! |---|---|---|
 //! | applying | activate | applies the steps, then activates ([`apply`](super::apply)) |
+//! | waiting for approval | end | writes that it is denied: nothing was provisioned |
 //! | applying, active | end | writes the end, then reverts ([`end`](super::end)) |
 //! | rolling back, ending | any | reverts the steps or observes their objects ([`revert`](super::revert)) |
 //! | failed, revoked | any | removes a session-deny policy that is due |
@@ -82,6 +83,7 @@ impl Driver {
             Goal::Activate { permit, claimed_at } => match &record.grant.state {
                 State::Applying { .. } => return self.activate(record, permit, claimed_at, claim).await,
                 State::Denied { .. }
+                | State::Waiting(_)
                 | State::RollingBack { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
@@ -101,7 +103,9 @@ impl Driver {
         claim: &Claim,
     ) -> Result<GrantRecord, Refusal> {
         match &record.grant.state {
-            State::Applying { .. } | State::Active { .. } => self.end(record, cause, claim).await,
+            State::Waiting(_) | State::Applying { .. } | State::Active { .. } => {
+                self.end(record, cause, claim).await
+            }
             State::Denied { .. }
             | State::RollingBack { .. }
             | State::Failed { .. }
@@ -114,7 +118,9 @@ impl Driver {
         match &record.grant.state {
             State::RollingBack { .. } | State::Ending(_) => self.revert(record, claim).await,
             State::Failed { .. } | State::Revoked { .. } => self.remove_session_denies(record, claim).await,
-            State::Denied { .. } | State::Applying { .. } | State::Active { .. } => Ok(record),
+            State::Denied { .. } | State::Waiting(_) | State::Applying { .. } | State::Active { .. } => {
+                Ok(record)
+            }
         }
     }
 

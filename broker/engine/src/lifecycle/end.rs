@@ -47,6 +47,10 @@ impl Driver {
                     match cause {
                         // The client sent a heartbeat, or another driver goes on.
                         EndCause::LeaseLost | EndCause::Abandoned => return Ok(read),
+                        // Persons or the client were faster: what they decided is not undone.
+                        EndCause::DeniedBy(..) | EndCause::NotApproved | EndCause::NotCollected => {
+                            return Ok(read);
+                        }
                         // A failed try does not end what another try goes on with or has activated. If the grant was
                         // ended meanwhile, what this try has applied since is reverted as well.
                         EndCause::TargetFailed(_) => return self.revert(read, &claim).await,
@@ -73,6 +77,7 @@ impl Driver {
             }
             (
                 State::Denied { .. }
+                | State::Waiting(_)
                 | State::RollingBack { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
@@ -92,6 +97,9 @@ impl Driver {
             | EndCause::AgentDisabled(_)
             | EndCause::ContextChanged(_)
             | EndCause::Operator(_)
+            | EndCause::DeniedBy(..)
+            | EndCause::NotApproved
+            | EndCause::NotCollected
             | EndCause::Abandoned
             | EndCause::TargetFailed(_) => {}
         }
@@ -107,6 +115,9 @@ fn precondition(cause: &EndCause) -> Precondition {
         | EndCause::AgentDisabled(_)
         | EndCause::ContextChanged(_)
         | EndCause::Operator(_)
+        | EndCause::DeniedBy(..)
+        | EndCause::NotApproved
+        | EndCause::NotCollected
         | EndCause::Abandoned
         | EndCause::TargetFailed(_) => Precondition::Version,
     }

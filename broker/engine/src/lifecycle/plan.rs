@@ -2,8 +2,8 @@
 
 use std::pin::pin;
 
-use domain::NewEvent;
 use domain::grant::Request;
+use domain::{Grant, NewEvent};
 use policy::Permit;
 use protocol::{GrantId, Timestamp};
 use store::GrantRecord;
@@ -50,6 +50,19 @@ impl Driver {
                 },
             }
         }
+    }
+
+    /// The plan for an approved grant, which has none yet.
+    pub(crate) async fn plan_approved(
+        &self,
+        grant: &Grant,
+        permit: &Permit,
+        target: &dyn Target,
+        now: Timestamp,
+    ) -> Result<(Plan, Vec<NewEvent>), Refusal> {
+        let ends = now.plus(grant.ttl.into());
+        let planned = self.plan_with_retries(target, permit, &grant.id, ends).await;
+        planned.map_err(|error| Refusal::target_failed(&error.what))
     }
 
     async fn plan_with_retries(

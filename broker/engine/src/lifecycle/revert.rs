@@ -96,6 +96,7 @@ impl Driver {
                 Phase::Revoking | Phase::RevokeFailing | Phase::Expired => Work::Revert,
             },
             State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::Failed { .. }
             | State::Active { .. }
@@ -235,15 +236,16 @@ impl Driver {
     /// Until when a call of a driver that applied steps may still be applied. A driver that failed has stopped; one that
     /// was overtaken may send until its claim ends.
     fn late_writes_until(&self, grant: &Grant, late: LateWrites) -> Timestamp {
-        let marked = grant.late_until.unwrap_or(grant.requested_at);
+        let marked = grant.late_until.unwrap_or(grant.begins_at());
         match (&grant.state, late) {
-            (_, LateWrites::Impossible) => grant.requested_at,
+            (_, LateWrites::Impossible) => grant.begins_at(),
             (State::RollingBack { cause: EndCause::TargetFailed(_), .. }, _) => marked,
             (State::RollingBack { .. }, LateWrites::Possible { within }) => {
-                marked.max(grant.requested_at.plus(self.settings.load().claim).plus(within))
+                marked.max(grant.begins_at().plus(self.settings.load().claim).plus(within))
             }
             (
                 State::Denied { .. }
+                | State::Waiting(_)
                 | State::Applying { .. }
                 | State::Failed { .. }
                 | State::Active { .. }
@@ -259,6 +261,7 @@ impl Driver {
             State::Revoked { .. } => self.counters.grants_revoked(),
             State::Failed { .. } => self.counters.grants_failed(),
             State::Denied { .. }
+            | State::Waiting(_)
             | State::Applying { .. }
             | State::RollingBack { .. }
             | State::Active { .. }

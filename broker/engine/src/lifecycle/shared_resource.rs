@@ -217,7 +217,7 @@ impl Driver {
         match target.late_writes() {
             LateWrites::Possible { within } if never_active => self.clock.now().plus(within),
             LateWrites::Possible { .. } | LateWrites::Impossible => {
-                self.clock.now().max(grant.late_until.unwrap_or(grant.requested_at))
+                self.clock.now().max(grant.late_until.unwrap_or(grant.begins_at()))
             }
         }
     }
@@ -231,8 +231,8 @@ fn reason_to_leave(lock: &ResourceLock, grant: &Grant, step: &Step) -> Option<St
         Ownership::Foreign => Some(format!("{} was there before · it stays", step.object)),
         // No driver came to create it.
         Ownership::Unknown => Some(format!("{} was not touched", step.object)),
-        // Deleted before this grant was requested, and ownership is written before the object is created.
-        Ownership::Managed { write_may_land_until: Some(until) } if until < grant.requested_at => {
+        // Deleted before this grant began, and ownership is written before the object is created.
+        Ownership::Managed { write_may_land_until: Some(until) } if until < grant.begins_at() => {
             Some(format!("{} was not touched", step.object))
         }
         Ownership::Managed { .. } => None,
@@ -245,7 +245,7 @@ fn detach_purpose(grant: &Grant, target: &dyn Target, work: Work, until: Timesta
     match (work, target.late_writes()) {
         // A call that begins in time is applied or lost by then.
         (Work::Revert, LateWrites::Possible { within }) => {
-            LockPurpose::Detach { asked_at: grant.requested_at, delete_may_land_until: until.plus(within) }
+            LockPurpose::Detach { asked_at: grant.begins_at(), delete_may_land_until: until.plus(within) }
         }
         (Work::Revert, LateWrites::Impossible) | (Work::Observe, _) => LockPurpose::Inspect,
     }

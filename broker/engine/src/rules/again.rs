@@ -57,8 +57,17 @@ impl Engine {
         let policies = checked.as_ref().map_or(grant.policies.as_slice(), WithinBoundary::policies);
         let request = request_of(scope, policies, grant.ttl, heartbeat);
         let run = grant.run.as_deref();
-        let asked =
-            Asked { agent, checked, request, identity, observed, run, before, grant: Some(&grant.id) };
+        let asked = Asked {
+            agent,
+            checked,
+            request,
+            identity,
+            observed,
+            run,
+            before,
+            grant: Some(&grant.id),
+            approval: grant.approval.as_ref(),
+        };
         let decided = self.decide(kind, asked).await?;
         Ok(DecidedAgain { decided, rules_before, recorded: count })
     }

@@ -1,7 +1,7 @@
 //! Decides one request by the rules, and says what the store has to check before it acts on the decision.
 
 use domain::facts::{IdentityFacts, ObservedFacts, RequestFacts, RunFacts, subjects};
-use domain::{Agent, Decision, DecisionFacts, DecisionKind, DecisionSummary, Outcome, Verdict};
+use domain::{Agent, Approval, Decision, DecisionFacts, DecisionKind, DecisionSummary, Outcome, Verdict};
 use policy::{Denied, Permit, WithinBoundary};
 use protocol::{GrantId, Timestamp};
 use store::{ContextRequest, DecisionContext, NewDecision};
@@ -26,6 +26,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) before: Option<RunFacts>,
     /// The grant that is decided again.
     pub(crate) grant: Option<&'a GrantId>,
+    /// The approval that the grant has.
+    pub(crate) approval: Option<&'a Approval>,
 }
 
 /// A decision that is not recorded yet.
@@ -43,6 +45,11 @@ impl Decided {
     pub(crate) fn reevaluate_at(&self) -> Option<Timestamp> {
         let postures = self.decision.facts.posture.values();
         postures.map(|posture| posture.expires_at).min().filter(|_| self.check_posture)
+    }
+
+    /// Whether only the approval of persons is missing.
+    pub(crate) fn needs_approval(&self) -> bool {
+        self.permit.is_err() && self.decision.enforced.verdict.outcome == Outcome::NeedsApproval
     }
 
     /// For the transaction that creates the grant.
@@ -106,7 +113,7 @@ impl Engine {
                 (decided(sets.enforced, verdict), Err(denied), None)
             }
             Ok(within) => {
-                let (verdict, permit) = within.decide(sets.enforced, &facts);
+                let (verdict, permit) = within.decide(sets.enforced, &facts, asked.approval);
                 let shadow = sets.shadow.map(|set| {
                     let verdict = set.map_or_else(Verdict::without_rules, |set| set.decide(&facts));
                     decided(set, verdict)

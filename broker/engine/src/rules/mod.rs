@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::{Engine, Refusal};
 
-mod again;
+pub(crate) mod again;
 pub(crate) mod decide;
 pub(crate) mod facts;
 mod turns;

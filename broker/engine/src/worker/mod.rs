@@ -11,6 +11,7 @@ use targets::claim::Claim;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::approvals::over;
 use crate::lifecycle::{Goal, Outcome};
 use crate::{Engine, Refusal};
 
@@ -145,10 +146,21 @@ impl Engine {
     }
 
     /// The one place that decides what the worker drives a due grant toward. A grant that is still applying was never
-    /// acknowledged to its client: it is rolled back, and not activated.
+    /// acknowledged to its client: it is rolled back, and not activated, unless persons approved it.
     fn goal_of<'g>(&self, record: &GrantRecord) -> Wanted<'g> {
         let now = self.clock.now();
         Wanted::Drive(match (&record.grant.state, record.reevaluation) {
+            (State::Waiting(waiting), _) if now >= waiting.until => Goal::End(over(*waiting)),
+            (State::Waiting(_), _) if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
+            (State::Waiting(_), Some(due)) if now >= due.at => return Wanted::DecideAgain(due.mark),
+            // Its client waited for persons and waits still: the approval is not lost with one broker.
+            (State::Applying { .. }, _)
+                if record.grant.approval.is_some()
+                    && now < record.grant.expires_at
+                    && !self.is_lease_lost(record) =>
+            {
+                Goal::Activate { permit: None, claimed_at: None }
+            }
             (State::Applying { .. }, _) => Goal::End(EndCause::Abandoned),
             (State::Active { .. }, _) if now >= record.grant.expires_at => Goal::End(EndCause::Deadline),
             (State::Active { .. }, _) if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
@@ -156,6 +168,7 @@ impl Engine {
             // The heartbeat window was reset after the claim.
             (
                 State::Active { .. }
+                | State::Waiting(_)
                 | State::Denied { .. }
                 | State::RollingBack { .. }
                 | State::Failed { .. }

@@ -192,7 +192,7 @@ impl Engine {
     async fn find_drift(&self, done: &mut Reconciliation) -> Result<(), Refusal> {
         let mut after = None;
         loop {
-            let listing = Listing { live: Some(true), agent: None, after, limit: PAGE };
+            let listing = Listing { live: Some(true), after, limit: PAGE, ..Listing::default() };
             let page = self.store.list(&listing).await?;
             for record in &page {
                 if matches!(record.grant.state, State::Active { .. }) {

@@ -1,10 +1,11 @@
 //! Decides live grants again, after a change of the rules, of posture or of their agent.
 
-use domain::{DecisionKind, DecisionSummary, EndCause, NewEvent};
+use domain::{Agent, DecisionKind, DecisionSummary, EndCause, NewEvent, State};
 use protocol::EventKind;
 use store::GrantRecord;
 use targets::claim::Claim;
 
+use crate::approvals::Reviewed;
 use crate::lifecycle::{Goal, Outcome};
 use crate::rules::decide::Decided;
 use crate::{Engine, Refusal};
@@ -20,6 +21,9 @@ impl Engine {
         let Some(agent) = self.store.agent(&record.grant.agent_id).await? else {
             return Ok(Outcome::Settled(record));
         };
+        if matches!(record.grant.state, State::Waiting(_)) {
+            return Box::pin(self.review_waiting(record, mark, &agent)).await;
+        }
         let again = self.decide_again(DecisionKind::ReEvaluation, &record, &agent).await?;
         self.counters.grants_reevaluated();
         let recorded = again.is_recorded().then_some(&again.decided.decision);
@@ -36,6 +40,26 @@ impl Engine {
             self.store.add_events(&record.grant.id, &[stays(&again.decided)]).await?;
         }
         Ok(Outcome::Settled(record))
+    }
+
+    /// Decides a grant again that waits for approval.
+    async fn review_waiting(
+        &self,
+        record: GrantRecord,
+        mark: i64,
+        agent: &Agent,
+    ) -> Result<Outcome, Refusal> {
+        let again = self.decide_again(DecisionKind::Approval, &record, agent).await?;
+        let next = again.decided.reevaluate_at();
+        Ok(match self.review(record, agent, &again).await? {
+            Reviewed::Waits(record) | Reviewed::Approved(record, _) => {
+                // The mark of a grant that was saved meanwhile stays, and it is decided once more.
+                self.store.reevaluated(&record, mark, None, next).await?;
+                Outcome::Settled(record)
+            }
+            Reviewed::Denied(record, _) => Outcome::Settled(record),
+            Reviewed::Overtaken(id) => Outcome::Overtaken(id),
+        })
     }
 }
 

@@ -7,6 +7,7 @@
     reason = "a failed precondition fails the test"
 )]
 
+mod approvals;
 mod crashes;
 mod endings;
 mod fixture;

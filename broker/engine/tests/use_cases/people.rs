@@ -13,14 +13,14 @@ use store::PendingSession;
 
 use crate::fixture::{AGENT, Fixture, Gate, operator};
 
-const ISSUER: &str = "https://login.example.com";
+pub(crate) const ISSUER: &str = "https://login.example.com";
 
 const RULES: &str = r#"
     @id("platform") permit (principal in Team::"platform", action, resource);
     @id("support") permit (principal in Team::"support", action == Action::"view", resource is Agent);
 "#;
 
-fn people(issuer: &str, rules: &str) -> People {
+pub(crate) fn people(issuer: &str, rules: &str) -> People {
     let config = SignInConfig {
         issuer: issuer.to_owned(),
         client_id: "cloudanix-jit".to_owned(),
@@ -28,17 +28,20 @@ fn people(issuer: &str, rules: &str) -> People {
         redirect_uri: "https://jit.example.com/sign-in/callback".to_owned(),
         scopes: Vec::new(),
         groups_claim: "groups".to_owned(),
+        account_claims: std::collections::BTreeMap::new(),
         max_age: Duration::from_secs(12 * 3600),
     };
     People {
         sign_in: SignIn::new(config, Http::new(None).unwrap()),
         rules: PeopleRules::parse("people.cedar", rules).unwrap(),
         session: Duration::from_secs(12 * 3600),
+        fresh: Duration::from_secs(15 * 60),
+        approval: Duration::from_secs(3600),
         idle: Duration::from_secs(3600),
     }
 }
 
-fn person(subject: &str) -> Person {
+pub(crate) fn person(subject: &str) -> Person {
     Person {
         issuer: ISSUER.to_owned(),
         subject: subject.to_owned(),
@@ -58,6 +61,7 @@ async fn pending(fixture: &Fixture, broker: &Engine, subject: &str, team: &str, 
     let session = Session {
         person: person(subject),
         groups: [team.to_owned()].into(),
+        accounts: std::collections::BTreeMap::new(),
         authenticated_at: now,
         started_at: now,
         ends_at: now.plus(Duration::from_secs(12 * 3600)),
@@ -76,7 +80,7 @@ fn verifier() -> Secret {
 }
 
 /// A person who signed in just now, and whose client has the session's token.
-async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
+pub(crate) async fn signed_in(fixture: &Fixture, broker: &Engine, subject: &str, team: &str) -> Secret {
     let code = Secret::new(format!("code-of-{subject}"));
     pending(fixture, broker, subject, team, &code).await;
     let wrong = broker.exchange_code(&code, &Secret::new("w".repeat(43))).await.unwrap_err();

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning,
+    Validator,
+};
 
 use super::literals::{Named, Reads};
 use super::problems::{RuleProblem, RuleProblems, Source};
-use super::schema::schema;
+use super::schema::{Action, schema};
 use super::slices::Slices;
 use super::{Checked, files};
 
@@ -14,6 +17,10 @@ use super::{Checked, files};
 const MAX_ID: usize = 64;
 /// The longest hint of a rule, in bytes.
 const MAX_HINT: usize = 400;
+/// The annotation of a rule that asks for more than one approval.
+const QUORUM: &str = "quorum";
+/// The most approvals that a rule can ask for.
+const MAX_QUORUM: u32 = 10;
 
 /// A rule and its place.
 struct Rule<'a> {
@@ -32,6 +39,7 @@ pub(super) fn parse(texts: &BTreeMap<String, String>) -> Result<Checked, RulePro
         named
     });
     let named: Vec<Named> = named.collect();
+    problems.extend(rules.values().filter_map(quorum_problem));
     if problems.is_empty() {
         let checked = checked(texts, &rules, &named, policies, warnings);
         return checked.map_err(|problem| RuleProblems::new(vec![RuleProblem::of_set(problem, "")]));
@@ -44,7 +52,12 @@ pub(crate) fn checked_policies(
     texts: &BTreeMap<String, String>,
     schema: &Schema,
 ) -> Result<(PolicySet, Vec<String>), RuleProblems> {
-    let Validated { policies, warnings, problems, .. } = validated(texts, schema)?;
+    let Validated { rules, policies, warnings, mut problems } = validated(texts, schema)?;
+    let with_quorum = rules.values().filter(|rule| rule.rule.annotation(QUORUM).is_some());
+    problems.extend(with_quorum.map(|rule| {
+        let problem = "expected the annotations `@id` and `@hint`, found `@quorum`";
+        rule.problem(problem, "a quorum belongs to the rule of a rule set that asks for approval")
+    }));
     if problems.is_empty() { Ok((policies, warnings)) } else { Err(RuleProblems::new(problems)) }
 }
 
@@ -138,8 +151,11 @@ fn with_ids<'a>(rules: Vec<Rule<'a>>, problems: &mut Vec<RuleProblem>) -> BTreeM
                             .push(rule.problem(&problem, "the caller of a refused request sees the hint"));
                     }
                 }
+                // Checked where the rules of a set are: the rules of persons have none.
+                QUORUM => {}
                 other => {
-                    let problem = format!("expected the annotations `@id` and `@hint`, found `@{other}`");
+                    let problem =
+                        format!("expected the annotations `@id`, `@hint` and `@quorum`, found `@{other}`");
                     problems.push(rule.problem(&problem, "write a comment, `// …`"));
                 }
             }
@@ -159,6 +175,31 @@ fn with_ids<'a>(rules: Vec<Rule<'a>>, problems: &mut Vec<RuleProblem>) -> BTreeM
         by_id.insert(id, rule);
     }
     by_id
+}
+
+/// The number of persons that a rule asks for.
+fn quorum(rule: &Policy) -> Option<u32> {
+    let quorum = rule.annotation(QUORUM)?.parse().ok()?;
+    (1..=MAX_QUORUM).contains(&quorum).then_some(quorum)
+}
+
+/// A quorum is of a `forbid` of `elevate_unattended`: that is the rule which asks for an approval.
+fn quorum_problem(rule: &Rule<'_>) -> Option<RuleProblem> {
+    let found = rule.rule.annotation(QUORUM)?;
+    if quorum(&rule.rule).is_none() {
+        let problem = format!("expected a quorum of 1 to {MAX_QUORUM} persons, found {found:?}");
+        return Some(rule.problem(&problem, "write it like `@quorum(\"2\")`"));
+    }
+    let unattended = Action::ElevateUnattended.entity();
+    let asks = rule.rule.effect() == Effect::Forbid
+        && match rule.rule.action_constraint() {
+            ActionConstraint::Any => false,
+            ActionConstraint::Eq(action) => action == *unattended,
+            ActionConstraint::In(actions) => actions.contains(unattended),
+        };
+    let problem = "expected `@quorum` on a `forbid` of `Action::\"elevate_unattended\"`, found another rule";
+    (!asks)
+        .then(|| rule.problem(problem, "the rule that asks for an approval says how many persons it takes"))
 }
 
 /// Checks types, strictly. Returns warnings.
@@ -204,9 +245,11 @@ fn checked(
         slices.add(&rule.rule)?;
     }
     let hint = |rule: &Rule<'_>| rule.rule.annotation("hint").map(str::to_owned);
+    let quorums = rules.iter().filter_map(|(id, rule)| Some((id.clone(), quorum(&rule.rule)?)));
     Ok(Checked {
         digest: files::digest(texts)?,
         warnings,
+        quorums: quorums.collect(),
         hints: rules.iter().map(|(id, rule)| (id.clone(), hint(rule))).collect(),
         zones: named.iter().flat_map(|named| named.zones.iter().cloned()).collect(),
         reads: Reads {

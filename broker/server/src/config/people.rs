@@ -1,5 +1,6 @@
 //! `[people]`: the provider at which persons sign in, and the rules of what they may do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use anyhow::Context;
 use engine::People;
 use identity::{Http, SignIn, SignInConfig};
 use policy::PeopleRules;
-use protocol::Secret;
+use protocol::{Platform, Secret};
 use serde::Deserialize;
 
 /// `[people]`
@@ -29,6 +30,16 @@ pub struct PeopleConfig {
     /// The claim with the person's groups.
     #[serde(default = "groups_claim")]
     pub groups_claim: String,
+    /// The claim with the person's account at each CI platform: `github`, `gitlab`, `forgejo`, `bitbucket`. Without it,
+    /// persons cannot approve requests of runs that an account of the platform started.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, String>,
+    /// How old a sign-in may be for an approval of a policy of high sensitivity.
+    #[serde(default = "fresh_minutes")]
+    pub fresh_minutes: u32,
+    /// How long a request waits for approval.
+    #[serde(default = "approval_minutes")]
+    pub approval_minutes: u32,
     /// The longest session.
     #[serde(default = "session_hours")]
     pub session_hours: u32,
@@ -45,6 +56,14 @@ fn groups_claim() -> String {
     "groups".to_owned()
 }
 
+fn fresh_minutes() -> u32 {
+    15
+}
+
+fn approval_minutes() -> u32 {
+    60
+}
+
 fn session_hours() -> u32 {
     12
 }
@@ -57,12 +76,22 @@ impl PeopleConfig {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         domain::registration::check_issuer(&self.issuer)
             .map_err(|problem| anyhow::anyhow!("`people.issuer`: {problem}"))?;
-        for (key, value, most) in
-            [("session_hours", self.session_hours, 24), ("idle_minutes", self.idle_minutes, 24 * 60)]
-        {
+        for (key, value, most) in [
+            ("fresh_minutes", self.fresh_minutes, 24 * 60),
+            ("approval_minutes", self.approval_minutes, 24 * 60),
+            ("session_hours", self.session_hours, 24),
+            ("idle_minutes", self.idle_minutes, 24 * 60),
+        ] {
             anyhow::ensure!(
                 (1..=most).contains(&value),
                 "`people.{key}`: expected 1 to {most}, found {value}"
+            );
+        }
+        let platforms = engine::PLATFORMS_OF_PERSONS.map(Platform::as_str);
+        if let Some(unknown) = self.accounts.keys().find(|name| !platforms.contains(&name.as_str())) {
+            anyhow::bail!(
+                "`people.accounts`: expected the platforms {}, found `{unknown}`",
+                platforms.join(", ")
             );
         }
         for scope in &self.scopes {
@@ -92,12 +121,15 @@ impl PeopleConfig {
             redirect_uri: format!("{url}{}", protocol::routes::SIGN_IN_CALLBACK),
             scopes: self.scopes.clone(),
             groups_claim: self.groups_claim.clone(),
+            account_claims: self.accounts.clone(),
             max_age: session,
         };
         Ok(People {
             sign_in: SignIn::new(sign_in, http),
             rules: rules(&self.rules)?,
             session,
+            fresh: Duration::from_secs(u64::from(self.fresh_minutes) * 60),
+            approval: Duration::from_secs(u64::from(self.approval_minutes) * 60),
             idle: Duration::from_secs(u64::from(self.idle_minutes) * 60),
         })
     }

@@ -34,6 +34,7 @@ pub mod openapi;
 mod posture;
 pub mod rate_limit;
 mod reconcile;
+mod requests;
 mod rules;
 mod security_events;
 mod sessions;

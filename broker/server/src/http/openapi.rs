@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    App, agents, grants, health, introspect, observations, posture, reconcile, rules, security_events,
-    sessions, well_known,
+    App, agents, grants, health, introspect, observations, posture, reconcile, requests, rules,
+    security_events, sessions, well_known,
 };
 
 #[derive(OpenApi)]
@@ -29,6 +29,7 @@ use super::{
         (name = "rules", description = "Apply, try and change the rules that decide; for operators"),
         (name = "posture", description = "What other systems find about the subjects of requests"),
         (name = "observations", description = "Steps that run without a grant: what would have been decided"),
+        (name = "approvals", description = "Requests that wait for the approval of persons, and votes"),
         (name = "people", description = "Sessions of persons who signed in"),
         (name = "verifying", description = "For resource servers that accept `token` grants"),
         (name = "operations", description = "Health, metrics and reconciliation"),
@@ -81,6 +82,9 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(observations::report))
         .routes(routes!(sessions::exchange, sessions::list, sessions::end_all))
         .routes(routes!(sessions::show, sessions::end))
+        .routes(routes!(requests::list))
+        .routes(routes!(requests::show))
+        .routes(routes!(requests::vote))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))
         .routes(routes!(well_known::discovery))

@@ -146,6 +146,17 @@ const SECTIONS: [Section; 13] = [
             ),
             ("scopes", Is(r#"["profile"]"#), "What is requested beside `openid`."),
             ("groups_claim", Is(r#""groups""#), "The claim with the person's groups, an array of texts."),
+            (
+                "accounts",
+                Words("none"),
+                "The claim with the person's account at each CI platform: `{ github = \"github_login\" }`, for `github`, `forgejo`, `gitlab` and `bitbucket`. Without it persons cannot [approve](../operate/approvals.md) runs of the platform.",
+            ),
+            (
+                "fresh_minutes",
+                Is("15"),
+                "How old a sign-in may be to approve a policy of high sensitivity: 1 to 1440 minutes.",
+            ),
+            ("approval_minutes", Is("60"), "How long a request waits for approval: 1 to 1440 minutes."),
             ("session_hours", Is("12"), "The longest session: 1 to 24 hours."),
             ("idle_minutes", Is("60"), "A session that is not used for so long ends: 1 to 1440 minutes."),
         ],

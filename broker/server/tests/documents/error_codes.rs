@@ -65,7 +65,7 @@ fn what_to_do(code: ErrorCode) -> &'static str {
             "An operator corrects the rule that `detail` names; the broker's log has the error."
         }
         ErrorCode::ApprovalRequired => {
-            "Request a policy that the rules allow without a person. This broker cannot ask for approvals yet."
+            "An operator configures `[people]`, so that persons can [approve](../operate/approvals.md); or request a policy that the rules allow without them."
         }
         ErrorCode::RuleSetNotFound => "Check the digest; `cloudanix-jit rules history` shows all.",
         ErrorCode::ObservationNotFound => "Check the id, and that it belongs to this agent.",
@@ -76,6 +76,21 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::NotPermitted => {
             "`detail` names the right, and the rule that forbids it. [Persons](../operate/people.md) describes the rules."
         }
+        ErrorCode::OwnRequest => "Another person has to approve it.",
+        ErrorCode::AccountUnknown => {
+            "An operator names the claim with the person's account in `people.accounts`: see [Approvals](../operate/approvals.md#say-who-approves)."
+        }
+        ErrorCode::FreshSignInRequired => "Run `cloudanix-jit login --fresh`, and vote again.",
+        ErrorCode::PersonRequired => {
+            "Sign in with `cloudanix-jit login`; tokens of operators and agents cannot vote."
+        }
+        ErrorCode::OtherRun => {
+            "Elevate with a key of its own: a request belongs to the run and job that made it."
+        }
+        ErrorCode::RequestChanged => {
+            "Look at the request again with `cloudanix-jit requests`, and vote for what it is now."
+        }
+        ErrorCode::RequestDecided => "Nothing: `detail` says how it was decided.",
         ErrorCode::SignInRefused => {
             "Run `cloudanix-jit login` again; `detail` has what the provider answered."
         }

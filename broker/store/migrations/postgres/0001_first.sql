@@ -32,12 +32,12 @@ CREATE TABLE grants (
     agent_id           TEXT   NOT NULL,
     idem_key           TEXT, -- null for a denied request
     status             TEXT   NOT NULL,
-    requested_at       BIGINT, -- null for a denied request, which counts as no grant of a run
+    requested_at       BIGINT, -- or when an approved grant was collected; null for a denied request, which counts as no grant of a run
     due_at             BIGINT, -- when a worker must act; null when nothing is left to do
     claimed_until      BIGINT, -- when the claim of a worker ends
     heartbeat_interval BIGINT, -- null without a lease
     last_heartbeat     BIGINT,
-    lease_expires_at   BIGINT, -- null unless the grant is active
+    lease_expires_at   BIGINT, -- null unless the grant is active or waits
     version            BIGINT NOT NULL, -- raised by every transition and claim
     -- The last event. A transaction that appends events updates this row, so appends to one timeline are serialized.
     last_seq           BIGINT,
@@ -59,8 +59,9 @@ CREATE INDEX grants_live ON grants (number) WHERE status NOT IN ('denied', 'fail
 CREATE INDEX grants_live_of_agent ON grants (agent_id, number) WHERE status NOT IN ('denied', 'failed', 'revoked');
 CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
 CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
-CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
-CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status = 'active' AND reevaluate_at IS NOT NULL;
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('pending_approval', 'applying', 'active');
+CREATE INDEX grants_waiting ON grants (number) WHERE status = 'pending_approval';
+CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status IN ('pending_approval', 'active') AND reevaluate_at IS NOT NULL;
 CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 

@@ -27,12 +27,12 @@ CREATE TABLE grants (
     agent_id           TEXT    NOT NULL,
     idem_key           TEXT, -- null for a denied request
     status             TEXT    NOT NULL,
-    requested_at       INTEGER, -- null for a denied request, which counts as no grant of a run
+    requested_at       INTEGER, -- or when an approved grant was collected; null for a denied request, which counts as no grant of a run
     due_at             INTEGER, -- when a worker must act; null when nothing is left to do
     claimed_until      INTEGER, -- when the claim of a worker ends
     heartbeat_interval INTEGER, -- null without a lease
     last_heartbeat     INTEGER,
-    lease_expires_at   INTEGER, -- null unless the grant is active
+    lease_expires_at   INTEGER, -- null unless the grant is active or waits
     version            INTEGER NOT NULL, -- raised by every transition and claim
     body               TEXT    NOT NULL, -- the whole grant in JSON; the other columns are for queries
     denied_hash        TEXT, -- the hash of a denied request
@@ -55,8 +55,9 @@ CREATE INDEX grants_of_agent ON grants (agent_id);
 CREATE INDEX grants_final_of_agent ON grants (agent_id, final);
 CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
 CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
-CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('applying', 'active');
-CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status = 'active' AND reevaluate_at IS NOT NULL;
+CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('pending_approval', 'applying', 'active');
+CREATE INDEX grants_waiting ON grants (status) WHERE status = 'pending_approval';
+CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status IN ('pending_approval', 'active') AND reevaluate_at IS NOT NULL;
 CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use domain::grant::Transition;
-use domain::{Grant, Lease, NewEvent, ReplayGuard, State};
+use domain::{Grant, Lease, NewEvent, ReplayGuard};
 use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
+use super::reevaluations::is_live;
 use crate::replay::bound_to;
 use crate::{
     Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
@@ -73,7 +74,7 @@ impl Row {
 
     fn is_due(&self, due: &Due) -> bool {
         let is_overdue = self.grant.due_at().is_some_and(|at| at <= due.now);
-        let is_silent = matches!(self.grant.state, State::Active { .. })
+        let is_silent = self.grant.needs_heartbeats()
             && self.lease.is_some_and(|lease| lease.lost_at(due.ready_since) <= due.now);
         self.is_free(due) && (is_overdue || is_silent)
     }
@@ -131,7 +132,7 @@ impl Grants {
     fn active_beside(&self, grant: &Grant) -> usize {
         let is_of_run = |row: &Grant| {
             row.agent_id == grant.agent_id
-                && matches!(row.state, State::Applying { .. } | State::Active { .. })
+                && is_live(row)
                 && (row.run.is_none() || grant.run.is_none() || row.run == grant.run)
         };
         let unfinished = self.unfinished.iter().filter_map(|n| self.rows.get(n));
@@ -227,7 +228,7 @@ impl Grants {
     /// When it was requested, if it is ending.
     pub(super) fn ending_since(&self, id: &GrantId) -> Option<Timestamp> {
         let row = self.row(id).filter(|row| !row.grant.status().is_final())?;
-        (!self.is_live(id)).then_some(row.grant.requested_at)
+        (!self.is_live(id)).then_some(row.grant.begins_at())
     }
 
     pub(super) fn is_at(&self, id: &GrantId, version: i64) -> bool {
@@ -252,7 +253,7 @@ impl Grants {
         row.grant = transition.grant.clone();
         row.version += 1;
         row.claimed_until = None;
-        if !matches!(row.grant.state, State::Applying { .. } | State::Active { .. }) {
+        if !is_live(&row.grant) {
             row.reevaluate_at = None;
         }
         row.append(&transition.events, &mut self.last_position);
@@ -300,7 +301,7 @@ impl Grants {
         if row.grant.agent_id != *agent || row.grant.key.as_ref() != Some(key) {
             return HeartbeatOutcome::Unknown;
         }
-        if !matches!(row.grant.state, State::Active { .. }) {
+        if !row.grant.needs_heartbeats() {
             return HeartbeatOutcome::Ended(row.stored());
         }
         if let Some(lease) = &mut row.lease {
@@ -331,6 +332,7 @@ impl Grants {
         let rows = self.rows.range(..before).rev().map(|(_, row)| row);
         let wanted = rows.filter(|row| {
             listing.agent.as_ref().is_none_or(|agent| row.grant.agent_id == *agent)
+                && (!listing.waiting || row.grant.status() == GrantStatus::PendingApproval)
                 && listing.live.is_none_or(|live| live != row.grant.status().is_final())
         });
         wanted.take(listing.limit as usize).map(Row::stored).collect()

@@ -1,7 +1,7 @@
 //! Counts grants for decisions, marks grants to be decided again, and takes the result.
 
-use domain::State;
 use domain::facts::{COUNTED, RunFacts};
+use domain::{Grant, State};
 use protocol::{AgentId, GrantId, Timestamp};
 
 use super::grants::{Grants, Row};
@@ -18,8 +18,9 @@ pub(super) enum Reevaluated {
     Conflict,
 }
 
-fn is_live(row: &Row) -> bool {
-    matches!(row.grant.state, State::Applying { .. } | State::Active { .. })
+/// Whether it counts as a grant of its run: one that waits for approval does as well.
+pub(super) fn is_live(grant: &Grant) -> bool {
+    matches!(grant.state, State::Waiting(_) | State::Applying { .. } | State::Active { .. })
 }
 
 impl Grants {
@@ -36,19 +37,19 @@ impl Grants {
         let of_run = |row: &&Row| {
             of_agent(row) && (run.is_none() || row.grant.run.is_none() || row.grant.run.as_deref() == run)
         };
-        let is_recent = |row: &&Row| since(now) < row.grant.requested_at.as_millis();
+        let is_recent = |row: &&Row| since(now) < row.grant.begins_at().as_millis();
         let rows = || self.rows.values();
         let capped = |count: usize| u32::try_from(count).unwrap_or(COUNTED).min(COUNTED);
         RunFacts {
-            live: capped(rows().filter(of_run).filter(|row| is_live(row)).count()),
+            live: capped(rows().filter(of_run).filter(|row| is_live(&row.grant)).count()),
             last_hour: capped(rows().filter(of_run).filter(is_recent).count()),
-            agent_live: capped(rows().filter(of_agent).filter(|row| is_live(row)).count()),
+            agent_live: capped(rows().filter(of_agent).filter(|row| is_live(&row.grant)).count()),
             agent_last_hour: capped(rows().filter(of_agent).filter(is_recent).count()),
         }
     }
 
     fn mark(&mut self, now: Timestamp, which: impl Fn(&Row) -> bool) {
-        for row in self.rows.values_mut().filter(|row| is_live(row) && which(row)) {
+        for row in self.rows.values_mut().filter(|row| is_live(&row.grant) && which(row)) {
             row.mark += 1;
             row.reevaluate_at = Some(row.reevaluate_at.map_or(now, |at| at.min(now)));
         }
@@ -104,6 +105,6 @@ impl Row {
     }
 
     pub(super) fn is_marked(&self, now: Timestamp) -> bool {
-        matches!(self.grant.state, State::Active { .. }) && self.reevaluate_at.is_some_and(|at| at <= now)
+        self.grant.needs_heartbeats() && self.reevaluate_at.is_some_and(|at| at <= now)
     }
 }

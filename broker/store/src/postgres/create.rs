@@ -31,7 +31,7 @@ macro_rules! active_beside {
         concat!(
             "SELECT count(*) FROM grants WHERE agent_id = ",
             $agent,
-            " AND status IN ('applying', 'active') AND (",
+            " AND status IN ('pending_approval', 'applying', 'active') AND (",
             $run,
             " = '' OR run IN ('', ",
             $run,
@@ -40,19 +40,25 @@ macro_rules! active_beside {
     };
 }
 
-/// Whether a decision was made from the same counts. Without a known run the first two are those of the agent.
+/// Whether the counts that a decision was made from have not grown: a grant that has ended since could as well have
+/// ended after the decision. Without a known run the first two are those of the agent.
 macro_rules! unchanged_counts {
     () => {
         concat!(
             "($28 = '' OR (",
-            counted!("$2", " AND run IN ('', $28)", "", " AND status IN ('applying', 'active')"),
-            " = $34 AND ",
+            counted!(
+                "$2",
+                " AND run IN ('', $28)",
+                "",
+                " AND status IN ('pending_approval', 'applying', 'active')"
+            ),
+            " <= $34 AND ",
             counted!("$2", " AND run IN ('', $28)", "", " AND requested_at > $33"),
-            " = $35)) AND ",
-            counted!("$2", "", "", " AND status IN ('applying', 'active')"),
-            " = $36 AND ",
+            " <= $35)) AND ",
+            counted!("$2", "", "", " AND status IN ('pending_approval', 'applying', 'active')"),
+            " <= $36 AND ",
             counted!("$2", "", "", " AND requested_at > $33"),
-            " = $37"
+            " <= $37"
         )
     };
 }

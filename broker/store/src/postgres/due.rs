@@ -28,7 +28,7 @@ pub(super) const CLAIM: &str = "
     ),
     marked AS MATERIALIZED (
         SELECT number, reevaluate_at FROM grants
-        WHERE status = 'active' AND reevaluate_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)
+        WHERE status IN ('pending_approval', 'active') AND reevaluate_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)
         ORDER BY reevaluate_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ),
     chosen AS (

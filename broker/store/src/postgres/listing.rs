@@ -21,6 +21,9 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
     if let Some(live) = listing.live {
         query.push(if live { LIVE } else { FINAL });
     }
+    if listing.waiting {
+        query.push(" AND status = 'pending_approval'");
+    }
     if let Some(after) = &listing.after {
         query
             .push(" AND number < (SELECT number FROM grants WHERE id = ")

@@ -11,7 +11,7 @@ macro_rules! mark {
     ($which:literal) => {
         concat!(
             "WITH live AS MATERIALIZED (
-                 SELECT number FROM grants WHERE status IN ('applying', 'active') AND ",
+                 SELECT number FROM grants WHERE status IN ('pending_approval', 'applying', 'active') AND ",
             $which,
             " ORDER BY number FOR NO KEY UPDATE
              )

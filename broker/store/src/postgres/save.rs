@@ -2,7 +2,7 @@
 
 use domain::grant::Transition;
 use domain::{Lease, State};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
+use protocol::{AgentId, GrantId, IdempotencyKey, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, PgConnection};
 
@@ -22,8 +22,8 @@ macro_rules! change {
             "changed AS (
                 UPDATE grants SET version = version + 1, claimed_until = NULL, status = $3, due_at = $4, body = $5,
                        lease_expires_at = CASE WHEN $6 THEN last_heartbeat + heartbeat_interval * $7 END,
-                       reevaluate_at = CASE WHEN $3 IN ('applying', 'active') THEN reevaluate_at END,
-                       last_seq = $8, last_hash = $9
+                       reevaluate_at = CASE WHEN $3 IN ('pending_approval', 'applying', 'active') THEN reevaluate_at END,
+                       last_seq = $8, last_hash = $9, requested_at = coalesce($23, requested_at)
                 WHERE id = $1 AND version = $2 AND ($10 IS NULL OR last_heartbeat = $10)
                   AND last_seq IS NOT DISTINCT FROM $11",
             $if_so,
@@ -60,12 +60,12 @@ const SAVE: &str = change!(
 /// grant.
 const SAVE_SHARED: &str = change!(
     "released AS (
-        UPDATE shared_objects SET ownership = $26, write_may_land_until = $27, delete_may_land_until = $28, locked_until = NULL
-        WHERE object = $24 AND fencing_token = $25 RETURNING 1
+        UPDATE shared_objects SET ownership = $27, write_may_land_until = $28, delete_may_land_until = $29, locked_until = NULL
+        WHERE object = $25 AND fencing_token = $26 RETURNING 1
     ), ",
-    " AND ($24::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
+    " AND ($25::TEXT IS NULL OR EXISTS (SELECT 1 FROM released))",
     ", forgotten AS (
-        DELETE FROM shared_object_refs USING changed WHERE grant_number = number AND object = ANY ($23::TEXT[])
+        DELETE FROM shared_object_refs USING changed WHERE grant_number = number AND object = ANY ($24::TEXT[])
     )",
     " SELECT version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, (SELECT count(*) FROM released) AS released
       FROM (SELECT 1) AS one LEFT JOIN changed ON true"
@@ -157,14 +157,16 @@ async fn from(
         .bind(grant.status().as_str())
         .bind(millis(grant.due_at()))
         .bind(rows::body(grant)?)
-        .bind(grant.status() == GrantStatus::Active)
+        .bind(grant.needs_heartbeats())
         .bind(i64::from(Lease::MISSED))
         .bind(now_last.as_ref().map(|last| i64::from(last.seq)))
         .bind(now_last.as_ref().map(|last| last.hash.clone()))
         .bind(millis(expected.last_heartbeat))
         .bind(before)
         .bind(expected.status.as_str());
-    let mut query = events.bind(query).bind(needed);
+    // For the lock on shared objects and for counts of the last hour, a grant that waited begins when it is collected.
+    let begins_at = grant.approval.as_ref().map(|_| grant.begins_at());
+    let mut query = events.bind(query).bind(needed).bind(millis(begins_at));
     if shares {
         let (ownership, write_may_land_until) =
             release.map_or((None, None), |release| rows::ownership_columns(release.ownership));
@@ -194,15 +196,14 @@ pub(super) async fn heartbeat(
     // A grant without a lease has no `last_heartbeat`, and gets none.
     let heard = sqlx::query(
         "UPDATE grants SET last_heartbeat = CASE WHEN last_heartbeat < $4 THEN $4 ELSE last_heartbeat END,
-                lease_expires_at = CASE WHEN last_heartbeat < $4 THEN $4 ELSE last_heartbeat END + heartbeat_interval * $6
-         WHERE id = $1 AND agent_id = $2 AND idem_key = $3 AND status = $5
+                lease_expires_at = CASE WHEN last_heartbeat < $4 THEN $4 ELSE last_heartbeat END + heartbeat_interval * $5
+         WHERE id = $1 AND agent_id = $2 AND idem_key = $3 AND status IN ('pending_approval', 'active')
          RETURNING body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation",
     )
     .bind(id.as_str())
     .bind(agent.as_str())
     .bind(key.as_str())
     .bind(now.as_millis())
-    .bind(GrantStatus::Active.as_str())
     .bind(i64::from(Lease::MISSED))
     .fetch_optional(&mut *connection)
     .await?;

@@ -153,7 +153,7 @@ async fn queries_over_grants_use_an_index() {
     let listing = |live, agent: Option<&str>| {
         let limits = if agent.is_some() { &["'a'", "10"][..] } else { &["10"] };
         let agent = agent.map(|agent| agent.parse().unwrap());
-        with(listing::query(&Listing { live, agent, after: None, limit: 10 }).into_string(), limits)
+        with(listing::query(&Listing { live, agent, limit: 10, ..Listing::default() }).into_string(), limits)
     };
     for (query, expected) in [
         (listing(None, None), vec!["grants_pkey on grants"]),

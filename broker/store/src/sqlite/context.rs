@@ -94,10 +94,12 @@ fn push_posture_seq(text: &mut QueryBuilder<Sqlite>, subjects: &[String]) {
     text.push("))");
 }
 
-/// Counts applying and active grants of a run, or of the agent.
+/// Counts live grants of a run, or of the agent.
 fn push_live(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: Option<&str>) {
     push_grants_of(text, counted, run);
-    text.push(" AND status IN ('applying', 'active') LIMIT ").push_bind(COUNTED).push("))");
+    text.push(" AND status IN ('pending_approval', 'applying', 'active') LIMIT ")
+        .push_bind(COUNTED)
+        .push("))");
 }
 
 /// Counts grants of a run, or of the agent, that were requested in the last hour.
@@ -119,7 +121,8 @@ fn push_grants_of(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: O
     }
 }
 
-/// Adds the condition that a decision's context still holds.
+/// Adds the condition that a decision's context still holds. A grant that has ended since could as well have ended after
+/// the decision.
 pub(super) fn push_unchanged(text: &mut QueryBuilder<Sqlite>, seen: &Seen, counted: &Counted<'_>) {
     text.push(RULES_VERSION).push(" = ").push_bind(seen.rules_version).push(" AND ");
     push_revision(text, counted.agent);
@@ -135,7 +138,7 @@ pub(super) fn push_unchanged(text: &mut QueryBuilder<Sqlite>, seen: &Seen, count
         for (push, run, count) in counts {
             text.push(" AND ");
             push(text, counted, run);
-            text.push(" = ").push_bind(count);
+            text.push(" <= ").push_bind(count);
         }
     }
     if let Some((subjects, posture_seq)) = &seen.posture {

@@ -138,7 +138,7 @@ pub(super) fn push_known(
 /// Adds the condition that the run of this grant has `most` grants already.
 pub(super) fn push_too_many(text: &mut QueryBuilder<Sqlite>, grant: &Grant, most: NonZeroU32) {
     text.push("(SELECT count(*) FROM grants WHERE agent_id = ").push_bind(grant.agent_id.to_string());
-    text.push(" AND status IN ('applying', 'active')");
+    text.push(" AND status IN ('pending_approval', 'applying', 'active')");
     if let Some(run) = &grant.run {
         text.push(" AND run IN ('', ").push_bind(run.clone()).push(")");
     }

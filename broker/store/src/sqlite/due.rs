@@ -30,7 +30,7 @@ pub(super) const CLAIM: &str = "
     ending AS (SELECT number FROM overdue UNION SELECT number FROM silent LIMIT ?2),
     marked AS (
         SELECT number FROM grants
-        WHERE status = 'active' AND reevaluate_at <= ?1 AND (claimed_until IS NULL OR claimed_until <= ?1)
+        WHERE status IN ('pending_approval', 'active') AND reevaluate_at <= ?1 AND (claimed_until IS NULL OR claimed_until <= ?1)
           AND number NOT IN (SELECT number FROM ending)
         ORDER BY reevaluate_at LIMIT max(0, ?2 - (SELECT count(*) FROM ending))
     )

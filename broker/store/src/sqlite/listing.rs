@@ -18,6 +18,9 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     if let Some(live) = listing.live {
         query.push(" AND final = ").push_bind(!live);
     }
+    if listing.waiting {
+        query.push(" AND status = 'pending_approval'");
+    }
     if let Some(after) = &listing.after {
         query
             .push(" AND number < (SELECT number FROM grants WHERE id = ")

@@ -11,7 +11,7 @@ macro_rules! mark {
     ($which:literal) => {
         concat!(
             "UPDATE grants SET reevaluate_at = min(coalesce(reevaluate_at, ?1), ?1), reevaluation = reevaluation + 1
-             WHERE status IN ('applying', 'active') AND ",
+             WHERE status IN ('pending_approval', 'applying', 'active') AND ",
             $which
         )
     };

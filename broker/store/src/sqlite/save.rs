@@ -2,7 +2,7 @@
 
 use domain::grant::Transition;
 use domain::{Grant, Lease, State};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, Timestamp};
+use protocol::{AgentId, GrantId, IdempotencyKey, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
@@ -113,14 +113,18 @@ fn push_update(
     text.push(", due_at = ").push_bind(grant.due_at().map(Timestamp::as_millis));
     text.push(", body = ").push_bind(rows::body(grant)?);
     // The last heartbeat may be newer than the one that the driver read.
-    match grant.status() == GrantStatus::Active {
+    match grant.needs_heartbeats() {
         true => {
             text.push(", lease_expires_at = last_heartbeat + heartbeat_interval * ").push_bind(Lease::MISSED)
         }
         false => text.push(", lease_expires_at = NULL"),
     };
-    if !matches!(grant.state, State::Applying { .. } | State::Active { .. }) {
+    if !matches!(grant.state, State::Waiting(_) | State::Applying { .. } | State::Active { .. }) {
         text.push(", reevaluate_at = NULL");
+    }
+    // For the lock on shared objects and for counts of the last hour, a grant that waited begins when it is collected.
+    if grant.approval.is_some() {
+        text.push(", requested_at = ").push_bind(grant.begins_at().as_millis());
     }
     push_seen(text, expected);
     Ok(())
@@ -142,15 +146,14 @@ pub(super) async fn heartbeat(
     now: Timestamp,
 ) -> Result<HeartbeatOutcome, StoreError> {
     let heard = sqlx::query(
-        "UPDATE grants SET last_heartbeat = max(last_heartbeat, ?4), lease_expires_at = max(last_heartbeat, ?4) + heartbeat_interval * ?6
-         WHERE id = ?1 AND agent_id = ?2 AND idem_key = ?3 AND status = ?5
+        "UPDATE grants SET last_heartbeat = max(last_heartbeat, ?4), lease_expires_at = max(last_heartbeat, ?4) + heartbeat_interval * ?5
+         WHERE id = ?1 AND agent_id = ?2 AND idem_key = ?3 AND status IN ('pending_approval', 'active')
          RETURNING body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation",
     )
     .bind(id.as_str())
     .bind(agent.as_str())
     .bind(key.as_str())
     .bind(now.as_millis())
-    .bind(GrantStatus::Active.as_str())
     .bind(Lease::MISSED)
     .fetch_all(&mut *connection)
     .await?;

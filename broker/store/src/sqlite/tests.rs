@@ -237,7 +237,7 @@ async fn queries_over_grants_use_an_index() {
     let (store, _folder) = in_file().await;
     let listing = |live, agent: Option<&str>, after| {
         let agent = agent.map(|agent| agent.parse().unwrap());
-        listing::query(&Listing { live, agent, after, limit: 10 }).into_string()
+        listing::query(&Listing { live, waiting: false, agent, after, limit: 10 }).into_string()
     };
     let some = || Some(accepted(1).grant.id);
     let mut known = QueryBuilder::new("");

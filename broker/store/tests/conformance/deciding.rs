@@ -157,6 +157,18 @@ pub(crate) async fn other_counts_refuse_a_decision_that_depends_on_them(store: &
     }
 }
 
+/// Revokes that arrive beside an elevation do not make it be decided again and again.
+pub(crate) async fn a_grant_that_ended_since_refuses_no_decision(store: &dyn Store) {
+    registered(store, "orders", "t1", 10).await;
+    let earlier = active(store, "orders", 1, None).await;
+    let decision = decision(DecisionKind::Elevate, "orders", 1000);
+    let before = context(store, "orders", Some("a"), &[]).await;
+    assert_eq!(before.run.live, 1);
+    end(store, &earlier).await;
+    let made = create(store, of_run("orders", 2, "a"), &new(&decision, &before)).await;
+    assert!(matches!(made, Created::New(_)), "{made:?}");
+}
+
 pub(crate) async fn other_posture_refuses_a_decision_that_depends_on_it(store: &dyn Store) {
     let subjects = ["agent/orders", "repository/octo-org/app"];
     let decision = decision(DecisionKind::Elevate, "orders", 1000);

@@ -8,12 +8,13 @@ use domain::facts::{
 };
 use domain::grant::{Request, Transition};
 use domain::{
-    Decided, Decision, DecisionKind, EndCause, Grant, Lease, Registration, ReplayGuard, RuleSetDigest, Step,
-    TargetKind, UseCase, Verdict, registration,
+    Decided, Decision, DecisionKind, EndCause, Grant, Lease, Registration, ReplayGuard, RuleSetDigest,
+    Session, Step, TargetKind, UseCase, Verdict, registration,
 };
 use protocol::rules::{RuleSetFiles, RulesAction, RulesState};
 use protocol::{
-    AgentId, EnforcedBy, ErrorCode, Facts, GrantId, IdempotencyKey, Provenance, RevokeCause, Timestamp, Trust,
+    AgentId, EnforcedBy, ErrorCode, Facts, GrantId, IdempotencyKey, Person, Provenance, RevokeCause,
+    Timestamp, Trust,
 };
 use store::{
     Applied, ApplyMode, Created, DenialOutcome, DeniedRequest, GrantRecord, PostureStatement, Precondition,
@@ -265,4 +266,20 @@ pub(crate) async fn rules_changed(store: &dyn Store, expected: i64, secs: i64) -
 pub(crate) fn statement(source: &str, subject: &str, ok: bool, as_of: i64) -> PostureStatement {
     let (source, subject) = (source.to_owned(), subject.to_owned());
     PostureStatement { source, subject, ok, as_of: at(as_of), expires_at: at(100_000) }
+}
+
+/// The session of a person, with what is hard to store.
+pub(crate) fn session(subject: &str) -> Session {
+    Session {
+        person: Person {
+            issuer: "https://login.example.com".to_owned(),
+            subject: subject.to_owned(),
+            name: Some("Alice \0 \u{1f4e6}".to_owned()),
+        },
+        groups: ["platform".to_owned(), "\0".to_owned()].into(),
+        accounts: [("github".to_owned(), "octo-alice".to_owned())].into(),
+        authenticated_at: at(900),
+        started_at: at(1000),
+        ends_at: at(5000),
+    }
 }

@@ -35,8 +35,12 @@ pub(crate) async fn filtered_by_agent_and_liveness(store: &dyn Store) {
     created(store, "stock", 3, None).await;
     refused(store, "stock", 4).await;
     created(store, "orders", 5, None).await;
-    let all =
-        |live, agent: Option<&str>| Listing { live, agent: agent.map(agent_id), after: None, limit: 10 };
+    let all = |live, agent: Option<&str>| Listing {
+        live,
+        agent: agent.map(agent_id),
+        limit: 10,
+        ..Listing::default()
+    };
     for (live, agent, expected) in [
         (None, None, vec![5, 4, 3, 2, 1]),
         (Some(true), None, vec![5, 3, 1]),

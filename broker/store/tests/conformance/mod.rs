@@ -25,6 +25,7 @@ pub(crate) mod saving;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod timelines;
+pub(crate) mod waiting;
 
 use std::any::Any;
 
@@ -86,10 +87,14 @@ macro_rules! conformance {
             deciding: a_decision_is_stored_with_its_grant, other_rules_refuse_a_decision,
                 another_registration_refuses_a_decision, grants_are_counted_by_run_and_hour,
                 grants_are_counted_up_to_a_limit, other_counts_refuse_a_decision_that_depends_on_them,
+                a_grant_that_ended_since_refuses_no_decision,
                 other_posture_refuses_a_decision_that_depends_on_it, other_refusals_come_before_a_changed_context,
                 no_grant_slips_past_a_change_of_the_rules, no_grant_slips_past_a_statement_about_its_subject,
                 no_grant_slips_past_a_new_registration, one_of_two_decisions_from_the_same_counts_holds,
                 a_denial_has_the_decision_of_its_first_request, a_failing_grant_leaves_no_decision;
+            waiting: a_waiting_grant_is_listed_until_it_is_collected_or_ends,
+                a_waiting_grant_lives_by_heartbeats_until_its_wait_is_over,
+                a_waiting_grant_counts_for_its_run_and_is_marked, of_two_votes_at_once_one_has_to_be_repeated;
             rules: without_a_change_there_are_no_rules, the_last_change_is_the_state, a_change_needs_the_last_version,
                 one_of_many_concurrent_changes_wins, a_change_to_an_unknown_set_changes_nothing;
             recording: decisions_are_read_in_order_and_filtered,

@@ -2,24 +2,9 @@
 
 use domain::Session;
 use futures_util::future::join_all;
-use protocol::Person;
 use store::{PendingSession, Store};
 
-use super::fixtures::{KEPT, at};
-
-fn session(subject: &str) -> Session {
-    Session {
-        person: Person {
-            issuer: "https://login.example.com".to_owned(),
-            subject: subject.to_owned(),
-            name: Some("Alice \0 \u{1f4e6}".to_owned()),
-        },
-        groups: ["platform".to_owned(), "\0".to_owned()].into(),
-        authenticated_at: at(900),
-        started_at: at(1000),
-        ends_at: at(5000),
-    }
-}
+use super::fixtures::{KEPT, at, session};
 
 async fn add(store: &dyn Store, code: &str, session: &Session) {
     let new = PendingSession { code_hash: code, challenge: "proof", session, code_expires_at: at(1120) };

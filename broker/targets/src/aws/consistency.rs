@@ -23,7 +23,7 @@ impl Consistency {
 
     /// The result of a revert that found nothing: confirmed only when no write of this grant can be applied any more.
     pub(super) fn not_found(self, grant: &Grant, now: Timestamp, proof: &str) -> Removal {
-        let certain_from = grant.requested_at.plus(self.late_write_window);
+        let certain_from = grant.begins_at().plus(self.late_write_window);
         // The driver repeats a roll-back until no write can be applied any more.
         if now >= certain_from || matches!(grant.state, State::RollingBack { .. }) {
             return Removal::confirmed(proof);

@@ -71,7 +71,7 @@ fn aws_scope(scope: &TargetScope) -> Result<&AwsScope, TargetError> {
 /// Reads of a grant that is ending do not wait for the rate limiter.
 fn priority_of_reads(grant: &Grant) -> Priority {
     match &grant.state {
-        State::Applying { .. } | State::Active { .. } => Priority::Normal,
+        State::Waiting(_) | State::Applying { .. } | State::Active { .. } => Priority::Normal,
         State::Denied { .. }
         | State::RollingBack { .. }
         | State::Failed { .. }

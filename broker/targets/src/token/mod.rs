@@ -177,7 +177,7 @@ fn claims(policies: &[(&PolicyName, &str)], grant: &Grant) -> TokenClaims {
     TokenClaims {
         subject: grant.agent_id.to_string(),
         audiences,
-        issued_at: grant.requested_at,
+        issued_at: grant.begins_at(),
         expires_at: grant.expires_at,
         more,
     }

@@ -1,5 +1,6 @@
 //! Persons sign in at a complete provider that others wrote, and do what operators do.
 
+mod approvals;
 mod ended;
 mod hostile;
 mod rights;
@@ -21,9 +22,14 @@ permit (principal in Team::"orders", action == Action::"view", resource in Group
 
 fn people() -> Value {
     json!({
-        "alice": {"name": "Alice Example", "groups": ["platform", "everyone"]},
+        "alice": {"name": "Alice Example", "groups": ["platform", "everyone"], "preferred_username": "alice"},
         "bob": {"name": "Bob Example", "groups": ["orders"]},
         "carol": {"name": "Carol Example", "groups": []},
+        // Without an account at GitLab.
+        "dana": {"name": "Dana Example", "groups": ["platform"]},
+        "erin": {"name": "Erin Example", "groups": ["platform"], "preferred_username": "erin"},
+        // The account that starts the runs.
+        "octo": {"name": "Octo Example", "groups": ["platform"], "preferred_username": "OctoCat"},
     })
 }
 

@@ -142,7 +142,7 @@ const MUTATIONS: &[(&str, &str, Caught)] = &[
     (
         "@id(\"often\")",
         "@id(\"often\") @approval(\"lead\")",
-        AtParse("expected the annotations `@id` and `@hint`, found `@approval`"),
+        AtParse("expected the annotations `@id`, `@hint` and `@quorum`, found `@approval`"),
     ),
     ("@hint(\"from 8 to 18\")", "@hint", AtParse("expected a hint of 1 to 400 bytes")),
     ("principal in Group::\"production\"", "principal in ?principal", AtParse("found a template")),

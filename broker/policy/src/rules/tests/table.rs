@@ -82,3 +82,56 @@ fn the_worst_answer_wins() {
         assert_eq!(decided(&text), (outcome, ids), "{text}");
     }
 }
+
+#[test]
+fn the_highest_quorum_counts_and_every_rule_that_asks_is_named() {
+    let mut facts = facts();
+    let mut other = facts.request.policies[0].clone();
+    other.name = "orders-write".parse().unwrap();
+    facts.request.policies.push(other);
+    let set = rules(
+        r#"@id("all") permit(principal, action, resource);
+           @id("three") @quorum("3") @hint("ask us")
+           forbid(principal, action == Action::"elevate_unattended", resource == Policy::"orders-write");
+           @id("two") @quorum("2")
+           forbid(principal, action in [Action::"elevate_unattended"], resource == Policy::"orders-read");"#,
+    );
+    let verdict = set.decide(&facts);
+    assert_eq!((verdict.outcome, verdict.quorum), (Outcome::NeedsApproval, Some(3)));
+    assert_eq!(
+        (verdict.rules, verdict.hints),
+        (vec!["three".to_owned(), "two".to_owned()], vec!["ask us".to_owned()])
+    );
+    // Nothing permits it without a person, and no rule says how many.
+    let verdict =
+        rules(r#"@id("attended") permit(principal, action == Action::"elevate", resource);"#).decide(&facts);
+    assert_eq!((verdict.outcome, verdict.quorum), (Outcome::NeedsApproval, Some(1)));
+}
+
+#[test]
+fn a_quorum_belongs_to_the_rule_that_asks_for_approval() {
+    for (rule, expected) in [
+        (
+            r#"@quorum("0") forbid(principal, action == Action::"elevate_unattended", resource);"#,
+            "1 to 10 persons",
+        ),
+        (
+            r#"@quorum("11") forbid(principal, action == Action::"elevate_unattended", resource);"#,
+            "1 to 10 persons",
+        ),
+        (
+            r#"@quorum("two") forbid(principal, action == Action::"elevate_unattended", resource);"#,
+            "1 to 10 persons",
+        ),
+        (
+            r#"@quorum("2") permit(principal, action == Action::"elevate_unattended", resource);"#,
+            "found another rule",
+        ),
+        (r#"@quorum("2") forbid(principal, action == Action::"elevate", resource);"#, "found another rule"),
+        (r#"@quorum("2") forbid(principal, action, resource);"#, "found another rule"),
+    ] {
+        let files = BTreeMap::from([("a.cedar".to_owned(), format!("@id(\"a\") {rule}"))]);
+        let problems = RuleSet::parse(&files).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{rule}: {problems}");
+    }
+}

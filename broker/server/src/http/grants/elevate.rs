@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::Elevation;
-use protocol::{Decision, ElevateRequest, Grant, Problem};
+use protocol::{Decision, ElevateRequest, Grant, GrantStatus, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -30,7 +30,7 @@ pub(crate) struct Options {
     responses(
         (status = 200, description = "Dry run: the decision", body = Decision),
         (status = 201, description = "Grant issued", body = Grant),
-        (status = 202, description = "Approval pending: poll the grant", body = Grant),
+        (status = 202, description = "The grant waits for approval: poll it, or send its heartbeats, and elevate again when `approval.approved_at` is there", body = Grant),
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "Outside the boundary, or refused by a rule; the reason is in `detail`", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The idempotency key was used for another request, or its grant has ended", body = Problem, content_type = "application/problem+json"),
@@ -56,5 +56,18 @@ pub(crate) async fn elevate(
     }
     let key = key.ok_or_else(extract::key_expected)?;
     let elevated = app.engine.elevate(Elevation { bearer, key, request, observed }).await?;
-    Ok((StatusCode::CREATED, axum::Json(elevated.grant)).into_response())
+    let status = match elevated.grant.status {
+        GrantStatus::PendingApproval => StatusCode::ACCEPTED,
+        GrantStatus::Active
+        | GrantStatus::Denied
+        | GrantStatus::Applying
+        | GrantStatus::RollingBack
+        | GrantStatus::Failed
+        | GrantStatus::Revoking
+        | GrantStatus::Verifying
+        | GrantStatus::RevokeFailing
+        | GrantStatus::Expired
+        | GrantStatus::Revoked => StatusCode::CREATED,
+    };
+    Ok((status, axum::Json(elevated.grant)).into_response())
 }

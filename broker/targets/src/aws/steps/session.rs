@@ -272,6 +272,7 @@ fn already_invalid(grant: &Grant, step: &IssueSession) -> Option<&'static str> {
     let by_deadline = match &grant.state {
         State::Ending(ending) => ending.cause == EndCause::Deadline,
         State::Denied { .. }
+        | State::Waiting(_)
         | State::Applying { .. }
         | State::RollingBack { .. }
         | State::Failed { .. }

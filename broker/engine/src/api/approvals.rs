@@ -1,0 +1,224 @@
+//! Requests that wait for approval: lists and shows them, and takes votes.
+
+use domain::{Agent, DecisionKind, EndCause, Session, State, Vote};
+use protocol::approvals::{
+    ApprovalRequest, Choice, MAX_BECAUSE, RequestList, RequestedPolicy, Vote as NewVote,
+};
+use protocol::people::Right;
+use protocol::{Actor, ErrorCode, GrantId, Secret};
+use store::{GrantRecord, Listing};
+
+use super::Page;
+use crate::approvals::{COLLECT_WITHIN, Reviewed};
+use crate::people::On;
+use crate::{Caller, Engine, Refusal, to_wire};
+
+/// How often a vote is tried while others change the request.
+const TRIES: u32 = 10;
+
+impl Engine {
+    /// A page of the requests that wait, newest first: those of agents that the caller may see.
+    pub async fn requests(
+        &self,
+        bearer: Option<&Secret>,
+        mut after: Option<GrantId>,
+        page: Page,
+    ) -> Result<RequestList, Refusal> {
+        let caller = self.person_or_operator(bearer).await?;
+        let mut requests = Vec::new();
+        loop {
+            let listing = Listing { waiting: true, after, limit: page.rows(), ..Listing::default() };
+            let records = self.store.list(&listing).await?;
+            after = records.last().map(|last| last.grant.id.clone());
+            let last_page = records.len() < page.rows() as usize;
+            for record in records {
+                let id = record.grant.id.clone();
+                if self.admit(&caller, Right::View, &record.grant.agent_id).await.is_ok() {
+                    requests.push(self.shown(&record).await?);
+                }
+                if requests.len() == page.rows() as usize {
+                    return Ok(RequestList { requests, next: Some(id) });
+                }
+            }
+            if last_page {
+                return Ok(RequestList { requests, next: None });
+            }
+        }
+    }
+
+    /// One request, also after it was decided.
+    pub async fn request(&self, bearer: Option<&Secret>, id: &GrantId) -> Result<ApprovalRequest, Refusal> {
+        let caller = self.person_or_operator(bearer).await?;
+        let record = self.driver.read(id).await?;
+        self.admit(&caller, Right::View, &record.grant.agent_id).await?;
+        if record.grant.approval.is_none() {
+            return Err(Refusal::no_such_grant().hint("the grant needed no approval"));
+        }
+        self.shown(&record).await
+    }
+
+    /// Takes the vote of a person.
+    pub async fn vote(
+        &self,
+        bearer: Option<&Secret>,
+        id: &GrantId,
+        vote: &NewVote,
+    ) -> Result<ApprovalRequest, Refusal> {
+        let Caller::Person(session) = self.person_or_operator(bearer).await? else {
+            return Err(Refusal::new(
+                ErrorCode::PersonRequired,
+                "a person decides: expected the session of a person, found an operator token",
+            )
+            .hint("run `cloudanix-jit login`"));
+        };
+        let because = because(vote.because.as_deref())?;
+        let caller = Caller::Person(session.clone());
+        for _ in 0..TRIES {
+            let record = self.driver.read(id).await?;
+            self.admit(&caller, Right::View, &record.grant.agent_id).await?;
+            let Some(agent) = self.store.agent(&record.grant.agent_id).await? else {
+                return Err(Refusal::no_such_grant());
+            };
+            if let Some(record) = self.try_vote(record, &agent, &session, vote, because.as_deref()).await? {
+                return self.shown(&record).await;
+            }
+        }
+        Err(Refusal::new(ErrorCode::ContextUnsettled, "others changed the request during every try to vote")
+            .hint("try again")
+            .retry_after(1))
+    }
+
+    /// None if another driver changed the grant first.
+    async fn try_vote(
+        &self,
+        record: GrantRecord,
+        agent: &Agent,
+        session: &Session,
+        vote: &NewVote,
+        because: Option<&str>,
+    ) -> Result<Option<GrantRecord>, Refusal> {
+        let now = self.clock.now();
+        match vote.choice {
+            Choice::Approve => self.may_approve(session, agent, &record.grant, now)?,
+            Choice::Deny => self.may_deny(session, agent, &record)?,
+        }
+        if has_approved(&record, session) && vote.choice == Choice::Approve {
+            return Ok(Some(record));
+        }
+        if !waits_for_votes(&record) {
+            return Err(decided(&record));
+        }
+        let again = self.decide_again(DecisionKind::Approval, &record, agent).await?;
+        let record = match Box::pin(self.review(record, agent, &again)).await? {
+            Reviewed::Waits(record) => record,
+            Reviewed::Approved(record, _) | Reviewed::Denied(record, _) => return Err(decided(&record)),
+            Reviewed::Overtaken(_) => return Ok(None),
+        };
+        let Some(approval) = &record.grant.approval else { return Ok(None) };
+        if approval.subject.digest != vote.digest {
+            let rules =
+                if approval.rules.is_empty() { "no rule".to_owned() } else { approval.rules.join(", ") };
+            return Err(Refusal::new(
+                ErrorCode::RequestChanged,
+                format!(
+                    "the request is not the one that was shown: its digest is {} (asked by {rules})",
+                    approval.subject.digest
+                ),
+            )
+            .hint("look at the request again, and vote for what it is now"));
+        }
+        match vote.choice {
+            Choice::Deny => {
+                let cause =
+                    EndCause::DeniedBy(Actor::Person(session.person.clone()), because.map(str::to_owned));
+                let claim = self.driver.claim_from(now);
+                let record = self.driver.drive_to_end(record, &cause, &claim).await?;
+                let denied = matches!(record.grant.state, State::Denied { .. });
+                if denied {
+                    self.counters.requests_denied();
+                }
+                Ok(denied.then_some(record))
+            }
+            Choice::Approve => {
+                let mut with_vote = approval.clone();
+                let vote = Vote { session: session.clone(), at: now };
+                with_vote.votes.push(vote.clone());
+                let collect_until = with_vote.is_given().then(|| now.plus(COLLECT_WITHIN));
+                let voted = record.grant.clone().vote(vote, because, collect_until);
+                let saved = self.save_waiting(&record, voted.ok()).await?;
+                if saved.is_some() && collect_until.is_some() {
+                    self.counters.requests_approved();
+                }
+                Ok(saved)
+            }
+        }
+    }
+
+    /// Who may approve the agent's requests may deny them, and so may the person who started the run.
+    fn may_deny(&self, session: &Session, agent: &Agent, record: &GrantRecord) -> Result<(), Refusal> {
+        let people = self.people()?;
+        let resource = policy::Resource::Request(agent, &record.grant);
+        let permitted = people.rules.permit(session, Right::Approve, resource, self.clock.now());
+        permitted.map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))
+    }
+
+    async fn shown(&self, record: &GrantRecord) -> Result<ApprovalRequest, Refusal> {
+        let grant = &record.grant;
+        let agent = self.store.agent(&grant.agent_id).await?;
+        let scope = agent.as_ref().and_then(|agent| agent.registration.boundary.scope(grant.scope.as_str()));
+        let policies = grant.policies.iter().map(|name| RequestedPolicy {
+            name: name.clone(),
+            sensitivity: scope
+                .and_then(|scope| scope.sensitivity.get(name).copied())
+                .unwrap_or_default()
+                .as_str()
+                .to_owned(),
+            meaning: scope.and_then(|scope| scope.target.meaning_of(name)),
+        });
+        Ok(ApprovalRequest {
+            grant: to_wire::grant(record),
+            policies: policies.collect(),
+            hints: grant.approval.as_ref().map(|approval| approval.hints.clone()).unwrap_or_default(),
+        })
+    }
+
+    async fn person_or_operator(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
+        match self.caller(bearer).await? {
+            caller @ (Caller::Operator(_) | Caller::Person(_)) => Ok(caller),
+            Caller::Agent(_) => Err(Refusal::new(
+                ErrorCode::PersonRequired,
+                "expected the session of a person or an operator token, found the auth token of an agent",
+            )),
+        }
+    }
+}
+
+fn waits_for_votes(record: &GrantRecord) -> bool {
+    matches!(&record.grant.state, State::Waiting(waiting) if waiting.approved_at.is_none())
+}
+
+/// Whether the person's vote stands: another one changes nothing.
+fn has_approved(record: &GrantRecord, session: &Session) -> bool {
+    let approval = record.grant.approval.as_ref();
+    let undecided_or_approved = !record.grant.status().is_final();
+    undecided_or_approved && approval.is_some_and(|approval| approval.has_vote_of(&session.person))
+}
+
+fn decided(record: &GrantRecord) -> Refusal {
+    let how = match record.grant.end_reason() {
+        Some(why) => why,
+        None => "approved".to_owned(),
+    };
+    Refusal::new(ErrorCode::RequestDecided, format!("the request takes no votes any more: {how}"))
+}
+
+/// The reason of a vote, as it may stand on a timeline.
+fn because(text: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    let found = text.chars().count();
+    if found > MAX_BECAUSE {
+        let detail = format!("because: expected at most {MAX_BECAUSE} characters, found {found}");
+        return Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+    }
+    Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+}

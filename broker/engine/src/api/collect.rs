@@ -1,0 +1,109 @@
+//! The second half of an elevation that needed approval: its client asks again, and gets the grant if it is approved.
+
+use domain::{DecisionKind, Grant, Principal, State};
+use policy::Permit;
+use protocol::ErrorCode;
+use store::GrantRecord;
+use targets::LateWrites;
+
+use super::authorize::Authorized;
+use super::elevate::{DECISIONS, Elevated, context_unsettled, elevated};
+use crate::approvals::Reviewed;
+use crate::lifecycle::Goal;
+use crate::rules::again::DecidedAgain;
+use crate::{Engine, Refusal, to_wire};
+
+impl Engine {
+    /// A retry of a request whose grant waits, or waited, for approval; or which other grants of its run refuse by now.
+    pub(super) async fn wait_or_collect(
+        &self,
+        mut record: GrantRecord,
+        authorized: &Authorized,
+    ) -> Result<Elevated, Refusal> {
+        let id = record.grant.id.clone();
+        for _ in 0..DECISIONS {
+            if !matches!(record.grant.state, State::Waiting(_)) {
+                return Box::pin(self.join_decided_again(record, authorized)).await;
+            }
+            same_run(&record.grant, &authorized.principal)?;
+            let again = self.decide_again(DecisionKind::Approval, &record, &authorized.agent).await?;
+            match Box::pin(self.review(record, &authorized.agent, &again)).await? {
+                Reviewed::Waits(record) => return Ok(Elevated { grant: to_wire::grant(&record) }),
+                Reviewed::Denied(_, refusal) => return Err(refusal),
+                Reviewed::Approved(record, permit) => {
+                    if let Some(elevated) = Box::pin(self.collect(&record, &permit, &again)).await? {
+                        return Ok(elevated);
+                    }
+                }
+                Reviewed::Overtaken(_) => {}
+            }
+            record = self.driver.read(&id).await?;
+        }
+        Err(context_unsettled())
+    }
+
+    async fn join_decided_again(
+        &self,
+        record: GrantRecord,
+        authorized: &Authorized,
+    ) -> Result<Elevated, Refusal> {
+        if !matches!(record.grant.state, State::Applying { .. } | State::Active { .. }) {
+            return Err(Refusal::grant_ended(record.grant.end_reason()));
+        }
+        let claim = self.driver.claim_from(self.clock.now());
+        let again = self.decide_again(DecisionKind::Credentials, &record, &authorized.agent).await?;
+        let permit = again.decided.permit?;
+        let target = self.driver.target(permit.target())?;
+        self.join(record, &permit, target.as_ref(), &claim).await
+    }
+
+    /// Plans the grant, and applies it from here on like one that needed no approval. None if another driver changed it
+    /// first.
+    async fn collect(
+        &self,
+        record: &GrantRecord,
+        permit: &Permit,
+        again: &DecidedAgain,
+    ) -> Result<Option<Elevated>, Refusal> {
+        let target = self.driver.target(permit.target())?;
+        let now = self.clock.now();
+        let (plan, reasons) = self.driver.plan_approved(&record.grant, permit, target.as_ref(), now).await?;
+        let claimed_at = self.clock.now();
+        let claim = self.driver.claim_from(claimed_at);
+        let claimed_until = claimed_at.plus(self.settings.load().claim);
+        let collected = record.grant.clone().collect(now, plan.enforced_by, plan.steps, claimed_until);
+        let Ok(mut collected) = collected else { return Ok(None) };
+        collected.events.extend(reasons);
+        let collected = match target.late_writes() {
+            LateWrites::Possible { .. } => collected,
+            LateWrites::Impossible => self.driver.activate_at_once(collected, target.as_ref()).await?,
+        };
+        self.store.record_decision(Some(&record.grant.id), &again.decided.decision).await?;
+        let Some(record) = self.save_waiting(record, Some(collected)).await? else { return Ok(None) };
+        if matches!(record.grant.state, State::Active { .. }) {
+            self.counters.grants_activated();
+            let credentials = self.credentials_of(&record, permit, target.as_ref()).await?;
+            return Ok(Some(elevated(&record, credentials)));
+        }
+        let goal = Goal::Activate { permit: Some(permit), claimed_at: Some(claimed_at) };
+        let outcome = self.driver.drive(record, goal, &claim).await?;
+        Ok(Some(self.respond(outcome, permit, target.as_ref()).await?))
+    }
+}
+
+/// Persons approved one run: another one of the same agent does not get its grant, whoever gave it the key.
+fn same_run(grant: &Grant, principal: &Principal) -> Result<(), Refusal> {
+    let (asked, found) = (&grant.provenance, &principal.provenance);
+    let same = grant.run == principal.run
+        && (asked.trust, asked.platform) == (found.trust, found.platform)
+        && (&asked.issuer, &asked.subject) == (&found.issuer, &found.subject)
+        && asked.signed == found.signed;
+    if same {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        ErrorCode::OtherRun,
+        "the grant waits for the run that requested it: expected an OIDC token of that run and job",
+    )
+    .hint("elevate with a key of its own"))
+}

@@ -1,0 +1,183 @@
+//! Approvals: what persons are asked, whose votes count, and what becomes of a grant that waits.
+
+use std::time::Duration;
+
+use domain::grant::Transition;
+use domain::{
+    Agent, AgentStatus, Approval, ApprovalSubject, Decision, EndCause, Grant, Outcome, State, Waiting,
+};
+use policy::Permit;
+use protocol::{AgentId, GrantId, Provenance};
+use serde::Serialize;
+use store::{GrantRecord, Precondition, SaveOutcome};
+
+use crate::rules::again::DecidedAgain;
+use crate::{Engine, Refusal};
+
+mod voters;
+
+pub use voters::PLATFORMS_OF_PERSONS;
+
+/// How long an approved request waits for its client.
+pub(crate) const COLLECT_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// What becomes of a waiting grant when it is decided again.
+pub(crate) enum Reviewed {
+    /// Votes are missing.
+    Waits(GrantRecord),
+    /// It may be collected.
+    Approved(GrantRecord, Permit),
+    /// It was denied.
+    Denied(GrantRecord, Refusal),
+    /// Another driver changed it first.
+    Overtaken(GrantId),
+}
+
+/// The approval that a decision asks for. Nobody has voted for it.
+pub(crate) fn asked_for(
+    agent: &AgentId,
+    provenance: &Provenance,
+    reason: Option<&str>,
+    decision: &Decision,
+) -> Approval {
+    let verdict = &decision.enforced.verdict;
+    let request = &decision.facts.request;
+    let quorum = verdict.quorum.unwrap_or(1);
+    let parts = [
+        ("agent", digest_of(agent)),
+        ("target", digest_of(&(&request.target, &request.scope, &request.account))),
+        // With the digest of what each policy means.
+        ("policies", digest_of(&request.policies)),
+        ("ttl", digest_of(&(request.ttl, request.heartbeat))),
+        ("origin", digest_of(provenance)),
+        ("reason", digest_of(&reason)),
+        ("rules", digest_of(&(&decision.enforced.rules, &verdict.rules, quorum))),
+    ];
+    let parts = parts.map(|(name, digest)| (name.to_owned(), digest)).into();
+    let digest = digest_of(&parts);
+    let (rules, hints) = (verdict.rules.clone(), verdict.hints.clone());
+    Approval { subject: ApprovalSubject { digest, parts }, quorum, rules, hints, votes: Vec::new() }
+}
+
+/// SHA-256 of a value in JSON: its fields have a fixed order.
+fn digest_of(value: &impl Serialize) -> String {
+    audit::sha256(&serde_json::to_string(value).unwrap_or_default())
+}
+
+impl Engine {
+    /// Applies the rules, the agent and the votes as they are now to a grant that waits.
+    pub(crate) async fn review(
+        &self,
+        record: GrantRecord,
+        agent: &Agent,
+        again: &DecidedAgain,
+    ) -> Result<Reviewed, Refusal> {
+        let now = self.clock.now();
+        let id = record.grant.id.clone();
+        let State::Waiting(waiting) = record.grant.state else { return Ok(Reviewed::Overtaken(id)) };
+        let Some(approval) = &record.grant.approval else { return Ok(Reviewed::Overtaken(id)) };
+        if waiting.until <= now {
+            return self.end_waiting(record, &over(waiting)).await;
+        }
+        if agent.status == AgentStatus::Disabled {
+            return self.end_waiting(record, &EndCause::AgentDisabled(None)).await;
+        }
+        let decided = &again.decided;
+        let asked = {
+            let Grant { agent_id, provenance, reason, .. } = &record.grant;
+            asked_for(agent_id, provenance, reason.as_deref(), &decided.decision)
+        };
+        match (&decided.permit, decided.decision.enforced.verdict.outcome) {
+            (Ok(permit), Outcome::Allow) if waiting.approved_at.is_some() => {
+                Ok(Reviewed::Approved(record, permit.clone()))
+            }
+            (Ok(permit), Outcome::Allow) => {
+                let approved = record.grant.clone().needs_no_approval(now, now.plus(COLLECT_WITHIN));
+                let saved = self.save_waiting(&record, approved.ok()).await?;
+                Ok(match saved {
+                    Some(saved) => Reviewed::Approved(saved, permit.clone()),
+                    None => Reviewed::Overtaken(id),
+                })
+            }
+            (_, Outcome::NeedsApproval) if asked.subject != approval.subject => {
+                let changed = approval.subject.changed_parts(&asked.subject).join(", ");
+                self.ask_again(record, asked, &format!("changed: {changed}")).await
+            }
+            (permit, Outcome::NeedsApproval) => {
+                let all_count = self.all_votes_count(approval, agent, &record.grant)?;
+                match permit {
+                    _ if !all_count => {
+                        self.ask_again(record, asked, "a person who approved may not any more").await
+                    }
+                    Ok(permit) if waiting.approved_at.is_some() => {
+                        Ok(Reviewed::Approved(record, permit.clone()))
+                    }
+                    // A change of rules asked for no approval for a while.
+                    Err(_) if waiting.approved_at.is_some() => {
+                        self.ask_again(record, asked, "the rules ask for an approval again").await
+                    }
+                    Ok(_) | Err(_) => Ok(Reviewed::Waits(record)),
+                }
+            }
+            (_, Outcome::Allow | Outcome::Deny | Outcome::Error) => {
+                self.store.record_decision(Some(&record.grant.id), &decided.decision).await?;
+                let rules = decided.decision.enforced.verdict.rules.clone();
+                let denied = decided.permit.as_ref().err().cloned();
+                let ended = self.end_waiting(record, &EndCause::ContextChanged(rules)).await?;
+                Ok(match (ended, denied) {
+                    (Reviewed::Denied(record, _), Some(denied)) => Reviewed::Denied(record, denied.into()),
+                    (other, _) => other,
+                })
+            }
+        }
+    }
+
+    async fn ask_again(
+        &self,
+        record: GrantRecord,
+        approval: Approval,
+        why: &str,
+    ) -> Result<Reviewed, Refusal> {
+        let now = self.clock.now();
+        let until = now.plus(self.people()?.approval);
+        let asked = record.grant.clone().ask_again(now, approval, until, why);
+        let saved = self.save_waiting(&record, asked.ok()).await?;
+        Ok(saved.map_or_else(|| Reviewed::Overtaken(record.grant.id.clone()), Reviewed::Waits))
+    }
+
+    async fn end_waiting(&self, record: GrantRecord, cause: &EndCause) -> Result<Reviewed, Refusal> {
+        let claim = self.driver.claim_from(self.clock.now());
+        let record = self.driver.drive_to_end(record, cause, &claim).await?;
+        Ok(match record.grant.state {
+            State::Denied { .. } => {
+                let refusal = Refusal::grant_ended(record.grant.end_reason());
+                Reviewed::Denied(record, refusal)
+            }
+            State::Waiting(_)
+            | State::Applying { .. }
+            | State::RollingBack { .. }
+            | State::Failed { .. }
+            | State::Active { .. }
+            | State::Ending(_)
+            | State::Revoked { .. } => Reviewed::Overtaken(record.grant.id),
+        })
+    }
+
+    /// The grant as it was saved; none if another driver changed it first.
+    pub(crate) async fn save_waiting(
+        &self,
+        record: &GrantRecord,
+        transition: Option<Transition>,
+    ) -> Result<Option<GrantRecord>, Refusal> {
+        let Some(transition) = transition else { return Ok(None) };
+        Ok(match self.store.save(record, &transition, Precondition::Version, None).await? {
+            SaveOutcome::Done(record) => Some(record),
+            SaveOutcome::Conflict | SaveOutcome::LockLost => None,
+        })
+    }
+}
+
+/// Why the wait is over.
+pub(crate) fn over(waiting: Waiting) -> EndCause {
+    if waiting.approved_at.is_some() { EndCause::NotCollected } else { EndCause::NotApproved }
+}
