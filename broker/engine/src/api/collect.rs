@@ -91,7 +91,7 @@ impl Engine {
     }
 }
 
-/// Persons approved one run: another one of the same agent does not get its grant, whoever gave it the key.
+/// Persons approved one run: another one of the same agent does not get its grant, even with the key.
 fn same_run(grant: &Grant, principal: &Principal) -> Result<(), Refusal> {
     let (asked, found) = (&grant.provenance, &principal.provenance);
     let same = grant.run == principal.run

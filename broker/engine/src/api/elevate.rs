@@ -224,7 +224,7 @@ impl Engine {
                     Ok(people) => {
                         return self.ask_persons(authorized, wanted, decided, people.approval).await;
                     }
-                    Err(nobody) => denied.hint = nobody.detail,
+                    Err(unavailable) => denied.hint = unavailable.detail,
                 }
             }
             self.request_limits.refund(Kind::Elevation, &agent.id);

@@ -33,7 +33,7 @@ pub(crate) enum Reviewed {
     Overtaken(GrantId),
 }
 
-/// The approval that a decision asks for. Nobody has voted for it.
+/// The approval that a decision asks for, without votes.
 pub(crate) fn asked_for(
     agent: &AgentId,
     provenance: &Provenance,

@@ -105,7 +105,7 @@ async fn a_change_of_rules_denies_a_request_or_makes_its_approval_unnecessary() 
     apply(&broker, NONE).await;
     fixture.settle(&broker).await;
     assert!(approval(&state(&broker, &grant.id).await).approved_at.is_some());
-    // Asked for again before the client has come: nobody has approved.
+    // Asked for again before the client has come: no person has approved.
     apply(&broker, TWO).await;
     let waits = broker.elevate(elevation(&fixture, 1)).await.unwrap().grant;
     assert_eq!((waits.status, approval(&waits).quorum), (GrantStatus::PendingApproval, 2));
@@ -135,7 +135,7 @@ async fn a_live_grant_keeps_its_approval_until_more_persons_are_asked_for() {
 }
 
 #[tokio::test]
-async fn where_nobody_can_sign_in_a_request_is_refused_at_once() {
+async fn where_persons_cannot_sign_in_a_request_is_refused_at_once() {
     let fixture = Fixture::new().await;
     let broker = broker_with(&fixture, ONE).await;
     broker.set_people(None);
