@@ -40,7 +40,8 @@ pub(super) struct Counted<'a> {
 
 pub(super) const RULES_VERSION: &str = "(SELECT coalesce(max(version), 0) FROM rules_history)";
 
-/// One statement, so that everything is of one moment.
+/// One statement, so that everything is of one moment. Its limits are in the text: SQLite looks at a bound limit when it
+/// plans, and would plan the statement again for every decision.
 pub(super) fn query(wanted: &Wanted) -> QueryBuilder<Sqlite> {
     let Wanted { agent, run, subjects, except, now } = wanted;
     let counted = Counted { agent, run: run.as_deref(), except: except.as_ref(), now: *now };
@@ -106,7 +107,7 @@ fn push_live(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: Option
 fn push_recent(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: Option<&str>) {
     push_grants_of(text, counted, run);
     text.push(" AND requested_at > ").push_bind(since(counted.now));
-    text.push(" LIMIT ").push_bind(COUNTED).push("))");
+    text.push(" LIMIT ").push(COUNTED).push("))");
 }
 
 fn push_grants_of(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: Option<&str>) {

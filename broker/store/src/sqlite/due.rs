@@ -8,7 +8,8 @@ use crate::{Due, GrantRecord, StoreError, rows};
 /// [`Lease::lost_at`] as two conditions: `lease_expires_at` has come, and this broker has been ready for as long as a
 /// lease lasts. `periods` steps from one `heartbeat_interval` to the next by index, so that a broker that starts with
 /// a million expired leases reads none of them before it has been ready for long enough. Grants that are marked to be
-/// decided again take the places that are left.
+/// decided again take the places that are left. The sign before a limit keeps SQLite from looking at its value when it
+/// plans: it would plan the statement again for every sweep.
 pub(super) const CLAIM: &str = "
     WITH RECURSIVE periods (period) AS (
         SELECT min(heartbeat_interval) FROM grants WHERE lease_expires_at IS NOT NULL
@@ -19,15 +20,15 @@ pub(super) const CLAIM: &str = "
     overdue AS (
         SELECT number FROM grants
         WHERE due_at <= ?1 AND (claimed_until IS NULL OR claimed_until <= ?1)
-        ORDER BY due_at LIMIT ?2
+        ORDER BY due_at LIMIT +?2
     ),
     silent AS (
         SELECT number FROM periods CROSS JOIN grants ON heartbeat_interval = period
         WHERE period * ?3 <= ?1 - ?4 AND lease_expires_at <= ?1
           AND (claimed_until IS NULL OR claimed_until <= ?1)
-        LIMIT ?2
+        LIMIT +?2
     ),
-    ending AS (SELECT number FROM overdue UNION SELECT number FROM silent LIMIT ?2),
+    ending AS (SELECT number FROM overdue UNION SELECT number FROM silent LIMIT +?2),
     marked AS (
         SELECT number FROM grants
         WHERE status IN ('pending_approval', 'active') AND reevaluate_at <= ?1 AND (claimed_until IS NULL OR claimed_until <= ?1)
