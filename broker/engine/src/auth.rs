@@ -91,6 +91,11 @@ fn not_accepted() -> Refusal {
     .hint("check CLOUDANIX_AUTH_TOKEN; an operator can run `cloudanix-jit agent rotate-token` for a new one")
 }
 
+pub(crate) fn not_for_agents() -> Refusal {
+    Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token, or the session of a person")
+        .hint("run `cloudanix-jit login`, or set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
+}
+
 fn missing() -> Refusal {
     Refusal::new(ErrorCode::AuthTokenMissing, "expected `Authorization: Bearer …`, found no such header")
         .hint("set CLOUDANIX_AUTH_TOKEN")
@@ -123,10 +128,7 @@ impl Engine {
             return Ok(Actor::Person(session.person));
         }
         let name = name_of(&self.operators.load().operators, bearer.reveal());
-        name.map(|name| Actor::Operator { name }).ok_or_else(|| {
-            Refusal::new(ErrorCode::AuthTokenInvalid, "expected an operator token, or the session of a person")
-                .hint("run `cloudanix-jit login`, or set CLOUDANIX_OPERATOR_TOKEN; an agent's auth token does not do")
-        })
+        name.map(|name| Actor::Operator { name }).ok_or_else(not_for_agents)
     }
 
     /// Whether the caller has this right on grants of an agent. Who may not even see them does not learn that they exist.

@@ -10,6 +10,7 @@ use store::{GrantRecord, Listing};
 
 use super::Page;
 use crate::approvals::{COLLECT_WITHIN, Reviewed};
+use crate::auth::not_for_agents;
 use crate::people::On;
 use crate::{Caller, Engine, Refusal, to_wire};
 
@@ -185,10 +186,7 @@ impl Engine {
     async fn person_or_operator(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         match self.caller(bearer).await? {
             caller @ (Caller::Operator(_) | Caller::Person(_)) => Ok(caller),
-            Caller::Agent(_) => Err(Refusal::new(
-                ErrorCode::PersonRequired,
-                "expected the session of a person or an operator token, found the auth token of an agent",
-            )),
+            Caller::Agent(_) => Err(not_for_agents()),
         }
     }
 }

@@ -28,7 +28,6 @@ pub(crate) struct PageQuery {
     responses(
         (status = 200, description = "A page of requests", body = RequestList),
         (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The auth token of an agent", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = []), ("session_token" = [])),
 )]
@@ -47,7 +46,6 @@ pub(crate) async fn list(
     responses(
         (status = 200, description = "The request", body = ApprovalRequest),
         (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "The auth token of an agent", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, needed no approval, or of an agent that the caller may not see", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = []), ("session_token" = [])),

@@ -88,6 +88,9 @@ impl Operation {
             (_, "/v2/agentic/jit/{id}/actions" | "/v2/observations/{id}/actions") => {
                 json!({"actions": [{"name": "orders:read", "count": 1}]}).to_string()
             }
+            (_, "/v2/requests/{id}/votes") => {
+                json!({"digest": "0".repeat(64), "choice": "approve"}).to_string()
+            }
             (_, "/v2/agents/{id}/tokens") => "{}".to_owned(),
             (_, "/v2/introspect") => "token=abc".to_owned(),
             (_, "/v2/reconcile") => "{}".to_owned(),
@@ -226,6 +229,9 @@ fn every_endpoint_refuses_a_person_without_rights() {
         let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&token));
         let for_persons = operation.accepts("session_token");
         let expected: &[(u16, &str)] = match for_persons {
+            // The list has the requests of agents that the person may see: none.
+            true if operation.path == "/v2/requests" => &[(200, "")],
+            true if operation.path.starts_with("/v2/requests/") => &[(404, "grant_not_found")],
             true if operation.accepts("auth_token") => &[(404, "grant_not_found")],
             true => &[(403, "not_permitted")],
             false => &[(401, "auth_token_invalid"), (404, "grant_not_found")],
@@ -273,6 +279,7 @@ fn a_body_of_ten_megabytes_is_refused_and_not_kept() {
                 operation.described["requestBody"]["content"].as_object().unwrap().keys().next().unwrap();
             let path = path
                 .replace("jit/orders-agent", "jit/elev-0000000000000000")
+                .replace("requests/orders-agent", "requests/elev-0000000000000000")
                 .replace("{source}/{subject}", "scanner/agent%2Forders-agent");
             let status = post_ten_megabytes(&fixture, operation.method.as_str(), &path, media_type, token);
             assert_eq!(status, 413, "{} by {who}", operation.name());

@@ -91,7 +91,7 @@ async fn only_persons_with_the_right_vote() {
     assert_eq!(approve(&broker, &sales, &grant).await.unwrap_err(), ErrorCode::NotPermitted);
     assert_eq!(vote(&broker, &sales, &grant, Choice::Deny).await.unwrap_err(), ErrorCode::NotPermitted);
     let agent = fixture.auth_token.clone();
-    assert_eq!(approve(&broker, &agent, &grant).await.unwrap_err(), ErrorCode::PersonRequired);
+    assert_eq!(approve(&broker, &agent, &grant).await.unwrap_err(), ErrorCode::AuthTokenInvalid);
     assert_eq!(approval(&state(&broker, &grant.id).await).approved_by, []);
 }
 
