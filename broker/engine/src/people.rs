@@ -154,6 +154,7 @@ impl Engine {
         let people = self.people()?;
         let ended = self.store.remove_sessions_of(people.sign_in.issuer(), subject).await?;
         tracing::warn!(subject, ended, %by, "the sessions of a person were ended");
+        self.withdraw_votes_of(people.sign_in.issuer(), subject).await?;
         Ok(SessionsEnded { ended })
     }
 

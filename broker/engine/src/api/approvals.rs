@@ -1,5 +1,7 @@
 //! Requests that wait for approval: lists and shows them, and takes votes.
 
+use std::collections::BTreeMap;
+
 use domain::{Agent, DecisionKind, EndCause, Session, State, Vote};
 use protocol::approvals::{
     ApprovalRequest, Choice, MAX_BECAUSE, RequestList, RequestedPolicy, Vote as NewVote,
@@ -27,6 +29,7 @@ impl Engine {
     ) -> Result<RequestList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
         let mut requests = Vec::new();
+        let mut seen = BTreeMap::new();
         loop {
             let listing = Listing { waiting: true, after, limit: page.rows(), ..Listing::default() };
             let records = self.store.list(&listing).await?;
@@ -34,7 +37,16 @@ impl Engine {
             let last_page = records.len() < page.rows() as usize;
             for record in records {
                 let id = record.grant.id.clone();
-                if self.admit(&caller, Right::View, &record.grant.agent_id).await.is_ok() {
+                let agent = &record.grant.agent_id;
+                let is_seen = match seen.get(agent) {
+                    Some(is_seen) => *is_seen,
+                    None => {
+                        let is_seen = self.admit(&caller, Right::View, agent).await.is_ok();
+                        seen.insert(agent.clone(), is_seen);
+                        is_seen
+                    }
+                };
+                if is_seen {
                     requests.push(self.shown(&record).await?);
                 }
                 if requests.len() == page.rows() as usize {

@@ -103,6 +103,7 @@ impl Engine {
             return Ok(());
         };
         let ended = self.store.remove_sessions_of(people.sign_in.issuer(), &subject).await?;
+        self.withdraw_votes_of(people.sign_in.issuer(), &subject).await?;
         if ended > 0 {
             tracing::warn!(subject, ended, kind, "the provider ended the sessions of a person");
         }

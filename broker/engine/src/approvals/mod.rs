@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use domain::grant::Transition;
 use domain::{
-    Agent, AgentStatus, Approval, ApprovalSubject, Decision, EndCause, Grant, Outcome, State, Waiting,
+    Agent, AgentStatus, Approval, ApprovalSubject, Decision, EndCause, Grant, Outcome, State, Vote, Waiting,
 };
 use policy::Permit;
 use protocol::{AgentId, GrantId, Provenance};
 use serde::Serialize;
-use store::{GrantRecord, Precondition, SaveOutcome};
+use store::{GrantRecord, Listing, Precondition, SaveOutcome};
 
 use crate::rules::again::DecidedAgain;
 use crate::{Engine, Refusal};
@@ -20,6 +20,9 @@ pub use voters::PLATFORMS_OF_PERSONS;
 
 /// How long an approved request waits for its client.
 pub(crate) const COLLECT_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// Grants per read of the store.
+const PAGE: u32 = 500;
 
 /// What becomes of a waiting grant when it is decided again.
 pub(crate) enum Reviewed {
@@ -143,6 +146,36 @@ impl Engine {
         let asked = record.grant.clone().ask_again(now, approval, until, why);
         let saved = self.save_waiting(&record, asked.ok()).await?;
         Ok(saved.map_or_else(|| Reviewed::Overtaken(record.grant.id.clone()), Reviewed::Waits))
+    }
+
+    /// Has every waiting request approved again that this person has approved.
+    pub(crate) async fn withdraw_votes_of(&self, issuer: &str, subject: &str) -> Result<(), Refusal> {
+        let is_of = |vote: &Vote| {
+            let person = &vote.session.person;
+            person.issuer == issuer && person.subject == subject
+        };
+        let has_vote = |record: &GrantRecord| {
+            let waits = matches!(record.grant.state, State::Waiting(_));
+            waits && record.grant.approval.as_ref().is_some_and(|approval| approval.votes.iter().any(is_of))
+        };
+        let mut after = None;
+        loop {
+            let listing = Listing { waiting: true, after, limit: PAGE, ..Listing::default() };
+            let records = self.store.list(&listing).await?;
+            let Some(last) = records.last() else { return Ok(()) };
+            after = Some(last.grant.id.clone());
+            for mut record in records {
+                // Others may vote at the same time.
+                while has_vote(&record)
+                    && let Some(approval) = record.grant.approval.clone()
+                {
+                    let id = record.grant.id.clone();
+                    self.ask_again(record, approval, "the sessions of a person who approved were ended")
+                        .await?;
+                    record = self.driver.read(&id).await?;
+                }
+            }
+        }
     }
 
     async fn end_waiting(&self, record: GrantRecord, cause: &EndCause) -> Result<Reviewed, Refusal> {

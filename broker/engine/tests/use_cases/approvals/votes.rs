@@ -147,6 +147,25 @@ async fn a_person_who_lost_the_right_does_not_count_when_the_last_one_votes_or_t
 }
 
 #[tokio::test]
+async fn the_vote_of_a_person_whose_sessions_are_ended_does_not_count() {
+    let fixture = Fixture::new().await;
+    let broker = broker_with(&fixture, ONE).await;
+    let grant = asked(&fixture, &broker).await;
+    let alice = signed_in(&fixture, &broker, "alice", "payments").await;
+    approve(&broker, &alice, &grant).await.unwrap();
+    broker.end_sessions_of("bob", &operator_actor()).await.unwrap();
+    assert_eq!(approval(&state(&broker, &grant.id).await).approved_by.len(), 1);
+    broker.end_sessions_of("alice", &operator_actor()).await.unwrap();
+    assert_eq!(approve(&broker, &alice, &grant).await.unwrap_err(), ErrorCode::SessionEnded);
+    let waits = broker.elevate(elevation(&fixture, 1)).await.unwrap().grant;
+    assert_eq!((waits.status, fixture.objects()), (GrantStatus::PendingApproval, 0));
+    let bob = signed_in(&fixture, &broker, "bob", "payments").await;
+    approve(&broker, &bob, &grant).await.unwrap();
+    collected(&fixture, &broker).await;
+    events(&broker, &grant.id).await;
+}
+
+#[tokio::test]
 async fn a_policy_of_high_sensitivity_needs_a_fresh_sign_in() {
     let fixture = Fixture::new().await;
     let broker = broker_with(&fixture, ONE).await;
