@@ -98,9 +98,7 @@ fn push_posture_seq(text: &mut QueryBuilder<Sqlite>, subjects: &[String]) {
 /// Counts live grants of a run, or of the agent.
 fn push_live(text: &mut QueryBuilder<Sqlite>, counted: &Counted<'_>, run: Option<&str>) {
     push_grants_of(text, counted, run);
-    text.push(" AND status IN ('pending_approval', 'applying', 'active') LIMIT ")
-        .push_bind(COUNTED)
-        .push("))");
+    text.push(" AND status IN ('pending_approval', 'applying', 'active') LIMIT ").push(COUNTED).push("))");
 }
 
 /// Counts grants of a run, or of the agent, that were requested in the last hour.

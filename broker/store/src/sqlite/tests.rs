@@ -240,6 +240,9 @@ async fn queries_over_grants_use_an_index() {
         listing::query(&Listing { live, waiting: false, agent, after, limit: 10 }).into_string()
     };
     let some = || Some(accepted(1).grant.id);
+    let waiting = |after| {
+        listing::query(&Listing { waiting: true, after, limit: 10, ..Listing::default() }).into_string()
+    };
     let mut known = QueryBuilder::new("");
     create::push_known(&mut known, &accepted(1).grant, None, None);
     let counted = |run: Option<&str>| {
@@ -255,6 +258,8 @@ async fn queries_over_grants_use_an_index() {
     for (query, expected) in [
         (listing(None, None, None), vec!["SCAN grants"]),
         (listing(None, None, some()), vec![by_row]),
+        (waiting(None), vec!["SEARCH grants USING INDEX grants_waiting (status=?)"]),
+        (waiting(some()), vec!["SEARCH grants USING INDEX grants_waiting (status=? AND rowid<?)"]),
         (listing(Some(true), None, None), vec![of_life]),
         (listing(Some(false), None, some()), vec![of_life]),
         (listing(None, Some("a"), None), vec![of_agent]),

@@ -15,7 +15,10 @@ async fn a_context_counts_grants_in_covering_indexes() {
         except: Some(&accepted(1).grant.id),
         now: Timestamp::from_secs(1000),
     };
-    let plan = plan(&store, &context::query(&context::Wanted::from(request)).into_string()).await;
+    let query = context::query(&context::Wanted::from(request)).into_string();
+    // SQLite plans a statement again whenever another limit is bound.
+    assert!(!query.contains("LIMIT ?") && !due::CLAIM.contains("LIMIT ?"));
+    let plan = plan(&store, &query).await;
     for step in [
         "grants USING COVERING INDEX grants_active_of_run (agent_id=? AND status=? AND run=?)",
         "grants USING COVERING INDEX grants_active_of_run (agent_id=? AND status=?)",
