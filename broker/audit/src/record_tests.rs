@@ -141,7 +141,8 @@ fn vote(subject: &str, secs: i64) -> Vote {
 
 fn asked() -> Approval {
     let subject = ApprovalSubject { digest: "d".repeat(64), parts: [].into() };
-    Approval { subject, quorum: 2, rules: vec!["two".to_owned()], hints: Vec::new(), votes: Vec::new() }
+    let (rules, started_by) = (vec!["two".to_owned()], [].into());
+    Approval { subject, quorum: 2, rules, hints: Vec::new(), started_by, votes: Vec::new() }
 }
 
 /// Asked again after a first vote, approved by two persons, collected, active.

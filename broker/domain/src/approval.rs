@@ -21,6 +21,8 @@ pub struct Approval {
     pub rules: Vec<String>,
     /// Their hints.
     pub hints: Vec<String>,
+    /// The account that started the run, by its signed name and, where the platform signs it, by its id.
+    pub started_by: BTreeSet<String>,
     /// Votes for approval: a vote against it ends the request.
     pub votes: Vec<Vote>,
 }

@@ -136,7 +136,7 @@ fn approval(quorum: u32, persons: &[&str]) -> Approval {
     };
     let subject = domain::ApprovalSubject { digest: String::new(), parts: [].into() };
     let votes = persons.iter().map(vote).collect();
-    Approval { subject, quorum, rules: Vec::new(), hints: Vec::new(), votes }
+    Approval { subject, quorum, rules: Vec::new(), hints: Vec::new(), started_by: [].into(), votes }
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! Approvals: what persons are asked, whose votes count, and what becomes of a grant that waits.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use domain::grant::Transition;
 use domain::{
-    Agent, AgentStatus, Approval, ApprovalSubject, Decision, EndCause, Grant, Outcome, State, Vote, Waiting,
+    Agent, AgentStatus, Approval, ApprovalSubject, Claims, Decision, EndCause, Grant, Outcome, State, Vote,
+    Waiting,
 };
 use policy::Permit;
 use protocol::{AgentId, GrantId, Provenance};
 use serde::Serialize;
+use serde_json::Value;
 use store::{GrantRecord, Listing, Precondition, SaveOutcome};
 
 use crate::rules::again::DecidedAgain;
@@ -36,6 +39,9 @@ pub(crate) enum Reviewed {
     Overtaken(GrantId),
 }
 
+/// Claims with the id of the account that started a run: GitHub and Forgejo, GitLab.
+const ACCOUNT_IDS: [&str; 2] = ["actor_id", "user_id"];
+
 /// The approval that a decision asks for, without votes.
 pub(crate) fn asked_for(
     agent: &AgentId,
@@ -59,7 +65,21 @@ pub(crate) fn asked_for(
     let parts = parts.map(|(name, digest)| (name.to_owned(), digest)).into();
     let digest = digest_of(&parts);
     let (rules, hints) = (verdict.rules.clone(), verdict.hints.clone());
-    Approval { subject: ApprovalSubject { digest, parts }, quorum, rules, hints, votes: Vec::new() }
+    let started_by = started_by(provenance, &decision.facts.identity.claims);
+    let subject = ApprovalSubject { digest, parts };
+    Approval { subject, quorum, rules, hints, started_by, votes: Vec::new() }
+}
+
+/// Logins can be renamed, and a provider may know persons by the ids of their accounts.
+fn started_by(provenance: &Provenance, claims: &Claims) -> BTreeSet<String> {
+    let has_persons = provenance.platform.is_some_and(|platform| PLATFORMS_OF_PERSONS.contains(&platform));
+    let id = |name: &&str| match claims.get(*name)? {
+        Value::String(id) => Some(id.clone()),
+        Value::Number(id) => Some(id.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let ids = ACCOUNT_IDS.iter().filter_map(id);
+    ids.chain(provenance.signed.actor.clone()).filter(|_| has_persons).collect()
 }
 
 /// SHA-256 of a value in JSON: its fields have a fixed order.

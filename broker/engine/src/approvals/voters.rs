@@ -3,7 +3,7 @@
 use domain::{Agent, Approval, Grant, Sensitivity, Session, Vote};
 use policy::Resource;
 use protocol::people::Right;
-use protocol::{ErrorCode, Platform, Timestamp};
+use protocol::{ErrorCode, Platform, Provenance, Timestamp};
 
 use crate::people::On;
 use crate::{Engine, Refusal};
@@ -26,7 +26,9 @@ impl Engine {
             .rules
             .permit(session, Right::Approve, Resource::Request(agent, grant), at)
             .map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))?;
-        not_the_actor(session, grant)?;
+        if let Some(approval) = &grant.approval {
+            not_the_actor(session, approval, &grant.provenance)?;
+        }
         if is_sensitive(agent, grant) && session.authenticated_at.plus(people.fresh) < at {
             let minutes = people.fresh.as_secs() / 60;
             return Err(Refusal::new(
@@ -67,34 +69,28 @@ fn is_sensitive(agent: &Agent, grant: &Grant) -> bool {
 }
 
 /// Refuses the person whose account started the run, and a person of whom that cannot be told.
-fn not_the_actor(session: &Session, grant: &Grant) -> Result<(), Refusal> {
-    let provenance = &grant.provenance;
-    let Some(platform) = provenance.platform.filter(|platform| PLATFORMS_OF_PERSONS.contains(platform))
-    else {
+fn not_the_actor(session: &Session, approval: &Approval, provenance: &Provenance) -> Result<(), Refusal> {
+    let (Some(platform), Some(id)) = (provenance.platform, approval.started_by.first()) else {
         return Ok(());
     };
-    let Some(actor) = provenance.signed.actor.as_deref() else { return Ok(()) };
-    let name = platform.as_str();
+    let actor = provenance.signed.actor.as_ref().unwrap_or(id);
+    let (name, shown) = (platform.as_str(), session.person.shown());
     let Some(account) = session.accounts.get(name) else {
         return Err(Refusal::new(
             ErrorCode::AccountUnknown,
             format!(
-                "`{actor}` at {name} started the run, and it is not known which account at {name} is {}'s",
-                session.person.shown()
+                "`{actor}` at {name} started the run, and it is not known which account at {name} is {shown}'s"
             ),
         )
         .hint(format!(
             "an operator names the claim with it in `people.accounts.{name}` of the broker's configuration"
         )));
     };
-    // Names of accounts differ in more than case on none of these platforms.
-    if account.eq_ignore_ascii_case(actor) {
+    // Names of accounts differ in more than case on each of these platforms.
+    if approval.started_by.iter().any(|started| started.eq_ignore_ascii_case(account)) {
         return Err(Refusal::new(
             ErrorCode::OwnRequest,
-            format!(
-                "{} started the run as `{actor}` at {name}: another person has to approve it",
-                session.person.shown()
-            ),
+            format!("{shown} started the run as `{actor}` at {name}: another person has to approve it"),
         ));
     }
     Ok(())
@@ -102,32 +98,29 @@ fn not_the_actor(session: &Session, grant: &Grant) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use domain::grant::Request;
-    use domain::{ApprovalSubject, TargetKind};
-    use protocol::{GrantId, IdempotencyKey, Person, Provenance};
+    use protocol::Person;
+    use serde_json::json;
 
+    use super::super::started_by;
     use super::*;
 
-    fn grant(platform: Option<Platform>, actor: Option<&str>) -> Grant {
+    fn provenance(platform: Option<Platform>, actor: Option<&str>) -> Provenance {
         let mut provenance = Provenance { platform, ..Provenance::default() };
         provenance.signed.actor = actor.map(str::to_owned);
-        let request = Request {
-            id: GrantId::from_random([1; 8]),
-            agent_id: "orders-agent".parse().unwrap(),
-            key: IdempotencyKey::from_random([1; 16]),
-            request_hash: String::new(),
-            policies: Vec::new(),
-            target: TargetKind::Token,
-            scope: TargetKind::Token.into(),
-            ttl: "15m".parse().unwrap(),
-            reason: None,
-            provenance,
-            run: None,
-        };
-        let subject = ApprovalSubject { digest: String::new(), parts: [].into() };
-        let approval =
-            Approval { subject, quorum: 1, rules: Vec::new(), hints: Vec::new(), votes: Vec::new() };
-        Grant::waiting(request, Timestamp::from_secs(0), approval, Timestamp::from_secs(60)).grant
+        provenance
+    }
+
+    fn approval(provenance: &Provenance) -> Approval {
+        let claims = [("actor_id".to_owned(), json!("583231")), ("sub".to_owned(), json!("hubot"))].into();
+        let subject = domain::ApprovalSubject { digest: String::new(), parts: [].into() };
+        Approval {
+            subject,
+            quorum: 1,
+            rules: Vec::new(),
+            hints: Vec::new(),
+            started_by: started_by(provenance, &claims),
+            votes: Vec::new(),
+        }
     }
 
     fn session(account: Option<(&str, &str)>) -> Session {
@@ -151,20 +144,19 @@ mod tests {
         for (platform, actor, account, expected) in [
             (github, Some("octocat"), Some(("github", "octocat")), Some(ErrorCode::OwnRequest)),
             (github, Some("octocat"), Some(("github", "OctoCat")), Some(ErrorCode::OwnRequest)),
+            // By the id of the account, whatever its name is by now.
+            (github, Some("octocat"), Some(("github", "583231")), Some(ErrorCode::OwnRequest)),
             (github, Some("octocat"), Some(("github", "hubot")), None),
             (github, Some("octocat"), Some(("gitlab", "hubot")), Some(ErrorCode::AccountUnknown)),
             // The subject at the provider is no account at the platform.
             (github, Some("hubot"), None, Some(ErrorCode::AccountUnknown)),
-            (github, None, None, None),
             (kubernetes, Some("ci/deployer"), None, None),
             (None, None, None, None),
         ] {
-            let found = not_the_actor(&session(account), &grant(platform, actor));
-            assert_eq!(
-                found.err().map(|refusal| refusal.code),
-                expected,
-                "{platform:?} {actor:?} {account:?}"
-            );
+            let provenance = provenance(platform, actor);
+            let found = not_the_actor(&session(account), &approval(&provenance), &provenance);
+            let found = found.err().map(|refusal| refusal.code);
+            assert_eq!(found, expected, "{platform:?} {actor:?} {account:?}");
         }
     }
 }

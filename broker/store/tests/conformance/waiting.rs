@@ -16,7 +16,8 @@ use super::fixtures::{
 fn asked(number: u64) -> Transition {
     let subject = ApprovalSubject { digest: "d".repeat(64), parts: [].into() };
     let (rules, hints) = (vec!["two".to_owned()], vec!["ask \"us\"\0".to_owned()]);
-    let approval = Approval { subject, quorum: 2, rules, hints, votes: Vec::new() };
+    let started_by = ["octocat".to_owned()].into();
+    let approval = Approval { subject, quorum: 2, rules, hints, started_by, votes: Vec::new() };
     Grant::waiting(request("orders", number), at(1000), approval, at(4600))
 }
 
