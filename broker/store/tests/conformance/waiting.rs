@@ -124,5 +124,5 @@ pub(crate) async fn of_two_votes_at_once_one_has_to_be_repeated(store: &dyn Stor
     assert_eq!(done, 1);
     let stored = store.grant(&grant_id(1)).await.unwrap().unwrap();
     assert_eq!(stored.grant.approval.unwrap().votes.len(), 1);
-    assert_eq!(store.events(&grant_id(1)).await.unwrap().len(), 4);
+    assert_eq!(store.events(&grant_id(1)).await.unwrap().len(), 3);
 }
