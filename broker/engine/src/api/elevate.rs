@@ -215,9 +215,10 @@ impl Engine {
                 if record.grant.request_hash != wanted.terms.request_hash {
                     return Err(key_conflict());
                 }
-                return Ok(Tried::Elevated(Box::new(
-                    Box::pin(self.wait_or_collect(record, authorized)).await?,
-                )));
+                // With it the turn: other requests of the agent do not wait while this grant is applied.
+                drop(wanted);
+                let elevated = Box::pin(self.wait_or_collect(record, authorized)).await?;
+                return Ok(Tried::Elevated(Box::new(elevated)));
             }
             if decided.needs_approval() {
                 match self.people() {
