@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::grant::waiting::{COLLECTED, GIVEN, NOT_REQUIRED, REQUIRED, REQUIRED_AGAIN, STEP};
+use domain::grant::ApprovalStep;
 use domain::{EndCause, Grant, State};
 use protocol::{Actor, EventKind, TimelineEvent, Timestamp};
 
@@ -16,8 +16,10 @@ pub(crate) fn check(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken>
     check_request(grant, first)?;
     check_approval(grant, rows)?;
     // The time of an approved grant begins when its run collects it.
-    let begins =
-        rows.iter().find(|row| step(row) == Some(COLLECTED)).map_or(grant.requested_at, |row| row.at);
+    let begins = rows
+        .iter()
+        .find(|row| step(row) == Some(ApprovalStep::Collected))
+        .map_or(grant.requested_at, |row| row.at);
     if grant.expires_at != begins.plus(grant.ttl.into()) {
         return contradicts("`expires_at` is not the beginning and `ttl`");
     }
@@ -54,7 +56,8 @@ fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
 
 /// Who approved stands on the timeline, after the row that asked last.
 fn check_approval(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
-    let asks = |row: &TimelineEvent| matches!(step(row), Some(REQUIRED | REQUIRED_AGAIN));
+    let asks =
+        |row: &TimelineEvent| matches!(step(row), Some(ApprovalStep::Required | ApprovalStep::RequiredAgain));
     let asked = rows.iter().rposition(asks).and_then(|at| rows.get(at..)?.split_first());
     let (approval, row, later) = match (&grant.approval, asked) {
         (None, None) => return Ok(()),
@@ -67,13 +70,17 @@ fn check_approval(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
     {
         return contradicts("`approval.digest` or `approval.quorum`");
     }
-    let given = later.iter().filter(|row| step(row) == Some(GIVEN)).map(|row| (row.actor.clone(), row.at));
+    let given = later
+        .iter()
+        .filter(|row| step(row) == Some(ApprovalStep::Given))
+        .map(|row| (row.actor.clone(), row.at));
     let recorded =
         approval.votes.iter().map(|vote| (Some(Actor::Person(vote.session.person.clone())), vote.at));
     if !given.eq(recorded) {
         return contradicts("`approval.approved_by`");
     }
-    let approved = approval.is_given() || later.iter().any(|row| step(row) == Some(NOT_REQUIRED));
+    let approved =
+        approval.is_given() || later.iter().any(|row| step(row) == Some(ApprovalStep::NotRequired));
     let needs = match &grant.state {
         State::Waiting(waiting) => waiting.approved_at.is_some(),
         State::Denied { .. } => false,
@@ -87,8 +94,8 @@ fn check_approval(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
     if needs && !approved { contradicts("`status`, for it was not approved") } else { Ok(()) }
 }
 
-fn step(row: &TimelineEvent) -> Option<&str> {
-    row.data.get(STEP).map(String::as_str)
+fn step(row: &TimelineEvent) -> Option<ApprovalStep> {
+    ApprovalStep::of(&row.data)
 }
 
 /// The first key for which two maps differ.

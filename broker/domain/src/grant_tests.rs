@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::{RevokeCause, Source, Trust};
+use protocol::{GrantStatus, RevokeCause, Source, Trust};
 
 use super::*;
 

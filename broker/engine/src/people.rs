@@ -152,10 +152,18 @@ impl Engine {
     /// Ends every session of the person with this subject at the configured provider.
     pub async fn end_sessions_of(&self, subject: &str, by: &Actor) -> Result<SessionsEnded, Refusal> {
         let people = self.people()?;
-        let ended = self.store.remove_sessions_of(people.sign_in.issuer(), subject).await?;
+        let ended = self.end_sessions(&people, subject).await?;
         tracing::warn!(subject, ended, %by, "the sessions of a person were ended");
-        self.withdraw_votes_of(people.sign_in.issuer(), subject).await?;
         Ok(SessionsEnded { ended })
+    }
+
+    /// Ends the sessions of a person, and takes back the votes for requests that still wait. Returns how many sessions
+    /// there were.
+    pub(crate) async fn end_sessions(&self, people: &People, subject: &str) -> Result<u64, Refusal> {
+        let issuer = people.sign_in.issuer();
+        let ended = self.store.remove_sessions_of(issuer, subject).await?;
+        self.withdraw_votes_of(issuer, subject).await?;
+        Ok(ended)
     }
 
     fn session_state(&self, session: &Session) -> Result<SessionState, Refusal> {

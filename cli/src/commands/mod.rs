@@ -17,6 +17,7 @@ pub(crate) mod timeline;
 pub(crate) mod whoami;
 
 use std::future::Future;
+use std::io::{self, BufRead as _, Read as _};
 use std::time::Duration;
 
 use jit_client::{Env, RetryPolicy};
@@ -35,6 +36,13 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
         .build()
         .map_err(|error| CliError::unexpected(format!("the runtime cannot be started: {error}")))?
         .block_on(work)
+}
+
+/// One line that a person types, of at most so many bytes.
+pub(crate) fn line_of_input(longest: u64) -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().take(longest).read_line(&mut line)?;
+    Ok(line)
 }
 
 /// The grant in `CLOUDANIX_GRANT_ID`, which `elevate` exports.

@@ -1,14 +1,14 @@
 //! `requests`, `approve` and `deny`: what waits for the approval of persons, and their votes.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _};
 
 use jit_client::{Client, Env};
 use protocol::approvals::{Approval, ApprovalRequest, Choice, Vote};
 use protocol::printable::printable;
 use protocol::{Grant, GrantId, PolicyName};
 
-use super::{RETRIES, block_on};
+use super::{RETRIES, block_on, line_of_input};
 use crate::args::{ApproveArgs, DenyArgs, RequestsArgs, View};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
@@ -52,7 +52,7 @@ pub(crate) fn approve(args: &ApproveArgs, env: &Env, output: &mut Output) -> Res
                 ));
             }
             output.data(&whole(&request))?;
-            if !confirmed()? {
+            if !is_confirmed(output)? {
                 output.line(Mark::Skipped, "approve", "nothing was done");
                 return Ok(());
             }
@@ -104,13 +104,9 @@ fn digest_of(request: &ApprovalRequest) -> Result<String, CliError> {
         .ok_or_else(|| CliError::unexpected(format!("the broker sends no digest of `{}`", request.grant.id)))
 }
 
-fn confirmed() -> Result<bool, CliError> {
-    eprint!("Approve? [y/N] ");
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .take(LONGEST_ANSWER)
-        .read_line(&mut answer)
+fn is_confirmed(output: &Output) -> Result<bool, CliError> {
+    output.line(Mark::Waiting, "approve", "type y to approve it, anything else to leave it");
+    let answer = line_of_input(LONGEST_ANSWER)
         .map_err(|error| CliError::unexpected(format!("the answer cannot be read: {error}")))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

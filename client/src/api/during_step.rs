@@ -43,27 +43,19 @@ const SHORT: Duration = Duration::from_secs(4);
 impl Client {
     /// Sends one heartbeat. It is sent again only if the kept connection was closed.
     pub async fn heartbeat(&self, id: &GrantId, key: &IdempotencyKey) -> Result<Heartbeat, Error> {
-        let call = self.call(Method::POST, &format!("{}/{id}/heartbeat", routes::GRANTS))?.key(key);
-        let answer: Result<Grant, _> = self.answer(RetryPolicy::within(RetryPolicy::ATTEMPT), &call).await;
-        match answer {
-            Ok(_) => Ok(Heartbeat::Alive),
-            Err(Error::Problem(problem)) if has_ended(&problem) => {
-                Ok(Heartbeat::Ended(problem.detail.clone()))
-            }
-            Err(error) => Err(error),
-        }
+        Ok(self.beat(id, key).await?.map_or_else(Heartbeat::Ended, |_| Heartbeat::Alive))
     }
 
-    /// Sends a heartbeat of a grant that waits for approval, and returns the grant; none if it does not wait any more.
-    pub(super) async fn heartbeat_while_waiting(
+    /// Sends one heartbeat, and returns the grant, or why it has ended.
+    pub(super) async fn beat(
         &self,
         id: &GrantId,
         key: &IdempotencyKey,
-    ) -> Result<Option<Grant>, Error> {
+    ) -> Result<Result<Grant, String>, Error> {
         let call = self.call(Method::POST, &format!("{}/{id}/heartbeat", routes::GRANTS))?.key(key);
         match self.answer(RetryPolicy::within(RetryPolicy::ATTEMPT), &call).await {
-            Ok(grant) => Ok(Some(grant)),
-            Err(Error::Problem(problem)) if has_ended(&problem) => Ok(None),
+            Ok(grant) => Ok(Ok(grant)),
+            Err(Error::Problem(problem)) if has_ended(&problem) => Ok(Err(problem.detail.clone())),
             Err(error) => Err(error),
         }
     }

@@ -116,9 +116,9 @@ impl Client {
     async fn poll(&self, grant: &Grant, elevation: &Elevation) -> Result<Grant, Error> {
         if grant.heartbeat_seconds.is_some()
             && grant.status == GrantStatus::PendingApproval
-            && let Some(beating) = self.heartbeat_while_waiting(&grant.id, elevation.key()).await?
+            && let Ok(waiting) = self.beat(&grant.id, elevation.key()).await?
         {
-            return Ok(beating);
+            return Ok(waiting);
         }
         self.grant(&grant.id, RetryPolicy::within(Duration::from_secs(30))).await
     }

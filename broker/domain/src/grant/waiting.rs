@@ -1,5 +1,7 @@
 //! Transitions of a grant that waits for the approval of persons.
 
+use std::collections::BTreeMap;
+
 use protocol::{Actor, EnforcedBy, EventKind, Source, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +9,45 @@ use super::{Grant, Request, State, Step, Transition, WrongState};
 use crate::approval::{Approval, Vote};
 use crate::event::NewEvent;
 
-/// The field of an event that says what became of the approval.
-pub const STEP: &str = "approval";
-/// The values of [`STEP`].
-pub const REQUIRED: &str = "required";
-/// A person approved.
-pub const GIVEN: &str = "given";
-/// What is to be approved changed, or a vote does not count any more: votes before do not count.
-pub const REQUIRED_AGAIN: &str = "required_again";
-/// A change of rules made the approval unnecessary.
-pub const NOT_REQUIRED: &str = "not_required";
-/// The client collected the grant.
-pub const COLLECTED: &str = "collected";
+/// What an event says of an approval, in its field [`ApprovalStep::FIELD`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApprovalStep {
+    /// A rule asks for it.
+    Required,
+    /// A person approved.
+    Given,
+    /// What is to be approved changed, or a vote does not count any more: votes before do not count.
+    RequiredAgain,
+    /// A change of rules made it unnecessary.
+    NotRequired,
+    /// The run collected the grant.
+    Collected,
+}
+
+impl ApprovalStep {
+    /// The name of the field.
+    pub const FIELD: &str = "approval";
+
+    const ALL: [Self; 5] =
+        [Self::Required, Self::Given, Self::RequiredAgain, Self::NotRequired, Self::Collected];
+
+    /// As in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Given => "given",
+            Self::RequiredAgain => "required_again",
+            Self::NotRequired => "not_required",
+            Self::Collected => "collected",
+        }
+    }
+
+    /// What the fields of an event say.
+    pub fn of(fields: &BTreeMap<String, String>) -> Option<Self> {
+        let said = fields.get(Self::FIELD)?;
+        Self::ALL.into_iter().find(|step| step.as_str() == said)
+    }
+}
 
 /// How far a grant is that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +66,7 @@ impl Grant {
         let mut grant = request.into_grant(now, Some(key), EnforcedBy::Broker, Vec::new(), state);
         let needed = needs(&approval);
         let event = NewEvent::new(now, EventKind::PolicyCheck, format!("boundary OK · {needed}"))
-            .with(STEP, REQUIRED)
+            .with(ApprovalStep::FIELD, ApprovalStep::Required.as_str())
             .with("digest", &approval.subject.digest)
             .with("quorum", approval.quorum)
             .with("until", until);
@@ -70,7 +99,7 @@ impl Grant {
         let mut event = NewEvent::new(now, EventKind::Approval, text)
             .said_by(Source::Operator)
             .caused_by(Some(Actor::Person(person)))
-            .with(STEP, GIVEN)
+            .with(ApprovalStep::FIELD, ApprovalStep::Given.as_str())
             .with("digest", &approval.subject.digest);
         if let Some(until) = collect_until {
             *waiting = Waiting { approved_at: Some(now), until };
@@ -93,7 +122,7 @@ impl Grant {
         }
         let text = format!("{why} · {}", needs(&approval));
         let event = NewEvent::new(now, EventKind::Approval, text)
-            .with(STEP, REQUIRED_AGAIN)
+            .with(ApprovalStep::FIELD, ApprovalStep::RequiredAgain.as_str())
             .with("digest", &approval.subject.digest)
             .with("quorum", approval.quorum)
             .with("until", until);
@@ -113,7 +142,7 @@ impl Grant {
         };
         *waiting = Waiting { approved_at: Some(now), until: collect_until };
         let event = NewEvent::new(now, EventKind::Approval, "the rules ask for no approval any more")
-            .with(STEP, NOT_REQUIRED)
+            .with(ApprovalStep::FIELD, ApprovalStep::NotRequired.as_str())
             .with("until", collect_until);
         Ok(Transition { grant: self, events: vec![event] })
     }
@@ -135,7 +164,7 @@ impl Grant {
         self.enforced_by = enforced_by;
         self.steps = steps;
         let event = NewEvent::new(now, EventKind::Approval, "collected by its run")
-            .with(STEP, COLLECTED)
+            .with(ApprovalStep::FIELD, ApprovalStep::Collected.as_str())
             .with("enforced_by", enforced_by.as_str());
         Ok(Transition { grant: self, events: vec![event] })
     }

@@ -13,7 +13,6 @@ use store::{GrantRecord, Listing};
 use super::Page;
 use crate::approvals::{COLLECT_WITHIN, Reviewed};
 use crate::auth::not_for_agents;
-use crate::people::On;
 use crate::{Caller, Engine, Refusal, to_wire};
 
 /// How often a vote is tried while others change the request.
@@ -77,7 +76,8 @@ impl Engine {
         id: &GrantId,
         vote: &NewVote,
     ) -> Result<ApprovalRequest, Refusal> {
-        let Caller::Person(session) = self.person_or_operator(bearer).await? else {
+        let caller = self.person_or_operator(bearer).await?;
+        let Caller::Person(session) = &caller else {
             return Err(Refusal::new(
                 ErrorCode::PersonRequired,
                 "a person decides: expected the session of a person, found an operator token",
@@ -85,14 +85,13 @@ impl Engine {
             .hint("run `cloudanix-jit login`"));
         };
         let because = because(vote.because.as_deref())?;
-        let caller = Caller::Person(session.clone());
         for _ in 0..TRIES {
             let record = self.driver.read(id).await?;
             self.admit(&caller, Right::View, &record.grant.agent_id).await?;
             let Some(agent) = self.store.agent(&record.grant.agent_id).await? else {
                 return Err(Refusal::no_such_grant());
             };
-            if let Some(record) = self.try_vote(record, &agent, &session, vote, because.as_deref()).await? {
+            if let Some(record) = self.try_vote(record, &agent, session, vote, because.as_deref()).await? {
                 return self.shown(&record).await;
             }
         }
@@ -113,9 +112,17 @@ impl Engine {
         let now = self.clock.now();
         match vote.choice {
             Choice::Approve => self.may_approve(session, agent, &record.grant, now)?,
-            Choice::Deny => self.may_deny(session, agent, &record)?,
+            // Also the person who started the run.
+            Choice::Deny => self.may_vote(session, agent, &record.grant, now)?,
         }
-        if has_approved(&record, session) && vote.choice == Choice::Approve {
+        let denial = EndCause::DeniedBy(Actor::Person(session.person.clone()), because.map(str::to_owned));
+        let counts_already = match vote.choice {
+            Choice::Approve => has_approved(&record, session),
+            Choice::Deny => {
+                matches!(&record.grant.state, State::Denied { why, .. } if *why == denial.in_words())
+            }
+        };
+        if counts_already {
             return Ok(Some(record));
         }
         if !waits_for_votes(&record) {
@@ -142,10 +149,8 @@ impl Engine {
         }
         match vote.choice {
             Choice::Deny => {
-                let cause =
-                    EndCause::DeniedBy(Actor::Person(session.person.clone()), because.map(str::to_owned));
                 let claim = self.driver.claim_from(now);
-                let record = self.driver.drive_to_end(record, &cause, &claim).await?;
+                let record = self.driver.drive_to_end(record, &denial, &claim).await?;
                 let denied = matches!(record.grant.state, State::Denied { .. });
                 if denied {
                     self.counters.requests_denied();
@@ -165,14 +170,6 @@ impl Engine {
                 Ok(saved)
             }
         }
-    }
-
-    /// Who may approve the agent's requests may deny them, and so may the person who started the run.
-    fn may_deny(&self, session: &Session, agent: &Agent, record: &GrantRecord) -> Result<(), Refusal> {
-        let people = self.people()?;
-        let resource = policy::Resource::Request(agent, &record.grant);
-        let permitted = people.rules.permit(session, Right::Approve, resource, self.clock.now());
-        permitted.map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))
     }
 
     async fn shown(&self, record: &GrantRecord) -> Result<ApprovalRequest, Refusal> {

@@ -2,14 +2,12 @@
 
 use domain::{DecisionKind, Grant, Principal, State};
 use policy::Permit;
-use protocol::ErrorCode;
+use protocol::{ErrorCode, GrantId};
 use store::GrantRecord;
-use targets::LateWrites;
 
 use super::authorize::Authorized;
-use super::elevate::{DECISIONS, Elevated, context_unsettled, elevated};
+use super::elevate::{DECISIONS, Elevated, context_unsettled};
 use crate::approvals::Reviewed;
-use crate::lifecycle::Goal;
 use crate::rules::again::DecidedAgain;
 use crate::{Engine, Refusal, to_wire};
 
@@ -23,7 +21,7 @@ impl Engine {
         let id = record.grant.id.clone();
         for _ in 0..DECISIONS {
             if !matches!(record.grant.state, State::Waiting(_)) {
-                return Box::pin(self.join_decided_again(record, authorized)).await;
+                return Box::pin(self.join_decided_again(&id, authorized)).await;
             }
             same_run(&record.grant, &authorized.principal)?;
             let again = self.decide_again(DecisionKind::Approval, &record, &authorized.agent).await?;
@@ -42,15 +40,13 @@ impl Engine {
         Err(context_unsettled())
     }
 
-    async fn join_decided_again(
-        &self,
-        record: GrantRecord,
-        authorized: &Authorized,
-    ) -> Result<Elevated, Refusal> {
+    async fn join_decided_again(&self, id: &GrantId, authorized: &Authorized) -> Result<Elevated, Refusal> {
+        // A claim counts from before the record is read.
+        let claim = self.driver.claim_from(self.clock.now());
+        let record = self.driver.read(id).await?;
         if !matches!(record.grant.state, State::Applying { .. } | State::Active { .. }) {
             return Err(Refusal::grant_ended(record.grant.end_reason()));
         }
-        let claim = self.driver.claim_from(self.clock.now());
         let again = self.decide_again(DecisionKind::Credentials, &record, &authorized.agent).await?;
         let permit = again.decided.permit?;
         let target = self.driver.target(permit.target())?;
@@ -74,20 +70,10 @@ impl Engine {
         let collected = record.grant.clone().collect(now, plan.enforced_by, plan.steps, claimed_until);
         let Ok(mut collected) = collected else { return Ok(None) };
         collected.events.extend(reasons);
-        let collected = match target.late_writes() {
-            LateWrites::Possible { .. } => collected,
-            LateWrites::Impossible => self.driver.activate_at_once(collected, target.as_ref()).await?,
-        };
+        let collected = self.driver.activate_at_once(collected, target.as_ref()).await?;
         self.store.record_decision(Some(&record.grant.id), &again.decided.decision).await?;
         let Some(record) = self.save_waiting(record, Some(collected)).await? else { return Ok(None) };
-        if matches!(record.grant.state, State::Active { .. }) {
-            self.counters.grants_activated();
-            let credentials = self.credentials_of(&record, permit, target.as_ref()).await?;
-            return Ok(Some(elevated(&record, credentials)));
-        }
-        let goal = Goal::Activate { permit: Some(permit), claimed_at: Some(claimed_at) };
-        let outcome = self.driver.drive(record, goal, &claim).await?;
-        Ok(Some(self.respond(outcome, permit, target.as_ref()).await?))
+        Ok(Some(self.apply_stored(record, permit, target.as_ref(), claimed_at, &claim).await?))
     }
 }
 

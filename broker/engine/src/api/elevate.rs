@@ -12,8 +12,8 @@ use protocol::{
 };
 use sha2::{Digest, Sha256};
 use store::{Created, GrantRecord};
+use targets::Target;
 use targets::claim::Claim;
-use targets::{LateWrites, Target};
 use tracing::Instrument;
 
 use super::authorize::{Authorized, asked_scope};
@@ -51,8 +51,8 @@ pub struct Elevated {
     pub grant: protocol::Grant,
 }
 
-/// A grant that is wanted, and what its creation needs beside the decision.
-struct Wanted {
+/// The terms of a new grant, and what its creation needs beside the decision.
+struct NewGrant {
     terms: Request,
     lease: Option<Lease>,
     /// Held until it is stored, where rules count grants.
@@ -101,8 +101,8 @@ impl Engine {
             let turn = self.rules.turn(&authorized.agent.id).await;
             let decided = self.decide(DecisionKind::Elevate, authorized.asked()).await?;
             // Boxed, as below: the states of all paths together would fill the stack of a thread.
-            let wanted = Wanted { terms: terms.clone(), lease, turn, now };
-            match Box::pin(self.create(&authorized, wanted, &decided)).await? {
+            let new = NewGrant { terms: terms.clone(), lease, turn, now };
+            match Box::pin(self.create(&authorized, new, &decided)).await? {
                 Tried::Elevated(elevated) => return Ok(*elevated),
                 Tried::ContextChanged => {}
             }
@@ -113,40 +113,30 @@ impl Engine {
     async fn create(
         &self,
         authorized: &Authorized,
-        wanted: Wanted,
+        new: NewGrant,
         decided: &Decided,
     ) -> Result<Tried, Refusal> {
         let permit = match &decided.permit {
             Ok(permit) => permit.clone(),
             Err(denied) => {
                 let denied = denied.clone();
-                return Box::pin(self.not_permitted_now(authorized, wanted, decided, denied)).await;
+                return Box::pin(self.not_permitted_now(authorized, new, decided, denied)).await;
             }
         };
-        let now = wanted.now;
+        let now = new.now;
         let target = self.driver.target(permit.target())?;
-        let (plan, reasons) = self.driver.plan(&wanted.terms, &permit, target.as_ref(), now).await?;
+        let (plan, reasons) = self.driver.plan(&new.terms, &permit, target.as_ref(), now).await?;
         let claimed_at = self.clock.now();
         let claim = self.driver.claim_from(claimed_at);
         let claimed_until = claimed_at.plus(self.settings.load().claim);
         let mut accepted =
-            Grant::accepted(wanted.terms.clone(), now, plan.enforced_by, plan.steps, claimed_until)
+            Grant::accepted(new.terms.clone(), now, plan.enforced_by, plan.steps, claimed_until)
                 .decided(&decided.summary());
         accepted.events.extend(reasons);
-        let created = match target.late_writes() {
-            LateWrites::Possible { .. } => accepted,
-            LateWrites::Impossible => self.driver.activate_at_once(accepted, target.as_ref()).await?,
-        };
-        let elevated = match self.store_new(authorized, &created, wanted, decided).await? {
-            Stored::New(record) if matches!(record.grant.state, State::Active { .. }) => {
-                self.counters.grants_activated();
-                // Not read again: a driver that has ended the grant since has ended its credentials as well.
-                let credentials = self.credentials_of(&record, &permit, target.as_ref()).await?;
-                elevated(&record, credentials)
-            }
+        let created = self.driver.activate_at_once(accepted, target.as_ref()).await?;
+        let elevated = match self.store_new(authorized, &created, new, decided).await? {
             Stored::New(record) => {
-                let goal = Goal::Activate { permit: Some(&permit), claimed_at: Some(claimed_at) };
-                self.respond(self.driver.drive(record, goal, &claim).await?, &permit, target.as_ref()).await?
+                self.apply_stored(record, &permit, target.as_ref(), claimed_at, &claim).await?
             }
             Stored::Joined(record) if matches!(record.grant.state, State::Waiting(_)) => {
                 Box::pin(self.wait_or_collect(record, authorized)).await?
@@ -157,19 +147,38 @@ impl Engine {
         Ok(Tried::Elevated(Box::new(elevated)))
     }
 
+    /// Goes on with a grant whose plan was just stored, as active where the target changes nothing outside the broker.
+    pub(super) async fn apply_stored(
+        &self,
+        record: GrantRecord,
+        permit: &Permit,
+        target: &dyn Target,
+        claimed_at: Timestamp,
+        claim: &Claim,
+    ) -> Result<Elevated, Refusal> {
+        if matches!(record.grant.state, State::Active { .. }) {
+            self.counters.grants_activated();
+            // Not read again: a driver that has ended the grant since has ended its credentials as well.
+            let credentials = self.credentials_of(&record, permit, target).await?;
+            return Ok(elevated(&record, credentials));
+        }
+        let goal = Goal::Activate { permit: Some(permit), claimed_at: Some(claimed_at) };
+        self.respond(self.driver.drive(record, goal, claim).await?, permit, target).await
+    }
+
     async fn store_new(
         &self,
         authorized: &Authorized,
-        new: &Transition,
-        wanted: Wanted,
+        transition: &Transition,
+        new: NewGrant,
         decided: &Decided,
     ) -> Result<Stored, Refusal> {
-        let Wanted { terms, lease, turn, now } = wanted;
+        let NewGrant { terms, lease, turn, now } = new;
         let Authorized { agent, principal, .. } = authorized;
         let replay = principal.replay.as_ref();
         let most_active = agent.registration.max_active_grants_per_run;
         let decision = decided.for_new_grant();
-        let creating = self.store.create_grant(new, lease, replay, most_active, Some(&decision));
+        let creating = self.store.create_grant(transition, lease, replay, most_active, Some(&decision));
         let creating = creating.instrument(spans::store("store: create grant")).await;
         drop(turn);
         Err(match creating? {
@@ -205,48 +214,48 @@ impl Engine {
     async fn not_permitted_now(
         &self,
         authorized: &Authorized,
-        wanted: Wanted,
+        new: NewGrant,
         decided: &Decided,
         mut denied: policy::Denied,
     ) -> Result<Tried, Refusal> {
         let (agent, replay) = (&authorized.agent, authorized.principal.replay.as_ref());
         if authorized.checked.is_ok() {
-            if let Some(record) = self.store.grant_by_key(&agent.id, &wanted.terms.key).await? {
-                if record.grant.request_hash != wanted.terms.request_hash {
+            if let Some(record) = self.store.grant_by_key(&agent.id, &new.terms.key).await? {
+                if record.grant.request_hash != new.terms.request_hash {
                     return Err(key_conflict());
                 }
                 // With it the turn: other requests of the agent do not wait while this grant is applied.
-                drop(wanted);
+                drop(new);
                 let elevated = Box::pin(self.wait_or_collect(record, authorized)).await?;
                 return Ok(Tried::Elevated(Box::new(elevated)));
             }
             if decided.needs_approval() {
                 match self.people() {
                     Ok(people) => {
-                        return self.ask_persons(authorized, wanted, decided, people.approval).await;
+                        return self.ask_persons(authorized, new, decided, people.approval).await;
                     }
                     Err(unavailable) => denied.hint = unavailable.detail,
                 }
             }
             self.request_limits.refund(Kind::Elevation, &agent.id);
-            self.request_limits.acquire(Kind::Denied, &agent.id, wanted.now)?;
+            self.request_limits.acquire(Kind::Denied, &agent.id, new.now)?;
         }
-        Err(self.deny(wanted.terms, wanted.now, denied, replay, &decided.decision).await)
+        Err(self.deny(new.terms, new.now, denied, replay, &decided.decision).await)
     }
 
     async fn ask_persons(
         &self,
         authorized: &Authorized,
-        wanted: Wanted,
+        new: NewGrant,
         decided: &Decided,
         within: Duration,
     ) -> Result<Tried, Refusal> {
-        let Wanted { terms, now, .. } = &wanted;
+        let NewGrant { terms, now, .. } = &new;
         let reason = terms.reason.as_deref();
-        let approval = asked_for(&terms.agent_id, &terms.provenance, reason, &decided.decision);
+        let approval = asked_for(&terms.provenance, reason, &decided.decision);
         let waiting = Grant::waiting(terms.clone(), *now, approval, now.plus(within));
         let waiting = waiting.decided(&decided.summary());
-        let elevated = match self.store_new(authorized, &waiting, wanted, decided).await? {
+        let elevated = match self.store_new(authorized, &waiting, new, decided).await? {
             Stored::New(record) => {
                 self.counters.approvals_requested();
                 Elevated { grant: to_wire::grant(&record) }
@@ -286,7 +295,7 @@ impl Engine {
         }
     }
 
-    pub(super) async fn respond(
+    async fn respond(
         &self,
         outcome: Outcome,
         permit: &Permit,
@@ -351,7 +360,7 @@ impl Engine {
         Ok(elevated(&record, credentials))
     }
 
-    pub(super) async fn credentials_of(
+    async fn credentials_of(
         &self,
         record: &GrantRecord,
         permit: &Permit,
@@ -362,7 +371,7 @@ impl Engine {
     }
 }
 
-pub(super) fn elevated(record: &GrantRecord, credentials: Credentials) -> Elevated {
+fn elevated(record: &GrantRecord, credentials: Credentials) -> Elevated {
     let mut grant = to_wire::grant(record);
     grant.credentials = Some(credentials);
     Elevated { grant }

@@ -102,8 +102,7 @@ impl Engine {
         let Some(subject) = subject.filter(|_| ends).and_then(|subject| transmitter.person(subject)) else {
             return Ok(());
         };
-        let ended = self.store.remove_sessions_of(people.sign_in.issuer(), &subject).await?;
-        self.withdraw_votes_of(people.sign_in.issuer(), &subject).await?;
+        let ended = self.end_sessions(&people, &subject).await?;
         if ended > 0 {
             tracing::warn!(subject, ended, kind, "the provider ended the sessions of a person");
         }

@@ -9,7 +9,7 @@ use domain::{
     Waiting,
 };
 use policy::Permit;
-use protocol::{AgentId, GrantId, Provenance};
+use protocol::{GrantId, Provenance};
 use serde::Serialize;
 use serde_json::Value;
 use store::{GrantRecord, Listing, Precondition, SaveOutcome};
@@ -43,17 +43,12 @@ pub(crate) enum Reviewed {
 const ACCOUNT_IDS: [&str; 2] = ["actor_id", "user_id"];
 
 /// The approval that a decision asks for, without votes.
-pub(crate) fn asked_for(
-    agent: &AgentId,
-    provenance: &Provenance,
-    reason: Option<&str>,
-    decision: &Decision,
-) -> Approval {
+pub(crate) fn asked_for(provenance: &Provenance, reason: Option<&str>, decision: &Decision) -> Approval {
     let verdict = &decision.enforced.verdict;
     let request = &decision.facts.request;
     let quorum = verdict.quorum.unwrap_or(1);
     let parts = [
-        ("agent", digest_of(agent)),
+        ("agent", digest_of(&decision.facts.agent.id)),
         ("target", digest_of(&(&request.target, &request.scope, &request.account))),
         // With the digest of what each policy means.
         ("policies", digest_of(&request.policies)),
@@ -106,10 +101,8 @@ impl Engine {
             return self.end_waiting(record, &EndCause::AgentDisabled(None)).await;
         }
         let decided = &again.decided;
-        let asked = {
-            let Grant { agent_id, provenance, reason, .. } = &record.grant;
-            asked_for(agent_id, provenance, reason.as_deref(), &decided.decision)
-        };
+        let Grant { provenance, reason, .. } = &record.grant;
+        let asked = asked_for(provenance, reason.as_deref(), &decided.decision);
         match (&decided.permit, decided.decision.enforced.verdict.outcome) {
             (Ok(permit), Outcome::Allow) if waiting.approved_at.is_some() => {
                 Ok(Reviewed::Approved(record, permit.clone()))

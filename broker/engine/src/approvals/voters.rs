@@ -13,7 +13,20 @@ pub const PLATFORMS_OF_PERSONS: [Platform; 4] =
     [Platform::Github, Platform::Forgejo, Platform::Gitlab, Platform::Bitbucket];
 
 impl Engine {
-    /// Refuses a person who may not approve this request. `at` is the time of the vote.
+    /// Refuses a person whom the rules of persons do not permit to decide this request. `at` is the time of the vote.
+    pub(crate) fn may_vote(
+        &self,
+        session: &Session,
+        agent: &Agent,
+        grant: &Grant,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let permitted =
+            self.people()?.rules.permit(session, Right::Approve, Resource::Request(agent, grant), at);
+        permitted.map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))
+    }
+
+    /// Refuses a person who may vote and not approve: the run is the person's own, or the sign-in is too old.
     pub(crate) fn may_approve(
         &self,
         session: &Session,
@@ -21,11 +34,8 @@ impl Engine {
         grant: &Grant,
         at: Timestamp,
     ) -> Result<(), Refusal> {
+        self.may_vote(session, agent, grant, at)?;
         let people = self.people()?;
-        people
-            .rules
-            .permit(session, Right::Approve, Resource::Request(agent, grant), at)
-            .map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))?;
         if let Some(approval) = &grant.approval {
             not_the_actor(session, approval, &grant.provenance)?;
         }
@@ -40,7 +50,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether everyone who approved may still do so, by the rules of persons as they are now.
+    /// Whether all persons who approved may still do so, by the rules of persons as they are now.
     pub(crate) fn all_votes_count(
         &self,
         approval: &Approval,

@@ -99,12 +99,15 @@ impl Driver {
     }
 
     /// Applies steps that change nothing outside the broker, and activates: one transition, so that a crash leaves
-    /// nothing behind.
+    /// nothing behind. Other steps are applied after they are stored.
     pub(crate) async fn activate_at_once(
         &self,
         accepted: Transition,
         target: &dyn Target,
     ) -> Result<Transition, Refusal> {
+        if target.late_writes() != LateWrites::Impossible {
+            return Ok(accepted);
+        }
         let mut receipts = Vec::with_capacity(accepted.grant.steps.len());
         let claim = Claim::not_needed();
         for step in &accepted.grant.steps {

@@ -145,8 +145,11 @@ pub(crate) async fn created(
     number: u64,
     lease: Option<Lease>,
 ) -> GrantRecord {
-    let created =
-        store.create_grant(&accepted(request(agent, number)), lease, None, None, None).await.unwrap();
+    is_new(store.create_grant(&accepted(request(agent, number)), lease, None, None, None).await.unwrap())
+}
+
+#[track_caller]
+pub(crate) fn is_new(created: Created) -> GrantRecord {
     match created {
         Created::New(stored) => stored,
         other @ (Created::Joined(_)

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use protocol::EnforcedBy;
 use store::{AfterUpdate, Created, GrantRecord, LockPurpose, LockRequest, Ownership, ResourceLock, Store};
 
-use super::fixtures::{asked_back, at, done, grant_id, refused, request};
+use super::fixtures::{asked_back, at, done, grant_id, is_new, refused, request};
 
 pub(super) const OBJECT: &str = "aws:role/deploy:policy/orders";
 const OTHER: &str = "aws:role/deploy:policy/stock";
@@ -20,16 +20,7 @@ fn wanting(number: u64, steps: Vec<Step>) -> Transition {
 }
 
 async fn made(store: &dyn Store, number: u64, steps: Vec<Step>) -> GrantRecord {
-    match store.create_grant(&wanting(number, steps), None, None, None, None).await.unwrap() {
-        Created::New(stored) => stored,
-        other @ (Created::Joined(_)
-        | Created::KeyConflict
-        | Created::AgentDisabled
-        | Created::KeyRevoked
-        | Created::Replayed
-        | Created::TooManyActive
-        | Created::ContextChanged) => panic!("expected a new grant, found {other:?}"),
-    }
+    is_new(store.create_grant(&wanting(number, steps), None, None, None, None).await.unwrap())
 }
 
 pub(super) async fn needing(store: &dyn Store, number: u64) -> GrantRecord {

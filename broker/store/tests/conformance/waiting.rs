@@ -9,7 +9,7 @@ use store::{Created, Due, GrantRecord, HeartbeatOutcome, Listing, Precondition, 
 
 use super::deciding::context;
 use super::fixtures::{
-    agent_id, at, created, done, grant_id, key, lease, registered, request, rules_changed, session,
+    agent_id, at, created, done, grant_id, is_new, key, lease, registered, request, rules_changed, session,
 };
 
 /// Waits from 1000 s to 4600 s.
@@ -22,16 +22,7 @@ fn asked(number: u64) -> Transition {
 }
 
 async fn waiting(store: &dyn Store, number: u64, lease: Option<Lease>) -> GrantRecord {
-    match store.create_grant(&asked(number), lease, None, None, None).await.unwrap() {
-        Created::New(record) => record,
-        other @ (Created::Joined(_)
-        | Created::KeyConflict
-        | Created::AgentDisabled
-        | Created::KeyRevoked
-        | Created::Replayed
-        | Created::TooManyActive
-        | Created::ContextChanged) => panic!("expected a new grant, found {other:?}"),
-    }
+    is_new(store.create_grant(&asked(number), lease, None, None, None).await.unwrap())
 }
 
 fn vote(record: &GrantRecord, subject: &str, collect_until: Option<i64>) -> Transition {

@@ -3,14 +3,12 @@
 mod browser;
 mod loopback;
 
-use std::io::{BufRead as _, Read as _};
-
 use jit_client::{Client, Env, Pkce, Url, broker_url, random_text};
 use protocol::printable::printable;
 use protocol::{Secret, routes};
 
 use self::loopback::Loopback;
-use super::{RETRIES, block_on};
+use super::{RETRIES, block_on, line_of_input};
 use crate::args::{LoginArgs, View, WhoamiArgs};
 use crate::error::CliError;
 use crate::output::{Mark, Output};
@@ -116,8 +114,7 @@ fn sign_in(url: &Url, pkce: &Pkce, back: Option<(u16, &Secret)>, fresh: bool) ->
 /// The code that the person pastes.
 fn pasted() -> Result<Secret, CliError> {
     let unreadable = |error: std::io::Error| CliError::usage(format!("the code cannot be read: {error}"));
-    let mut line = String::new();
-    std::io::stdin().lock().take(LONGEST_CODE).read_line(&mut line).map_err(unreadable)?;
+    let line = line_of_input(LONGEST_CODE).map_err(unreadable)?;
     let code = Secret::new(line.trim());
     if code.is_empty() {
         return Err(CliError::usage("expected the code from the browser, found none"));

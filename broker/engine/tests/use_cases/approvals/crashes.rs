@@ -37,7 +37,7 @@ async fn a_crash_anywhere_loses_no_approval_and_gives_no_grant_without_one() {
             fixture.settle(&after).await;
             let grant = after.elevate(elevation(&fixture, 1)).await.expect(&context).grant;
             if part == "request" {
-                assert_eq!(grant.status, GrantStatus::PendingApproval, "{context}: nobody has voted");
+                assert_eq!(grant.status, GrantStatus::PendingApproval, "{context}: no person has voted");
             }
             if grant.status == GrantStatus::PendingApproval {
                 assert_ne!(part, "collect", "{context}: the approval is lost");

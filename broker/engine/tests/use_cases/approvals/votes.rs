@@ -58,7 +58,7 @@ async fn two_persons_have_to_approve_and_each_counts_once() {
 }
 
 #[tokio::test]
-async fn one_no_ends_the_request_whoever_approved_before() {
+async fn one_no_ends_the_request_also_after_an_approval() {
     let fixture = Fixture::new().await;
     let broker = broker_with(&fixture, TWO).await;
     let grant = asked(&fixture, &broker).await;
@@ -68,6 +68,8 @@ async fn one_no_ends_the_request_whoever_approved_before() {
     let denied = vote(&broker, &bob, &grant, Choice::Deny).await.unwrap().grant;
     assert_eq!(denied.status, GrantStatus::Denied);
     assert_eq!(denied.end_reason.as_deref(), Some("denied by bob Example: ticket 7"));
+    let again = vote(&broker, &bob, &grant, Choice::Deny).await.unwrap().grant;
+    assert_eq!(again.end_reason, denied.end_reason, "a denial whose answer was lost is sent again");
     let late = signed_in(&fixture, &broker, "carol", "platform").await;
     assert_eq!(approve(&broker, &late, &grant).await.unwrap_err(), ErrorCode::RequestDecided);
     let ended = broker.elevate(elevation(&fixture, 1)).await.unwrap_err();

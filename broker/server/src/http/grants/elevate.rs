@@ -56,18 +56,7 @@ pub(crate) async fn elevate(
     }
     let key = key.ok_or_else(extract::key_expected)?;
     let elevated = app.engine.elevate(Elevation { bearer, key, request, observed }).await?;
-    let status = match elevated.grant.status {
-        GrantStatus::PendingApproval => StatusCode::ACCEPTED,
-        GrantStatus::Active
-        | GrantStatus::Denied
-        | GrantStatus::Applying
-        | GrantStatus::RollingBack
-        | GrantStatus::Failed
-        | GrantStatus::Revoking
-        | GrantStatus::Verifying
-        | GrantStatus::RevokeFailing
-        | GrantStatus::Expired
-        | GrantStatus::Revoked => StatusCode::CREATED,
-    };
+    let waits = elevated.grant.status == GrantStatus::PendingApproval;
+    let status = if waits { StatusCode::ACCEPTED } else { StatusCode::CREATED };
     Ok((status, axum::Json(elevated.grant)).into_response())
 }
