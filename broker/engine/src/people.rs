@@ -157,7 +157,7 @@ impl Engine {
         Ok(SessionsEnded { ended })
     }
 
-    /// Ends the sessions of a person, and takes back the votes for requests that still wait. Returns how many sessions
+    /// Ends the sessions of a person, and withdraws the votes for requests that still wait. Returns how many sessions
     /// there were.
     pub(crate) async fn end_sessions(&self, people: &People, subject: &str) -> Result<u64, Refusal> {
         let issuer = people.sign_in.issuer();
