@@ -150,7 +150,7 @@ impl Store for Postgres {
         decision: Option<&NewDecision<'_>>,
     ) -> Result<Created, StoreError> {
         let wanted = create::Wanted::of(transition, lease, replay, most_active, decision)?;
-        self.run(wanted, |connection, wanted| Box::pin(create::create(connection, wanted))).await
+        Box::pin(self.run(wanted, |connection, wanted| Box::pin(create::create(connection, wanted)))).await
     }
 
     async fn record_denied(&self, denying: DeniedRequest<'_>) -> Result<DenialOutcome, StoreError> {

@@ -72,11 +72,9 @@ impl Endpoint {
         claim: &Claim,
         priority: Priority,
         name: &str,
-        sending: impl Future<Output = Result<T, E>>,
+        sending: Pin<Box<impl Future<Output = Result<T, E>>>>,
         outcome: impl FnOnce(&E) -> Outcome,
     ) -> Result<T, CallError> {
-        // Boxed, because the futures of SDKs are large: nested in a use case they overflow the stack of a debug build.
-        let sending = Box::pin(sending);
         let now = Instant::now();
         self.breaker.acquire(now).map_err(|open| self.open(open))?;
         let at = self.limiter.acquire(priority, now).map_err(|limited| self.rate_limited(limited))?;

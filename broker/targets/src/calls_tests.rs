@@ -47,7 +47,7 @@ impl Server {
             let (what, fault) = (format!("delete · HTTP {status}"), fault_of_status(*status));
             Outcome::Answered(CallError { code: None, what, fault })
         };
-        self.endpoint.call(claim, priority, "delete", answer, outcome).await
+        self.endpoint.call(claim, priority, "delete", Box::pin(answer), outcome).await
     }
 }
 

@@ -91,7 +91,8 @@ impl Engine {
             let Some(agent) = self.store.agent(&record.grant.agent_id).await? else {
                 return Err(Refusal::no_such_grant());
             };
-            if let Some(record) = self.try_vote(record, &agent, session, vote, because.as_deref()).await? {
+            let voting = Box::pin(self.try_vote(record, &agent, session, vote, because.as_deref()));
+            if let Some(record) = voting.await? {
                 return self.shown(&record).await;
             }
         }

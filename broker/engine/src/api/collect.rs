@@ -50,7 +50,7 @@ impl Engine {
         let again = self.decide_again(DecisionKind::Credentials, &record, &authorized.agent).await?;
         let permit = again.decided.permit?;
         let target = self.driver.target(permit.target())?;
-        self.join(record, &permit, target.as_ref(), &claim).await
+        Box::pin(self.join(record, &permit, target.as_ref(), &claim)).await
     }
 
     /// Plans the grant, and applies it from here on like one that needed no approval. None if another driver changed it

@@ -141,7 +141,7 @@ impl Engine {
             Stored::Joined(record) if matches!(record.grant.state, State::Waiting(_)) => {
                 Box::pin(self.wait_or_collect(record, authorized)).await?
             }
-            Stored::Joined(record) => self.join(record, &permit, target.as_ref(), &claim).await?,
+            Stored::Joined(record) => Box::pin(self.join(record, &permit, target.as_ref(), &claim)).await?,
             Stored::ContextChanged => return Ok(Tried::ContextChanged),
         };
         Ok(Tried::Elevated(Box::new(elevated)))
@@ -309,7 +309,7 @@ impl Engine {
                 self.active_grant(&record, permit, target).await
             }
             Outcome::NotActivated(refusal) => Err(refusal),
-            Outcome::Overtaken(id) => self.wait_for_other_driver(&id, permit, target).await,
+            Outcome::Overtaken(id) => Box::pin(self.wait_for_other_driver(&id, permit, target)).await,
             Outcome::Settled(record) => Err(Refusal::grant_ended(record.grant.end_reason())),
         }
     }

@@ -137,7 +137,7 @@ impl Driver {
     async fn fail(&self, record: GrantRecord, what: &str, claim: &Claim) -> Result<Outcome, Refusal> {
         let failed = Refusal::target_failed(what);
         Ok(Outcome::NotActivated(
-            match self.end(record, &EndCause::TargetFailed(what.to_owned()), claim).await {
+            match Box::pin(self.end(record, &EndCause::TargetFailed(what.to_owned()), claim)).await {
                 Ok(record) if matches!(record.grant.state, State::Applying { .. } | State::Active { .. }) => {
                     failed.hint("another try of the same request goes on: retry with its idempotency key")
                 }

@@ -73,6 +73,9 @@ pub struct Driver {
 
 impl Driver {
     /// Moves a grant toward `goal` as far as possible now. `claim` counts from before the record was read.
+    ///
+    /// The work is on the heap: with it in each future from the request to here, a debug build overflowed the stack of a
+    /// thread.
     pub async fn drive(
         &self,
         record: GrantRecord,
@@ -81,7 +84,9 @@ impl Driver {
     ) -> Result<Outcome, Refusal> {
         let record = match goal {
             Goal::Activate { permit, claimed_at } => match &record.grant.state {
-                State::Applying { .. } => return self.activate(record, permit, claimed_at, claim).await,
+                State::Applying { .. } => {
+                    return Box::pin(self.activate(record, permit, claimed_at, claim)).await;
+                }
                 State::Denied { .. }
                 | State::Waiting(_)
                 | State::RollingBack { .. }
@@ -104,7 +109,7 @@ impl Driver {
     ) -> Result<GrantRecord, Refusal> {
         match &record.grant.state {
             State::Waiting(_) | State::Applying { .. } | State::Active { .. } => {
-                self.end(record, cause, claim).await
+                Box::pin(self.end(record, cause, claim)).await
             }
             State::Denied { .. }
             | State::RollingBack { .. }
@@ -116,7 +121,7 @@ impl Driver {
 
     async fn finish(&self, record: GrantRecord, claim: &Claim) -> Result<GrantRecord, Refusal> {
         match &record.grant.state {
-            State::RollingBack { .. } | State::Ending(_) => self.revert(record, claim).await,
+            State::RollingBack { .. } | State::Ending(_) => Box::pin(self.revert(record, claim)).await,
             State::Failed { .. } | State::Revoked { .. } => self.remove_session_denies(record, claim).await,
             State::Denied { .. } | State::Waiting(_) | State::Applying { .. } | State::Active { .. } => {
                 Ok(record)

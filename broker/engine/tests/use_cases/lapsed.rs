@@ -2,7 +2,6 @@
 //! driver continues, it changes nothing at the target.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -216,7 +215,7 @@ async fn paused_at(boundary: usize, driver: Driver) -> bool {
     lapsed.reach(driver, &other).await;
     let gate = Gate::stopping_at(boundary);
     let paused = lapsed.broker(Arc::clone(&gate)).await;
-    let mut driving = pin!(lapsed.drive(driver, &paused));
+    let mut driving = Box::pin(lapsed.drive(driver, &paused));
     let until_paused = async {
         while !gate.was_reached() {
             tokio::task::yield_now().await;

@@ -21,17 +21,19 @@ impl CallError {
 
 impl Api<'_> {
     /// Sends one call to this account. `name` is as in IAM policies: `iam:PutRolePolicy`.
-    pub(super) async fn call<T, E>(
+    pub(super) fn call<T, E>(
         &self,
         priority: Priority,
         name: &str,
         sending: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, CallError>
+    ) -> impl Future<Output = Result<T, CallError>>
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let outcome = |error: &SdkError<E, HttpResponse>| outcome(&self.id, name, error);
-        self.endpoint.call(self.claim, priority, name, sending, outcome).await
+        // On the heap, because the futures of the SDK are large.
+        let sending = Box::pin(sending);
+        let outcome = move |error: &SdkError<E, HttpResponse>| outcome(&self.id, name, error);
+        self.endpoint.call(self.claim, priority, name, sending, outcome)
     }
 }
 
