@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use protocol::{GrantId, PolicyName, Ttl};
 
 mod agent;
+mod approvals;
 mod document;
 mod grants;
 mod observations;
@@ -15,6 +16,7 @@ mod sessions;
 mod since;
 
 pub(crate) use agent::AgentCommand;
+pub(crate) use approvals::{AllowArgs, ApprovalsCommand};
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 pub(crate) use observations::ObservationsCommand;
@@ -82,6 +84,9 @@ pub(crate) enum Command {
         after_help = "Example:\n  cloudanix-jit deny elev-5f2c9a1e8b7d4c3a --because \"not during the freeze\""
     )]
     Deny(DenyArgs),
+    /// Approve requests of an agent in advance, for so many of them and until a time
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
     /// Show who is signed in, and end a person's sessions (operator)
     #[command(subcommand)]
     Sessions(SessionsCommand),

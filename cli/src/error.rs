@@ -184,6 +184,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::AgentNotFound
         | ErrorCode::TokenNotFound
         | ErrorCode::RuleSetNotFound
+        | ErrorCode::StandingApprovalNotFound
         | ErrorCode::ObservationNotFound
         | ErrorCode::RouteNotFound
         | ErrorCode::MethodNotAllowed

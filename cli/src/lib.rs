@@ -89,6 +89,7 @@ pub fn main() -> ExitCode {
         | Command::Requests(_)
         | Command::Approve(_)
         | Command::Deny(_)
+        | Command::Approvals(_)
         | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
     };
@@ -130,6 +131,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Requests(args) => commands::requests::list(&args, env, output),
         Command::Approve(args) => commands::requests::approve(&args, env, output),
         Command::Deny(args) => commands::requests::deny(&args, env, output),
+        Command::Approvals(command) => commands::approvals::run(command, env, output),
         Command::Sessions(command) => commands::sessions::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Grant, GrantId, Person, PolicyName, Timestamp};
+use crate::{Grant, GrantId, Person, PolicyName, StandingApprovalId, Timestamp};
 
 /// The longest reason of a vote, in characters.
 pub const MAX_BECAUSE: usize = 1000;
@@ -37,6 +37,9 @@ pub struct Approver {
     pub person: Person,
     /// When.
     pub at: Timestamp,
+    /// The standing approval with which the person had approved in advance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing_approval: Option<StandingApprovalId>,
 }
 
 /// A requested policy, with what it means.

@@ -118,6 +118,21 @@ id!(
     |text| text.len() == 32 && is_lower_hex(text)
 );
 
+id!(
+    /// One standing approval: `sa-` and 16 lower-case hexadecimal digits.
+    StandingApprovalId,
+    "the id of a standing approval",
+    "`sa-` followed by 16 hexadecimal digits",
+    |text| text.strip_prefix("sa-").is_some_and(|hex| hex.len() == 16 && is_lower_hex(hex))
+);
+
+impl StandingApprovalId {
+    /// The id for 64 bits that no other one has.
+    pub fn from_bits(bytes: [u8; 8]) -> Self {
+        Self(format!("sa-{:016x}", u64::from_be_bytes(bytes)))
+    }
+}
+
 impl GrantId {
     /// The id for 64 random bits.
     pub fn from_random(bytes: [u8; 8]) -> Self {

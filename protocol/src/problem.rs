@@ -112,6 +112,8 @@ codes! {
     RuleSetNotFound = "rule_set_not_found", 404, "no such rule set";
     /// The agent has no observation with this id.
     ObservationNotFound = "observation_not_found", 404, "no such observation";
+    /// Unknown, forgotten after its end, or for an agent that the caller may not see.
+    StandingApprovalNotFound = "standing_approval_not_found", 404, "no such standing approval";
     /// The path does not exist.
     RouteNotFound = "route_not_found", 404, "no such path";
     /// The path exists, with other methods.

@@ -18,6 +18,8 @@ pub const OBSERVATIONS: &str = "/v2/observations";
 pub const REQUESTS: &str = "/v2/requests";
 /// After a request's path: the votes of persons.
 pub const VOTES: &str = "votes";
+/// Standing approvals; `/{id}` for one.
+pub const STANDING_APPROVALS: &str = "/v2/standing-approvals";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// Exchange the code of a sign-in for its session; with `/current` show and end it.

@@ -28,6 +28,9 @@ pub enum InvalidTtl {
 impl Ttl {
     const MAX_SECS: u32 = 24 * 60 * 60;
 
+    /// The shortest: a second.
+    pub const MIN: Self = Self(1);
+
     /// For a number of whole seconds between 1 and a day.
     pub fn from_secs(secs: u32) -> Result<Self, InvalidTtl> {
         if (1..=Self::MAX_SECS).contains(&secs) {

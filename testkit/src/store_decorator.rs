@@ -9,11 +9,15 @@ pub use std::time::Duration;
 
 pub use async_trait::async_trait;
 pub use domain::grant::Transition;
-pub use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
+pub use domain::{
+    Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session, StandingApproval,
+};
 pub use protocol::actions::Action;
 pub use protocol::posture::PostureOutcome;
 pub use protocol::rules::{RuleSetFiles, RulesState};
-pub use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+pub use protocol::{
+    AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp,
+};
 pub use store::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
@@ -105,6 +109,10 @@ macro_rules! decorate_store {
             remove_session(token_hash: &str) -> bool;
             sessions(now: Timestamp, limit: u32) -> Vec<StoredSession>;
             remove_sessions_of(issuer: &str, subject: &str) -> u64;
+            add_standing_approval(new: &StandingApproval) -> ();
+            standing_approval(id: &StandingApprovalId) -> Option<StandingApproval>;
+            standing_approvals(agent: Option<&AgentId>, now: Timestamp) -> Vec<StandingApproval>;
+            change_standing_approval(before: &StandingApproval, after: &StandingApproval) -> bool;
             record_observation(id: &str, decision: &Decision) -> ();
             add_observed_actions(id: &str, agent: &AgentId, actions: &[Action]) -> ActionsAdded;
             observations(listing: ObservationListing<'_>) -> Vec<StoredObservation>;

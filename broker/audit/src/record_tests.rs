@@ -136,7 +136,7 @@ fn vote(subject: &str, secs: i64) -> Vote {
         started_at: at(900),
         ends_at: at(5000),
     };
-    Vote { session, at: at(secs) }
+    Vote { session, at: at(secs), standing: None }
 }
 
 fn asked() -> Approval {

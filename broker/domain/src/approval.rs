@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Person, Timestamp};
+use protocol::{Person, StandingApprovalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
@@ -43,6 +43,9 @@ pub struct Vote {
     pub session: Session,
     /// The time of the vote.
     pub at: Timestamp,
+    /// The standing approval that voted for the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<StandingApprovalId>,
 }
 
 impl Approval {

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod principal;
 pub mod registration;
 pub mod session;
+pub mod standing_approval;
 pub mod trust;
 
 pub use agent::{Agent, AgentStatus};
@@ -28,4 +29,5 @@ pub use principal::{Principal, ReplayGuard};
 pub use protocol::rules::{Decided, DecisionKind, Outcome, RuleSetDigest, Verdict};
 pub use registration::{InvalidRegistration, Registration, Sensitivity, UseCase};
 pub use session::Session;
+pub use standing_approval::StandingApproval;
 pub use trust::{ClaimRule, Claims, Exception, TrustRule};

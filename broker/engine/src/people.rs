@@ -157,11 +157,13 @@ impl Engine {
         Ok(SessionsEnded { ended })
     }
 
-    /// Ends the sessions of a person, and withdraws the votes for requests that still wait. Returns how many sessions
-    /// there were.
+    /// Ends the sessions and standing approvals of a person, and withdraws the votes for requests that still wait. Returns
+    /// how many sessions there were.
     pub(crate) async fn end_sessions(&self, people: &People, subject: &str) -> Result<u64, Refusal> {
         let issuer = people.sign_in.issuer();
         let ended = self.store.remove_sessions_of(issuer, subject).await?;
+        // Before the votes are withdrawn: none of them votes again.
+        self.end_standing_approvals_of(issuer, subject).await?;
         self.withdraw_votes_of(issuer, subject).await?;
         Ok(ended)
     }

@@ -2,6 +2,7 @@
 
 use domain::{State, Vote};
 use protocol::approvals::{Approval, Approver};
+use protocol::standing_approvals::StandingApproval;
 use protocol::{Grant, agents};
 use store::{GrantRecord, StoredToken};
 
@@ -41,7 +42,11 @@ pub(crate) fn approval(approval: &domain::Approval, state: &State) -> Approval {
         | State::Ending(_)
         | State::Revoked { .. } => None,
     };
-    let approver = |vote: &Vote| Approver { person: vote.session.person.clone(), at: vote.at };
+    let approver = |vote: &Vote| Approver {
+        person: vote.session.person.clone(),
+        at: vote.at,
+        standing_approval: vote.standing.clone(),
+    };
     Approval {
         digest: approval.subject.digest.clone(),
         quorum: approval.quorum,
@@ -49,6 +54,22 @@ pub(crate) fn approval(approval: &domain::Approval, state: &State) -> Approval {
         approved_by: approval.votes.iter().map(approver).collect(),
         approved_at: waiting.and_then(|waiting| waiting.approved_at),
         until: waiting.map(|waiting| waiting.until),
+    }
+}
+
+pub(crate) fn standing_approval(standing: &domain::StandingApproval) -> StandingApproval {
+    StandingApproval {
+        id: standing.id.clone(),
+        person: standing.session.person.clone(),
+        agent_id: standing.agent_id.clone(),
+        scope: standing.scope.to_string(),
+        policies: standing.policies.iter().map(|policy| policy.name.clone()).collect(),
+        git_ref: standing.git_ref.clone(),
+        uses: standing.uses,
+        used: u32::try_from(standing.used_for.len()).unwrap_or(u32::MAX),
+        because: standing.because.clone(),
+        created_at: standing.created_at,
+        until: standing.until,
     }
 }
 

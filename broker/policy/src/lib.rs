@@ -11,5 +11,5 @@ mod permit;
 pub mod rules;
 
 pub use check::{AccessRequest, Holder, check};
-pub use people::{NotPermitted, PeopleRules, Resource};
+pub use people::{NotPermitted, PeopleRules, Requested, Resource};
 pub use permit::{Denied, Permit, WithinBoundary};

@@ -9,9 +9,9 @@ use std::sync::LazyLock;
 use cedar_policy::{
     Context, Entities, Entity, EntityUid, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
 };
-use domain::{Agent, Grant, Session};
-use protocol::Timestamp;
+use domain::{Agent, Grant, ScopeName, Session, TargetKind};
 use protocol::people::Right;
+use protocol::{PolicyName, Timestamp};
 
 use crate::rules::schema::{ACTION, AGENT, BROKER, GROUP, PERSON, TEAM, entity};
 use crate::rules::{Answer, RuleProblems, checked_policies, datetime, text};
@@ -35,8 +35,22 @@ pub enum Resource<'a> {
     /// What belongs to no single agent.
     Broker,
     Agent(&'a Agent),
-    /// A request of the agent that waits for approval.
-    Request(&'a Agent, &'a Grant),
+    /// A request of the agent that persons approve.
+    Request(&'a Agent, Requested<'a>),
+}
+
+/// What is requested of a target.
+#[derive(Debug, Clone, Copy)]
+pub struct Requested<'a> {
+    pub policies: &'a [PolicyName],
+    pub target: TargetKind,
+    pub scope: &'a ScopeName,
+}
+
+impl<'a> From<&'a Grant> for Requested<'a> {
+    fn from(grant: &'a Grant) -> Self {
+        Self { policies: &grant.policies, target: grant.target, scope: &grant.scope }
+    }
 }
 
 /// Why a person may not.
@@ -104,12 +118,12 @@ fn question(
         ("now".to_owned(), datetime(now)),
         ("authenticated_at".to_owned(), datetime(session.authenticated_at)),
     ];
-    if let Resource::Request(_, grant) = resource {
-        let policies = grant.policies.iter().map(|name| text(name.as_str()));
+    if let Resource::Request(_, requested) = resource {
+        let policies = requested.policies.iter().map(|name| text(name.as_str()));
         context.extend([
             ("policies".to_owned(), RestrictedExpression::new_set(policies)),
-            ("target".to_owned(), text(grant.target.as_str())),
-            ("scope".to_owned(), text(grant.scope.as_str())),
+            ("target".to_owned(), text(requested.target.as_str())),
+            ("scope".to_owned(), text(requested.scope.as_str())),
         ]);
     }
     let on = match resource {

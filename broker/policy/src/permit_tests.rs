@@ -133,6 +133,7 @@ fn approval(quorum: u32, persons: &[&str]) -> Approval {
             ends_at: protocol::Timestamp::from_secs(60),
         },
         at: protocol::Timestamp::from_secs(1),
+        standing: None,
     };
     let subject = domain::ApprovalSubject { digest: String::new(), parts: [].into() };
     let votes = persons.iter().map(vote).collect();

@@ -18,12 +18,16 @@ use async_trait::async_trait;
 use domain::grant::Transition;
 use domain::{
     Agent, AgentStatus, Decision, Grant, Lease, NewEvent, Registration, ReplayGuard, RuleSetDigest, Session,
+    StandingApproval,
 };
 use protocol::actions::Action;
 use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
+use protocol::{
+    AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, StandingApprovalId, TimelineEvent,
+    Timestamp,
+};
 
 mod chain;
 mod columns;
@@ -42,6 +46,7 @@ mod resource_lock;
 mod rows;
 mod sessions;
 mod sqlite;
+mod standing_approvals;
 #[cfg(test)]
 mod test_fixtures;
 
@@ -443,6 +448,26 @@ pub trait Store: Send + Sync {
     /// Deletes every session of a person, pending ones too. Returns how many there were.
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError>;
 
+    /// Stores a standing approval. The id is new.
+    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError>;
+    /// One standing approval, also for a day after its end, and when it was revoked.
+    async fn standing_approval(
+        &self,
+        id: &StandingApprovalId,
+    ) -> Result<Option<StandingApproval>, StoreError>;
+    /// Standing approvals in force, of one agent or of all, the first to end first.
+    async fn standing_approvals(
+        &self,
+        agent: Option<&AgentId>,
+        now: Timestamp,
+    ) -> Result<Vec<StandingApproval>, StoreError>;
+    /// Replaces a standing approval. False if it is not as it was before.
+    async fn change_standing_approval(
+        &self,
+        before: &StandingApproval,
+        after: &StandingApproval,
+    ) -> Result<bool, StoreError>;
+
     /// Stores the decision about a step that runs without a grant. The id is new.
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError>;
     /// Adds what the step of an observation called.
@@ -457,7 +482,7 @@ pub trait Store: Send + Sync {
         listing: ObservationListing<'_>,
     ) -> Result<Vec<StoredObservation>, StoreError>;
 
-    /// Deletes expired token uses, tombstones, auth tokens, sessions and posture, decisions and observations older than
+    /// Deletes expired token uses, tombstones, auth tokens, sessions, standing approvals and posture, decisions and observations older than
     /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of
     /// all, and the last decision, may stay until another is written.
     async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError>;

@@ -11,12 +11,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::facts::RunFacts;
 use domain::grant::Transition;
-use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
+use domain::{
+    Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session,
+    StandingApproval,
+};
 use protocol::actions::Action;
 use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp};
 
 use crate::context_rows::Seen;
 use crate::error::corrupt;
@@ -38,6 +41,7 @@ mod rules;
 mod sessions;
 mod shared_objects;
 mod signing_keys;
+mod standing_approvals;
 
 use agents::Agents;
 use decisions::Decisions;
@@ -48,6 +52,7 @@ use rules::Rules;
 use sessions::Sessions;
 use shared_objects::Objects;
 use signing_keys::SigningKeys;
+use standing_approvals::StandingApprovals;
 
 /// The store in memory.
 #[derive(Default)]
@@ -65,6 +70,7 @@ struct Tables {
     decisions: Decisions,
     posture: Posture,
     sessions: Sessions,
+    standing_approvals: StandingApprovals,
 }
 
 /// Whether what a decision was made from still holds.
@@ -448,6 +454,34 @@ impl Store for Memory {
         Ok(self.kept().sessions.remove_of(issuer, subject))
     }
 
+    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
+        self.kept().standing_approvals.add(new);
+        Ok(())
+    }
+
+    async fn standing_approval(
+        &self,
+        id: &StandingApprovalId,
+    ) -> Result<Option<StandingApproval>, StoreError> {
+        Ok(self.kept().standing_approvals.get(id))
+    }
+
+    async fn standing_approvals(
+        &self,
+        agent: Option<&AgentId>,
+        now: Timestamp,
+    ) -> Result<Vec<StandingApproval>, StoreError> {
+        Ok(self.kept().standing_approvals.list(agent, now))
+    }
+
+    async fn change_standing_approval(
+        &self,
+        before: &StandingApproval,
+        after: &StandingApproval,
+    ) -> Result<bool, StoreError> {
+        Ok(self.kept().standing_approvals.change(before, after))
+    }
+
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {
         self.kept().decisions.record(None, Some(id), decision)?;
         Ok(())
@@ -475,6 +509,7 @@ impl Store for Memory {
         kept.grants.purge(now);
         kept.posture.purge(now);
         kept.sessions.purge(now);
+        kept.standing_approvals.purge(now);
         kept.decisions.purge(now.minus(keep_decisions));
         Ok(())
     }

@@ -37,7 +37,7 @@ pub(crate) struct DenyArgs {
     pub(crate) because: String,
 }
 
-fn because(text: &str) -> Result<String, String> {
+pub(super) fn because(text: &str) -> Result<String, String> {
     let (most, found) = (protocol::approvals::MAX_BECAUSE, text.chars().count());
     if text.trim().is_empty() {
         Err("expected a reason, found none".to_owned())

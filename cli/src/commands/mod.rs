@@ -1,6 +1,7 @@
 //! The commands, one file each, named as they are typed.
 
 pub(crate) mod agent;
+pub(crate) mod approvals;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod elevate;

@@ -176,7 +176,11 @@ fn whole(request: &ApprovalRequest) -> String {
         }
         line("needs", &format!("{} of {} approvals", approval.approved_by.len(), approval.quorum));
         for approver in &approval.approved_by {
-            line("  approved", &format!("{} at {}", approver.person.shown(), approver.at));
+            let mut text = format!("{} at {}", approver.person.shown(), approver.at);
+            if let Some(standing) = &approver.standing_approval {
+                let _ = write!(text, ", in advance by {standing}");
+            }
+            line("  approved", &text);
         }
         if let Some(until) = approval.until {
             line("until", &until.to_string());

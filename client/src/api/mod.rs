@@ -14,6 +14,7 @@ mod requests;
 mod revoke;
 mod rules;
 mod sessions;
+mod standing_approvals;
 #[cfg(test)]
 mod tests;
 

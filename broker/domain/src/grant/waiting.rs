@@ -90,10 +90,14 @@ impl Grant {
             return Err(self.cannot("be approved"));
         };
         let (now, person) = (vote.at, vote.session.person.clone());
+        let standing = vote.standing.clone();
         approval.votes.push(vote);
         let mut text = format!("approved by {}", person.shown());
         if let Some(because) = because {
             text = format!("{text}: {because}");
+        }
+        if let Some(standing) = &standing {
+            text = format!("{text} · in advance by {standing}");
         }
         text = format!("{text} · {} of {}", approval.votes.len(), approval.quorum);
         let mut event = NewEvent::new(now, EventKind::Approval, text)
@@ -101,6 +105,9 @@ impl Grant {
             .caused_by(Some(Actor::Person(person)))
             .with(ApprovalStep::FIELD, ApprovalStep::Given.as_str())
             .with("digest", &approval.subject.digest);
+        if let Some(standing) = standing {
+            event = event.with("standing_approval", standing);
+        }
         if let Some(until) = collect_until {
             *waiting = Waiting { approved_at: Some(now), until };
             event = event.with("until", until);

@@ -232,7 +232,7 @@ impl Engine {
     }
 }
 
-fn no_such_agent(id: &AgentId) -> Refusal {
+pub(super) fn no_such_agent(id: &AgentId) -> Refusal {
     Refusal::new(ErrorCode::AgentNotFound, format!("no agent is registered as `{id}`"))
         .hint("`cloudanix-jit agent list` shows those that are")
 }

@@ -11,7 +11,7 @@ use protocol::{Actor, ErrorCode, GrantId, Secret};
 use store::{GrantRecord, Listing};
 
 use super::Page;
-use crate::approvals::{COLLECT_WITHIN, Reviewed};
+use crate::approvals::{Reviewed, waits_for_votes};
 use crate::auth::not_for_agents;
 use crate::{Caller, Engine, Refusal, to_wire};
 
@@ -77,13 +77,7 @@ impl Engine {
         vote: &NewVote,
     ) -> Result<ApprovalRequest, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let Caller::Person(session) = &caller else {
-            return Err(Refusal::new(
-                ErrorCode::PersonRequired,
-                "a person decides: expected the session of a person, found an operator token",
-            )
-            .hint("run `cloudanix-jit login`"));
-        };
+        let Caller::Person(session) = &caller else { return Err(person_required()) };
         let because = because(vote.because.as_deref())?;
         for _ in 0..TRIES {
             let record = self.driver.read(id).await?;
@@ -114,7 +108,7 @@ impl Engine {
         match vote.choice {
             Choice::Approve => self.may_approve(session, agent, &record.grant, now)?,
             // Also the person who started the run.
-            Choice::Deny => self.may_vote(session, agent, &record.grant, now)?,
+            Choice::Deny => self.may_vote(session, agent, (&record.grant).into(), now)?,
         }
         let denial = EndCause::DeniedBy(Actor::Person(session.person.clone()), because.map(str::to_owned));
         let counts_already = match vote.choice {
@@ -159,16 +153,8 @@ impl Engine {
                 Ok(denied.then_some(record))
             }
             Choice::Approve => {
-                let mut with_vote = approval.clone();
-                let vote = Vote { session: session.clone(), at: now };
-                with_vote.votes.push(vote.clone());
-                let collect_until = with_vote.is_given().then(|| now.plus(COLLECT_WITHIN));
-                let voted = record.grant.clone().vote(vote, because, collect_until);
-                let saved = self.save_waiting(&record, voted.ok()).await?;
-                if saved.is_some() && collect_until.is_some() {
-                    self.counters.requests_approved();
-                }
-                Ok(saved)
+                let vote = Vote { session: session.clone(), at: now, standing: None };
+                self.add_vote(&record, vote, because).await
             }
         }
     }
@@ -193,16 +179,12 @@ impl Engine {
         })
     }
 
-    async fn person_or_operator(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
+    pub(super) async fn person_or_operator(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         match self.caller(bearer).await? {
             caller @ (Caller::Operator(_) | Caller::Person(_)) => Ok(caller),
             Caller::Agent(_) => Err(not_for_agents()),
         }
     }
-}
-
-fn waits_for_votes(record: &GrantRecord) -> bool {
-    matches!(&record.grant.state, State::Waiting(waiting) if waiting.approved_at.is_none())
 }
 
 /// Whether the person's vote stands: another one changes nothing.
@@ -220,8 +202,16 @@ fn decided(record: &GrantRecord) -> Refusal {
     Refusal::new(ErrorCode::RequestDecided, format!("the request takes no votes any more: {how}"))
 }
 
+pub(super) fn person_required() -> Refusal {
+    Refusal::new(
+        ErrorCode::PersonRequired,
+        "a person decides: expected the session of a person, found an operator token",
+    )
+    .hint("run `cloudanix-jit login`")
+}
+
 /// The reason of a vote, as it may stand on a timeline.
-fn because(text: Option<&str>) -> Result<Option<String>, Refusal> {
+pub(super) fn because(text: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let found = text.chars().count();
     if found > MAX_BECAUSE {

@@ -7,7 +7,7 @@ use store::GrantRecord;
 
 use super::authorize::Authorized;
 use super::elevate::{DECISIONS, Elevated, context_unsettled};
-use crate::approvals::Reviewed;
+use crate::approvals::{Reviewed, waits_for_votes};
 use crate::rules::again::DecidedAgain;
 use crate::{Engine, Refusal, to_wire};
 
@@ -26,7 +26,13 @@ impl Engine {
             same_run(&record.grant, &authorized.principal)?;
             let again = self.decide_again(DecisionKind::Approval, &record, &authorized.agent).await?;
             match Box::pin(self.review(record, &authorized.agent, &again)).await? {
-                Reviewed::Waits(record) => return Ok(Elevated { grant: to_wire::grant(&record) }),
+                Reviewed::Waits(record) => {
+                    let (agent, request) = (&authorized.agent, &again.decided.decision.facts.request);
+                    let record = self.vote_by_standing_approvals(record, agent, request).await?;
+                    if waits_for_votes(&record) {
+                        return Ok(Elevated { grant: to_wire::grant(&record) });
+                    }
+                }
                 Reviewed::Denied(_, refusal) => return Err(refusal),
                 Reviewed::Approved(record, permit) => {
                     if let Some(elevated) = Box::pin(self.collect(&record, &permit, &again)).await? {

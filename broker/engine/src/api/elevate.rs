@@ -17,7 +17,7 @@ use targets::claim::Claim;
 use tracing::Instrument;
 
 use super::authorize::{Authorized, asked_scope};
-use crate::approvals::asked_for;
+use crate::approvals::{asked_for, waits_for_votes};
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
 use crate::request_limits::Kind;
@@ -258,7 +258,12 @@ impl Engine {
         let elevated = match self.store_new(authorized, &waiting, new, decided).await? {
             Stored::New(record) => {
                 self.counters.approvals_requested();
-                Elevated { grant: to_wire::grant(&record) }
+                let request = &decided.decision.facts.request;
+                let record = self.vote_by_standing_approvals(record, &authorized.agent, request).await?;
+                match waits_for_votes(&record) {
+                    true => Elevated { grant: to_wire::grant(&record) },
+                    false => Box::pin(self.wait_or_collect(record, authorized)).await?,
+                }
             }
             Stored::Joined(record) => Box::pin(self.wait_or_collect(record, authorized)).await?,
             Stored::ContextChanged => return Ok(Tried::ContextChanged),

@@ -17,6 +17,7 @@ mod replay;
 mod revoke;
 mod rules;
 mod security_events;
+mod standing_approvals;
 
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;

@@ -17,12 +17,13 @@ use store::{GrantRecord, Listing, Precondition, SaveOutcome};
 use crate::rules::again::DecidedAgain;
 use crate::{Engine, Refusal};
 
+mod standing;
 mod voters;
 
 pub use voters::PLATFORMS_OF_PERSONS;
 
 /// How long an approved request waits for its client.
-pub(crate) const COLLECT_WITHIN: Duration = Duration::from_secs(5 * 60);
+const COLLECT_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// Grants per read of the store.
 const PAGE: u32 = 500;
@@ -120,7 +121,7 @@ impl Engine {
                 self.ask_again(record, asked, &format!("changed: {changed}")).await
             }
             (permit, Outcome::NeedsApproval) => {
-                let all_count = self.all_votes_count(approval, agent, &record.grant)?;
+                let all_count = self.all_votes_count(approval, agent, &record.grant).await?;
                 match permit {
                     _ if !all_count => {
                         self.ask_again(record, asked, "a person who approved may not any more").await
@@ -148,6 +149,24 @@ impl Engine {
         }
     }
 
+    /// Adds a vote for approval. None if another driver changed the grant first.
+    pub(crate) async fn add_vote(
+        &self,
+        record: &GrantRecord,
+        vote: Vote,
+        because: Option<&str>,
+    ) -> Result<Option<GrantRecord>, Refusal> {
+        let Some(mut approval) = record.grant.approval.clone() else { return Ok(None) };
+        approval.votes.push(vote.clone());
+        let collect_until = approval.is_given().then(|| vote.at.plus(COLLECT_WITHIN));
+        let voted = record.grant.clone().vote(vote, because, collect_until);
+        let saved = self.save_waiting(record, voted.ok()).await?;
+        if saved.is_some() && collect_until.is_some() {
+            self.counters.requests_approved();
+        }
+        Ok(saved)
+    }
+
     async fn ask_again(
         &self,
         record: GrantRecord,
@@ -167,9 +186,19 @@ impl Engine {
             let person = &vote.session.person;
             person.issuer == issuer && person.subject == subject
         };
+        self.withdraw_votes(is_of, "the sessions of a person who approved were ended").await
+    }
+
+    /// Has every waiting request approved again that has such a vote.
+    async fn withdraw_votes(&self, is_withdrawn: impl Fn(&Vote) -> bool, why: &str) -> Result<(), Refusal> {
         let has_vote = |record: &GrantRecord| {
             let waits = matches!(record.grant.state, State::Waiting(_));
-            waits && record.grant.approval.as_ref().is_some_and(|approval| approval.votes.iter().any(is_of))
+            waits
+                && record
+                    .grant
+                    .approval
+                    .as_ref()
+                    .is_some_and(|approval| approval.votes.iter().any(&is_withdrawn))
         };
         let mut after = None;
         loop {
@@ -183,8 +212,7 @@ impl Engine {
                     && let Some(approval) = record.grant.approval.clone()
                 {
                     let id = record.grant.id.clone();
-                    self.ask_again(record, approval, "the sessions of a person who approved were ended")
-                        .await?;
+                    self.ask_again(record, approval, why).await?;
                     record = self.driver.read(&id).await?;
                 }
             }
@@ -221,6 +249,11 @@ impl Engine {
             SaveOutcome::Conflict | SaveOutcome::LockLost => None,
         })
     }
+}
+
+/// Whether votes are missing.
+pub(crate) fn waits_for_votes(record: &GrantRecord) -> bool {
+    matches!(&record.grant.state, State::Waiting(waiting) if waiting.approved_at.is_none())
 }
 
 /// Why the wait is over.

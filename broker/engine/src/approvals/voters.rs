@@ -1,7 +1,7 @@
 //! Who may vote: persons whom the rules permit, and never the one who started the run.
 
 use domain::{Agent, Approval, Grant, Sensitivity, Session, Vote};
-use policy::Resource;
+use policy::{Requested, Resource};
 use protocol::people::Right;
 use protocol::{ErrorCode, Platform, Provenance, Timestamp};
 
@@ -13,16 +13,16 @@ pub const PLATFORMS_OF_PERSONS: [Platform; 4] =
     [Platform::Github, Platform::Forgejo, Platform::Gitlab, Platform::Bitbucket];
 
 impl Engine {
-    /// Refuses a person whom the rules of persons do not permit to decide this request. `at` is the time of the vote.
+    /// Refuses a person whom the rules of persons do not permit to decide such a request. `at` is the time of the vote.
     pub(crate) fn may_vote(
         &self,
         session: &Session,
         agent: &Agent,
-        grant: &Grant,
+        requested: Requested<'_>,
         at: Timestamp,
     ) -> Result<(), Refusal> {
         let permitted =
-            self.people()?.rules.permit(session, Right::Approve, Resource::Request(agent, grant), at);
+            self.people()?.rules.permit(session, Right::Approve, Resource::Request(agent, requested), at);
         permitted.map_err(|not| self.not_permitted(session, Right::Approve, On::Agent(&agent.id), not))
     }
 
@@ -34,24 +34,36 @@ impl Engine {
         grant: &Grant,
         at: Timestamp,
     ) -> Result<(), Refusal> {
-        self.may_vote(session, agent, grant, at)?;
-        let people = self.people()?;
+        self.may_vote(session, agent, grant.into(), at)?;
         if let Some(approval) = &grant.approval {
             not_the_actor(session, approval, &grant.provenance)?;
         }
-        if is_sensitive(agent, grant) && session.authenticated_at.plus(people.fresh) < at {
-            let minutes = people.fresh.as_secs() / 60;
-            return Err(Refusal::new(
-                ErrorCode::FreshSignInRequired,
-                format!("a policy of high sensitivity is approved within {minutes} min of the sign-in"),
-            )
-            .hint("run `cloudanix-jit login --fresh`, and vote again"));
-        }
-        Ok(())
+        self.is_fresh(session, agent, grant.into(), at)
     }
 
-    /// Whether all persons who approved may still do so, by the rules of persons as they are now.
-    pub(crate) fn all_votes_count(
+    /// Refuses an approval of a policy of high sensitivity at a time too long after the person's sign-in.
+    pub(crate) fn is_fresh(
+        &self,
+        session: &Session,
+        agent: &Agent,
+        requested: Requested<'_>,
+        at: Timestamp,
+    ) -> Result<(), Refusal> {
+        let fresh = self.people()?.fresh;
+        if !is_sensitive(agent, requested) || at <= session.authenticated_at.plus(fresh) {
+            return Ok(());
+        }
+        let minutes = fresh.as_secs() / 60;
+        Err(Refusal::new(
+            ErrorCode::FreshSignInRequired,
+            format!("a policy of high sensitivity is approved within {minutes} min of the sign-in"),
+        )
+        .hint("run `cloudanix-jit login --fresh`, and vote again"))
+    }
+
+    /// Whether all votes still count: by the rules of persons as they are now, and unless the standing approval that
+    /// cast one was revoked.
+    pub(crate) async fn all_votes_count(
         &self,
         approval: &Approval,
         agent: &Agent,
@@ -59,23 +71,33 @@ impl Engine {
     ) -> Result<bool, Refusal> {
         // Without a provider no vote can be judged.
         self.people()?;
-        let counts = |vote: &Vote| {
-            let refusal = self.may_approve(&vote.session, agent, grant, vote.at).err();
-            if let Some(refusal) = &refusal {
-                let person = &vote.session.person.subject;
-                tracing::warn!(grant = %grant.id, person, %refusal, "a vote does not count any more");
-            }
-            refusal.is_none()
-        };
-        Ok(approval.votes.iter().all(counts))
+        for vote in &approval.votes {
+            let refusal = match self.may_approve(&vote.session, agent, grant, vote.at) {
+                Ok(()) if !self.is_still_approved(vote).await? => {
+                    "the standing approval was revoked".to_owned()
+                }
+                Ok(()) => continue,
+                Err(refusal) => refusal.to_string(),
+            };
+            let person = &vote.session.person.subject;
+            tracing::warn!(grant = %grant.id, person, refusal, "a vote does not count any more");
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn is_still_approved(&self, vote: &Vote) -> Result<bool, Refusal> {
+        let Some(id) = &vote.standing else { return Ok(true) };
+        let standing = self.store.standing_approval(id).await?;
+        Ok(standing.is_some_and(|standing| !standing.revoked))
     }
 }
 
 /// Whether a requested policy is of high sensitivity.
-fn is_sensitive(agent: &Agent, grant: &Grant) -> bool {
-    let Some(scope) = agent.registration.boundary.scope(grant.scope.as_str()) else { return true };
+fn is_sensitive(agent: &Agent, requested: Requested<'_>) -> bool {
+    let Some(scope) = agent.registration.boundary.scope(requested.scope.as_str()) else { return true };
     let sensitivity = |name| scope.sensitivity.get(name).copied().unwrap_or_default();
-    grant.policies.iter().any(|name| sensitivity(name) == Sensitivity::High)
+    requested.policies.iter().any(|name| sensitivity(name) == Sensitivity::High)
 }
 
 /// Refuses the person whose account started the run, and a person of whom that cannot be told.

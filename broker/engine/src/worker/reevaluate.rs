@@ -52,7 +52,13 @@ impl Engine {
         let again = self.decide_again(DecisionKind::Approval, &record, agent).await?;
         let next = again.decided.reevaluate_at();
         Ok(match self.review(record, agent, &again).await? {
-            Reviewed::Waits(record) | Reviewed::Approved(record, _) => {
+            Reviewed::Waits(record) => {
+                let request = &again.decided.decision.facts.request;
+                let voted = self.vote_by_standing_approvals(record, agent, request).await?;
+                self.store.reevaluated(&voted, mark, None, next).await?;
+                Outcome::Settled(voted)
+            }
+            Reviewed::Approved(record, _) => {
                 // The mark of a grant that was saved meanwhile stays, and it is decided once more.
                 self.store.reevaluated(&record, mark, None, next).await?;
                 Outcome::Settled(record)

@@ -39,6 +39,7 @@ mod rules;
 mod security_events;
 mod sessions;
 mod sign_in;
+mod standing_approvals;
 mod well_known;
 
 /// The parts of the broker that the endpoints use.

@@ -67,6 +67,7 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::ApprovalRequired => {
             "An operator configures `[people]`, so that persons can [approve](../operate/approvals.md); or request a policy that the rules allow without them."
         }
+        ErrorCode::StandingApprovalNotFound => "`cloudanix-jit approvals list` shows those in force.",
         ErrorCode::RuleSetNotFound => "Check the digest; `cloudanix-jit rules history` shows all.",
         ErrorCode::ObservationNotFound => "Check the id, and that it belongs to this agent.",
         ErrorCode::RulesChanged => "Look at the rules with `cloudanix-jit rules show`, and try again.",

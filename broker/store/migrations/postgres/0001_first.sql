@@ -204,6 +204,18 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_to_purge ON sessions (expires_at);
 CREATE INDEX sessions_of_person ON sessions (issuer, subject);
 
+-- Requests that persons approved in advance.
+CREATE TABLE standing_approvals (
+    id           TEXT    NOT NULL PRIMARY KEY,
+    agent_id     TEXT    NOT NULL,
+    body         TEXT    NOT NULL, -- JSON
+    until        BIGINT  NOT NULL,
+    forget_after BIGINT  NOT NULL  -- later than `until`: votes that it cast are looked up
+);
+
+CREATE INDEX standing_approvals_of_agent ON standing_approvals (agent_id, until);
+CREATE INDEX standing_approvals_to_purge ON standing_approvals (forget_after);
+
 -- The newest statement of each source about each subject of requests.
 CREATE TABLE posture (
     subject     TEXT    COLLATE "C" NOT NULL, -- escaped like `events.text`

@@ -24,6 +24,7 @@ pub(crate) mod rules;
 pub(crate) mod saving;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
+pub(crate) mod standing_approvals;
 pub(crate) mod timelines;
 pub(crate) mod waiting;
 
@@ -115,6 +116,8 @@ macro_rules! conformance {
                 one_of_many_concurrent_exchanges_wins, a_use_is_recorded_and_never_goes_back, a_removed_session_is_gone,
                 open_sessions_are_listed_by_their_last_use, every_session_of_a_person_is_removed,
                 ended_and_pending_sessions_are_purged;
+            standing_approvals: standing_approvals_are_listed_by_agent_until_they_end,
+                no_use_of_a_standing_approval_is_lost, a_standing_approval_is_forgotten_a_day_after_its_end;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };

@@ -26,7 +26,7 @@ async fn waiting(store: &dyn Store, number: u64, lease: Option<Lease>) -> GrantR
 }
 
 fn vote(record: &GrantRecord, subject: &str, collect_until: Option<i64>) -> Transition {
-    let vote = Vote { session: session(subject), at: at(1100) };
+    let vote = Vote { session: session(subject), at: at(1100), standing: None };
     record.grant.clone().vote(vote, Some("ticket"), collect_until.map(at)).unwrap()
 }
 

@@ -149,6 +149,46 @@ fn who_started_the_run_does_not_approve_it_not_even_as_an_administrator() {
 }
 
 #[test]
+fn a_standing_approval_lets_steps_run_until_its_uses_are_over_and_never_those_of_its_person() {
+    let signing = asking(ONE);
+    let allow = ["approvals", "allow", "--agent", "orders-agent", "--policy", "orders-read", "--uses", "2"];
+    let octo = signing.signed_in("octo");
+    octo.run(&signing, &allow).assert_code(0);
+    let (running, id) = waiting(&signing, &["--wait", "1s"]);
+    running.finish().assert_code(6);
+    let own = signing.fixture.broker.timeline(&id);
+    assert_eq!(own["grant"]["approval"]["approved_by"], Value::Null, "the person started the run");
+
+    let alice = signing.signed_in("alice");
+    let line = [&allow[..], &["--for", "2h", "--because", "release 1.4"]].concat();
+    let made = alice.run(&signing, &line).assert_code(0).stderr.clone();
+    let (_, after) = made.split_once("approvals").unwrap();
+    let standing = after.split_whitespace().find(|word| word.starts_with("sa-")).unwrap();
+    let step = ["run", "--policy", "orders-read", "--ttl", "15m", "--", "true"];
+    for used in 1..=2 {
+        signing.fixture.client(&step).start().finish().assert_code(0);
+        let listed = alice.run(&signing, &["approvals", "list"]).assert_code(0).stdout.clone();
+        let row = listed.lines().find(|row| row.starts_with(standing)).unwrap();
+        for part in ["orders-agent", &format!("{used}/2"), "orders-read", "Alice Example"] {
+            assert!(row.contains(part), "{part}: {row}");
+        }
+    }
+    let (running, id) = waiting(&signing, &[]);
+    alice.run(&signing, &["deny", &id, "--because", "no use is left"]).assert_code(0);
+    running.finish().assert_code(6);
+
+    let operator = signing.fixture.operator_client(&["approvals", "revoke", standing]).finish();
+    assert!(operator.assert_code(0).stderr.contains("revoked, 2 of 2 uses made"), "{}", operator.stderr);
+    let listed = signing.fixture.operator_client(&["approvals", "list", "--output", "json"]).finish();
+    let left = listed.assert_code(0).json()["standing_approvals"].as_array().unwrap().len();
+    assert_eq!(left, 1, "octo's");
+    let operator = signing.fixture.operator_client(&allow).finish();
+    assert!(operator.assert_code(3).stderr.contains("person_required"), "{}", operator.stderr);
+    let long = alice.run(&signing, &[&allow[..], &["--for", "9h"]].concat());
+    assert!(long.assert_code(2).stderr.contains("at most `8h`"), "{}", long.stderr);
+}
+
+#[test]
 fn a_request_and_its_votes_survive_the_death_of_the_broker() {
     let mut signing = asking(&ONE.replace("@hint", "@quorum(\"2\") @hint"));
     let (running, id) = waiting(&signing, &[]);

@@ -45,6 +45,7 @@ impl Operation {
             .path
             .replace("{token_id}", &fixture.agent.auth_token[5..17])
             .replace("observations/{id}", "observations/obs-0000000000000000")
+            .replace("standing-approvals/{id}", "standing-approvals/sa-0000000000000000")
             .replace("{digest}", &"0".repeat(64))
             .replace("{source}", "scanner")
             .replace("{subject}", "agent%2Forders-agent")
@@ -90,6 +91,11 @@ impl Operation {
             }
             (_, "/v2/requests/{id}/votes") => {
                 json!({"digest": "0".repeat(64), "choice": "approve"}).to_string()
+            }
+            (_, "/v2/standing-approvals") => {
+                let policies = ["orders-read"];
+                json!({"agent_id": fixture.agent.id, "policies": policies, "uses": 1, "lasts": "1h"})
+                    .to_string()
             }
             (_, "/v2/agents/{id}/tokens") => "{}".to_owned(),
             (_, "/v2/introspect") => "token=abc".to_owned(),
@@ -229,8 +235,14 @@ fn every_endpoint_refuses_a_person_without_rights() {
         let answer = http::send(operation.request(&fixture, &grant).bearer_auth(&token));
         let for_persons = operation.accepts("session_token");
         let expected: &[(u16, &str)] = match for_persons {
-            // The list has the requests of agents that the person may see: none.
-            true if operation.path == "/v2/requests" => &[(200, "")],
+            // The list has what is of agents that the person may see: nothing.
+            true if operation.path == "/v2/requests" || operation.name() == "GET /v2/standing-approvals" => {
+                &[(200, "")]
+            }
+            true if operation.path == "/v2/standing-approvals" => &[(404, "agent_not_found")],
+            true if operation.path.starts_with("/v2/standing-approvals/") => {
+                &[(404, "standing_approval_not_found")]
+            }
             true if operation.path.starts_with("/v2/requests/") => &[(404, "grant_not_found")],
             true if operation.accepts("auth_token") => &[(404, "grant_not_found")],
             true => &[(403, "not_permitted")],

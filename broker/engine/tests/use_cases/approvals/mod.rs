@@ -15,6 +15,7 @@ use crate::people::{ISSUER, people, signed_in};
 mod crashes;
 mod ends;
 mod model;
+mod standing;
 mod votes;
 
 /// Persons of three teams approve; one of them may also do everything else.

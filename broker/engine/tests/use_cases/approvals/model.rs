@@ -1,8 +1,11 @@
 //! Random lives of a request: five persons, three teams, votes for what is and for what was, changes of the rules, of the
 //! rights of persons and of the agent, two brokers.
 
-use super::*;
 use std::collections::BTreeSet;
+
+use protocol::{IdempotencyKey, StandingApprovalId};
+
+use super::*;
 
 const LIVES: u64 = 60;
 const ACTS: usize = 40;
@@ -27,14 +30,24 @@ impl Random {
     }
 }
 
+/// An accepted vote.
+#[derive(Debug, PartialEq)]
+struct Voted {
+    digest: String,
+    person: &'static str,
+    standing: Option<StandingApprovalId>,
+}
+
 /// What the test knows beside the broker.
 struct Model {
     quorum: Option<u32>,
     denied: bool,
     /// The teams that may approve.
     teams: BTreeSet<&'static str>,
-    /// Votes that were accepted, by the digest that they were for.
-    votes: Vec<(String, &'static str)>,
+    /// Votes that were accepted.
+    votes: Vec<Voted>,
+    /// Standing approvals in force, with their persons.
+    standing: Vec<(StandingApprovalId, &'static str)>,
 }
 
 impl Model {
@@ -44,10 +57,25 @@ impl Model {
         let voted: BTreeSet<&str> = self
             .votes
             .iter()
-            .filter(|(of, person)| of == digest && self.may(person))
-            .map(|(_, person)| *person)
+            .filter(|vote| vote.digest == digest && self.may(vote.person))
+            .map(|vote| vote.person)
             .collect();
         voted.len() >= usize::try_from(quorum).unwrap()
+    }
+
+    /// Adds votes that standing approvals cast.
+    fn learn(&mut self, grant: &Grant, context: &str) {
+        for approver in &approval(grant).approved_by {
+            let Some(standing) = &approver.standing_approval else { continue };
+            let known = self.standing.iter().find(|(id, _)| id == standing);
+            let (_, person) = known.unwrap_or_else(|| panic!("{context}: {standing} is not in force"));
+            assert_eq!(approver.person.subject, *person, "{context}");
+            let digest = approval(grant).digest.clone();
+            let voted = Voted { digest, person, standing: Some(standing.clone()) };
+            if !self.votes.contains(&voted) {
+                self.votes.push(voted);
+            }
+        }
     }
 
     fn may(&self, person: &str) -> bool {
@@ -85,6 +113,7 @@ async fn life(seed: u64) -> GrantStatus {
         denied: false,
         teams: ["payments", "support", "platform"].into(),
         votes: Vec::new(),
+        standing: Vec::new(),
     };
     let mut sessions = Vec::new();
     for (person, team) in PEOPLE {
@@ -99,7 +128,7 @@ async fn life(seed: u64) -> GrantStatus {
     for act in 0..ACTS {
         let context = format!("seed {seed}, act {act}");
         let broker = &brokers[random.below(2)];
-        match random.below(12) {
+        match random.below(14) {
             0..=5 => {
                 let at = random.below(PEOPLE.len());
                 let shown = &seen[random.below(seen.len())];
@@ -112,7 +141,8 @@ async fn life(seed: u64) -> GrantStatus {
                     }
                     Ok(_) => {
                         assert!(model.may(PEOPLE[at].0), "{context}: {} may not", PEOPLE[at].0);
-                        model.votes.push((approval(shown).digest.clone(), PEOPLE[at].0));
+                        let digest = approval(shown).digest.clone();
+                        model.votes.push(Voted { digest, person: PEOPLE[at].0, standing: None });
                     }
                     Err(code) => assert!(
                         [ErrorCode::NotPermitted, ErrorCode::RequestChanged, ErrorCode::RequestDecided]
@@ -144,9 +174,29 @@ async fn life(seed: u64) -> GrantStatus {
                 broker.apply_agent(&changed, ApplyMode::Replace, &author).await.unwrap();
             }
             9 => fixture.settle(broker).await,
+            10 => {
+                let at = random.below(PEOPLE.len());
+                let key = IdempotencyKey::from_random([u8::try_from(act).unwrap(); 16]);
+                match broker.approve_in_advance(Some(&sessions[at]), &key, &standing::new(1, "8h")).await {
+                    Ok(made) => {
+                        assert!(model.may(PEOPLE[at].0), "{context}: {} may not", PEOPLE[at].0);
+                        model.standing.push((made.id, PEOPLE[at].0));
+                    }
+                    Err(refused) => assert_eq!(refused.code, ErrorCode::NotPermitted, "{context}"),
+                }
+            }
+            11 if !model.standing.is_empty() => {
+                let (id, person) = model.standing.swap_remove(random.below(model.standing.len()));
+                let at = PEOPLE.iter().position(|(name, _)| *name == person).unwrap();
+                broker.revoke_standing_approval(Some(&sessions[at]), &id).await.unwrap();
+                model.votes.retain(|vote| vote.standing.as_ref() != Some(&id));
+            }
             _ => {
                 let before = state(broker, &first.id).await;
                 let found = broker.elevate(elevation(&fixture, 1)).await;
+                if let Ok(found) = &found {
+                    model.learn(&found.grant, &context);
+                }
                 if let Ok(found) = &found
                     && found.grant.status == GrantStatus::Active
                     && before.status != GrantStatus::Active
@@ -161,6 +211,7 @@ async fn life(seed: u64) -> GrantStatus {
         if now.status == GrantStatus::Denied {
             assert!(model.denied, "{context}: {:?}", now.end_reason);
         }
+        model.learn(&now, &context);
         let shown = approval(&now);
         let persons: BTreeSet<&str> =
             shown.approved_by.iter().map(|approver| approver.person.subject.as_str()).collect();
