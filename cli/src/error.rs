@@ -67,6 +67,12 @@ impl CliError {
         self
     }
 
+    /// The exit code of `run`, which exits with its command's code: every failure before the command runs has a code of
+    /// its own. A script can tell that a person is to be asked again.
+    pub(crate) fn exit_of_run(&self) -> Exit {
+        if self.exit() == Exit::NotApproved { Exit::NotApproved } else { Exit::NotStarted }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {

@@ -68,12 +68,8 @@ pub fn main() -> ExitCode {
     };
     let env = environment::from_process();
     let mut output = Output::new(&env);
-    // `run` exits with its command's code, so every failure before the command runs has a code of its own.
     let on_error: fn(&CliError) -> Exit = match command {
-        // A script can tell that a person is to be asked again.
-        Command::Run(_) => {
-            |error| if error.exit() == Exit::NotApproved { Exit::NotApproved } else { Exit::NotStarted }
-        }
+        Command::Run(_) => CliError::exit_of_run,
         Command::Elevate(_)
         | Command::Revoke(_)
         | Command::Status(_)

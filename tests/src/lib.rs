@@ -7,6 +7,7 @@
     reason = "a test fails when something is not as expected"
 )]
 
+pub mod approvals;
 pub mod aws;
 pub mod broker;
 pub mod certificates;

@@ -10,7 +10,8 @@ until [ -s "$held/grant" ]; do
     # It has deadlines of its own: `timeout` and `wait`.
     if ! kill -0 "$pid" 2>/dev/null && [ ! -s "$held/grant" ]; then
       cat "$held/log" >&2
-      exit 125
+      code="$(sed -n 's/.*"exit_code":\([0-9]*\).*/\1/p' "$held/state.json" 2>/dev/null)"
+      exit "${code:-125}"
     fi
   elif [ "$looks" -ge 300 ]; then
     printf 'cloudanix-jit: CircleCI has not started the step in the background that holds the grant\n' >&2

@@ -13,4 +13,4 @@ env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' >"$held/names"
 eval "$CLOUDANIX_ORB_SCRIPT_BROKER"
 eval "$CLOUDANIX_ORB_SCRIPT_ASK"
 # The grant is for the steps that follow: it does not end with whatever of CircleCI has started this one.
-exec "$jit/bin/cloudanix-jit" run --die-with-parent=never "$@" -- sh -c "$CLOUDANIX_ORB_SCRIPT_HOLDER" sh "$held"
+exec "$jit/bin/cloudanix-jit" run --die-with-parent=never "--state=$held/state.json" "$@" -- sh -c "$CLOUDANIX_ORB_SCRIPT_HOLDER" sh "$held"

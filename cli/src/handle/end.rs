@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
-use crate::exit::Exit;
 
 /// Written into the state file of a `run` when it ends.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,7 +32,7 @@ impl End {
     /// The command was not started because of this error. The revoke is not confirmed yet.
     pub(crate) fn not_started(error: &CliError) -> Self {
         Self {
-            exit_code: i32::from(Exit::NotStarted.code()),
+            exit_code: i32::from(error.exit_of_run().code()),
             revoked: false,
             problem: Some(Problem::from(error)),
         }

@@ -4,6 +4,7 @@
 //! under `act`. The tests query the broker, never the action.
 
 mod act;
+mod approval;
 mod cancelled;
 mod definitions;
 mod download;

@@ -1,6 +1,7 @@
 //! Tests that the Jenkins library issues a grant to a block of steps, revokes it however the block ends, and writes no
 //! secret to Jenkins' records.
 
+mod approval;
 mod aws;
 mod build;
 mod cancel;

@@ -1,6 +1,7 @@
 //! Tests the CircleCI orb, the Bitbucket pipe and the examples against a live broker, with simulated runners that
 //! follow their platforms.
 
+mod approval;
 mod bitbucket;
 mod bitbucket_step;
 mod bitbucket_stopped;
