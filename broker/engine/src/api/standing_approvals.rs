@@ -50,7 +50,7 @@ impl Engine {
         self.may_vote(session, &agent, requested, now)?;
         let until = now.plus(new.lasts.into());
         // Every vote that it casts is as late as `until` at most.
-        self.is_fresh(session, &agent, requested, until).map_err(|refusal| {
+        self.ensure_fresh(session, &agent, requested, until).map_err(|refusal| {
             refusal.hint("approve it with `cloudanix-jit approve` when it is requested, or in advance for a shorter time after `cloudanix-jit login --fresh`")
         })?;
         let id = id_of(&session.person, key);

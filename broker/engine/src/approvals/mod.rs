@@ -192,13 +192,8 @@ impl Engine {
     /// Has every waiting request approved again that has such a vote.
     async fn withdraw_votes(&self, is_withdrawn: impl Fn(&Vote) -> bool, why: &str) -> Result<(), Refusal> {
         let has_vote = |record: &GrantRecord| {
-            let waits = matches!(record.grant.state, State::Waiting(_));
-            waits
-                && record
-                    .grant
-                    .approval
-                    .as_ref()
-                    .is_some_and(|approval| approval.votes.iter().any(&is_withdrawn))
+            let mut votes = record.grant.approval.iter().flat_map(|approval| &approval.votes);
+            matches!(record.grant.state, State::Waiting(_)) && votes.any(&is_withdrawn)
         };
         let mut after = None;
         loop {

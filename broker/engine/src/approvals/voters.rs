@@ -38,11 +38,11 @@ impl Engine {
         if let Some(approval) = &grant.approval {
             not_the_actor(session, approval, &grant.provenance)?;
         }
-        self.is_fresh(session, agent, grant.into(), at)
+        self.ensure_fresh(session, agent, grant.into(), at)
     }
 
-    /// Refuses an approval of a policy of high sensitivity at a time too long after the person's sign-in.
-    pub(crate) fn is_fresh(
+    /// Refuses to approve a policy of high sensitivity too long after the person's sign-in.
+    pub(crate) fn ensure_fresh(
         &self,
         session: &Session,
         agent: &Agent,

@@ -51,21 +51,18 @@ impl Engine {
     ) -> Result<Outcome, Refusal> {
         let again = self.decide_again(DecisionKind::Approval, &record, agent).await?;
         let next = again.decided.reevaluate_at();
-        Ok(match self.review(record, agent, &again).await? {
+        let reviewed = match self.review(record, agent, &again).await? {
             Reviewed::Waits(record) => {
                 let request = &again.decided.decision.facts.request;
-                let voted = self.vote_by_standing_approvals(record, agent, request).await?;
-                self.store.reevaluated(&voted, mark, None, next).await?;
-                Outcome::Settled(voted)
+                self.vote_by_standing_approvals(record, agent, request).await?
             }
-            Reviewed::Approved(record, _) => {
-                // The mark of a grant that was saved meanwhile stays, and it is decided once more.
-                self.store.reevaluated(&record, mark, None, next).await?;
-                Outcome::Settled(record)
-            }
-            Reviewed::Denied(record, _) => Outcome::Settled(record),
-            Reviewed::Overtaken(id) => Outcome::Overtaken(id),
-        })
+            Reviewed::Approved(record, _) => record,
+            Reviewed::Denied(record, _) => return Ok(Outcome::Settled(record)),
+            Reviewed::Overtaken(id) => return Ok(Outcome::Overtaken(id)),
+        };
+        // The mark of a grant that was saved meanwhile stays, and it is decided once more.
+        self.store.reevaluated(&reviewed, mark, None, next).await?;
+        Ok(Outcome::Settled(reviewed))
     }
 }
 

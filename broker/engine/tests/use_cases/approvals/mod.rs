@@ -82,6 +82,14 @@ fn approval(grant: &Grant) -> &Approval {
     grant.approval.as_ref().unwrap()
 }
 
+/// Makes the policy one of high sensitivity.
+async fn make_sensitive(broker: &Engine) {
+    let source = broker.agent(&AGENT.parse().unwrap()).await.unwrap().registration;
+    let high = source.replace("[dangerous]", "sensitivity = { \"orders-read\" = \"high\" }\n[dangerous]");
+    let author = Author::Actor(operator_actor());
+    broker.apply_agent(&high, ApplyMode::Replace, &author).await.unwrap();
+}
+
 async fn vote(
     broker: &Engine,
     person: &Secret,

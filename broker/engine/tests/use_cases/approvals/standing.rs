@@ -79,7 +79,7 @@ async fn it_is_one_vote_of_its_person() {
     collected(&fixture, &broker).await;
     let used: Vec<u32> = in_force(&broker, &alice).await.iter().map(|standing| standing.used).collect();
     assert_eq!(used.iter().sum::<u32>(), 1, "the second one of the same person is not used: {used:?}");
-    // With one of Bob's too, nobody has to vote.
+    // With one of Bob's too, the request has both votes.
     allow(&broker, &bob, &new(1, "4h")).await.unwrap();
     assert_eq!(elevate(&fixture, &broker, 2).await.status, GrantStatus::Active);
 }
@@ -220,10 +220,7 @@ async fn a_person_who_lost_the_right_approves_nothing_in_advance() {
 async fn a_policy_of_high_sensitivity_is_approved_in_advance_only_as_long_as_the_sign_in_is_fresh() {
     let fixture = Fixture::new().await;
     let broker = broker_with(&fixture, ONE).await;
-    let source = broker.agent(&AGENT.parse().unwrap()).await.unwrap().registration;
-    let high = source.replace("[dangerous]", "sensitivity = { \"orders-read\" = \"high\" }\n[dangerous]");
-    let author = Author::Actor(operator_actor());
-    broker.apply_agent(&high, ApplyMode::Replace, &author).await.unwrap();
+    make_sensitive(&broker).await;
     let alice = signed_in(&fixture, &broker, "alice", "payments").await;
     assert_eq!(allow(&broker, &alice, &new(5, "16m")).await.unwrap_err(), ErrorCode::FreshSignInRequired);
     allow(&broker, &alice, &new(5, "15m")).await.unwrap();

@@ -171,10 +171,7 @@ async fn the_vote_of_a_person_whose_sessions_are_ended_does_not_count() {
 async fn a_policy_of_high_sensitivity_needs_a_fresh_sign_in() {
     let fixture = Fixture::new().await;
     let broker = broker_with(&fixture, ONE).await;
-    let source = broker.agent(&AGENT.parse().unwrap()).await.unwrap().registration;
-    let high = source.replace("[dangerous]", "sensitivity = { \"orders-read\" = \"high\" }\n[dangerous]");
-    let author = Author::Actor(operator_actor());
-    broker.apply_agent(&high, ApplyMode::Replace, &author).await.unwrap();
+    make_sensitive(&broker).await;
     let alice = signed_in(&fixture, &broker, "alice", "payments").await;
     fixture.pass_time(15 * 60 + 1);
     let grant = asked(&fixture, &broker).await;
