@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::client_gate::target_folder;
-use crate::demo_aws;
 use crate::process::{cargo, program, run};
+use crate::{demo_approval, demo_aws};
 
 /// Options of the demo.
 #[derive(Debug, clap::Args)]
@@ -17,11 +17,18 @@ pub(crate) struct Arguments {
     /// Show grants in AWS, on an emulator
     #[arg(long)]
     aws: bool,
+    /// Show a step that waits for the approval of a person
+    #[arg(long, conflicts_with = "aws")]
+    approval: bool,
 }
 
 /// Runs `cargo xtask demo`.
 pub(crate) fn run_command(arguments: &Arguments) -> Result<()> {
-    if arguments.aws { demo_aws::run_command() } else { of_tokens() }
+    match arguments {
+        Arguments { aws: true, .. } => demo_aws::run_command(),
+        Arguments { approval: true, .. } => demo_approval::run_command(),
+        Arguments { .. } => of_tokens(),
+    }
 }
 
 fn of_tokens() -> Result<()> {
@@ -169,7 +176,7 @@ pub(crate) fn show_and_find_grant(mut command: Command) -> Result<String> {
 }
 
 /// The command as a user would type it.
-fn typed(command: &Command) -> String {
+pub(crate) fn typed(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(Path::new);
     let names = words.map(|word| {
         if word.is_absolute() { word.file_name().unwrap_or(word.as_os_str()) } else { word.as_os_str() }

@@ -1,16 +1,14 @@
 //! `cargo xtask demo --aws`: shows grants in AWS in a minute, on an emulator.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 
-use crate::client_gate::target_folder;
-use crate::demo::{Running, heading, like_a_machine_that_is_no_ci, show, show_and_find_grant};
-use crate::demo_account::{ACCOUNT, Account, Keys, answers, arn, scrubbed, tool};
-use crate::process::{cargo, program, run, text};
+use crate::demo::{heading, show, show_and_find_grant};
+use crate::demo_account::{ACCOUNT, Account, Keys, arn, tool};
+use crate::demo_broker::{Agent, Broker, Folder, free_port};
+use crate::process::{cargo, run, text};
 use crate::python::{self, Environment};
 
 /// Long enough for the four calls before the deadline, short enough to wait for.
@@ -60,68 +58,23 @@ const LIST_CLUSTERS: [&str; 2] = ["ecs", "list-clusters"];
 const STATIC: (&str, &str) = ("static-principal", "role/deploy");
 const SESSION: (&str, &str) = ("dynamic-access-keys", "role/sessions");
 
-/// The running programs, and clients for them. Dropping it stops the programs and removes their files.
+/// The running programs. Dropping it stops the programs and removes their files.
 struct Demo {
-    broker: Running,
+    broker: Broker,
     account: Account,
     pipeline: Keys,
-    url: String,
-    operator_token: String,
-    programs: PathBuf,
-    folder: Folder,
-}
-
-struct Agent {
-    id: String,
-    auth_token: String,
 }
 
 impl Demo {
     fn start() -> Result<Self> {
-        let programs = target_folder()?.join("debug");
-        let folder = Folder::new(&programs)?;
-        let account = Account::start(&folder.0)?;
+        let folder = Folder::new("demo-aws")?;
+        let account = Account::start(folder.path())?;
         let (broker_keys, pipeline) = account.furnish()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let url = format!("http://127.0.0.1:{port}");
-        let mut making = program(programs.join("cloudanix-jit-broker"));
-        let made = making.args(["operator-token", "--name", "demo"]).output()?;
-        let made = String::from_utf8(made.stdout)?;
-        let line = |name: &str| {
-            let found = made.lines().find_map(|line| line.strip_prefix(name));
-            found
-                .map(|rest| rest.trim().trim_matches('"').to_owned())
-                .context("`operator-token` says something else")
-        };
-        let (operator_token, hash) = (line("token ")?, line("sha256 = ")?);
-        let config = folder.0.join("broker.toml");
-        let database = folder.0.join("broker.db");
-        let settings = format!(
-            "listen = \"127.0.0.1:{port}\"\nurl = \"{url}\"\ndatabase = \"sqlite:{}\"\n\
-             operators.demo.sha256 = \"{hash}\"\n[aws]\nread_back_delay = \"1s\"\n[aws.accounts.{ACCOUNT}]\n",
-            database.display()
-        );
-        std::fs::write(&config, settings)?;
-        let log = std::fs::File::create(folder.0.join("broker.log"))?;
-        let mut broker = scrubbed(program(programs.join("cloudanix-jit-broker")));
-        broker.args(["serve", "--config"]).arg(config).envs(broker_keys.environment());
-        broker.envs(account.environment()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let broker = Running(broker.spawn().context("cannot start the broker")?);
-        let mut demo = Self { broker, account, pipeline, url, operator_token, programs, folder };
-        demo.wait_for_broker(port)?;
-        Ok(demo)
-    }
-
-    fn wait_for_broker(&mut self, port: u16) -> Result<()> {
-        let patience = Instant::now() + Duration::from_secs(30);
-        while !answers(port, "/readyz") {
-            if let Some(status) = self.broker.0.try_wait()? {
-                bail!("the broker ended with {status}");
-            }
-            ensure!(Instant::now() < patience, "the broker was not ready after 30 s");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let settings = format!("[aws]\nread_back_delay = \"1s\"\n[aws.accounts.{ACCOUNT}]\n");
+        let at_the_emulator = account.environment().map(|(name, value)| (name, value.to_owned()));
+        let variables = [broker_keys.environment(), at_the_emulator.into()].concat();
+        let broker = Broker::start(free_port()?, folder, &settings, &variables)?;
+        Ok(Self { broker, account, pipeline })
     }
 
     /// Registers an agent with one policy in this auth mode.
@@ -135,23 +88,12 @@ impl Demo {
             arn(principal),
             arn("policy/EcsRead"),
         );
-        let file = self.folder.0.join(format!("{auth_mode}.toml"));
-        std::fs::write(&file, registration)?;
-        let mut apply = program(self.programs.join("cloudanix-jit"));
-        apply.args(["agent", "apply", "--output", "json", "-f"]).arg(file);
-        apply.env("CLOUDANIX_URL", &self.url).env("CLOUDANIX_OPERATOR_TOKEN", &self.operator_token);
-        let applied: serde_json::Value = serde_json::from_str(&text(&mut apply)?)?;
-        let auth_token = applied.get("auth_token").and_then(serde_json::Value::as_str);
-        let auth_token = auth_token.context("the agent got no auth token")?.to_owned();
-        Ok(Agent { id: auth_mode.to_owned(), auth_token })
+        self.broker.register(auth_mode, &registration)
     }
 
     fn client(&self, agent: &Agent, words: &[&str]) -> Command {
-        let mut command = scrubbed(program(self.programs.join("cloudanix-jit")));
-        like_a_machine_that_is_no_ci(&mut command);
-        command.args(words).envs(self.account.environment());
-        command.env("CLOUDANIX_URL", &self.url).env("CLOUDANIX_AGENT_ID", &agent.id);
-        command.env("CLOUDANIX_AUTH_TOKEN", &agent.auth_token);
+        let mut command = self.broker.agent(agent, words);
+        command.envs(self.account.environment());
         command
     }
 
@@ -184,9 +126,9 @@ impl Demo {
             println!("  {who}:");
             ensure!(show(self.list_clusters(held))?, "a grant gives nothing while it lives");
         }
-        println!("$ kill -9 {}    # the broker", self.broker.0.id());
-        self.broker.0.kill()?;
-        self.broker.0.wait()?;
+        println!("$ kill -9 {}    # the broker", self.broker.process.0.id());
+        self.broker.process.0.kill()?;
+        self.broker.process.0.wait()?;
         println!("  no broker is left that could revoke; waiting for the deadline that is in the policies");
         std::thread::sleep((SHORT + Duration::from_secs(1)).saturating_sub(given_at.elapsed()));
         for (who, held) in holders {
@@ -199,25 +141,8 @@ impl Demo {
     fn elevate(&self, agent: &Agent, ttl: &str) -> Result<serde_json::Value> {
         let mut asking =
             self.client(agent, &["elevate", "--policy", "ecs-read", "--ttl", ttl, "--output", "json"]);
-        asking.arg("--state").arg(self.folder.0.join(format!("{}.handle", agent.id)));
+        asking.arg("--state").arg(self.broker.folder.path().join(format!("{}.handle", agent.id)));
         println!("$ cloudanix-jit elevate --policy ecs-read --ttl {ttl}    # {}", agent.id);
         Ok(serde_json::from_str(&text(&mut asking)?)?)
-    }
-}
-
-/// A folder that is removed on drop.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(beside: &Path) -> Result<Self> {
-        let path = beside.join(format!("demo-aws-{}", std::process::id()));
-        std::fs::create_dir(&path).with_context(|| format!("cannot make `{}`", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -127,7 +127,9 @@ impl Grant {
         if !matches!(self.state, State::Waiting(_)) {
             return Err(self.cannot("wait for votes again"));
         }
-        let text = format!("{why} · {}", needs(&approval));
+        let by = approval.rules.join(", ");
+        let by = if by.is_empty() { by } else { format!(" · {by}") };
+        let text = format!("{why} · {}{by}", needs(&approval));
         let event = NewEvent::new(now, EventKind::Approval, text)
             .with(ApprovalStep::FIELD, ApprovalStep::RequiredAgain.as_str())
             .with("digest", &approval.subject.digest)
@@ -178,11 +180,8 @@ impl Grant {
 }
 
 fn needs(approval: &Approval) -> String {
-    let persons = match approval.quorum {
-        1 => "a person".to_owned(),
-        several => format!("{several} persons"),
-    };
-    let by =
-        if approval.rules.is_empty() { String::new() } else { format!(" · {}", approval.rules.join(", ")) };
-    format!("needs the approval of {persons}{by}")
+    match approval.quorum {
+        1 => "needs the approval of a person".to_owned(),
+        several => format!("needs the approval of {several} persons"),
+    }
 }
