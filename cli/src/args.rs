@@ -9,6 +9,7 @@ mod agent;
 mod approvals;
 mod document;
 mod grants;
+mod notifications;
 mod observations;
 mod requests;
 mod rules;
@@ -19,6 +20,7 @@ pub(crate) use agent::AgentCommand;
 pub(crate) use approvals::{AllowArgs, ApprovalsCommand};
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
+pub(crate) use notifications::NotificationsArgs;
 pub(crate) use observations::ObservationsCommand;
 pub(crate) use requests::{ApproveArgs, DenyArgs, RequestsArgs};
 pub(crate) use rules::{Decisions, FailOn, RulesCommand};
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Approve requests of an agent in advance, for so many of them and until a time
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// List the messages that tell persons of requests that wait, and whether they were sent
+    #[command(after_help = "Example:\n  cloudanix-jit notifications --status dead")]
+    Notifications(NotificationsArgs),
     /// Show who is signed in, and end a person's sessions (operator)
     #[command(subcommand)]
     Sessions(SessionsCommand),

@@ -86,6 +86,7 @@ pub fn main() -> ExitCode {
         | Command::Approve(_)
         | Command::Deny(_)
         | Command::Approvals(_)
+        | Command::Notifications(_)
         | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
     };
@@ -128,6 +129,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Approve(args) => commands::requests::approve(&args, env, output),
         Command::Deny(args) => commands::requests::deny(&args, env, output),
         Command::Approvals(command) => commands::approvals::run(command, env, output),
+        Command::Notifications(args) => commands::notifications::list(&args, env, output),
         Command::Sessions(command) => commands::sessions::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),
     };

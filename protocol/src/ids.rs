@@ -102,6 +102,14 @@ id!(
 );
 
 id!(
+    /// The name of a channel of notifications in the broker's configuration, in the form of an operator's name.
+    ChannelName,
+    "a channel's name",
+    "1 to 64 characters of a-z, 0-9, `-` and `_`, beginning with a letter or digit",
+    is_name
+);
+
+id!(
     /// The name of a policy: 1 to 128 of letters, digits and `+=,.@_/:-`.
     PolicyName,
     "a policy name",
@@ -130,6 +138,22 @@ impl StandingApprovalId {
     /// The id for 64 bits that no other one has.
     pub fn from_bits(bytes: [u8; 8]) -> Self {
         Self(format!("sa-{:016x}", u64::from_be_bytes(bytes)))
+    }
+}
+
+id!(
+    /// One notification: `ntf-` and 22 lower-case hexadecimal digits. Later ones have greater ids.
+    NotificationId,
+    "the id of a notification",
+    "`ntf-` followed by 22 hexadecimal digits",
+    |text| text.strip_prefix("ntf-").is_some_and(|hex| hex.len() == 22 && is_lower_hex(hex))
+);
+
+impl NotificationId {
+    /// The id for a time after 1970 and 40 random bits.
+    pub fn new(at: crate::Timestamp, random: [u8; 5]) -> Self {
+        let random = random.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        Self(format!("ntf-{:012x}{random:010x}", at.as_millis().max(0)))
     }
 }
 
@@ -178,6 +202,9 @@ mod tests {
         assert!("jenkins-deploy-agent".parse::<AgentId>().is_ok());
         assert!("arn:aws:iam::aws:policy/AmazonECS_FullAccess".parse::<PolicyName>().is_ok());
         assert!("two,policies".parse::<PolicyName>().is_err());
+        let id = |millis| NotificationId::new(crate::Timestamp::from_millis(millis), [0xab, 0, 0, 0, 1]);
+        assert_eq!(id(1_800_000_000_000).as_str(), "ntf-01a3185c5000ab00000001");
+        assert!(id(9).as_str().parse::<NotificationId>().is_ok() && id(9) < id(10));
         assert!(IdempotencyKey::from_random([7; 16]).as_str().parse::<IdempotencyKey>().is_ok());
     }
 

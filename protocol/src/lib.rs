@@ -11,6 +11,7 @@ pub mod auth_token;
 pub mod elevate;
 pub mod grant;
 pub mod ids;
+pub mod notifications;
 pub mod observations;
 pub mod people;
 pub mod posture;
@@ -31,7 +32,10 @@ pub use actor::{Actor, Person};
 pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
-pub use ids::{AgentId, GrantId, IdempotencyKey, InvalidId, OperatorName, PolicyName, StandingApprovalId};
+pub use ids::{
+    AgentId, ChannelName, GrantId, IdempotencyKey, InvalidId, NotificationId, OperatorName, PolicyName,
+    StandingApprovalId,
+};
 pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};
 pub use revoke::RevokeCause;

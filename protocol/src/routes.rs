@@ -20,6 +20,8 @@ pub const REQUESTS: &str = "/v2/requests";
 pub const VOTES: &str = "votes";
 /// Standing approvals; `/{id}` for one.
 pub const STANDING_APPROVALS: &str = "/v2/standing-approvals";
+/// Notifications of requests that wait.
+pub const NOTIFICATIONS: &str = "/v2/notifications";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// Exchange the code of a sign-in for its session; with `/current` show and end it.

@@ -13,6 +13,7 @@ pub use domain::{
     Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session, StandingApproval,
 };
 pub use protocol::actions::Action;
+pub use protocol::notifications::Notification;
 pub use protocol::posture::PostureOutcome;
 pub use protocol::rules::{RuleSetFiles, RulesState};
 pub use protocol::{
@@ -21,9 +22,10 @@ pub use protocol::{
 pub use store::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
     DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
-    NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
-    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    NewDecision, NotificationChange, NotificationListing, Notifications, ObservationListing, Ownership,
+    PendingSession, PositionedEvent, PostureListing, PostureStatement, Precondition, Registering, Release,
+    ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation,
+    StoredPosture, StoredSession, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -38,12 +40,12 @@ macro_rules! decorate_store {
     (@call [$around:ident] $this:expr, $name:ident, $call:expr) => {
         $this.$around(stringify!($name), $call).await
     };
-    (@methods $type:ty, $inner:ident, $around:tt, $($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
+    (@methods $trait:ident, $type:ty, $inner:ident, $around:tt, $($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)+) => {
         const _: () = {
             use $crate::store_decorator::*;
 
             #[async_trait]
-            impl Store for $type {
+            impl $trait for $type {
                 $(async fn $name(&self, $($argument: $kind),*) -> Result<$answer, StoreError> {
                     $crate::decorate_store!(@call $around self, $name, self.$inner().$name($($argument),*))
                 })+
@@ -51,7 +53,17 @@ macro_rules! decorate_store {
         };
     };
     (@store $type:ty, $inner:ident, $around:tt) => {
-        $crate::decorate_store! { @methods $type, $inner, $around,
+        $crate::decorate_store! { @methods Notifications, $type, $inner, $around,
+            position_of(consumer: &str) -> EventPosition;
+            advance(
+                consumer: &str, from: EventPosition, to: EventPosition, changes: &[NotificationChange]
+            ) -> bool;
+            change_notification(change: &NotificationChange) -> bool;
+            due_notifications(now: Timestamp, limit: u32) -> Vec<Notification>;
+            last_notification(bundle: &str) -> Option<Notification>;
+            notifications(listing: &NotificationListing) -> Vec<Notification>;
+        }
+        $crate::decorate_store! { @methods Store, $type, $inner, $around,
             ping() -> ();
             apply_agent(registering: Registering<'_>) -> Applied;
             agent(id: &AgentId) -> Option<Arc<Agent>>;

@@ -27,5 +27,6 @@ pub mod replicas;
 pub mod runner;
 pub mod time;
 pub mod waiting;
+pub mod webhooks;
 pub mod wrappers;
 pub mod yaml_files;

@@ -11,6 +11,7 @@ pub mod event;
 pub mod facts;
 pub mod grant;
 pub mod lease;
+pub mod notification;
 pub mod principal;
 pub mod registration;
 pub mod session;

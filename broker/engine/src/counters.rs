@@ -33,6 +33,9 @@ counters! {
     approvals_requested = "Elevations that were made to wait for the approval of persons";
     requests_approved = "Such elevations that enough persons approved";
     requests_denied = "Such elevations that a person denied";
+    notifications_sent = "Messages about such elevations that a channel accepted";
+    notification_failures = "Tries to send such a message that failed";
+    notifications_dead = "Such messages that no channel accepted before they were no longer needed";
     rule_errors = "Decisions that were refused because a rule could not be evaluated";
     shadow_differences = "Decisions that the rule set in shadow answers differently";
     shadow_errors = "Decisions in which a rule of the set in shadow could not be evaluated";

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::{EventVerifier, Verifier};
+use notify::Channel;
 use protocol::Timestamp;
 use signing::Issuer;
 use store::Store;
@@ -101,6 +102,8 @@ pub struct EngineDeps {
     pub posture_sources: Vec<PostureSource>,
     /// How persons sign in; none if they cannot.
     pub people: Option<People>,
+    /// Where persons are told of requests that wait.
+    pub channels: Vec<Channel>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub settings: Settings,
@@ -116,6 +119,7 @@ pub struct Engine {
     operators: ArcSwap<OperatorTokens>,
     posture_sources: ArcSwap<Vec<PostureSource>>,
     people: ArcSwapOption<People>,
+    channels: ArcSwap<Vec<Channel>>,
     rules: rules::RulesCache,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -152,6 +156,7 @@ impl Engine {
             operators: ArcSwap::from_pointee(deps.operators),
             posture_sources: ArcSwap::from_pointee(deps.posture_sources),
             people: ArcSwapOption::from_pointee(deps.people),
+            channels: ArcSwap::from_pointee(deps.channels),
             rules: rules::RulesCache::empty(),
             clock: deps.clock,
             random: deps.random,
@@ -181,6 +186,11 @@ impl Engine {
     /// Changes how persons sign in and what they may do; none if they cannot.
     pub fn set_people(&self, people: Option<People>) {
         self.people.store(people.map(Arc::new));
+    }
+
+    /// Changes where persons are told of requests that wait.
+    pub fn set_channels(&self, channels: Vec<Channel>) {
+        self.channels.store(Arc::new(channels));
     }
 
     pub fn driver(&self) -> &Driver {

@@ -64,7 +64,7 @@ pub(crate) async fn fetch(http: &Http, discovery: Discovery, issuer: &str) -> Re
     if !is_fetchable(issuer, &parsed) {
         return Err(outage("is neither https nor on this machine".to_owned()));
     }
-    let answer = http.get(parsed).await.map_err(outage)?;
+    let answer = http.get(&parsed).await.map_err(outage)?;
     let document: Document = serde_json::from_slice(&answer.body)
         .map_err(|error| outage(format!("is not a discovery document: {error}")))?;
     if document.issuer != issuer {
@@ -78,7 +78,7 @@ pub(crate) async fn fetch(http: &Http, discovery: Discovery, issuer: &str) -> Re
     if !is_fetchable(issuer, &parsed) {
         return Err(outage(format!("is where `{issuer}` says its keys are: expected an https URL")));
     }
-    let answer = http.get(parsed).await.map_err(outage)?;
+    let answer = http.get(&parsed).await.map_err(outage)?;
     let keys = KeySet::parse(&answer.body).map_err(outage)?;
     Ok(Published { keys, max_age: answer.max_age })
 }

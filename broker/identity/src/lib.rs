@@ -20,8 +20,9 @@ mod token;
 mod verifier;
 
 pub use discovery::Outage;
-pub use http::{Http, UnusableCertificates};
+pub use http::Http;
 pub use key_cache::CacheTimes;
+pub use outbound::UnusableCertificates;
 pub use refused::Refused;
 pub use security_event::{EventVerifier, SecurityEvents};
 pub use sign_in::{SignIn, SignInConfig, SignInError, SignedIn, Started, code_challenge};

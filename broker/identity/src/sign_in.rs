@@ -313,10 +313,7 @@ impl SignIn {
         if !is_fetchable(&self.config.issuer, &parsed) {
             return Err(NoAnswer(format!("`{}` is neither https nor on this machine", cut(&url))));
         }
-        self.http
-            .send(parsed, request)
-            .await
-            .map_err(|problem| NoAnswer(format!("`{}` {problem}", cut(&url))))
+        self.http.send(request).await.map_err(|problem| NoAnswer(format!("`{}` {problem}", cut(&url))))
     }
 }
 

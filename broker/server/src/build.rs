@@ -8,6 +8,7 @@ use engine::{
     Engine, EngineDeps, OperatorTokens, People, PostureSource, Settings, SystemClock, SystemRandom,
 };
 use identity::{CacheTimes, EventVerifier, Http, Options, Verifier};
+use notify::Channel;
 use signing::Issuer;
 use targets::Target;
 use targets::aws::{AwsSettings, AwsTarget};
@@ -26,6 +27,7 @@ pub struct EngineConfig {
     pub operators: OperatorTokens,
     pub posture_sources: Vec<PostureSource>,
     pub people: Option<People>,
+    pub channels: Vec<Channel>,
     /// The client for OIDC issuers.
     pub oidc_http: Http,
     pub settings: Settings,
@@ -51,6 +53,7 @@ pub async fn engine(config: EngineConfig) -> anyhow::Result<Arc<Engine>> {
         operators: config.operators,
         posture_sources: config.posture_sources,
         people: config.people,
+        channels: config.channels,
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         settings: config.settings,

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use protocol::OperatorName;
+use protocol::{ChannelName, OperatorName};
 use serde::Deserialize;
 use store::postgres::PostgresUrl;
 use targets::aws::AwsConfig;
 
 mod aws;
 mod limits;
+mod notify;
 mod people;
 mod reloadable;
 mod rules;
@@ -20,6 +21,7 @@ mod tls;
 mod tokens;
 
 pub use self::limits::Limits;
+pub use self::notify::NotifyConfig;
 pub use self::people::PeopleConfig;
 pub use self::rules::{Rules, Source};
 pub use self::telemetry::Telemetry;
@@ -53,6 +55,9 @@ pub struct Config {
     /// The provider at which persons sign in; none if they cannot.
     #[serde(default)]
     pub people: Option<PeopleConfig>,
+    /// Where persons are told of requests that wait, by name.
+    #[serde(default)]
+    pub notify: BTreeMap<ChannelName, NotifyConfig>,
     /// Sources of posture by name.
     #[serde(default)]
     pub posture: BTreeMap<OperatorName, Source>,
@@ -126,6 +131,7 @@ impl Config {
         config.rules.check()?;
         rules::check_sources(&config.posture)?;
         config.people.iter().try_for_each(PeopleConfig::check)?;
+        config.notify.iter().try_for_each(|(name, channel)| channel.check(name))?;
         config.limits.check()?;
         anyhow::ensure!(
             config.tls.is_some() || config.listen.ip().is_loopback(),

@@ -71,6 +71,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         },
         posture_sources: Vec::new(),
         people: None,
+        channels: Vec::new(),
         oidc_http: Http::new(None)?,
         settings: Settings::default(),
         aws: None,

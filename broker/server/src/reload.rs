@@ -13,7 +13,7 @@ use identity::Http;
 use sha2::{Digest, Sha256};
 use tokio::signal::unix::Signal;
 
-use crate::config::{Config, PeopleConfig, Tls};
+use crate::config::{Config, NotifyConfig, PeopleConfig, Tls};
 use crate::http::observer::Observer;
 use crate::http::rate_limit::PerIpLimiter;
 use crate::listen::{Admission, Draining, FileLimit};
@@ -65,6 +65,7 @@ pub(crate) struct Fingerprints {
     rules: Fingerprint,
     countries: Fingerprint,
     people: Fingerprint,
+    channels: Fingerprint,
 }
 
 /// Which files a reload reads.
@@ -90,6 +91,7 @@ impl Reload {
             self.apply_rules(scope).await;
             self.reload_countries(scope);
             self.reload_people(scope);
+            self.reload_channels(scope);
         }
     }
 
@@ -221,6 +223,28 @@ impl Reload {
     }
 }
 
+impl Reload {
+    fn reload_channels(&mut self, scope: Scope) {
+        let found = channel_files(&self.config);
+        if scope == Scope::Changed && found == self.loaded.channels {
+            return;
+        }
+        self.loaded.channels = found;
+        match self.config.channels() {
+            Ok(channels) => {
+                let count = channels.len();
+                self.engine.set_channels(channels);
+                tracing::info!(channels = count, "channels of notifications read again");
+            }
+            Err(error) => {
+                self.failures.increment();
+                let error = format!("{error:#}");
+                tracing::error!(error, "the channels of notifications stay as they were");
+            }
+        }
+    }
+}
+
 impl Fingerprints {
     pub(crate) fn now(path: &Path, config: &Config) -> Self {
         Self {
@@ -230,6 +254,7 @@ impl Fingerprints {
             rules: rule_files(config),
             countries: country_file(config),
             people: people_files(config),
+            channels: channel_files(config),
         }
     }
 }
@@ -253,6 +278,10 @@ fn rule_files(config: &Config) -> Fingerprint {
 
 fn people_files(config: &Config) -> Fingerprint {
     Fingerprint::of(&config.people.as_ref().map(PeopleConfig::files).unwrap_or_default())
+}
+
+fn channel_files(config: &Config) -> Fingerprint {
+    Fingerprint::of(&config.notify.values().flat_map(NotifyConfig::files).collect::<Vec<_>>())
 }
 
 fn country_file(config: &Config) -> Fingerprint {

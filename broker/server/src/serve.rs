@@ -49,6 +49,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         operators: config.operators(),
         posture_sources: config.posture_sources(),
         people: config.people(&oidc_http)?,
+        channels: config.channels()?,
         oidc_http: oidc_http.clone(),
         settings: config.settings(),
         aws: config.aws.as_ref().map(AwsConfig::settings),

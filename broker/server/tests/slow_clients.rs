@@ -25,6 +25,7 @@ async fn serving() -> (JoinHandle<anyhow::Result<()>>, SocketAddr) {
         operators: OperatorTokens { operators: vec![operator], ..OperatorTokens::default() },
         posture_sources: Vec::new(),
         people: None,
+        channels: Vec::new(),
         oidc_http: identity::Http::new(None).unwrap(),
         settings: Settings::default(),
         aws: None,

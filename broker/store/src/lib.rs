@@ -37,6 +37,7 @@ mod decisions;
 mod denials;
 mod error;
 mod memory;
+mod notifications;
 mod observations;
 pub mod postgres;
 mod posture;
@@ -56,6 +57,7 @@ pub use decisions::{
 };
 pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest};
 pub use memory::Memory;
+pub use notifications::{NOTIFICATIONS_KEPT_FOR, NotificationChange, NotificationListing, Notifications};
 pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, StoredObservation};
 pub use postgres::Postgres;
 pub use posture::{PostureListing, PostureStatement, StoredPosture};
@@ -258,7 +260,7 @@ pub struct PositionedEvent {
 
 /// Everything that the broker reads and writes.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Notifications {
     /// Reads and writes one row, to find out whether the database works.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -482,7 +484,7 @@ pub trait Store: Send + Sync {
         listing: ObservationListing<'_>,
     ) -> Result<Vec<StoredObservation>, StoreError>;
 
-    /// Deletes expired token uses, tombstones, auth tokens, sessions, standing approvals and posture, decisions and observations older than
+    /// Deletes expired token uses, tombstones, auth tokens, sessions, standing approvals, notifications and posture, decisions and observations older than
     /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of
     /// all, and the last decision, may stay until another is written.
     async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError>;

@@ -35,6 +35,7 @@ use crate::{
 mod agents;
 mod decisions;
 mod grants;
+mod notifications;
 mod posture;
 mod reevaluations;
 mod rules;
@@ -46,6 +47,7 @@ mod standing_approvals;
 use agents::Agents;
 use decisions::Decisions;
 use grants::Grants;
+use notifications::Outbox;
 use posture::Posture;
 use reevaluations::Reevaluated;
 use rules::Rules;
@@ -71,6 +73,7 @@ struct Tables {
     posture: Posture,
     sessions: Sessions,
     standing_approvals: StandingApprovals,
+    outbox: Outbox,
 }
 
 /// Whether what a decision was made from still holds.
@@ -510,6 +513,7 @@ impl Store for Memory {
         kept.posture.purge(now);
         kept.sessions.purge(now);
         kept.standing_approvals.purge(now);
+        kept.outbox.purge(now);
         kept.decisions.purge(now.minus(keep_decisions));
         Ok(())
     }

@@ -43,6 +43,7 @@ mod grants;
 mod listing;
 mod marks;
 mod migrate;
+mod notifications;
 mod nul_escaping;
 mod observations;
 mod open;

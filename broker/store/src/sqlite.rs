@@ -44,6 +44,7 @@ mod grants;
 mod listing;
 mod lock;
 mod marks;
+mod notifications;
 mod observations;
 mod open;
 mod posture;

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod elevate;
 pub(crate) mod grants;
 pub(crate) mod login;
+pub(crate) mod notifications;
 pub(crate) mod observations;
 pub(crate) mod requests;
 pub(crate) mod revoke;

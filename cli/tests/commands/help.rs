@@ -49,6 +49,7 @@ const COMMANDS: &[&[&str]] = &[
     &["approvals", "allow"],
     &["approvals", "list"],
     &["approvals", "revoke"],
+    &["notifications"],
     &["sessions"],
     &["sessions", "list"],
     &["sessions", "end"],

@@ -8,6 +8,7 @@ mod elevate;
 mod gate;
 mod grants;
 mod network;
+mod notifications;
 mod observations;
 mod probe;
 mod requests;

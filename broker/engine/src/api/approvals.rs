@@ -1,7 +1,5 @@
 //! Requests that wait for approval: lists and shows them, and takes votes.
 
-use std::collections::BTreeMap;
-
 use domain::{Agent, DecisionKind, EndCause, Session, State, Vote};
 use protocol::approvals::{
     ApprovalRequest, Choice, MAX_BECAUSE, RequestList, RequestedPolicy, Vote as NewVote,
@@ -11,6 +9,7 @@ use protocol::{Actor, ErrorCode, GrantId, Secret};
 use store::{GrantRecord, Listing};
 
 use super::Page;
+use super::seen::Seen;
 use crate::approvals::{Reviewed, waits_for_votes};
 use crate::auth::not_for_agents;
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -28,7 +27,7 @@ impl Engine {
     ) -> Result<RequestList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
         let mut requests = Vec::new();
-        let mut seen = BTreeMap::new();
+        let mut seen = Seen::by(&caller, self);
         loop {
             let listing = Listing { waiting: true, after, limit: page.rows(), ..Listing::default() };
             let records = self.store.list(&listing).await?;
@@ -36,16 +35,7 @@ impl Engine {
             let last_page = records.len() < page.rows() as usize;
             for record in records {
                 let id = record.grant.id.clone();
-                let agent = &record.grant.agent_id;
-                let is_seen = match seen.get(agent) {
-                    Some(is_seen) => *is_seen,
-                    None => {
-                        let is_seen = self.admit(&caller, Right::View, agent).await.is_ok();
-                        seen.insert(agent.clone(), is_seen);
-                        is_seen
-                    }
-                };
-                if is_seen {
+                if seen.includes(&record.grant.agent_id).await {
                     requests.push(self.shown(&record).await?);
                 }
                 if requests.len() == page.rows() as usize {
@@ -159,7 +149,7 @@ impl Engine {
         }
     }
 
-    async fn shown(&self, record: &GrantRecord) -> Result<ApprovalRequest, Refusal> {
+    pub(crate) async fn shown(&self, record: &GrantRecord) -> Result<ApprovalRequest, Refusal> {
         let grant = &record.grant;
         let agent = self.store.agent(&grant.agent_id).await?;
         let scope = agent.as_ref().and_then(|agent| agent.registration.boundary.scope(grant.scope.as_str()));

@@ -9,6 +9,7 @@ mod denials;
 mod elevate;
 mod heartbeat;
 mod introspect;
+mod notifications;
 mod observe;
 mod posture;
 mod queries;
@@ -17,6 +18,7 @@ mod replay;
 mod revoke;
 mod rules;
 mod security_events;
+mod seen;
 mod standing_approvals;
 
 pub use elevate::{Elevated, Elevation};

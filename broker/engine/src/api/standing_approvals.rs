@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::agents::no_such_agent;
 use super::approvals::{because, person_required};
+use super::seen::Seen;
 use crate::people::On;
 use crate::rules::facts::request_of;
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -96,14 +97,15 @@ impl Engine {
     /// Standing approvals in force, newest first: those for agents that the caller may see.
     pub async fn standing_approvals(&self, bearer: Option<&Secret>) -> Result<StandingApprovalList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let mut seen = Vec::new();
+        let mut seen = Seen::by(&caller, self);
+        let mut listed = Vec::new();
         for standing in self.store.standing_approvals(None, self.clock.now()).await? {
-            if self.admit(&caller, Right::View, &standing.agent_id).await.is_ok() {
-                seen.push(to_wire::standing_approval(&standing));
+            if seen.includes(&standing.agent_id).await {
+                listed.push(to_wire::standing_approval(&standing));
             }
         }
-        seen.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
-        Ok(StandingApprovalList { standing_approvals: seen })
+        listed.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
+        Ok(StandingApprovalList { standing_approvals: listed })
     }
 
     /// Ends a standing approval: its own person may, and who may operate the agent.

@@ -17,6 +17,7 @@ use crate::{Engine, Refusal};
 
 mod housekeeping;
 pub(crate) mod liveness;
+mod notifications;
 pub(crate) mod reconcile;
 mod reevaluate;
 
@@ -55,7 +56,8 @@ impl Engine {
         tokio::select! {
             biased;
             () = Arc::clone(&self).drive_due_until_stopped(every) => {}
-            () = self.reconcile_periodically() => {}
+            () = Arc::clone(&self).reconcile_periodically() => {}
+            () = self.notify_periodically(every) => {}
         }
     }
 

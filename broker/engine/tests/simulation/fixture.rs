@@ -138,6 +138,7 @@ impl Fixture {
             operators: OperatorTokens::default(),
             posture_sources: vec![self.scanner()],
             people: None,
+            channels: Vec::new(),
             clock: Arc::new(clock),
             random: Arc::clone(&self.random) as _,
             settings: Settings::default(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use engine::{OperatorTokens, People, PostureSource, Settings};
 use identity::Http;
+use notify::Channel;
 
 use super::{Config, DatabaseUrl, Postgres, aws, rules, tokens};
 use crate::http::{observer, rate_limit};
@@ -40,6 +41,11 @@ impl Config {
     /// How persons sign in, and what they may do; reads the files that `[people]` names.
     pub(crate) fn people(&self, http: &Http) -> anyhow::Result<Option<People>> {
         self.people.as_ref().map(|people| people.read(&self.url, http.clone())).transpose()
+    }
+
+    /// Where persons are told of requests that wait; reads the files that `[notify]` names.
+    pub(crate) fn channels(&self) -> anyhow::Result<Vec<Channel>> {
+        self.notify.iter().map(|(name, channel)| channel.read(name)).collect()
     }
 
     /// What is observed of requests.
@@ -108,6 +114,7 @@ impl Config {
         self.rules = new.rules;
         self.posture = new.posture;
         self.people = new.people;
+        self.notify = new.notify;
         // TLS cannot be switched on or off without a restart.
         if self.tls.is_some() && new.tls.is_some() {
             self.tls = new.tls;

@@ -28,6 +28,7 @@ mod extract;
 mod grants;
 mod health;
 mod introspect;
+mod notifications;
 mod observations;
 pub mod observer;
 pub mod openapi;

@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    App, agents, grants, health, introspect, observations, posture, reconcile, requests, rules,
-    security_events, sessions, standing_approvals, well_known,
+    App, agents, grants, health, introspect, notifications, observations, posture, reconcile, requests,
+    rules, security_events, sessions, standing_approvals, well_known,
 };
 
 #[derive(OpenApi)]
@@ -29,7 +29,7 @@ use super::{
         (name = "rules", description = "Apply, try and change the rules that decide; for operators"),
         (name = "posture", description = "What other systems find about the subjects of requests"),
         (name = "observations", description = "Steps that run without a grant: what would have been decided"),
-        (name = "approvals", description = "Requests that wait for the approval of persons, votes, and approvals in advance"),
+        (name = "approvals", description = "Requests that wait for the approval of persons, votes, approvals in advance, and notifications"),
         (name = "people", description = "Sessions of persons who signed in"),
         (name = "verifying", description = "For resource servers that accept `token` grants"),
         (name = "operations", description = "Health, metrics and reconciliation"),
@@ -87,6 +87,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(requests::vote))
         .routes(routes!(standing_approvals::create, standing_approvals::list))
         .routes(routes!(standing_approvals::revoke))
+        .routes(routes!(notifications::list))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))
         .routes(routes!(well_known::discovery))

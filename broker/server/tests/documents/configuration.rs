@@ -40,6 +40,9 @@ sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 issuer = "https://login.example.com"
 client_id = "cloudanix-jit"
 rules = "people.cedar"
+[notify.platform]
+kind = "slack"
+url_file = "slack-url"
 [posture.scanner]
 sha256 = "0123456789012345678901234567890123456789012345678901234567890123"
 max_age_minutes = 1440
@@ -57,7 +60,7 @@ otlp_endpoint = "http://127.0.0.1:4318"
 [aws.accounts.123456789012]
 "#;
 
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     Section {
         path: "",
         about: "At the top of the file.",
@@ -159,6 +162,40 @@ const SECTIONS: [Section; 13] = [
             ("approval_minutes", Is("60"), "How long a request waits for approval: 1 to 1440 minutes."),
             ("session_hours", Is("12"), "The longest session: 1 to 24 hours."),
             ("idle_minutes", Is("60"), "A session that is not used for so long ends: 1 to 1440 minutes."),
+        ],
+    },
+    Section {
+        path: "notify.platform",
+        about: "One table for each channel that is [told of requests that wait](../operate/notifications.md), named like an operator's.",
+        keys: &[
+            (
+                "kind",
+                Required,
+                "`webhook` (Standard Webhooks), `slack` (an incoming webhook of Slack) or `template`.",
+            ),
+            (
+                "url",
+                Words("required without `url_file`"),
+                "Where messages are posted to: https, or http for a loopback address.",
+            ),
+            ("url_file", Words("none"), "A file with the address and nothing else, instead of `url`."),
+            (
+                "secret_file",
+                Words("required with `webhook`"),
+                "A file with the secret that signs, `whsec_…`. Several lines: each signs.",
+            ),
+            ("template", Words("required with `template`"), "A file with the template of the body."),
+            (
+                "content_type",
+                Words("`application/json`"),
+                "The content type of the body that the template makes.",
+            ),
+            (
+                "ca_file",
+                Words("none"),
+                "PEM certificates of private CAs of the receiver, beside the public ones.",
+            ),
+            ("agents", Is(r#"["*"]"#), "Globs of the agents whose requests are told."),
         ],
     },
     Section {

@@ -62,6 +62,7 @@ async fn answer() -> String {
         operators: OperatorTokens::default(),
         posture_sources: Vec::new(),
         people: None,
+        channels: Vec::new(),
         oidc_http: identity::Http::new(None).unwrap(),
         settings: Settings::default(),
         aws: None,

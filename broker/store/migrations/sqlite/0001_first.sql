@@ -219,6 +219,27 @@ CREATE TABLE standing_approvals (
 CREATE INDEX standing_approvals_of_agent ON standing_approvals (agent_id, until);
 CREATE INDEX standing_approvals_to_purge ON standing_approvals (forget_after);
 
+-- How far each reader of all events is.
+CREATE TABLE event_consumers (
+    name     TEXT    NOT NULL PRIMARY KEY,
+    position INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Messages about requests that wait, to be sent and sent.
+CREATE TABLE notifications (
+    id              TEXT    NOT NULL PRIMARY KEY, -- in the order of creation
+    bundle          TEXT    NOT NULL, -- channel, kind, agent and policies
+    status          TEXT    NOT NULL,
+    due_at          INTEGER NOT NULL,
+    next_attempt_at INTEGER,          -- NULL unless it is pending
+    forget_after    INTEGER,          -- NULL while it is pending
+    body            TEXT    NOT NULL  -- JSON
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notifications_due ON notifications (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX notifications_of_bundle ON notifications (bundle, due_at);
+CREATE INDEX notifications_to_purge ON notifications (forget_after) WHERE forget_after IS NOT NULL;
+
 -- The newest statement of each source about each subject of requests.
 CREATE TABLE posture (
     subject     TEXT    NOT NULL,

@@ -14,6 +14,7 @@ pub(crate) mod heartbeats;
 pub(crate) mod limiting;
 pub(crate) mod listing;
 pub(crate) mod locking;
+pub(crate) mod notifications;
 pub(crate) mod observing;
 pub(crate) mod posture;
 pub(crate) mod purging;
@@ -118,6 +119,9 @@ macro_rules! conformance {
                 ended_and_pending_sessions_are_purged;
             standing_approvals: standing_approvals_are_listed_by_agent_until_they_end,
                 no_use_of_a_standing_approval_is_lost, a_standing_approval_is_forgotten_a_day_after_its_end;
+            notifications: a_reader_goes_on_with_what_it_made_of_events, one_of_many_concurrent_readers_goes_on,
+                due_notifications_are_claimed_once_the_longest_due_first, notifications_are_listed_in_pages_and_by_status,
+                settled_notifications_are_forgotten_and_pending_ones_are_not;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };

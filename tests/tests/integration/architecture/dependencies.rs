@@ -15,21 +15,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-policy", &["protocol", "domain"]),
     ("cloudanix-jit-analysis", &["policy"]),
     ("cloudanix-jit-signing", &["protocol", "domain"]),
-    ("cloudanix-jit-identity", &["protocol", "domain"]),
+    ("cloudanix-jit-outbound", &[]),
+    ("cloudanix-jit-identity", &["protocol", "domain", "outbound"]),
+    ("cloudanix-jit-notify", &["protocol", "domain", "outbound"]),
     ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
     ("cloudanix-jit-store", &["protocol", "domain", "audit"]),
     // Uses the HTTP API only, because users copy this example.
     ("orders-example", &[]),
     (
         "cloudanix-jit-engine",
-        &["protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store"],
+        &["protocol", "domain", "audit", "policy", "signing", "identity", "notify", "targets", "store"],
     ),
     (
         "cloudanix-jit-broker",
         // `analysis` for the command `rules diff` alone.
         &[
-            "protocol", "domain", "audit", "policy", "signing", "identity", "targets", "store", "engine",
-            "analysis",
+            "protocol", "domain", "audit", "policy", "signing", "identity", "notify", "targets", "store",
+            "engine", "analysis",
         ],
     ),
 ];
@@ -39,9 +41,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["cloudanix-jit-store"]),
     ("deadpool", &["cloudanix-jit-store"]),
     ("openidconnect", &["cloudanix-jit-identity", "cloudanix-jit-signing"]),
-    // The identity crate verifies signatures with `ring`, and the client hashes the proof of a sign-in, which must not make
-    // its program larger; all other uses are TLS, through rustls.
-    ("ring", &["cloudanix-jit-identity", "cloudanix-jit-client"]),
+    // The identity crate verifies signatures with `ring`, notifications are signed with it, and the client hashes the proof
+    // of a sign-in, which must not make its program larger; all other uses are TLS, through rustls.
+    ("ring", &["cloudanix-jit-identity", "cloudanix-jit-notify", "cloudanix-jit-client"]),
+    ("minijinja", &["cloudanix-jit-notify"]),
     ("maud", &["cloudanix-jit-broker"]),
     ("cedar-policy", &["cloudanix-jit-policy", "cloudanix-jit-analysis"]),
     ("cedar-policy-symcc", &["cloudanix-jit-analysis"]),

@@ -9,13 +9,13 @@ use system_tests::waiting::eventually;
 
 use super::{Person, Signing};
 
-const ONE: &str = r#"
+pub(super) const ONE: &str = r#"
 @id("all") permit (principal, action, resource);
 @id("people") @hint("ask in #platform") forbid (principal, action == Action::"elevate_unattended", resource);
 "#;
 
 /// A broker whose rules ask a person. Persons have their account at GitLab in a claim.
-fn asking(rules: &str) -> Signing {
+pub(super) fn asking(rules: &str) -> Signing {
     let accounts = "accounts = { gitlab = \"preferred_username\" }";
     let signing = Signing::with(ProviderOptions::default(), accounts);
     let applied = signing.fixture.operator_client(&["rules", "apply", "rules"]);
@@ -24,7 +24,7 @@ fn asking(rules: &str) -> Signing {
 }
 
 /// A job that waits for approval, and its grant.
-fn waiting(signing: &Signing, more: &[&str]) -> (Running, String) {
+pub(super) fn waiting(signing: &Signing, more: &[&str]) -> (Running, String) {
     let line =
         [&["run", "--policy", "orders-read", "--ttl", "15m"], more, &["--", "sh", "-c", "echo ran >> ran"]];
     let mut running = signing.fixture.client(&line.concat()).start();

@@ -3,6 +3,7 @@
 mod approvals;
 mod ended;
 mod hostile;
+mod notifications;
 mod rights;
 mod sign_in;
 

@@ -236,9 +236,8 @@ fn every_endpoint_refuses_a_person_without_rights() {
         let for_persons = operation.accepts("session_token");
         let expected: &[(u16, &str)] = match for_persons {
             // The list has what is of agents that the person may see: nothing.
-            true if operation.path == "/v2/requests" || operation.name() == "GET /v2/standing-approvals" => {
-                &[(200, "")]
-            }
+            true if ["/v2/requests", "/v2/notifications"].contains(&operation.path.as_str()) => &[(200, "")],
+            true if operation.name() == "GET /v2/standing-approvals" => &[(200, "")],
             true if operation.path == "/v2/standing-approvals" => &[(404, "agent_not_found")],
             true if operation.path.starts_with("/v2/standing-approvals/") => {
                 &[(404, "standing_approval_not_found")]

@@ -15,6 +15,7 @@ use crate::people::{ISSUER, people, signed_in};
 mod crashes;
 mod ends;
 mod model;
+mod notifications;
 mod standing;
 mod votes;
 

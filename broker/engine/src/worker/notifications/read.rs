@@ -1,0 +1,110 @@
+//! Makes notifications of the events that ask persons for approval.
+
+use std::collections::BTreeMap;
+
+use domain::grant::ApprovalStep;
+use domain::notification::ToNotify;
+use domain::{Grant, State};
+use notify::Channel;
+use protocol::notifications::{NotificationKind, NotifiedRequest};
+use protocol::{NotificationId, TimelineEvent, Timestamp};
+use store::{NotificationChange, PositionedEvent};
+
+use crate::clock::random;
+use crate::{Engine, Refusal};
+
+/// Who reads the events, in the store.
+const CONSUMER: &str = "notifications";
+/// Events per read.
+const PAGE: u32 = 500;
+
+/// The notifications that a page of events asks for, by bundle.
+type Changes = BTreeMap<String, NotificationChange>;
+
+impl Engine {
+    pub(super) async fn read_new_events(&self, channels: &[Channel]) -> Result<(), Refusal> {
+        loop {
+            let from = self.store.position_of(CONSUMER).await?;
+            let events = self.store.events_after(from, PAGE).await?;
+            let Some(PositionedEvent { position: to, .. }) = events.last() else { return Ok(()) };
+            let mut changes = Changes::new();
+            for event in events.iter().filter_map(asks_for_approval) {
+                self.add(&mut changes, event, channels).await?;
+            }
+            let changes: Vec<_> = changes.into_values().collect();
+            // If another broker was first, the next read is behind its events.
+            self.store.advance(CONSUMER, from, *to, &changes).await?;
+        }
+    }
+
+    /// Adds what the channels are to be told of the request, if it still waits as the event says.
+    async fn add(
+        &self,
+        changes: &mut Changes,
+        (event, until): (&TimelineEvent, Timestamp),
+        channels: &[Channel],
+    ) -> Result<(), Refusal> {
+        let Some(record) = self.store.grant(&event.grant_id).await? else { return Ok(()) };
+        let grant = &record.grant;
+        if !waits_until(grant, until) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let half_time = event.at.plus(until.since(event.at) / 2);
+        let all =
+            [(NotificationKind::ApprovalRequested, now), (NotificationKind::ApprovalReminder, half_time)];
+        for channel in channels.iter().filter(|channel| channel.is_for(&grant.agent_id)) {
+            for (kind, due_at) in all {
+                let to_notify = ToNotify {
+                    channel: channel.name().clone(),
+                    kind,
+                    agent_id: grant.agent_id.clone(),
+                    policies: grant.policies.clone(),
+                    request: NotifiedRequest { grant_id: grant.id.clone(), until },
+                    due_at,
+                };
+                // After a long time without a broker, the first message comes late enough.
+                if kind == NotificationKind::ApprovalRequested || now < due_at {
+                    self.add_one(changes, to_notify, now).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_one(
+        &self,
+        changes: &mut Changes,
+        to_notify: ToNotify,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let id = NotificationId::new(now, random(self.random.as_ref())?);
+        let bundle = to_notify.bundle();
+        match changes.get_mut(&bundle) {
+            Some(change) => change.after = to_notify.add_to(Some(&change.after), now, id),
+            None => {
+                let last = self.store.last_notification(&bundle).await?;
+                let after = to_notify.add_to(last.as_ref(), now, id);
+                let before = last.filter(|last| last.id == after.id);
+                changes.insert(bundle, NotificationChange { before, after });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The event with the end of the wait, if it asks persons.
+fn asks_for_approval(read: &PositionedEvent) -> Option<(&TimelineEvent, Timestamp)> {
+    let event = &read.event;
+    match ApprovalStep::of(&event.data)? {
+        ApprovalStep::Required | ApprovalStep::RequiredAgain => {
+            Some((event, event.data.get("until")?.parse().ok()?))
+        }
+        ApprovalStep::Given | ApprovalStep::NotRequired | ApprovalStep::Collected => None,
+    }
+}
+
+/// Whether the grant waits for votes, and until this time: not for another one after it was asked for again.
+pub(super) fn waits_until(grant: &Grant, until: Timestamp) -> bool {
+    matches!(&grant.state, State::Waiting(waiting) if waiting.approved_at.is_none() && waiting.until == until)
+}
