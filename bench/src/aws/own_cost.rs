@@ -14,7 +14,7 @@ use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, millis};
 
 /// Upper bound of the broker's own time per request, in milliseconds.
-const LIMIT: f64 = 2.0;
+const LIMIT: f64 = 3.0;
 /// Upper bound from the revoke request to the first reverting AWS call, in milliseconds.
 const UNDO_WITHIN: f64 = 5.0;
 /// A session role has room for about twenty session-deny policies until the first one can be swept.
