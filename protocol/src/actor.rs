@@ -34,6 +34,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Issuer and subject, by which the person is known.
+    pub fn id(&self) -> (&str, &str) {
+        (&self.issuer, &self.subject)
+    }
+
     /// The name, or the subject of a person without one.
     pub fn shown(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.subject)

@@ -57,12 +57,12 @@ impl Approval {
 
     /// Whether this person has approved.
     pub fn has_vote_of(&self, person: &Person) -> bool {
-        self.persons().contains(&id_of(person))
+        self.persons().contains(&person.id())
     }
 
     /// The persons who approved, each once: by issuer and subject, whatever their names and groups are.
     fn persons(&self) -> BTreeSet<(&str, &str)> {
-        self.votes.iter().map(|vote| id_of(&vote.session.person)).collect()
+        self.votes.iter().map(|vote| vote.session.person.id()).collect()
     }
 }
 
@@ -72,8 +72,4 @@ impl ApprovalSubject {
         let names: BTreeSet<&str> = self.parts.keys().chain(other.parts.keys()).map(String::as_str).collect();
         names.into_iter().filter(|name| self.parts.get(*name) != other.parts.get(*name)).collect()
     }
-}
-
-fn id_of(person: &Person) -> (&str, &str) {
-    (&person.issuer, &person.subject)
 }

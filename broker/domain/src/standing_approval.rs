@@ -70,8 +70,7 @@ impl StandingApproval {
 
     /// Whether this person made it.
     pub fn is_of(&self, person: &Person) -> bool {
-        let maker = &self.session.person;
-        (&maker.issuer, &maker.subject) == (&person.issuer, &person.subject)
+        self.session.person.id() == person.id()
     }
 }
 

@@ -51,6 +51,17 @@ pub enum Caller {
     Agent(Arc<Agent>),
 }
 
+impl Caller {
+    /// For the log.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Operator(name) => name.to_string(),
+            Self::Person(session) => Actor::Person(session.person.clone()).to_string(),
+            Self::Agent(agent) => format!("agent {}", agent.id),
+        }
+    }
+}
+
 /// Who applies a registration or changes rules.
 #[derive(Debug, Clone)]
 pub enum Author {

@@ -1,6 +1,7 @@
 //! Standing approvals: persons make, list and end them.
 
 use domain::StandingApproval;
+use domain::facts::RequestFacts;
 use policy::{AccessRequest, Holder, Requested};
 use protocol::people::Right;
 use protocol::standing_approvals::{
@@ -56,13 +57,18 @@ impl Engine {
         })?;
         let id = id_of(&session.person, key);
         if let Some(known) = self.store.standing_approval(&id).await? {
-            return match is_for(&known, new) {
+            let conflict = |detail| {
+                Err(Refusal::new(ErrorCode::IdempotencyConflict, detail)
+                    .hint("use a new random key for each standing approval"))
+            };
+            return match is_for(&known, new, &request) {
+                true if known.revoked => {
+                    conflict("the standing approval of this idempotency key was revoked")
+                }
                 true => Ok(to_wire::standing_approval(&known)),
-                false => Err(Refusal::new(
-                    ErrorCode::IdempotencyConflict,
-                    "the idempotency key was used for a standing approval with other policies, uses, ref or time",
-                )
-                .hint("use a new random key for each standing approval")),
+                false => conflict(
+                    "the idempotency key was used for a standing approval with another target, or other policies, uses, ref or time",
+                ),
             };
         }
         if self.store.standing_approvals(Some(&agent.id), now).await?.len() >= MAX_OF_AGENT {
@@ -128,7 +134,9 @@ impl Engine {
             self.admit(&caller, Right::Operate, &standing.agent_id).await?;
         }
         let ended = self.end_standing_approval(standing).await?;
-        tracing::warn!(standing_approval = %ended.id, agent = %ended.agent_id, "a standing approval was revoked");
+        tracing::warn!(
+            by = %caller.shown(), standing_approval = %ended.id, agent = %ended.agent_id, "a standing approval was revoked"
+        );
         Ok(to_wire::standing_approval(&ended))
     }
 }
@@ -141,8 +149,9 @@ fn id_of(person: &Person, key: &IdempotencyKey) -> StandingApprovalId {
     StandingApprovalId::from_bits(bits)
 }
 
-fn is_for(known: &StandingApproval, new: &NewStandingApproval) -> bool {
+fn is_for(known: &StandingApproval, new: &NewStandingApproval, request: &RequestFacts) -> bool {
     known.agent_id == new.agent_id
+        && (known.target, &known.scope, &known.account) == (request.target, &request.scope, &request.account)
         && known.uses == new.uses
         && known.git_ref == new.git_ref
         && known.until == known.created_at.plus(new.lasts.into())

@@ -182,10 +182,7 @@ impl Engine {
 
     /// Has every waiting request approved again that this person has approved.
     pub(crate) async fn withdraw_votes_of(&self, issuer: &str, subject: &str) -> Result<(), Refusal> {
-        let is_of = |vote: &Vote| {
-            let person = &vote.session.person;
-            person.issuer == issuer && person.subject == subject
-        };
+        let is_of = |vote: &Vote| vote.session.person.id() == (issuer, subject);
         self.withdraw_votes(is_of, "the sessions of a person who approved were ended").await
     }
 

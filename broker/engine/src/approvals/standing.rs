@@ -1,7 +1,7 @@
 //! Standing approvals: each votes for its person when a request waits that it covers.
 
 use domain::facts::RequestFacts;
-use domain::{Agent, StandingApproval, Vote};
+use domain::{Agent, Approval, StandingApproval, Vote};
 use protocol::{GrantId, StandingApprovalId};
 use store::GrantRecord;
 
@@ -22,39 +22,45 @@ impl Engine {
         agent: &Agent,
         request: &RequestFacts,
     ) -> Result<GrantRecord, Refusal> {
-        let now = self.clock.now();
-        let digest = record.grant.approval.as_ref().map(|approval| approval.subject.digest.clone());
-        for standing in self.store.standing_approvals(Some(&agent.id), now).await? {
-            if !standing.covers(&agent.id, request, &record.grant.provenance.signed) {
-                continue;
+        let Some(approval) = &record.grant.approval else { return Ok(record) };
+        let digest = approval.subject.digest.clone();
+        for standing in self.store.standing_approvals(Some(&agent.id), self.clock.now()).await? {
+            if standing.covers(&agent.id, request, &record.grant.provenance.signed) {
+                record = Box::pin(self.vote_by_standing_approval(record, agent, &standing, &digest)).await?;
             }
-            for _ in 0..TRIES {
-                let approval = record.grant.approval.as_ref();
-                let is_the_same = approval.map(|approval| &approval.subject.digest) == digest.as_ref();
-                if !waits_for_votes(&record) || !is_the_same {
-                    return Ok(record);
-                }
-                if approval.is_some_and(|approval| approval.has_vote_of(&standing.session.person)) {
-                    break;
-                }
-                if let Err(refusal) = self.may_approve(&standing.session, agent, &record.grant, now) {
-                    tracing::info!(
-                        grant = %record.grant.id, standing_approval = %standing.id, %refusal,
-                        "a standing approval does not count for a request"
-                    );
-                    break;
-                }
-                let Some(used) = self.use_standing_approval(&standing.id, &record.grant.id).await? else {
-                    break;
-                };
-                let vote = Vote { session: used.session, at: now, standing: Some(used.id) };
-                match self.add_vote(&record, vote, used.because.as_deref()).await? {
-                    Some(voted) => {
-                        record = voted;
-                        break;
-                    }
-                    None => record = self.driver.read(&record.grant.id).await?,
-                }
+        }
+        Ok(record)
+    }
+
+    /// Votes with one standing approval, if the grant still waits for what the digest says, and the person may vote and
+    /// has not. Others may vote at the same time.
+    async fn vote_by_standing_approval(
+        &self,
+        mut record: GrantRecord,
+        agent: &Agent,
+        standing: &StandingApproval,
+        digest: &str,
+    ) -> Result<GrantRecord, Refusal> {
+        let now = self.clock.now();
+        let person = &standing.session.person;
+        let needs_the_vote =
+            |approval: &&Approval| approval.subject.digest == digest && !approval.has_vote_of(person);
+        for _ in 0..TRIES {
+            if !waits_for_votes(&record) || record.grant.approval.as_ref().filter(needs_the_vote).is_none() {
+                break;
+            }
+            if let Err(refusal) = self.may_approve(&standing.session, agent, &record.grant, now) {
+                tracing::info!(
+                    grant = %record.grant.id, standing_approval = %standing.id, %refusal,
+                    "a standing approval does not count for a request"
+                );
+                break;
+            }
+            let Some(used) = self.use_standing_approval(&standing.id, &record.grant.id).await? else { break };
+            let vote = Vote { session: used.session, at: now, standing: Some(used.id) };
+            match self.add_vote(&record, vote, used.because.as_deref()).await? {
+                Some(voted) => return Ok(voted),
+                None => record = self.driver.read(&record.grant.id).await?,
             }
         }
         Ok(record)
@@ -101,8 +107,7 @@ impl Engine {
     /// Ends every standing approval of a person.
     pub(crate) async fn end_standing_approvals_of(&self, issuer: &str, subject: &str) -> Result<(), Refusal> {
         for standing in self.store.standing_approvals(None, self.clock.now()).await? {
-            let person = &standing.session.person;
-            if person.issuer == issuer && person.subject == subject {
+            if standing.session.person.id() == (issuer, subject) {
                 self.end_standing_approval(standing).await?;
             }
         }

@@ -202,6 +202,13 @@ async fn it_is_made_within_limits_by_persons_who_may_approve() {
         assert_eq!(refused.code, expected);
     }
     assert_eq!((in_force(&broker, &bob).await.len(), in_force(&broker, &sales).await.len()), (1, 0));
+    broker.revoke_standing_approval(Some(&alice), &made.id).await.unwrap();
+    let again = allow(&broker, &alice, &new(1, "1h")).await.unwrap_err();
+    assert_eq!(
+        again,
+        ErrorCode::IdempotencyConflict,
+        "a late retry does not look as if requests were approved"
+    );
 }
 
 #[tokio::test]
