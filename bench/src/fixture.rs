@@ -135,21 +135,31 @@ impl Fixture {
         self.client(&[&["run", "--policy", POLICY, "--ttl", "15m", "--"], step].concat())
     }
 
+    /// The registration of the agent with these policies beside its own.
+    pub(crate) fn registration(&self, more: &[String]) -> String {
+        broker::registration(&self.issuer_url, more)
+    }
+
     /// The body of an elevation without the client.
     pub(crate) fn elevation(&self) -> String {
-        self.elevation_with([("ttl", "15m".into()), ("heartbeat", true.into())])
+        self.elevation_with(POLICY, [("ttl", "15m".into()), ("heartbeat", true.into())])
+    }
+
+    /// The same, for another policy.
+    pub(crate) fn elevation_for(&self, policy: &str) -> String {
+        self.elevation_with(policy, [("ttl", "15m".into()), ("heartbeat", false.into())])
     }
 
     /// The body of an elevation for an hour, without heartbeats.
     pub(crate) fn long_elevation(&self) -> String {
-        self.elevation_with([("ttl", "1h".into()), ("heartbeat", false.into())])
+        self.elevation_with(POLICY, [("ttl", "1h".into()), ("heartbeat", false.into())])
     }
 
-    fn elevation_with(&self, terms: [(&str, serde_json::Value); 2]) -> String {
+    fn elevation_with(&self, policy: &str, terms: [(&str, serde_json::Value); 2]) -> String {
         let whose = [
             ("agent_id", AGENT.into()),
             ("oidc_token", self.oidc_token.as_str().into()),
-            ("policies", serde_json::json!([POLICY])),
+            ("policies", serde_json::json!([policy])),
         ];
         let body = whose.into_iter().chain(terms).map(|(name, value)| (name.to_owned(), value));
         serde_json::Value::Object(body.collect()).to_string()

@@ -3,6 +3,7 @@
 //! `cargo run -p bench --release -- all` measures our program and its baseline alternately in one run, and prints
 //! ratios first: absolute times vary between machines, ratios much less.
 
+mod approvals;
 mod aws;
 mod broker;
 mod client;
@@ -54,6 +55,8 @@ enum What {
     },
     /// Pairs with rules against none, decisions against OPA's, replay, and how soon live grants are decided again.
     Rules(How),
+    /// What approvals cost a request that needs none, and how soon a channel is told of one that waits.
+    Approvals(How),
     /// How soon a grant ends when its step ends or its wrapper is killed.
     Ends(How),
     /// What a grant in AWS adds to AWS's own time, and how soon it ends; on the emulator of the tests.
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
             }],
         ),
         What::Rules(how) => measure(how, &[&rules::measure]),
+        What::Approvals(how) => measure(how, &[&approvals::measure]),
         What::Ends(how) => measure(how, &[&ends::measure]),
         What::Aws(how) => measure_aws(how),
         What::AwsRefused(real) => real.measure(),
