@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 /// Slack takes 50 blocks, and a request has two.
 const MOST_REQUESTS: usize = 10;
-/// The longest text from outside, in characters. Slack takes 3000 in a block.
+/// The longest text from outside, in characters.
 const LONGEST: usize = 300;
+/// Slack takes 3000 characters in a block.
+const LONGEST_BLOCK: usize = 2900;
 
 pub(crate) fn body(message: &Message) -> Value {
     let data = &message.data;
@@ -83,7 +85,12 @@ fn details(request: &ApprovalRequest) -> String {
     for hint in &request.hints {
         line("hint", hint);
     }
-    text
+    for policy in &request.policies {
+        if let Some(meaning) = &policy.meaning {
+            line(&format!("{} permits", policy.name), meaning);
+        }
+    }
+    text.chars().take(LONGEST_BLOCK).collect()
 }
 
 #[cfg(test)]
@@ -103,10 +110,20 @@ mod tests {
         let text = shown["text"].as_str().unwrap();
         assert!(text.contains("<!channel>") && text.contains("\\u{202e}"), "{text}");
         assert!(text.len() < 1500, "{} bytes", text.len());
+        assert!(text.ends_with("\norders-write permits: token orders:write"), "{text}");
         for place in ["/text", "/blocks/0/text/text", "/blocks/2/elements/0/text"] {
             let text = body.pointer(place).unwrap().as_str().unwrap();
             assert!(!text.contains('<') && !text.contains("evil"), "{place}: {text}");
         }
+    }
+
+    #[test]
+    fn what_many_policies_permit_fits_into_a_block() {
+        let mut message = sample::message().unwrap();
+        let request = &mut message.data.requests[0];
+        request.policies[0].meaning = Some("x".repeat(5000));
+        request.policies = vec![request.policies[0].clone(); 10];
+        assert_eq!(details(request).chars().count(), LONGEST_BLOCK);
     }
 
     #[test]
