@@ -1,4 +1,5 @@
-//! Measures what approvals cost a request that needs none, and how soon a channel is told of one that waits.
+//! Measures what approvals cost a request that needs none, how soon a channel is told of one that waits, and lists of
+//! many.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,13 +11,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::Effort;
-use crate::broker::load::{Load, bearer};
+use crate::broker::load::{Load, bearer, elevate};
 use crate::client::succeed;
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, interleaved, millis};
 use crate::fixture::{Broker, Database, Fixture, POLICY, new_key};
+use crate::scale::fill::Copies;
 
 const TOLD_WITHIN: f64 = 1000.0;
+const LISTED_WITHIN: f64 = 150.0;
 /// After this time a message counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,16 +30,15 @@ pub(crate) fn measure(fixture: &Fixture, effort: Effort, report: &mut Report) ->
     let plain = broker(fixture, "plain")?;
     apply(fixture, &plain, PERMIT)?;
     let mut asking = broker(fixture, "asking")?;
-    asking.configure(&tables(fixture, messages.port)?)?;
-    let ask = format!(
-        "@id(\"asked\") forbid (principal, action == Action::\"elevate_unattended\", resource)\n\
-         unless {{ resource == Policy::\"{POLICY}\" }};\n"
-    );
-    apply(fixture, &asking, &format!("{PERMIT}{ask}"))?;
+    asking.configure(&format!("{}{}", people(fixture)?, channel_to(fixture, messages.port)?))?;
+    apply(fixture, &asking, &rules_that_ask())?;
     report.section("approvals: elevations that need none");
     elevations(fixture, effort, (&asking, &plain), report)?;
     report.section("approvals: from the request to the channel");
-    told(fixture, effort, &asking, &messages, report)
+    told(fixture, effort, &asking, &messages, report)?;
+    drop((plain, asking));
+    report.section("approvals: lists");
+    lists(fixture, effort, report)
 }
 
 fn broker(fixture: &Fixture, name: &str) -> Result<Broker> {
@@ -44,18 +46,32 @@ fn broker(fixture: &Fixture, name: &str) -> Result<Broker> {
     fixture.another(&name, Database::File(fixture.folder.path().join(format!("{name}.db"))))
 }
 
-/// Persons, and a channel. No person signs in, so the provider is not asked.
-fn tables(fixture: &Fixture, port: u16) -> Result<String> {
-    let file = |name: &str| fixture.folder.path().join(name);
-    let (rules, template) = (file("approvals-people.cedar"), file("approvals-message.j2"));
+/// Asks a person for every policy but that of all measurements.
+fn rules_that_ask() -> String {
+    format!(
+        "{PERMIT}@id(\"asked\") forbid (principal, action == Action::\"elevate_unattended\", resource)\n\
+         unless {{ resource == Policy::\"{POLICY}\" }};\n"
+    )
+}
+
+/// No person signs in, so the provider is not asked.
+fn people(fixture: &Fixture) -> Result<String> {
+    let rules = fixture.folder.path().join("approvals-people.cedar");
     fs::write(&rules, PERMIT)?;
-    fs::write(&template, "{{ data.policies[0] }}\n")?;
+    let rules = rules.display();
     Ok(format!(
-        "[people]\nissuer = \"https://login.example.com\"\nclient_id = \"bench\"\nrules = \"{}\"\n\
-         [notify.bench]\nkind = \"template\"\nurl = \"http://127.0.0.1:{port}/\"\ntemplate = \"{}\"\n\
-         content_type = \"text/plain\"\n",
-        rules.display(),
-        template.display()
+        "[people]\nissuer = \"https://login.example.com\"\nclient_id = \"bench\"\nrules = \"{rules}\"\n\
+         approval_minutes = 1440\n"
+    ))
+}
+
+fn channel_to(fixture: &Fixture, port: u16) -> Result<String> {
+    let template = fixture.folder.path().join("approvals-message.j2");
+    fs::write(&template, "{{ data.policies[0] }}\n")?;
+    let template = template.display();
+    Ok(format!(
+        "[notify.bench]\nkind = \"template\"\nurl = \"http://127.0.0.1:{port}/\"\ntemplate = \"{template}\"\n\
+         content_type = \"text/plain\"\n"
     ))
 }
 
@@ -105,20 +121,12 @@ fn told(
 ) -> Result<()> {
     let runs = effort.pick(100, 3);
     let policies: Vec<String> = (0..runs).map(|number| format!("asked-{number}")).collect();
-    let registration = fixture.folder.path().join("approvals-agent.toml");
-    fs::write(&registration, fixture.registration(&policies))?;
-    let file = registration.display().to_string();
-    succeed(&mut fixture.operator_of(broker, &["agent", "apply", "-f", &file]))?;
+    register(fixture, broker, &policies)?;
     let mut connection = Connection::open(broker.port)?;
     let mut waited = Samples::default();
     for policy in &policies {
-        let head = format!(
-            "POST /v2/agentic/jit HTTP/1.1\r\n{}Idempotency-Key: {}\r\nContent-Type: application/json\r\n",
-            bearer(broker),
-            new_key()
-        );
         let begin = Instant::now();
-        connection.ask(&head, &fixture.elevation_for(policy), "202")?;
+        ask(fixture, &mut connection, broker, policy)?;
         let arrived = messages.about(policy)?;
         waited.push(millis(arrived.saturating_duration_since(begin)));
     }
@@ -130,6 +138,69 @@ fn told(
         other: format!("limit {TOLD_WITHIN:.0} ms"),
         runs: waited.len(),
     });
+    Ok(())
+}
+
+/// Gives the agent these policies beside its own.
+fn register(fixture: &Fixture, broker: &Broker, policies: &[String]) -> Result<()> {
+    let registration = fixture.folder.path().join("approvals-agent.toml");
+    fs::write(&registration, fixture.registration(policies))?;
+    let file = registration.display().to_string();
+    succeed(&mut fixture.operator_of(broker, &["agent", "apply", "-f", &file]))
+}
+
+/// Requests a policy, which waits. Returns the grant's id.
+fn ask(fixture: &Fixture, connection: &mut Connection, broker: &Broker, policy: &str) -> Result<String> {
+    let head = format!(
+        "POST /v2/agentic/jit HTTP/1.1\r\n{}Idempotency-Key: {}\r\nContent-Type: application/json\r\n",
+        bearer(broker),
+        new_key()
+    );
+    let grant = connection.ask(&head, &fixture.elevation_for(policy), "202")?;
+    let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
+    Ok(id.context("no id in the response to elevate")?.to_owned())
+}
+
+/// As an operator, who sees the requests of every agent.
+fn lists(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
+    let (grants, requests, runs) = effort.pick((1_000_000, 100_000, 300), (50, 20, 3));
+    let mut broker = broker(fixture, "lists")?;
+    broker.configure(&people(fixture)?)?;
+    apply(fixture, &broker, &rules_that_ask())?;
+    let asked = "asked".to_owned();
+    register(fixture, &broker, std::slice::from_ref(&asked))?;
+    let mut connection = Connection::open(broker.port)?;
+    let waits = ask(fixture, &mut connection, &broker, &asked)?;
+    let live = elevate(&mut connection, &broker, &fixture.long_elevation(), &new_key())?;
+    broker.stop();
+    for (of, count, first) in [(&live, grants - 1, 1), (&waits, requests - 1, grants)] {
+        Copies { of, count, first, deadline: None }.make(&broker.database, None)?;
+    }
+    broker.start_again()?;
+    let mut connection = Connection::open(broker.port)?;
+    for (what, path) in [
+        ("the requests that wait", "/v2/requests"),
+        ("the grants", "/v2/agentic/jit"),
+        ("the grants that are live", "/v2/agentic/jit?state=live"),
+    ] {
+        let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {}\r\n", broker.operator_token);
+        let mut took = Samples::default();
+        for _ in 0..runs {
+            let begin = Instant::now();
+            connection.ask(&head, "", "200")?;
+            took.push(millis(begin.elapsed()));
+        }
+        report.figure(&Figure {
+            claim: &format!(
+                "a page of {what}, {requests} requests beside {grants} grants, p95 against {LISTED_WITHIN} ms"
+            ),
+            ratio: took.percentile(95) / LISTED_WITHIN,
+            target: Target::AtMost(1.0),
+            ours: format!("p50 {:.1} ms, p95 {:.1} ms", took.median(), took.percentile(95)),
+            other: format!("limit {LISTED_WITHIN:.0} ms"),
+            runs: took.len(),
+        });
+    }
     Ok(())
 }
 
