@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::demo::{Running, heading, show, show_and_find_grant, typed};
 use crate::demo_broker::{Agent, Broker, Folder, free_port};
+use crate::demo_channel::Channel;
 use crate::machine;
 use crate::process::{cargo, program, root, run, text};
 
@@ -41,6 +42,9 @@ pub(crate) fn run_command() -> Result<()> {
 
     heading("A step asks for a grant, and waits");
     let mut step = demo.waiting_step()?;
+
+    heading("The channel of the team is told");
+    println!("{}", demo.channel.next_message()?);
 
     heading("Alice signs in, with her browser");
     ensure!(show(demo.alice(&["login"]))?, "the sign-in was refused");
@@ -84,6 +88,7 @@ const DEPLOY: [&str; 9] = [
 struct Demo {
     broker: Broker,
     agent: Agent,
+    channel: Channel,
     _provider: Provider,
 }
 
@@ -92,6 +97,7 @@ impl Demo {
         let folder = Folder::new("demo-approval")?;
         let port = free_port()?;
         let provider = Provider::start(port)?;
+        let channel = Channel::start()?;
         let persons = folder.path().join("persons.cedar");
         std::fs::write(&persons, PERSONS)?;
         std::fs::create_dir(folder.path().join("rules"))?;
@@ -99,13 +105,15 @@ impl Demo {
         browser(folder.path())?;
         let settings = format!(
             "[people]\nissuer = \"{}\"\nclient_id = \"cloudanix-jit\"\nrules = \"{}\"\n\
-             scopes = [\"profile\", \"groups\"]\n",
+             scopes = [\"profile\", \"groups\"]\n\
+             [notify.platform]\nkind = \"slack\"\nurl = \"{}\"\n",
             provider.issuer,
             persons.display(),
+            channel.url,
         );
         let broker = Broker::start(port, folder, &settings, &[])?;
         let agent = broker.register(AGENT, REGISTRATION)?;
-        Ok(Self { broker, agent, _provider: provider })
+        Ok(Self { broker, agent, channel, _provider: provider })
     }
 
     fn path(&self, name: &str) -> String {

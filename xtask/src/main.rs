@@ -7,6 +7,7 @@ mod demo_account;
 mod demo_approval;
 mod demo_aws;
 mod demo_broker;
+mod demo_channel;
 mod documents;
 mod elf;
 mod fuzz;
