@@ -16,7 +16,7 @@ use crate::{Engine, Refusal};
 /// Who reads the events, in the store.
 const CONSUMER: &str = "notifications";
 /// Events per read.
-const PAGE: u32 = 500;
+const PAGE: u32 = 2000;
 
 /// The notifications that a page of events asks for, by bundle.
 type Changes = BTreeMap<String, NotificationChange>;
@@ -34,6 +34,9 @@ impl Engine {
             let changes: Vec<_> = changes.into_values().collect();
             // If another broker was first, the next read is behind its events.
             self.store.advance(CONSUMER, from, *to, &changes).await?;
+            if events.len() < PAGE as usize {
+                return Ok(());
+            }
         }
     }
 
