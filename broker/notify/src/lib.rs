@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use http::{HeaderName, Request, Uri, header};
-use protocol::notifications::{Message, Notification};
+use protocol::notifications::Message;
 use protocol::{AgentId, ChannelName, NotificationId, Secret};
 
 mod sample;
@@ -17,7 +17,6 @@ mod template;
 mod webhook;
 
 pub use outbound::{Http, UnusableCertificates};
-pub use sample::SAMPLE;
 pub use template::{DEFAULT_CONTENT_TYPE, Template};
 pub use webhook::Signatures;
 
@@ -161,10 +160,4 @@ fn check_url(url: &str) -> Result<(), InvalidChannel> {
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// The words of a notification in a log.
-pub fn in_words(notification: &Notification) -> String {
-    let Notification { channel, kind, agent_id, .. } = notification;
-    format!("{} about {agent_id} to {channel}", kind.as_str())
 }

@@ -3,7 +3,7 @@
 use protocol::notifications::Message;
 
 /// The message in JSON, as `docs/book/src/operate/notifications.md` shows it.
-pub const SAMPLE: &str = include_str!("sample.json");
+const SAMPLE: &str = include_str!("sample.json");
 
 pub(crate) fn message() -> Result<Message, String> {
     serde_json::from_str(SAMPLE).map_err(|error| format!("the example of a message: {error}"))
@@ -19,5 +19,7 @@ mod tests {
     fn the_example_has_what_messages_have() {
         let parsed = serde_json::to_value(message().unwrap()).unwrap();
         assert_eq!(parsed, serde_json::from_str::<Value>(SAMPLE).unwrap());
+        let page = include_str!("../../../docs/book/src/operate/notifications.md");
+        assert!(page.contains(SAMPLE.trim_end()), "expected in the page: {SAMPLE}");
     }
 }
