@@ -34,8 +34,8 @@ pub(crate) struct Observer {
 enum Progress {
     /// The broker has not answered yet.
     Requested,
-    /// An attempt failed, and another one follows.
-    Failing(String),
+    /// An attempt failed, and another one follows at this time.
+    Failing(String, Instant),
     /// There is no observation.
     Failed(String),
     /// The broker has recorded it.
@@ -81,7 +81,13 @@ impl Observer {
             Some(calls) => calls.step_ended().await,
             None => Vec::new(),
         };
-        let answered = self.progress.wait_for(|progress| !matches!(progress, Progress::Requested));
+        // An answer that is on its way is awaited. A further attempt would delay the end of every step while the broker
+        // is down.
+        let answered = self.progress.wait_for(|progress| match progress {
+            Progress::Requested => false,
+            Progress::Failing(_, next) => Instant::now() < *next,
+            Progress::Failed(_) | Progress::Recorded(..) => true,
+        });
         let progress = match timeout_at(deadline, answered).await {
             Ok(Ok(progress)) => progress.clone(),
             Ok(Err(_)) | Err(_) => Progress::Failed("no answer in time".to_owned()),
@@ -95,8 +101,7 @@ impl Observer {
                     warn(&self.output, &format!("the command's calls are not recorded: {why}"));
                 }
             }
-            // An attempt that follows would delay the end of every step while the broker is down.
-            Progress::Failing(why) | Progress::Failed(why) => {
+            Progress::Failing(why, _) | Progress::Failed(why) => {
                 warn(&self.output, &format!("not recorded: {why}"));
             }
             Progress::Requested => {}
@@ -122,8 +127,8 @@ async fn observe(
     progress: &watch::Sender<Progress>,
 ) -> Progress {
     let notice = |notice: Notice<'_>| match notice {
-        Notice::Retrying { why, pause: _ } => {
-            progress.send_replace(Progress::Failing(why.to_owned()));
+        Notice::Retrying { why, pause } => {
+            progress.send_replace(Progress::Failing(why.to_owned(), Instant::now() + pause));
         }
         Notice::WaitingForApproval(_) => {}
     };

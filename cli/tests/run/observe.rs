@@ -185,6 +185,18 @@ fn a_broker_that_comes_back_while_the_command_runs_records_it() {
 }
 
 #[test]
+fn an_answer_that_is_on_its_way_when_the_command_ends_is_awaited() {
+    let broker = FakeBroker::start();
+    broker.plan(Call::Observe, &[Fault::Refuse(ErrorCode::Internal), Fault::Stall]);
+    let running = observe(&broker, &["sh", "-c", UNTIL_GO]).start();
+    broker.wait("the attempts", |books| books.seen.len() == 2);
+    fs::write(running.folder.path().join("go"), "").unwrap();
+    let finished = running.finish();
+    finished.assert_code(3);
+    assert_warned_once(&finished, "no answer in time");
+}
+
+#[test]
 fn a_wrong_set_up_is_one_warning_and_sends_nothing() {
     for (name, value, why) in [
         ("CLOUDANIX_URL", "", "`CLOUDANIX_URL` is not set"),
