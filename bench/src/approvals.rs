@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::Effort;
-use crate::broker::load::{Load, bearer, elevate};
+use crate::broker::load::{Load, elevate, request};
 use crate::client::succeed;
 use crate::connection::Connection;
 use crate::figures::{Figure, Report, Samples, Target, interleaved, millis};
@@ -151,14 +151,7 @@ fn register(fixture: &Fixture, broker: &Broker, policies: &[String]) -> Result<(
 
 /// Requests a policy, which waits. Returns the grant's id.
 fn ask(fixture: &Fixture, connection: &mut Connection, broker: &Broker, policy: &str) -> Result<String> {
-    let head = format!(
-        "POST /v2/agentic/jit HTTP/1.1\r\n{}Idempotency-Key: {}\r\nContent-Type: application/json\r\n",
-        bearer(broker),
-        new_key()
-    );
-    let grant = connection.ask(&head, &fixture.elevation_for(policy), "202")?;
-    let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
-    Ok(id.context("no id in the response to elevate")?.to_owned())
+    request(connection, broker, &fixture.elevation_for(policy), &new_key(), "202")
 }
 
 /// As an operator, who sees the requests of every agent.

@@ -111,18 +111,29 @@ pub(crate) fn pair(
     Ok(id)
 }
 
-/// Returns the grant's id.
+/// Elevates. Returns the grant's id.
 pub(crate) fn elevate(
     connection: &mut Connection,
     broker: &Broker,
     elevation: &str,
     key: &str,
 ) -> Result<String> {
+    request(connection, broker, elevation, key, "201")
+}
+
+/// Requests a grant, and expects this status. Returns the grant's id.
+pub(crate) fn request(
+    connection: &mut Connection,
+    broker: &Broker,
+    elevation: &str,
+    key: &str,
+    expected: &str,
+) -> Result<String> {
     let bearer = bearer(broker);
     let head = format!(
         "POST /v2/agentic/jit HTTP/1.1\r\n{bearer}Idempotency-Key: {key}\r\nContent-Type: application/json\r\n"
     );
-    let grant = connection.ask(&head, elevation, "201")?;
+    let grant = connection.ask(&head, elevation, expected)?;
     let id = grant.split_once("\"id\":\"").and_then(|(_, rest)| rest.split('"').next());
     Ok(id.context("no id in the response to elevate")?.to_owned())
 }
