@@ -1,4 +1,4 @@
-//! Implements the trait [`Store`] for a decorator: a type that does something around every call to another store.
+//! Implements [`Store`], and [`Notifications`] below it, for a decorator: a type that does something around every call to another store.
 //!
 //! A new method of the trait is written here once, for every decorator.
 
