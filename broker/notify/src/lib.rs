@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobSet, GlobSetBuilder};
 use http::{HeaderName, Request, Uri, header};
 use protocol::notifications::Message;
 use protocol::{AgentId, ChannelName, NotificationId, Secret};
@@ -16,7 +16,7 @@ mod slack;
 mod template;
 mod webhook;
 
-pub use outbound::{Http, UnusableCertificates};
+pub use outbound::Http;
 pub use template::{DEFAULT_CONTENT_TYPE, Template};
 pub use webhook::Signatures;
 
@@ -92,7 +92,7 @@ impl Channel {
         let mut globs = GlobSetBuilder::new();
         for agent in agents {
             let invalid = |_| InvalidChannel::Agents(agent.clone());
-            globs.add(GlobBuilder::new(agent).build().map_err(invalid)?);
+            globs.add(Glob::new(agent).map_err(invalid)?);
         }
         let agents = globs.build().map_err(|_| InvalidChannel::Agents(agents.join(", ")))?;
         Ok(Self { name, agents, url, form, http })
@@ -160,4 +160,41 @@ fn check_url(url: &str) -> Result<(), InvalidChannel> {
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_go_over_https_or_stay_on_this_machine() {
+        for url in [
+            "https://hooks.example.com/a?b=c",
+            "http://127.0.0.1:8080/",
+            "http://[::1]/",
+            "http://localhost/x",
+        ] {
+            assert!(check_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "/hook",
+            "http://hooks.example.com/",
+            "https://u:p@example.com/",
+            "https://example.com/#a",
+            "ftp://127.0.0.1/",
+            "http://127.0.0.1.example.com/",
+        ] {
+            assert!(check_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_cannot_be_read_is_named() {
+        let http = Http::new(None, TIMEOUT).unwrap();
+        let agents = ["prod-*".to_owned(), "[".to_owned()];
+        let (name, url) = ("team".parse().unwrap(), Secret::new("https://example.com/"));
+        let error = Channel::new(name, &agents, url, Form::Slack, http).unwrap_err();
+        assert_eq!(error.to_string(), "expected globs of agent ids, found `[`");
+    }
 }

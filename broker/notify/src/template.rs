@@ -83,6 +83,29 @@ mod tests {
     }
 
     #[test]
+    fn the_template_of_the_book_makes_json() {
+        let page = include_str!("../../../docs/book/src/operate/notifications.md");
+        let block = page.split("```jinja\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let template = Template::parse(block, DEFAULT_CONTENT_TYPE).unwrap();
+        let mut message = sample::message().unwrap();
+        message.kind = NotificationKind::ApprovalReminder;
+        let body: Value = serde_json::from_str(&template.render(&message).unwrap()).unwrap();
+        let first = "elev-5f2c9a1e8b7d4c3a";
+        let title = "deployer waits for approval";
+        let expected = serde_json::json!({"title": title, "policies": ["orders-write"], "reminder": true, "first": first});
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn what_a_message_lacks_can_have_a_default() {
+        let text = r#"{"why": {{ data.requests[0].grant.reason | default("") }}}"#;
+        let template = Template::parse(text, DEFAULT_CONTENT_TYPE).unwrap();
+        let mut message = sample::message().unwrap();
+        message.data.requests[0].grant.reason = None;
+        assert_eq!(template.render(&message).unwrap(), r#"{"why": ""}"#);
+    }
+
+    #[test]
     fn markup_is_escaped_and_text_is_not() {
         let mut message = sample::message().unwrap();
         message.data.requests[0].grant.reason = Some("a < b".to_owned());

@@ -299,6 +299,37 @@ mod tests {
                 "tls = { certificate = \"c\", key = \"k\", client_certificates = \"optional\" }\nlisten",
                 "expected `client_ca` beside it",
             ),
+            (
+                "listen",
+                "notify.desk = { kind = \"slack\" }\nlisten",
+                "`notify.desk`: expected one of `url` and",
+            ),
+            (
+                "listen",
+                "notify.desk = { kind = \"slack\", url = \"u\", url_file = \"f\" }\nlisten",
+                "`notify.desk`: expected one of `url` and `url_file`",
+            ),
+            (
+                "listen",
+                "notify.desk = { kind = \"webhook\", url = \"u\" }\nlisten",
+                "`notify.desk.secret_file`: expected with kind `webhook`, and with no other",
+            ),
+            (
+                "listen",
+                "notify.desk = { kind = \"slack\", url = \"u\", template = \"t\" }\nlisten",
+                "`notify.desk.template`: expected with kind `template`, and with no other",
+            ),
+            (
+                "listen",
+                "notify.desk = { kind = \"slack\", url = \"u\", content_type = \"text/plain\" }\nlisten",
+                "`notify.desk.content_type`: expected with kind `template`, and with no other",
+            ),
+            (
+                "listen",
+                "notify.desk = { kind = \"slack\", url = \"u\", agents = [] }\nlisten",
+                "`notify.desk.agents`: expected at least one glob",
+            ),
+            ("listen", "notify.Desk = { kind = \"slack\" }\nlisten", "`Desk` is not a channel's name"),
             ("listen", "telemetry.otlp_endpoint = \"127.0.0.1:4318\"\nlisten", "expected a URL like"),
             (
                 "listen",
