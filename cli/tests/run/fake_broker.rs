@@ -224,6 +224,11 @@ impl FakeBroker {
         self.books().faults.entry(call).or_default().extend(faults);
     }
 
+    /// The next requests of this kind meet no fault.
+    pub(crate) fn plan_nothing(&self, call: Call) {
+        self.books().faults.remove(&call);
+    }
+
     /// From now on every connection breaks, or no longer.
     pub(crate) fn set_down(&self, down: bool) {
         self.books().down = down;

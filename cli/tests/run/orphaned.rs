@@ -156,16 +156,19 @@ fn a_wrapper_killed_during_elevate_leaves_no_grant() {
 #[test]
 fn a_wrapper_killed_during_revoke_leaves_the_revoke_to_the_keeper() {
     let broker = FakeBroker::start();
-    broker.plan(Call::Revoke, &[Fault::Stall]);
+    // Every attempt of the client, also if this thread is late with its kill.
+    broker.plan(Call::Revoke, &[Fault::Stall; 16]);
     let parent = Wrapper::through(&PARENT, &broker, &["--die-with-parent", "--", "true"]).start();
-    broker.wait("the revoke", |books| books.causes().len() == 1);
+    broker.wait("the revoke", |books| !books.causes().is_empty());
     let client = child_of(&parent);
     parent.signal("KILL");
     let finished = parent.finish();
     wait_until_gone(client);
     assert!(finished.stderr.contains("a keeper process goes on trying"), "{}", finished.stderr);
+    assert_eq!(broker.books().live(), 1);
+    broker.plan_nothing(Call::Revoke);
     broker.wait("the keeper's revoke", |books| books.live() == 0);
-    assert_eq!(broker.books().causes(), ["exit:0"; 2]);
+    assert!(broker.books().causes().iter().all(|cause| *cause == "exit:0"));
 }
 
 #[test]
