@@ -7,6 +7,7 @@ use protocol::{GrantId, PolicyName, Ttl};
 
 mod agent;
 mod approvals;
+mod break_glass;
 mod document;
 mod grants;
 mod notifications;
@@ -18,6 +19,7 @@ mod since;
 
 pub(crate) use agent::AgentCommand;
 pub(crate) use approvals::{AllowArgs, ApprovalsCommand};
+pub(crate) use break_glass::{BreakGlassArgs, BreakGlassCommand, TakeArgs};
 pub(crate) use document::document;
 pub(crate) use grants::GrantsCommand;
 pub(crate) use notifications::NotificationsArgs;
@@ -89,6 +91,11 @@ pub(crate) enum Command {
     /// Approve requests of an agent in advance, for so many of them and until a time
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// Run one command with a grant that a person takes in an emergency, without rules and approvals
+    #[command(
+        after_help = "Example:\n  cloudanix-jit break-glass --agent orders-agent --policy orders-write --incident INC-1 \\\n      --reason \"orders are lost\" -- ./restore.sh"
+    )]
+    BreakGlass(BreakGlassArgs),
     /// List the messages that tell persons of requests that wait, and whether they were sent
     #[command(after_help = "Example:\n  cloudanix-jit notifications --status dead")]
     Notifications(NotificationsArgs),
@@ -129,6 +136,16 @@ pub(crate) struct RunArgs {
     /// Request no grant: run the command with the credentials that it has, and record what would have been decided
     #[arg(long)]
     pub(crate) observe: bool,
+    /// Where the handle for `revoke` is kept, and how it ended; must not exist yet, and is not removed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) step: StepArgs,
+}
+
+/// How a command is run with a grant.
+#[derive(Debug, Args)]
+pub(crate) struct StepArgs {
     /// Whether the grant's secrets are removed from the command's output
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Redact::Auto)]
     pub(crate) redact: Redact,
@@ -145,9 +162,6 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = DieWithParent::Auto, default_missing_value = "always")]
     pub(crate) die_with_parent: DieWithParent,
-    /// Where the handle for `revoke` is kept, and how it ended; must not exist yet, and is not removed
-    #[arg(long, value_name = "FILE")]
-    pub(crate) state: Option<PathBuf>,
     /// The command and its arguments, after `--`
     #[arg(required = true, last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -338,7 +352,7 @@ mod tests {
         let Command::Run(args) = CommandLine::try_parse_from(line).unwrap().command else {
             panic!("not `run`")
         };
-        assert_eq!(args.command, ["sh", "-c", "exit 3"]);
+        assert_eq!(args.step.command, ["sh", "-c", "exit 3"]);
         assert_eq!(args.request.policies.len(), 2);
     }
 

@@ -8,6 +8,21 @@ use crate::args::RequestArgs;
 use crate::error::CliError;
 use crate::output::{Mark, Output};
 
+/// For how long to try.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// To get an answer.
+    pub(crate) answer: Ttl,
+    /// To be approved.
+    pub(crate) approval: Ttl,
+}
+
+impl From<&RequestArgs> for Patience {
+    fn from(args: &RequestArgs) -> Self {
+        Self { answer: args.timeout, approval: args.wait }
+    }
+}
+
 /// The elevation that the command line describes.
 pub(crate) fn from_args(
     args: &RequestArgs,
@@ -31,10 +46,10 @@ pub(crate) fn from_args(
 pub(crate) async fn elevate(
     client: &Client,
     elevation: &Elevation,
-    args: &RequestArgs,
+    patience: Patience,
     output: &Output,
 ) -> Result<Grant, CliError> {
-    let limits = ElevateLimits { answer: args.timeout.into(), approval: args.wait.into() };
+    let limits = ElevateLimits { answer: patience.answer.into(), approval: patience.approval.into() };
     let notice = |notice: Notice<'_>| match notice {
         Notice::Retrying { why, pause } => {
             let text = format!("{why} · trying again in {:.1}s", pause.as_secs_f64());
@@ -45,7 +60,7 @@ pub(crate) async fn elevate(
             output.line(
                 Mark::Waiting,
                 "elevate",
-                &format!("waiting for approval · {id} · up to {}", args.wait),
+                &format!("waiting for approval · {id} · up to {}", patience.approval),
             );
             output.hint(&format!("a person approves it with `cloudanix-jit approve {id}`"));
         }

@@ -161,6 +161,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         ErrorCode::AuthTokenMissing
         | ErrorCode::AuthTokenInvalid
         | ErrorCode::AgentMismatch
+        | ErrorCode::BreakGlassCodeRefused
         | ErrorCode::SessionEnded
         | ErrorCode::OidcTokenMissing
         | ErrorCode::OidcTokenInvalid
@@ -181,6 +182,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::ApprovalRequired
         | ErrorCode::NotPermitted
         | ErrorCode::OwnRequest
+        | ErrorCode::OwnBreakGlass
         | ErrorCode::AccountUnknown
         | ErrorCode::FreshSignInRequired
         | ErrorCode::PersonRequired
@@ -191,6 +193,7 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::TokenNotFound
         | ErrorCode::RuleSetNotFound
         | ErrorCode::StandingApprovalNotFound
+        | ErrorCode::BreakGlassCodeNotFound
         | ErrorCode::ObservationNotFound
         | ErrorCode::RouteNotFound
         | ErrorCode::MethodNotAllowed
@@ -202,6 +205,8 @@ fn exit_for_code(code: ErrorCode) -> Exit {
         | ErrorCode::InvalidRules => Exit::Usage,
         ErrorCode::IdempotencyConflict
         | ErrorCode::GrantEnded
+        | ErrorCode::GrantLive
+        | ErrorCode::AlreadyReviewed
         | ErrorCode::RequestChanged
         | ErrorCode::RequestDecided
         | ErrorCode::RulesChanged => Exit::Unexpected,

@@ -34,9 +34,9 @@ exits! {
     NotApproved = 6, "a person's approval was needed, and was refused or did not come in time; for `run` as well";
     RevokeNotConfirmed = 7, "the broker has not confirmed that the grant is gone";
     RulesDiffer = 8, "`rules replay --fail-on` only: recorded decisions would differ";
-    NotStarted = 125, "`run` only: we failed before the command was started";
-    CannotExecute = 126, "`run` only: the command was found and cannot be executed";
-    NotFound = 127, "`run` only: the command was not found";
+    NotStarted = 125, "`run` and `break-glass` only: we failed before the command was started";
+    CannotExecute = 126, "`run` and `break-glass` only: the command was found and cannot be executed";
+    NotFound = 127, "`run` and `break-glass` only: the command was not found";
     Interrupted = 130, "stopped by Ctrl-C or a request to end; a pending grant was revoked";
 }
 

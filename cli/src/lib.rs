@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use jit_client::Env;
 
-use crate::args::{Command, CommandLine};
+use crate::args::{BreakGlassArgs, Command, CommandLine};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
     let env = environment::from_process();
     let mut output = Output::new(&env);
     let on_error: fn(&CliError) -> Exit = match command {
-        Command::Run(_) => CliError::exit_of_run,
+        Command::Run(_) | Command::BreakGlass(BreakGlassArgs { command: None, .. }) => CliError::exit_of_run,
         Command::Elevate(_)
         | Command::Revoke(_)
         | Command::Status(_)
@@ -86,6 +86,7 @@ pub fn main() -> ExitCode {
         | Command::Approve(_)
         | Command::Deny(_)
         | Command::Approvals(_)
+        | Command::BreakGlass(_)
         | Command::Notifications(_)
         | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
@@ -99,19 +100,30 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help and version are successes. A mistake in `run` is 125, because 2 may be its command's code.
+/// Help and version are successes. A mistake in `run` or in a `break-glass` with a command is 125, because 2 may be its command's code.
 fn explain(error: &clap::Error) -> ExitCode {
     let failed_to_print = error.print().is_err();
     if !error.use_stderr() && !failed_to_print {
         return Exit::Ok.into();
     }
-    let is_run = std::env::args_os().nth(1).is_some_and(|command| command == "run");
-    if is_run { Exit::NotStarted.into() } else { Exit::Usage.into() }
+    let mut arguments = std::env::args_os().skip(1);
+    let runs_a_command = match arguments.next() {
+        Some(command) if command == "run" => true,
+        Some(command) if command == "break-glass" => arguments.any(|argument| argument == "--"),
+        Some(_) | None => false,
+    };
+    if runs_a_command { Exit::NotStarted.into() } else { Exit::Usage.into() }
 }
 
 fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) -> Result<ExitCode, CliError> {
     let done = match command {
         Command::Run(args) => return commands::run::run(args, parent, env, output).map(ExitCode::from),
+        Command::BreakGlass(BreakGlassArgs { command: None, take }) => {
+            return commands::run::break_glass(&take, parent, env, output).map(ExitCode::from);
+        }
+        Command::BreakGlass(BreakGlassArgs { command: Some(command), .. }) => {
+            commands::break_glass::run(command, env, output)
+        }
         Command::Elevate(args) => commands::elevate::run(args, env, output),
         Command::Revoke(args) => commands::revoke::run(args, env, output),
         Command::Status(args) => commands::status::run(args, env, output),

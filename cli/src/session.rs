@@ -50,8 +50,9 @@ pub(crate) fn anonymous(url: String, env: &Env) -> Settings {
     with(url, Secret::new("none"), env)
 }
 
-fn with(url: String, bearer: Secret, env: &Env) -> Settings {
-    Settings { url, bearer, network: Network::from_env(env), warnings: Vec::new() }
+/// The settings with this bearer.
+pub(crate) fn with(url: String, bearer: Secret, env: &Env) -> Settings {
+    Settings { url, bearer, break_glass_of: None, network: Network::from_env(env), warnings: Vec::new() }
 }
 
 /// Saves a session in place of the one with the same broker. Returns the path of the file.

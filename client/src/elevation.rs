@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use protocol::{AgentId, ElevateRequest, ErrorCode, Facts, IdempotencyKey, PolicyName, Timestamp, Ttl};
+use protocol::break_glass::BreakGlassRequest;
+use protocol::{AgentId, ElevateRequest, ErrorCode, Facts, IdempotencyKey, PolicyName, Ttl, routes};
+use reqwest::Method;
 
+use crate::api::{Call, Client};
 use crate::environment::Env;
 use crate::error::Error;
 use crate::identity::{self, Files, Identity, IdentityError};
@@ -72,22 +75,36 @@ impl Request {
     }
 }
 
-/// One request of one workload under one idempotency key.
+/// One request under one idempotency key.
 ///
 /// Store the key before the first call if another process is to revoke: a revoke by key works even if the answer to
 /// elevate is lost.
 #[derive(Debug)]
 pub struct Elevation {
-    workload: Arc<Workload>,
-    request: Request,
+    asked: Asked,
     key: IdempotencyKey,
     was_sent: Arc<AtomicBool>,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+enum Asked {
+    /// A grant of a workload.
+    Workload(Arc<Workload>, Request),
+    /// A grant that a person takes in an emergency.
+    BreakGlass(Box<BreakGlassRequest>),
 }
 
 impl Elevation {
     /// An elevation that was not sent yet. [`crate::new_key`] makes the key.
     pub fn new(workload: impl Into<Arc<Workload>>, request: Request, key: IdempotencyKey) -> Self {
-        Self { workload: workload.into(), request, key, was_sent: Arc::default() }
+        Self { asked: Asked::Workload(workload.into(), request), key, was_sent: Arc::default() }
+    }
+
+    /// A grant that a person takes in an emergency. The settings of the client have the session or the sealed code as
+    /// their bearer, and [`crate::Settings::break_glass_of`].
+    pub fn break_glass(request: BreakGlassRequest, key: IdempotencyKey) -> Self {
+        Self { asked: Asked::BreakGlass(Box::new(request)), key, was_sent: Arc::default() }
     }
 
     /// The idempotency key.
@@ -95,9 +112,12 @@ impl Elevation {
         &self.key
     }
 
-    /// The workload.
-    pub fn workload(&self) -> &Workload {
-        &self.workload
+    /// The agent.
+    pub fn agent_id(&self) -> &AgentId {
+        match &self.asked {
+            Asked::Workload(workload, _) => &workload.agent_id,
+            Asked::BreakGlass(request) => &request.agent_id,
+        }
     }
 
     /// Whether the broker may have received the request.
@@ -118,14 +138,29 @@ impl Elevation {
         self.was_sent.store(true, Ordering::Relaxed);
     }
 
-    /// The body, with a fresh OIDC token where the platform mints on demand.
-    pub(crate) async fn body(&self, http: &reqwest::Client, now: Timestamp) -> Result<ElevateRequest, Error> {
-        let Workload { agent_id, identity, claimed, audience, no_issuer: _ } = &*self.workload;
+    /// The request, with a fresh OIDC token where the platform mints on demand.
+    pub(crate) async fn call(&self, client: &Client) -> Result<Call, Error> {
+        let call = |path| Ok::<_, Error>(client.call(Method::POST, path)?.key(&self.key));
+        match &self.asked {
+            Asked::Workload(..) => call(routes::GRANTS)?.json(&self.body(client).await?),
+            Asked::BreakGlass(request) => call(routes::BREAK_GLASS)?.json(request),
+        }
+    }
+
+    /// The body of a workload's request.
+    pub(crate) async fn body(&self, client: &Client) -> Result<ElevateRequest, Error> {
+        let Asked::Workload(workload, request) = &self.asked else {
+            return Err(Error::unexpected(
+                "break-glass is neither tried nor observed: it is for emergencies",
+            ));
+        };
+        let (http, now) = (client.http(), client.now());
+        let Workload { agent_id, identity, claimed, audience, no_issuer: _ } = &**workload;
         let oidc_token = match identity {
             Some(identity) => Some(identity.token(http, audience, now).await?),
             None => None,
         };
-        let Request { policies, ttl, target, reason, lease } = &self.request;
+        let Request { policies, ttl, target, reason, lease } = request;
         Ok(ElevateRequest {
             agent_id: agent_id.clone(),
             oidc_token,
@@ -140,7 +175,11 @@ impl Elevation {
 
     /// Replaces "the agent needs a token" by the reason why the platform has none.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        match (&error, &self.workload.no_issuer) {
+        let no_issuer = match &self.asked {
+            Asked::Workload(workload, _) => workload.no_issuer.as_ref(),
+            Asked::BreakGlass(_) => None,
+        };
+        match (&error, no_issuer) {
             (Error::Problem(problem), Some(why)) if problem.code == ErrorCode::OidcTokenMissing.as_str() => {
                 why.clone().into()
             }

@@ -17,6 +17,10 @@ pub struct Settings {
     /// The auth token of an agent, the token of an operator, or that of a person's session.
     #[serde(serialize_with = "secret::on_the_wire")]
     pub bearer: Secret,
+    /// The agent of whose grants a person takes one by break-glass: a revoke by key names it. Of other bearers the broker
+    /// knows the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass_of: Option<AgentId>,
     /// Trusted roots and the proxy.
     pub network: Network,
     /// What the caller should tell the user about the settings.
@@ -32,6 +36,7 @@ impl Settings {
         Ok(Self {
             url,
             bearer: token,
+            break_glass_of: None,
             network: Network::from_env(env),
             warnings: warning.into_iter().collect(),
         })
@@ -46,6 +51,7 @@ impl Settings {
         Ok(Self {
             url: broker_url(env)?.into(),
             bearer: Secret::new(bearer),
+            break_glass_of: None,
             network: Network::from_env(env),
             warnings: Vec::new(),
         })

@@ -1,10 +1,10 @@
-//! Who caused a change: the holder of an operator token, or a person.
+//! Who caused a change: the holder of an operator token or of a break-glass code, or a person.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::OperatorName;
+use crate::{BreakGlassCodeId, OperatorName};
 
 /// Who caused an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,13 @@ pub enum Actor {
     },
     /// A person who signed in.
     Person(Person),
+    /// The holder of a sealed break-glass code.
+    Code {
+        /// The code's id.
+        id: BreakGlassCodeId,
+        /// Who keeps it, or where.
+        label: String,
+    },
 }
 
 /// A person, known by issuer and subject. The name is only shown: two persons can have the same one.
@@ -51,6 +58,7 @@ impl Actor {
         match self {
             Self::Operator { name } => format!("operator {name}"),
             Self::Person(person) => person.shown().to_owned(),
+            Self::Code { id, label } => format!("code {id} ({label})"),
         }
     }
 }
@@ -63,6 +71,7 @@ impl fmt::Display for Actor {
             Self::Person(person) => {
                 write!(f, "{} ({} at {})", person.shown(), person.subject, person.issuer)
             }
+            Self::Code { id, label } => write!(f, "code {id} ({label})"),
         }
     }
 }

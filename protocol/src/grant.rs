@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::approvals::Approval;
+use crate::break_glass::BreakGlass;
 use crate::{AgentId, GrantId, PolicyName, Provenance, Secret, Timestamp, Ttl, secret};
 
 /// The state of a grant.
@@ -194,6 +195,9 @@ pub struct Grant {
     /// The approval of persons, if a rule asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// How it was taken, if in an emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<Box<BreakGlass>>,
     /// How often the request was refused, if it was. Not part of the timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denials: Option<Denials>,

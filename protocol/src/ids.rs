@@ -127,6 +127,21 @@ id!(
 );
 
 id!(
+    /// One sealed break-glass code: `bg-` and 12 lower-case hexadecimal digits.
+    BreakGlassCodeId,
+    "the id of a break-glass code",
+    "`bg-` followed by 12 hexadecimal digits",
+    |text| text.strip_prefix("bg-").is_some_and(|hex| hex.len() == 12 && is_lower_hex(hex))
+);
+
+impl BreakGlassCodeId {
+    /// The id for random bytes.
+    pub fn from_random(bytes: [u8; 6]) -> Self {
+        Self(bytes.iter().fold("bg-".to_owned(), |id, byte| format!("{id}{byte:02x}")))
+    }
+}
+
+id!(
     /// One standing approval: `sa-` and 16 lower-case hexadecimal digits.
     StandingApprovalId,
     "the id of a standing approval",

@@ -8,6 +8,7 @@ mod actor;
 pub mod agents;
 pub mod approvals;
 pub mod auth_token;
+pub mod break_glass;
 pub mod elevate;
 pub mod grant;
 pub mod ids;
@@ -33,8 +34,8 @@ pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
 pub use ids::{
-    AgentId, ChannelName, GrantId, IdempotencyKey, InvalidId, NotificationId, OperatorName, PolicyName,
-    StandingApprovalId,
+    AgentId, BreakGlassCodeId, ChannelName, GrantId, IdempotencyKey, InvalidId, NotificationId, OperatorName,
+    PolicyName, StandingApprovalId,
 };
 pub use problem::{ErrorCode, Problem};
 pub use provenance::{Facts, Platform, Provenance, Trust};

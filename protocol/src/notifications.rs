@@ -1,4 +1,4 @@
-//! Notifications: messages that tell persons of requests that wait for their approval.
+//! Notifications: messages that tell persons of requests that wait for their approval, and of break-glass.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,12 @@ pub enum NotificationKind {
     /// Half of the time in which requests have to be approved is over.
     #[serde(rename = "approval.reminder")]
     ApprovalReminder,
+    /// A grant was requested in an emergency, without rules and approvals.
+    #[serde(rename = "break_glass.used")]
+    BreakGlassUsed,
+    /// The time in which such a grant has to be reviewed is over.
+    #[serde(rename = "break_glass.review_overdue")]
+    BreakGlassReviewOverdue,
 }
 
 impl NotificationKind {
@@ -23,6 +29,16 @@ impl NotificationKind {
         match self {
             Self::ApprovalRequested => "approval.requested",
             Self::ApprovalReminder => "approval.reminder",
+            Self::BreakGlassUsed => "break_glass.used",
+            Self::BreakGlassReviewOverdue => "break_glass.review_overdue",
+        }
+    }
+
+    /// Whether it asks persons for their approval of a request.
+    pub fn asks_for_approval(self) -> bool {
+        match self {
+            Self::ApprovalRequested | Self::ApprovalReminder => true,
+            Self::BreakGlassUsed | Self::BreakGlassReviewOverdue => false,
         }
     }
 }
@@ -61,9 +77,10 @@ impl NotificationStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotifiedRequest {
-    /// The grant that waits.
+    /// The grant.
     pub grant_id: GrantId,
-    /// Until when it has to be approved. A request that has to be approved again has another time.
+    /// Until when it has to be approved, or until when channels are told that it was taken by break-glass. A request that
+    /// has to be approved again has another time.
     pub until: Timestamp,
 }
 

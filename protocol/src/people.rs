@@ -17,13 +17,16 @@ pub enum Right {
     Register,
     /// Approve or deny requests of agents.
     Approve,
-    /// Read recorded decisions with their facts, compare and replay rules, list sessions.
+    /// Read recorded decisions with their facts, compare and replay rules, list sessions, review break-glass.
     Audit,
+    /// Take grants in an emergency, without rules and approvals.
+    BreakGlass,
 }
 
 impl Right {
     /// Every right.
-    pub const ALL: [Self; 5] = [Self::View, Self::Operate, Self::Register, Self::Approve, Self::Audit];
+    pub const ALL: [Self; 6] =
+        [Self::View, Self::Operate, Self::Register, Self::Approve, Self::Audit, Self::BreakGlass];
 
     /// As on the wire and in rules.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Right {
             Self::Register => "register",
             Self::Approve => "approve",
             Self::Audit => "audit",
+            Self::BreakGlass => "break_glass",
         }
     }
 }

@@ -50,6 +50,8 @@ codes! {
     AuthTokenMissing = "auth_token_missing", 401, "no auth token";
     /// Malformed, unknown, expired or revoked: the answer does not say which.
     AuthTokenInvalid = "auth_token_invalid", 401, "auth token not accepted";
+    /// The break-glass code is unknown, expired, revoked, used before, or for other agents: the answer does not say which.
+    BreakGlassCodeRefused = "break_glass_code_refused", 401, "break-glass code not accepted";
     /// The session of a person is unknown, over, or was not used for long: the answer does not say which.
     SessionEnded = "session_ended", 401, "session ended";
     /// The auth token is another agent's than the one named in the request.
@@ -90,6 +92,8 @@ codes! {
     ApprovalRequired = "approval_required", 403, "approval required";
     /// No rule permits the person to do this, or a rule forbids it.
     NotPermitted = "not_permitted", 403, "not permitted";
+    /// A grant that was taken in an emergency is reviewed by another person than the one who took it.
+    OwnBreakGlass = "own_break_glass", 403, "another person reviews";
     /// The run of the request was started by the person's own account.
     OwnRequest = "own_request", 403, "own request";
     /// The person's account at the platform of the run is not known, so it may be the one that started the run.
@@ -112,6 +116,8 @@ codes! {
     RuleSetNotFound = "rule_set_not_found", 404, "no such rule set";
     /// The agent has no observation with this id.
     ObservationNotFound = "observation_not_found", 404, "no such observation";
+    /// No sealed code has this id.
+    BreakGlassCodeNotFound = "break_glass_code_not_found", 404, "no such break-glass code";
     /// Unknown, forgotten after its end, or for an agent that the caller may not see.
     StandingApprovalNotFound = "standing_approval_not_found", 404, "no such standing approval";
     /// The path does not exist.
@@ -124,6 +130,10 @@ codes! {
     IdempotencyConflict = "idempotency_conflict", 409, "idempotency key used for another request";
     /// The grant has ended, or is ending.
     GrantEnded = "grant_ended", 409, "the grant has ended";
+    /// Another person has reviewed the grant.
+    AlreadyReviewed = "already_reviewed", 409, "the grant is reviewed";
+    /// The grant is still live: it is reviewed when it has ended.
+    GrantLive = "grant_live", 409, "the grant is live";
     /// What is to be approved is not what the person was shown.
     RequestChanged = "request_changed", 409, "the request has changed";
     /// The request was approved, denied or withdrawn, or its time is over.

@@ -12,6 +12,8 @@ pub enum Trust {
     Oidc,
     /// The auth token alone, allowed by `dangerous` in the registration.
     AuthTokenOnly,
+    /// No workload: a person took the grant in an emergency.
+    BreakGlass,
 }
 
 impl Trust {
@@ -20,6 +22,7 @@ impl Trust {
         match self {
             Self::Oidc => "oidc",
             Self::AuthTokenOnly => "auth-token-only",
+            Self::BreakGlass => "break-glass",
         }
     }
 }

@@ -20,6 +20,12 @@ pub const REQUESTS: &str = "/v2/requests";
 pub const VOTES: &str = "votes";
 /// Standing approvals; `/{id}` for one.
 pub const STANDING_APPROVALS: &str = "/v2/standing-approvals";
+/// Take a grant in an emergency, and list those; with `/{id}/review` review one.
+pub const BREAK_GLASS: &str = "/v2/break-glass";
+/// After a grant's path: its review.
+pub const REVIEW: &str = "review";
+/// Sealed break-glass codes; `/{id}` for one.
+pub const BREAK_GLASS_CODES: &str = "/v2/break-glass-codes";
 /// Notifications of requests that wait.
 pub const NOTIFICATIONS: &str = "/v2/notifications";
 /// Compare the targets with the database.

@@ -83,12 +83,21 @@ pub enum DecisionKind {
     Approval,
     /// A step that runs without a grant.
     Observe,
+    /// A request in an emergency, about which no rule set is asked.
+    BreakGlass,
 }
 
 impl DecisionKind {
     /// Every kind.
-    pub const ALL: &'static [Self] =
-        &[Self::Elevate, Self::DryRun, Self::Credentials, Self::ReEvaluation, Self::Approval, Self::Observe];
+    pub const ALL: &'static [Self] = &[
+        Self::Elevate,
+        Self::DryRun,
+        Self::Credentials,
+        Self::ReEvaluation,
+        Self::Approval,
+        Self::Observe,
+        Self::BreakGlass,
+    ];
 
     /// As in the store and on the wire.
     pub fn as_str(self) -> &'static str {
@@ -99,6 +108,7 @@ impl DecisionKind {
             Self::ReEvaluation => "re_evaluation",
             Self::Approval => "approval",
             Self::Observe => "observe",
+            Self::BreakGlass => "break_glass",
         }
     }
 

@@ -42,6 +42,8 @@ macro_rules! kinds {
 kinds! {
     /// The client requested the grant.
     Elevate = "elevate", "ELEVATE";
+    /// A person took the grant in an emergency, without rules and approvals; its review is overdue; or it was reviewed.
+    BreakGlass = "break_glass", "BREAK-GLASS";
     /// The boundary permits the request, and the rules allow it.
     PolicyCheck = "policy_check", "POLICY-CHECK";
     /// The boundary or a rule refuses the request.
@@ -213,6 +215,14 @@ impl Timeline {
         if self.grant.provenance.trust == Trust::AuthTokenOnly {
             parts.push("trust · auth token only (dangerous)".to_owned());
         }
+        if let Some(break_glass) = &self.grant.break_glass {
+            let review = match (&break_glass.review, break_glass.review_until) {
+                (Some(review), _) => format!("reviewed by {}", printable(&review.by.in_words())),
+                (None, Some(until)) => format!("to be reviewed until {until}"),
+                (None, None) => "no review needed".to_owned(),
+            };
+            parts.push(format!("break-glass · {} · {review}", printable(&break_glass.incident)));
+        }
         parts.join("   ")
     }
 }
@@ -275,6 +285,7 @@ mod tests {
                 provenance: Provenance { signed, ..Provenance::default() },
                 reason: None,
                 approval: None,
+                break_glass: None,
                 denials: None,
                 credentials: None,
             },

@@ -1,4 +1,4 @@
-//! Implements [`Store`], and [`Notifications`] below it, for a decorator: a type that does something around every call to another store.
+//! Implements [`Store`], and the traits below it, for a decorator: a type that does something around every call to another store.
 //!
 //! A new method of the trait is written here once, for every decorator.
 
@@ -10,22 +10,24 @@ pub use std::time::Duration;
 pub use async_trait::async_trait;
 pub use domain::grant::Transition;
 pub use domain::{
-    Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session, StandingApproval,
+    Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, SealedCode, Session,
+    StandingApproval,
 };
 pub use protocol::actions::Action;
 pub use protocol::notifications::Notification;
 pub use protocol::posture::PostureOutcome;
 pub use protocol::rules::{RuleSetFiles, RulesState};
 pub use protocol::{
-    AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp,
+    AgentId, BreakGlassCodeId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent,
+    Timestamp,
 };
 pub use store::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
-    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockRequest,
-    NewDecision, NotificationChange, NotificationListing, Notifications, ObservationListing, Ownership,
-    PendingSession, PositionedEvent, PostureListing, PostureStatement, Precondition, Registering, Release,
-    ResourceLock, RevokeByKey, SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation,
-    StoredPosture, StoredSession, StoredToken,
+    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, ListedCode, Listing,
+    LockRequest, NewDecision, NotificationChange, NotificationListing, Notifications, ObservationListing,
+    Ownership, PendingSession, PositionedEvent, PostureListing, PostureStatement, Precondition, Registering,
+    Release, ResourceLock, RevokeByKey, SaveOutcome, SealedCodes, Store, StoreError, StoredDecision,
+    StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -62,6 +64,12 @@ macro_rules! decorate_store {
             due_notifications(now: Timestamp, limit: u32) -> Vec<Notification>;
             last_notification(bundle: &str) -> Option<Notification>;
             notifications(listing: &NotificationListing) -> Vec<Notification>;
+        }
+        $crate::decorate_store! { @methods SealedCodes, $type, $inner, $around,
+            add_sealed_codes(new: &[SealedCode]) -> ();
+            sealed_code(hash: &str) -> Option<SealedCode>;
+            sealed_codes(now: Timestamp) -> Vec<ListedCode>;
+            remove_sealed_code(id: &BreakGlassCodeId) -> Option<SealedCode>;
         }
         $crate::decorate_store! { @methods Store, $type, $inner, $around,
             ping() -> ();

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::break_glass::{BreakGlassStep, next_review};
 use domain::grant::ApprovalStep;
 use domain::{EndCause, Grant, State};
 use protocol::{Actor, EventKind, TimelineEvent, Timestamp};
@@ -15,6 +16,7 @@ pub(crate) fn check(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken>
     let Some(first) = rows.first() else { return contradicts("there is no first row") };
     check_request(grant, first)?;
     check_approval(grant, rows)?;
+    check_review(grant, rows)?;
     // The time of an approved grant begins when its run collects it.
     let begins = rows
         .iter()
@@ -46,6 +48,9 @@ fn check_request(grant: &Grant, first: &TimelineEvent) -> Result<(), Broken> {
     }
     if first.at != asked.at {
         return contradicts("`requested_at`");
+    }
+    if first.actor != asked.actor {
+        return contradicts("`break_glass.by`");
     }
     if let Some(name) = difference(&asked.data, &first.data) {
         return contradicts(format!("`{name}`"));
@@ -92,6 +97,23 @@ fn check_approval(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
         | State::Revoked { .. } => true,
     };
     if needs && !approved { contradicts("`status`, for it was not approved") } else { Ok(()) }
+}
+
+/// The review of a grant that was taken by break-glass, and until when it has to be reviewed.
+fn check_review(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
+    let said = |row: &TimelineEvent| BreakGlassStep::of(&row.data);
+    let asks = |row: &&TimelineEvent| {
+        matches!(said(row), Some(BreakGlassStep::Requested | BreakGlassStep::ReviewOverdue))
+    };
+    let until = rows.iter().rfind(asks).map(|row| next_review(row.at));
+    if until != grant.break_glass.as_ref().map(|broken| broken.review_until) {
+        return contradicts("`break_glass.review_until`");
+    }
+    let told = rows.iter().find(|row| said(row) == Some(BreakGlassStep::Reviewed));
+    let told = told.map(|row| (row.actor.as_ref(), row.at, row.data.get("note").map(String::as_str)));
+    let review = grant.break_glass.as_ref().and_then(|broken| broken.review.as_ref());
+    let recorded = review.map(|review| (Some(&review.by), review.at, Some(review.note.as_str())));
+    if told == recorded { Ok(()) } else { contradicts("`break_glass.review`") }
 }
 
 fn step(row: &TimelineEvent) -> Option<ApprovalStep> {

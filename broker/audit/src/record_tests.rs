@@ -1,5 +1,5 @@
 use domain::grant::{Request, Transition};
-use domain::{Approval, ApprovalSubject, EndCause, Grant, Session, Step, TargetKind, Vote};
+use domain::{Approval, ApprovalSubject, BreakGlass, EndCause, Grant, Session, Step, TargetKind, Vote};
 use protocol::{EnforcedBy, Facts, GrantId, IdempotencyKey, Person, Provenance, RevokeCause, Trust};
 
 use super::*;
@@ -24,6 +24,7 @@ fn request() -> Request {
         reason: Some("nightly".to_owned()),
         provenance: Provenance { signed, claimed, ..Provenance::default() },
         run: None,
+        break_glass: None,
     }
 }
 
@@ -87,6 +88,45 @@ fn every_changed_field_of_the_record_is_named() {
         change(&mut life.grant);
         assert_eq!(found(&life), Err(Broken::Record { what: expected.to_owned() }));
     }
+}
+
+/// A grant that was taken by break-glass, ended, was not reviewed in time, and then was.
+fn taken() -> Transition {
+    let by = Actor::Operator { name: "on-call".parse().unwrap() };
+    let broken = BreakGlass::new(by.clone(), "INC-1".to_owned(), at(1000));
+    let terms = Request { break_glass: Some(Box::new(broken)), ..request() };
+    let accepted = Grant::accepted(terms, at(1000), EnforcedBy::Broker, Vec::new(), at(1030));
+    let active = accepted.clone().then(accepted.grant.activate(at(1001), "issued").unwrap());
+    let cause = EndCause::Client(RevokeCause::Asked);
+    let ending = active.clone().then(active.grant.end(at(1010), cause).unwrap());
+    let over = ending.clone().then(ending.grant.gone(at(1012), "gone", None).unwrap());
+    let overdue = over.clone().then(over.grant.review_is_overdue(at(90_000)).unwrap());
+    overdue.clone().then(overdue.grant.review(at(90_001), by, "fine").unwrap())
+}
+
+#[test]
+fn every_changed_field_of_break_glass_is_named() {
+    assert_eq!(found(&taken()), Ok(()));
+    fn broken(grant: &mut Grant) -> &mut BreakGlass {
+        grant.break_glass.as_mut().unwrap()
+    }
+    let changes: [(&str, Forgery); 5] = [
+        ("`break_glass.by`", |grant| broken(grant).by = Actor::Operator { name: "other".parse().unwrap() }),
+        ("`incident`", |grant| broken(grant).incident = "INC-2".to_owned()),
+        ("`break_glass.review_until`", |grant| broken(grant).review_until = at(1_000_000)),
+        ("`break_glass.review`", |grant| broken(grant).review.as_mut().unwrap().note = "bad".to_owned()),
+        ("`break_glass.review`", |grant| broken(grant).review = None),
+    ];
+    for (expected, change) in changes {
+        let mut life = taken();
+        change(&mut life.grant);
+        let found = found(&life);
+        let Err(Broken::Record { what }) = &found else { panic!("{expected}: {found:?}") };
+        assert_eq!(what, expected);
+    }
+    let mut life = taken();
+    life.grant.break_glass = None;
+    assert_eq!(found(&life), Err(Broken::Record { what: "the first row is no request".to_owned() }));
 }
 
 #[test]

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::approval::Approval;
 use crate::boundary::{ScopeName, TargetKind};
+use crate::break_glass::BreakGlass;
 use crate::event::NewEvent;
 
 mod derived;
+mod emergency;
 mod request;
 mod state;
 mod step_data;
@@ -66,6 +68,9 @@ pub struct Grant {
     /// The approval of persons, if a rule asked for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<Approval>,
+    /// How it was taken, if in an emergency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<Box<BreakGlass>>,
     /// Until when a late write is possible. An object that is gone before is observed again then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_until: Option<Timestamp>,

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use protocol::{GrantStatus, RevokeCause, Source, Trust};
+use protocol::{Actor, GrantStatus, RevokeCause, Source, Trust};
 
 use super::*;
 
@@ -20,6 +20,7 @@ fn request(trust: Trust) -> Request {
         reason: None,
         provenance: Provenance { trust, ..Provenance::default() },
         run: None,
+        break_glass: None,
     }
 }
 
@@ -251,4 +252,78 @@ fn final_grant_is_due_until_its_session_deny_policy_is_removed() {
     assert_eq!((swept.grant.due_at(), swept.events[0].kind), (None, EventKind::DenyRemoved));
     let wrong = swept.grant.session_deny_removed(at(5061), None, None).unwrap_err();
     assert_eq!(wrong.to_string(), "a grant that is revoked cannot lose its session-deny policy");
+}
+
+/// Taken by this person at 1000 s, and revoked at 1039 s.
+fn taken() -> Grant {
+    let broken = BreakGlass::new(person("alice"), "INC-1".to_owned(), at(1000));
+    let terms = Request { break_glass: Some(Box::new(broken)), ..request(Trust::BreakGlass) };
+    let accepted = Grant::accepted(terms, at(1000), EnforcedBy::Cloud, Vec::new(), at(1030));
+    accepted.grant.activate(at(1001), "token issued").unwrap().grant
+}
+
+fn person(subject: &str) -> Actor {
+    let issuer = "https://login.example.com".to_owned();
+    Actor::Person(protocol::Person { issuer, subject: subject.to_owned(), name: Some(subject.to_owned()) })
+}
+
+fn over(grant: Grant) -> Grant {
+    let ending = grant.end(at(1038), EndCause::Client(RevokeCause::StepExited(0))).unwrap().grant;
+    ending.gone(at(1039), "refused from now on", None).unwrap().grant
+}
+
+#[test]
+fn a_grant_that_was_taken_is_due_again_until_it_is_reviewed() {
+    let day = 24 * 60 * 60;
+    assert_eq!(taken().due_at(), Some(at(1900)), "first its deadline");
+    let over = over(taken());
+    assert_eq!(over.due_at(), Some(at(1000 + day)));
+    let overdue = over.clone().review_is_overdue(at(1000 + day)).unwrap();
+    assert_eq!(
+        (overdue.events[0].kind, overdue.grant.due_at()),
+        (EventKind::BreakGlass, Some(at(1000 + 2 * day)))
+    );
+    let reviewed = overdue.grant.review(at(1_000_000), person("carol"), "fine").unwrap();
+    assert_eq!((reviewed.grant.due_at(), reviewed.grant.review_until()), (None, None));
+    assert_eq!(
+        (reviewed.events[0].source, &reviewed.events[0].actor),
+        (Source::Operator, &Some(person("carol")))
+    );
+    assert!(reviewed.grant.clone().review(at(1_000_001), person("dave"), "again").is_err());
+    assert!(reviewed.grant.review_is_overdue(at(1_000_001)).is_err());
+    let denied_until = Grant { session_deny_until: Some(at(2000)), ..over };
+    assert_eq!(denied_until.due_at(), Some(at(2000)), "what comes first");
+}
+
+#[test]
+fn only_what_was_taken_was_active_and_has_ended_is_reviewed() {
+    assert!(taken().review(at(1002), person("carol"), "fine").is_err(), "it is live");
+    assert!(
+        over(active(EnforcedBy::Cloud)).review(at(1040), person("carol"), "fine").is_err(),
+        "it was not taken"
+    );
+    let broken = Some(Box::new(BreakGlass::new(person("alice"), "INC-1".to_owned(), at(1000))));
+    let failed = applying(EnforcedBy::Cloud).end(at(1031), EndCause::Abandoned).unwrap().grant;
+    let failed = Grant { break_glass: broken, ..failed }.gone(at(1032), "nothing", None).unwrap().grant;
+    assert_eq!((failed.review_until(), failed.due_at()), (None, None), "it never became active");
+    assert!(failed.review(at(1040), person("carol"), "fine").is_err());
+}
+
+#[test]
+fn a_person_is_known_by_issuer_and_subject_and_a_code_by_its_id() {
+    let code = |id, label: &str| Actor::Code {
+        id: protocol::BreakGlassCodeId::from_random([id; 6]),
+        label: label.to_owned(),
+    };
+    let by = |actor| BreakGlass::new(actor, "INC-1".to_owned(), at(1000));
+    let renamed = |issuer: &str| {
+        Actor::Person(protocol::Person { issuer: issuer.to_owned(), subject: "alice".to_owned(), name: None })
+    };
+    assert!(by(person("alice")).is_by(&renamed("https://login.example.com")));
+    assert!(!by(person("alice")).is_by(&renamed("https://other.example.com")));
+    assert!(!by(person("alice")).is_by(&person("bob")));
+    assert!(by(code(1, "a")).is_by(&code(1, "b")) && !by(code(1, "a")).is_by(&code(2, "a")));
+    assert!(!by(code(1, "a")).is_by(&person("alice")));
+    let operator = || Actor::Operator { name: "on-call".parse().unwrap() };
+    assert!(!by(operator()).is_by(&operator()), "a name is no proof of who holds a token");
 }

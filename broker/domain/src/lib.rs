@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod approval;
 pub mod boundary;
+pub mod break_glass;
 pub mod decision;
 pub mod event;
 pub mod facts;
@@ -21,6 +22,7 @@ pub mod trust;
 pub use agent::{Agent, AgentStatus};
 pub use approval::{Approval, ApprovalSubject, Vote};
 pub use boundary::{Boundary, Scope, ScopeName, TargetKind, TargetScope, aws};
+pub use break_glass::{BreakGlass, SealedCode};
 pub use decision::{Decision, DecisionSummary};
 pub use event::NewEvent;
 pub use facts::DecisionFacts;

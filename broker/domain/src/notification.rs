@@ -38,8 +38,8 @@ pub struct ToNotify {
 pub enum Attempted {
     /// The channel accepted it.
     Sent,
-    /// No request of it waits any more.
-    NothingWaits,
+    /// No person needs it any more: no request of it waits, or it is too old.
+    NotNeeded,
     /// The channel does not exist any more.
     NoChannel,
     /// The channel did not accept it.
@@ -54,7 +54,7 @@ pub enum Attempted {
 impl ToNotify {
     /// What notifications have in common that can be one message.
     pub fn bundle(&self) -> String {
-        bundle(&self.channel, self.kind, &self.agent_id, &self.policies)
+        bundle(&self.channel, self.kind, &self.agent_id, &self.policies, Some(&self.request))
     }
 
     /// Adds the request to the last notification of its bundle, if that was not begun to be sent and is due at about the
@@ -95,13 +95,24 @@ impl ToNotify {
 
 /// What notifications have in common that can be one message.
 pub fn bundle_of(notification: &Notification) -> String {
-    let Notification { channel, kind, agent_id, policies, .. } = notification;
-    bundle(channel, *kind, agent_id, policies)
+    let Notification { channel, kind, agent_id, policies, requests, .. } = notification;
+    bundle(channel, *kind, agent_id, policies, requests.first())
 }
 
-fn bundle(channel: &ChannelName, kind: NotificationKind, agent: &AgentId, policies: &[PolicyName]) -> String {
+/// Each grant that was taken by break-glass is a message of its own.
+fn bundle(
+    channel: &ChannelName,
+    kind: NotificationKind,
+    agent: &AgentId,
+    policies: &[PolicyName],
+    request: Option<&NotifiedRequest>,
+) -> String {
     let policies: Vec<&str> = policies.iter().map(PolicyName::as_str).collect();
-    format!("{channel} {} {agent} {}", kind.as_str(), policies.join(","))
+    let all = format!("{channel} {} {agent} {}", kind.as_str(), policies.join(","));
+    match request.filter(|_| !kind.asks_for_approval()) {
+        Some(request) => format!("{all} {}", request.grant_id),
+        None => all,
+    }
 }
 
 fn apart(one: Timestamp, other: Timestamp) -> Duration {
@@ -124,7 +135,7 @@ pub fn claimed(notification: &Notification, claimed_until: Timestamp) -> Notific
     }
 }
 
-/// The notification after an attempt. It is tried again as long as one of its requests waits.
+/// The notification after an attempt. It is tried again as long as persons need it.
 #[must_use]
 pub fn after_attempt(notification: &Notification, attempted: Attempted, now: Timestamp) -> Notification {
     let settled = |status, last_error| Notification {
@@ -137,8 +148,8 @@ pub fn after_attempt(notification: &Notification, attempted: Attempted, now: Tim
     let last_error = notification.last_error.clone();
     match attempted {
         Attempted::Sent => settled(NotificationStatus::Sent, last_error),
-        Attempted::NothingWaits if last_error.is_none() => settled(NotificationStatus::NotNeeded, None),
-        Attempted::NothingWaits => settled(NotificationStatus::Dead, last_error),
+        Attempted::NotNeeded if last_error.is_none() => settled(NotificationStatus::NotNeeded, None),
+        Attempted::NotNeeded => settled(NotificationStatus::Dead, last_error),
         Attempted::NoChannel => {
             let why = last_error.unwrap_or_else(|| "the channel is not in the configuration".to_owned());
             settled(NotificationStatus::Dead, Some(why))
@@ -201,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn each_grant_of_break_glass_is_a_message_of_its_own() {
+        let alarm = |grant| ToNotify { kind: NotificationKind::BreakGlassUsed, ..to_notify(grant, 100) };
+        assert_ne!(alarm(1).bundle(), alarm(2).bundle());
+        assert_eq!(to_notify(1, 100).bundle(), to_notify(2, 100).bundle());
+        let stored = alarm(1).add_to(None, at(100), id(1));
+        assert_eq!(bundle_of(&stored), alarm(1).bundle());
+    }
+
+    #[test]
     fn a_notification_that_was_begun_to_be_sent_stays_as_it_is() {
         let failed = Attempted::Failed { why: "status 500".to_owned(), retry_after: None };
         let begun = after_attempt(&claimed(&first(), at(130)), failed, at(101));
@@ -225,7 +245,7 @@ mod tests {
         }
         assert_eq!(found, [5, 15, 45, 135, 405, 600, 600, 600]);
         assert_eq!(notification.last_error.as_ref().unwrap().len(), LONGEST_ERROR);
-        let dead = after_attempt(&notification, Attempted::NothingWaits, at(9));
+        let dead = after_attempt(&notification, Attempted::NotNeeded, at(9));
         assert_eq!((dead.status, dead.next_attempt_at), (NotificationStatus::Dead, None));
         assert_eq!((dead.last_error, dead.settled_at), (notification.last_error, Some(at(9))));
     }
@@ -240,7 +260,7 @@ mod tests {
 
     #[test]
     fn what_no_person_needs_is_not_a_failure_and_what_no_channel_takes_is() {
-        let not_needed = after_attempt(&claimed(&first(), at(130)), Attempted::NothingWaits, at(101));
+        let not_needed = after_attempt(&claimed(&first(), at(130)), Attempted::NotNeeded, at(101));
         assert_eq!((not_needed.status, not_needed.last_error), (NotificationStatus::NotNeeded, None));
         let dead = after_attempt(&first(), Attempted::NoChannel, at(101));
         assert_eq!(dead.status, NotificationStatus::Dead);

@@ -1,9 +1,10 @@
-//! Finds the agent, operator or person of a bearer token.
+//! Finds the agent, operator, person or sealed code of a bearer token.
 
 use std::fmt;
 use std::sync::Arc;
 
-use domain::{Agent, Session};
+use domain::{Agent, SealedCode, Session};
+use protocol::break_glass::BreakGlassCode;
 use protocol::people::Right;
 use protocol::{Actor, AgentId, AuthToken, ErrorCode, OperatorName, Secret};
 use sha2::{Digest, Sha256};
@@ -49,6 +50,8 @@ pub enum Caller {
     Person(Box<Session>),
     /// By its auth token.
     Agent(Arc<Agent>),
+    /// By a sealed break-glass code: it takes one grant, and holds it.
+    Code(Box<SealedCode>),
 }
 
 impl Caller {
@@ -58,6 +61,7 @@ impl Caller {
             Self::Operator(name) => name.to_string(),
             Self::Person(session) => Actor::Person(session.person.clone()).to_string(),
             Self::Agent(agent) => format!("agent {}", agent.id),
+            Self::Code(code) => code.actor().to_string(),
         }
     }
 }
@@ -94,7 +98,7 @@ fn name_of(tokens: &[NamedToken], token: &str) -> Option<OperatorName> {
     matching.map(|one| one.name.clone())
 }
 
-fn not_accepted() -> Refusal {
+pub(crate) fn not_accepted() -> Refusal {
     Refusal::new(
         ErrorCode::AuthTokenInvalid,
         "the auth token is not accepted: expected one that is known and not expired or revoked",
@@ -147,12 +151,12 @@ impl Engine {
         match caller {
             Caller::Operator(_) => Ok(()),
             Caller::Agent(agent) if agent.id == *owner => Ok(()),
-            Caller::Agent(_) => Err(Refusal::no_such_grant()),
+            Caller::Agent(_) | Caller::Code(_) => Err(Refusal::no_such_grant()),
             Caller::Person(session) => {
                 let Err(refusal) = self.permit(session, right, On::Agent(owner)).await else { return Ok(()) };
                 match right {
                     Right::View => Err(Refusal::no_such_grant()),
-                    Right::Operate | Right::Register | Right::Approve | Right::Audit => {
+                    Right::Operate | Right::Register | Right::Approve | Right::Audit | Right::BreakGlass => {
                         self.permit(session, Right::View, On::Agent(owner))
                             .await
                             .map_err(|_| Refusal::no_such_grant())?;
@@ -163,7 +167,7 @@ impl Engine {
         }
     }
 
-    /// An operator, a person or an agent.
+    /// An operator, a person, an agent, or the holder of a sealed code.
     pub async fn caller(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         let operators = self.operators.load_full();
         if let Some(name) = bearer.and_then(|token| name_of(&operators.operators, token.reveal())) {
@@ -171,6 +175,9 @@ impl Engine {
         }
         if bearer.is_some_and(|token| token.reveal().starts_with(TOKEN_PREFIX)) {
             return Ok(Caller::Person(Box::new(self.session_of(bearer).await?)));
+        }
+        if let Some(code) = bearer.filter(|token| token.reveal().starts_with(BreakGlassCode::PREFIX)) {
+            return Ok(Caller::Code(Box::new(self.sealed_code_of(code).await?)));
         }
         Ok(Caller::Agent(self.agent_of(bearer).await?))
     }

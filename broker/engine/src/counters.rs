@@ -36,6 +36,9 @@ counters! {
     notifications_sent = "Messages about such elevations that a channel accepted";
     notification_failures = "Tries to send such a message that failed";
     notifications_dead = "Such messages that no channel accepted before they were no longer needed";
+    break_glass_grants = "Requests by break-glass that got a grant, with retries";
+    break_glass_refused = "Requests by break-glass that were refused";
+    break_glass_reviews_overdue = "Days after which a grant that was taken by break-glass was not reviewed by another person";
     rule_errors = "Decisions that were refused because a rule could not be evaluated";
     shadow_differences = "Decisions that the rule set in shadow answers differently";
     shadow_errors = "Decisions in which a rule of the set in shadow could not be evaluated";

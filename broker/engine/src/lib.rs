@@ -27,6 +27,7 @@ use tokio::sync::watch;
 mod api;
 mod approvals;
 mod auth;
+mod break_glass;
 mod clock;
 mod counters;
 mod error;

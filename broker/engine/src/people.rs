@@ -28,7 +28,7 @@ const USE_RECORDED_EVERY: Duration = Duration::from_secs(60);
 pub struct People {
     pub sign_in: SignIn,
     pub rules: PeopleRules,
-    /// How old the sign-in of a person may be who approves a policy of high sensitivity.
+    /// How old the sign-in of a person may be who approves a policy of high sensitivity, or takes a grant by break-glass.
     pub fresh: Duration,
     /// How long a request waits for approval.
     pub approval: Duration,
@@ -173,7 +173,8 @@ impl Engine {
         let now = self.clock.now();
         // Requests are of single agents.
         let may = |right: &Right| {
-            *right != Right::Approve && people.rules.permit(session, *right, Resource::Broker, now).is_ok()
+            !matches!(right, Right::Approve | Right::BreakGlass)
+                && people.rules.permit(session, *right, Resource::Broker, now).is_ok()
         };
         Ok(SessionState {
             person: session.person.clone(),

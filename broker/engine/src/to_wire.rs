@@ -2,8 +2,9 @@
 
 use domain::{State, Vote};
 use protocol::approvals::{Approval, Approver};
+use protocol::break_glass::{BreakGlass, Review};
 use protocol::standing_approvals::StandingApproval;
-use protocol::{Grant, agents};
+use protocol::{Grant, Timestamp, agents};
 use store::{GrantRecord, StoredToken};
 
 pub(crate) fn grant(record: &GrantRecord) -> Grant {
@@ -26,6 +27,10 @@ pub(crate) fn grant(record: &GrantRecord) -> Grant {
         provenance: grant.provenance.clone(),
         reason: grant.reason.clone(),
         approval: grant.approval.as_ref().map(|given| approval(given, &grant.state)),
+        break_glass: grant
+            .break_glass
+            .as_ref()
+            .map(|taken| Box::new(break_glass(taken, grant.review_until()))),
         denials: record.denials,
         credentials: None,
     }
@@ -55,6 +60,15 @@ pub(crate) fn approval(approval: &domain::Approval, state: &State) -> Approval {
         approved_at: waiting.and_then(|waiting| waiting.approved_at),
         until: waiting.map(|waiting| waiting.until),
     }
+}
+
+fn break_glass(taken: &domain::BreakGlass, review_until: Option<Timestamp>) -> BreakGlass {
+    let review = taken.review.as_ref().map(|review| Review {
+        by: review.by.clone(),
+        at: review.at,
+        note: review.note.clone(),
+    });
+    BreakGlass { by: taken.by.clone(), incident: taken.incident.clone(), review_until, review }
 }
 
 pub(crate) fn standing_approval(standing: &domain::StandingApproval) -> StandingApproval {

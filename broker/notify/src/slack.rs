@@ -5,10 +5,10 @@
 
 use std::fmt::Write as _;
 
-use protocol::PolicyName;
 use protocol::approvals::ApprovalRequest;
 use protocol::notifications::{Message, NotificationKind};
 use protocol::printable::printable;
+use protocol::{GrantStatus, PolicyName};
 use serde_json::{Value, json};
 
 /// Slack takes 50 blocks, and a request has two.
@@ -31,7 +31,10 @@ pub(crate) fn body(message: &Message) -> Value {
             "type": "section",
             "text": {"type": "plain_text", "emoji": false, "text": details(request)},
         }));
-        let command = format!("`cloudanix-jit approve {}`", request.grant.id);
+        let command = match message.kind.asks_for_approval() {
+            true => format!("`cloudanix-jit approve {}`", request.grant.id),
+            false => format!("`cloudanix-jit timeline {}`", request.grant.id),
+        };
         blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": command}]}));
     }
     if data.total > MOST_REQUESTS {
@@ -44,11 +47,21 @@ pub(crate) fn body(message: &Message) -> Value {
 
 fn title(message: &Message) -> String {
     let data = &message.data;
-    let (requests, wait) = if data.total == 1 { ("request", "waits") } else { ("requests", "wait") };
+    let denied = data.requests.iter().any(|request| request.grant.status == GrantStatus::Denied);
     let still = match message.kind {
         NotificationKind::ApprovalRequested => "",
         NotificationKind::ApprovalReminder => "still ",
+        NotificationKind::BreakGlassUsed if denied => {
+            return format!("BREAK-GLASS was refused for {}", data.agent_id);
+        }
+        NotificationKind::BreakGlassUsed => {
+            return format!("BREAK-GLASS: a grant of {} was taken without approval", data.agent_id);
+        }
+        NotificationKind::BreakGlassReviewOverdue => {
+            return format!("BREAK-GLASS: a grant of {} was not reviewed in time", data.agent_id);
+        }
     };
+    let (requests, wait) = if data.total == 1 { ("request", "waits") } else { ("requests", "wait") };
     format!("{} {requests} of {} {still}{wait} for approval", data.total, data.agent_id)
 }
 
@@ -61,6 +74,13 @@ fn details(request: &ApprovalRequest) -> String {
     };
     if let Some(reason) = &grant.reason {
         line("reason", reason);
+    }
+    if let Some(taken) = &grant.break_glass {
+        line("taken by", &taken.by.in_words());
+        line("incident", &taken.incident);
+    }
+    if let Some(why) = grant.end_reason.as_ref().filter(|_| grant.break_glass.is_some()) {
+        line("ended", why);
     }
     let facts = &grant.provenance.signed;
     for (name, value) in [
@@ -115,6 +135,38 @@ mod tests {
             let text = body.pointer(place).unwrap().as_str().unwrap();
             assert!(!text.contains('<') && !text.contains("evil"), "{place}: {text}");
         }
+    }
+
+    #[test]
+    fn a_message_about_break_glass_names_who_and_why_and_asks_for_no_approval() {
+        let mut message = sample::message().unwrap();
+        message.kind = NotificationKind::BreakGlassUsed;
+        let grant = &mut message.data.requests[0].grant;
+        grant.break_glass = Some(Box::new(protocol::break_glass::BreakGlass {
+            by: protocol::Actor::Code {
+                id: protocol::BreakGlassCodeId::from_random([1; 6]),
+                label: "safe <!channel>".to_owned(),
+            },
+            incident: "INC-1 <https://evil.example>".to_owned(),
+            review_until: None,
+            review: None,
+        }));
+        let body = body(&message);
+        let text = body["blocks"][1]["text"]["text"].as_str().unwrap();
+        assert!(
+            text.contains("taken by: code bg-010101010101 (safe <!channel>)\nincident: INC-1 <"),
+            "{text}"
+        );
+        assert_eq!(body["blocks"][1]["text"]["type"], "plain_text");
+        for place in ["/text", "/blocks/0/text/text", "/blocks/2/elements/0/text"] {
+            let text = body.pointer(place).unwrap().as_str().unwrap();
+            assert!(!text.contains('<') && !text.contains("approve"), "{place}: {text}");
+        }
+        assert!(body["text"].as_str().unwrap().starts_with("BREAK-GLASS: a grant of "), "{body}");
+        message.data.requests[0].grant.status = GrantStatus::Denied;
+        assert!(title(&message).starts_with("BREAK-GLASS was refused for "));
+        message.kind = NotificationKind::BreakGlassReviewOverdue;
+        assert!(title(&message).ends_with(" was not reviewed in time"));
     }
 
     #[test]

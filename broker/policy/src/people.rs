@@ -238,6 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn break_glass_can_be_permitted_for_some_policies_alone() {
+        let text = r#"
+            @id("restore") permit (principal in Team::"on-call", action == Action::"break_glass", resource)
+            when { ["orders-read"].containsAll(context.policies) && context.target == "token" };
+        "#;
+        let rules = PeopleRules::parse("people.cedar", text).unwrap();
+        let (alice, agent) = (session("alice", &["on-call"]), agent("[]", "dave"));
+        let scope: ScopeName = TargetKind::Token.into();
+        for (policies, expected) in [(&["orders-read"][..], true), (&["orders-read", "orders-write"], false)]
+        {
+            let policies: Vec<PolicyName> = policies.iter().map(|name| name.parse().unwrap()).collect();
+            let requested = Requested { policies: &policies, target: TargetKind::Token, scope: &scope };
+            let asked =
+                |right| rules.permit(&alice, right, Resource::Request(&agent, requested), alice.started_at);
+            assert_eq!(asked(Right::BreakGlass).is_ok(), expected, "{policies:?}");
+            assert!(asked(Right::Approve).is_err(), "another right");
+        }
+    }
+
+    #[test]
     fn an_old_sign_in_is_refused_with_the_hint_of_the_rule() {
         let (alice, old) = (session("alice", &["platform"]), Timestamp::from_secs(1000 + 15 * 60 + 1));
         assert_eq!(

@@ -29,6 +29,7 @@ use protocol::{
     Timestamp,
 };
 
+mod break_glass;
 mod chain;
 mod columns;
 mod context_rows;
@@ -51,6 +52,7 @@ mod standing_approvals;
 #[cfg(test)]
 mod test_fixtures;
 
+pub use break_glass::{ListedCode, SEALED_CODES_KEPT_FOR, SealedCodes};
 pub use chain::RETRIES_RECORDED;
 pub use decisions::{
     ContextRequest, DRY_RUNS_KEPT, DecisionContext, DecisionFilter, NewDecision, Reevaluation, StoredDecision,
@@ -164,12 +166,21 @@ pub enum RevokeByKey {
 pub struct Listing {
     /// `true`: only grants that are not final. `false`: only final ones.
     pub live: Option<bool>,
-    /// Only grants that wait for approval.
-    pub waiting: bool,
+    /// Only these.
+    pub only: Option<Only>,
     pub agent: Option<AgentId>,
     /// Start behind this grant, in the order of the listing (newest first).
     pub after: Option<GrantId>,
     pub limit: u32,
+}
+
+/// A part of all grants that is listed by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// Grants that wait for approval.
+    Waiting,
+    /// Grants that were taken in an emergency; not requests for one that were denied.
+    BreakGlass,
 }
 
 /// An auth token as it is stored: its hash, never the token.
@@ -260,7 +271,7 @@ pub struct PositionedEvent {
 
 /// Everything that the broker reads and writes.
 #[async_trait]
-pub trait Store: Notifications {
+pub trait Store: Notifications + SealedCodes {
     /// Reads and writes one row, to find out whether the database works.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -484,7 +495,7 @@ pub trait Store: Notifications {
         listing: ObservationListing<'_>,
     ) -> Result<Vec<StoredObservation>, StoreError>;
 
-    /// Deletes expired token uses, tombstones, auth tokens, sessions, standing approvals, notifications and posture, decisions and observations older than
+    /// Deletes expired token uses, tombstones, auth tokens, sessions, standing approvals, break-glass codes, notifications and posture, decisions and observations older than
     /// `keep_decisions`, and requests that were not denied again for [`DENIALS_KEPT_FOR`]. The grant of the last event of
     /// all, and the last decision, may stay until another is written.
     async fn purge(&self, now: Timestamp, keep_decisions: Duration) -> Result<(), StoreError>;

@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod agents;
+mod break_glass;
 mod decisions;
 mod grants;
 mod notifications;
@@ -74,6 +75,7 @@ struct Tables {
     sessions: Sessions,
     standing_approvals: StandingApprovals,
     outbox: Outbox,
+    sealed_codes: break_glass::Codes,
 }
 
 /// Whether what a decision was made from still holds.
@@ -514,6 +516,7 @@ impl Store for Memory {
         kept.sessions.purge(now);
         kept.standing_approvals.purge(now);
         kept.outbox.purge(now);
+        kept.sealed_codes.purge(now);
         kept.decisions.purge(now.minus(keep_decisions));
         Ok(())
     }

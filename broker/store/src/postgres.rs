@@ -32,6 +32,7 @@ use crate::{
 mod agents;
 mod auth_tokens;
 mod bind;
+mod break_glass;
 mod context;
 mod create;
 mod database_url;

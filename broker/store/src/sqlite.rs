@@ -32,6 +32,7 @@ use crate::{
 mod agents;
 mod auth_tokens;
 mod batch;
+mod break_glass;
 mod checkpoint;
 mod context;
 mod create;

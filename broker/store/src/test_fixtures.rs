@@ -38,6 +38,7 @@ fn with_a_step(number: u64, shared: bool) -> Transition {
         reason: None,
         provenance: Provenance::default(),
         run: None,
+        break_glass: None,
     };
     let now = Timestamp::from_secs(1000);
     Grant::accepted(request, now, EnforcedBy::Cloud, vec![step], now.plus(Duration::from_secs(30)))

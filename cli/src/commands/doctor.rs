@@ -95,7 +95,8 @@ async fn connect(
     }
     let bearer = auth_token.cloned().unwrap_or_else(|| Secret::new(""));
     let roots = network.roots_in_words();
-    let settings = Settings { url: url.to_string(), bearer, network, warnings: Vec::new() };
+    let settings =
+        Settings { url: url.to_string(), bearer, break_glass_of: None, network, warnings: Vec::new() };
     let client = Client::new(&settings).map_err(CliError::from);
     let client = report.check("set-up", client, |_| format!("trusts {roots}"))?;
     reach::ready(report, url, &client).await.then_some(client)

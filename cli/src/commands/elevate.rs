@@ -29,14 +29,13 @@ pub(crate) fn run(args: ElevateArgs, env: &Env, output: &mut Output) -> Result<(
     let export = Export::prepare(args.output, env)?;
     let client = Client::new(&settings)?;
     let state = args.state.clone().or_else(|| env.get("CLOUDANIX_STATE").map(PathBuf::from));
-    let mut handle =
-        Handle::create(state.as_deref(), env, &settings.url, elevation.workload().agent_id(), &key)?;
+    let mut handle = Handle::create(state.as_deref(), env, &settings.url, elevation.agent_id(), &key)?;
     block_on(async {
         let mut interrupt = Interrupt::listen()?;
         let elevated = tokio::select! {
             biased;
             () = interrupt.received() => Err(CliError::Interrupted),
-            grant = elevation::elevate(&client, &elevation, &args.request, output) => grant,
+            grant = elevation::elevate(&client, &elevation, (&args.request).into(), output) => grant,
         };
         let exported = elevated.and_then(|grant| {
             handle.granted(&grant)?;

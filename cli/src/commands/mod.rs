@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod approvals;
+pub(crate) mod break_glass;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod elevate;

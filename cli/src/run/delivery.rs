@@ -82,6 +82,7 @@ pub(crate) fn test_grant(credentials: Credentials) -> Grant {
         provenance: Provenance::default(),
         reason: None,
         approval: None,
+        break_glass: None,
         denials: None,
         credentials: Some(credentials),
     }

@@ -8,12 +8,12 @@ use protocol::{Grant, RevokeCause, Ttl};
 
 use super::keeper::{Instructions, Keeper};
 use crate::args::RequestArgs;
-use crate::elevation;
+use crate::elevation::{self, Patience};
 use crate::error::CliError;
 use crate::handle::{End, Handle};
 use crate::output::{Mark, Output};
 use crate::settings;
-use jit_client::{Client, Elevation, Env, Gate, GrantRef, Lease, RetryPolicy, Revoked};
+use jit_client::{Client, Elevation, Env, Gate, GrantRef, Lease, RetryPolicy, Revoked, Settings};
 
 /// The time between a platform's stop signal and its kill, less the time to get here.
 const REVOKE_WITHIN: Duration = Duration::from_secs(6);
@@ -42,17 +42,27 @@ impl Pending {
         env: &Env,
     ) -> Result<Self, CliError> {
         let settings = settings::for_agent(env)?;
-        let key = jit_client::new_key()?;
-        let elevation = elevation::from_args(args, ttl, Lease::Heartbeats, key.clone(), env)?;
+        let elevation = elevation::from_args(args, ttl, Lease::Heartbeats, jit_client::new_key()?, env)?;
+        Self::new(settings, elevation, ttl, state, env)
+    }
+
+    pub(crate) fn new(
+        settings: Settings,
+        elevation: Elevation,
+        ttl: Ttl,
+        state: Option<&Path>,
+        env: &Env,
+    ) -> Result<Self, CliError> {
+        let key = elevation.key().clone();
         let gate = Gate::closed();
         let client = Client::behind(gate.clone(), &settings)?;
-        let handle = Handle::create(state, env, &settings.url, elevation.workload().agent_id(), &key)?;
+        let handle = Handle::create(state, env, &settings.url, elevation.agent_id(), &key)?;
         let instructions = Instructions { settings, key, ttl };
         Ok(Self { client, instructions, keeper: Keeper::not_started(), gate, elevation, handle })
     }
 
     /// Elevates. The connection is made while the keeper starts, and the request is sent when the keeper is ready.
-    pub(crate) async fn elevate(&mut self, args: &RequestArgs, output: &Output) -> Result<Grant, CliError> {
+    pub(crate) async fn elevate(&mut self, patience: Patience, output: &Output) -> Result<Grant, CliError> {
         let Self { client, instructions, keeper, gate, elevation, handle: _ } = self;
         let without_keeper = async {
             // A process takes as long to start as a near broker takes to accept: the connection goes first.
@@ -65,7 +75,7 @@ impl Pending {
         };
         tokio::select! {
             biased;
-            granted = elevation::elevate(client, elevation, args, output) => granted,
+            granted = elevation::elevate(client, elevation, patience, output) => granted,
             error = without_keeper => Err(error),
         }
     }

@@ -13,7 +13,7 @@ use super::delivery::CredentialDelivery;
 use super::output::{StepOutput, StreamMode};
 use super::redaction::Redaction;
 use super::step_services::StepServices;
-use crate::args::{Redact, RunArgs};
+use crate::args::{Redact, StepArgs};
 use crate::error::CliError;
 use crate::mask::Masking;
 use crate::output::Output;
@@ -34,7 +34,7 @@ pub(crate) struct Started {
 
 /// Starts the command with the credentials in its environment, after they are masked and redacted.
 pub(crate) fn start(
-    args: &RunArgs,
+    args: &StepArgs,
     env: &Env,
     output: &Output,
     grant: &Grant,

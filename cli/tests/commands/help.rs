@@ -49,6 +49,12 @@ const COMMANDS: &[&[&str]] = &[
     &["approvals", "allow"],
     &["approvals", "list"],
     &["approvals", "revoke"],
+    &["break-glass"],
+    &["break-glass", "seal"],
+    &["break-glass", "codes"],
+    &["break-glass", "revoke-code"],
+    &["break-glass", "list"],
+    &["break-glass", "review"],
     &["notifications"],
     &["sessions"],
     &["sessions", "list"],
@@ -75,10 +81,33 @@ fn mistakes_on_the_command_line() {
         ("not-a-grant-id", &["revoke", "elev-1"]),
         ("run-without-a-command", &["run", "--policy", "p", "--ttl", "15m"]),
         ("doctor-with-a-policy-only", &["doctor", "--policy", "p"]),
+        ("break-glass-alone", &["break-glass"]),
+        (
+            "break-glass-without-an-incident",
+            &["break-glass", "--policy", "p", "--reason", "lost", "--", "true"],
+        ),
+        (
+            "break-glass-for-too-long",
+            &[
+                "break-glass",
+                "--policy",
+                "p",
+                "--incident",
+                "I",
+                "--reason",
+                "lost",
+                "--ttl",
+                "61m",
+                "--",
+                "true",
+            ],
+        ),
+        ("break-glass-without-a-label", &["break-glass", "seal", "--agents", "*"]),
     ];
     for (name, line) in mistakes {
         // 2 could be the command's own code.
-        let code = if line.first() == Some(&"run") { 125 } else { 2 };
+        let runs = line.first() == Some(&"run") || line.contains(&"--");
+        let code = if runs { 125 } else { 2 };
         let finished = Program::bare(line).assert().code(code);
         insta::assert_snapshot!(format!("mistake-{name}"), finished.said());
     }

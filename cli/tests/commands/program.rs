@@ -78,6 +78,7 @@ pub(crate) fn grant(status: GrantStatus) -> Grant {
         provenance: Provenance { claimed: Facts::default(), ..Provenance::default() },
         reason: None,
         approval: None,
+        break_glass: None,
         denials: None,
         credentials: None,
     }

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use protocol::actions::{Action, ActionsReport, MAX_ACTIONS};
+use protocol::break_glass::BreakGlassRequest;
 use protocol::observations::Observation;
 use protocol::rules::Outcome;
 use protocol::{AgentId, Credentials, ElevateRequest, EnforcedBy, ErrorCode, Grant, GrantStatus, Problem};
@@ -102,6 +103,8 @@ pub(crate) struct Books {
     /// The number of AWS sessions.
     sessions: usize,
     actions: Vec<Action>,
+    /// The bearers of requests for break-glass.
+    pub(crate) broke_glass: Vec<String>,
     observes: Option<Outcome>,
 }
 
@@ -190,6 +193,7 @@ impl FakeBroker {
             .route(&format!("{one}/heartbeat"), post(heartbeat))
             .route(&format!("{one}/{}", routes::CREDENTIALS), post(renew))
             .route(&format!("{one}/actions"), post(actions))
+            .route(routes::BREAK_GLASS, post(break_glass))
             .route(routes::OBSERVATIONS, post(observe))
             .route(&format!("{}/{OBSERVATION}/actions", routes::OBSERVATIONS), post(observed_actions))
             .with_state(broker.clone());
@@ -328,6 +332,24 @@ fn key_of(headers: &HeaderMap) -> IdempotencyKey {
     headers[routes::IDEMPOTENCY_KEY].to_str().unwrap().parse().unwrap()
 }
 
+async fn break_glass(State(broker): State<FakeBroker>, headers: HeaderMap, body: String) -> Response {
+    let BreakGlassRequest { agent_id, policies, ttl, target, reason, claimed, .. } =
+        serde_json::from_str(&body).unwrap();
+    broker.books().broke_glass.push(headers[header::AUTHORIZATION].to_str().unwrap().to_owned());
+    let reason = Some(reason);
+    let request = ElevateRequest {
+        agent_id,
+        oidc_token: None,
+        policies,
+        ttl,
+        target,
+        reason,
+        heartbeat: true,
+        claimed,
+    };
+    elevate(State(broker), headers, serde_json::to_string(&request).unwrap()).await
+}
+
 async fn elevate(State(broker): State<FakeBroker>, headers: HeaderMap, body: String) -> Response {
     let request: ElevateRequest = serde_json::from_str(&body).unwrap();
     let key = key_of(&headers);
@@ -363,6 +385,7 @@ fn new_grant(number: u8, request: &ElevateRequest, books: &mut Books) -> Grant {
         provenance: Provenance::default(),
         reason: request.reason.clone(),
         approval: None,
+        break_glass: None,
         denials: None,
         credentials: Some(books.credentials()),
     }

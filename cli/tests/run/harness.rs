@@ -42,12 +42,12 @@ impl Wrapper {
         Self::build(launcher, "15m", broker, arguments)
     }
 
-    fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
+    /// Starts another command of the client than `run`.
+    pub(crate) fn of(launcher: &[&str], broker: &FakeBroker, line: &[&str]) -> Self {
         let folder = Folder(tempfile::tempdir().unwrap());
         // Restores signals that the tests' parent ignores, such as Ctrl-C in a background job.
         let mut command = Command::new("env");
-        command.arg("--default-signal").args(launcher).arg(env!("CARGO_BIN_EXE_cloudanix-jit"));
-        command.args(["run", "--policy", "orders-read", "--ttl", ttl]).args(arguments);
+        command.arg("--default-signal").args(launcher).arg(env!("CARGO_BIN_EXE_cloudanix-jit")).args(line);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
         command.env("TMPDIR", folder.path()).env("CLOUDANIX_URL", &broker.url);
         command.env("CLOUDANIX_AGENT_ID", "test-agent");
@@ -55,6 +55,10 @@ impl Wrapper {
         command.env("CLOUDANIX_PLATFORM", "none").current_dir(folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { command, folder }
+    }
+
+    fn build(launcher: &[&str], ttl: &str, broker: &FakeBroker, arguments: &[&str]) -> Self {
+        Self::of(launcher, broker, &[&["run", "--policy", "orders-read", "--ttl", ttl], arguments].concat())
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {

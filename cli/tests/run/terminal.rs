@@ -219,3 +219,30 @@ fn an_editor_works() {
     assert_eq!(fs::read_to_string(running.folder.path().join("text")).unwrap(), "written\n");
     assert_eq!(broker.books().outcome(), (0, vec!["exit:0"]));
 }
+
+#[test]
+fn a_sealed_code_is_typed_unseen_before_the_step_has_the_terminal() {
+    let broker = FakeBroker::start();
+    let code = protocol::break_glass::BreakGlassCode::from_random([0xa5; 16]).secret().reveal().to_owned();
+    let step = "read line; test \"$line\" = typed && echo read it";
+    let line =
+        ["break-glass", "--policy", "orders-read", "--incident", "INC-1", "--reason", "lost", "--code", "--"];
+    let line = [&line[..], &["sh", "-c", step]].concat();
+    let mut wrapper = Wrapper::of(&["python3", "-c", PTY], &broker, &line);
+    wrapper.command.stdin(Stdio::piped());
+    let mut running = wrapper.start();
+    let mut keyboard = running.child.stdin.take().unwrap();
+    let mut shown = running.child.stdout.take().unwrap();
+    read_until(&mut shown, "break-glass code: ");
+    type_in(&mut keyboard, &format!("{}\n", code.replace('-', " ").to_uppercase()));
+    broker.wait("the grant", |books| books.live() == 1);
+    type_in(&mut keyboard, "typed\n");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut shown, &mut rest).unwrap();
+    assert!(rest.contains("read it") && rest.ends_with("ended: 0\n"), "{rest}");
+    assert!(!rest.to_lowercase().contains("a5a5"), "{rest}");
+    running.finish();
+    let books = broker.books();
+    assert_eq!(books.broke_glass, [format!("Bearer {code}")]);
+    assert_eq!(books.outcome(), (0, vec!["exit:0"]));
+}

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::Client;
 use crate::error::Error;
 
-pub(super) struct Call {
+pub(crate) struct Call {
     method: Method,
     url: Url,
     key: Option<IdempotencyKey>,
@@ -16,7 +16,7 @@ pub(super) struct Call {
 }
 
 impl Client {
-    pub(super) fn call(&self, method: Method, path: &str) -> Result<Call, Error> {
+    pub(crate) fn call(&self, method: Method, path: &str) -> Result<Call, Error> {
         let url = self
             .base
             .join(path.trim_start_matches('/'))
@@ -26,26 +26,26 @@ impl Client {
 }
 
 impl Call {
-    pub(super) fn query(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
     }
 
-    pub(super) fn key(self, key: &IdempotencyKey) -> Self {
+    pub(crate) fn key(self, key: &IdempotencyKey) -> Self {
         Self { key: Some(key.clone()), ..self }
     }
 
-    pub(super) fn text(self, media_type: &'static str, text: &str) -> Self {
+    pub(crate) fn text(self, media_type: &'static str, text: &str) -> Self {
         Self { body: Some((media_type, Zeroizing::new(text.to_owned()))), ..self }
     }
 
-    pub(super) fn json<T: serde::Serialize>(self, value: &T) -> Result<Self, Error> {
+    pub(crate) fn json<T: serde::Serialize>(self, value: &T) -> Result<Self, Error> {
         let text = serde_json::to_string(value)
             .map_err(|error| Error::unexpected(format!("the request: {error}")))?;
         Ok(Self { body: Some(("application/json", Zeroizing::new(text))), ..self })
     }
 
-    pub(super) fn request(&self, client: &reqwest::Client) -> RequestBuilder {
+    pub(crate) fn request(&self, client: &reqwest::Client) -> RequestBuilder {
         let mut request = client.request(self.method.clone(), self.url.clone());
         if let Some(key) = &self.key {
             request = request.header(routes::IDEMPOTENCY_KEY, key.as_str());

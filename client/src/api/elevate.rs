@@ -55,8 +55,7 @@ impl Client {
         loop {
             let mut attempts = Attempts::begin(self, RetryPolicy::elevate(limits.answer));
             let answer = loop {
-                let body = attempts.in_time(elevation.body(self.http(), self.now())).await?;
-                let call = self.call(Method::POST, routes::GRANTS)?.key(elevation.key()).json(&body)?;
+                let call = attempts.in_time(elevation.call(self)).await?;
                 elevation.mark_sent();
                 if let Some(answer) = attempts.try_once(&call, notice).await? {
                     break answer;
@@ -125,7 +124,7 @@ impl Client {
 
     /// Requests the decision about an elevation. The broker grants and records nothing.
     pub async fn dry_run(&self, elevation: &Elevation, policy: RetryPolicy) -> Result<Decision, Error> {
-        let body = elevation.body(self.http(), self.now()).await?;
+        let body = elevation.body(self).await?;
         let call = self.call(Method::POST, routes::GRANTS)?.query("dry_run", "true").json(&body)?;
         self.answer(policy, &call).await
     }

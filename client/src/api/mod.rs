@@ -2,6 +2,7 @@
 
 mod agents;
 mod attempts;
+mod break_glass;
 mod call;
 mod during_step;
 mod elevate;
@@ -27,7 +28,7 @@ use reqwest::{Method, Url};
 pub use self::agents::IfRegistered;
 use self::attempts::Attempts;
 pub use self::attempts::RetryPolicy;
-use self::call::Call;
+pub(crate) use self::call::Call;
 pub use self::during_step::{Heartbeat, Renewed, Reported};
 pub use self::elevate::ElevateLimits;
 pub use self::gate::Gate;

@@ -32,7 +32,7 @@ impl Client {
     ) -> Result<Observation, Error> {
         let mut attempts = Attempts::begin(self, policy);
         loop {
-            let body = attempts.in_time(elevation.body(self.http(), self.now())).await?;
+            let body = attempts.in_time(elevation.body(self)).await?;
             let call = self.call(Method::POST, routes::OBSERVATIONS)?.json(&body)?;
             if let Some(answer) = attempts.try_once(&call, notice).await? {
                 return answer.read(self);

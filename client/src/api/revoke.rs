@@ -57,7 +57,13 @@ impl Client {
         let call = self.call(Method::DELETE, &path)?.query("cause", &cause.to_string());
         let call = match grant {
             GrantRef::Id(_) => call,
-            GrantRef::Key(key) => call.query("idempotency_key", key.as_str()),
+            GrantRef::Key(key) => {
+                let call = call.query("idempotency_key", key.as_str());
+                match &self.settings.break_glass_of {
+                    Some(agent) => call.query("agent", agent.as_str()),
+                    None => call,
+                }
+            }
         };
         let answer: Result<Grant, _> = self.answer(policy, &call).await;
         match answer {

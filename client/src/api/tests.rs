@@ -15,7 +15,7 @@ use crate::settings::{self, Settings};
 fn settings_for(listener: &TcpListener) -> Settings {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let network = Network::from_env(&Env::from_pairs::<&str, &str>([]));
-    Settings { url, bearer: Secret::new("bearer"), network, warnings: Vec::new() }
+    Settings { url, bearer: Secret::new("bearer"), break_glass_of: None, network, warnings: Vec::new() }
 }
 
 fn broker(listener: &TcpListener) -> Client {

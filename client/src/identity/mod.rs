@@ -137,7 +137,7 @@ pub(crate) fn detect_or_none(
 }
 
 /// The facts of the run, with or without an identity.
-pub(crate) fn claimed(env: &Env, files: &Files) -> Facts {
+pub fn claimed(env: &Env, files: &Files) -> Facts {
     let found = match env.get("CLOUDANIX_PLATFORM") {
         Some("none") => detected_platform(env, files),
         Some(_) | None => selected_platform(env, files),

@@ -5,14 +5,17 @@ use protocol::{GrantStatus, Timestamp};
 use super::{Ending, Grant, Phase, State};
 
 impl Grant {
-    /// When the worker drives it: at the deadline, the next try, or the end of the claim.
+    /// When the worker drives it: at the deadline, the next try, the end of the claim, or when its review is overdue.
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Applying { claimed_until } => Some(*claimed_until),
             State::RollingBack { retry_at, .. } => Some(*retry_at),
             State::Active { .. } => Some(self.expires_at),
             State::Ending(ending) => Some(ending.retry_at),
-            State::Failed { .. } | State::Revoked { .. } => self.session_deny_until,
+            State::Failed { .. } => self.session_deny_until,
+            State::Revoked { .. } => {
+                [self.session_deny_until, self.review_until()].into_iter().flatten().min()
+            }
             State::Waiting(waiting) => Some(waiting.until),
             State::Denied { .. } => None,
         }

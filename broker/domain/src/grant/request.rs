@@ -1,11 +1,13 @@
 //! The request of a grant, and the events that begin its timeline.
 
 use protocol::{
-    AgentId, EnforcedBy, EventKind, GrantId, IdempotencyKey, PolicyName, Provenance, Timestamp, Trust, Ttl,
+    AgentId, EnforcedBy, EventKind, GrantId, IdempotencyKey, PolicyName, Provenance, Source, Timestamp,
+    Trust, Ttl,
 };
 
 use super::{Grant, State, Step};
 use crate::boundary::{ScopeName, TargetKind};
+use crate::break_glass::{BreakGlass, BreakGlassStep};
 use crate::event::NewEvent;
 
 /// The terms of a grant.
@@ -33,6 +35,8 @@ pub struct Request {
     pub provenance: Provenance,
     /// The run, as closely as the issuer signs it.
     pub run: Option<String>,
+    /// How it is taken, if in an emergency.
+    pub break_glass: Option<Box<BreakGlass>>,
 }
 
 impl Request {
@@ -61,6 +65,7 @@ impl Request {
             enforced_by,
             steps,
             approval: None,
+            break_glass: self.break_glass,
             late_until: None,
             session_deny_until: None,
             state,
@@ -75,7 +80,11 @@ impl Grant {
         let policies = self.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ");
         let text = format!("{} · {policies} · {}", self.agent_id, self.ttl);
         let provenance = &self.provenance;
-        let mut event = NewEvent::new(self.requested_at, EventKind::Elevate, text)
+        let mut event = match &self.break_glass {
+            None => NewEvent::new(self.requested_at, EventKind::Elevate, text),
+            Some(broken) => self.break_glass_event(broken, &text),
+        };
+        event = event
             .with("policies", policies)
             .with("ttl", self.ttl)
             .with("target", self.target)
@@ -104,9 +113,20 @@ impl Grant {
         event
     }
 
+    fn break_glass_event(&self, broken: &BreakGlass, text: &str) -> NewEvent {
+        let BreakGlass { by, incident, .. } = broken;
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let text = format!("{text} · taken by {} · {incident}: {reason}", by.in_words());
+        NewEvent::new(self.requested_at, EventKind::BreakGlass, text)
+            .said_by(Source::Operator)
+            .caused_by(Some(by.clone()))
+            .with(BreakGlassStep::FIELD, BreakGlassStep::Requested.as_str())
+            .with("incident", incident)
+    }
+
     pub(super) fn danger_event(&self) -> Option<NewEvent> {
         match self.provenance.trust {
-            Trust::Oidc => None,
+            Trust::Oidc | Trust::BreakGlass => None,
             Trust::AuthTokenOnly => Some(NewEvent::new(
                 self.requested_at,
                 EventKind::Danger,

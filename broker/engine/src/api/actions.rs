@@ -19,9 +19,9 @@ impl Engine {
         key: &IdempotencyKey,
         report: &ActionsReport,
     ) -> Result<(), Refusal> {
-        let agent = self.agent_of(bearer).await?;
+        let (caller, agent) = self.holder(bearer, id).await?;
         let record = self.store.grant_by_key(&agent.id, key).await?;
-        if record.is_none_or(|record| record.grant.id != *id) {
+        if record.is_none_or(|record| record.grant.id != *id || !caller.holds(&record.grant)) {
             return Err(Refusal::no_such_grant());
         }
         check_form(report)?;

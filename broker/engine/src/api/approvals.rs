@@ -6,7 +6,7 @@ use protocol::approvals::{
 };
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, GrantId, Secret};
-use store::{GrantRecord, Listing};
+use store::{GrantRecord, Listing, Only};
 
 use super::Page;
 use super::seen::Seen;
@@ -29,7 +29,8 @@ impl Engine {
         let mut requests = Vec::new();
         let mut seen = Seen::by(&caller, self);
         loop {
-            let listing = Listing { waiting: true, after, limit: page.rows(), ..Listing::default() };
+            let listing =
+                Listing { only: Some(Only::Waiting), after, limit: page.rows(), ..Listing::default() };
             let records = self.store.list(&listing).await?;
             after = records.last().map(|last| last.grant.id.clone());
             let last_page = records.len() < page.rows() as usize;
@@ -172,7 +173,7 @@ impl Engine {
     pub(super) async fn person_or_operator(&self, bearer: Option<&Secret>) -> Result<Caller, Refusal> {
         match self.caller(bearer).await? {
             caller @ (Caller::Operator(_) | Caller::Person(_)) => Ok(caller),
-            Caller::Agent(_) => Err(not_for_agents()),
+            Caller::Agent(_) | Caller::Code(_) => Err(not_for_agents()),
         }
     }
 }

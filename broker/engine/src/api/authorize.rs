@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::facts::{ObservedFacts, RequestFacts};
 use domain::{Agent, Boundary, Claims, DecisionKind, Principal, Scope};
 use policy::{AccessRequest, Holder, WithinBoundary};
-use protocol::{Decision, ElevateRequest, ErrorCode, Provenance, Secret, Trust};
+use protocol::{Decision, ElevateRequest, ErrorCode, Facts, PolicyName, Provenance, Secret, Trust};
 use tracing::Instrument;
 
 use crate::request_limits::Kind;
@@ -29,8 +29,9 @@ pub(super) struct Authorized {
     pub(super) agent: Arc<Agent>,
     pub(super) principal: Principal,
     pub(super) checked: Result<WithinBoundary, policy::Denied>,
-    request: RequestFacts,
-    observed: ObservedFacts,
+    pub(super) request: RequestFacts,
+    pub(super) observed: ObservedFacts,
+    pub(super) break_glass: bool,
 }
 
 impl Authorized {
@@ -46,6 +47,7 @@ impl Authorized {
             before: None,
             grant: None,
             approval: None,
+            break_glass: self.break_glass,
         }
     }
 }
@@ -65,6 +67,7 @@ impl Engine {
         let mut checks = vec![match authorized.principal.provenance.trust {
             Trust::Oidc => "both credentials lead to the same agent".to_owned(),
             Trust::AuthTokenOnly => "trusted by its auth token alone (dangerous)".to_owned(),
+            Trust::BreakGlass => "taken in an emergency".to_owned(),
         }];
         checks.extend(permit.checks());
         Ok(Decision {
@@ -103,10 +106,10 @@ impl Engine {
         let checked = policy::check(&agent, asked);
         let kind = if checked.is_ok() { Kind::Elevation } else { Kind::Denied };
         self.request_limits.acquire(kind, &agent.id, self.clock.now())?;
-        let scope = asked_scope(&agent.registration.boundary, request);
+        let scope = asked_scope(&agent.registration.boundary, request.target.as_deref());
         let policies = checked.as_ref().map_or(request.policies.as_slice(), WithinBoundary::policies);
         let facts = request_of(scope, policies, request.ttl, request.heartbeat);
-        Ok(Authorized { agent, principal, checked, request: facts, observed })
+        Ok(Authorized { agent, principal, checked, request: facts, observed, break_glass: false })
     }
 
     /// A request whose identity was refused, as one that is denied; for observations. Its auth token alone says whose it
@@ -129,11 +132,18 @@ impl Engine {
             run: None,
             replay: None,
         };
-        let scope = asked_scope(&agent.registration.boundary, request);
+        let scope = asked_scope(&agent.registration.boundary, request.target.as_deref());
         let facts = request_of(scope, &request.policies, request.ttl, request.heartbeat);
         let hint = refusal.hint.unwrap_or_default();
         let denied = policy::Denied { code: refusal.code, detail: refusal.detail, hint };
-        Ok(Authorized { agent, principal, checked: Err(denied), request: facts, observed })
+        Ok(Authorized {
+            agent,
+            principal,
+            checked: Err(denied),
+            request: facts,
+            observed,
+            break_glass: false,
+        })
     }
 
     async fn identify(&self, agent: &Agent, token: Option<&Secret>) -> Result<Principal, Refusal> {
@@ -179,27 +189,39 @@ impl Engine {
 }
 
 /// The scope that the request names, or the first: a denial for want of a scope is recorded with it.
-pub(super) fn asked_scope<'b>(boundary: &'b Boundary, request: &ElevateRequest) -> &'b Scope {
-    let named = request.target.as_deref().and_then(|target| boundary.scope(target));
+pub(super) fn asked_scope<'b>(boundary: &'b Boundary, target: Option<&str>) -> &'b Scope {
+    let named = target.and_then(|target| boundary.scope(target));
     named.unwrap_or_else(|| boundary.first())
 }
 
 /// Checks that need no identity.
 fn well_formed(request: &ElevateRequest) -> Result<(), Refusal> {
     let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
-    let (policies, max) = (request.policies.len(), protocol::elevate::MAX_POLICIES);
-    if policies == 0 || policies > max {
-        return refuse(format!("policies: expected 1 to {max}, found {policies}"));
-    }
-    let max = protocol::elevate::MAX_TARGET;
-    if let Some(len) = request.target.as_ref().map(|target| target.chars().count()).filter(|len| *len > max) {
-        return refuse(format!("target: expected at most {max} characters, found {len}"));
-    }
+    access_well_formed(&request.policies, request.target.as_deref(), &request.claimed)?;
     let max = protocol::elevate::MAX_REASON;
     if let Some(len) = request.reason.as_ref().map(|reason| reason.chars().count()).filter(|len| *len > max) {
         return refuse(format!("reason: expected at most {max} characters, found {len}"));
     }
-    if let Some((name, fact)) = request.claimed.iter().find(|(_, fact)| fact.chars().count() > max) {
+    Ok(())
+}
+
+/// The form of what is asked for, and of what the client claims about itself.
+pub(super) fn access_well_formed(
+    policies: &[PolicyName],
+    target: Option<&str>,
+    claimed: &Facts,
+) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+    let (policies, max) = (policies.len(), protocol::elevate::MAX_POLICIES);
+    if policies == 0 || policies > max {
+        return refuse(format!("policies: expected 1 to {max}, found {policies}"));
+    }
+    let max = protocol::elevate::MAX_TARGET;
+    if let Some(len) = target.map(|target| target.chars().count()).filter(|len| *len > max) {
+        return refuse(format!("target: expected at most {max} characters, found {len}"));
+    }
+    let max = protocol::elevate::MAX_REASON;
+    if let Some((name, fact)) = claimed.iter().find(|(_, fact)| fact.chars().count() > max) {
         let found = fact.chars().count();
         return refuse(format!("claimed.{name}: expected at most {max} characters, found {found}"));
     }

@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::authorize::{Authorized, asked_scope};
 use crate::approvals::{asked_for, waits_for_votes};
+use crate::break_glass::code_refused;
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
 use crate::request_limits::Kind;
@@ -81,7 +82,7 @@ impl Engine {
         let Elevation { bearer, key, request, observed } = elevation;
         let authorized = self.authorize(bearer.as_ref(), &request, observed).await?;
         let now = self.clock.now();
-        let scope = asked_scope(&authorized.agent.registration.boundary, &request);
+        let scope = asked_scope(&authorized.agent.registration.boundary, request.target.as_deref());
         let principal = authorized.principal.clone();
         let terms = Request {
             id: GrantId::from_random(random(self.random.as_ref())?),
@@ -95,14 +96,32 @@ impl Engine {
             reason: request.reason,
             provenance: Provenance { claimed: request.claimed, ..principal.provenance },
             run: principal.run,
+            break_glass: None,
         };
         let lease = request.heartbeat.then(|| Lease::new(self.settings.load().heartbeat, now));
+        self.decide_and_create(DecisionKind::Elevate, &authorized, terms, lease, now).await
+    }
+
+    /// Decides, and creates the grant from this decision. Decides again as long as what it decided from has changed
+    /// meanwhile.
+    pub(super) async fn decide_and_create(
+        &self,
+        kind: DecisionKind,
+        authorized: &Authorized,
+        terms: Request,
+        lease: Option<Lease>,
+        now: Timestamp,
+    ) -> Result<Elevated, Refusal> {
         for _ in 0..DECISIONS {
-            let turn = self.rules.turn(&authorized.agent.id).await;
-            let decided = self.decide(DecisionKind::Elevate, authorized.asked()).await?;
+            // In an emergency no rule is asked, so none counts other grants.
+            let turn = match authorized.break_glass {
+                true => None,
+                false => self.rules.turn(&authorized.agent.id).await,
+            };
+            let decided = self.decide(kind, authorized.asked()).await?;
             // Boxed, as below: the states of all paths together would fill the stack of a thread.
             let new = NewGrant { terms: terms.clone(), lease, turn, now };
-            match Box::pin(self.create(&authorized, new, &decided)).await? {
+            match Box::pin(self.create(authorized, new, &decided)).await? {
                 Tried::Elevated(elevated) => return Ok(*elevated),
                 Tried::ContextChanged => {}
             }
@@ -176,7 +195,7 @@ impl Engine {
         let NewGrant { terms, lease, turn, now } = new;
         let Authorized { agent, principal, .. } = authorized;
         let replay = principal.replay.as_ref();
-        let most_active = agent.registration.max_active_grants_per_run;
+        let most_active = agent.registration.max_active_grants_per_run.filter(|_| !authorized.break_glass);
         let decision = decided.for_new_grant();
         let creating = self.store.create_grant(transition, lease, replay, most_active, Some(&decision));
         let creating = creating.instrument(spans::store("store: create grant")).await;
@@ -191,6 +210,7 @@ impl Engine {
                 Refusal::grant_ended(Some(reason.to_owned()))
             }
             Created::AgentDisabled => agent_disabled(agent),
+            Created::Replayed if authorized.break_glass => code_refused(),
             Created::Replayed => self.replayed(Kind::Elevation, &agent.id),
             Created::TooManyActive => match most_active {
                 Some(most) => {
@@ -218,7 +238,9 @@ impl Engine {
         decided: &Decided,
         mut denied: policy::Denied,
     ) -> Result<Tried, Refusal> {
-        let (agent, replay) = (&authorized.agent, authorized.principal.replay.as_ref());
+        let agent = &authorized.agent;
+        // A sealed code is not used up by a mistake.
+        let replay = authorized.principal.replay.as_ref().filter(|_| !authorized.break_glass);
         if authorized.checked.is_ok() {
             if let Some(record) = self.store.grant_by_key(&agent.id, &new.terms.key).await? {
                 if record.grant.request_hash != new.terms.request_hash {

@@ -14,9 +14,12 @@ impl Engine {
         id: &GrantId,
         key: &IdempotencyKey,
     ) -> Result<Grant, Refusal> {
-        let agent = self.agent_of(bearer).await?;
+        let (caller, agent) = self.holder(bearer, id).await?;
         let now = self.clock.now();
         match self.store.heartbeat(id, &agent.id, key, now).await? {
+            HeartbeatOutcome::Recorded(record) if !caller.holds(&record.grant) => {
+                Err(Refusal::no_such_grant())
+            }
             HeartbeatOutcome::Recorded(record) if record.grant.due_at().is_some_and(|ends| now < ends) => {
                 Ok(to_wire::grant(&record))
             }

@@ -4,6 +4,7 @@ mod actions;
 mod agents;
 mod approvals;
 mod authorize;
+mod break_glass;
 mod collect;
 mod denials;
 mod elevate;

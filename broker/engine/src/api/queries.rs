@@ -63,7 +63,7 @@ impl Engine {
 
     async fn accessible(&self, caller: &Caller, id: &GrantId) -> Result<GrantRecord, Refusal> {
         let record = self.driver.read(id).await?;
-        self.admit(caller, Right::View, &record.grant.agent_id).await?;
+        self.admit_to(caller, Right::View, &record.grant).await?;
         Ok(record)
     }
 

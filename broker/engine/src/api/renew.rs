@@ -2,6 +2,7 @@
 
 use domain::{DecisionKind, EndCause, State};
 use protocol::{Grant, GrantId, IdempotencyKey, Secret};
+use store::GrantRecord;
 
 use crate::{Engine, Refusal};
 
@@ -14,9 +15,10 @@ impl Engine {
         id: &GrantId,
         key: &IdempotencyKey,
     ) -> Result<Grant, Refusal> {
-        let agent = self.agent_of(bearer).await?;
+        let (caller, agent) = self.holder(bearer, id).await?;
         let record = self.store.grant_by_key(&agent.id, key).await?;
-        let record = record.filter(|record| record.grant.id == *id).ok_or_else(Refusal::no_such_grant)?;
+        let is_it = |record: &GrantRecord| record.grant.id == *id && caller.holds(&record.grant);
+        let record = record.filter(is_it).ok_or_else(Refusal::no_such_grant)?;
         let active = matches!(record.grant.state, State::Active { .. });
         if !active || self.clock.now() >= record.grant.expires_at {
             return Err(Refusal::grant_ended(record.grant.end_reason()));

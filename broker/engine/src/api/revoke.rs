@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use domain::EndCause;
 use protocol::people::Right;
-use protocol::{Actor, Grant, GrantId, IdempotencyKey, RevokeCause};
+use protocol::{Actor, AgentId, Grant, GrantId, IdempotencyKey, RevokeCause};
 use store::{GrantRecord, RevokeByKey};
 
+use crate::break_glass::is_for;
+use crate::people::On;
 use crate::{Caller, Engine, Refusal, to_wire};
 
 /// How long the tombstone of an idempotency key is kept. The longest grant lasts as long, and no request is on its way
@@ -20,6 +22,8 @@ pub enum Revocable {
     Id(GrantId),
     /// The grant that this key was, or will be, used for.
     Key(IdempotencyKey),
+    /// The same, of a grant that the caller takes by break-glass: the bearer is not the agent's.
+    KeyOf { agent: AgentId, key: IdempotencyKey },
 }
 
 impl Engine {
@@ -34,9 +38,10 @@ impl Engine {
         let claim = self.driver.claim_from(self.clock.now());
         let record = self.find(caller, what).await?;
         let cause = match caller {
+            _ if caller.took(&record.grant) => EndCause::Client(cause),
             Caller::Operator(name) => revoked_by(&record, Actor::Operator { name: name.clone() }),
             Caller::Person(session) => revoked_by(&record, Actor::Person(session.person.clone())),
-            Caller::Agent(_) => EndCause::Client(cause),
+            Caller::Agent(_) | Caller::Code(_) => EndCause::Client(cause),
         };
         let record = self.driver.drive_to_end(record, &cause, &claim).await?;
         Ok(to_wire::grant(&record))
@@ -45,21 +50,36 @@ impl Engine {
     async fn find(&self, caller: &Caller, what: &Revocable) -> Result<GrantRecord, Refusal> {
         let record = match (what, caller) {
             (Revocable::Id(id), _) => self.driver.read(id).await?,
-            (Revocable::Key(key), Caller::Agent(agent)) => {
-                let forget_after = self.clock.now().plus(TOMBSTONE_KEPT);
-                match self.store.revoke_key(&agent.id, key, forget_after).await? {
-                    RevokeByKey::Grant(record) => record,
-                    RevokeByKey::Tombstoned => {
-                        return Err(Refusal::no_such_grant().hint("this key has no grant, and will get none"));
-                    }
-                }
+            (Revocable::Key(key) | Revocable::KeyOf { key, .. }, Caller::Agent(agent)) => {
+                self.find_by_key(&agent.id, key).await?
             }
-            (Revocable::Key(_), Caller::Operator(_) | Caller::Person(_)) => {
+            (Revocable::KeyOf { agent, key }, Caller::Person(session)) => {
+                let seen = self.permit(session, Right::View, On::Agent(agent)).await;
+                seen.map_err(|_| Refusal::no_such_grant())?;
+                self.find_by_key(agent, key).await?
+            }
+            (Revocable::KeyOf { agent, key }, Caller::Code(code)) if is_for(code, agent) => {
+                self.find_by_key(agent, key).await?
+            }
+            (
+                Revocable::Key(_) | Revocable::KeyOf { .. },
+                Caller::Operator(_) | Caller::Person(_) | Caller::Code(_),
+            ) => {
                 return Err(Refusal::no_such_grant().hint("operators and persons revoke by grant id"));
             }
         };
-        self.admit(caller, Right::Operate, &record.grant.agent_id).await?;
+        self.admit_to(caller, Right::Operate, &record.grant).await?;
         Ok(record)
+    }
+
+    async fn find_by_key(&self, agent: &AgentId, key: &IdempotencyKey) -> Result<GrantRecord, Refusal> {
+        let forget_after = self.clock.now().plus(TOMBSTONE_KEPT);
+        match self.store.revoke_key(agent, key, forget_after).await? {
+            RevokeByKey::Grant(record) => Ok(record),
+            RevokeByKey::Tombstoned => {
+                Err(Refusal::no_such_grant().hint("this key has no grant, and will get none"))
+            }
+        }
     }
 }
 

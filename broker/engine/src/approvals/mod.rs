@@ -12,7 +12,7 @@ use policy::Permit;
 use protocol::{GrantId, Provenance};
 use serde::Serialize;
 use serde_json::Value;
-use store::{GrantRecord, Listing, Precondition, SaveOutcome};
+use store::{GrantRecord, Listing, Only, Precondition, SaveOutcome};
 
 use crate::rules::again::DecidedAgain;
 use crate::{Engine, Refusal};
@@ -194,7 +194,7 @@ impl Engine {
         };
         let mut after = None;
         loop {
-            let listing = Listing { waiting: true, after, limit: PAGE, ..Listing::default() };
+            let listing = Listing { only: Some(Only::Waiting), after, limit: PAGE, ..Listing::default() };
             let records = self.store.list(&listing).await?;
             let Some(last) = records.last() else { return Ok(()) };
             after = Some(last.grant.id.clone());

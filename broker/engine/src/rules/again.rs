@@ -67,6 +67,7 @@ impl Engine {
             before,
             grant: Some(&grant.id),
             approval: grant.approval.as_ref(),
+            break_glass: grant.break_glass.is_some(),
         };
         let decided = self.decide(kind, asked).await?;
         Ok(DecidedAgain { decided, rules_before, recorded: count })

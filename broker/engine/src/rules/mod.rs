@@ -38,8 +38,13 @@ pub(crate) struct Sets<'l> {
 
 impl Loaded {
     fn none() -> Self {
+        Self::none_of(0)
+    }
+
+    /// No rule set, whatever the store has as this version.
+    pub(crate) fn none_of(version: i64) -> Self {
         let state = RulesState {
-            version: 0,
+            version,
             active: None,
             candidate: None,
             rollout: Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{EndCause, State};
-use store::{Due, GrantRecord, StoreError};
+use store::{Due, GrantRecord, Precondition, SaveOutcome, StoreError};
 use targets::claim::Claim;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -34,6 +34,8 @@ enum Wanted<'g> {
     Drive(Goal<'g>),
     /// Rules, posture or its agent changed. With the mark of the change.
     DecideAgain(i64),
+    /// It was taken by break-glass and has ended, and no other person reviewed it in time.
+    TellOfMissingReview,
 }
 
 impl Engine {
@@ -132,6 +134,7 @@ impl Engine {
         let driven = match self.goal_of(&record) {
             Wanted::Drive(goal) => self.driver.drive(record, goal, &claim).await,
             Wanted::DecideAgain(mark) => Box::pin(self.reevaluate(record, mark, &claim)).await,
+            Wanted::TellOfMissingReview => self.tell_of_missing_review(record).await,
         };
         match driven {
             Ok(Outcome::Activated { .. } | Outcome::Overtaken(_) | Outcome::Settled(_)) => {}
@@ -167,6 +170,9 @@ impl Engine {
             (State::Active { .. }, _) if now >= record.grant.expires_at => Goal::End(EndCause::Deadline),
             (State::Active { .. }, _) if self.is_lease_lost(record) => Goal::End(EndCause::LeaseLost),
             (State::Active { .. }, Some(due)) if now >= due.at => return Wanted::DecideAgain(due.mark),
+            (State::Revoked { .. }, _) if record.grant.review_until().is_some_and(|until| now >= until) => {
+                return Wanted::TellOfMissingReview;
+            }
             // The heartbeat window was reset after the claim.
             (
                 State::Active { .. }
@@ -179,6 +185,22 @@ impl Engine {
                 _,
             ) => Goal::Finish,
         })
+    }
+
+    /// The event tells every channel, as that of the grant's request did.
+    async fn tell_of_missing_review(&self, record: GrantRecord) -> Result<Outcome, Refusal> {
+        let id = record.grant.id.clone();
+        let Ok(overdue) = record.grant.clone().review_is_overdue(self.clock.now()) else {
+            return Ok(Outcome::Settled(record));
+        };
+        match self.store.save(&record, &overdue, Precondition::Version, None).await? {
+            SaveOutcome::Done(record) => {
+                self.counters.break_glass_reviews_overdue();
+                tracing::error!(grant = %id, "a grant that was taken by break-glass was not reviewed in time");
+                Ok(Outcome::Settled(record))
+            }
+            SaveOutcome::Conflict | SaveOutcome::LockLost => Ok(Outcome::Overtaken(id)),
+        }
     }
 
     fn is_lease_lost(&self, record: &GrantRecord) -> bool {

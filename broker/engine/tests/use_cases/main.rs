@@ -8,6 +8,7 @@
 )]
 
 mod approvals;
+mod break_glass;
 mod crashes;
 mod endings;
 mod fixture;

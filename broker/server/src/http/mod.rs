@@ -23,6 +23,7 @@ use crate::tls::Certificate;
 use crate::traces;
 
 mod agents;
+mod break_glass;
 mod error;
 mod extract;
 mod grants;

@@ -8,8 +8,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    App, agents, grants, health, introspect, notifications, observations, posture, reconcile, requests,
-    rules, security_events, sessions, standing_approvals, well_known,
+    App, agents, break_glass, grants, health, introspect, notifications, observations, posture, reconcile,
+    requests, rules, security_events, sessions, standing_approvals, well_known,
 };
 
 #[derive(OpenApi)]
@@ -30,6 +30,7 @@ use super::{
         (name = "posture", description = "What other systems find about the subjects of requests"),
         (name = "observations", description = "Steps that run without a grant: what would have been decided"),
         (name = "approvals", description = "Requests that wait for the approval of persons, votes, approvals in advance, and notifications"),
+        (name = "break-glass", description = "Grants that persons take in an emergency, their review, and sealed codes"),
         (name = "people", description = "Sessions of persons who signed in"),
         (name = "verifying", description = "For resource servers that accept `token` grants"),
         (name = "operations", description = "Health, metrics and reconciliation"),
@@ -42,8 +43,14 @@ struct SecuritySchemes;
 impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
-        for name in ["auth_token", "operator_token", "introspection_token", "posture_token", "session_token"]
-        {
+        for name in [
+            "auth_token",
+            "operator_token",
+            "introspection_token",
+            "posture_token",
+            "session_token",
+            "break_glass_code",
+        ] {
             components.add_security_scheme(name, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }
     }
@@ -87,6 +94,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(requests::vote))
         .routes(routes!(standing_approvals::create, standing_approvals::list))
         .routes(routes!(standing_approvals::revoke))
+        .routes(routes!(break_glass::create, break_glass::list))
+        .routes(routes!(break_glass::review))
+        .routes(routes!(break_glass::seal, break_glass::codes))
+        .routes(routes!(break_glass::revoke_code))
         .routes(routes!(notifications::list))
         .routes(routes!(introspect::introspect))
         .routes(routes!(reconcile::reconcile))

@@ -157,7 +157,7 @@ const SECTIONS: [Section; 14] = [
             (
                 "fresh_minutes",
                 Is("15"),
-                "How old a sign-in may be to approve a policy of high sensitivity: 1 to 1440 minutes.",
+                "How old a sign-in may be to approve a policy of high sensitivity, or to take a grant by break-glass: 1 to 1440 minutes.",
             ),
             ("approval_minutes", Is("60"), "How long a request waits for approval: 1 to 1440 minutes."),
             ("session_hours", Is("12"), "The longest session: 1 to 24 hours."),

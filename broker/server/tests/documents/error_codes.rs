@@ -81,10 +81,17 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         ErrorCode::AccountUnknown => {
             "An operator names the claim with the person's account in `people.accounts`: see [Approvals](../operate/approvals.md#say-who-approves)."
         }
-        ErrorCode::FreshSignInRequired => "Run `cloudanix-jit login --fresh`, and vote again.",
+        ErrorCode::FreshSignInRequired => "Run `cloudanix-jit login --fresh`, and try again.",
         ErrorCode::PersonRequired => {
-            "Sign in with `cloudanix-jit login`; tokens of operators and agents cannot vote."
+            "Sign in with `cloudanix-jit login`; tokens of operators and agents neither vote, break glass nor review."
         }
+        ErrorCode::BreakGlassCodeRefused => {
+            "Use another code: each is good for one grant. `cloudanix-jit break-glass codes` lists them."
+        }
+        ErrorCode::BreakGlassCodeNotFound => "`cloudanix-jit break-glass codes` lists the sealed codes.",
+        ErrorCode::OwnBreakGlass => "Another person has to review it.",
+        ErrorCode::GrantLive => "End it first with `cloudanix-jit revoke`, or wait for its deadline.",
+        ErrorCode::AlreadyReviewed => "Nothing: `detail` says who reviewed it.",
         ErrorCode::OtherRun => {
             "Elevate with a key of its own: a request belongs to the run and job that made it."
         }

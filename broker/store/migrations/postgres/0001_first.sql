@@ -48,6 +48,7 @@ CREATE TABLE grants (
     denied_at          BIGINT, -- when it was denied last
     -- The run that requested the grant, as its issuer signs it; '' if nothing signed names a run. For the limit of grants of a run.
     run                TEXT   NOT NULL DEFAULT '',
+    break_glass        BOOLEAN NOT NULL DEFAULT false, -- whether it was taken in an emergency
     reevaluate_at      BIGINT, -- when a live grant must be decided again; null: only when something changes
     reevaluation       BIGINT NOT NULL DEFAULT 0 -- raised whenever the rules, posture or the agent change
 );
@@ -60,6 +61,7 @@ CREATE INDEX grants_live_of_agent ON grants (agent_id, number) WHERE status NOT 
 CREATE UNIQUE INDEX grants_denied ON grants (agent_id, denied_hash) WHERE denied_hash IS NOT NULL;
 CREATE INDEX grants_denied_to_purge ON grants (denied_at) WHERE status = 'denied';
 CREATE INDEX grants_active_of_run ON grants (agent_id, status, run) WHERE status IN ('pending_approval', 'applying', 'active');
+CREATE INDEX grants_break_glass ON grants (number) WHERE break_glass;
 CREATE INDEX grants_waiting ON grants (number) WHERE status = 'pending_approval';
 CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status IN ('pending_approval', 'active') AND reevaluate_at IS NOT NULL;
 CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
@@ -215,6 +217,17 @@ CREATE TABLE standing_approvals (
 
 CREATE INDEX standing_approvals_of_agent ON standing_approvals (agent_id, until);
 CREATE INDEX standing_approvals_to_purge ON standing_approvals (forget_after);
+
+-- Codes that are sealed for break-glass. A code that a grant consumed is in `consumed_oidc_tokens`.
+CREATE TABLE break_glass_codes (
+    id           TEXT   NOT NULL PRIMARY KEY,
+    hash         TEXT   NOT NULL UNIQUE,
+    body         TEXT   NOT NULL, -- JSON
+    expires_at   BIGINT NOT NULL,
+    forget_after BIGINT NOT NULL  -- later than `expires_at`: the code holds its grant
+);
+
+CREATE INDEX break_glass_codes_to_purge ON break_glass_codes (forget_after);
 
 -- How far each reader of all events is.
 CREATE TABLE event_consumers (

@@ -11,7 +11,8 @@ use super::reevaluations::is_live;
 use crate::replay::bound_to;
 use crate::{
     Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
-    HeartbeatOutcome, Listing, PositionedEvent, Precondition, RevokeByKey, SaveOutcome, StoreError, chain,
+    HeartbeatOutcome, Listing, Only, PositionedEvent, Precondition, RevokeByKey, SaveOutcome, StoreError,
+    chain,
 };
 
 #[derive(Default)]
@@ -332,10 +333,18 @@ impl Grants {
         let rows = self.rows.range(..before).rev().map(|(_, row)| row);
         let wanted = rows.filter(|row| {
             listing.agent.as_ref().is_none_or(|agent| row.grant.agent_id == *agent)
-                && (!listing.waiting || row.grant.status() == GrantStatus::PendingApproval)
+                && match listing.only {
+                    None => true,
+                    Some(Only::Waiting) => row.grant.status() == GrantStatus::PendingApproval,
+                    Some(Only::BreakGlass) => row.grant.break_glass.is_some() && row.denials.is_none(),
+                }
                 && listing.live.is_none_or(|live| live != row.grant.status().is_final())
         });
         wanted.take(listing.limit as usize).map(Row::stored).collect()
+    }
+
+    pub(super) fn has_consumed(&self, token_hash: &str) -> bool {
+        self.consumed_oidc_tokens.contains_key(token_hash)
     }
 
     pub(super) fn claim(&mut self, due: Due) -> Vec<GrantRecord> {

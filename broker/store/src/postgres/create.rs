@@ -104,8 +104,8 @@ const CREATE: &str = concat!(
     ),
     made AS (
         INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
-                            lease_expires_at, version, last_seq, last_hash, body, run, reevaluate_at)
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $28, $38
+                            lease_expires_at, version, last_seq, last_hash, body, run, reevaluate_at, break_glass)
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11, $12, $28, $38, $50
         FROM (SELECT 1 FROM key UNION ALL SELECT 1 FROM free WHERE $3 IS NULL) AS may
         RETURNING number
     ),
@@ -233,6 +233,7 @@ impl Wanted {
             .bind(run.map(|run| i64::from(run.agent_last_hour)))
             .bind(millis(self.decided.as_ref().and_then(|decided| decided.reevaluate_at)));
         let query = decisions::bind(query, self.decided.as_ref().map(|decided| &decided.row));
+        let query = query.bind(grant.break_glass.is_some());
         Ok(query.fetch_optional(connection).await?.is_some())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::GrantStatus;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use crate::{GrantRecord, Listing, StoreError, rows};
+use crate::{GrantRecord, Listing, Only, StoreError, rows};
 
 /// Worded like the partial indexes, which would not be used otherwise.
 const LIVE: &str = " AND status NOT IN ('denied', 'failed', 'revoked')";
@@ -21,8 +21,14 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
     if let Some(live) = listing.live {
         query.push(if live { LIVE } else { FINAL });
     }
-    if listing.waiting {
-        query.push(" AND status = 'pending_approval'");
+    match listing.only {
+        Some(Only::Waiting) => {
+            query.push(" AND status = 'pending_approval'");
+        }
+        Some(Only::BreakGlass) => {
+            query.push(" AND break_glass");
+        }
+        None => {}
     }
     if let Some(after) = &listing.after {
         query

@@ -7,7 +7,7 @@ use crate::StoreError;
 
 /// One statement for each table, with the time and a number of rows as arguments. Concurrent brokers delete different
 /// rows.
-pub(super) const ALL: [&str; 7] = [
+pub(super) const ALL: [&str; 8] = [
     "DELETE FROM consumed_oidc_tokens WHERE token_hash = ANY (ARRAY
          (SELECT token_hash FROM consumed_oidc_tokens WHERE forget_after <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
     "DELETE FROM idempotency_keys USING
@@ -22,6 +22,8 @@ pub(super) const ALL: [&str; 7] = [
          (SELECT hash FROM sessions WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
     "DELETE FROM standing_approvals WHERE id = ANY (ARRAY
          (SELECT id FROM standing_approvals WHERE forget_after <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM break_glass_codes WHERE id = ANY (ARRAY
+         (SELECT id FROM break_glass_codes WHERE forget_after <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
     "DELETE FROM notifications WHERE id = ANY (ARRAY
          (SELECT id FROM notifications WHERE forget_after <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
 ];

@@ -157,7 +157,7 @@ fn push_grant(
     let grant = &transition.grant;
     text.push(
         "INSERT INTO grants (id, agent_id, idem_key, status, requested_at, due_at, heartbeat_interval, last_heartbeat,
-                             lease_expires_at, version, body, run, reevaluate_at) SELECT ",
+                             lease_expires_at, version, body, run, break_glass, reevaluate_at) SELECT ",
     );
     text.separated(", ")
         .push_bind(grant.id.to_string())
@@ -172,6 +172,7 @@ fn push_grant(
         .push_bind(1_i64)
         .push_bind(rows::body(grant)?)
         .push_bind(grant.run.clone().unwrap_or_default())
+        .push_bind(grant.break_glass.is_some())
         .push_bind(decided.as_ref().and_then(|decided| decided.reevaluate_at).map(Timestamp::as_millis));
     text.push(" WHERE true");
     if let Some(key) = &grant.key {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use protocol::GrantStatus;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::{GrantRecord, Listing, StoreError, rows};
+use crate::{GrantRecord, Listing, Only, StoreError, rows};
 
 /// One of twelve texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
@@ -18,8 +18,14 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     if let Some(live) = listing.live {
         query.push(" AND final = ").push_bind(!live);
     }
-    if listing.waiting {
-        query.push(" AND status = 'pending_approval'");
+    match listing.only {
+        Some(Only::Waiting) => {
+            query.push(" AND status = 'pending_approval'");
+        }
+        Some(Only::BreakGlass) => {
+            query.push(" AND break_glass = 1");
+        }
+        None => {}
     }
     if let Some(after) = &listing.after {
         query

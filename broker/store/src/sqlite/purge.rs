@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use crate::StoreError;
 
 /// One statement for each table, with the time and a number of rows as arguments.
-pub(super) const ALL: [&str; 7] = [
+pub(super) const ALL: [&str; 8] = [
     "DELETE FROM consumed_oidc_tokens WHERE token_hash IN
          (SELECT token_hash FROM consumed_oidc_tokens WHERE forget_after <= ?1 LIMIT ?2)",
     "DELETE FROM idempotency_key_tombstones WHERE (agent_id, idem_key) IN
@@ -17,6 +17,8 @@ pub(super) const ALL: [&str; 7] = [
     "DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
     "DELETE FROM standing_approvals WHERE id IN
          (SELECT id FROM standing_approvals WHERE forget_after <= ?1 LIMIT ?2)",
+    "DELETE FROM break_glass_codes WHERE id IN
+         (SELECT id FROM break_glass_codes WHERE forget_after <= ?1 LIMIT ?2)",
     "DELETE FROM notifications WHERE id IN
          (SELECT id FROM notifications WHERE forget_after <= ?1 LIMIT ?2)",
 ];

@@ -4,6 +4,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, QueryBuilder, Row};
 use tempfile::TempDir;
 
 use super::*;
+use crate::Only;
 use crate::test_fixtures::{accepted, ended, sharing};
 
 mod alone;
@@ -237,11 +238,12 @@ async fn queries_over_grants_use_an_index() {
     let (store, _folder) = in_file().await;
     let listing = |live, agent: Option<&str>, after| {
         let agent = agent.map(|agent| agent.parse().unwrap());
-        listing::query(&Listing { live, waiting: false, agent, after, limit: 10 }).into_string()
+        listing::query(&Listing { live, only: None, agent, after, limit: 10 }).into_string()
     };
     let some = || Some(accepted(1).grant.id);
-    let waiting = |after| {
-        listing::query(&Listing { waiting: true, after, limit: 10, ..Listing::default() }).into_string()
+    let only = |only, after| {
+        let only = Some(only);
+        listing::query(&Listing { only, after, limit: 10, ..Listing::default() }).into_string()
     };
     let mut known = QueryBuilder::new("");
     create::push_known(&mut known, &accepted(1).grant, None, None);
@@ -258,8 +260,15 @@ async fn queries_over_grants_use_an_index() {
     for (query, expected) in [
         (listing(None, None, None), vec!["SCAN grants"]),
         (listing(None, None, some()), vec![by_row]),
-        (waiting(None), vec!["SEARCH grants USING INDEX grants_waiting (status=?)"]),
-        (waiting(some()), vec!["SEARCH grants USING INDEX grants_waiting (status=? AND rowid<?)"]),
+        (only(Only::Waiting, None), vec!["SEARCH grants USING INDEX grants_waiting (status=?)"]),
+        (
+            only(Only::Waiting, some()),
+            vec!["SEARCH grants USING INDEX grants_waiting (status=? AND rowid<?)"],
+        ),
+        (
+            only(Only::BreakGlass, some()),
+            vec!["SEARCH grants USING INDEX grants_break_glass (break_glass=? AND rowid<?)"],
+        ),
         (listing(Some(true), None, None), vec![of_life]),
         (listing(Some(false), None, some()), vec![of_life]),
         (listing(None, Some("a"), None), vec![of_agent]),

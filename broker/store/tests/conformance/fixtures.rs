@@ -93,6 +93,7 @@ pub(crate) fn request(agent: &str, number: u64) -> Request {
         reason: Some("a reason with ' and \" and ; in it".to_owned()),
         provenance: Provenance::default(),
         run: None,
+        break_glass: None,
     }
 }
 

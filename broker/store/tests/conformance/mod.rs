@@ -5,6 +5,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod auth_tokens;
+pub(crate) mod break_glass;
 pub(crate) mod creating;
 pub(crate) mod deciding;
 pub(crate) mod denials;
@@ -122,6 +123,9 @@ macro_rules! conformance {
             notifications: a_reader_goes_on_with_what_it_made_of_events, one_of_many_concurrent_readers_goes_on,
                 due_notifications_are_claimed_once_the_longest_due_first, notifications_are_listed_in_pages_and_by_status,
                 settled_notifications_are_forgotten_and_pending_ones_are_not;
+            break_glass: sealed_codes_are_listed_until_they_expire_and_found_by_hash,
+                a_code_whose_hash_is_known_is_not_sealed_and_nothing_with_it, one_of_many_grants_consumes_a_code,
+                expired_codes_are_forgotten_a_day_later, grants_of_break_glass_are_listed_in_pages;
             purging: expired_rows_are_purged_and_no_others, many_rows_are_purged_in_batches;
         }
     };

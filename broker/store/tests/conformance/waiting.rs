@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use domain::grant::{Transition, Waiting};
 use domain::{Approval, ApprovalSubject, EndCause, Grant, Lease, State, Step, Vote};
 use protocol::{EnforcedBy, GrantId, GrantStatus};
-use store::{Created, Due, GrantRecord, HeartbeatOutcome, Listing, Precondition, SaveOutcome, Store};
+use store::{Created, Due, GrantRecord, HeartbeatOutcome, Listing, Only, Precondition, SaveOutcome, Store};
 
 use super::deciding::context;
 use super::fixtures::{
@@ -31,7 +31,7 @@ fn vote(record: &GrantRecord, subject: &str, collect_until: Option<i64>) -> Tran
 }
 
 async fn listed(store: &dyn Store) -> Vec<GrantId> {
-    let listing = Listing { waiting: true, limit: 10, ..Listing::default() };
+    let listing = Listing { only: Some(Only::Waiting), limit: 10, ..Listing::default() };
     store.list(&listing).await.unwrap().into_iter().map(|record| record.grant.id).collect()
 }
 

@@ -1,13 +1,16 @@
 //! `run`: one command with a grant that begins before it and ends with it, or without a grant and observed.
 
+mod emergency;
 mod observed;
 
 use jit_client::{ActiveGrant, Env, Revoked};
 use protocol::{Grant, GrantStatus, RevokeCause};
 
+pub(crate) use self::emergency::break_glass;
 use self::observed::run_observed;
 use super::block_on;
-use crate::args::RunArgs;
+use crate::args::{RunArgs, StepArgs};
+use crate::elevation::Patience;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::handle::{self, End, Problem};
@@ -30,9 +33,6 @@ pub(crate) fn run(args: RunArgs, parent: Parent, env: &Env, output: &mut Output)
             run_with_grant(&args, parent, env, output).await
         }
     })?;
-    if finish.typed_interrupt {
-        signals::die_of_interrupt();
-    }
     finish.exit()
 }
 
@@ -47,8 +47,15 @@ impl Finish {
         Self { code, typed_interrupt: false }
     }
 
-    #[cfg(unix)]
     fn exit(self) -> Result<u8, CliError> {
+        if self.typed_interrupt {
+            signals::die_of_interrupt();
+        }
+        self.exit_code()
+    }
+
+    #[cfg(unix)]
+    fn exit_code(self) -> Result<u8, CliError> {
         u8::try_from(self.code).map_err(|_| {
             CliError::unexpected(format!("the step's exit code is `{}`: expected 0 to 255", self.code))
         })
@@ -56,7 +63,7 @@ impl Finish {
 
     /// Codes have 32 bits there.
     #[cfg(windows)]
-    fn exit(self) -> Result<u8, CliError> {
+    fn exit_code(self) -> Result<u8, CliError> {
         std::process::exit(self.code)
     }
 }
@@ -67,18 +74,30 @@ async fn run_with_grant(
     env: &Env,
     output: &Output,
 ) -> Result<Finish, CliError> {
-    let (mut signals, mut pending) = prepare(args, parent, env).inspect_err(|error| {
+    let (mut signals, pending) = prepare(args, parent, env).inspect_err(|error| {
         if let Some(state) = &args.state {
             handle::write_not_sent(state, End { revoked: true, ..End::not_started(error) });
         }
     })?;
+    run_step(&args.step, Patience::from(&args.request), env, output, &mut signals, pending).await
+}
+
+/// Elevates, runs the command, and revokes.
+async fn run_step(
+    args: &StepArgs,
+    patience: Patience,
+    env: &Env,
+    output: &Output,
+    signals: &mut Signals,
+    mut pending: Pending,
+) -> Result<Finish, CliError> {
     let granted = tokio::select! {
         biased;
         signal = signals.next_that_asks_to_end() => Err(signal),
-        granted = pending.elevate(&args.request, output) => Ok(granted),
+        granted = pending.elevate(patience, output) => Ok(granted),
     };
     match granted {
-        Ok(Ok(grant)) => step(args, env, output, &mut signals, pending, grant).await,
+        Ok(Ok(grant)) => step(args, env, output, signals, pending, grant).await,
         Ok(Err(error)) => {
             pending.abandon(&error, RevokeCause::NotStarted, End::not_started(&error), output).await;
             Err(error)
@@ -100,19 +119,19 @@ async fn run_with_grant(
 
 /// Takes the signals first: from then on a stop by the platform leaves nothing half done.
 fn prepare(args: &RunArgs, parent: Parent, env: &Env) -> Result<(Signals, Pending), CliError> {
-    let signals = take_signals(args, parent, env)?;
+    let signals = take_signals(&args.step, parent, env)?;
     let ttl = args.ttl.ok_or_else(|| CliError::usage("`--ttl`: expected a duration, found none"))?;
     Ok((signals, Pending::prepare(&args.request, ttl, args.state.as_deref(), env)?))
 }
 
-fn take_signals(args: &RunArgs, parent: Parent, env: &Env) -> Result<Signals, CliError> {
+fn take_signals(args: &StepArgs, parent: Parent, env: &Env) -> Result<Signals, CliError> {
     let parent = parent.watch(args.die_with_parent, env)?;
     Signals::take(parent).map_err(|error| CliError::unexpected(format!("signals cannot be taken: {error}")))
 }
 
 /// Starts the step, supervises it, and reports the end of its grant.
 async fn step(
-    args: &RunArgs,
+    args: &StepArgs,
     env: &Env,
     output: &Output,
     signals: &mut Signals,

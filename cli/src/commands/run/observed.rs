@@ -35,10 +35,10 @@ pub(super) async fn run_observed(
         Some(ttl) => ttl,
         None => Ttl::from_secs(TTL_SECONDS).map_err(|error| CliError::unexpected(error.to_string()))?,
     };
-    let mut signals = super::take_signals(args, parent, env)?;
+    let mut signals = super::take_signals(&args.step, parent, env)?;
     let settings = auth_token_is_at_hand(env).then(|| settings::for_agent(env));
-    let socket = Socket::for_observed_step(args, env, output);
-    let mut step = match Step::start(&args.command, &context(&step_env(env, socket.as_ref()), env)) {
+    let socket = Socket::for_observed_step(&args.step, env, output);
+    let mut step = match Step::start(&args.step.command, &context(&step_env(env, socket.as_ref()), env)) {
         Ok(step) => step,
         Err(error) => {
             write_end(args, end_of_not_started(&error));

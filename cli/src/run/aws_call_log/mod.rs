@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 pub(crate) use self::observed::ObservedCalls;
 use self::record::Record;
-use crate::args::RunArgs;
+use crate::args::StepArgs;
 use crate::output::{Mark, Output};
 use jit_client::ActiveGrant;
 use jit_client::Env;
@@ -52,7 +52,7 @@ pub(crate) struct AwsCallLog {
 
 impl Socket {
     /// Binds a socket for a step in AWS, unless the log is switched off or the calls go to another listener.
-    pub(crate) fn for_step(args: &RunArgs, env: &Env, grant: &Grant, output: &Output) -> Option<Self> {
+    pub(crate) fn for_step(args: &StepArgs, env: &Env, grant: &Grant, output: &Output) -> Option<Self> {
         if is_off(args, env) || grant.target != "aws" {
             return None;
         }
@@ -60,7 +60,7 @@ impl Socket {
     }
 
     /// Binds a socket for a step without a grant, under the same conditions.
-    pub(crate) fn for_observed_step(args: &RunArgs, env: &Env, output: &Output) -> Option<Self> {
+    pub(crate) fn for_observed_step(args: &StepArgs, env: &Env, output: &Output) -> Option<Self> {
         if is_off(args, env) {
             return None;
         }
@@ -120,7 +120,7 @@ impl ClosingLog {
     }
 }
 
-fn is_off(args: &RunArgs, env: &Env) -> bool {
+fn is_off(args: &StepArgs, env: &Env) -> bool {
     args.no_live_actions || SETTINGS.iter().any(|name| env.get(name).is_some())
 }
 

@@ -245,7 +245,13 @@ mod tests {
             write!(stream, "HTTP/1.1 422 No\r\n{head}\r\n\r\n{body}").unwrap();
         });
         let network = Network::from_env(&crate::environment::from_pairs(&[]));
-        let settings = Settings { url, bearer: Secret::new("bearer"), network, warnings: Vec::new() };
+        let settings = Settings {
+            url,
+            bearer: Secret::new("bearer"),
+            break_glass_of: None,
+            network,
+            warnings: Vec::new(),
+        };
         let client = Client::new(&settings).unwrap();
         let grant =
             ActiveGrant::new(client, &test_grant(Credentials::Held), IdempotencyKey::from_random([1; 16]));

@@ -1,6 +1,7 @@
 //! Persons sign in at a complete provider that others wrote, and do what operators do.
 
 mod approvals;
+mod break_glass;
 mod ended;
 mod hostile;
 mod notifications;

@@ -9,12 +9,12 @@ use system_tests::webhooks::WebhookReceiver;
 use super::Signing;
 use super::approvals::{ONE, asking, waiting};
 
-const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(super) const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// Adds a channel to the configuration of the running broker, and waits until it is used. Events that are read before are
 /// told to the channels of then.
-fn tell(signing: &Signing, name: &str, lines: &str) {
+pub(super) fn tell(signing: &Signing, name: &str, lines: &str) {
     let broker = &signing.fixture.broker;
     let read_again = || broker.log().matches("channels of notifications read again").count();
     let before = read_again();
@@ -28,7 +28,7 @@ fn configure(signing: &Signing, name: &str, lines: &str) {
     broker.hang_up();
 }
 
-fn file(folder: &Path, name: &str, content: &str) -> String {
+pub(super) fn file(folder: &Path, name: &str, content: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, content).unwrap();
     path.display().to_string()

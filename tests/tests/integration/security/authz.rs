@@ -45,6 +45,7 @@ impl Operation {
             .path
             .replace("{token_id}", &fixture.agent.auth_token[5..17])
             .replace("observations/{id}", "observations/obs-0000000000000000")
+            .replace("break-glass-codes/{id}", "break-glass-codes/bg-000000000000")
             .replace("standing-approvals/{id}", "standing-approvals/sa-0000000000000000")
             .replace("{digest}", &"0".repeat(64))
             .replace("{source}", "scanner")
@@ -96,6 +97,15 @@ impl Operation {
                 let policies = ["orders-read"];
                 json!({"agent_id": fixture.agent.id, "policies": policies, "uses": 1, "lasts": "1h"})
                     .to_string()
+            }
+            (_, "/v2/break-glass") => {
+                let (agent_id, policies) = (&fixture.agent.id, ["orders-read"]);
+                json!({"agent_id": agent_id, "policies": policies, "ttl": "15m", "incident": "I", "reason": "r"})
+                    .to_string()
+            }
+            (_, "/v2/break-glass/{id}/review") => json!({"note": "fine"}).to_string(),
+            (_, "/v2/break-glass-codes") => {
+                json!({"agents": ["*"], "count": 1, "label": "l", "days": 1}).to_string()
             }
             (_, "/v2/agents/{id}/tokens") => "{}".to_owned(),
             (_, "/v2/introspect") => "token=abc".to_owned(),
@@ -237,6 +247,9 @@ fn every_endpoint_refuses_a_person_without_rights() {
         let expected: &[(u16, &str)] = match for_persons {
             // The list has what is of agents that the person may see: nothing.
             true if ["/v2/requests", "/v2/notifications"].contains(&operation.path.as_str()) => &[(200, "")],
+            true if operation.name() == "GET /v2/break-glass" => &[(200, "")],
+            true if operation.path == "/v2/break-glass" => &[(404, "agent_not_found")],
+            true if operation.path.starts_with("/v2/break-glass/") => &[(404, "grant_not_found")],
             true if operation.name() == "GET /v2/standing-approvals" => &[(200, "")],
             true if operation.path == "/v2/standing-approvals" => &[(404, "agent_not_found")],
             true if operation.path.starts_with("/v2/standing-approvals/") => {
@@ -291,6 +304,7 @@ fn a_body_of_ten_megabytes_is_refused_and_not_kept() {
             let path = path
                 .replace("jit/orders-agent", "jit/elev-0000000000000000")
                 .replace("requests/orders-agent", "requests/elev-0000000000000000")
+                .replace("break-glass/orders-agent", "break-glass/elev-0000000000000000")
                 .replace("{source}/{subject}", "scanner/agent%2Forders-agent");
             let status = post_ten_megabytes(&fixture, operation.method.as_str(), &path, media_type, token);
             assert_eq!(status, 413, "{} by {who}", operation.name());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use domain::notification::{Attempted, after_attempt, claimed};
 use notify::{Channel, NotSent};
 use protocol::notifications::{Message, MessageData, Notification, NotificationStatus};
-use store::NotificationChange;
+use store::{GrantRecord, NotificationChange};
 
-use super::read::waits_until;
+use super::read::is_needed;
 use crate::{Engine, Refusal};
 
 /// How long a broker may send a notification before another one does. Longer than an attempt takes.
@@ -56,22 +56,22 @@ impl Engine {
     }
 
     async fn attempt(&self, channel: &Channel, notification: &Notification) -> Result<Attempted, Refusal> {
-        let Some(message) = self.message(notification).await? else { return Ok(Attempted::NothingWaits) };
+        let Some(message) = self.message(notification).await? else { return Ok(Attempted::NotNeeded) };
         Ok(match channel.send(&notification.id, &message).await {
             Ok(()) => Attempted::Sent,
             Err(NotSent { why, retry_after }) => Attempted::Failed { why, retry_after },
         })
     }
 
-    /// The requests as they are now; none if no request waits any more.
+    /// The requests as they are now; none if persons do not need the message any more.
     async fn message(&self, notification: &Notification) -> Result<Option<Message>, Refusal> {
+        let now = self.clock.now();
         let mut requests = Vec::new();
         let mut total = 0;
         for request in &notification.requests {
             let found = self.store.grant(&request.grant_id).await?;
-            let Some(record) = found.filter(|found| waits_until(&found.grant, request.until)) else {
-                continue;
-            };
+            let is_needed = |found: &GrantRecord| is_needed(notification.kind, &found.grant, request, now);
+            let Some(record) = found.filter(is_needed) else { continue };
             total += 1;
             if requests.len() < MOST_SHOWN {
                 requests.push(self.shown(&record).await?);
@@ -80,7 +80,7 @@ impl Engine {
         let Notification { kind, agent_id, policies, .. } = notification;
         let (agent_id, policies) = (agent_id.clone(), policies.clone());
         let data = MessageData { agent_id, policies, total, requests };
-        Ok((total > 0).then(|| Message { kind: *kind, timestamp: self.clock.now(), data }))
+        Ok((total > 0).then(|| Message { kind: *kind, timestamp: now, data }))
     }
 
     fn count_attempt(&self, after: &Notification) {

@@ -97,7 +97,7 @@ impl Model {
 async fn a_request_is_active_only_by_the_votes_of_persons_who_may_for_what_they_saw() {
     let (mut active, mut denied) = (0, 0);
     for seed in 0..LIVES {
-        let end = life(seed).await;
+        let end = Box::pin(life(seed)).await;
         active += u32::from(end == GrantStatus::Active);
         denied += u32::from(end == GrantStatus::Denied);
     }

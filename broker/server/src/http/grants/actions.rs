@@ -23,7 +23,7 @@ use crate::http::extract::{Bearer, Id, Json, Key};
         (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Unprocessable request, or too many actions", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = [])),
+    security(("auth_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn report(
     State(app): State<App>,

@@ -23,7 +23,7 @@ use crate::http::extract::{Bearer, Id, Key};
         (status = 409, description = "The grant has ended", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The target failed", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = [])),
+    security(("auth_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn credentials(
     State(app): State<App>,

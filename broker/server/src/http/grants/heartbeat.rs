@@ -21,7 +21,7 @@ use crate::http::extract::{Bearer, Id, Key};
         (status = 404, description = "Unknown, another agent's, or of another idempotency key", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The grant has ended", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = [])),
+    security(("auth_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn heartbeat(
     State(app): State<App>,

@@ -60,7 +60,6 @@ pub(crate) async fn list(
         Some(StateFilter::All) | None => None,
     };
     let page = Page::of(filter.limit);
-    let listing =
-        Listing { live, waiting: false, agent: filter.agent, after: filter.after, limit: page.rows() };
+    let listing = Listing { live, only: None, agent: filter.agent, after: filter.after, limit: page.rows() };
     Ok(Json(app.engine.list(listing, page).await?))
 }

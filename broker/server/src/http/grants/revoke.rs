@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::{Refusal, Revocable};
-use protocol::{ErrorCode, Grant, GrantId, IdempotencyKey, Problem, RevokeCause, Secret};
+use protocol::{AgentId, ErrorCode, Grant, GrantId, IdempotencyKey, Problem, RevokeCause, Secret};
 use serde::Deserialize;
 use tracing::Instrument;
 use utoipa::IntoParams;
@@ -28,6 +28,8 @@ pub(crate) struct CauseQuery {
 pub(crate) struct KeyQuery {
     /// The idempotency key of the grant.
     idempotency_key: IdempotencyKey,
+    /// The agent: required of a person and of a break-glass code, and not used of an agent.
+    agent: Option<AgentId>,
     /// `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, `not-started`, `wrapper-lost` or `asked` (the default).
     #[param(value_type = Option<String>)]
     cause: Option<RevokeCause>,
@@ -43,7 +45,7 @@ pub(crate) struct KeyQuery {
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, or another agent's", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = []), ("operator_token" = []), ("session_token" = [])),
+    security(("auth_token" = []), ("operator_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn by_id(
     State(app): State<App>,
@@ -63,14 +65,19 @@ pub(crate) async fn by_id(
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No grant has this idempotency key, and none will", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = [])),
+    security(("auth_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn by_key(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(query): Query<KeyQuery>,
 ) -> ApiResult<Response> {
-    revoke(app, bearer, Revocable::Key(query.idempotency_key), query.cause).await
+    let KeyQuery { idempotency_key: key, agent, cause } = query;
+    let what = match agent {
+        Some(agent) => Revocable::KeyOf { agent, key },
+        None => Revocable::Key(key),
+    };
+    revoke(app, bearer, what, cause).await
 }
 
 /// Revokes on a task of its own, so that a client that disconnects does not cancel the revoke. The future is boxed

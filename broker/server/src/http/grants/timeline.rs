@@ -19,7 +19,7 @@ use crate::http::extract::{Bearer, Id};
         (status = 401, description = "Authentication failed", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "Unknown, or another agent's", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("auth_token" = []), ("operator_token" = []), ("session_token" = [])),
+    security(("auth_token" = []), ("operator_token" = []), ("session_token" = []), ("break_glass_code" = [])),
 )]
 pub(crate) async fn timeline(
     State(app): State<App>,
