@@ -117,7 +117,10 @@ impl Grant {
         let grant = request.into_grant(now, Some(key), enforced_by, steps, State::Applying { claimed_until });
         let mut events = vec![grant.request_event()];
         events.extend(grant.danger_event());
-        let checked = "boundary OK · within agent permitted policies";
+        let checked = match &grant.break_glass {
+            None => "boundary OK · within agent permitted policies",
+            Some(_) => "boundary OK · neither rules nor persons were asked",
+        };
         events.push(
             NewEvent::new(now, EventKind::PolicyCheck, checked).with("enforced_by", enforced_by.as_str()),
         );

@@ -21,6 +21,7 @@ pub(crate) mod whoami;
 
 use std::future::Future;
 use std::io::{self, BufRead as _, Read as _};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use jit_client::{Env, RetryPolicy};
@@ -34,11 +35,17 @@ pub(crate) const RETRIES: RetryPolicy =
 
 /// Runs `work` on one thread. Only commands that use the network call it.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::unexpected(format!("the runtime cannot be started: {error}")))?
-        .block_on(work)
+    let mut done = None;
+    run_to_end(pin!(async { done = Some(work.await) }))?;
+    done.unwrap_or_else(|| Err(CliError::unexpected("the work of the command did not end")))
+}
+
+/// The runtime's loop, once in the program and not once for each command.
+fn run_to_end(work: Pin<&mut dyn Future<Output = ()>>) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let failed = |error: io::Error| CliError::unexpected(format!("the runtime cannot be started: {error}"));
+    runtime.map_err(failed)?.block_on(work);
+    Ok(())
 }
 
 /// One line that a person types, of at most so many bytes.

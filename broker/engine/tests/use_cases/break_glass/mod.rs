@@ -143,6 +143,7 @@ async fn a_person_takes_a_grant_holds_it_and_ends_it() {
     assert_eq!(ended.provenance.trust, Trust::BreakGlass);
     let events = events(&broker, &grant.id).await;
     assert_eq!((events[0].kind, &events[0].actor), (EventKind::BreakGlass, &Some(alice)));
+    assert_eq!(events[1].text, "boundary OK · neither rules nor persons were asked");
     assert_eq!(
         events[0].text,
         "orders-agent · orders-read · 15m · taken by alice Example · INC-1: orders are lost"
