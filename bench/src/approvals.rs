@@ -81,7 +81,7 @@ fn apply(fixture: &Fixture, broker: &Broker, rules: &str) -> Result<()> {
     succeed(&mut fixture.operator_of(broker, &["rules", "apply", &folder.display().to_string()]))
 }
 
-/// The broker with a channel reads every event once more; the other has neither persons nor channels.
+/// The broker with a channel asks for events that concern persons; the other has neither persons nor channels.
 fn elevations(
     fixture: &Fixture,
     effort: Effort,

@@ -23,11 +23,11 @@ pub use protocol::{
 };
 pub use store::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
-    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, ListedCode, Listing,
-    LockRequest, NewDecision, NotificationChange, NotificationListing, Notifications, ObservationListing,
-    Ownership, PendingSession, PositionedEvent, PostureListing, PostureStatement, Precondition, Registering,
-    Release, ResourceLock, RevokeByKey, SaveOutcome, SealedCodes, Store, StoreError, StoredDecision,
-    StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition, GrantRecord, HeartbeatOutcome, ListedCode,
+    Listing, LockRequest, NewDecision, NotificationChange, NotificationListing, Notifications,
+    ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing, PostureStatement,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, SealedCodes, Store,
+    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -105,7 +105,7 @@ macro_rules! decorate_store {
             claim_due(due: Due) -> Vec<GrantRecord>;
             count_by_status() -> BTreeMap<GrantStatus, u64>;
             events(id: &GrantId) -> Vec<TimelineEvent>;
-            events_after(position: EventPosition, limit: u32) -> Vec<PositionedEvent>;
+            events_after(position: EventPosition, which: EventFilter, limit: u32) -> Vec<PositionedEvent>;
             signing_keys() -> Vec<StoredKey>;
             add_signing_key(key: &StoredKey, newest: Option<&str>) -> bool;
             remove_signing_keys(before: Timestamp) -> ();

@@ -25,8 +25,8 @@ use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
 use protocol::{
-    AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, StandingApprovalId, TimelineEvent,
-    Timestamp,
+    AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, Secret, StandingApprovalId,
+    TimelineEvent, Timestamp,
 };
 
 mod break_glass;
@@ -262,6 +262,23 @@ impl EventPosition {
     }
 }
 
+/// Which events to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventFilter {
+    All,
+    /// Those of approvals and of break-glass. They are few, and have an index of their own.
+    ForPersons,
+}
+
+impl EventFilter {
+    pub(crate) fn include(self, kind: EventKind) -> bool {
+        match self {
+            Self::All => true,
+            Self::ForPersons => matches!(kind, EventKind::Approval | EventKind::BreakGlass),
+        }
+    }
+}
+
 /// An event with its place among the events of all grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PositionedEvent {
@@ -379,6 +396,7 @@ pub trait Store: Notifications + SealedCodes {
     async fn events_after(
         &self,
         position: EventPosition,
+        which: EventFilter,
         limit: u32,
     ) -> Result<Vec<PositionedEvent>, StoreError>;
 

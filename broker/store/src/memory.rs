@@ -25,10 +25,10 @@ use crate::context_rows::Seen;
 use crate::error::corrupt;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DecisionContext, DecisionFilter,
-    DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing, LockPurpose,
-    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
-    PostureStatement, Precondition, Reevaluation, Registering, Release, ResourceLock, RevokeByKey,
-    SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
+    DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
+    LockPurpose, LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent,
+    PostureListing, PostureStatement, Precondition, Reevaluation, Registering, Release, ResourceLock,
+    RevokeByKey, SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
     StoredSession, StoredToken,
 };
 
@@ -306,9 +306,10 @@ impl Store for Memory {
     async fn events_after(
         &self,
         position: EventPosition,
+        which: EventFilter,
         limit: u32,
     ) -> Result<Vec<PositionedEvent>, StoreError> {
-        Ok(self.kept().grants.events_after(position, limit))
+        Ok(self.kept().grants.events_after(position, which, limit))
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

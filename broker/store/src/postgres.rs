@@ -23,10 +23,11 @@ use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
-    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
-    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockRequest, NewDecision, ObservationListing, Ownership, PendingSession,
+    PositionedEvent, PostureListing, PostureStatement, Precondition, Registering, Release, ResourceLock,
+    RevokeByKey, SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
+    StoredSession, StoredToken,
 };
 
 mod agents;
@@ -272,10 +273,11 @@ impl Store for Postgres {
     async fn events_after(
         &self,
         position: EventPosition,
+        which: EventFilter,
         limit: u32,
     ) -> Result<Vec<PositionedEvent>, StoreError> {
-        self.run((position, limit), |connection, (position, limit)| {
-            Box::pin(tail::after(connection, *position, *limit))
+        self.run((position, which, limit), |connection, (position, which, limit)| {
+            Box::pin(tail::after(connection, *position, *which, *limit))
         })
         .await
     }

@@ -23,10 +23,11 @@ use crate::registrations::Registrations;
 use crate::rows::Expected;
 use crate::{
     ActionsAdded, AfterUpdate, Applied, ContextRequest, Created, DENIALS_KEPT_FOR, DecisionContext,
-    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord, HeartbeatOutcome, Listing,
-    LockRequest, NewDecision, ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing,
-    PostureStatement, Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    DecisionFilter, DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition, GrantRecord,
+    HeartbeatOutcome, Listing, LockRequest, NewDecision, ObservationListing, Ownership, PendingSession,
+    PositionedEvent, PostureListing, PostureStatement, Precondition, Registering, Release, ResourceLock,
+    RevokeByKey, SaveOutcome, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
+    StoredSession, StoredToken,
 };
 
 mod agents;
@@ -312,9 +313,10 @@ impl Store for Sqlite {
     async fn events_after(
         &self,
         position: EventPosition,
+        which: EventFilter,
         limit: u32,
     ) -> Result<Vec<PositionedEvent>, StoreError> {
-        self.read(move |connection| Box::pin(timeline::after(connection, position, limit))).await
+        self.read(move |connection| Box::pin(timeline::after(connection, position, which, limit))).await
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {

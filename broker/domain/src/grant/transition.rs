@@ -16,13 +16,15 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// Adds the decision to the event of the check, or of the denial.
+    /// Adds the decision to the event of the check, of the request for approval, or of the denial.
     #[must_use]
     pub fn decided(mut self, decision: &DecisionSummary) -> Self {
-        let check = |event: &&mut NewEvent| matches!(event.kind, EventKind::PolicyCheck | EventKind::Denied);
+        let check = |event: &&mut NewEvent| {
+            matches!(event.kind, EventKind::PolicyCheck | EventKind::Approval | EventKind::Denied)
+        };
         if let Some(event) = self.events.iter_mut().find(check) {
             let mut decided = decision.on(event.clone());
-            if event.kind == EventKind::PolicyCheck {
+            if event.kind != EventKind::Denied {
                 decided.text.push_str(&decision.in_words());
             }
             *event = decided;

@@ -65,7 +65,7 @@ impl Grant {
         let state = State::Waiting(Waiting { approved_at: None, until });
         let mut grant = request.into_grant(now, Some(key), EnforcedBy::Broker, Vec::new(), state);
         let needed = needs(&approval);
-        let event = NewEvent::new(now, EventKind::PolicyCheck, format!("boundary OK · {needed}"))
+        let event = NewEvent::new(now, EventKind::Approval, format!("boundary OK · {needed}"))
             .with(ApprovalStep::FIELD, ApprovalStep::Required.as_str())
             .with("digest", &approval.subject.digest)
             .with("quorum", approval.quorum)

@@ -104,6 +104,8 @@ CREATE TABLE events (
     PRIMARY KEY (grant_number, seq)
 );
 
+CREATE INDEX events_for_persons ON events (position) WHERE kind IN ('approval', 'break_glass');
+
 CREATE TABLE consumed_oidc_tokens (
     token_hash   TEXT   NOT NULL PRIMARY KEY,
     bound_to     TEXT   NOT NULL, -- the job or request that consumed it, escaped like `events.text`

@@ -99,6 +99,8 @@ CREATE TABLE events (
     UNIQUE (grant_number, seq)
 ) STRICT;
 
+CREATE INDEX events_for_persons ON events (position) WHERE kind IN ('approval', 'break_glass');
+
 CREATE TABLE consumed_oidc_tokens (
     token_hash   TEXT    NOT NULL PRIMARY KEY,
     bound_to     TEXT    NOT NULL, -- the job or request that consumed it

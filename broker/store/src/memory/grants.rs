@@ -10,9 +10,9 @@ use protocol::{AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey
 use super::reevaluations::is_live;
 use crate::replay::bound_to;
 use crate::{
-    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventPosition, GrantRecord,
-    HeartbeatOutcome, Listing, Only, PositionedEvent, Precondition, RevokeByKey, SaveOutcome, StoreError,
-    chain,
+    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition,
+    GrantRecord, HeartbeatOutcome, Listing, Only, PositionedEvent, Precondition, RevokeByKey, SaveOutcome,
+    StoreError, chain,
 };
 
 #[derive(Default)]
@@ -283,9 +283,15 @@ impl Grants {
         self.row(id).into_iter().flat_map(|row| &row.events).map(|one| one.event.clone()).collect()
     }
 
-    pub(super) fn events_after(&self, position: EventPosition, limit: u32) -> Vec<PositionedEvent> {
+    pub(super) fn events_after(
+        &self,
+        position: EventPosition,
+        which: EventFilter,
+        limit: u32,
+    ) -> Vec<PositionedEvent> {
         let all = self.rows.values().flat_map(|row| &row.events);
-        let mut after: Vec<_> = all.filter(|one| one.position > position).cloned().collect();
+        let is_read = |one: &&PositionedEvent| one.position > position && which.include(one.event.kind);
+        let mut after: Vec<_> = all.filter(is_read).cloned().collect();
         after.sort_by_key(|one| one.position);
         after.truncate(limit as usize);
         after

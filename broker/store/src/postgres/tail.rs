@@ -6,7 +6,8 @@
 //! A read without a gap is complete. A gap is a transaction that is open or was rolled back. Each open transaction that
 //! has a position also has the lock that every INSERT takes on the table until it ends. So the reader lists the holders
 //! of that lock, waits until those have ended, and reads again: every position up to the last one that it saw is
-//! decided then. Writers wait for no reader, and pay for one index.
+//! decided then. Writers wait for no reader, and pay for one index. A read of some kinds alone has gaps wherever there are
+//! others; it is of events that are few.
 
 use std::time::Duration;
 
@@ -15,15 +16,30 @@ use sqlx::postgres::PgRow;
 
 use super::nul_escaping;
 use crate::columns::Columns;
-use crate::{EventPosition, PositionedEvent, StoreError, chain};
+use crate::{EventFilter, EventPosition, PositionedEvent, StoreError, chain};
 
 /// Transactions that write events take milliseconds.
 const PAUSE: Duration = Duration::from_millis(2);
 
-pub(super) const AFTER: &str = "
-    SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
-    FROM events JOIN grants ON number = grant_number
-    WHERE position > $1 AND position <= $3 ORDER BY position LIMIT $2";
+macro_rules! after {
+    ($kinds:literal) => {
+        concat!(
+            "SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
+             FROM events JOIN grants ON number = grant_number
+             WHERE position > $1 AND position <= $3",
+            $kinds,
+            " ORDER BY position LIMIT $2"
+        )
+    };
+}
+
+/// With the condition in the words of the index.
+pub(super) fn after_position(which: EventFilter) -> &'static str {
+    match which {
+        EventFilter::All => after!(""),
+        EventFilter::ForPersons => after!(" AND kind IN ('approval', 'break_glass')"),
+    }
+}
 
 /// Transactions that may have inserted events and have not ended. The lock is taken before a position is.
 const WRITERS: &str = "
@@ -35,9 +51,10 @@ const WRITERS: &str = "
 pub(super) async fn after(
     connection: &mut PgConnection,
     position: EventPosition,
+    which: EventFilter,
     limit: u32,
 ) -> Result<Vec<PositionedEvent>, StoreError> {
-    let found = read(connection, position, limit, i64::MAX).await?;
+    let found = read(connection, position, which, limit, i64::MAX).await?;
     let Some(last) = found.last() else { return Ok(Vec::new()) };
     let last = last.number("position")?;
     if i64::try_from(found.len()).is_ok_and(|length| position.as_number() + length == last) {
@@ -48,16 +65,17 @@ pub(super) async fn after(
         tokio::time::sleep(PAUSE).await;
         writers = self::writers(connection, Some(writers)).await?;
     }
-    read(connection, position, limit, last).await?.iter().map(positioned).collect()
+    read(connection, position, which, limit, last).await?.iter().map(positioned).collect()
 }
 
 async fn read(
     connection: &mut PgConnection,
     position: EventPosition,
+    which: EventFilter,
     limit: u32,
     last: i64,
 ) -> sqlx::Result<Vec<PgRow>> {
-    sqlx::query(AFTER)
+    sqlx::query(after_position(which))
         .bind(position.as_number())
         .bind(i64::from(limit))
         .bind(last)

@@ -185,7 +185,14 @@ async fn queries_over_grants_use_an_index() {
             with(decisions::OLDEST_DRY_RUNS.to_owned(), &["'a'", "1000"]),
             vec!["using decisions_dry_runs on decisions"],
         ),
-        (with(tail::AFTER.to_owned(), &["5", "10", "99"]), vec!["using events_position_key on events"]),
+        (
+            with(tail::after_position(EventFilter::All).to_owned(), &["5", "10", "99"]),
+            vec!["using events_position_key on events"],
+        ),
+        (
+            with(tail::after_position(EventFilter::ForPersons).to_owned(), &["5", "10", "99"]),
+            vec!["using events_for_persons on events"],
+        ),
         (
             with(create::ACTIVE_BESIDE.to_owned(), &["'a'", "'b'"]),
             vec!["using grants_active_of_run on grants"],
@@ -234,7 +241,7 @@ async fn a_reader_waits_for_open_transactions_that_have_lower_positions() {
             }
             sqlx::raw_sql(AssertSqlSafe(end)).execute(&mut other).await.unwrap();
         };
-        let reading = store.events_after(EventPosition::START, 10);
+        let reading = store.events_after(EventPosition::START, EventFilter::All, 10);
         let (read, ()) = futures_util::future::join(reading, end_when_waited_for).await;
         let read: Vec<i64> = read.unwrap().iter().map(|one| one.position.as_number()).collect();
         let count = i64::try_from(store.events(&first.grant.id).await.unwrap().len()).unwrap();

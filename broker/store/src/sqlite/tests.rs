@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, QueryBuilder, Row};
 use tempfile::TempDir;
 
 use super::*;
-use crate::Only;
 use crate::test_fixtures::{accepted, ended, sharing};
+use crate::{EventFilter, Only};
 
 mod alone;
 mod credentials;
@@ -285,7 +285,14 @@ async fn queries_over_grants_use_an_index() {
             vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=? AND run=?)"],
         ),
         (counted(None), vec!["USING COVERING INDEX grants_active_of_run (agent_id=? AND status=?)"]),
-        (timeline::AFTER.to_owned(), vec!["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"]),
+        (
+            timeline::after_position(EventFilter::All).to_owned(),
+            vec!["SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"],
+        ),
+        (
+            timeline::after_position(EventFilter::ForPersons).to_owned(),
+            vec!["SEARCH events USING INDEX events_for_persons (position>?)"],
+        ),
         (
             due::CLAIM.to_owned(),
             vec![

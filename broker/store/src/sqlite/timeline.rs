@@ -8,7 +8,7 @@ use super::batch::Change;
 use crate::chain::{self, Chained, LastRow};
 use crate::columns::Columns;
 use crate::error::corrupt;
-use crate::{EventPosition, PositionedEvent, StoreError};
+use crate::{EventFilter, EventPosition, PositionedEvent, StoreError};
 
 /// SQLite takes 32766 values in one statement, and a row has nine.
 const ROWS: usize = 1000;
@@ -101,16 +101,36 @@ pub(super) async fn read(
     rows.iter().map(|row| chain::event(row, &grant, row.text("text")?.to_owned())).collect()
 }
 
-pub(super) const AFTER: &str = "
-    SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
-    FROM events JOIN grants ON number = grant_number
-    WHERE position > ?1 ORDER BY position LIMIT ?2";
+macro_rules! after {
+    ($kinds:literal) => {
+        concat!(
+            "SELECT position, id, seq, at, kind, source, actor, text, data, prev_hash, hash
+             FROM events JOIN grants ON number = grant_number
+             WHERE position > ?1",
+            $kinds,
+            " ORDER BY position LIMIT ?2"
+        )
+    };
+}
+
+/// With the condition in the words of the index.
+pub(super) fn after_position(which: EventFilter) -> &'static str {
+    match which {
+        EventFilter::All => after!(""),
+        EventFilter::ForPersons => after!(" AND kind IN ('approval', 'break_glass')"),
+    }
+}
 
 pub(super) async fn after(
     connection: &mut SqliteConnection,
     position: EventPosition,
+    which: EventFilter,
     limit: u32,
 ) -> Result<Vec<PositionedEvent>, StoreError> {
-    let rows = sqlx::query(AFTER).bind(position.as_number()).bind(limit).fetch_all(connection).await?;
+    let rows = sqlx::query(after_position(which))
+        .bind(position.as_number())
+        .bind(limit)
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(|row| chain::positioned(row, row.text("text")?.to_owned())).collect()
 }

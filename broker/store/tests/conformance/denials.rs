@@ -3,7 +3,8 @@
 use futures_util::future::join_all;
 use protocol::{Denials, GrantStatus};
 use store::{
-    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, EventPosition, Listing, Store,
+    Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, EventFilter, EventPosition,
+    Listing, Store,
 };
 
 use super::fixtures::{
@@ -154,13 +155,13 @@ pub(crate) async fn many_denials_are_deleted_in_batches(store: &dyn Store) {
 pub(crate) async fn positions_of_purged_events_are_not_used_again(store: &dyn Store) {
     refused(store, "orders", 1).await;
     refused(store, "stock", 2).await;
-    let read = store.events_after(EventPosition::START, 100).await.unwrap();
+    let read = store.events_after(EventPosition::START, EventFilter::All, 100).await.unwrap();
     let last = read.last().unwrap().position;
     store.purge(at(1000).plus(DENIALS_KEPT_FOR), KEPT).await.unwrap();
     assert!(store.grant(&grant_id(1)).await.unwrap().is_none());
 
     let made = created(store, "orders", 3, None).await;
-    let next = store.events_after(last, 100).await.unwrap();
+    let next = store.events_after(last, EventFilter::All, 100).await.unwrap();
     let next: Vec<_> = next.into_iter().map(|one| one.event).collect();
     assert_eq!(next, store.events(&made.grant.id).await.unwrap());
 }

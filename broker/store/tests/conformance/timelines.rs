@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use domain::NewEvent;
 use futures_util::future::{join, join_all};
 use protocol::{Actor, EventKind, Source};
-use store::{EventPosition, PositionedEvent, RETRIES_RECORDED, Store, StoreError};
+use store::{EventFilter, EventPosition, PositionedEvent, RETRIES_RECORDED, Store, StoreError};
 
 use super::fixtures::{active, at, created, end, grant_id};
 
@@ -40,12 +40,35 @@ pub(crate) async fn events_are_chained_through_every_transition(store: &dyn Stor
 async fn tail(store: &dyn Store, position: &mut EventPosition) -> Vec<PositionedEvent> {
     let mut all = Vec::new();
     loop {
-        let page = store.events_after(*position, 7).await.unwrap();
+        let page = store.events_after(*position, EventFilter::All, 7).await.unwrap();
         assert!(page.len() <= 7);
         let Some(last) = page.last() else { return all };
         *position = last.position;
         all.extend(page);
     }
+}
+
+pub(crate) async fn events_of_approvals_and_break_glass_are_read_by_themselves(store: &dyn Store) {
+    let ordinary = active(store, "orders", 1, None).await;
+    let event = |kind, text: &str| NewEvent::new(at(1000), kind, text);
+    for (kind, text) in [
+        (EventKind::Approval, "one"),
+        (EventKind::Action, "two"),
+        (EventKind::BreakGlass, "three"),
+        (EventKind::Approval, "four"),
+    ] {
+        store.add_events(&ordinary.grant.id, &[event(kind, text)]).await.unwrap();
+    }
+    let read = async |position, limit| {
+        let found = store.events_after(position, EventFilter::ForPersons, limit).await.unwrap();
+        let texts = found.iter().map(|one| one.event.text.clone()).collect::<Vec<_>>();
+        (texts, found.last().map(|one| one.position))
+    };
+    let (texts, last) = read(EventPosition::START, 2).await;
+    assert_eq!(texts, ["one", "three"]);
+    let (texts, last) = read(last.unwrap(), 2).await;
+    assert_eq!(texts, ["four"]);
+    assert_eq!(read(last.unwrap(), 2).await, (Vec::new(), None));
 }
 
 pub(crate) async fn events_of_all_grants_have_one_order(store: &dyn Store) {

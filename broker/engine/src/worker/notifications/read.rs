@@ -10,7 +10,7 @@ use domain::{Grant, State};
 use notify::Channel;
 use protocol::notifications::{NotificationKind, NotifiedRequest};
 use protocol::{NotificationId, TimelineEvent, Timestamp};
-use store::{NotificationChange, PositionedEvent};
+use store::{EventFilter, NotificationChange, PositionedEvent};
 
 use crate::clock::random;
 use crate::{Engine, Refusal};
@@ -30,7 +30,7 @@ impl Engine {
     pub(super) async fn read_new_events(&self, channels: &[Channel]) -> Result<(), Refusal> {
         loop {
             let from = self.store.position_of(CONSUMER).await?;
-            let events = self.store.events_after(from, PAGE).await?;
+            let events = self.store.events_after(from, EventFilter::ForPersons, PAGE).await?;
             let Some(PositionedEvent { position: to, .. }) = events.last() else { return Ok(()) };
             let mut changes = Changes::new();
             for (event, news) in events.iter().filter_map(news_in) {

@@ -26,7 +26,7 @@ async fn a_request_waits_for_a_person_and_its_run_collects_it() {
         [
             EventKind::Elevate,
             EventKind::Danger,
-            EventKind::PolicyCheck,
+            EventKind::Approval,
             EventKind::Approval,
             EventKind::Approval
         ]
