@@ -38,8 +38,8 @@ impl Caller {
 }
 
 impl Engine {
-    /// A caller who may hold the grant, and the grant's agent, if the caller does. The caller of a workload is its agent:
-    /// whether the grant is, [`Caller::holds`] says when it was read.
+    /// The caller and the agent of the grant, for what only a grant's holder does. A person or a code that does not hold it
+    /// is refused here. A workload's agent is that of its auth token: check [`Caller::holds`] when the grant is read.
     pub(crate) async fn holder(
         &self,
         bearer: Option<&Secret>,

@@ -43,9 +43,16 @@ impl Engine {
         request: BreakGlassRequest,
         observed: ObservedFacts,
     ) -> Result<Elevated, Refusal> {
-        let caller = self.caller(bearer).await?;
+        let caller = self.caller(bearer).await.inspect_err(|refusal| {
+            if refusal.code == ErrorCode::BreakGlassCodeRefused {
+                self.counters.break_glass_refused();
+                tracing::error!(agent = %request.agent_id, "break-glass with an unknown code was refused");
+            }
+        })?;
         let (agent, by) = (request.agent_id.clone(), caller.shown());
-        let (incident, reason) = (request.incident.clone(), request.reason.clone());
+        // Not checked yet.
+        let cut = |text: &str| text.chars().take(protocol::elevate::MAX_REASON).collect::<String>();
+        let (incident, reason) = (cut(&request.incident), cut(&request.reason));
         let taken = Box::pin(self.take(&caller, key, request, observed)).await;
         match &taken {
             Ok(elevated) => {

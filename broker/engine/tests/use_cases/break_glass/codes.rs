@@ -93,6 +93,27 @@ async fn a_code_is_refused_for_other_agents_after_its_end_and_when_it_is_revoked
 }
 
 #[tokio::test]
+async fn what_is_refused_is_counted_also_a_code_that_no_one_sealed() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let counted = |broker: &Engine, name: &str| {
+        broker.counters().read().into_iter().find(|(counter, ..)| *counter == name).unwrap().2
+    };
+    let forged = protocol::break_glass::BreakGlassCode::from_random([7; 16]).secret().clone();
+    assert_eq!(take(&broker, &forged, 1).await.unwrap_err(), ErrorCode::BreakGlassCodeRefused);
+    let cut = Secret::new("cjbg-0000");
+    assert_eq!(take(&broker, &cut, 1).await.unwrap_err(), ErrorCode::BreakGlassCodeRefused);
+    take(&broker, &fixture.auth_token, 1).await.unwrap_err();
+    assert_eq!(counted(&broker, "break_glass_refused"), 3);
+    // A request without any credential is no attempt.
+    take(&broker, &Secret::new("nonsense"), 1).await.unwrap_err();
+    assert_eq!(counted(&broker, "break_glass_refused"), 3);
+    let code = sealed(&fixture, &broker, "*", 1).await.remove(0);
+    take(&broker, &code, 2).await.unwrap();
+    assert_eq!(counted(&broker, "break_glass_grants"), 1);
+}
+
+#[tokio::test]
 async fn who_may_register_seals_codes() {
     let fixture = Fixture::new().await;
     let broker = broker(&fixture).await;
