@@ -19,6 +19,16 @@ pub fn hash_of(token: &str) -> String {
     format!("{:x}", Sha256::digest(token))
 }
 
+/// SHA-256 of several texts in hexadecimal. Other texts with the same letters have another one.
+pub(crate) fn hash_of_parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part.len().to_be_bytes());
+        hasher.update(part);
+    }
+    format!("{:x}", hasher.finalize())
+}
+
 /// A new operator (or introspection) token: `cjop_` and 64 random hexadecimal digits.
 pub fn new_operator_token(source: &dyn Random) -> Result<Secret, NoRandomness> {
     Ok(Secret::new(format!("cjop_{}", random_hex::<32>(source)?)))

@@ -1,4 +1,5 @@
-//! From the boundary to a permit: no request passes without the answer of the rules.
+//! From the boundary to a permit: no request passes without the answer of the rules. Break-glass asks with no rule set, as
+//! where there is none.
 
 use domain::{Approval, DecisionFacts, Outcome, ScopeName, TargetKind, TargetScope, Verdict};
 use protocol::{AgentId, ErrorCode, PolicyName, Ttl};

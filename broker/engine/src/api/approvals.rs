@@ -6,10 +6,9 @@ use protocol::approvals::{
 };
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, GrantId, Secret};
-use store::{GrantRecord, Listing, Only};
+use store::{GrantRecord, Only};
 
 use super::Page;
-use super::seen::Seen;
 use crate::approvals::{Reviewed, waits_for_votes};
 use crate::auth::not_for_agents;
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -22,31 +21,16 @@ impl Engine {
     pub async fn requests(
         &self,
         bearer: Option<&Secret>,
-        mut after: Option<GrantId>,
+        after: Option<GrantId>,
         page: Page,
     ) -> Result<RequestList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let mut requests = Vec::new();
-        let mut seen = Seen::by(&caller, self);
-        loop {
-            let listing =
-                Listing { only: Some(Only::Waiting), after, limit: page.rows(), ..Listing::default() };
-            let records = self.store.list(&listing).await?;
-            after = records.last().map(|last| last.grant.id.clone());
-            let last_page = records.len() < page.rows() as usize;
-            for record in records {
-                let id = record.grant.id.clone();
-                if seen.includes(&record.grant.agent_id).await {
-                    requests.push(self.shown(&record).await?);
-                }
-                if requests.len() == page.rows() as usize {
-                    return Ok(RequestList { requests, next: Some(id) });
-                }
-            }
-            if last_page {
-                return Ok(RequestList { requests, next: None });
-            }
+        let (records, next) = self.seen_grants(&caller, Only::Waiting, |_| true, after, page).await?;
+        let mut requests = Vec::with_capacity(records.len());
+        for record in &records {
+            requests.push(self.shown(record).await?);
         }
+        Ok(RequestList { requests, next })
     }
 
     /// One request, also after it was decided.

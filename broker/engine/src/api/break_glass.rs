@@ -12,15 +12,13 @@ use protocol::people::Right;
 use protocol::{
     Actor, BreakGlassCodeId, ErrorCode, Grant, GrantId, IdempotencyKey, Provenance, Secret, Trust,
 };
-use sha2::{Digest, Sha256};
-use store::{GrantRecord, ListedCode, Listing, Only, Precondition, SEALED_CODES_KEPT_FOR, SaveOutcome};
+use store::{GrantRecord, ListedCode, Only, Precondition, SEALED_CODES_KEPT_FOR, SaveOutcome};
 
 use super::agents::no_such_agent;
 use super::approvals::person_required;
 use super::authorize::{Authorized, access_well_formed, asked_scope};
-use super::seen::Seen;
 use super::{Elevated, Page};
-use crate::auth::{hash_of, not_for_agents};
+use crate::auth::{hash_of, hash_of_parts, not_for_agents};
 use crate::break_glass::{code_refused, is_for};
 use crate::clock::random;
 use crate::people::On;
@@ -153,32 +151,16 @@ impl Engine {
         &self,
         bearer: Option<&Secret>,
         unreviewed: bool,
-        mut after: Option<GrantId>,
+        after: Option<GrantId>,
         page: Page,
     ) -> Result<BreakGlassList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let mut seen = Seen::by(&caller, self);
-        let mut grants = Vec::new();
-        loop {
-            let listing =
-                Listing { only: Some(Only::BreakGlass), after, limit: page.rows(), ..Listing::default() };
-            let records = self.store.list(&listing).await?;
-            after = records.last().map(|last| last.grant.id.clone());
-            let last_page = records.len() < page.rows() as usize;
-            for record in records {
-                let id = record.grant.id.clone();
-                let is_listed = !unreviewed || record.grant.review_until().is_some();
-                if is_listed && seen.includes(&record.grant.agent_id).await {
-                    grants.push(to_wire::grant(&record));
-                }
-                if grants.len() == page.rows() as usize {
-                    return Ok(BreakGlassList { grants, next: Some(id) });
-                }
-            }
-            if last_page {
-                return Ok(BreakGlassList { grants, next: None });
-            }
-        }
+        let is_wanted = match unreviewed {
+            true => |grant: &domain::Grant| grant.review_until().is_some(),
+            false => |_: &domain::Grant| true,
+        };
+        let (records, next) = self.seen_grants(&caller, Only::BreakGlass, is_wanted, after, page).await?;
+        Ok(BreakGlassList { grants: records.iter().map(to_wire::grant).collect(), next })
     }
 
     /// Takes the review of a grant that has ended, by another person than the one who took it.
@@ -362,9 +344,8 @@ fn text(name: &str, text: &str, most: usize) -> Result<String, Refusal> {
 
 /// SHA-256 of the terms, and of who takes the grant: another person does not join it.
 fn request_hash(request: &BreakGlassRequest, by: &Actor) -> String {
-    let by = by.to_string();
-    let ttl = request.ttl.to_string();
-    let mut parts = vec![
+    let (by, ttl) = (by.to_string(), request.ttl.to_string());
+    let terms = [
         "break-glass",
         request.agent_id.as_str(),
         &ttl,
@@ -373,11 +354,5 @@ fn request_hash(request: &BreakGlassRequest, by: &Actor) -> String {
         &request.reason,
         &by,
     ];
-    parts.extend(request.policies.iter().map(protocol::PolicyName::as_str));
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update(part.len().to_be_bytes());
-        hasher.update(part);
-    }
-    format!("{:x}", hasher.finalize())
+    hash_of_parts(terms.into_iter().chain(request.policies.iter().map(protocol::PolicyName::as_str)))
 }

@@ -3,9 +3,9 @@
 use domain::grant::Request;
 use domain::{Decision, Grant, ReplayGuard};
 use protocol::{AgentId, ErrorCode, Timestamp};
-use sha2::{Digest, Sha256};
 use store::{DenialOutcome, DeniedRequest};
 
+use crate::auth::hash_of_parts;
 use crate::request_limits::Kind;
 use crate::rules::decide::summary;
 use crate::{Engine, Refusal};
@@ -63,12 +63,7 @@ impl Engine {
 /// Requests with the same hash are one record with a count. The run is not part of the hash, or each run of a pipeline
 /// that requests too much would be a record.
 fn hash_of_denied(terms: &Request) -> String {
-    let mut hasher = Sha256::new();
     let provenance = &terms.provenance;
-    for part in [Some(&terms.request_hash), provenance.issuer.as_ref(), provenance.subject.as_ref()] {
-        let part = part.map_or("", String::as_str);
-        hasher.update(part.len().to_be_bytes());
-        hasher.update(part);
-    }
-    format!("{:x}", hasher.finalize())
+    let parts = [Some(&terms.request_hash), provenance.issuer.as_ref(), provenance.subject.as_ref()];
+    hash_of_parts(parts.map(|part| part.map_or("", String::as_str)))
 }

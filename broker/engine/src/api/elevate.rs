@@ -8,9 +8,9 @@ use domain::grant::{Request, Transition};
 use domain::{Agent, Decision, DecisionKind, Grant, Lease, State, Verdict};
 use policy::Permit;
 use protocol::{
-    Credentials, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, Provenance, Secret, Timestamp,
+    Credentials, ElevateRequest, ErrorCode, GrantId, IdempotencyKey, PolicyName, Provenance, Secret,
+    Timestamp,
 };
-use sha2::{Digest, Sha256};
 use store::{Created, GrantRecord};
 use targets::Target;
 use targets::claim::Claim;
@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use super::authorize::{Authorized, asked_scope};
 use crate::approvals::{asked_for, waits_for_votes};
+use crate::auth::hash_of_parts;
 use crate::break_glass::code_refused;
 use crate::clock::random;
 use crate::lifecycle::{Goal, Outcome};
@@ -443,18 +444,13 @@ fn too_many_active(terms: &Request, most: NonZeroU32) -> policy::Denied {
 
 /// SHA-256 of the terms. Credentials, and the claims of the client about its run, may differ between retries.
 fn request_hash(request: &ElevateRequest) -> String {
-    let mut hasher = Sha256::new();
-    let mut part = |text: &str| {
-        hasher.update(text.len().to_be_bytes());
-        hasher.update(text);
-    };
-    part(request.agent_id.as_str());
-    part(&request.ttl.to_string());
-    part(request.target.as_deref().unwrap_or_default());
-    part(request.reason.as_deref().unwrap_or_default());
-    part(if request.heartbeat { "lease" } else { "" });
-    for policy in &request.policies {
-        part(policy.as_str());
-    }
-    format!("{:x}", hasher.finalize())
+    let ttl = request.ttl.to_string();
+    let terms = [
+        request.agent_id.as_str(),
+        &ttl,
+        request.target.as_deref().unwrap_or_default(),
+        request.reason.as_deref().unwrap_or_default(),
+        if request.heartbeat { "lease" } else { "" },
+    ];
+    hash_of_parts(terms.into_iter().chain(request.policies.iter().map(PolicyName::as_str)))
 }
