@@ -116,6 +116,16 @@ impl Page {
     }
 }
 
+impl Page {
+    /// The value of a hidden field of the page's first form that has it.
+    #[track_caller]
+    pub fn field(&self, name: &str) -> &str {
+        let at = format!("name=\"{name}\" value=\"");
+        let rest = self.text.split_once(&at).unwrap_or_else(|| panic!("no field `{name}`: {}", self.text)).1;
+        rest.split('"').next().unwrap_or_default()
+    }
+}
+
 /// A browser: keeps cookies by origin, and follows redirects.
 #[derive(Debug, Default)]
 pub struct Browser {
@@ -131,7 +141,9 @@ impl Browser {
         let mut page = self.get(address);
         // One form to sign in and one to agree; a session at the provider needs neither.
         for _ in 0..3 {
-            let Some(form) = form(&page) else { return page };
+            // A page of the broker has forms too.
+            let is_back = page.text.contains(" · cloudanix-jit</title>");
+            let Some(form) = form(&page).filter(|_| !is_back) else { return page };
             let prompt = if page.text.contains("value=\"login\"") { "login" } else { "consent" };
             let body = format!("prompt={prompt}&login={person}&password=any");
             page = self.follow(Method::POST, form, Some(body));
@@ -143,6 +155,15 @@ impl Browser {
     #[track_caller]
     pub fn get(&mut self, address: &str) -> Page {
         self.follow(Method::GET, Url::parse(address).expect("an address"), None)
+    }
+
+    /// Sends a form, and follows redirects.
+    #[track_caller]
+    pub fn post(&mut self, address: &str, fields: &[(&str, &str)]) -> Page {
+        let mut body = Url::parse("form:").expect("an address");
+        body.query_pairs_mut().extend_pairs(fields);
+        let body = body.query().unwrap_or_default().to_owned();
+        self.follow(Method::POST, Url::parse(address).expect("an address"), Some(body))
     }
 
     /// The cookies of an origin, as `NAME=VALUE`.

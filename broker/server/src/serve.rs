@@ -94,7 +94,7 @@ pub async fn run(path: PathBuf, form: log::Form) -> anyhow::Result<()> {
         rules_folder_refused: rules_folder_refused.clone(),
         observer: Arc::clone(&observer),
         admission: Arc::clone(&admission),
-        https: config.url.starts_with("https://"),
+        url: Some(config.url.clone()),
     };
     let router = http::router(server.clone());
     tracing::info!(listen = %listener.local_addr()?, url = config.url, "ready");

@@ -24,6 +24,7 @@ use crate::traces;
 
 mod agents;
 mod break_glass;
+mod console;
 mod error;
 mod extract;
 mod grants;
@@ -57,8 +58,8 @@ pub struct ServerState {
     pub rules_folder_refused: FolderRefused,
     pub observer: Arc<Observer>,
     pub admission: Arc<Admission>,
-    /// Whether clients reach the broker by https, directly or through a proxy.
-    pub https: bool,
+    /// Where clients reach the broker, directly or through a proxy, if that is configured.
+    pub url: Option<String>,
 }
 
 impl ServerState {
@@ -74,8 +75,13 @@ impl ServerState {
             rules_folder_refused: FolderRefused::default(),
             observer: Arc::default(),
             admission,
-            https: false,
+            url: None,
         }
+    }
+
+    /// Whether clients reach the broker by https.
+    fn is_https(&self) -> bool {
+        self.url.as_ref().is_some_and(|url| url.starts_with("https://"))
     }
 }
 
@@ -98,6 +104,7 @@ pub fn router(server: ServerState) -> Router {
         .route("/openapi.json", axum::routing::get(openapi::serve))
         .route(routes::SIGN_IN, axum::routing::get(sign_in::start))
         .route(routes::SIGN_IN_CALLBACK, axum::routing::get(sign_in::callback))
+        .merge(console::routes())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))

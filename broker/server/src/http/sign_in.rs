@@ -39,6 +39,8 @@ struct Kept {
     challenge: String,
     port: Option<u16>,
     client_state: Option<String>,
+    /// The page of the console that the browser goes back to, with the session in a cookie.
+    back: Option<String>,
 }
 
 impl Kept {
@@ -51,12 +53,13 @@ impl Kept {
             &self.challenge,
             &port,
             self.client_state.as_deref().unwrap_or_default(),
+            self.back.as_deref().unwrap_or_default(),
         ];
         parts.join(".")
     }
 
     fn parse(value: &str) -> Option<Self> {
-        let [state, nonce, verifier, challenge, port, client_state] =
+        let [state, nonce, verifier, challenge, port, client_state, back] =
             value.split('.').collect::<Vec<_>>().try_into().ok()?;
         Some(Self {
             state: Secret::new(state),
@@ -65,8 +68,17 @@ impl Kept {
             challenge: Some(challenge).filter(|challenge| is_base64url(challenge))?.to_owned(),
             port: if port.is_empty() { None } else { Some(port.parse().ok()?) },
             client_state: Some(client_state.to_owned()).filter(|state| !state.is_empty()),
+            back: Some(back.to_owned()).filter(|back| is_page_of_console(back)),
         })
     }
+}
+
+/// A path of the console, of characters that have no other meaning in a cookie.
+fn is_page_of_console(path: &str) -> bool {
+    path.starts_with("/console/")
+        && path.len() <= 256
+        && path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/?=&".contains(&b))
+        && !path.contains("//")
 }
 
 fn is_base64url(text: &str) -> bool {
@@ -106,9 +118,37 @@ async fn begin(app: &App, start: Start) -> Result<Response, Refusal> {
         challenge: start.challenge,
         port: start.port,
         client_state: start.state,
+        back: None,
     };
     let cookie = app.cookie(&kept.value(), MAX_AGE_SECONDS);
     redirect(&started.url, &cookie)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForConsole {
+    back: Option<String>,
+    #[serde(default)]
+    fresh: bool,
+}
+
+/// `GET /console/sign-in`: a sign-in that ends in a page of the console.
+pub(super) async fn start_for_console(State(app): State<App>, Query(query): Query<ForConsole>) -> Response {
+    let began = async {
+        let started = app.engine.people()?.sign_in.start(query.fresh).await?;
+        let back = query.back.filter(|back| is_page_of_console(back));
+        let kept = Kept {
+            challenge: identity::code_challenge(&started.verifier),
+            state: started.state,
+            nonce: started.nonce,
+            verifier: started.verifier,
+            port: None,
+            client_state: None,
+            back: Some(back.unwrap_or_else(|| "/console/requests".to_owned())),
+        };
+        redirect(&started.url, &app.cookie(&kept.value(), MAX_AGE_SECONDS))
+    };
+    began.await.unwrap_or_else(|refusal: Refusal| refused(&refusal))
 }
 
 /// `GET /sign-in/callback`
@@ -123,7 +163,7 @@ pub(crate) async fn callback(
     };
     // The cookie is for one answer.
     if let Ok(gone) = HeaderValue::from_str(&app.cookie("", 0)) {
-        response.headers_mut().insert(header::SET_COOKIE, gone);
+        response.headers_mut().append(header::SET_COOKIE, gone);
     }
     response
 }
@@ -150,6 +190,10 @@ async fn end(app: &App, headers: &HeaderMap, answer: Answer) -> Result<Response,
     let code = answer.code.ok_or_else(|| refused("the provider sent no code"))?;
     let finished = app.engine.finish_sign_in(&code, &kept.nonce, &kept.verifier, &kept.challenge);
     let (code, session) = finished.await?;
+    if let Some(back) = kept.back {
+        let new = app.engine.exchange_code(&code, &kept.verifier).await?;
+        return redirect(&back, &app.set_session_cookie(Some(&new.token)));
+    }
     match kept.port {
         Some(port) => {
             let state = kept.client_state.filter(|state| is_base64url(state));
@@ -182,11 +226,11 @@ fn kept(app: &App, headers: &HeaderMap) -> Option<Kept> {
 impl App {
     /// Browsers keep `__Host-` cookies from every other origin; they need https.
     fn cookie_name(&self) -> &'static str {
-        if self.server.https { "__Host-jit-sign-in" } else { "jit-sign-in" }
+        if self.server.is_https() { "__Host-jit-sign-in" } else { "jit-sign-in" }
     }
 
     fn cookie(&self, value: &str, max_age: u32) -> String {
-        let secure = if self.server.https { "; Secure" } else { "" };
+        let secure = if self.server.is_https() { "; Secure" } else { "" };
         let name = self.cookie_name();
         format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}")
     }
@@ -233,4 +277,31 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
         (header::X_FRAME_OPTIONS, "DENY"),
     ];
     (status, headers, page.into_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_ends_in_a_page_of_the_console_and_nowhere_else() {
+        for page in ["/console/requests", "/console/requests?after=elev-9c11f3a800000001"] {
+            assert!(is_page_of_console(page), "{page}");
+        }
+        for page in [
+            "",
+            "https://evil.example/console/",
+            "//evil.example/console/",
+            "/console",
+            "/console/../v2/sessions",
+            "/console//evil.example",
+            "/console/\\evil.example",
+            "/console/a.b.c",
+            "/console/a\r\nSet-Cookie: a",
+            "/console/%2f%2fevil.example",
+        ] {
+            assert!(!is_page_of_console(page), "{page}");
+        }
+        assert!(!is_page_of_console(&format!("/console/{}", "a".repeat(256))));
+    }
 }

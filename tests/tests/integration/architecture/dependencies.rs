@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cloudanix-jit-outbound", &[]),
     ("cloudanix-jit-identity", &["protocol", "domain", "outbound"]),
     ("cloudanix-jit-notify", &["protocol", "domain", "outbound"]),
+    ("cloudanix-jit-console", &["protocol"]),
     ("cloudanix-jit-targets", &["protocol", "domain", "policy", "signing"]),
     ("cloudanix-jit-store", &["protocol", "domain", "audit"]),
     // Uses the HTTP API only, because users copy this example.
@@ -31,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         // `analysis` for the command `rules diff` alone.
         &[
             "protocol", "domain", "audit", "policy", "signing", "identity", "notify", "targets", "store",
-            "engine", "analysis",
+            "engine", "analysis", "console",
         ],
     ),
 ];
@@ -45,7 +46,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // of a sign-in, which must not make its program larger; all other uses are TLS, through rustls.
     ("ring", &["cloudanix-jit-identity", "cloudanix-jit-notify", "cloudanix-jit-client"]),
     ("minijinja", &["cloudanix-jit-notify"]),
-    ("maud", &["cloudanix-jit-broker"]),
+    ("maud", &["cloudanix-jit-console", "cloudanix-jit-broker"]),
     ("cedar-policy", &["cloudanix-jit-policy", "cloudanix-jit-analysis"]),
     ("cedar-policy-symcc", &["cloudanix-jit-analysis"]),
     ("aws-config", &["cloudanix-jit-targets"]),

@@ -74,7 +74,7 @@ fn a_code_of_the_provider_needs_the_nonce_and_verifier_of_its_sign_in() {
     assert_eq!(kept.len(), 1, "one cookie: {kept:?}");
     let (name, value) = kept[0].split_once('=').unwrap();
     let parts: Vec<&str> = value.split('.').collect();
-    assert_eq!(parts.len(), 6, "{value}");
+    assert_eq!(parts.len(), 7, "{value}");
     for changed in [1, 2] {
         let mut browser = Browser::default();
         browser.get(&signing.start_of_sign_in());

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod break_glass;
+mod console;
 mod ended;
 mod hostile;
 mod notifications;

@@ -1,0 +1,19 @@
+//! The one way by which text from outside gets into a page.
+
+use maud::{Escaper, Render};
+use protocol::printable::printable;
+use std::fmt::Write as _;
+
+/// Text from outside: controls, directions and invisible characters are shown as `\u{…}`, and HTML is escaped.
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
+
+impl Render for Shown<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        let _ = Escaper::new(buffer).write_str(&printable(self.0));
+    }
+}
+
+/// Text from outside that may be missing.
+pub(crate) fn shown_or<'a>(text: Option<&'a str>, otherwise: &'a str) -> Shown<'a> {
+    Shown(text.unwrap_or(otherwise))
+}

@@ -1,0 +1,324 @@
+//! The console: pages for a person who signed in, whose session is in a cookie.
+//!
+//! A page calls the use case that the API has, with the session as its bearer, so it shows nothing that the API would not.
+//! A form counts if it comes from a page of ours: by its token, which another site cannot read, and by `Origin`.
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use console::layout::{Assets, Page as Shown, Viewer, document};
+use engine::{Page, Refusal};
+use maud::html;
+use protocol::approvals::{Choice, Vote};
+use protocol::{ErrorCode, GrantId, Secret};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use subtle::ConstantTimeEq;
+
+use crate::http::extract::Query;
+use crate::http::{App, sign_in};
+
+const INBOX: &str = "/console/requests";
+const ASSETS: Assets = Assets { style: "/console/style.css", script: "/console/console.js" };
+/// Of every page: nothing from elsewhere, nothing inline, no frame.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// Every route of the console, for the router and for tests.
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/console", get(async || redirect(INBOX)))
+        .route("/console/requests", get(inbox))
+        .route("/console/requests/{id}", get(request))
+        .route("/console/requests/{id}/votes", post(vote))
+        .route("/console/grants/{id}", get(timeline))
+        .route("/console/break-glass", get(break_glass))
+        .route("/console/break-glass/{id}/review", post(review))
+        .route("/console/sign-in", get(sign_in::start_for_console))
+        .route("/console/sign-out", post(sign_out))
+        .route("/console/style.css", get(async || asset("text/css; charset=utf-8", console::STYLE)))
+        .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", console::SCRIPT)))
+}
+
+fn asset(content_type: &'static str, content: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, content_type)], content).into_response()
+}
+
+/// A person with a session.
+struct Person {
+    token: Secret,
+    viewer: Viewer,
+}
+
+/// The answer in place of a page: to sign in, or what was refused.
+struct Instead(Box<Response>);
+
+impl IntoResponse for Instead {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl FromRequestParts<App> for Person {
+    type Rejection = Instead;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Instead> {
+        let back = parts.uri.path_and_query().map_or(INBOX, |path| path.as_str());
+        // A form is not sent again by itself: the person goes on at the inbox.
+        let back = if parts.method == axum::http::Method::GET { back } else { INBOX };
+        let sign_in = || Instead(Box::new(redirect(&format!("/console/sign-in?back={}", encoded(back)))));
+        let token = app.session_cookie(&parts.headers).ok_or_else(sign_in)?;
+        match app.engine.session(Some(&token)).await {
+            Ok(session) => {
+                let viewer = Viewer { name: session.person.shown().to_owned(), csrf: csrf(&token) };
+                Ok(Self { token, viewer })
+            }
+            Err(refusal) if refusal.code == ErrorCode::SessionEnded => Err(sign_in()),
+            Err(refusal) => Err(Instead(Box::new(refused(&refusal, None)))),
+        }
+    }
+}
+
+/// The grant in the path.
+struct Id(GrantId);
+
+impl FromRequestParts<App> for Id {
+    type Rejection = Instead;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Instead> {
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, app).await else {
+            return Err(not_found());
+        };
+        text.parse().map(Self).map_err(|_| not_found())
+    }
+}
+
+fn not_found() -> Instead {
+    let refusal = Refusal::new(ErrorCode::GrantNotFound, "no grant has this id");
+    Instead(Box::new(refused(&refusal, None)))
+}
+
+/// Follows from the session, and says nothing about it.
+fn csrf(token: &Secret) -> String {
+    engine::hash_of(&format!("console form {}", token.reveal()))
+}
+
+impl App {
+    fn session_cookie_name(&self) -> &'static str {
+        if self.server.is_https() { "__Host-jit-session" } else { "jit-session" }
+    }
+
+    /// Sets the cookie of a session; without a token it ends.
+    pub(super) fn set_session_cookie(&self, token: Option<&Secret>) -> String {
+        let secure = if self.server.is_https() { "; Secure" } else { "" };
+        let (value, end) = match token {
+            Some(token) => (token.reveal(), ""),
+            None => ("", "; Max-Age=0"),
+        };
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{end}", self.session_cookie_name())
+    }
+
+    fn session_cookie(&self, headers: &HeaderMap) -> Option<Secret> {
+        let name = self.session_cookie_name();
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut values = cookies
+            .flat_map(|cookies| cookies.split("; "))
+            .filter_map(|cookie| cookie.split_once('=').filter(|(found, _)| *found == name));
+        let (Some((_, value)), None) = (values.next(), values.next()) else { return None };
+        Some(Secret::new(value))
+    }
+}
+
+impl Person {
+    fn page(&self, page: &Shown<'_>) -> Response {
+        written(StatusCode::OK, page, Some(&self.viewer))
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Response {
+        refused(refusal, Some(&self.viewer))
+    }
+
+    /// The fields of a form that this person's page sent.
+    fn form<T: DeserializeOwned>(&self, app: &App, headers: &HeaderMap, body: &str) -> Result<T, Refusal> {
+        #[derive(Deserialize)]
+        struct Token {
+            csrf: String,
+        }
+        let invalid = |detail: &str| Refusal::new(ErrorCode::InvalidRequest, detail);
+        let from_elsewhere = || invalid("the form did not come from a page of this broker");
+        // Browsers send both with every form.
+        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if said("sec-fetch-site").is_some_and(|site| site != "same-origin") {
+            return Err(from_elsewhere());
+        }
+        if let (Some(origin), Some(url)) = (said("origin"), &app.server.url)
+            && origin != url
+        {
+            return Err(from_elsewhere());
+        }
+        let token: Token = serde_urlencoded::from_str(body).map_err(|_| from_elsewhere())?;
+        if !bool::from(token.csrf.as_bytes().ct_eq(self.viewer.csrf.as_bytes())) {
+            return Err(from_elsewhere());
+        }
+        serde_urlencoded::from_str(body).map_err(|error| invalid(&format!("the form: {error}")))
+    }
+}
+
+fn encoded(text: &str) -> String {
+    serde_urlencoded::to_string([("", text)]).unwrap_or_default().trim_start_matches('=').to_owned()
+}
+
+fn redirect(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(header::LOCATION, to);
+    }
+    response
+}
+
+fn written(status: StatusCode, page: &Shown<'_>, viewer: Option<&Viewer>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        // With `no-referrer` browsers send forms with `Origin: null`.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    (status, headers, document(page, viewer, ASSETS).into_string()).into_response()
+}
+
+fn refused(refusal: &Refusal, viewer: Option<&Viewer>) -> Response {
+    let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content = html! {
+        p role="alert" { (refusal.detail) }
+        @if let Some(hint) = &refusal.hint { p .hint { (hint) } }
+    };
+    written(status, &Shown { title: refusal.code.title(), command: "", content }, viewer)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    after: Option<GrantId>,
+}
+
+async fn inbox(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+    match app.engine.requests(Some(&person.token), query.after, Page::of(None)).await {
+        Ok(list) => person.page(&console::requests::inbox(&list)),
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+async fn request(State(app): State<App>, person: Person, Id(id): Id) -> Response {
+    match app.engine.request(Some(&person.token), &id).await {
+        Ok(found) => {
+            let (command, title) = (format!("cloudanix-jit requests {id}"), format!("Request {id}"));
+            person.page(&console::requests::request(&found, &person.viewer, &command, &title))
+        }
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+#[derive(Deserialize)]
+struct VoteForm {
+    digest: String,
+    choice: Choice,
+    because: String,
+}
+
+async fn vote(
+    State(app): State<App>,
+    person: Person,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let form: VoteForm = match person.form(&app, &headers, &body) {
+        Ok(form) => form,
+        Err(refusal) => return person.refused(&refusal),
+    };
+    let because = Some(form.because).filter(|because| !because.trim().is_empty());
+    let vote = Vote { digest: form.digest, choice: form.choice, because };
+    let here = format!("/console/requests/{id}");
+    match Box::pin(app.engine.vote(Some(&person.token), &id, &vote)).await {
+        Ok(_) => redirect(&here),
+        // A link: browsers do not let a form lead on to the provider (`form-action`).
+        Err(refusal) if refusal.code == ErrorCode::FreshSignInRequired => {
+            let sign_in = format!("/console/sign-in?fresh=true&back={}", encoded(&here));
+            let content = html! {
+                p role="alert" { (refusal.detail) }
+                p { a href=(sign_in) { "Sign in again" } ", and vote then." }
+            };
+            let page = Shown { title: refusal.code.title(), command: "cloudanix-jit login --fresh", content };
+            written(StatusCode::FORBIDDEN, &page, Some(&person.viewer))
+        }
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+async fn timeline(State(app): State<App>, person: Person, Id(id): Id) -> Response {
+    let found = async {
+        let caller = app.engine.caller(Some(&person.token)).await?;
+        app.engine.timeline(&caller, &id).await
+    };
+    match found.await {
+        Ok(found) => {
+            let (command, title) = (format!("cloudanix-jit timeline {id}"), format!("Grant {id}"));
+            person.page(&console::timelines::timeline(&found, &title, &command))
+        }
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+async fn break_glass(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+    match app.engine.break_glass_grants(Some(&person.token), false, query.after, Page::of(None)).await {
+        Ok(list) => person.page(&console::break_glass::list(&list, &person.viewer)),
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+#[derive(Deserialize)]
+struct ReviewForm {
+    note: String,
+}
+
+async fn review(
+    State(app): State<App>,
+    person: Person,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
+    let reviewed = async {
+        let form: ReviewForm = person.form(&app, &headers, &body)?;
+        app.engine.review_break_glass(Some(&person.token), &id, &form.note).await
+    };
+    match reviewed.await {
+        Ok(_) => redirect("/console/break-glass"),
+        Err(refusal) => person.refused(&refusal),
+    }
+}
+
+async fn sign_out(State(app): State<App>, person: Person, headers: HeaderMap, body: String) -> Response {
+    let signed_out = async {
+        #[derive(Deserialize)]
+        struct Nothing {}
+        let Nothing {} = person.form(&app, &headers, &body)?;
+        app.engine.end_session(Some(&person.token)).await
+    };
+    match signed_out.await {
+        Ok(()) => {
+            let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
+            let page = Shown { title: "Signed out", command: "cloudanix-jit logout", content };
+            let mut response = written(StatusCode::OK, &page, None);
+            if let Ok(gone) = HeaderValue::from_str(&app.set_session_cookie(None)) {
+                response.headers_mut().insert(header::SET_COOKIE, gone);
+            }
+            response
+        }
+        Err(refusal) => person.refused(&refusal),
+    }
+}
