@@ -97,9 +97,11 @@ fn works_under(fixture: &Fixture, running: Running, attackers: &[Ipv4Addr], open
     assert!(open < FILES - 20, "{open} files are open: none are kept for the database and outgoing calls");
     assert_kept(fixture, running);
     drop(flood);
-    let evicted = metric(&fixture.broker, "cloudanix_jit_connections_evicted_total");
-    assert!(evicted > 0, "the broker closed no idle connection to make room");
-    assert!(fixture.broker.log().contains("waiting connections are closed to make room"));
+    if opening.stays_open() {
+        let evicted = metric(&fixture.broker, "cloudanix_jit_connections_evicted_total");
+        assert!(evicted > 0, "the broker closed no idle connection to make room");
+        assert!(fixture.broker.log().contains("waiting connections are closed to make room"));
+    }
     assert!(!fixture.broker.log().contains("EMFILE"), "the broker ran out of files");
 }
 

@@ -30,6 +30,15 @@ pub(crate) enum Opening {
 }
 
 impl Opening {
+    /// Whether the connection stays open until one of both sides needs it no more. HTTP/2 is refused, so how many such
+    /// connections are open at once depends on which side is faster.
+    pub(crate) fn stays_open(self) -> bool {
+        match self {
+            Self::Silence | Self::Http1 | Self::HalfOfTls | Self::NoBody => true,
+            Self::Http2 => false,
+        }
+    }
+
     pub(crate) fn bytes(self) -> Vec<u8> {
         match self {
             Self::Silence => Vec::new(),
