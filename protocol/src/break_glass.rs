@@ -3,9 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::auth_token::crc32;
-use crate::{
-    Actor, AgentId, BreakGlassCodeId, Facts, Grant, GrantId, PolicyName, Secret, Timestamp, Ttl, secret,
-};
+use crate::{Actor, AgentId, BreakGlassCodeId, Facts, PolicyName, Secret, Timestamp, Ttl, secret};
 
 /// The longest grant, in seconds.
 pub const LONGEST_SECONDS: u32 = 60 * 60;
@@ -80,17 +78,6 @@ pub struct Review {
 pub struct NewReview {
     /// What the person found: 1 to 2,000 characters.
     pub note: String,
-}
-
-/// Grants that were taken by break-glass, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct BreakGlassList {
-    /// Those of agents that the caller may see.
-    pub grants: Vec<Grant>,
-    /// The value of `after` for the next page; absent on the last page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<GrantId>,
 }
 
 /// The codes that are to be sealed.

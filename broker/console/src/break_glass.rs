@@ -1,14 +1,14 @@
 //! Grants that were taken by break-glass, and their review.
 
 use maud::{Markup, html};
-use protocol::break_glass::{BreakGlass, BreakGlassList};
-use protocol::{Grant, GrantStatus};
+use protocol::break_glass::BreakGlass;
+use protocol::{Grant, GrantList, GrantStatus};
 
 use crate::layout::{Page, Viewer, csrf};
 use crate::text::Shown;
 
 /// The list, with a form for the review of each grant that needs one.
-pub fn list(list: &BreakGlassList, viewer: &Viewer) -> Page<'static> {
+pub fn list(list: &GrantList, viewer: &Viewer) -> Page {
     let content = html! {
         @if list.grants.is_empty() {
             p { "No grant was taken by break-glass." }
@@ -20,7 +20,7 @@ pub fn list(list: &BreakGlassList, viewer: &Viewer) -> Page<'static> {
             p { a href={ "/console/break-glass?after=" (next) } { "Older grants" } }
         }
     };
-    Page { title: "Break-glass", command: "cloudanix-jit break-glass list", content }
+    Page { title: "Break-glass".to_owned(), command: "cloudanix-jit break-glass list".to_owned(), content }
 }
 
 fn taken_grant(grant: &Grant, taken: &BreakGlass, viewer: &Viewer) -> Markup {

@@ -13,18 +13,15 @@ pub struct Viewer {
     pub csrf: String,
 }
 
-/// Paths of the assets, which change with their content.
-#[derive(Debug, Clone, Copy)]
-pub struct Assets {
-    pub style: &'static str,
-    pub script: &'static str,
-}
+/// Where the broker serves the style and the script.
+pub const STYLE_PATH: &str = "/console/style.css";
+pub const SCRIPT_PATH: &str = "/console/console.js";
 
 /// One page.
-pub struct Page<'a> {
-    pub title: &'a str,
-    /// The command of the client that shows or does the same.
-    pub command: &'a str,
+pub struct Page {
+    pub title: String,
+    /// The command of the client that shows or does the same; empty if there is none.
+    pub command: String,
     pub content: Markup,
 }
 
@@ -32,16 +29,16 @@ const NAVIGATION: [(&str, &str); 2] =
     [("/console/requests", "Requests"), ("/console/break-glass", "Break-glass")];
 
 /// The whole document.
-pub fn document(page: &Page<'_>, viewer: Option<&Viewer>, assets: Assets) -> Markup {
+pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (Shown(page.title)) " · cloudanix-jit" }
-                link rel="stylesheet" href=(assets.style);
-                script src=(assets.script) defer {}
+                title { (Shown(&page.title)) " · cloudanix-jit" }
+                link rel="stylesheet" href=(STYLE_PATH);
+                script src=(SCRIPT_PATH) defer {}
             }
             body {
                 a .skip href="#content" { "Skip to content" }
@@ -58,10 +55,10 @@ pub fn document(page: &Page<'_>, viewer: Option<&Viewer>, assets: Assets) -> Mar
                     }
                 }
                 main #content {
-                    h1 { (Shown(page.title)) }
+                    h1 { (Shown(&page.title)) }
                     (page.content)
                     @if !page.command.is_empty() {
-                        p .command { "The same on a command line: " code { (Shown(page.command)) } }
+                        p .command { "The same on a command line: " code { (Shown(&page.command)) } }
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! The pages of the console: from types of the protocol to HTML.
 //!
-//! Pure: no I/O, no clock, no HTTP. Text from outside gets into a page as [`text::Shown`] alone. Every page works without
+//! Pure: no I/O, no clock, no HTTP. Text from outside gets into a page as `text::Shown` alone. Every page works without
 //! JavaScript, and shows the command that does the same.
 
 #![expect(missing_docs, reason = "an internal crate: a name that says everything needs no comment")]

@@ -8,7 +8,7 @@ use crate::layout::{Page, Viewer, csrf};
 use crate::text::{Shown, shown_or};
 
 /// The inbox.
-pub fn inbox(list: &RequestList) -> Page<'static> {
+pub fn inbox(list: &RequestList) -> Page {
     let content = html! {
         @if list.requests.is_empty() {
             p { "No request waits for approval." }
@@ -22,7 +22,7 @@ pub fn inbox(list: &RequestList) -> Page<'static> {
             p { a href={ "/console/requests?after=" (next) } { "Older requests" } }
         }
     };
-    Page { title: "Requests", command: "cloudanix-jit requests", content }
+    Page { title: "Requests".to_owned(), command: "cloudanix-jit requests".to_owned(), content }
 }
 
 fn row(request: &ApprovalRequest) -> Markup {
@@ -56,7 +56,7 @@ fn until(approval: Option<&Approval>) -> String {
 }
 
 /// One request, with everything that is to be approved, and the forms of a vote while it waits for votes.
-pub fn request<'a>(request: &ApprovalRequest, viewer: &Viewer, command: &'a str, title: &'a str) -> Page<'a> {
+pub fn request(request: &ApprovalRequest, viewer: &Viewer) -> Page {
     let grant = &request.grant;
     let approval = grant.approval.as_ref();
     let waits = grant.status == GrantStatus::PendingApproval
@@ -104,7 +104,8 @@ pub fn request<'a>(request: &ApprovalRequest, viewer: &Viewer, command: &'a str,
         }
         p { a href={ "/console/grants/" (grant.id) } { "Timeline" } }
     };
-    Page { title, command, content }
+    let id = &grant.id;
+    Page { title: format!("Request {id}"), command: format!("cloudanix-jit requests {id}"), content }
 }
 
 /// Both forms carry the digest of what this page shows.

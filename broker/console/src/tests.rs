@@ -1,12 +1,11 @@
-use maud::Markup;
 use protocol::approvals::{Approval, ApprovalRequest, Approver, RequestList, RequestedPolicy};
-use protocol::break_glass::{BreakGlass, BreakGlassList, Review};
+use protocol::break_glass::{BreakGlass, Review};
 use protocol::{
-    Actor, EnforcedBy, EventKind, Facts, Grant, GrantId, GrantStatus, Person, Provenance, Source, Timeline,
-    TimelineEvent, Timestamp,
+    Actor, EnforcedBy, EventKind, Facts, Grant, GrantId, GrantList, GrantStatus, Person, Provenance, Source,
+    Timeline, TimelineEvent, Timestamp,
 };
 
-use crate::layout::{Assets, Page, Viewer, document};
+use crate::layout::{Page, Viewer, document};
 use crate::{SCRIPT, STYLE, break_glass, requests, timelines};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
@@ -96,11 +95,9 @@ fn request(text: &str) -> ApprovalRequest {
     }
 }
 
-fn whole(page: &Page<'_>, text: &str) -> String {
+fn whole(page: &Page, text: &str) -> String {
     let viewer = Viewer { name: text.to_owned(), csrf: "c5rf".to_owned() };
-    let assets = Assets { style: "/s.css", script: "/s.js" };
-    let document: Markup = document(page, Some(&viewer), assets);
-    document.into_string()
+    document(page, Some(&viewer)).into_string()
 }
 
 /// Every page, with this text wherever others write one.
@@ -125,12 +122,12 @@ fn pages(text: &str) -> Vec<String> {
         broken: Some(text.to_owned()),
     };
     let list = RequestList { requests: vec![request(text)], next: Some(GrantId::from_random([2; 8])) };
-    let taken = BreakGlassList { grants: vec![grant(text, GrantStatus::Revoked)], next: None };
+    let taken = GrantList { grants: vec![grant(text, GrantStatus::Revoked)], next: None };
     let request = request(text);
     [
         requests::inbox(&list),
-        requests::request(&request, &viewer, "cloudanix-jit requests elev-1", "Request"),
-        timelines::timeline(&timeline, text, text),
+        requests::request(&request, &viewer),
+        timelines::timeline(&timeline),
         break_glass::list(&taken, &viewer),
     ]
     .iter()
@@ -203,7 +200,7 @@ fn only_a_request_that_waits_for_votes_has_their_forms() {
     let with = |change: fn(&mut Grant)| {
         let mut asked = request("text");
         change(&mut asked.grant);
-        whole(&requests::request(&asked, &viewer, "", "Request"), "Alice").contains("/votes")
+        whole(&requests::request(&asked, &viewer), "Alice").contains("/votes")
     };
     assert!(with(|_| {}));
     assert!(!with(|grant| grant.status = GrantStatus::Denied));

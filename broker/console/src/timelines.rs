@@ -7,7 +7,7 @@ use crate::layout::Page;
 use crate::text::Shown;
 
 /// All that happened to a grant, in order.
-pub fn timeline<'a>(timeline: &Timeline, title: &'a str, command: &'a str) -> Page<'a> {
+pub fn timeline(timeline: &Timeline) -> Page {
     let grant = &timeline.grant;
     let content = html! {
         @if !timeline.intact {
@@ -16,7 +16,8 @@ pub fn timeline<'a>(timeline: &Timeline, title: &'a str, command: &'a str) -> Pa
         (summary(grant))
         ol .timeline { @for event in &timeline.events { (row(event)) } }
     };
-    Page { title, command, content }
+    let id = &grant.id;
+    Page { title: format!("Grant {id}"), command: format!("cloudanix-jit timeline {id}"), content }
 }
 
 fn summary(grant: &Grant) -> Markup {

@@ -1,7 +1,7 @@
 //! Calls about break-glass, besides taking a grant ([`Client::elevate`]).
 
-use protocol::break_glass::{BreakGlassList, CodeList, NewCodes, NewReview, SealedCodes};
-use protocol::{BreakGlassCodeId, Grant, GrantId, routes};
+use protocol::break_glass::{CodeList, NewCodes, NewReview, SealedCodes};
+use protocol::{BreakGlassCodeId, Grant, GrantId, GrantList, routes};
 use reqwest::Method;
 
 use super::{Client, RetryPolicy, attempts};
@@ -14,7 +14,7 @@ impl Client {
         unreviewed: bool,
         after: Option<&GrantId>,
         policy: RetryPolicy,
-    ) -> Result<BreakGlassList, Error> {
+    ) -> Result<GrantList, Error> {
         let mut call = self.call(Method::GET, routes::BREAK_GLASS)?.query("limit", "200");
         if unreviewed {
             call = call.query("unreviewed", "true");

@@ -5,12 +5,12 @@ use domain::grant::Request;
 use domain::{BreakGlass, Claims, DecisionKind, Lease, Principal, ReplayGuard, SealedCode, State};
 use policy::{AccessRequest, Holder, Requested, WithinBoundary};
 use protocol::break_glass::{
-    BreakGlassCode, BreakGlassList, BreakGlassRequest, CodeList, CodeState, LONGEST_SECONDS, MAX_CODES,
-    MAX_DAYS, MAX_INCIDENT, MAX_LABEL, MAX_NOTE, NewCodes, SealedCode as NewCode, SealedCodes,
+    BreakGlassCode, BreakGlassRequest, CodeList, CodeState, LONGEST_SECONDS, MAX_CODES, MAX_DAYS,
+    MAX_INCIDENT, MAX_LABEL, MAX_NOTE, NewCodes, SealedCode as NewCode, SealedCodes,
 };
 use protocol::people::Right;
 use protocol::{
-    Actor, BreakGlassCodeId, ErrorCode, Grant, GrantId, IdempotencyKey, Provenance, Secret, Trust,
+    Actor, BreakGlassCodeId, ErrorCode, Grant, GrantId, GrantList, IdempotencyKey, Provenance, Secret, Trust,
 };
 use store::{GrantRecord, ListedCode, Only, Precondition, SEALED_CODES_KEPT_FOR, SaveOutcome};
 
@@ -153,14 +153,14 @@ impl Engine {
         unreviewed: bool,
         after: Option<GrantId>,
         page: Page,
-    ) -> Result<BreakGlassList, Refusal> {
+    ) -> Result<GrantList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
         let is_wanted = match unreviewed {
             true => |grant: &domain::Grant| grant.review_until().is_some(),
             false => |_: &domain::Grant| true,
         };
         let (records, next) = self.seen_grants(&caller, Only::BreakGlass, is_wanted, after, page).await?;
-        Ok(BreakGlassList { grants: records.iter().map(to_wire::grant).collect(), next })
+        Ok(GrantList { grants: records.iter().map(to_wire::grant).collect(), next })
     }
 
     /// Takes the review of a grant that has ended, by another person than the one who took it.

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use engine::Page;
-use protocol::break_glass::{BreakGlassList, BreakGlassRequest, CodeList, NewCodes, NewReview, SealedCodes};
-use protocol::{BreakGlassCodeId, Grant, GrantId, Problem};
+use protocol::break_glass::{BreakGlassRequest, CodeList, NewCodes, NewReview, SealedCodes};
+use protocol::{BreakGlassCodeId, Grant, GrantId, GrantList, Problem};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -59,7 +59,7 @@ pub(crate) struct Filter {
 #[utoipa::path(
     get, path = "/v2/break-glass", tag = "break-glass", params(Filter),
     responses(
-        (status = 200, description = "A page of grants", body = BreakGlassList),
+        (status = 200, description = "A page of grants", body = GrantList),
         (status = 401, description = "No operator token, and no session of a person", body = Problem, content_type = "application/problem+json"),
     ),
     security(("operator_token" = []), ("session_token" = [])),
@@ -68,7 +68,7 @@ pub(crate) async fn list(
     State(app): State<App>,
     Bearer(bearer): Bearer,
     Query(filter): Query<Filter>,
-) -> ApiResult<Json<BreakGlassList>> {
+) -> ApiResult<Json<GrantList>> {
     let Filter { unreviewed, after, limit } = filter;
     let page = Page::of(limit);
     Ok(Json(app.engine.break_glass_grants(bearer.as_ref(), unreviewed, after, page).await?))

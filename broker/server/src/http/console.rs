@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use console::layout::{Assets, Page as Shown, Viewer, document};
-use engine::{Page, Refusal};
+use console::layout::{Page, SCRIPT_PATH, STYLE_PATH, Viewer, document};
+use engine::Refusal;
 use maud::html;
 use protocol::approvals::{Choice, Vote};
 use protocol::{ErrorCode, GrantId, Secret};
@@ -18,16 +18,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
-use crate::http::extract::Query;
+use crate::http::extract::{Query, cookie};
 use crate::http::{App, sign_in};
 
 const INBOX: &str = "/console/requests";
-const ASSETS: Assets = Assets { style: "/console/style.css", script: "/console/console.js" };
 /// Of every page: nothing from elsewhere, nothing inline, no frame.
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// Every route of the console, for the router and for tests.
+/// Every route of the console.
 pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/console", get(async || redirect(INBOX)))
@@ -39,8 +38,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/console/break-glass/{id}/review", post(review))
         .route("/console/sign-in", get(sign_in::start_for_console))
         .route("/console/sign-out", post(sign_out))
-        .route("/console/style.css", get(async || asset("text/css; charset=utf-8", console::STYLE)))
-        .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", console::SCRIPT)))
+        .route(STYLE_PATH, get(async || asset("text/css; charset=utf-8", console::STYLE)))
+        .route(SCRIPT_PATH, get(async || asset("text/javascript; charset=utf-8", console::SCRIPT)))
 }
 
 fn asset(content_type: &'static str, content: &'static str) -> Response {
@@ -122,23 +121,18 @@ impl App {
     }
 
     fn session_cookie(&self, headers: &HeaderMap) -> Option<Secret> {
-        let name = self.session_cookie_name();
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut values = cookies
-            .flat_map(|cookies| cookies.split("; "))
-            .filter_map(|cookie| cookie.split_once('=').filter(|(found, _)| *found == name));
-        let (Some((_, value)), None) = (values.next(), values.next()) else { return None };
-        Some(Secret::new(value))
+        cookie(headers, self.session_cookie_name()).map(Secret::new)
     }
 }
 
 impl Person {
-    fn page(&self, page: &Shown<'_>) -> Response {
-        written(StatusCode::OK, page, Some(&self.viewer))
+    /// A page of this person, or what was refused.
+    fn page(&self, page: Result<Page, Refusal>) -> Response {
+        self.answer(page.map(|page| written(StatusCode::OK, &page, Some(&self.viewer))))
     }
 
-    fn refused(&self, refusal: &Refusal) -> Response {
-        refused(refusal, Some(&self.viewer))
+    fn answer(&self, answer: Result<Response, Refusal>) -> Response {
+        answer.unwrap_or_else(|refusal| refused(&refusal, Some(&self.viewer)))
     }
 
     /// The fields of a form that this person's page sent.
@@ -179,7 +173,7 @@ fn redirect(to: &str) -> Response {
     response
 }
 
-fn written(status: StatusCode, page: &Shown<'_>, viewer: Option<&Viewer>) -> Response {
+fn written(status: StatusCode, page: &Page, viewer: Option<&Viewer>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -187,7 +181,7 @@ fn written(status: StatusCode, page: &Shown<'_>, viewer: Option<&Viewer>) -> Res
         (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
     ];
-    (status, headers, document(page, viewer, ASSETS).into_string()).into_response()
+    (status, headers, document(page, viewer).into_string()).into_response()
 }
 
 fn refused(refusal: &Refusal, viewer: Option<&Viewer>) -> Response {
@@ -196,7 +190,7 @@ fn refused(refusal: &Refusal, viewer: Option<&Viewer>) -> Response {
         p role="alert" { (refusal.detail) }
         @if let Some(hint) = &refusal.hint { p .hint { (hint) } }
     };
-    written(status, &Shown { title: refusal.code.title(), command: "", content }, viewer)
+    written(status, &Page { title: refusal.code.title().to_owned(), command: String::new(), content }, viewer)
 }
 
 #[derive(Deserialize)]
@@ -206,20 +200,13 @@ struct After {
 }
 
 async fn inbox(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
-    match app.engine.requests(Some(&person.token), query.after, Page::of(None)).await {
-        Ok(list) => person.page(&console::requests::inbox(&list)),
-        Err(refusal) => person.refused(&refusal),
-    }
+    let listed = app.engine.requests(Some(&person.token), query.after, engine::Page::of(None)).await;
+    person.page(listed.map(|list| console::requests::inbox(&list)))
 }
 
 async fn request(State(app): State<App>, person: Person, Id(id): Id) -> Response {
-    match app.engine.request(Some(&person.token), &id).await {
-        Ok(found) => {
-            let (command, title) = (format!("cloudanix-jit requests {id}"), format!("Request {id}"));
-            person.page(&console::requests::request(&found, &person.viewer, &command, &title))
-        }
-        Err(refusal) => person.refused(&refusal),
-    }
+    let found = app.engine.request(Some(&person.token), &id).await;
+    person.page(found.map(|found| console::requests::request(&found, &person.viewer)))
 }
 
 #[derive(Deserialize)]
@@ -236,15 +223,14 @@ async fn vote(
     headers: HeaderMap,
     body: String,
 ) -> Response {
-    let form: VoteForm = match person.form(&app, &headers, &body) {
-        Ok(form) => form,
-        Err(refusal) => return person.refused(&refusal),
-    };
-    let because = Some(form.because).filter(|because| !because.trim().is_empty());
-    let vote = Vote { digest: form.digest, choice: form.choice, because };
     let here = format!("/console/requests/{id}");
-    match Box::pin(app.engine.vote(Some(&person.token), &id, &vote)).await {
-        Ok(_) => redirect(&here),
+    let voted = async {
+        let form: VoteForm = person.form(&app, &headers, &body)?;
+        let because = Some(form.because).filter(|because| !because.trim().is_empty());
+        let vote = Vote { digest: form.digest, choice: form.choice, because };
+        Box::pin(app.engine.vote(Some(&person.token), &id, &vote)).await
+    };
+    match voted.await {
         // A link: browsers do not let a form lead on to the provider (`form-action`).
         Err(refusal) if refusal.code == ErrorCode::FreshSignInRequired => {
             let sign_in = format!("/console/sign-in?fresh=true&back={}", encoded(&here));
@@ -252,10 +238,11 @@ async fn vote(
                 p role="alert" { (refusal.detail) }
                 p { a href=(sign_in) { "Sign in again" } ", and vote then." }
             };
-            let page = Shown { title: refusal.code.title(), command: "cloudanix-jit login --fresh", content };
+            let title = refusal.code.title().to_owned();
+            let page = Page { title, command: "cloudanix-jit login --fresh".to_owned(), content };
             written(StatusCode::FORBIDDEN, &page, Some(&person.viewer))
         }
-        Err(refusal) => person.refused(&refusal),
+        voted => person.answer(voted.map(|_| redirect(&here))),
     }
 }
 
@@ -264,20 +251,13 @@ async fn timeline(State(app): State<App>, person: Person, Id(id): Id) -> Respons
         let caller = app.engine.caller(Some(&person.token)).await?;
         app.engine.timeline(&caller, &id).await
     };
-    match found.await {
-        Ok(found) => {
-            let (command, title) = (format!("cloudanix-jit timeline {id}"), format!("Grant {id}"));
-            person.page(&console::timelines::timeline(&found, &title, &command))
-        }
-        Err(refusal) => person.refused(&refusal),
-    }
+    person.page(found.await.map(|found| console::timelines::timeline(&found)))
 }
 
 async fn break_glass(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
-    match app.engine.break_glass_grants(Some(&person.token), false, query.after, Page::of(None)).await {
-        Ok(list) => person.page(&console::break_glass::list(&list, &person.viewer)),
-        Err(refusal) => person.refused(&refusal),
-    }
+    let page = engine::Page::of(None);
+    let listed = app.engine.break_glass_grants(Some(&person.token), false, query.after, page).await;
+    person.page(listed.map(|list| console::break_glass::list(&list, &person.viewer)))
 }
 
 #[derive(Deserialize)]
@@ -296,10 +276,7 @@ async fn review(
         let form: ReviewForm = person.form(&app, &headers, &body)?;
         app.engine.review_break_glass(Some(&person.token), &id, &form.note).await
     };
-    match reviewed.await {
-        Ok(_) => redirect("/console/break-glass"),
-        Err(refusal) => person.refused(&refusal),
-    }
+    person.answer(reviewed.await.map(|_| redirect("/console/break-glass")))
 }
 
 async fn sign_out(State(app): State<App>, person: Person, headers: HeaderMap, body: String) -> Response {
@@ -309,16 +286,13 @@ async fn sign_out(State(app): State<App>, person: Person, headers: HeaderMap, bo
         let Nothing {} = person.form(&app, &headers, &body)?;
         app.engine.end_session(Some(&person.token)).await
     };
-    match signed_out.await {
-        Ok(()) => {
-            let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
-            let page = Shown { title: "Signed out", command: "cloudanix-jit logout", content };
-            let mut response = written(StatusCode::OK, &page, None);
-            if let Ok(gone) = HeaderValue::from_str(&app.set_session_cookie(None)) {
-                response.headers_mut().insert(header::SET_COOKIE, gone);
-            }
-            response
+    person.answer(signed_out.await.map(|()| {
+        let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
+        let (title, command) = ("Signed out".to_owned(), "cloudanix-jit logout".to_owned());
+        let mut response = written(StatusCode::OK, &Page { title, command, content }, None);
+        if let Ok(gone) = HeaderValue::from_str(&app.set_session_cookie(None)) {
+            response.headers_mut().insert(header::SET_COOKIE, gone);
         }
-        Err(refusal) => person.refused(&refusal),
-    }
+        response
+    }))
 }

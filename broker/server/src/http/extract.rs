@@ -29,6 +29,16 @@ fn single(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> 
     value.to_str().ok()
 }
 
+/// The value of a cookie that occurs once.
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut values = cookies
+        .flat_map(|cookies| cookies.split("; "))
+        .filter_map(|cookie| cookie.split_once('=').filter(|(found, _)| *found == name));
+    let (Some((_, value)), None) = (values.next(), values.next()) else { return None };
+    Some(value)
+}
+
 /// The token of `Authorization: Bearer …`, if the header exists.
 pub(crate) struct Bearer(pub(crate) Option<Secret>);
 

@@ -12,7 +12,7 @@ use protocol::{ErrorCode, Secret};
 use serde::Deserialize;
 
 use crate::http::App;
-use crate::http::extract::Query;
+use crate::http::extract::{Query, cookie};
 
 /// How long a person may take at the provider.
 const MAX_AGE_SECONDS: u32 = 600;
@@ -173,7 +173,7 @@ async fn end(app: &App, headers: &HeaderMap, answer: Answer) -> Result<Response,
         Refusal::new(ErrorCode::SignInRefused, detail)
             .hint("run `cloudanix-jit login` again, and stay in one browser")
     };
-    let kept = kept(app, headers).ok_or_else(|| {
+    let kept = cookie(headers, app.cookie_name()).and_then(Kept::parse).ok_or_else(|| {
         refused("this browser has not begun a sign-in in the last ten minutes, or does not keep cookies")
     })?;
     let state = answer.state.unwrap_or_else(|| Secret::new(""));
@@ -211,16 +211,6 @@ async fn end(app: &App, headers: &HeaderMap, answer: Answer) -> Result<Response,
             },
         )),
     }
-}
-
-fn kept(app: &App, headers: &HeaderMap) -> Option<Kept> {
-    let name = app.cookie_name();
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut values = cookies
-        .flat_map(|cookies| cookies.split("; "))
-        .filter_map(|cookie| cookie.split_once('=').filter(|(found, _)| *found == name));
-    let (Some((_, value)), None) = (values.next(), values.next()) else { return None };
-    Kept::parse(value)
 }
 
 impl App {

@@ -22,7 +22,7 @@ const TAKE: [&str; 9] = [
     "orders are lost",
 ];
 
-fn line<'a>(more: &[&'a str], step: &'a str) -> Vec<&'a str> {
+pub(super) fn line<'a>(more: &[&'a str], step: &'a str) -> Vec<&'a str> {
     [&TAKE[..], more, &["--", "sh", "-c", step]].concat()
 }
 

@@ -8,6 +8,7 @@ use system_tests::waiting::eventually;
 
 use super::Signing;
 use super::approvals::{ONE, asking, waiting};
+use super::break_glass::line;
 
 /// A browser in which this person has signed in at the console, and the page after it.
 fn signed_in(signing: &Signing, person: &str) -> (Browser, Page) {
@@ -149,20 +150,7 @@ fn a_person_sees_what_the_rules_permit_and_no_page_without_a_session() {
 fn another_person_reviews_what_was_taken_by_break_glass() {
     let signing = Signing::start();
     let alice = signing.signed_in("alice");
-    let line = [
-        "break-glass",
-        "--agent",
-        "orders-agent",
-        "--policy",
-        "orders-read",
-        "--incident",
-        "INC-7",
-        "--reason",
-        "lost",
-        "--",
-        "true",
-    ];
-    alice.run(&signing, &line).assert_code(0);
+    alice.run(&signing, &line(&[], "true")).assert_code(0);
     let (mut erin, _) = signed_in(&signing, "erin");
     let list = eventually("a grant to review", || {
         let page = erin.get(&at(&signing, "/console/break-glass"));
