@@ -26,8 +26,9 @@ pub use store::{
     DenialOutcome, DeniedRequest, Due, EventFilter, EventPosition, GrantRecord, HeartbeatOutcome, ListedCode,
     Listing, LockRequest, NewDecision, NotificationChange, NotificationListing, Notifications,
     ObservationListing, Ownership, PendingSession, PositionedEvent, PostureListing, PostureStatement,
-    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, SealedCodes, Store,
-    StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture, StoredSession, StoredToken,
+    Precondition, Registering, Release, ResourceLock, RevokeByKey, SaveOutcome, SealedCodes,
+    StandingApprovals, Store, StoreError, StoredDecision, StoredKey, StoredObservation, StoredPosture,
+    StoredSession, StoredToken,
 };
 
 /// Implements `Store` for a type by two of its methods.
@@ -70,6 +71,12 @@ macro_rules! decorate_store {
             sealed_code(hash: &str) -> Option<SealedCode>;
             sealed_codes(now: Timestamp) -> Vec<ListedCode>;
             remove_sealed_code(id: &BreakGlassCodeId) -> Option<SealedCode>;
+        }
+        $crate::decorate_store! { @methods StandingApprovals, $type, $inner, $around,
+            add_standing_approval(new: &StandingApproval) -> ();
+            standing_approval(id: &StandingApprovalId) -> Option<StandingApproval>;
+            standing_approvals(agent: Option<&AgentId>, now: Timestamp) -> Vec<StandingApproval>;
+            change_standing_approval(before: &StandingApproval, after: &StandingApproval) -> bool;
         }
         $crate::decorate_store! { @methods Store, $type, $inner, $around,
             ping() -> ();
@@ -129,10 +136,6 @@ macro_rules! decorate_store {
             remove_session(token_hash: &str) -> bool;
             sessions(now: Timestamp, limit: u32) -> Vec<StoredSession>;
             remove_sessions_of(issuer: &str, subject: &str) -> u64;
-            add_standing_approval(new: &StandingApproval) -> ();
-            standing_approval(id: &StandingApprovalId) -> Option<StandingApproval>;
-            standing_approvals(agent: Option<&AgentId>, now: Timestamp) -> Vec<StandingApproval>;
-            change_standing_approval(before: &StandingApproval, after: &StandingApproval) -> bool;
             record_observation(id: &str, decision: &Decision) -> ();
             add_observed_actions(id: &str, agent: &AgentId, actions: &[Action]) -> ActionsAdded;
             observations(listing: ObservationListing<'_>) -> Vec<StoredObservation>;

@@ -18,16 +18,12 @@ use async_trait::async_trait;
 use domain::grant::Transition;
 use domain::{
     Agent, AgentStatus, Decision, Grant, Lease, NewEvent, Registration, ReplayGuard, RuleSetDigest, Session,
-    StandingApproval,
 };
 use protocol::actions::Action;
 use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{
-    AgentId, Denials, EventKind, GrantId, GrantStatus, IdempotencyKey, Secret, StandingApprovalId,
-    TimelineEvent, Timestamp,
-};
+use protocol::{AgentId, Denials, GrantId, GrantStatus, IdempotencyKey, Secret, TimelineEvent, Timestamp};
 
 mod break_glass;
 mod chain;
@@ -37,6 +33,7 @@ mod decision_rows;
 mod decisions;
 mod denials;
 mod error;
+mod events;
 mod memory;
 mod notifications;
 mod observations;
@@ -58,6 +55,7 @@ pub use decisions::{
     ContextRequest, DRY_RUNS_KEPT, DecisionContext, DecisionFilter, NewDecision, Reevaluation, StoredDecision,
 };
 pub use denials::{DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest};
+pub use events::{EventFilter, EventPosition, PositionedEvent};
 pub use memory::Memory;
 pub use notifications::{NOTIFICATIONS_KEPT_FOR, NotificationChange, NotificationListing, Notifications};
 pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, StoredObservation};
@@ -66,6 +64,7 @@ pub use posture::{PostureListing, PostureStatement, StoredPosture};
 pub use resource_lock::{AfterUpdate, LockPurpose, LockRequest, Ownership, Release, ResourceLock};
 pub use sessions::{PendingSession, StoredSession};
 pub use sqlite::{OpenError, Sqlite, SqlitePath};
+pub use standing_approvals::StandingApprovals;
 
 /// Why the store did not do what was requested. Nothing is half done.
 #[derive(Debug, thiserror::Error)]
@@ -244,51 +243,9 @@ pub struct Due {
     pub limit: u32,
 }
 
-/// The place of an event in the order of all events of a store. Positions grow and have gaps; one is never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct EventPosition(i64);
-
-impl EventPosition {
-    /// Before the first event.
-    pub const START: Self = Self(0);
-
-    /// For a reader that keeps its position elsewhere.
-    pub fn from_number(number: i64) -> Self {
-        Self(number)
-    }
-
-    pub fn as_number(self) -> i64 {
-        self.0
-    }
-}
-
-/// Which events to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventFilter {
-    All,
-    /// Those of approvals and of break-glass. They are few, and have an index of their own.
-    ForPersons,
-}
-
-impl EventFilter {
-    pub(crate) fn include(self, kind: EventKind) -> bool {
-        match self {
-            Self::All => true,
-            Self::ForPersons => matches!(kind, EventKind::Approval | EventKind::BreakGlass),
-        }
-    }
-}
-
-/// An event with its place among the events of all grants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PositionedEvent {
-    pub position: EventPosition,
-    pub event: TimelineEvent,
-}
-
 /// Everything that the broker reads and writes.
 #[async_trait]
-pub trait Store: Notifications + SealedCodes {
+pub trait Store: Notifications + SealedCodes + StandingApprovals {
     /// Reads and writes one row, to find out whether the database works.
     async fn ping(&self) -> Result<(), StoreError>;
 
@@ -478,26 +435,6 @@ pub trait Store: Notifications + SealedCodes {
     async fn sessions(&self, now: Timestamp, limit: u32) -> Result<Vec<StoredSession>, StoreError>;
     /// Deletes every session of a person, pending ones too. Returns how many there were.
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError>;
-
-    /// Stores a standing approval. The id is new.
-    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError>;
-    /// One standing approval, also for a day after its end, and when it was revoked.
-    async fn standing_approval(
-        &self,
-        id: &StandingApprovalId,
-    ) -> Result<Option<StandingApproval>, StoreError>;
-    /// Standing approvals in force, of one agent or of all, the first to end first.
-    async fn standing_approvals(
-        &self,
-        agent: Option<&AgentId>,
-        now: Timestamp,
-    ) -> Result<Vec<StandingApproval>, StoreError>;
-    /// Replaces a standing approval. False if it is not as it was before.
-    async fn change_standing_approval(
-        &self,
-        before: &StandingApproval,
-        after: &StandingApproval,
-    ) -> Result<bool, StoreError>;
 
     /// Stores the decision about a step that runs without a grant. The id is new.
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError>;

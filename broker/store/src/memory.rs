@@ -11,15 +11,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::facts::RunFacts;
 use domain::grant::Transition;
-use domain::{
-    Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session,
-    StandingApproval,
-};
+use domain::{Agent, AgentStatus, Decision, Grant, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::agents::Outcome;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::context_rows::Seen;
 use crate::error::corrupt;
@@ -55,7 +52,7 @@ use rules::Rules;
 use sessions::Sessions;
 use shared_objects::Objects;
 use signing_keys::SigningKeys;
-use standing_approvals::StandingApprovals;
+use standing_approvals::Approved;
 
 /// The store in memory.
 #[derive(Default)]
@@ -73,7 +70,7 @@ struct Tables {
     decisions: Decisions,
     posture: Posture,
     sessions: Sessions,
-    standing_approvals: StandingApprovals,
+    standing_approvals: Approved,
     outbox: Outbox,
     sealed_codes: break_glass::Codes,
 }
@@ -458,34 +455,6 @@ impl Store for Memory {
 
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
         Ok(self.kept().sessions.remove_of(issuer, subject))
-    }
-
-    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
-        self.kept().standing_approvals.add(new);
-        Ok(())
-    }
-
-    async fn standing_approval(
-        &self,
-        id: &StandingApprovalId,
-    ) -> Result<Option<StandingApproval>, StoreError> {
-        Ok(self.kept().standing_approvals.get(id))
-    }
-
-    async fn standing_approvals(
-        &self,
-        agent: Option<&AgentId>,
-        now: Timestamp,
-    ) -> Result<Vec<StandingApproval>, StoreError> {
-        Ok(self.kept().standing_approvals.list(agent, now))
-    }
-
-    async fn change_standing_approval(
-        &self,
-        before: &StandingApproval,
-        after: &StandingApproval,
-    ) -> Result<bool, StoreError> {
-        Ok(self.kept().standing_approvals.change(before, after))
     }
 
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {

@@ -11,13 +11,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{
-    Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session, StandingApproval,
-};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 
 use crate::registrations::Registrations;
 use crate::rows::Expected;
@@ -411,39 +409,6 @@ impl Store for Postgres {
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
         self.run((issuer, subject), |connection, (issuer, subject)| {
             Box::pin(sessions::remove_of(connection, issuer, subject))
-        })
-        .await
-    }
-
-    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
-        self.run(new, |connection, new| Box::pin(standing_approvals::add(connection, new))).await
-    }
-
-    async fn standing_approval(
-        &self,
-        id: &StandingApprovalId,
-    ) -> Result<Option<StandingApproval>, StoreError> {
-        self.run(id, |connection, id| Box::pin(standing_approvals::get(connection, id))).await
-    }
-
-    async fn standing_approvals(
-        &self,
-        agent: Option<&AgentId>,
-        now: Timestamp,
-    ) -> Result<Vec<StandingApproval>, StoreError> {
-        self.run((agent, now), |connection, (agent, now)| {
-            Box::pin(standing_approvals::list(connection, *agent, *now))
-        })
-        .await
-    }
-
-    async fn change_standing_approval(
-        &self,
-        before: &StandingApproval,
-        after: &StandingApproval,
-    ) -> Result<bool, StoreError> {
-        self.run((before, after), |connection, (before, after)| {
-            Box::pin(standing_approvals::change(connection, before, after))
         })
         .await
     }

@@ -10,13 +10,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::grant::Transition;
-use domain::{
-    Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session, StandingApproval,
-};
+use domain::{Agent, AgentStatus, Decision, Lease, NewEvent, ReplayGuard, RuleSetDigest, Session};
 use protocol::actions::Action;
 use protocol::posture::PostureOutcome;
 use protocol::rules::{RuleSetFiles, RulesState};
-use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, StandingApprovalId, TimelineEvent, Timestamp};
+use protocol::{AgentId, GrantId, GrantStatus, IdempotencyKey, TimelineEvent, Timestamp};
 use sqlx::SqlitePool;
 
 use crate::registrations::Registrations;
@@ -447,37 +445,6 @@ impl Store for Sqlite {
     async fn remove_sessions_of(&self, issuer: &str, subject: &str) -> Result<u64, StoreError> {
         let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
         self.write(move |connection| Box::pin(sessions::remove_of(connection, issuer, subject))).await
-    }
-
-    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
-        let new = new.clone();
-        self.write(move |connection| Box::pin(standing_approvals::add(connection, new))).await
-    }
-
-    async fn standing_approval(
-        &self,
-        id: &StandingApprovalId,
-    ) -> Result<Option<StandingApproval>, StoreError> {
-        let id = id.clone();
-        self.read(move |connection| Box::pin(standing_approvals::get(connection, id))).await
-    }
-
-    async fn standing_approvals(
-        &self,
-        agent: Option<&AgentId>,
-        now: Timestamp,
-    ) -> Result<Vec<StandingApproval>, StoreError> {
-        let agent = agent.cloned();
-        self.read(move |connection| Box::pin(standing_approvals::list(connection, agent, now))).await
-    }
-
-    async fn change_standing_approval(
-        &self,
-        before: &StandingApproval,
-        after: &StandingApproval,
-    ) -> Result<bool, StoreError> {
-        let (before, after) = (before.clone(), after.clone());
-        self.write(move |connection| Box::pin(standing_approvals::change(connection, before, after))).await
     }
 
     async fn record_observation(&self, id: &str, decision: &Decision) -> Result<(), StoreError> {

@@ -101,6 +101,7 @@ CREATE TABLE events (
 
 CREATE INDEX events_for_persons ON events (position) WHERE kind IN ('approval', 'break_glass');
 
+-- Tokens that may be used once: OIDC tokens, and break-glass codes.
 CREATE TABLE consumed_oidc_tokens (
     token_hash   TEXT    NOT NULL PRIMARY KEY,
     bound_to     TEXT    NOT NULL, -- the job or request that consumed it

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use domain::StandingApproval;
 use protocol::{AgentId, StandingApprovalId, Timestamp};
 
+use super::Memory;
 use crate::standing_approvals::KEPT_FOR;
+use crate::{StandingApprovals, StoreError};
 
 #[derive(Default)]
-pub(super) struct StandingApprovals(BTreeMap<StandingApprovalId, StandingApproval>);
+pub(super) struct Approved(BTreeMap<StandingApprovalId, StandingApproval>);
 
-impl StandingApprovals {
+impl Approved {
     pub(super) fn add(&mut self, new: &StandingApproval) {
         self.0.insert(new.id.clone(), new.clone());
     }
@@ -39,5 +42,36 @@ impl StandingApprovals {
 
     pub(super) fn purge(&mut self, now: Timestamp) {
         self.0.retain(|_, standing| now < standing.until.plus(KEPT_FOR));
+    }
+}
+
+#[async_trait]
+impl StandingApprovals for Memory {
+    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
+        self.kept().standing_approvals.add(new);
+        Ok(())
+    }
+
+    async fn standing_approval(
+        &self,
+        id: &StandingApprovalId,
+    ) -> Result<Option<StandingApproval>, StoreError> {
+        Ok(self.kept().standing_approvals.get(id))
+    }
+
+    async fn standing_approvals(
+        &self,
+        agent: Option<&AgentId>,
+        now: Timestamp,
+    ) -> Result<Vec<StandingApproval>, StoreError> {
+        Ok(self.kept().standing_approvals.list(agent, now))
+    }
+
+    async fn change_standing_approval(
+        &self,
+        before: &StandingApproval,
+        after: &StandingApproval,
+    ) -> Result<bool, StoreError> {
+        Ok(self.kept().standing_approvals.change(before, after))
     }
 }

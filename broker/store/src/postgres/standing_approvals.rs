@@ -1,13 +1,46 @@
 //! Stores standing approvals.
 
+use async_trait::async_trait;
 use domain::StandingApproval;
 use protocol::{AgentId, StandingApprovalId, Timestamp};
 use sqlx::PgConnection;
 
-use crate::StoreError;
+use super::Postgres;
 use crate::standing_approvals::{KEPT_FOR, body, stored};
+use crate::{StandingApprovals, StoreError};
 
-pub(super) async fn add(connection: &mut PgConnection, new: &StandingApproval) -> Result<(), StoreError> {
+#[async_trait]
+impl StandingApprovals for Postgres {
+    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
+        self.run(new, |connection, new| Box::pin(add(connection, new))).await
+    }
+
+    async fn standing_approval(
+        &self,
+        id: &StandingApprovalId,
+    ) -> Result<Option<StandingApproval>, StoreError> {
+        self.run(id, |connection, id| Box::pin(get(connection, id))).await
+    }
+
+    async fn standing_approvals(
+        &self,
+        agent: Option<&AgentId>,
+        now: Timestamp,
+    ) -> Result<Vec<StandingApproval>, StoreError> {
+        self.run((agent, now), |connection, (agent, now)| Box::pin(list(connection, *agent, *now))).await
+    }
+
+    async fn change_standing_approval(
+        &self,
+        before: &StandingApproval,
+        after: &StandingApproval,
+    ) -> Result<bool, StoreError> {
+        self.run((before, after), |connection, (before, after)| Box::pin(change(connection, before, after)))
+            .await
+    }
+}
+
+async fn add(connection: &mut PgConnection, new: &StandingApproval) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO standing_approvals (id, agent_id, body, until, forget_after) VALUES ($1, $2, $3, $4, $5)",
     )
@@ -21,7 +54,7 @@ pub(super) async fn add(connection: &mut PgConnection, new: &StandingApproval) -
     Ok(())
 }
 
-pub(super) async fn get(
+async fn get(
     connection: &mut PgConnection,
     id: &StandingApprovalId,
 ) -> Result<Option<StandingApproval>, StoreError> {
@@ -32,7 +65,7 @@ pub(super) async fn get(
     row.as_ref().map(stored).transpose()
 }
 
-pub(super) async fn list(
+async fn list(
     connection: &mut PgConnection,
     agent: Option<&AgentId>,
     now: Timestamp,
@@ -48,7 +81,7 @@ pub(super) async fn list(
     rows.iter().map(stored).filter(|found| !matches!(found, Ok(standing) if standing.revoked)).collect()
 }
 
-pub(super) async fn change(
+async fn change(
     connection: &mut PgConnection,
     before: &StandingApproval,
     after: &StandingApproval,

@@ -1,13 +1,49 @@
 //! Stores standing approvals.
 
+use async_trait::async_trait;
 use domain::StandingApproval;
 use protocol::{AgentId, StandingApprovalId, Timestamp};
 use sqlx::SqliteConnection;
 
-use crate::StoreError;
+use super::Sqlite;
 use crate::standing_approvals::{KEPT_FOR, body, stored};
+use crate::{StandingApprovals, StoreError};
 
-pub(super) async fn add(connection: &mut SqliteConnection, new: StandingApproval) -> Result<(), StoreError> {
+#[async_trait]
+impl StandingApprovals for Sqlite {
+    async fn add_standing_approval(&self, new: &StandingApproval) -> Result<(), StoreError> {
+        let new = new.clone();
+        self.write(move |connection| Box::pin(add(connection, new))).await
+    }
+
+    async fn standing_approval(
+        &self,
+        id: &StandingApprovalId,
+    ) -> Result<Option<StandingApproval>, StoreError> {
+        let id = id.clone();
+        self.read(move |connection| Box::pin(get(connection, id))).await
+    }
+
+    async fn standing_approvals(
+        &self,
+        agent: Option<&AgentId>,
+        now: Timestamp,
+    ) -> Result<Vec<StandingApproval>, StoreError> {
+        let agent = agent.cloned();
+        self.read(move |connection| Box::pin(list(connection, agent, now))).await
+    }
+
+    async fn change_standing_approval(
+        &self,
+        before: &StandingApproval,
+        after: &StandingApproval,
+    ) -> Result<bool, StoreError> {
+        let (before, after) = (before.clone(), after.clone());
+        self.write(move |connection| Box::pin(change(connection, before, after))).await
+    }
+}
+
+async fn add(connection: &mut SqliteConnection, new: StandingApproval) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO standing_approvals (id, agent_id, body, until, forget_after) VALUES (?1, ?2, ?3, ?4, ?5)",
     )
@@ -21,7 +57,7 @@ pub(super) async fn add(connection: &mut SqliteConnection, new: StandingApproval
     Ok(())
 }
 
-pub(super) async fn get(
+async fn get(
     connection: &mut SqliteConnection,
     id: StandingApprovalId,
 ) -> Result<Option<StandingApproval>, StoreError> {
@@ -32,7 +68,7 @@ pub(super) async fn get(
     row.as_ref().map(stored).transpose()
 }
 
-pub(super) async fn list(
+async fn list(
     connection: &mut SqliteConnection,
     agent: Option<AgentId>,
     now: Timestamp,
@@ -48,7 +84,7 @@ pub(super) async fn list(
     rows.iter().map(stored).filter(|found| !matches!(found, Ok(standing) if standing.revoked)).collect()
 }
 
-pub(super) async fn change(
+async fn change(
     connection: &mut SqliteConnection,
     before: StandingApproval,
     after: StandingApproval,
