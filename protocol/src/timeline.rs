@@ -91,7 +91,7 @@ pub enum Source {
     Broker,
     /// The client. Unverified.
     Client,
-    /// An operator or a person; `actor` says who.
+    /// An operator, a person or the holder of a break-glass code; `actor` says who.
     Operator,
 }
 
@@ -121,7 +121,7 @@ pub struct TimelineEvent {
     pub kind: EventKind,
     /// Who states the event.
     pub source: Source,
-    /// The operator or person who caused it.
+    /// Who caused it: an operator, a person, or the holder of a break-glass code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
     /// The event as text.

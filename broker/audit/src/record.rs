@@ -106,12 +106,12 @@ fn check_review(grant: &Grant, rows: &[TimelineEvent]) -> Result<(), Broken> {
         matches!(said(row), Some(BreakGlassStep::Requested | BreakGlassStep::ReviewOverdue))
     };
     let until = rows.iter().rfind(asks).map(|row| next_review(row.at));
-    if until != grant.break_glass.as_ref().map(|broken| broken.review_until) {
+    if until != grant.break_glass.as_ref().map(|taken| taken.review_until) {
         return contradicts("`break_glass.review_until`");
     }
     let told = rows.iter().find(|row| said(row) == Some(BreakGlassStep::Reviewed));
     let told = told.map(|row| (row.actor.as_ref(), row.at, row.data.get("note").map(String::as_str)));
-    let review = grant.break_glass.as_ref().and_then(|broken| broken.review.as_ref());
+    let review = grant.break_glass.as_ref().and_then(|taken| taken.review.as_ref());
     let recorded = review.map(|review| (Some(&review.by), review.at, Some(review.note.as_str())));
     if told == recorded { Ok(()) } else { contradicts("`break_glass.review`") }
 }

@@ -40,7 +40,7 @@ fn row(event: &TimelineEvent) -> Markup {
     let said = match event.source {
         Source::Client => "the client says, unverified",
         Source::Broker => "",
-        Source::Operator => "by a person or an operator",
+        Source::Operator => "by a person, an operator or a break-glass code",
     };
     html! {
         li {

@@ -17,8 +17,8 @@ use crate::break_glass::BreakGlass;
 use crate::event::NewEvent;
 
 mod derived;
-mod emergency;
 mod request;
+mod review;
 mod state;
 mod step_data;
 mod transition;

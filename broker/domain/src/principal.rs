@@ -23,7 +23,8 @@ pub struct Principal {
 /// `bound_to`; a later use must have the same `bound_to`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayGuard {
-    /// SHA-256 of issuer and `jti`, or of the token where its issuer signs no `jti`; in hexadecimal.
+    /// SHA-256 of issuer and `jti`, or of the token where its issuer signs no `jti`, or of a break-glass code; in
+    /// hexadecimal.
     pub token_hash: String,
     /// For a token that one job uses several times: agent, run and job. Empty for a token that is used once;
     /// the idempotency key of its one elevation takes the place.

@@ -82,7 +82,7 @@ impl Grant {
         let provenance = &self.provenance;
         let mut event = match &self.break_glass {
             None => NewEvent::new(self.requested_at, EventKind::Elevate, text),
-            Some(broken) => self.break_glass_event(broken, &text),
+            Some(taken) => self.break_glass_event(taken, &text),
         };
         event = event
             .with("policies", policies)
@@ -113,8 +113,8 @@ impl Grant {
         event
     }
 
-    fn break_glass_event(&self, broken: &BreakGlass, text: &str) -> NewEvent {
-        let BreakGlass { by, incident, .. } = broken;
+    fn break_glass_event(&self, taken: &BreakGlass, text: &str) -> NewEvent {
+        let BreakGlass { by, incident, .. } = taken;
         let reason = self.reason.as_deref().unwrap_or_default();
         let text = format!("{text} · taken by {} · {incident}: {reason}", by.in_words());
         NewEvent::new(self.requested_at, EventKind::BreakGlass, text)

@@ -1,12 +1,12 @@
 //! `run`: one command with a grant that begins before it and ends with it, or without a grant and observed.
 
-mod emergency;
+mod break_glass;
 mod observed;
 
 use jit_client::{ActiveGrant, Env, Revoked};
 use protocol::{Grant, GrantStatus, RevokeCause};
 
-pub(crate) use self::emergency::break_glass;
+pub(crate) use self::break_glass::break_glass;
 use self::observed::run_observed;
 use super::block_on;
 use crate::args::{RunArgs, StepArgs};

@@ -1,9 +1,9 @@
-//! Transitions of a grant that was taken by break-glass: its review.
+//! The review of a grant that was taken by break-glass.
 
 use protocol::{Actor, EventKind, Source, Timestamp};
 
 use super::{Grant, State, Transition, WrongState};
-use crate::break_glass::{BreakGlassStep, Review, next_review};
+use crate::break_glass::{BreakGlass, BreakGlassStep, Review, next_review};
 use crate::event::NewEvent;
 
 impl Grant {
@@ -11,18 +11,14 @@ impl Grant {
     /// became active, or was reviewed.
     pub fn review_until(&self) -> Option<Timestamp> {
         let never_active = matches!(self.state, State::Denied { .. } | State::Failed { .. });
-        let unreviewed = self.break_glass.as_ref().filter(|broken| broken.review.is_none() && !never_active);
-        unreviewed.map(|broken| broken.review_until)
+        let unreviewed = self.break_glass.as_ref().filter(|taken| taken.review.is_none() && !never_active);
+        unreviewed.map(|taken| taken.review_until)
     }
 
     /// Adds the review. The caller checks that `by` is another person.
     pub fn review(mut self, now: Timestamp, by: Actor, note: &str) -> Result<Transition, WrongState> {
-        let is_over = matches!(self.state, State::Revoked { .. });
-        let Some(broken) = self.break_glass.as_mut().filter(|broken| is_over && broken.review.is_none())
-        else {
-            return Err(self.cannot("be reviewed"));
-        };
-        broken.review = Some(Review { by: by.clone(), at: now, note: note.to_owned() });
+        let Some(taken) = self.unreviewed_after_its_end() else { return Err(self.cannot("be reviewed")) };
+        taken.review = Some(Review { by: by.clone(), at: now, note: note.to_owned() });
         let text = format!("reviewed by {}: {note}", by.in_words());
         let event = NewEvent::new(now, EventKind::BreakGlass, text)
             .said_by(Source::Operator)
@@ -34,14 +30,18 @@ impl Grant {
 
     /// The time for the review is over: the event tells every channel.
     pub fn review_is_overdue(mut self, now: Timestamp) -> Result<Transition, WrongState> {
-        let is_over = matches!(self.state, State::Revoked { .. });
-        let Some(broken) = self.break_glass.as_mut().filter(|broken| is_over && broken.review.is_none())
-        else {
+        let Some(taken) = self.unreviewed_after_its_end() else {
             return Err(self.cannot("be overdue for review"));
         };
-        broken.review_until = next_review(now);
+        taken.review_until = next_review(now);
         let event = NewEvent::new(now, EventKind::BreakGlass, "not reviewed by another person in time")
             .with(BreakGlassStep::FIELD, BreakGlassStep::ReviewOverdue.as_str());
         Ok(Transition { grant: self, events: vec![event] })
+    }
+
+    /// How it was taken, if it has ended and was not reviewed.
+    fn unreviewed_after_its_end(&mut self) -> Option<&mut BreakGlass> {
+        let has_ended = matches!(self.state, State::Revoked { .. });
+        self.break_glass.as_deref_mut().filter(|taken| has_ended && taken.review.is_none())
     }
 }
