@@ -5,7 +5,7 @@ use protocol::approvals::{
     ApprovalRequest, Choice, MAX_BECAUSE, RequestList, RequestedPolicy, Vote as NewVote,
 };
 use protocol::people::Right;
-use protocol::{Actor, ErrorCode, GrantId, Secret};
+use protocol::{Actor, ErrorCode, GrantId, GrantStatus, Secret};
 use store::{GrantRecord, Only};
 
 use super::Page;
@@ -165,7 +165,8 @@ impl Engine {
 /// Whether the person's vote stands: another one changes nothing.
 fn has_approved(record: &GrantRecord, session: &Session) -> bool {
     let approval = record.grant.approval.as_ref();
-    let undecided_or_approved = !record.grant.status().is_final();
+    // Also when its step has run to the end: an approval whose answer was lost, or a second click, is sent again.
+    let undecided_or_approved = record.grant.status() != GrantStatus::Denied;
     undecided_or_approved && approval.is_some_and(|approval| approval.has_vote_of(&session.person))
 }
 

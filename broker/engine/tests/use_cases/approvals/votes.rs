@@ -19,6 +19,11 @@ async fn a_request_waits_for_a_person_and_its_run_collects_it() {
     assert_eq!(active.id, grant.id);
     assert_eq!(active.expires_at, broker.now().plus(active.ttl.into()), "waiting costs no time of the grant");
     assert_eq!(approval(&active).approved_by[0].person.subject, "alice");
+    let caller = broker.caller(Some(&fixture.auth_token)).await.unwrap();
+    let key = Revocable::Key(elevation(&fixture, 1).key);
+    broker.revoke(&caller, &key, RevokeCause::StepExited(0)).await.unwrap();
+    let again = approve(&broker, &alice, &grant).await.unwrap().grant;
+    assert_eq!(again.status, GrantStatus::Revoked, "an approval whose answer was lost is sent again");
     let events = events(&broker, &grant.id).await;
     let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
     assert_eq!(
