@@ -1,67 +1,87 @@
 // Which tokens would a provider that we did not write have given out?
 //
-// Starts `oauth2-mock-server` on a free loopback port and takes orders as lines of JSON on stdin, one line of
-// JSON in reply to each, in order. The first line out is `{"issuer": "http://127.0.0.1:PORT"}`. Closing stdin
-// ends the process, so a killed test leaves nothing behind.
+// Runs any number of providers of `oauth2-mock-server`, each on a free loopback port with keys of its own: one process for
+// all tests, because Node takes longer to start than most tests take. Takes orders as lines of JSON on stdin, and answers
+// each with one line of JSON, in order. Closing stdin ends the process, so a killed test leaves nothing behind.
+//
+//   {"do": "start"}: answers with `{"instance": N, "issuer": "http://127.0.0.1:PORT"}`
+//
+// Every other order names its provider as `"instance": N`:
 //
 //   {"do": "mint", "claims": {…}, "expires_in": 300, "header": {…}, "signed_by": "current" | "previous"}
 //        a claim that is null is left out; `iss`, `iat`, `nbf` and `exp` can be overridden like any other
 //   {"do": "rotate", "algorithm": "ES256", "old_keys": "kept" | "removed"}
 //   {"do": "outage", "kind": "none" | "refused" | "silent" | "error"}
 //   {"do": "counts"}
+//   {"do": "end"}
 
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
+import { serve } from "./orders.mjs";
 
 const LOOPBACK = "127.0.0.1";
-const counts = { discovery: 0, jwks: 0, other: 0 };
-let outage = "none";
-let issuerUrl;
-let current; // { issuer, service, kid }
-let previous;
 
-async function keySet(algorithm, keptKeys) {
-  const issuer = new OAuth2Issuer();
-  issuer.url = issuerUrl;
-  for (const key of keptKeys) await issuer.keys.add(key);
-  const { kid } = await issuer.keys.generate(algorithm);
-  const service = new OAuth2Service(issuer);
-  service.on("beforeWellKnownOpenIdConfiguration", (response) => {
-    const algorithms = issuer.keys.toJSON().map((key) => key.alg);
-    response.body.id_token_signing_alg_values_supported = [...new Set(algorithms)];
-  });
-  return { issuer, service, kid };
-}
+class Provider {
+  #counts = { discovery: 0, jwks: 0, other: 0 };
+  #outage = "none";
+  #current; // { issuer, service, kid }
+  #previous;
+  #http = createServer((request, response) => this.#answer(request, response));
 
-const http = createServer((request, response) => {
-  if (request.url === "/.well-known/openid-configuration") counts.discovery += 1;
-  else if (request.url === "/jwks") counts.jwks += 1;
-  else counts.other += 1;
-
-  if (outage === "silent") return;
-  if (outage === "error") {
-    response.writeHead(503).end();
-    return;
+  static async start() {
+    const provider = new Provider();
+    provider.issuer = `http://${LOOPBACK}:${await provider.#listen(0)}`;
+    provider.#current = await provider.#keySet("RS256", []);
+    return [provider, { issuer: provider.issuer }];
   }
-  // A transmitter of security events names its keys in the same members.
-  if (request.url === "/.well-known/ssf-configuration") request.url = "/.well-known/openid-configuration";
-  current.service.requestHandler(request, response);
-});
 
-function listen(port) {
-  return new Promise((resolve, reject) => {
-    http.once("error", reject);
-    http.listen(port, LOOPBACK, () => {
-      http.off("error", reject);
-      resolve(http.address().port);
+  async #keySet(algorithm, keptKeys) {
+    const issuer = new OAuth2Issuer();
+    issuer.url = this.issuer;
+    for (const key of keptKeys) await issuer.keys.add(key);
+    const { kid } = await issuer.keys.generate(algorithm);
+    const service = new OAuth2Service(issuer);
+    service.on("beforeWellKnownOpenIdConfiguration", (response) => {
+      const algorithms = issuer.keys.toJSON().map((key) => key.alg);
+      response.body.id_token_signing_alg_values_supported = [...new Set(algorithms)];
     });
-  });
-}
+    return { issuer, service, kid };
+  }
 
-const orders = {
+  #answer(request, response) {
+    if (request.url === "/.well-known/openid-configuration") this.#counts.discovery += 1;
+    else if (request.url === "/jwks") this.#counts.jwks += 1;
+    else this.#counts.other += 1;
+
+    if (this.#outage === "silent") return;
+    if (this.#outage === "error") {
+      response.writeHead(503).end();
+      return;
+    }
+    // A transmitter of security events names its keys in the same members.
+    if (request.url === "/.well-known/ssf-configuration") request.url = "/.well-known/openid-configuration";
+    this.#current.service.requestHandler(request, response);
+  }
+
+  #listen(port) {
+    return new Promise((resolve, reject) => {
+      this.#http.once("error", reject);
+      this.#http.listen(port, LOOPBACK, () => {
+        this.#http.off("error", reject);
+        resolve(this.#http.address().port);
+      });
+    });
+  }
+
+  #close() {
+    return new Promise((done) => {
+      this.#http.close(done);
+      this.#http.closeAllConnections();
+    });
+  }
+
   async mint({ claims = {}, expires_in = 300, header = {}, signed_by = "current" }) {
-    const signer = signed_by === "previous" ? previous : current;
+    const signer = signed_by === "previous" ? this.#previous : this.#current;
     if (!signer) throw new Error("there is no previous key: rotate first");
     const token = await signer.issuer.buildToken({
       kid: signer.kid,
@@ -73,46 +93,34 @@ const orders = {
       },
     });
     return { token };
-  },
+  }
 
   async rotate({ algorithm = "RS256", old_keys = "kept" }) {
-    previous = current;
-    current = await keySet(algorithm, old_keys === "kept" ? current.issuer.keys.toJSON(true) : []);
-    return { kid: current.kid };
-  },
+    this.#previous = this.#current;
+    const kept = old_keys === "kept" ? this.#current.issuer.keys.toJSON(true) : [];
+    this.#current = await this.#keySet(algorithm, kept);
+    return { kid: this.#current.kid };
+  }
 
   async outage({ kind }) {
     if (!["none", "refused", "silent", "error"].includes(kind)) throw new Error(`no such outage: ${kind}`);
-    const port = Number(new URL(issuerUrl).port);
-    const wasListening = http.listening;
-    outage = kind;
+    const wasListening = this.#http.listening;
+    this.#outage = kind;
     // Connections from before the change would go on answering in the old way.
-    if (kind === "refused" && wasListening) await new Promise((done) => { http.close(done); http.closeAllConnections(); });
-    else http.closeAllConnections();
-    if (kind !== "refused" && !wasListening) await listen(port);
+    if (kind === "refused" && wasListening) await this.#close();
+    else this.#http.closeAllConnections();
+    if (kind !== "refused" && !wasListening) await this.#listen(Number(new URL(this.issuer).port));
     return {};
-  },
+  }
 
   async counts() {
-    return counts;
-  },
-};
+    return this.#counts;
+  }
 
-async function obey(line) {
-  try {
-    const order = JSON.parse(line);
-    const action = Object.hasOwn(orders, order.do) ? orders[order.do] : undefined;
-    if (!action) throw new Error(`no such order: ${order.do}`);
-    return await action(order);
-  } catch (error) {
-    return { error: error.message };
+  async end() {
+    if (this.#http.listening) await this.#close();
+    return {};
   }
 }
 
-const reply = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
-
-issuerUrl = `http://${LOOPBACK}:${await listen(0)}`;
-current = await keySet("RS256", []);
-reply({ issuer: issuerUrl });
-for await (const line of createInterface({ input: process.stdin })) reply(await obey(line));
-process.exit(0);
+await serve(Provider.start, ["mint", "rotate", "outage", "counts", "end"]);

@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// A running script. Dropping it ends the process, and so does the end of the test that holds it.
 #[derive(Debug)]
@@ -43,8 +44,7 @@ impl NodeScript {
         self.read()
     }
 
-    /// Reads the next line.
-    pub(crate) fn read(&mut self) -> Result<Map<String, Value>> {
+    fn read(&mut self) -> Result<Map<String, Value>> {
         let mut line = String::new();
         if self.answers.read_line(&mut line)? == 0 {
             bail!("the script ended");
@@ -62,6 +62,59 @@ impl Drop for NodeScript {
         // The process may have exited already, and `drop` cannot report an error.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// A script that runs many servers in one process, for all tests of this program. The process ends with the program.
+#[derive(Debug)]
+pub(crate) struct ServersScript {
+    name: &'static str,
+    script: Mutex<Option<NodeScript>>,
+}
+
+impl ServersScript {
+    /// This script of `tests/oidc-provider`; it is started with the first server.
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self { name, script: Mutex::new(None) }
+    }
+
+    /// Starts a server. Returns it, and what the script replied.
+    pub(crate) fn start_server(&'static self, options: Value) -> Result<(Server, Map<String, Value>)> {
+        let reply = self.order("start", options)?;
+        let instance = reply.get("instance").and_then(Value::as_u64).context("expected `instance`")?;
+        Ok((Server { script: self, instance }, reply))
+    }
+
+    fn order(&self, what: &str, mut order: Value) -> Result<Map<String, Value>> {
+        order["do"] = json!(what);
+        let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = match &mut *script {
+            Some(running) => running,
+            none => none.insert(NodeScript::start(self.name)?),
+        };
+        running.order(&order)
+    }
+}
+
+/// A server of a script. Dropping it closes its port and its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    script: &'static ServersScript,
+    instance: u64,
+}
+
+impl Server {
+    /// Sends an order to this server, with these fields, and reads the reply.
+    pub(crate) fn order(&self, what: &str, mut fields: Value) -> Result<Map<String, Value>> {
+        fields["instance"] = json!(self.instance);
+        self.script.order(what, fields)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The script may be gone, and `drop` cannot report an error.
+        let _ = self.order("end", json!({}));
     }
 }
 

@@ -1,21 +1,21 @@
 //! Runs an independent OIDC provider, to test the verification of its tokens.
 //!
-//! A handle over `tests/oidc-provider/server.mjs`, which runs npm's `oauth2-mock-server` on a loopback port of
+//! A handle over `tests/oidc-provider/server.mjs`, which runs npm's `oauth2-mock-server`s, each on a loopback port of
 //! its own. Calls block for about a millisecond, and may be made concurrently from any thread. Dropping the handle
-//! ends the process, and so does the end of the test that holds it.
-
-use std::sync::{Mutex, PoisonError};
+//! ends the server.
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::node_script::{NodeScript, text};
+use crate::node_script::{Server, ServersScript, text};
+
+static PROVIDERS: ServersScript = ServersScript::new("server.mjs");
 
 /// A running provider.
 #[derive(Debug)]
 pub struct OidcProvider {
     issuer: String,
-    script: Mutex<NodeScript>,
+    server: Server,
 }
 
 /// A token to mint. Unless claims say otherwise it is issued now, valid from ten seconds ago, for five
@@ -104,9 +104,8 @@ impl Token {
 impl OidcProvider {
     /// Starts a provider that signs RS256. Needs Node and `npm ci`, which `cargo xtask test` runs.
     pub fn start() -> Result<Self> {
-        let mut script = NodeScript::start("server.mjs")?;
-        let greeting = script.read().context("the OIDC provider did not start")?;
-        Ok(Self { issuer: text(&greeting, "issuer")?, script: Mutex::new(script) })
+        let (server, reply) = PROVIDERS.start_server(json!({})).context("the OIDC provider did not start")?;
+        Ok(Self { issuer: text(&reply, "issuer")?, server })
     }
 
     /// The provider's `iss`, an `http://127.0.0.1:PORT`.
@@ -120,13 +119,15 @@ impl OidcProvider {
             Key::Current => "current",
             Key::Previous => "previous",
         };
-        let answer = self.order(json!({
-            "do": "mint",
-            "claims": token.claims,
-            "expires_in": token.expires_in,
-            "header": token.header,
-            "signed_by": signed_by,
-        }))?;
+        let answer = self.server.order(
+            "mint",
+            json!({
+                "claims": token.claims,
+                "expires_in": token.expires_in,
+                "header": token.header,
+                "signed_by": signed_by,
+            }),
+        )?;
         text(&answer, "token")
     }
 
@@ -141,7 +142,7 @@ impl OidcProvider {
             OldKeys::Kept => "kept",
             OldKeys::Removed => "removed",
         };
-        let answer = self.order(json!({"do": "rotate", "algorithm": algorithm, "old_keys": old_keys}))?;
+        let answer = self.server.order("rotate", json!({"algorithm": algorithm, "old_keys": old_keys}))?;
         text(&answer, "kid")
     }
 
@@ -152,22 +153,18 @@ impl OidcProvider {
             Outage::Silent => "silent",
             Outage::Error => "error",
         };
-        self.order(json!({"do": "outage", "kind": kind})).map(drop)
+        self.server.order("outage", json!({"kind": kind})).map(drop)
     }
 
     /// Answers again, on the same port.
     pub fn answer_again(&self) -> Result<()> {
-        self.order(json!({"do": "outage", "kind": "none"})).map(drop)
+        self.server.order("outage", json!({"kind": "none"})).map(drop)
     }
 
     /// The numbers of requests since the start.
     pub fn fetches(&self) -> Result<Fetches> {
-        let answer = self.order(json!({"do": "counts"}))?;
+        let answer = self.server.order("counts", json!({}))?;
         let count = |what: &str| answer.get(what).and_then(Value::as_u64).context("a count is missing");
         Ok(Fetches { discovery: count("discovery")?, jwks: count("jwks")? })
-    }
-
-    fn order(&self, order: Value) -> Result<Map<String, Value>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner).order(&order)
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a complete OpenID Provider that we did not write, and a browser in which persons sign in there.
 //!
-//! `tests/oidc-provider/people.mjs` runs npm's `oidc-provider` on a loopback port. Dropping the handle ends the process,
-//! and so does the end of the test that holds it.
+//! `tests/oidc-provider/people.mjs` runs npm's `oidc-provider`s, each on a loopback port of its own. Dropping the handle
+//! ends the server.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,16 @@ use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::http;
-use crate::node_script::{NodeScript, text};
+use crate::node_script::{Server, ServersScript, text};
 use crate::waiting::eventually;
+
+static PROVIDERS: ServersScript = ServersScript::new("people.mjs");
 
 /// A running provider.
 #[derive(Debug)]
 pub struct PeopleProvider {
     issuer: String,
-    script: NodeScript,
+    server: Server,
 }
 
 /// How the provider differs from its default.
@@ -33,14 +35,13 @@ pub struct ProviderOptions<'a> {
 impl PeopleProvider {
     /// Starts a provider with these persons for the broker's sign-in.
     pub fn start(broker: &Broker, people: &Value, options: ProviderOptions<'_>) -> Result<Self> {
-        let mut script = NodeScript::start("people.mjs")?;
-        let answer = script.order(&json!({
+        let (server, reply) = PROVIDERS.start_server(json!({
             "redirect_uri": format!("{}/sign-in/callback", broker.url()),
             "client_secret": options.client_secret,
             "claims_at_userinfo": options.claims_at_userinfo,
             "people": people,
         }))?;
-        Ok(Self { issuer: text(&answer, "issuer")?, script })
+        Ok(Self { issuer: text(&reply, "issuer")?, server })
     }
 
     /// The provider's `iss`, an `http://127.0.0.1:PORT`.
@@ -50,7 +51,7 @@ impl PeopleProvider {
 
     /// Replaces the persons.
     pub fn set_people(&mut self, people: &Value) -> Result<()> {
-        self.script.order(&json!({ "people": people })).map(drop)
+        self.server.order("people", json!({ "people": people })).map(drop)
     }
 }
 

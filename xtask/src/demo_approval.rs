@@ -202,6 +202,7 @@ impl Provider {
         let mut process = Running(child);
         let mut input = process.0.stdin.take().context("the provider has no input")?;
         let order = json!({
+            "do": "start",
             "redirect_uri": format!("http://127.0.0.1:{broker}/sign-in/callback"),
             "client_secret": null,
             "people": { "alice": { "name": "Alice Example", "groups": ["platform"] } },
