@@ -10,6 +10,7 @@
 pub mod approvals;
 pub mod aws;
 pub mod broker;
+pub mod browser;
 pub mod certificates;
 pub mod client;
 pub mod fixture;

@@ -1,4 +1,4 @@
-//! Runs a script of `tests/oidc-provider` with Node: takes orders as lines of JSON, one line of JSON in reply to each.
+//! Runs a script of `tests/node` with Node: takes orders as lines of JSON, one line of JSON in reply to each.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -18,15 +18,13 @@ pub(crate) struct NodeScript {
 
 impl NodeScript {
     /// Starts a script. Needs Node and `npm ci`, which `cargo xtask test` runs.
-    pub(crate) fn start(name: &str) -> Result<Self> {
-        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
-        if !folder.join("node_modules/oidc-provider").is_dir() {
-            bail!(
-                "the providers are not installed: run `npm ci` in tests/oidc-provider, or `cargo xtask test`"
-            );
+    pub(crate) fn start(name: &str, argument: &str) -> Result<Self> {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("node");
+        if !folder.join("node_modules").is_dir() {
+            bail!("the programs are not installed: run `npm ci` in tests/node, or `cargo xtask test`");
         }
         let mut process = Command::new("node")
-            .arg(name)
+            .args([name, argument])
             .current_dir(folder)
             .env_remove("NODE_OPTIONS")
             .stdin(Stdio::piped())
@@ -69,13 +67,19 @@ impl Drop for NodeScript {
 #[derive(Debug)]
 pub(crate) struct ServersScript {
     name: &'static str,
+    argument: fn() -> String,
     script: Mutex<Option<NodeScript>>,
 }
 
 impl ServersScript {
-    /// This script of `tests/oidc-provider`; it is started with the first server.
+    /// This script of `tests/node`; it is started with the first server.
     pub(crate) const fn new(name: &'static str) -> Self {
-        Self { name, script: Mutex::new(None) }
+        Self::with(name, String::new)
+    }
+
+    /// The same, with what this function returns as the script's argument.
+    pub(crate) const fn with(name: &'static str, argument: fn() -> String) -> Self {
+        Self { name, argument, script: Mutex::new(None) }
     }
 
     /// Starts a server. Returns it, and what the script replied.
@@ -90,7 +94,7 @@ impl ServersScript {
         let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
         let running = match &mut *script {
             Some(running) => running,
-            none => none.insert(NodeScript::start(self.name)?),
+            none => none.insert(NodeScript::start(self.name, &(self.argument)())?),
         };
         running.order(&order)
     }

@@ -1,6 +1,6 @@
 //! Runs an independent OIDC provider, to test the verification of its tokens.
 //!
-//! A handle over `tests/oidc-provider/server.mjs`, which runs npm's `oauth2-mock-server`s, each on a loopback port of
+//! A handle over `tests/node/issuers.mjs`, which runs npm's `oauth2-mock-server`s, each on a loopback port of
 //! its own. Calls block for about a millisecond, and may be made concurrently from any thread. Dropping the handle
 //! ends the server.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::node_script::{Server, ServersScript, text};
 
-static PROVIDERS: ServersScript = ServersScript::new("server.mjs");
+static PROVIDERS: ServersScript = ServersScript::new("issuers.mjs");
 
 /// A running provider.
 #[derive(Debug)]

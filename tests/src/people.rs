@@ -1,6 +1,6 @@
 //! Runs a complete OpenID Provider that we did not write, and a browser in which persons sign in there.
 //!
-//! `tests/oidc-provider/people.mjs` runs npm's `oidc-provider`s, each on a loopback port of its own. Dropping the handle
+//! `tests/node/people.mjs` runs npm's `oidc-provider`s, each on a loopback port of its own. Dropping the handle
 //! ends the server.
 
 use std::collections::BTreeMap;

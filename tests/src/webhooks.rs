@@ -1,6 +1,6 @@
 //! Runs a receiver of webhooks that verifies their signatures with a library that we did not write.
 //!
-//! `tests/oidc-provider/webhooks.mjs` uses npm's `standardwebhooks`. Dropping the handle ends the process, and so does the
+//! `tests/node/webhooks.mjs` uses npm's `standardwebhooks`. Dropping the handle ends the process, and so does the
 //! end of the test that holds it.
 
 use anyhow::Result;
@@ -29,7 +29,7 @@ pub struct Received {
 impl WebhookReceiver {
     /// Starts a receiver that knows this secret.
     pub fn start(secret: &str) -> Result<Self> {
-        let mut script = NodeScript::start("webhooks.mjs")?;
+        let mut script = NodeScript::start("webhooks.mjs", "")?;
         let answer = script.order(&json!({ "secret": secret }))?;
         Ok(Self { url: text(&answer, "url")?, script })
     }

@@ -30,7 +30,7 @@ const RULES: &str = "@id(\"all\")\npermit (principal, action, resource);\n\n\
 pub(crate) fn run_command() -> Result<()> {
     heading("A provider at which persons sign in, which others wrote");
     machine::node()?;
-    machine::npm_ci("tests/oidc-provider")?;
+    machine::npm_ci("tests/node")?;
     heading("Building the client and the broker");
     run(cargo().args(["build", "--locked", "-p", "cloudanix-jit", "-p", "cloudanix-jit-broker"]))?;
     let demo = Demo::start()?;
@@ -193,7 +193,7 @@ struct Provider {
 impl Provider {
     fn start(broker: u16) -> Result<Self> {
         let mut command = program("node");
-        command.arg(root().join("tests/oidc-provider/people.mjs"));
+        command.arg(root().join("tests/node/people.mjs"));
         let child: Child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -221,7 +221,7 @@ impl Provider {
 fn browser(folder: &Path) -> Result<()> {
     let bin = folder.join("bin");
     std::fs::create_dir(&bin)?;
-    let script = root().join("tests/oidc-provider/browser.mjs");
+    let script = root().join("tests/node/sign-in.mjs");
     let text = format!("#!/bin/sh\nexec node '{}' \"$1\" alice\n", script.display());
     // On Linux and on macOS.
     for name in ["xdg-open", "open"] {

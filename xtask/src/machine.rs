@@ -91,6 +91,13 @@ pub(crate) fn postgres() -> Result<()> {
     package_unless(|| Programs::find().is_ok(), "PostgreSQL 14 or newer", "postgresql")
 }
 
+/// Installs Chromium without a display, unless a browser of its kind is there.
+pub(crate) fn chromium() -> Result<()> {
+    let names = ["chromium-headless-shell", "chromium", "google-chrome"];
+    let there = || names.iter().any(|name| on_path(name).is_some());
+    package_unless(there, "Chromium", "chromium-headless-shell")
+}
+
 fn package_unless(there: impl Fn() -> bool, wanted: &str, package: &str) -> Result<()> {
     if there() {
         return Ok(());

@@ -12,7 +12,7 @@ use crate::{client_gate, documents, gitea};
 pub(crate) fn run_command() -> Result<()> {
     let mut steps = Steps::of("test");
     steps.step("node and npm are there", machine::node)?;
-    steps.step("an OIDC provider that we did not write", || machine::npm_ci("tests/oidc-provider"))?;
+    steps.step("OIDC providers and a driver of browsers, from npm", || machine::npm_ci("tests/node"))?;
     steps.step("an AWS emulator, the AWS CLI and boto3", || python::ready(Environment::Aws))?;
     steps.step("the AWS SDK for JavaScript", || machine::npm_ci("tests/aws/js"))?;
     steps.step("runners for the wrappers, from npm", || machine::npm_ci("tests/wrappers"))?;
@@ -22,6 +22,7 @@ pub(crate) fn run_command() -> Result<()> {
     steps.step("a solver for rules, from PyPI", python::solver)?;
     steps.step("the Jenkins library, on Jenkins' own engine", machine::jenkins_library)?;
     steps.step("PostgreSQL", machine::postgres)?;
+    steps.step("a browser", machine::chromium)?;
     if cfg!(target_os = "linux") {
         steps.step("rsync, for a runner of GitLab's pipelines", || {
             machine::debian_package("rsync", "rsync")
@@ -32,8 +33,15 @@ pub(crate) fn run_command() -> Result<()> {
     let gitea = steps.step("a Gitea server and its runner, from Go modules", gitea::ready)?;
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;
+    // Many tests wait for processes: with two for each processor the slowest program took two thirds of the time.
+    let threads = 2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     // A failure does not stop the other tests.
-    steps.step("all tests", || run(cargo().args(["test", "--locked", "--workspace", "--no-fail-fast"])))?;
+    let mut all = cargo();
+    all.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        all.env("RUST_TEST_THREADS", threads.to_string());
+    }
+    steps.step("all tests", || run(&mut all))?;
     if let Some(why) = steps.step("the action on Gitea", || gitea.test())? {
         steps.remark(format!("the action was not run on Gitea: {why}"));
     }

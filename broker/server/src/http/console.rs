@@ -6,7 +6,7 @@
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use console::layout::{Page, SCRIPT_PATH, STYLE_PATH, Viewer, document};
@@ -65,10 +65,7 @@ impl FromRequestParts<App> for Person {
     type Rejection = Instead;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Instead> {
-        let back = parts.uri.path_and_query().map_or(INBOX, |path| path.as_str());
-        // A form is not sent again by itself: the person goes on at the inbox.
-        let back = if parts.method == axum::http::Method::GET { back } else { INBOX };
-        let sign_in = || Instead(Box::new(redirect(&format!("/console/sign-in?back={}", encoded(back)))));
+        let sign_in = || Instead(Box::new(sign_in_first(parts, app)));
         let token = app.session_cookie(&parts.headers).ok_or_else(sign_in)?;
         match app.engine.session(Some(&token)).await {
             Ok(session) => {
@@ -81,23 +78,26 @@ impl FromRequestParts<App> for Person {
     }
 }
 
-/// The grant in the path.
-struct Id(GrantId);
-
-impl FromRequestParts<App> for Id {
-    type Rejection = Instead;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Instead> {
-        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, app).await else {
-            return Err(not_found());
-        };
-        text.parse().map(Self).map_err(|_| not_found())
+/// To sign in, and then the same page. A form is not sent again by itself: the person is shown the page of the form, by a
+/// link, because browsers do not let a form lead on to the provider (`form-action`).
+fn sign_in_first(parts: &Parts, app: &App) -> Response {
+    let sign_in = |back: &str| format!("/console/sign-in?back={}", encoded(back));
+    if parts.method == Method::GET {
+        return redirect(&sign_in(parts.uri.path_and_query().map_or(INBOX, |path| path.as_str())));
     }
+    let form = parts.headers.get(header::REFERER).and_then(|page| page.to_str().ok());
+    let form = form.zip(app.server.url.as_deref()).and_then(|(page, url)| page.strip_prefix(url));
+    let content = html! {
+        p role="alert" { "Your session has ended, and nothing was changed." }
+        p { a href=(sign_in(form.unwrap_or(INBOX))) { "Sign in again" } }
+    };
+    let (title, command) = (ErrorCode::SessionEnded.title().to_owned(), "cloudanix-jit login".to_owned());
+    written(StatusCode::UNAUTHORIZED, &Page { title, command, content }, None)
 }
 
-fn not_found() -> Instead {
-    let refusal = Refusal::new(ErrorCode::GrantNotFound, "no grant has this id");
-    Instead(Box::new(refused(&refusal, None)))
+/// The grant in the path.
+fn grant_id(text: &str) -> Result<GrantId, Refusal> {
+    text.parse().map_err(|_| Refusal::new(ErrorCode::GrantNotFound, "no grant has this id"))
 }
 
 /// Follows from the session, and says nothing about it.
@@ -204,9 +204,9 @@ async fn inbox(State(app): State<App>, person: Person, Query(query): Query<After
     person.page(listed.map(|list| console::requests::inbox(&list)))
 }
 
-async fn request(State(app): State<App>, person: Person, Id(id): Id) -> Response {
-    let found = app.engine.request(Some(&person.token), &id).await;
-    person.page(found.map(|found| console::requests::request(&found, &person.viewer)))
+async fn request(State(app): State<App>, person: Person, Path(id): Path<String>) -> Response {
+    let found = async { app.engine.request(Some(&person.token), &grant_id(&id)?).await };
+    person.page(found.await.map(|found| console::requests::request(&found, &person.viewer)))
 }
 
 #[derive(Deserialize)]
@@ -219,7 +219,7 @@ struct VoteForm {
 async fn vote(
     State(app): State<App>,
     person: Person,
-    Id(id): Id,
+    Path(id): Path<String>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
@@ -228,7 +228,7 @@ async fn vote(
         let form: VoteForm = person.form(&app, &headers, &body)?;
         let because = Some(form.because).filter(|because| !because.trim().is_empty());
         let vote = Vote { digest: form.digest, choice: form.choice, because };
-        Box::pin(app.engine.vote(Some(&person.token), &id, &vote)).await
+        Box::pin(app.engine.vote(Some(&person.token), &grant_id(&id)?, &vote)).await
     };
     match voted.await {
         // A link: browsers do not let a form lead on to the provider (`form-action`).
@@ -246,10 +246,10 @@ async fn vote(
     }
 }
 
-async fn timeline(State(app): State<App>, person: Person, Id(id): Id) -> Response {
+async fn timeline(State(app): State<App>, person: Person, Path(id): Path<String>) -> Response {
     let found = async {
         let caller = app.engine.caller(Some(&person.token)).await?;
-        app.engine.timeline(&caller, &id).await
+        app.engine.timeline(&caller, &grant_id(&id)?).await
     };
     person.page(found.await.map(|found| console::timelines::timeline(&found)))
 }
@@ -268,13 +268,13 @@ struct ReviewForm {
 async fn review(
     State(app): State<App>,
     person: Person,
-    Id(id): Id,
+    Path(id): Path<String>,
     headers: HeaderMap,
     body: String,
 ) -> Response {
     let reviewed = async {
         let form: ReviewForm = person.form(&app, &headers, &body)?;
-        app.engine.review_break_glass(Some(&person.token), &id, &form.note).await
+        app.engine.review_break_glass(Some(&person.token), &grant_id(&id)?, &form.note).await
     };
     person.answer(reviewed.await.map(|_| redirect("/console/break-glass")))
 }

@@ -15,7 +15,7 @@ use system_tests::waiting::eventually;
 
 /// Verifies the token with npm's `jose` and returns its claims.
 fn verified(fixture: &Fixture, audience: &str, token: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/oidc-provider");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/node");
     let mut node = Command::new("node")
         .args(["--input-type=module", "-e", include_str!("../../../src/verify_with_jose.mjs")])
         .current_dir(folder)

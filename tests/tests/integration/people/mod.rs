@@ -2,6 +2,7 @@
 
 mod approvals;
 mod break_glass;
+mod browser;
 mod console;
 mod ended;
 mod hostile;

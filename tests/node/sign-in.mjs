@@ -1,6 +1,6 @@
 // How would a person's browser sign in at the provider of people.mjs?
 //
-// `node browser.mjs ADDRESS PERSON` opens the address, follows redirects with a cookie jar, and submits the provider's
+// `node sign-in.mjs ADDRESS PERSON` opens the address, follows redirects with a cookie jar, and submits the provider's
 // forms as this person: to sign in, and to agree.
 
 const [address, person] = process.argv.slice(2);
