@@ -1,22 +1,21 @@
 // What would a person see and do with a real browser?
 //
-// Runs headless Chromium once, and any number of tabs in it, each with cookies of its own. Takes orders as lines of JSON on
-// stdin:
+// Runs headless Chromium once, and any number of tabs in it, each with cookies of its own. Takes orders as orders.mjs says:
 //
-//   {"do": "start", "origin": "…", "javascript": true, "width": 1280, "dark": false}: answers with `{"instance": N}`
+//   start {"origin": "…", "javascript": true, "width": 1280, "dark": false}
 //
-// Every other order names its tab as `"instance": N`, waits for the page that it leads to, and is answered with
-// `{"url": "…", "title": "…", "text": "…", "errors": ["…"]}`: what the page shows, and what the browser complained about
-// at pages of the origin since the last order, such as something that the content security policy forbids.
+// Every other order waits for the page that it leads to, and is answered with `{"url": "…", "title": "…", "text": "…",
+// "errors": ["…"]}`: what the page shows, and what the browser complained about at pages of the origin since the last
+// order, such as something that the content security policy forbids.
 //
-//   {"do": "open", "url": "…"}, {"do": "back"}, {"do": "show"}
-//   {"do": "click", "selector": "…", "twice": false}, {"do": "fill", "selector": "…", "text": "…"}
-//   {"do": "key", "key": "Tab" | "Enter" | …}: as well with `focused`, the text of the element that has the focus
-//   {"do": "sign_in", "person": "…"}: answers the forms of the provider of people.mjs
-//   {"do": "audit"}: as well with `violations` of axe-core, and `scrolls`, whether the page is wider than the tab
-//   {"do": "picture", "file": "…"}
-//   {"do": "forget"}: the cookies
-//   {"do": "end"}
+//   open {"url": "…"}, back, show
+//   click {"selector": "…", "twice": false}, fill {"selector": "…", "text": "…"}
+//   key {"key": "Tab" | "Enter" | …, "leads": false}: as well with `focused`, the text of the element that has the focus
+//   sign_in {"person": "…"}: answers the forms of the provider of people.mjs
+//   audit: as well with `violations` of axe-core, and `scrolls`, whether the page is wider than the tab
+//   picture {"file": "…"}
+//   forget: the cookies
+//   end
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,19 +1,14 @@
 // Which tokens would a provider that we did not write have given out?
 //
 // Runs any number of providers of `oauth2-mock-server`, each on a free loopback port with keys of its own: one process for
-// all tests, because Node takes longer to start than most tests take. Takes orders as lines of JSON on stdin, and answers
-// each with one line of JSON, in order. Closing stdin ends the process, so a killed test leaves nothing behind.
+// all tests, because Node takes longer to start than most tests take. Takes orders as orders.mjs says:
 //
-//   {"do": "start"}: answers with `{"instance": N, "issuer": "http://127.0.0.1:PORT"}`
-//
-// Every other order names its provider as `"instance": N`:
-//
-//   {"do": "mint", "claims": {…}, "expires_in": 300, "header": {…}, "signed_by": "current" | "previous"}
+//   start: answers with `{"issuer": "http://127.0.0.1:PORT"}`
+//   mint {"claims": {…}, "expires_in": 300, "header": {…}, "signed_by": "current" | "previous"}
 //        a claim that is null is left out; `iss`, `iat`, `nbf` and `exp` can be overridden like any other
-//   {"do": "rotate", "algorithm": "ES256", "old_keys": "kept" | "removed"}
-//   {"do": "outage", "kind": "none" | "refused" | "silent" | "error"}
-//   {"do": "counts"}
-//   {"do": "end"}
+//   rotate {"algorithm": "ES256", "old_keys": "kept" | "removed"}
+//   outage {"kind": "none" | "refused" | "silent" | "error"}
+//   counts, end
 
 import { createServer } from "node:http";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";

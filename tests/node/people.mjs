@@ -2,12 +2,12 @@
 //
 // Runs any number of `oidc-provider`s, each on a free loopback port with one client, in its certified form: authorization
 // code, PKCE, sessions in cookies, consent. Persons sign in with a name and no password at its development pages. Takes
-// orders as lines of JSON on stdin:
+// orders as orders.mjs says:
 //
-//   {"do": "start", "redirect_uri": "…", "client_secret": "…" | null, "claims_at_userinfo": false,
-//    "people": {"alice": {"name": "…", "groups": […]}}}: answers with `{"instance": N, "issuer": "http://127.0.0.1:PORT"}`
-//   {"do": "people", "instance": N, "people": {…}}: replaces the persons
-//   {"do": "end", "instance": N}
+//   start {"redirect_uri": "…", "client_secret": "…" | null, "claims_at_userinfo": false,
+//          "people": {"alice": {"name": "…", "groups": […]}}}: answers with `{"issuer": "http://127.0.0.1:PORT"}`
+//   people {"people": {…}}: replaces the persons
+//   end
 
 import { createServer } from "node:http";
 import { Provider } from "oidc-provider";
@@ -45,8 +45,8 @@ async function start(options) {
   http.on("request", provider.callback());
 
   const server = {
-    people(order) {
-      people = order.people;
+    people(changed) {
+      people = changed.people;
       return {};
     },
     async end() {

@@ -85,7 +85,7 @@ impl Tab {
     pub fn new(origin: &str, look: Look) -> Self {
         let Look { javascript, width, dark } = look;
         let options = json!({"origin": origin, "javascript": javascript, "width": width, "dark": dark});
-        let (server, _) = BROWSER.start_server(options).expect("a browser");
+        let (server, _) = BROWSER.start_server(&options).expect("a browser");
         Self { server }
     }
 
@@ -166,7 +166,7 @@ impl Tab {
 
     #[track_caller]
     fn order(&self, what: &str, fields: Value) -> Shown {
-        let reply = self.server.order(what, fields.clone());
+        let reply = self.server.order(what, &fields);
         let reply = reply.unwrap_or_else(|error| panic!("{what} {fields}: {error:#}"));
         let shown: Shown = serde_json::from_value(Value::Object(reply)).expect("a page");
         assert!(shown.errors.is_empty(), "{what} {fields}: the browser complains: {:#?}", shown.errors);

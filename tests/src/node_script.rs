@@ -83,20 +83,19 @@ impl ServersScript {
     }
 
     /// Starts a server. Returns it, and what the script replied.
-    pub(crate) fn start_server(&'static self, options: Value) -> Result<(Server, Map<String, Value>)> {
-        let reply = self.order("start", options)?;
+    pub(crate) fn start_server(&'static self, options: &Value) -> Result<(Server, Map<String, Value>)> {
+        let reply = self.order(&json!({"do": "start", "with": options}))?;
         let instance = reply.get("instance").and_then(Value::as_u64).context("expected `instance`")?;
         Ok((Server { script: self, instance }, reply))
     }
 
-    fn order(&self, what: &str, mut order: Value) -> Result<Map<String, Value>> {
-        order["do"] = json!(what);
+    fn order(&self, order: &Value) -> Result<Map<String, Value>> {
         let mut script = self.script.lock().unwrap_or_else(PoisonError::into_inner);
         let running = match &mut *script {
             Some(running) => running,
             none => none.insert(NodeScript::start(self.name, &(self.argument)())?),
         };
-        running.order(&order)
+        running.order(order)
     }
 }
 
@@ -108,17 +107,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Sends an order to this server, with these fields, and reads the reply.
-    pub(crate) fn order(&self, what: &str, mut fields: Value) -> Result<Map<String, Value>> {
-        fields["instance"] = json!(self.instance);
-        self.script.order(what, fields)
+    /// Sends an order to this server, and reads the reply.
+    pub(crate) fn order(&self, what: &str, with: &Value) -> Result<Map<String, Value>> {
+        self.script.order(&json!({"do": what, "instance": self.instance, "with": with}))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // The script may be gone, and `drop` cannot report an error.
-        let _ = self.order("end", json!({}));
+        let _ = self.order("end", &json!({}));
     }
 }
 

@@ -104,7 +104,8 @@ impl Token {
 impl OidcProvider {
     /// Starts a provider that signs RS256. Needs Node and `npm ci`, which `cargo xtask test` runs.
     pub fn start() -> Result<Self> {
-        let (server, reply) = PROVIDERS.start_server(json!({})).context("the OIDC provider did not start")?;
+        let (server, reply) =
+            PROVIDERS.start_server(&json!({})).context("the OIDC provider did not start")?;
         Ok(Self { issuer: text(&reply, "issuer")?, server })
     }
 
@@ -121,7 +122,7 @@ impl OidcProvider {
         };
         let answer = self.server.order(
             "mint",
-            json!({
+            &json!({
                 "claims": token.claims,
                 "expires_in": token.expires_in,
                 "header": token.header,
@@ -142,7 +143,7 @@ impl OidcProvider {
             OldKeys::Kept => "kept",
             OldKeys::Removed => "removed",
         };
-        let answer = self.server.order("rotate", json!({"algorithm": algorithm, "old_keys": old_keys}))?;
+        let answer = self.server.order("rotate", &json!({"algorithm": algorithm, "old_keys": old_keys}))?;
         text(&answer, "kid")
     }
 
@@ -153,17 +154,17 @@ impl OidcProvider {
             Outage::Silent => "silent",
             Outage::Error => "error",
         };
-        self.server.order("outage", json!({"kind": kind})).map(drop)
+        self.server.order("outage", &json!({"kind": kind})).map(drop)
     }
 
     /// Answers again, on the same port.
     pub fn answer_again(&self) -> Result<()> {
-        self.server.order("outage", json!({"kind": "none"})).map(drop)
+        self.server.order("outage", &json!({"kind": "none"})).map(drop)
     }
 
     /// The numbers of requests since the start.
     pub fn fetches(&self) -> Result<Fetches> {
-        let answer = self.server.order("counts", json!({}))?;
+        let answer = self.server.order("counts", &json!({}))?;
         let count = |what: &str| answer.get(what).and_then(Value::as_u64).context("a count is missing");
         Ok(Fetches { discovery: count("discovery")?, jwks: count("jwks")? })
     }

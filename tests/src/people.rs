@@ -35,7 +35,7 @@ pub struct ProviderOptions<'a> {
 impl PeopleProvider {
     /// Starts a provider with these persons for the broker's sign-in.
     pub fn start(broker: &Broker, people: &Value, options: ProviderOptions<'_>) -> Result<Self> {
-        let (server, reply) = PROVIDERS.start_server(json!({
+        let (server, reply) = PROVIDERS.start_server(&json!({
             "redirect_uri": format!("{}/sign-in/callback", broker.url()),
             "client_secret": options.client_secret,
             "claims_at_userinfo": options.claims_at_userinfo,
@@ -51,7 +51,7 @@ impl PeopleProvider {
 
     /// Replaces the persons.
     pub fn set_people(&mut self, people: &Value) -> Result<()> {
-        self.server.order("people", json!({ "people": people })).map(drop)
+        self.server.order("people", &json!({ "people": people })).map(drop)
     }
 }
 

@@ -201,12 +201,12 @@ impl Provider {
             .context("cannot start the provider")?;
         let mut process = Running(child);
         let mut input = process.0.stdin.take().context("the provider has no input")?;
-        let order = json!({
-            "do": "start",
+        let options = json!({
             "redirect_uri": format!("http://127.0.0.1:{broker}/sign-in/callback"),
             "client_secret": null,
             "people": { "alice": { "name": "Alice Example", "groups": ["platform"] } },
         });
+        let order = json!({ "do": "start", "with": options });
         writeln!(input, "{order}")?;
         let mut line = String::new();
         BufReader::new(process.0.stdout.take().context("the provider has no output")?)
