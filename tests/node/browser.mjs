@@ -10,6 +10,7 @@
 //
 //   open {"url": "…"}, back, show
 //   click {"selector": "…", "twice": false}, fill {"selector": "…", "text": "…"}
+//   value {"selector": "…"}: as well with `value`, of a field
 //   key {"key": "Tab" | "Enter" | …, "leads": false}: as well with `focused`, the text of the element that has the focus
 //   sign_in {"person": "…"}: answers the forms of the provider of people.mjs
 //   audit: as well with `violations` of axe-core, and `scrolls`, whether the page is wider than the tab
@@ -83,6 +84,10 @@ class Tab {
     return await this.show();
   }
 
+  async value({ selector }) {
+    return { ...(await this.show()), value: await this.page.locator(selector).inputValue() };
+  }
+
   async key({ key, leads }) {
     const press = () => this.page.keyboard.press(key);
     const shown = leads ? await this.#led(press) : (await press(), await this.show());
@@ -138,5 +143,5 @@ class Tab {
   }
 }
 
-const actions = ["open", "back", "show", "click", "fill", "key", "sign_in", "audit", "picture", "forget", "end"];
+const actions = ["open", "back", "show", "click", "fill", "value", "key", "sign_in", "audit", "picture", "forget", "end"];
 await serve(Tab.start, actions);

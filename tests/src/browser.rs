@@ -57,6 +57,8 @@ pub struct Shown {
     /// The text of the element that has the focus; known after a key.
     #[serde(default)]
     pub focused: String,
+    #[serde(default)]
+    value: String,
     errors: Vec<String>,
     #[serde(default)]
     violations: Vec<String>,
@@ -123,6 +125,12 @@ impl Tab {
     #[track_caller]
     pub fn fill(&self, selector: &str, text: &str) -> Shown {
         self.order("fill", json!({"selector": selector, "text": text}))
+    }
+
+    /// The value of a field.
+    #[track_caller]
+    pub fn value(&self, selector: &str) -> String {
+        self.order("value", json!({"selector": selector})).value
     }
 
     /// Presses a key that stays on the page.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use protocol::break_glass::BreakGlass;
 use protocol::{Grant, GrantList, GrantStatus};
 
-use crate::layout::{Page, Viewer, csrf};
+use crate::layout::{BREAK_GLASS, Page, Viewer, csrf, exports};
 use crate::text::Shown;
 
 /// The list, with a form for the review of each grant that needs one.
@@ -19,8 +19,14 @@ pub fn list(list: &GrantList, viewer: &Viewer) -> Page {
         @if let Some(next) = &list.next {
             p { a href={ "/console/break-glass?after=" (next) } { "Older grants" } }
         }
+        (exports(BREAK_GLASS, ""))
     };
-    Page { title: "Break-glass".to_owned(), command: "cloudanix-jit break-glass list".to_owned(), content }
+    Page {
+        title: "Break-glass".to_owned(),
+        part: BREAK_GLASS,
+        command: "cloudanix-jit break-glass list".to_owned(),
+        content,
+    }
 }
 
 fn taken_grant(grant: &Grant, taken: &BreakGlass, viewer: &Viewer) -> Markup {
@@ -28,16 +34,16 @@ fn taken_grant(grant: &Grant, taken: &BreakGlass, viewer: &Viewer) -> Markup {
         section {
             h2 { a href={ "/console/grants/" (grant.id) } { (grant.id) } }
             p {
-                (grant.requested_at) " · " (grant.agent_id) " · " (Shown(&taken.incident)) " · "
+                (grant.requested_at.to_the_second()) " · " (grant.agent_id) " · " (Shown(&taken.incident)) " · "
                 (Shown(&taken.by.in_words()))
             }
             @if let Some(reason) = &grant.reason { p { (Shown(reason)) } }
             @match (&taken.review, taken.review_until) {
                 (Some(review), _) => {
-                    p { "Reviewed by " (Shown(&review.by.in_words())) " at " (review.at) ": " (Shown(&review.note)) }
+                    p { "Reviewed by " (Shown(&review.by.in_words())) " at " (review.at.to_the_second()) ": " (Shown(&review.note)) }
                 }
                 (None, Some(until)) => {
-                    p { "To be reviewed by another person until " (until) "." }
+                    p { "To be reviewed by another person until " (until.to_the_second()) "." }
                     @if grant.status == GrantStatus::Revoked {
                         form method="post" action={ "/console/break-glass/" (grant.id) "/review" } {
                             (csrf(viewer))

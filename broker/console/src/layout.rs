@@ -20,13 +20,19 @@ pub const SCRIPT_PATH: &str = "/console/console.js";
 /// One page.
 pub struct Page {
     pub title: String,
+    /// The page of the navigation that it belongs to; empty if there is none.
+    pub part: &'static str,
     /// The command of the client that shows or does the same; empty if there is none.
     pub command: String,
     pub content: Markup,
 }
 
-const NAVIGATION: [(&str, &str); 2] =
-    [("/console/requests", "Requests"), ("/console/break-glass", "Break-glass")];
+/// The pages of the navigation.
+pub(crate) const REQUESTS: &str = "/console/requests";
+pub(crate) const GRANTS: &str = "/console/grants";
+pub(crate) const BREAK_GLASS: &str = "/console/break-glass";
+const NAVIGATION: [(&str, &str); 3] =
+    [(REQUESTS, "Requests"), (GRANTS, "Grants"), (BREAK_GLASS, "Break-glass")];
 
 /// The whole document.
 pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {
@@ -45,7 +51,9 @@ pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {
                 @if let Some(viewer) = viewer {
                     header {
                         nav aria-label="Pages" {
-                            @for (path, name) in NAVIGATION { a href=(path) { (name) } }
+                            @for (path, name) in NAVIGATION {
+                                a href=(path) aria-current=[(page.part == path).then_some("true")] { (name) }
+                            }
                         }
                         form .sign-out method="post" action="/console/sign-out" {
                             (csrf(viewer))
@@ -63,6 +71,17 @@ pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Links to the whole list as a file: not this page of it alone.
+pub(crate) fn exports(path: &str, query: &str) -> Markup {
+    let link = |format: &str| match query {
+        "" => format!("{path}?export={format}"),
+        query => format!("{path}?{query}&export={format}"),
+    };
+    html! {
+        p .exports { "The whole list as " a href=(link("csv")) { "CSV" } " or " a href=(link("json")) { "JSON lines" } "." }
     }
 }
 

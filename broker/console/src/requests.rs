@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 use protocol::approvals::{Approval, ApprovalRequest, RequestList};
-use protocol::{Grant, GrantStatus, PolicyName};
+use protocol::{Grant, GrantStatus};
 
-use crate::layout::{Page, Viewer, csrf};
+use crate::layout::{Page, REQUESTS, Viewer, csrf, exports};
+use crate::policies;
 use crate::text::{Shown, shown_or};
 
 /// The inbox.
@@ -21,8 +22,14 @@ pub fn inbox(list: &RequestList) -> Page {
         @if let Some(next) = &list.next {
             p { a href={ "/console/requests?after=" (next) } { "Older requests" } }
         }
+        (exports(REQUESTS, ""))
     };
-    Page { title: "Requests".to_owned(), command: "cloudanix-jit requests".to_owned(), content }
+    Page {
+        title: "Requests".to_owned(),
+        part: REQUESTS,
+        command: "cloudanix-jit requests".to_owned(),
+        content,
+    }
 }
 
 fn row(request: &ApprovalRequest) -> Markup {
@@ -31,18 +38,14 @@ fn row(request: &ApprovalRequest) -> Markup {
     html! {
         tr {
             td { a href={ "/console/requests/" (grant.id) } { (grant.id) } }
-            td { (grant.agent_id) }
-            td { (policies(grant)) }
-            td { (grant.ttl) }
-            td { (shown_or(facts.repository.as_deref(), "not signed")) }
-            td { (votes(grant.approval.as_ref())) }
-            td { (until(grant.approval.as_ref())) }
+            td data-label="Agent" { (grant.agent_id) }
+            td data-label="Policies" { (policies(grant)) }
+            td data-label="For" { (grant.ttl) }
+            td data-label="From" { (shown_or(facts.repository.as_deref(), "not signed")) }
+            td data-label="Votes" { (votes(grant.approval.as_ref())) }
+            td data-label="Until" { (until(grant.approval.as_ref())) }
         }
     }
-}
-
-fn policies(grant: &Grant) -> String {
-    grant.policies.iter().map(PolicyName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn votes(approval: Option<&Approval>) -> String {
@@ -52,7 +55,7 @@ fn votes(approval: Option<&Approval>) -> String {
 }
 
 fn until(approval: Option<&Approval>) -> String {
-    approval.and_then(|approval| approval.until).map(|until| until.to_string()).unwrap_or_default()
+    approval.and_then(|approval| approval.until).map(|until| until.to_the_second()).unwrap_or_default()
 }
 
 /// One request, with everything that is to be approved, and the forms of a vote while it waits for votes.
@@ -65,7 +68,7 @@ pub fn request(request: &ApprovalRequest, viewer: &Viewer) -> Page {
     let content = html! {
         dl {
             dt { "Agent" } dd { (grant.agent_id) }
-            dt { "State" } dd { (grant.status.as_str()) @if let Some(why) = &grant.end_reason { " · " (Shown(why)) } }
+            dt { "State" } dd { span .status { (grant.status.as_str()) } @if let Some(why) = &grant.end_reason { " · " (Shown(why)) } }
             dt { "For" } dd { (grant.ttl) }
             @for (name, value) in [
                 ("Reason (the job says)", grant.reason.as_deref()),
@@ -85,9 +88,9 @@ pub fn request(request: &ApprovalRequest, viewer: &Viewer) -> Page {
             tbody {
                 @for policy in &request.policies {
                     tr {
-                        td { (policy.name) }
-                        td { (policy.sensitivity) }
-                        td { (shown_or(policy.meaning.as_deref(), "not in the boundary any more")) }
+                        td data-label="Policy" { (policy.name) }
+                        td data-label="Sensitivity" { (policy.sensitivity) }
+                        td data-label="Permits" { (shown_or(policy.meaning.as_deref(), "not in the boundary any more")) }
                     }
                 }
             }
@@ -97,7 +100,7 @@ pub fn request(request: &ApprovalRequest, viewer: &Viewer) -> Page {
             h2 { "Votes: " (votes(Some(approval))) }
             ul {
                 @for given in &approval.approved_by {
-                    li { (Shown(given.person.shown())) " · " (given.at) }
+                    li { (Shown(given.person.shown())) " · " (given.at.to_the_second()) }
                 }
             }
             @if waits { (vote(grant, approval, viewer)) }
@@ -105,7 +108,12 @@ pub fn request(request: &ApprovalRequest, viewer: &Viewer) -> Page {
         p { a href={ "/console/grants/" (grant.id) } { "Timeline" } }
     };
     let id = &grant.id;
-    Page { title: format!("Request {id}"), command: format!("cloudanix-jit requests {id}"), content }
+    Page {
+        title: format!("Request {id}"),
+        part: REQUESTS,
+        command: format!("cloudanix-jit requests {id}"),
+        content,
+    }
 }
 
 /// Both forms carry the digest of what this page shows.
@@ -116,8 +124,8 @@ fn vote(grant: &Grant, approval: &Approval, viewer: &Viewer) -> Markup {
             input type="hidden" name="digest" value=(approval.digest);
             label for="because" { "Why" }
             input #because name="because" maxlength="1000" autocomplete="off";
-            button type="submit" name="choice" value="approve" { "Approve" }
-            button type="submit" name="choice" value="deny" { "Deny" }
+            button .good type="submit" name="choice" value="approve" { "Approve" }
+            button .danger type="submit" name="choice" value="deny" { "Deny" }
         }
     }
 }

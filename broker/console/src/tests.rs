@@ -6,7 +6,7 @@ use protocol::{
 };
 
 use crate::layout::{Page, Viewer, document};
-use crate::{SCRIPT, STYLE, break_glass, requests, timelines};
+use crate::{SCRIPT, STYLE, break_glass, export, grants, remaining, requests, timelines};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
 const CORPUS: [&str; 10] = [
@@ -121,13 +121,17 @@ fn pages(text: &str) -> Vec<String> {
         intact: false,
         broken: Some(text.to_owned()),
     };
+    let live = Timeline { grant: grant(text, GrantStatus::Active), ..timeline.clone() };
+    let filter = grants::Filter { state: "all".to_owned(), agent: text.to_owned() };
     let list = RequestList { requests: vec![request(text)], next: Some(GrantId::from_random([2; 8])) };
     let taken = GrantList { grants: vec![grant(text, GrantStatus::Revoked)], next: None };
     let request = request(text);
     [
         requests::inbox(&list),
         requests::request(&request, &viewer),
-        timelines::timeline(&timeline),
+        timelines::timeline(&timeline, &viewer, at(1000)),
+        timelines::timeline(&live, &viewer, at(1000)),
+        grants::list(&taken, &filter, at(1000)),
         break_glass::list(&taken, &viewer),
     ]
     .iter()
@@ -188,7 +192,8 @@ fn pages_load_nothing_from_elsewhere_and_have_nothing_inline() {
 #[test]
 fn every_form_has_the_token_and_posts() {
     for page in pages("plain text") {
-        let forms = page.matches("<form").count();
+        // The form of a filter changes nothing.
+        let forms = page.matches("<form").count() - page.matches("method=\"get\"").count();
         assert_eq!(page.matches("method=\"post\"").count(), forms);
         assert_eq!(page.matches("name=\"csrf\" value=\"c5rf\"").count(), forms);
     }
@@ -208,8 +213,68 @@ fn only_a_request_that_waits_for_votes_has_their_forms() {
 }
 
 #[test]
-fn a_full_page_of_requests_is_light() {
-    let list = RequestList { requests: vec![request("octo-org/my-app and more"); 50], next: None };
-    let page = whole(&requests::inbox(&list), "Alice Example");
-    assert!(page.len() < 60_000, "{} bytes", page.len());
+fn only_a_grant_that_has_not_ended_has_the_form_that_ends_it() {
+    let viewer = Viewer { name: "Alice".to_owned(), csrf: "c5rf".to_owned() };
+    for status in GrantStatus::ALL {
+        let timeline = Timeline { grant: grant("text", *status), events: vec![], intact: true, broken: None };
+        let page = whole(&timelines::timeline(&timeline, &viewer, at(1000)), "Alice");
+        let can_end =
+            matches!(status, GrantStatus::PendingApproval | GrantStatus::Applying | GrantStatus::Active);
+        assert_eq!(page.contains("/end\""), can_end, "{status:?}");
+        assert_eq!(page.contains("data-live"), !status.is_final(), "{status:?}");
+    }
+}
+
+#[test]
+fn full_pages_are_light() {
+    let text = "octo-org/my-app and more";
+    let list = RequestList { requests: vec![request(text); 50], next: None };
+    let all = GrantList { grants: vec![grant(text, GrantStatus::Revoked); 50], next: None };
+    for page in [requests::inbox(&list), grants::list(&all, &grants::Filter::default(), at(0))] {
+        let page = whole(&page, "Alice Example");
+        assert!(page.len() < 60_000, "{} bytes", page.len());
+    }
+}
+
+#[test]
+fn a_list_keeps_its_filter_in_its_links_and_its_command() {
+    let filter = grants::Filter { state: "live".to_owned(), agent: "orders-agent".to_owned() };
+    let list = GrantList { grants: vec![], next: Some(GrantId::from_random([2; 8])) };
+    let page = whole(&grants::list(&list, &filter, at(0)), "Alice");
+    for part in [
+        "state=live&amp;agent=orders-agent&amp;after=elev-0202020202020202",
+        "state=live&amp;agent=orders-agent&amp;export=csv",
+        "cloudanix-jit grants list --live --agent orders-agent",
+        "<option value=\"live\" selected>",
+        "No such grant among the newest.",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[test]
+fn the_time_that_is_left_is_shown_in_minutes_and_then_in_seconds() {
+    for (left, shown) in [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (119, "1m"), (3660, "61m")] {
+        assert_eq!(remaining(at(1000 + left), at(1000)), shown);
+    }
+}
+
+#[test]
+fn a_file_for_spreadsheets_has_no_formula_and_keeps_its_lines() {
+    for text in ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(A1)", "a,\"b\"", "a\r\nb", "\t=1"] {
+        let file = export::csv(&[grant(text, GrantStatus::Revoked)], true).unwrap();
+        let mut lines = csv::Reader::from_reader(&file[..]);
+        let records: Vec<csv::StringRecord> = lines.records().map(Result::unwrap).collect();
+        assert_eq!((records.len(), records[0].len()), (1, export::COLUMNS.len()), "{text:?}");
+        for cell in &records[0] {
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
+        }
+    }
+    let two = [grant("a", GrantStatus::Revoked), grant("b", GrantStatus::Active)];
+    let lines = String::from_utf8(export::json(&two).unwrap()).unwrap();
+    let statuses: Vec<String> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Grant>(line).unwrap().status.as_str().to_owned())
+        .collect();
+    assert_eq!(statuses, ["revoked", "active"]);
 }

@@ -198,7 +198,7 @@ impl Grant {
                         | EndCause::LeaseLost
                         | EndCause::AgentDisabled(_)
                         | EndCause::ContextChanged(_)
-                        | EndCause::Operator(_)
+                        | EndCause::EndedBy(..)
                         | EndCause::DeniedBy(..)
                         | EndCause::NotApproved
                         | EndCause::NotCollected
@@ -232,7 +232,7 @@ impl Grant {
             | EndCause::LeaseLost
             | EndCause::AgentDisabled(_)
             | EndCause::ContextChanged(_)
-            | EndCause::Operator(_)
+            | EndCause::EndedBy(..)
             | EndCause::DeniedBy(..)
             | EndCause::NotApproved
             | EndCause::NotCollected
@@ -247,7 +247,7 @@ impl Grant {
             EndCause::Deadline
             | EndCause::LeaseLost
             | EndCause::AgentDisabled(_)
-            | EndCause::Operator(_)
+            | EndCause::EndedBy(..)
             | EndCause::DeniedBy(..)
             | EndCause::NotApproved
             | EndCause::NotCollected

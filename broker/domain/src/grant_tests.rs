@@ -82,7 +82,7 @@ fn operator_named(name: &str) -> protocol::Actor {
 }
 
 fn by_operator() -> EndCause {
-    EndCause::Operator(operator_named("release-bot"))
+    EndCause::EndedBy(operator_named("release-bot"), None)
 }
 
 #[test]

@@ -42,7 +42,8 @@ mod to_wire;
 mod worker;
 
 pub use api::{
-    Elevated, Elevation, EventRefused, Introspection, Page, PostureSource, Revocable, Transmitter,
+    Elevated, Elevation, EventRefused, Introspection, Page, PostureSource, Revocable, RevokeReason,
+    Transmitter,
 };
 pub use approvals::PLATFORMS_OF_PERSONS;
 pub use auth::{Author, Caller, NamedToken, OperatorTokens, hash_of, new_operator_token};

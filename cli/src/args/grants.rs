@@ -4,6 +4,7 @@ use clap::Subcommand;
 use protocol::{AgentId, GrantId, Ttl};
 
 use super::Shown;
+use super::requests::because;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantsCommand {
@@ -30,6 +31,9 @@ pub(crate) enum GrantsCommand {
         /// Every grant of this agent that is live now; `agent disable` keeps it from getting new ones
         #[arg(long, value_name = "ID")]
         agent: Option<AgentId>,
+        /// Why, for the timeline
+        #[arg(long, value_name = "TEXT", value_parser = because)]
+        because: Option<String>,
         /// For how long to try until the broker confirms
         #[arg(long, value_name = "DURATION", default_value = "30s")]
         timeout: Ttl,

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jit_client::{Client, Env, GrantFilter, GrantRef, RetryPolicy, Revoked};
+use jit_client::{Client, Env, GrantFilter, RetryPolicy, Revoked};
 use protocol::printable::printable;
-use protocol::{AgentId, Grant, GrantId, PolicyName, RevokeCause, Ttl};
+use protocol::{AgentId, Grant, GrantId, PolicyName, Ttl};
 use tokio::time::Instant;
 
 use super::{RETRIES, block_on, revoke};
@@ -27,12 +27,12 @@ pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Res
                     View::Text => output.data(&table(&grants)),
                 }
             }
-            GrantsCommand::Revoke { grants, agent, timeout } => {
+            GrantsCommand::Revoke { grants, agent, because, timeout } => {
                 let ids = match &agent {
                     None => grants,
                     Some(agent) => live_of(&client, agent, output).await?,
                 };
-                end(&client, ids, timeout, output).await
+                end(&client, ids, because.as_deref(), timeout, output).await
             }
         }
     })
@@ -63,11 +63,17 @@ async fn live_of(client: &Client, agent: &AgentId, output: &Output) -> Result<Ve
 
 /// Revokes each grant before it waits for any: a slow target keeps no other grant alive. An interrupted call can be
 /// repeated.
-async fn end(client: &Client, ids: Vec<GrantId>, timeout: Ttl, output: &Output) -> Result<(), CliError> {
+async fn end(
+    client: &Client,
+    ids: Vec<GrantId>,
+    because: Option<&str>,
+    timeout: Ttl,
+    output: &Output,
+) -> Result<(), CliError> {
     let (count, mut failed, mut accepted) = (ids.len(), 0, Vec::new());
     for id in ids {
         let policy = RetryPolicy::within(timeout.into());
-        let revoked = client.revoke(GrantRef::Id(&id), RevokeCause::Asked, policy).await;
+        let revoked = client.revoke_because(&id, because, policy).await;
         match revoked.map_err(CliError::from) {
             Ok(Revoked::Gone(grant)) => revoke::print_end(&grant, output),
             Ok(Revoked::Accepted(grant)) => accepted.push(*grant),

@@ -50,6 +50,26 @@ impl Client {
         cause: RevokeCause,
         policy: RetryPolicy,
     ) -> Result<Revoked, Error> {
+        self.send_revoke(grant, cause, None, policy).await
+    }
+
+    /// Revokes a grant as an operator or a person, who say why.
+    pub async fn revoke_because(
+        &self,
+        id: &GrantId,
+        because: Option<&str>,
+        policy: RetryPolicy,
+    ) -> Result<Revoked, Error> {
+        self.send_revoke(GrantRef::Id(id), RevokeCause::Asked, because, policy).await
+    }
+
+    async fn send_revoke(
+        &self,
+        grant: GrantRef<'_>,
+        cause: RevokeCause,
+        because: Option<&str>,
+        policy: RetryPolicy,
+    ) -> Result<Revoked, Error> {
         let path = match grant {
             GrantRef::Id(id) => format!("{}/{id}", routes::GRANTS),
             GrantRef::Key(_) => routes::GRANTS.to_owned(),
@@ -64,6 +84,10 @@ impl Client {
                     None => call,
                 }
             }
+        };
+        let call = match because {
+            Some(because) => call.query("because", because),
+            None => call,
         };
         let answer: Result<Grant, _> = self.answer(policy, &call).await;
         match answer {

@@ -100,8 +100,8 @@ pub enum EndCause {
     LeaseLost,
     /// This operator or person disabled the agent; none if the worker finds grants of a disabled agent.
     AgentDisabled(Option<Actor>),
-    /// This operator or person revoked it.
-    Operator(Actor),
+    /// This operator or person revoked it, perhaps with a reason.
+    EndedBy(Actor, Option<String>),
     /// This person denied the request, perhaps with a reason.
     DeniedBy(Actor, Option<String>),
     /// The votes did not come in time.
@@ -125,7 +125,8 @@ impl EndCause {
             Self::LeaseLost => "no heartbeat within the lease".to_owned(),
             Self::AgentDisabled(None) => "agent disabled".to_owned(),
             Self::AgentDisabled(Some(by)) => format!("agent disabled by {}", by.in_words()),
-            Self::Operator(by) => format!("ended by {}", by.in_words()),
+            Self::EndedBy(by, None) => format!("ended by {}", by.in_words()),
+            Self::EndedBy(by, Some(because)) => format!("ended by {}: {because}", by.in_words()),
             Self::DeniedBy(by, None) => format!("denied by {}", by.in_words()),
             Self::DeniedBy(by, Some(because)) => format!("denied by {}: {because}", by.in_words()),
             Self::NotApproved => "not approved in time".to_owned(),
@@ -142,7 +143,7 @@ impl EndCause {
     /// Who ended the grant, for the timeline.
     pub fn actor(&self) -> Option<Actor> {
         match self {
-            Self::Operator(by) | Self::DeniedBy(by, _) => Some(by.clone()),
+            Self::EndedBy(by, _) | Self::DeniedBy(by, _) => Some(by.clone()),
             Self::AgentDisabled(by) => by.clone(),
             Self::Client(_)
             | Self::Deadline
@@ -159,7 +160,7 @@ impl EndCause {
     pub fn source(&self) -> Source {
         match self {
             Self::Client(_) => Source::Client,
-            Self::AgentDisabled(_) | Self::Operator(_) | Self::DeniedBy(..) => Source::Operator,
+            Self::AgentDisabled(_) | Self::EndedBy(..) | Self::DeniedBy(..) => Source::Operator,
             Self::Deadline
             | Self::LeaseLost
             | Self::NotApproved
@@ -177,7 +178,7 @@ impl EndCause {
             Self::DeniedBy(..) | Self::NotApproved | Self::NotCollected => EventKind::Denied,
             Self::LeaseLost => EventKind::LeaseLost,
             Self::Abandoned | Self::TargetFailed(_) => EventKind::RollBack,
-            Self::Client(_) | Self::AgentDisabled(_) | Self::Operator(_) | Self::ContextChanged(_) => {
+            Self::Client(_) | Self::AgentDisabled(_) | Self::EndedBy(..) | Self::ContextChanged(_) => {
                 EventKind::Revoke
             }
         }

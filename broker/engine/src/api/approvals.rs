@@ -6,7 +6,7 @@ use protocol::approvals::{
 };
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, GrantId, GrantStatus, Secret};
-use store::{GrantRecord, Only};
+use store::{GrantRecord, Listing, Only};
 
 use super::Page;
 use crate::approvals::{Reviewed, waits_for_votes};
@@ -25,7 +25,8 @@ impl Engine {
         page: Page,
     ) -> Result<RequestList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let (records, next) = self.seen_grants(&caller, Only::Waiting, |_| true, after, page).await?;
+        let waiting = Listing { only: Some(Only::Waiting), after, ..Listing::default() };
+        let (records, next) = self.seen_grants(&caller, waiting, |_| true, page).await?;
         let mut requests = Vec::with_capacity(records.len());
         for record in &records {
             requests.push(self.shown(record).await?);

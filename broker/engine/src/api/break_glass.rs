@@ -12,7 +12,7 @@ use protocol::people::Right;
 use protocol::{
     Actor, BreakGlassCodeId, ErrorCode, Grant, GrantId, GrantList, IdempotencyKey, Provenance, Secret, Trust,
 };
-use store::{GrantRecord, ListedCode, Only, Precondition, SEALED_CODES_KEPT_FOR, SaveOutcome};
+use store::{GrantRecord, ListedCode, Listing, Only, Precondition, SEALED_CODES_KEPT_FOR, SaveOutcome};
 
 use super::agents::no_such_agent;
 use super::approvals::person_required;
@@ -159,7 +159,8 @@ impl Engine {
             true => |grant: &domain::Grant| grant.review_until().is_some(),
             false => |_: &domain::Grant| true,
         };
-        let (records, next) = self.seen_grants(&caller, Only::BreakGlass, is_wanted, after, page).await?;
+        let taken = Listing { only: Some(Only::BreakGlass), after, ..Listing::default() };
+        let (records, next) = self.seen_grants(&caller, taken, is_wanted, page).await?;
         Ok(GrantList { grants: records.iter().map(to_wire::grant).collect(), next })
     }
 

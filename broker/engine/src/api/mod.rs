@@ -26,5 +26,5 @@ pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;
 pub use posture::{PostureSource, Transmitter};
 pub use queries::Page;
-pub use revoke::Revocable;
+pub use revoke::{Revocable, RevokeReason};
 pub use security_events::EventRefused;

@@ -1,7 +1,7 @@
 //! Queries: one grant, its timeline, listings.
 
 use protocol::people::Right;
-use protocol::{Grant, GrantId, GrantList, Timeline};
+use protocol::{Grant, GrantId, GrantList, Secret, Timeline};
 use store::{GrantRecord, Listing};
 
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -51,13 +51,15 @@ impl Engine {
         Ok(Timeline { grant: to_wire::grant(&record), events, intact: broken.is_none(), broken })
     }
 
-    /// A page of grants, newest first; for operators.
-    pub async fn list(&self, mut listing: Listing, page: Page) -> Result<GrantList, Refusal> {
-        listing.limit = page.rows() + 1;
-        let mut records = self.store.list(&listing).await?;
-        let more = records.len() > page.rows() as usize;
-        records.truncate(page.rows() as usize);
-        let next = if more { records.last().map(|last| last.grant.id.clone()) } else { None };
+    /// A page of grants, newest first: those of agents that the caller may see.
+    pub async fn grants(
+        &self,
+        bearer: Option<&Secret>,
+        listing: Listing,
+        page: Page,
+    ) -> Result<GrantList, Refusal> {
+        let caller = self.person_or_operator(bearer).await?;
+        let (records, next) = self.seen_grants(&caller, listing, |_| true, page).await?;
         Ok(GrantList { grants: records.iter().map(to_wire::grant).collect(), next })
     }
 

@@ -7,6 +7,7 @@ use protocol::people::Right;
 use protocol::{Actor, AgentId, Grant, GrantId, IdempotencyKey, RevokeCause};
 use store::{GrantRecord, RevokeByKey};
 
+use super::approvals::because;
 use crate::break_glass::is_for;
 use crate::people::On;
 use crate::{Caller, Engine, Refusal, to_wire};
@@ -26,6 +27,21 @@ pub enum Revocable {
     KeyOf { agent: AgentId, key: IdempotencyKey },
 }
 
+/// Why a caller revokes a grant.
+#[derive(Debug, Clone)]
+pub struct RevokeReason {
+    /// What a client says of its step.
+    pub cause: RevokeCause,
+    /// What an operator or a person says.
+    pub because: Option<String>,
+}
+
+impl From<RevokeCause> for RevokeReason {
+    fn from(cause: RevokeCause) -> Self {
+        Self { cause, because: None }
+    }
+}
+
 impl Engine {
     /// Ends a grant, and reverts it as far as possible now. Idempotent: goes on with a grant that ends already, since
     /// the driver that ended it may have died.
@@ -33,14 +49,16 @@ impl Engine {
         &self,
         caller: &Caller,
         what: &Revocable,
-        cause: RevokeCause,
+        reason: impl Into<RevokeReason>,
     ) -> Result<Grant, Refusal> {
         let claim = self.driver.claim_from(self.clock.now());
+        let RevokeReason { cause, because: said } = reason.into();
+        let said = because(said.as_deref())?;
         let record = self.find(caller, what).await?;
         let cause = match caller {
             _ if caller.took(&record.grant) => EndCause::Client(cause),
-            Caller::Operator(name) => revoked_by(&record, Actor::Operator { name: name.clone() }),
-            Caller::Person(session) => revoked_by(&record, Actor::Person(session.person.clone())),
+            Caller::Operator(name) => revoked_by(&record, Actor::Operator { name: name.clone() }, said),
+            Caller::Person(session) => revoked_by(&record, Actor::Person(session.person.clone()), said),
             Caller::Agent(_) | Caller::Code(_) => EndCause::Client(cause),
         };
         let record = self.driver.drive_to_end(record, &cause, &claim).await?;
@@ -83,7 +101,7 @@ impl Engine {
     }
 }
 
-fn revoked_by(record: &GrantRecord, by: Actor) -> EndCause {
+fn revoked_by(record: &GrantRecord, by: Actor, because: Option<String>) -> EndCause {
     tracing::info!(grant = %record.grant.id, %by, "an operator or a person revokes a grant");
-    EndCause::Operator(by)
+    EndCause::EndedBy(by, because)
 }

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use domain::Grant;
 use protocol::people::Right;
 use protocol::{AgentId, GrantId};
-use store::{GrantRecord, Listing, Only};
+use store::{GrantRecord, Listing};
 
 use super::Page;
 use crate::{Caller, Engine, Refusal};
+
+/// How many pages of the store a request reads at most.
+const READS: usize = 20;
 
 /// Which agents a caller may see: the rules of persons are asked once for each.
 pub(super) struct Seen<'a> {
@@ -33,22 +36,23 @@ impl<'a> Seen<'a> {
 }
 
 impl Engine {
-    /// A page of `only` these grants, newest first: those that are wanted, of agents that the caller may see. With the
-    /// last grant of the page, if there may be more.
+    /// A page of these grants, newest first: those that are wanted, of agents that the caller may see. With the grant from
+    /// which to go on, if there may be more: a page can be short, because one request reads [`READS`] pages at most.
     pub(super) async fn seen_grants(
         &self,
         caller: &Caller,
-        only: Only,
-        is_wanted: fn(&Grant) -> bool,
-        mut after: Option<GrantId>,
+        mut listing: Listing,
+        is_wanted: impl Fn(&Grant) -> bool,
         page: Page,
     ) -> Result<(Vec<GrantRecord>, Option<GrantId>), Refusal> {
         let mut seen = Seen::by(caller, self);
         let mut all = Vec::new();
-        loop {
-            let listing = Listing { only: Some(only), after, limit: page.rows(), ..Listing::default() };
+        listing.limit = page.rows();
+        for _ in 0..READS {
             let records = self.store.list(&listing).await?;
-            after = records.last().map(|last| last.grant.id.clone());
+            if let Some(last) = records.last() {
+                listing.after = Some(last.grant.id.clone());
+            }
             let is_last_page = records.len() < page.rows() as usize;
             for record in records {
                 let id = record.grant.id.clone();
@@ -63,5 +67,6 @@ impl Engine {
                 return Ok((all, None));
             }
         }
+        Ok((all, listing.after))
     }
 }

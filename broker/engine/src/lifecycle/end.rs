@@ -58,7 +58,7 @@ impl Driver {
                         | EndCause::Deadline
                         | EndCause::AgentDisabled(_)
                         | EndCause::ContextChanged(_)
-                        | EndCause::Operator(_) => (current, claim_before_read) = (read, claim),
+                        | EndCause::EndedBy(..) => (current, claim_before_read) = (read, claim),
                     }
                 }
             }
@@ -96,7 +96,7 @@ impl Driver {
             EndCause::Client(_)
             | EndCause::AgentDisabled(_)
             | EndCause::ContextChanged(_)
-            | EndCause::Operator(_)
+            | EndCause::EndedBy(..)
             | EndCause::DeniedBy(..)
             | EndCause::NotApproved
             | EndCause::NotCollected
@@ -114,7 +114,7 @@ fn precondition(cause: &EndCause) -> Precondition {
         | EndCause::Deadline
         | EndCause::AgentDisabled(_)
         | EndCause::ContextChanged(_)
-        | EndCause::Operator(_)
+        | EndCause::EndedBy(..)
         | EndCause::DeniedBy(..)
         | EndCause::NotApproved
         | EndCause::NotCollected

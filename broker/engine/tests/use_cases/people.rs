@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Session;
-use engine::{Caller, Engine, On, People, Revocable, hash_of};
+use engine::{Caller, Engine, On, Page, People, Revocable, hash_of};
 use identity::{Http, SignIn, SignInConfig};
 use policy::PeopleRules;
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, EventKind, GrantStatus, Person, RevokeCause, Secret, Source};
-use store::PendingSession;
+use store::{Listing, PendingSession};
 
 use crate::fixture::{AGENT, Fixture, Gate, operator};
 
@@ -148,6 +148,33 @@ async fn a_person_may_what_the_rules_permit_and_nothing_else() {
     assert_eq!(broker.state(&carol, &id).await.unwrap_err().code, ErrorCode::GrantNotFound);
     assert_eq!(revoke(&carol).await.unwrap_err(), ErrorCode::GrantNotFound);
     assert_eq!(broker.state(&operator(), &id).await.unwrap().status, GrantStatus::Active);
+}
+
+#[tokio::test]
+async fn a_list_has_what_a_person_may_see_and_goes_on_behind_what_the_person_may_not() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let only_shop =
+        r#"@id("shop") permit (principal, action == Action::"view", resource == Agent::"shop-agent");"#;
+    broker.set_people(Some(people(ISSUER, only_shop)));
+    let token = fixture.register("shop-agent").await;
+    let mut shop = fixture.elevation(1);
+    shop.bearer = Some(token);
+    shop.request.agent_id = "shop-agent".parse().unwrap();
+    let theirs = broker.elevate(shop).await.unwrap().grant.id;
+    for n in 2..=26 {
+        broker.elevate(fixture.elevation(n)).await.unwrap();
+    }
+    let bob = signed_in(&fixture, &broker, "bob", "support").await;
+    let page = Page::of(Some(1));
+    let first = broker.grants(Some(&bob), Listing::default(), page).await.unwrap();
+    assert!(first.grants.is_empty(), "one request reads a bounded number of grants");
+    let listing = Listing { after: first.next, ..Listing::default() };
+    let second = broker.grants(Some(&bob), listing, page).await.unwrap();
+    assert_eq!(second.grants.iter().map(|grant| &grant.id).collect::<Vec<_>>(), [&theirs]);
+    let listing = Listing { after: second.next, ..Listing::default() };
+    let last = broker.grants(Some(&bob), listing, page).await.unwrap();
+    assert!(last.grants.is_empty() && last.next.is_none());
 }
 
 #[tokio::test]

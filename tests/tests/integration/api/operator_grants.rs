@@ -31,13 +31,16 @@ fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
     let text = fixture.operator_client(&["grants", "list"]).finish().stdout;
     assert!(ids.iter().all(|id| text.contains(id.as_str())), "{text}");
 
-    let one = ["grants", "revoke", &ids[0], &ids[1]];
+    let one = ["grants", "revoke", &ids[0], &ids[1], "--because", "leaked a key"];
     for _ in 0..2 {
         let finished = fixture.operator_client(&one).finish();
         finished.assert_code(0);
         assert!(finished.stderr.contains(&format!("{} · revoked", ids[1])), "{}", finished.stderr);
     }
     assert_eq!(listed(&fixture, &["--live", "--agent", &fixture.agent.id]).len(), 1);
+
+    let timeline = fixture.broker.timeline(&ids[0]);
+    assert_eq!(timeline["grant"]["end_reason"], "ended by operator tests: leaked a key", "{timeline}");
 
     let all = ["grants", "revoke", "--agent", &fixture.agent.id];
     for _ in 0..2 {

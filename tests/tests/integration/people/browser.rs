@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use reqwest::Method;
 use system_tests::browser::{Look, Shown, Tab};
 use system_tests::waiting::eventually;
 
@@ -123,12 +124,34 @@ fn a_person_votes_with_the_keyboard_alone() {
     ended(&signing, &alice, &id).has("approved by Alice Example: by keyboard");
 }
 
+#[test]
+fn an_open_timeline_grows_while_a_person_looks_on_and_keeps_what_was_typed() {
+    let signing = asking(ONE);
+    let (running, id) = waiting(&signing, &[]);
+    let [alice, erin] = ["alice", "erin"].map(|person| signed_in(&signing, person, Look::default()));
+    let page = alice.open(&at(&signing, &format!("/console/grants/{id}")));
+    page.has("needs the approval of a person");
+    assert!(!page.text.contains("approved by"), "{}", page.text);
+    alice.fill("#because", "not finished yet");
+    erin.click(&format!("text={id}"));
+    erin.click("button[value=approve]").has("Erin Example");
+    let grown = eventually("the end of the grant on the open page", || {
+        let page = alice.show();
+        page.text.contains("REVOKED").then_some(page)
+    });
+    grown.has("approved by Erin Example").has("step finished · exit 0");
+    assert_eq!(alice.value("#because"), "not finished yet");
+    running.finish().assert_code(0);
+}
+
 /// With `CLOUDANIX_WRITE_DOCS=1` the pictures of the documents are taken.
 #[test]
 fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
     let signing = asking(ONE);
     let alice = signing.signed_in("alice");
     alice.run(&signing, &line(&[], "true")).assert_code(0);
+    let taken = signing.fixture.broker.operator(Method::GET, "/v2/break-glass").expect(200);
+    let taken = taken.text_at("/grants/0/id").to_owned();
     let long =
         "deploys order-service 1.4 to production, after the review of the migration by the team of payments";
     let (running, id) = waiting(&signing, &["--reason", long]);
@@ -136,20 +159,23 @@ fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
         .is_some()
         .then(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/book/src/operate/console")));
     for (look, name) in [
-        (Look::default(), Some("wide")),
-        (Look { dark: true, ..Look::default() }, None),
-        (Look { width: 320, ..Look::default() }, Some("small")),
+        (Look::default(), "wide"),
+        (Look { dark: true, ..Look::default() }, "dark"),
+        (Look { width: 320, ..Look::default() }, "small"),
     ] {
         let erin = signed_in(&signing, "erin", look);
         for (page, path) in [
             ("requests", "/console/requests".to_owned()),
             ("request", format!("/console/requests/{id}")),
-            ("timeline", format!("/console/grants/{id}")),
+            ("grants", "/console/grants?state=all".to_owned()),
+            ("timeline", format!("/console/grants/{taken}")),
+            ("waiting-timeline", format!("/console/grants/{id}")),
             ("break-glass", "/console/break-glass".to_owned()),
         ] {
             erin.open(&at(&signing, &path));
             erin.assert_accessible();
-            if let (Some(folder), Some(name)) = (&pictures, name) {
+            let is_kept = name == "wide" || page == "grants";
+            if let Some(folder) = pictures.as_ref().filter(|_| is_kept) {
                 erin.picture(&folder.join(format!("{page}-{name}.png")));
             }
         }

@@ -147,6 +147,63 @@ fn a_person_sees_what_the_rules_permit_and_no_page_without_a_session() {
 }
 
 #[test]
+fn a_person_lists_grants_and_ends_one_with_a_reason() {
+    let signing = Signing::start();
+    let broker = &signing.fixture.broker;
+    let id = signing.fixture.elevate().expect(201).text_at("/id").to_owned();
+    let (mut alice, _) = signed_in(&signing, "alice");
+    let list = alice.get(&at(&signing, "/console/grants"));
+    for part in [id.as_str(), "orders-agent", "octo/my-app", "active", "in 14m", "grants list --live"] {
+        assert!(list.text.contains(part), "{part}: {}", list.text);
+    }
+    for (query, is_there) in [
+        ("?state=ended", false),
+        ("?state=all&agent=orders-agent", true),
+        ("?state=live&agent=other-agent", false),
+        ("?state=live&agent=", true),
+    ] {
+        let list = alice.get(&at(&signing, &format!("/console/grants{query}")));
+        assert_eq!((list.status, list.text.contains(&id)), (200, is_there), "{query}: {}", list.text);
+    }
+    for (query, told) in [
+        ("?state=lively", "expected `live`, `ended` or `all`, found `lively`"),
+        ("?agent=no%20agent", "agent: "),
+    ] {
+        let refused = alice.get(&at(&signing, &format!("/console/grants{query}")));
+        assert_eq!(refused.status, 422, "{}", refused.text);
+        assert!(refused.text.contains(told) && refused.text.contains("Sign out"), "{}", refused.text);
+    }
+    let page = alice.get(&at(&signing, &format!("/console/grants/{id}")));
+    let end = at(&signing, &format!("/console/grants/{id}/end"));
+    let with = |because| [("csrf", page.field("csrf")), ("because", because)];
+    assert_eq!(alice.post(&end, &with(" ")).status, 422);
+    assert_eq!(alice.post(&end, &[("csrf", "0"), ("because", "leaked")]).status, 422);
+    assert_eq!(broker.live().len(), 1);
+    let (mut bob, inbox) = signed_in(&signing, "bob");
+    let foreign = bob.post(&end, &[("csrf", inbox.field("csrf")), ("because", "leaked")]);
+    assert_eq!(foreign.status, 404, "{}", foreign.text);
+    // Sent twice, as by a second click.
+    for _ in 0..2 {
+        let ended = alice.post(&end, &with("leaked a <key>"));
+        assert_eq!(ended.url.path(), format!("/console/grants/{id}"));
+        let told = "ended by Alice Example: leaked a &lt;key&gt;";
+        assert!(ended.text.contains(told) && !ended.text.contains("End this grant"), "{}", ended.text);
+    }
+    assert_eq!(broker.timeline(&id)["grant"]["status"], json!("revoked"));
+
+    let csv = alice.get(&at(&signing, "/console/grants?state=ended&export=csv"));
+    let header = |name: &str| csv.headers.iter().find(|(found, _)| found == name).map(|(_, value)| &**value);
+    assert_eq!(header("content-disposition"), Some("attachment; filename=\"grants.csv\""));
+    let lines: Vec<&str> = csv.text.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("id,status,agent,"), "{}", csv.text);
+    assert!(lines[1].starts_with(&format!("{id},revoked,orders-agent,orders-read,")), "{}", csv.text);
+    let lines = alice.get(&at(&signing, "/console/grants?state=ended&export=json")).text;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&lines).unwrap()["id"], json!(id));
+    let none = bob.get(&at(&signing, "/console/grants?state=all&export=csv"));
+    assert_eq!(none.text.lines().count(), 1, "{}", none.text);
+}
+
+#[test]
 fn another_person_reviews_what_was_taken_by_break_glass() {
     let signing = Signing::start();
     let alice = signing.signed_in("alice");

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use engine::{Refusal, Revocable};
+use engine::{Refusal, Revocable, RevokeReason};
 use protocol::{AgentId, ErrorCode, Grant, GrantId, IdempotencyKey, Problem, RevokeCause, Secret};
 use serde::Deserialize;
 use tracing::Instrument;
@@ -20,6 +20,8 @@ pub(crate) struct CauseQuery {
     /// `exit:CODE`, `signal:N`, `interrupted:N`, `parent-ended`, `not-started`, `wrapper-lost` or `asked` (the default).
     #[param(value_type = Option<String>)]
     cause: Option<RevokeCause>,
+    /// Why, of an operator or a person: at most 1,000 characters, for the timeline.
+    because: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -53,7 +55,9 @@ pub(crate) async fn by_id(
     Id(id): Id<GrantId>,
     Query(query): Query<CauseQuery>,
 ) -> ApiResult<Response> {
-    revoke(app, bearer, Revocable::Id(id), query.cause).await
+    let cause = query.cause.unwrap_or(RevokeCause::Asked);
+    let reason = RevokeReason { cause, because: query.because };
+    answer(revoke(app, bearer, Revocable::Id(id), reason).await?)
 }
 
 /// Revoke the grant of an idempotency key. A request with this key that arrives later is refused.
@@ -77,25 +81,28 @@ pub(crate) async fn by_key(
         Some(agent) => Revocable::KeyOf { agent, key },
         None => Revocable::Key(key),
     };
-    revoke(app, bearer, what, cause).await
+    answer(revoke(app, bearer, what, cause.unwrap_or(RevokeCause::Asked).into()).await?)
 }
 
 /// Revokes on a task of its own, so that a client that disconnects does not cancel the revoke. The future is boxed
 /// because spawning copies it several times.
-async fn revoke(
+pub(crate) async fn revoke(
     app: App,
     bearer: Option<Secret>,
     what: Revocable,
-    cause: Option<RevokeCause>,
-) -> ApiResult<Response> {
+    reason: RevokeReason,
+) -> Result<Grant, Refusal> {
     let revoking = Box::pin(async move {
         let caller = app.engine.caller(bearer.as_ref()).await?;
-        app.engine.revoke(&caller, &what, cause.unwrap_or(RevokeCause::Asked)).await
+        app.engine.revoke(&caller, &what, reason).await
     });
     let revoking = tokio::spawn(revoking.in_current_span());
-    let grant = revoking.await.map_err(|error| {
+    revoking.await.map_err(|error| {
         Refusal::new(ErrorCode::Internal, "the revoke broke off; the broker goes on with it").because(error)
-    })??;
+    })?
+}
+
+fn answer(grant: Grant) -> ApiResult<Response> {
     let status = if grant.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, axum::Json(grant)).into_response())
 }

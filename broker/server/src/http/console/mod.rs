@@ -18,8 +18,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
+use self::export::{Export, List};
 use crate::http::extract::{Query, cookie};
 use crate::http::{App, sign_in};
+
+mod export;
+mod grants;
 
 const INBOX: &str = "/console/requests";
 /// Of every page: nothing from elsewhere, nothing inline, no frame.
@@ -33,7 +37,10 @@ pub(super) fn routes() -> Router<App> {
         .route("/console/requests", get(inbox))
         .route("/console/requests/{id}", get(request))
         .route("/console/requests/{id}/votes", post(vote))
-        .route("/console/grants/{id}", get(timeline))
+        .route("/console/grants", get(grants::list))
+        .route("/console/grants/{id}", get(grants::timeline))
+        .route("/console/grants/{id}/live", get(grants::live))
+        .route("/console/grants/{id}/end", post(grants::end))
         .route("/console/break-glass", get(break_glass))
         .route("/console/break-glass/{id}/review", post(review))
         .route("/console/sign-in", get(sign_in::start_for_console))
@@ -92,7 +99,7 @@ fn sign_in_first(parts: &Parts, app: &App) -> Response {
         p { a href=(sign_in(form.unwrap_or(INBOX))) { "Sign in again" } }
     };
     let (title, command) = (ErrorCode::SessionEnded.title().to_owned(), "cloudanix-jit login".to_owned());
-    written(StatusCode::UNAUTHORIZED, &Page { title, command, content }, None)
+    written(StatusCode::UNAUTHORIZED, &Page { title, part: "", command, content }, None)
 }
 
 /// The grant in the path.
@@ -190,16 +197,24 @@ fn refused(refusal: &Refusal, viewer: Option<&Viewer>) -> Response {
         p role="alert" { (refusal.detail) }
         @if let Some(hint) = &refusal.hint { p .hint { (hint) } }
     };
-    written(status, &Page { title: refusal.code.title().to_owned(), command: String::new(), content }, viewer)
+    written(
+        status,
+        &Page { title: refusal.code.title().to_owned(), part: "", command: String::new(), content },
+        viewer,
+    )
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct After {
     after: Option<GrantId>,
+    export: Option<Export>,
 }
 
 async fn inbox(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+    if let Some(format) = query.export {
+        return format.of(List::Requests, app, person).await;
+    }
     let listed = app.engine.requests(Some(&person.token), query.after, engine::Page::of(None)).await;
     person.page(listed.map(|list| console::requests::inbox(&list)))
 }
@@ -239,22 +254,17 @@ async fn vote(
                 p { a href=(sign_in) { "Sign in again" } ", and vote then." }
             };
             let title = refusal.code.title().to_owned();
-            let page = Page { title, command: "cloudanix-jit login --fresh".to_owned(), content };
+            let page = Page { title, part: "", command: "cloudanix-jit login --fresh".to_owned(), content };
             written(StatusCode::FORBIDDEN, &page, Some(&person.viewer))
         }
         voted => person.answer(voted.map(|_| redirect(&here))),
     }
 }
 
-async fn timeline(State(app): State<App>, person: Person, Path(id): Path<String>) -> Response {
-    let found = async {
-        let caller = app.engine.caller(Some(&person.token)).await?;
-        app.engine.timeline(&caller, &grant_id(&id)?).await
-    };
-    person.page(found.await.map(|found| console::timelines::timeline(&found)))
-}
-
 async fn break_glass(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+    if let Some(format) = query.export {
+        return format.of(List::BreakGlass, app, person).await;
+    }
     let page = engine::Page::of(None);
     let listed = app.engine.break_glass_grants(Some(&person.token), false, query.after, page).await;
     person.page(listed.map(|list| console::break_glass::list(&list, &person.viewer)))
@@ -289,7 +299,7 @@ async fn sign_out(State(app): State<App>, person: Person, headers: HeaderMap, bo
     person.answer(signed_out.await.map(|()| {
         let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
         let (title, command) = ("Signed out".to_owned(), "cloudanix-jit logout".to_owned());
-        let mut response = written(StatusCode::OK, &Page { title, command, content }, None);
+        let mut response = written(StatusCode::OK, &Page { title, part: "", command, content }, None);
         if let Ok(gone) = HeaderValue::from_str(&app.set_session_cookie(None)) {
             response.headers_mut().insert(header::SET_COOKIE, gone);
         }
