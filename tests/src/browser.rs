@@ -151,7 +151,7 @@ impl Tab {
         self.order("sign_in", json!({"person": person}))
     }
 
-    /// Fails if axe-core finds that somebody who cannot see well would not get along with the page, or if it does not fit
+    /// Fails if axe-core finds that the page shuts out persons who cannot see well, or if it does not fit
     /// the width of the tab.
     #[track_caller]
     pub fn assert_accessible(&self) {
