@@ -19,8 +19,8 @@ pub use reqwest::Url;
 
 pub use self::active_grant::{ActiveGrant, LeaseEnd};
 pub use self::api::{
-    Client, Connections, DecisionFilter, ElevateLimits, Gate, GrantFilter, GrantRef, Heartbeat, IfRegistered,
-    Network, Notice, Ready, Renewed, Reported, RetryPolicy, Revoked,
+    Client, Connections, DecisionFilter, ElevateLimits, Gate, GrantRef, Heartbeat, IfRegistered, Network,
+    Notice, Ready, Renewed, Reported, RetryPolicy, Revoked,
 };
 pub use self::auth_token::{AuthTokenRead, auth_token, auth_token_is_at_hand, auth_token_is_set};
 pub use self::clock::{Clock, system_clock};

@@ -11,6 +11,7 @@ pub mod auth_token;
 pub mod break_glass;
 pub mod elevate;
 pub mod grant;
+mod grant_query;
 pub mod ids;
 pub mod notifications;
 pub mod observations;
@@ -33,6 +34,7 @@ pub use actor::{Actor, Person};
 pub use auth_token::AuthToken;
 pub use elevate::{Decision, ElevateRequest};
 pub use grant::{Credentials, Denials, EnforcedBy, Grant, GrantList, GrantStatus};
+pub use grant_query::{GrantQuery, GrantsIn};
 pub use ids::{
     AgentId, BreakGlassCodeId, ChannelName, GrantId, IdempotencyKey, InvalidId, NotificationId, OperatorName,
     PolicyName, StandingApprovalId,

@@ -216,7 +216,7 @@ impl Rows<'_> {
     fn ended_for(&self, cause: &EndCause) -> Result<(), Broken> {
         self.was(cause.kind(), "end_reason", |row| {
             row.source == cause.source()
-                && row.actor == cause.actor()
+                && row.actor.as_ref() == cause.by()
                 && row.text.starts_with(&cause.in_words())
         })
     }

@@ -1,51 +1,39 @@
-//! The list of grants, and which of them to show.
+//! The list of grants, with filters.
 
 use maud::{Markup, html};
-use protocol::{Grant, GrantList, GrantStatus, Timestamp};
+use protocol::{Grant, GrantId, GrantList, GrantQuery, GrantStatus, GrantsIn, Timestamp};
 
 use crate::layout::{GRANTS, Page, exports};
-use crate::links::query;
 use crate::text::{Shown, shown_or};
 use crate::{policies, remaining};
 
-/// Which grants a page shows, as its form and its links have it.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// `live`, `ended` or `all`.
-    pub state: String,
-    /// An agent; empty: every agent.
-    pub agent: String,
-}
+/// The fields of the form that are texts, with their labels and what to write in them.
+const FIELDS: [(&str, &str, &str); 6] = [
+    ("agent", "Agent", "orders-agent"),
+    ("policy", "Policy", "orders-read"),
+    ("repository", "Repository", "octo-org/my-app"),
+    ("commit", "Commit", "a7c1f24"),
+    ("actor", "Started by", "octocat"),
+    ("person", "Person", "approved, ended, took or reviewed"),
+];
 
 /// Each state of the filter, with its label.
-const STATES: [(&str, &str); 3] = [("live", "live"), ("ended", "ended"), ("all", "live and ended")];
+const STATES: [(GrantsIn, &str, &str); 3] = [
+    (GrantsIn::Live, "live", "live"),
+    (GrantsIn::Ended, "ended", "ended"),
+    (GrantsIn::All, "all", "live and ended"),
+];
 
-impl Filter {
-    fn fields(&self) -> [(&'static str, &str); 2] {
-        [("state", &self.state), ("agent", &self.agent)]
-    }
-
-    fn command(&self) -> String {
-        let live = if self.state == "live" { " --live" } else { "" };
-        let agent = if self.agent.is_empty() { String::new() } else { format!(" --agent {}", self.agent) };
-        format!("cloudanix-jit grants list{live}{agent}")
-    }
-}
-
-/// The list.
-pub fn list(list: &GrantList, filter: &Filter, now: Timestamp) -> Page {
+/// The list, with the form of its filters.
+pub fn list(list: &GrantList, query: &GrantQuery, now: Timestamp) -> Page {
+    let filters = query.filters();
+    let address = |after: Option<&GrantId>| {
+        let after = after.map(|after| ("after", after.to_string()));
+        serde_urlencoded::to_string(filters.iter().cloned().chain(after).collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
     let content = html! {
-        form method="get" action="/console/grants" {
-            label for="state" { "Show" }
-            select #state name="state" {
-                @for (state, label) in STATES {
-                    option value=(state) selected[state == filter.state] { (label) }
-                }
-            }
-            label for="agent" { "of agent" }
-            input #agent name="agent" value=(Shown(&filter.agent)) placeholder="any" autocomplete="off";
-            button type="submit" { "Show" }
-        }
+        (form(query, &filters))
         @if list.grants.is_empty() {
             p { @if list.next.is_some() { "No such grant among the newest." } @else { "No such grant." } }
         } @else {
@@ -55,15 +43,48 @@ pub fn list(list: &GrantList, filter: &Filter, now: Timestamp) -> Page {
             }
         }
         @if let Some(next) = &list.next {
-            p {
-                a href={ "/console/grants?" (query(filter.fields().into_iter().chain([("after", next.as_str())]))) } {
-                    "Older grants"
-                }
-            }
+            p { a href={ "/console/grants?" (address(Some(next))) } { "Older grants" } }
         }
-        (exports(GRANTS, &query(filter.fields())))
+        (exports(GRANTS, &address(None)))
     };
-    Page { title: "Grants".to_owned(), part: GRANTS, command: filter.command(), content }
+    Page { title: "Grants".to_owned(), part: GRANTS, command: command(&filters), content }
+}
+
+fn form(query: &GrantQuery, filters: &[(&'static str, String)]) -> Markup {
+    let value = |name: &str| filters.iter().find(|(found, _)| *found == name).map_or("", |(_, value)| value);
+    // A field for dates has no time.
+    let day = |name: &str| value(name).get(..10).unwrap_or_default().to_owned();
+    html! {
+        form .filter method="get" action="/console/grants" role="search" {
+            label { "Show" select name="state" {
+                @for (state, name, label) in STATES {
+                    option value=(name) selected[query.state == Some(state)] { (label) }
+                }
+            } }
+            @for (name, label, example) in FIELDS {
+                label { (label) input name=(name) value=(Shown(value(name))) placeholder=(example) autocomplete="off"; }
+            }
+            label { "Requested from" input type="date" name="from" value=(day("from")); }
+            label { "Before" input type="date" name="before" value=(day("before")); }
+            button type="submit" { "Show" }
+        }
+    }
+}
+
+/// The command that lists the same.
+fn command(filters: &[(&'static str, String)]) -> String {
+    let mut command = "cloudanix-jit grants list".to_owned();
+    for (name, value) in filters {
+        match (*name, value.as_str()) {
+            ("state", "live") => command.push_str(" --live"),
+            ("state", _) => {}
+            (name, value) if value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@".contains(c)) => {
+                command.push_str(&format!(" --{name} {value}"));
+            }
+            (name, value) => command.push_str(&format!(" --{name} '{}'", value.replace('\'', "'\\''"))),
+        }
+    }
+    command
 }
 
 fn row(grant: &Grant, now: Timestamp) -> Markup {

@@ -13,7 +13,6 @@ pub mod break_glass;
 pub mod export;
 pub mod grants;
 pub mod layout;
-mod links;
 pub mod requests;
 mod text;
 pub mod timelines;

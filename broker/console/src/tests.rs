@@ -1,8 +1,8 @@
 use protocol::approvals::{Approval, ApprovalRequest, Approver, RequestList, RequestedPolicy};
 use protocol::break_glass::{BreakGlass, Review};
 use protocol::{
-    Actor, EnforcedBy, EventKind, Facts, Grant, GrantId, GrantList, GrantStatus, Person, Provenance, Source,
-    Timeline, TimelineEvent, Timestamp,
+    Actor, EnforcedBy, EventKind, Facts, Grant, GrantId, GrantList, GrantQuery, GrantStatus, GrantsIn,
+    Person, Provenance, Source, Timeline, TimelineEvent, Timestamp,
 };
 
 use crate::layout::{Page, Viewer, document};
@@ -122,7 +122,8 @@ fn pages(text: &str) -> Vec<String> {
         broken: Some(text.to_owned()),
     };
     let live = Timeline { grant: grant(text, GrantStatus::Active), ..timeline.clone() };
-    let filter = grants::Filter { state: "all".to_owned(), agent: text.to_owned() };
+    let all = Some(text.to_owned());
+    let filter = GrantQuery { repository: all.clone(), person: all, ..GrantQuery::default() };
     let list = RequestList { requests: vec![request(text)], next: Some(GrantId::from_random([2; 8])) };
     let taken = GrantList { grants: vec![grant(text, GrantStatus::Revoked)], next: None };
     let request = request(text);
@@ -230,7 +231,7 @@ fn full_pages_are_light() {
     let text = "octo-org/my-app and more";
     let list = RequestList { requests: vec![request(text); 50], next: None };
     let all = GrantList { grants: vec![grant(text, GrantStatus::Revoked); 50], next: None };
-    for page in [requests::inbox(&list), grants::list(&all, &grants::Filter::default(), at(0))] {
+    for page in [requests::inbox(&list), grants::list(&all, &GrantQuery::default(), at(0))] {
         let page = whole(&page, "Alice Example");
         assert!(page.len() < 60_000, "{} bytes", page.len());
     }
@@ -238,14 +239,24 @@ fn full_pages_are_light() {
 
 #[test]
 fn a_list_keeps_its_filter_in_its_links_and_its_command() {
-    let filter = grants::Filter { state: "live".to_owned(), agent: "orders-agent".to_owned() };
+    let query = GrantQuery {
+        state: Some(GrantsIn::Live),
+        agent: Some("orders-agent".parse().unwrap()),
+        person: Some("O'Neil".to_owned()),
+        from: Some(at(0)),
+        ..GrantQuery::default()
+    };
     let list = GrantList { grants: vec![], next: Some(GrantId::from_random([2; 8])) };
-    let page = whole(&grants::list(&list, &filter, at(0)), "Alice");
+    let page = whole(&grants::list(&list, &query, at(0)), "Alice");
+    let filters =
+        "state=live&amp;agent=orders-agent&amp;person=O%27Neil&amp;from=1970-01-01T00%3A00%3A00.000Z";
     for part in [
-        "state=live&amp;agent=orders-agent&amp;after=elev-0202020202020202",
-        "state=live&amp;agent=orders-agent&amp;export=csv",
-        "cloudanix-jit grants list --live --agent orders-agent",
+        format!("{filters}&amp;after=elev-0202020202020202").as_str(),
+        format!("{filters}&amp;export=csv").as_str(),
+        "grants list --live --agent orders-agent --person 'O'\\''Neil' --from 1970-01-01T00:00:00.000Z",
         "<option value=\"live\" selected>",
+        "name=\"agent\" value=\"orders-agent\"",
+        "name=\"from\" value=\"1970-01-01\"",
         "No such grant among the newest.",
     ] {
         assert!(page.contains(part), "{part}: {page}");

@@ -240,7 +240,7 @@ impl Grant {
             | EndCause::TargetFailed(_) => cause.in_words(),
         };
         let kind = if denied { EventKind::Denied } else { cause.kind() };
-        let mut event = NewEvent::new(now, kind, text).said_by(cause.source()).caused_by(cause.actor());
+        let mut event = NewEvent::new(now, kind, text).said_by(cause.source()).caused_by(cause.by().cloned());
         match cause {
             EndCause::Client(cause) => event = event.with("cause", cause),
             EndCause::ContextChanged(_) => event = event.with("cause", "context_changed"),

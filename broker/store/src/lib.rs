@@ -37,6 +37,7 @@ mod events;
 mod memory;
 mod notifications;
 mod observations;
+mod origin;
 pub mod postgres;
 mod posture;
 mod registrations;
@@ -59,6 +60,7 @@ pub use events::{EventFilter, EventPosition, PositionedEvent};
 pub use memory::Memory;
 pub use notifications::{NOTIFICATIONS_KEPT_FOR, NotificationChange, NotificationListing, Notifications};
 pub use observations::{ActionsAdded, OBSERVED_ACTIONS_KEPT, ObservationListing, StoredObservation};
+pub use origin::OriginFilter;
 pub use postgres::Postgres;
 pub use posture::{PostureListing, PostureStatement, StoredPosture};
 pub use resource_lock::{AfterUpdate, LockPurpose, LockRequest, Ownership, Release, ResourceLock};
@@ -168,6 +170,7 @@ pub struct Listing {
     /// Only these.
     pub only: Option<Only>,
     pub agent: Option<AgentId>,
+    pub origin: OriginFilter,
     /// Start behind this grant, in the order of the listing (newest first).
     pub after: Option<GrantId>,
     pub limit: u32,

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use jit_client::{Client, Env, GrantFilter, RetryPolicy, Revoked};
+use jit_client::{Client, Env, RetryPolicy, Revoked};
 use protocol::printable::printable;
-use protocol::{AgentId, Grant, GrantId, PolicyName, Ttl};
+use protocol::{AgentId, Grant, GrantId, GrantQuery, GrantsIn, PolicyName, Ttl};
 use tokio::time::Instant;
 
 use super::{RETRIES, block_on, revoke};
@@ -19,9 +19,8 @@ pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Res
     let client = Client::new(&settings::for_operator(env)?)?;
     block_on(async {
         match command {
-            GrantsCommand::List { live, agent, shown } => {
-                let filter = if live { GrantFilter::Live } else { GrantFilter::All };
-                let grants = all(&client, filter, agent.as_ref()).await?;
+            GrantsCommand::List { filter, shown } => {
+                let grants = all(&client, filter.into()).await?;
                 match shown.output {
                     View::Json => output.json(&grants),
                     View::Text => output.data(&table(&grants)),
@@ -38,14 +37,13 @@ pub(crate) fn run(command: GrantsCommand, env: &Env, output: &mut Output) -> Res
     })
 }
 
-async fn all(client: &Client, filter: GrantFilter, agent: Option<&AgentId>) -> Result<Vec<Grant>, CliError> {
+async fn all(client: &Client, mut query: GrantQuery) -> Result<Vec<Grant>, CliError> {
     let mut grants = Vec::new();
-    let mut after: Option<GrantId> = None;
     loop {
-        let page = client.grants(filter, agent, after.as_ref(), RETRIES).await?;
+        let page = client.grants(&query, RETRIES).await?;
         grants.extend(page.grants);
         match page.next {
-            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            Some(next) if query.after.as_ref() != Some(&next) => query.after = Some(next),
             Some(_) | None => return Ok(grants),
         }
     }
@@ -54,7 +52,9 @@ async fn all(client: &Client, filter: GrantFilter, agent: Option<&AgentId>) -> R
 async fn live_of(client: &Client, agent: &AgentId, output: &Output) -> Result<Vec<GrantId>, CliError> {
     // An agent that is not registered has no grants either: a mistyped id must not look like a success.
     client.agent(agent, RETRIES).await?;
-    let grants = all(client, GrantFilter::Live, Some(agent)).await?;
+    let live =
+        GrantQuery { state: Some(GrantsIn::Live), agent: Some(agent.clone()), ..GrantQuery::default() };
+    let grants = all(client, live).await?;
     if grants.is_empty() {
         output.line(Mark::Done, "revoke", &format!("{agent} has no live grants"));
     }

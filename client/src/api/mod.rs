@@ -32,7 +32,6 @@ pub(crate) use self::call::Call;
 pub use self::during_step::{Heartbeat, Renewed, Reported};
 pub use self::elevate::ElevateLimits;
 pub use self::gate::Gate;
-pub use self::grants::GrantFilter;
 pub use self::network::{Connections, Network};
 pub use self::probe::Ready;
 pub use self::revoke::{GrantRef, Revoked};

@@ -1,6 +1,6 @@
 //! What follows from the state of a grant.
 
-use protocol::{GrantStatus, Timestamp};
+use protocol::{Actor, GrantStatus, Person, Timestamp};
 
 use super::{Ending, Grant, Phase, State};
 
@@ -88,6 +88,25 @@ impl Grant {
             State::Ending(ending) => Some(ending.cause.in_words()),
             State::Waiting(_) | State::Applying { .. } | State::Active { .. } => None,
         }
+    }
+
+    /// The persons who approved it, ended it, took it by break-glass or reviewed it. Who denied a request is in its reason.
+    pub fn persons(&self) -> impl Iterator<Item = &Person> {
+        let votes = self.approval.iter().flat_map(|approval| &approval.votes);
+        let review = self.break_glass.iter().filter_map(|taken| taken.review.as_ref());
+        let ended = match &self.state {
+            State::RollingBack { cause, .. } | State::Failed { cause, .. } | State::Revoked { cause, .. } => {
+                cause.by()
+            }
+            State::Ending(ending) => ending.cause.by(),
+            State::Denied { .. } | State::Waiting(_) | State::Applying { .. } | State::Active { .. } => None,
+        };
+        let actors = self.break_glass.iter().map(|taken| &taken.by).chain(review.map(|review| &review.by));
+        let actors = actors.chain(ended).filter_map(|actor| match actor {
+            Actor::Person(person) => Some(person),
+            Actor::Operator { .. } | Actor::Code { .. } => None,
+        });
+        votes.map(|vote| &vote.session.person).chain(actors)
     }
 
     /// How often reverting it was tried and failed.

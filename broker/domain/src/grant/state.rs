@@ -140,11 +140,11 @@ impl EndCause {
         }
     }
 
-    /// Who ended the grant, for the timeline.
-    pub fn actor(&self) -> Option<Actor> {
+    /// Who ended the grant.
+    pub fn by(&self) -> Option<&Actor> {
         match self {
-            Self::EndedBy(by, _) | Self::DeniedBy(by, _) => Some(by.clone()),
-            Self::AgentDisabled(by) => by.clone(),
+            Self::EndedBy(by, _) | Self::DeniedBy(by, _) => Some(by),
+            Self::AgentDisabled(by) => by.as_ref(),
             Self::Client(_)
             | Self::Deadline
             | Self::LeaseLost

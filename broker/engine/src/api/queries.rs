@@ -1,8 +1,8 @@
 //! Queries: one grant, its timeline, listings.
 
 use protocol::people::Right;
-use protocol::{Grant, GrantId, GrantList, Secret, Timeline};
-use store::{GrantRecord, Listing};
+use protocol::{Grant, GrantId, GrantList, GrantQuery, GrantsIn, Person, Secret, Timeline};
+use store::{GrantRecord, Listing, OriginFilter};
 
 use crate::{Caller, Engine, Refusal, to_wire};
 
@@ -52,14 +52,28 @@ impl Engine {
     }
 
     /// A page of grants, newest first: those of agents that the caller may see.
-    pub async fn grants(
-        &self,
-        bearer: Option<&Secret>,
-        listing: Listing,
-        page: Page,
-    ) -> Result<GrantList, Refusal> {
+    pub async fn grants(&self, bearer: Option<&Secret>, query: &GrantQuery) -> Result<GrantList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let (records, next) = self.seen_grants(&caller, listing, |_| true, page).await?;
+        let live = match query.state {
+            Some(GrantsIn::Live) => Some(true),
+            Some(GrantsIn::Ended) => Some(false),
+            Some(GrantsIn::All) | None => None,
+        };
+        let origin = OriginFilter {
+            repository: query.repository.clone(),
+            commit: query.commit.clone(),
+            actor: query.actor.clone(),
+            from: query.from,
+            until: query.before,
+        };
+        let (agent, after) = (query.agent.clone(), query.after.clone());
+        let listing = Listing { live, agent, origin, after, ..Listing::default() };
+        let is_wanted = |grant: &domain::Grant| {
+            query.policy.as_ref().is_none_or(|policy| grant.policies.contains(policy))
+                && query.person.as_ref().is_none_or(|person| grant.persons().any(|found| is(person, found)))
+        };
+        let page = Page::of(query.limit);
+        let (records, next) = self.seen_grants(&caller, listing, is_wanted, page).await?;
         Ok(GrantList { grants: records.iter().map(to_wire::grant).collect(), next })
     }
 
@@ -77,4 +91,10 @@ impl Engine {
             .map(|status| (status.as_str(), counts.get(status).copied().unwrap_or(0)))
             .collect())
     }
+}
+
+/// Whether a text that was searched for is the subject or the name of a person.
+fn is(searched: &str, person: &Person) -> bool {
+    let same = |text: &str| text.to_lowercase() == searched.trim().to_lowercase();
+    same(&person.subject) || person.name.as_deref().is_some_and(same)
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Session;
-use engine::{Caller, Engine, On, Page, People, Revocable, hash_of};
+use engine::{Caller, Engine, On, People, Revocable, hash_of};
 use identity::{Http, SignIn, SignInConfig};
 use policy::PeopleRules;
 use protocol::people::Right;
-use protocol::{Actor, ErrorCode, EventKind, GrantStatus, Person, RevokeCause, Secret, Source};
-use store::{Listing, PendingSession};
+use protocol::{Actor, ErrorCode, EventKind, GrantQuery, GrantStatus, Person, RevokeCause, Secret, Source};
+use store::PendingSession;
 
 use crate::fixture::{AGENT, Fixture, Gate, operator};
 
@@ -166,15 +166,38 @@ async fn a_list_has_what_a_person_may_see_and_goes_on_behind_what_the_person_may
         broker.elevate(fixture.elevation(n)).await.unwrap();
     }
     let bob = signed_in(&fixture, &broker, "bob", "support").await;
-    let page = Page::of(Some(1));
-    let first = broker.grants(Some(&bob), Listing::default(), page).await.unwrap();
+    let page = |after| GrantQuery { after, limit: Some(1), ..GrantQuery::default() };
+    let first = broker.grants(Some(&bob), &page(None)).await.unwrap();
     assert!(first.grants.is_empty(), "one request reads a bounded number of grants");
-    let listing = Listing { after: first.next, ..Listing::default() };
-    let second = broker.grants(Some(&bob), listing, page).await.unwrap();
+    let second = broker.grants(Some(&bob), &page(first.next)).await.unwrap();
     assert_eq!(second.grants.iter().map(|grant| &grant.id).collect::<Vec<_>>(), [&theirs]);
-    let listing = Listing { after: second.next, ..Listing::default() };
-    let last = broker.grants(Some(&bob), listing, page).await.unwrap();
+    let last = broker.grants(Some(&bob), &page(second.next)).await.unwrap();
     assert!(last.grants.is_empty() && last.next.is_none());
+}
+
+#[tokio::test]
+async fn a_grant_is_found_by_its_policy_and_by_the_person_who_ended_it() {
+    let fixture = Fixture::new().await;
+    let broker = broker(&fixture).await;
+    let mut ids = Vec::new();
+    for n in 1..=2 {
+        ids.push(broker.elevate(fixture.elevation(n)).await.unwrap().grant.id);
+    }
+    let alice = signed_in(&fixture, &broker, "alice", "platform").await;
+    let person = caller(&broker, &alice).await;
+    broker.revoke(&person, &Revocable::Id(ids[0].clone()), RevokeCause::Asked).await.unwrap();
+    let found = async |query: GrantQuery| {
+        let list = broker.grants(Some(&alice), &query).await.unwrap();
+        list.grants.into_iter().map(|grant| grant.id).collect::<Vec<_>>()
+    };
+    for searched in ["alice", " ALICE Example "] {
+        let query = GrantQuery { person: Some(searched.to_owned()), ..GrantQuery::default() };
+        assert_eq!(found(query).await, ids[..1], "{searched}");
+    }
+    let of_policy = |name: &str| GrantQuery { policy: Some(name.parse().unwrap()), ..GrantQuery::default() };
+    assert_eq!(found(of_policy("orders-read")).await, [ids[1].clone(), ids[0].clone()]);
+    let query = GrantQuery { person: Some("bob".to_owned()), ..GrantQuery::default() };
+    assert!(found(query).await.is_empty() && found(of_policy("orders-write")).await.is_empty());
 }
 
 #[tokio::test]

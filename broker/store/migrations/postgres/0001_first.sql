@@ -67,6 +67,20 @@ CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status IN ('pe
 CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 
+-- By what grants are found, as their platforms signed it. Written once, with the grant.
+CREATE TABLE grant_origins (
+    grant_number BIGINT PRIMARY KEY, -- no foreign key: the statement that writes the grant writes its origin too
+    created_at   BIGINT NOT NULL,
+    repository   TEXT COLLATE "C",
+    commit_id    TEXT COLLATE "C",
+    actor        TEXT COLLATE "C" -- the account that started the run
+);
+
+CREATE INDEX grant_origins_created ON grant_origins (created_at);
+CREATE INDEX grant_origins_repository ON grant_origins (repository, grant_number) WHERE repository IS NOT NULL;
+CREATE INDEX grant_origins_commit ON grant_origins (commit_id) WHERE commit_id IS NOT NULL;
+CREATE INDEX grant_origins_actor ON grant_origins (actor, grant_number) WHERE actor IS NOT NULL;
+
 -- A key belongs to a grant, or is a tombstone because it was revoked before it got one. An elevation and a revoke insert the
 -- same row, so one of them comes first.
 CREATE TABLE idempotency_keys (

@@ -63,6 +63,20 @@ CREATE INDEX grants_to_reevaluate ON grants (reevaluate_at) WHERE status IN ('pe
 CREATE INDEX grants_recent_of_agent ON grants (agent_id, requested_at) WHERE requested_at IS NOT NULL;
 CREATE INDEX grants_recent_of_run ON grants (agent_id, run, requested_at) WHERE requested_at IS NOT NULL;
 
+-- By what grants are found, as their platforms signed it. Written once, with the grant.
+CREATE TABLE grant_origins (
+    grant_number INTEGER NOT NULL PRIMARY KEY REFERENCES grants (number),
+    created_at   INTEGER NOT NULL,
+    repository   TEXT,
+    commit_id    TEXT,
+    actor        TEXT -- the account that started the run
+) STRICT;
+
+CREATE INDEX grant_origins_created ON grant_origins (created_at);
+CREATE INDEX grant_origins_repository ON grant_origins (repository) WHERE repository IS NOT NULL;
+CREATE INDEX grant_origins_commit ON grant_origins (commit_id) WHERE commit_id IS NOT NULL;
+CREATE INDEX grant_origins_actor ON grant_origins (actor) WHERE actor IS NOT NULL;
+
 -- Kept by triggers, because counting a million grants takes as long as reading them.
 CREATE TABLE grant_counts (
     status TEXT    NOT NULL PRIMARY KEY,

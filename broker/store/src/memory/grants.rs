@@ -344,6 +344,7 @@ impl Grants {
                     Some(Only::Waiting) => row.grant.status() == GrantStatus::PendingApproval,
                     Some(Only::BreakGlass) => row.grant.break_glass.is_some() && row.denials.is_none(),
                 }
+                && listing.origin.includes(&row.grant)
                 && listing.live.is_none_or(|live| live != row.grant.status().is_final())
         });
         wanted.take(listing.limit as usize).map(Row::stored).collect()

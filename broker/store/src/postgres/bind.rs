@@ -8,6 +8,7 @@ use sqlx::query::Query;
 
 use super::nul_escaping;
 use crate::chain::Chained;
+use crate::origin::Origin;
 
 /// The rows of `events`, column by column.
 #[derive(Debug, Default)]
@@ -56,6 +57,16 @@ impl Events {
             .bind(&self.prev_hash)
             .bind(&self.hash)
     }
+}
+
+/// Binds by what a grant is found, in the order of the columns; without the time.
+pub(super) fn origin<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    grant: &Grant,
+) -> Query<'q, Postgres, PgArguments> {
+    let Origin { repository, commit, actor, .. } = Origin::of(grant);
+    let stored = |fact: Option<String>| fact.map(|fact| nul_escaping::escaped(&fact).into_owned());
+    query.bind(stored(repository)).bind(stored(commit)).bind(stored(actor))
 }
 
 /// The objects of a grant that other grants may reference too.

@@ -114,6 +114,9 @@ const CREATE: &str = concat!(
         SELECT number, new.* FROM made, unnest($17::BIGINT[], $18::BIGINT[], $19::TEXT[], $20::TEXT[], $21::TEXT[],
             $22::TEXT[], $23::TEXT[], $24::TEXT[], $25::TEXT[]) AS new
     ),
+    found_by AS (
+        INSERT INTO grant_origins SELECT number, $5, $51, $52, $53 FROM made
+    ),
     needed AS (
         INSERT INTO shared_object_refs (object, grant_number) SELECT DISTINCT object, number FROM made, unnest($26::TEXT[]) AS object
     ),
@@ -233,7 +236,7 @@ impl Wanted {
             .bind(run.map(|run| i64::from(run.agent_last_hour)))
             .bind(millis(self.decided.as_ref().and_then(|decided| decided.reevaluate_at)));
         let query = decisions::bind(query, self.decided.as_ref().map(|decided| &decided.row));
-        let query = query.bind(grant.break_glass.is_some());
+        let query = bind::origin(query.bind(grant.break_glass.is_some()), grant);
         Ok(query.fetch_optional(connection).await?.is_some())
     }
 }

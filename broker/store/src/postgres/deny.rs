@@ -4,7 +4,7 @@ use domain::ReplayGuard;
 use protocol::Timestamp;
 use sqlx::PgConnection;
 
-use super::bind::Events;
+use super::bind::{self, Events};
 use super::decisions::{self, decided_columns};
 use super::nul_escaping;
 use super::purge::{BATCH_SIZE, More};
@@ -45,6 +45,9 @@ const RECORD: &str = concat!(
         INSERT INTO events (grant_number, seq, at, kind, source, actor, text, data, prev_hash, hash)
         SELECT number, new.* FROM made, unnest($13::BIGINT[], $14::BIGINT[], $15::TEXT[], $16::TEXT[], $17::TEXT[],
             $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]) AS new WHERE denials = 1
+    ),
+    found_by AS (
+        INSERT INTO grant_origins SELECT number, $4, $33, $34, $35 FROM made WHERE denials = 1
     ),
     counted AS (
         INSERT INTO grant_counts (status, change) SELECT $3, 1 FROM made WHERE denials = 1
@@ -117,7 +120,8 @@ async fn try_to_record(
         .bind(used.map(|used| used.guard.forget_after.as_millis()))
         .bind(i64::from(DENIALS_KEPT));
     let query = wanted.events.bind(query);
-    let row = decisions::bind(query, wanted.decision.as_ref()).fetch_one(connection).await?;
+    let query = bind::origin(decisions::bind(query, wanted.decision.as_ref()), grant);
+    let row = query.fetch_one(connection).await?;
     match (row.number("free")?, row.maybe_number("denials")?) {
         (0, _) => Ok(DenialOutcome::Replayed),
         (_, None) => Ok(DenialOutcome::Full),
@@ -145,6 +149,9 @@ pub(super) const FORGET: &str = "
     ),
     recorded AS (
         DELETE FROM events USING over WHERE grant_number = over.number
+    ),
+    found_by AS (
+        DELETE FROM grant_origins USING over WHERE grant_number = over.number
     ),
     counted AS (
         INSERT INTO grant_counts (status, change)

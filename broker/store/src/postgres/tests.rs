@@ -7,6 +7,7 @@ use postgres_for_tests::{PASSWORD, Server};
 use sqlx::{AssertSqlSafe, Row};
 
 use super::*;
+use crate::OriginFilter;
 use crate::test_fixtures::{ended, sharing};
 
 async fn fresh() -> Postgres {
@@ -155,7 +156,19 @@ async fn queries_over_grants_use_an_index() {
         let agent = agent.map(|agent| agent.parse().unwrap());
         with(listing::query(&Listing { live, agent, limit: 10, ..Listing::default() }).into_string(), limits)
     };
+    let from = |origin, values: &[&str]| {
+        with(listing::query(&Listing { origin, limit: 10, ..Listing::default() }).into_string(), values)
+    };
+    let (any, text) = (OriginFilter::default(), || Some("a".to_owned()));
     for (query, expected) in [
+        (
+            from(OriginFilter { repository: text(), ..any.clone() }, &["'a'", "10"]),
+            vec!["using grant_origins_repository on grant_origins"],
+        ),
+        (
+            from(OriginFilter { actor: text(), ..any }, &["'a'", "10"]),
+            vec!["using grant_origins_actor on grant_origins"],
+        ),
         (listing(None, None), vec!["grants_pkey on grants"]),
         (listing(Some(true), None), vec!["using grants_live on grants"]),
         (listing(None, Some("a")), vec!["using grants_of_agent on grants"]),

@@ -15,6 +15,7 @@ use crate::chain::LastRow;
 use crate::context_rows::Seen;
 use crate::decision_rows::DecisionRow;
 use crate::error::corrupt;
+use crate::origin::Origin;
 use crate::rows::{self, TokenUse};
 use crate::{Created, GrantRecord, NewDecision, Reevaluation, RevokeByKey, StoreError};
 
@@ -145,6 +146,15 @@ pub(super) fn push_too_many(text: &mut QueryBuilder<Sqlite>, grant: &Grant, most
     text.push(") >= ").push_bind(i64::from(most.get()));
 }
 
+/// Adds the statement that writes by what a grant is found, if the statement before it wrote the grant.
+pub(super) fn push_origin(text: &mut QueryBuilder<Sqlite>, grant: &Grant) {
+    let Origin { created_at, repository, commit, actor } = Origin::of(grant);
+    text.push("INSERT INTO grant_origins SELECT number, ").push_bind(created_at.as_millis());
+    text.push(", ").push_bind(repository).push(", ").push_bind(commit).push(", ").push_bind(actor);
+    text.push(" FROM grants WHERE id = ").push_bind(grant.id.to_string());
+    text.push(IF_PREVIOUS_CHANGED_ROWS).push("; ");
+}
+
 /// Adds the statements that write the grant, if nothing refuses it. A grant without a key is always written.
 fn push_grant(
     text: &mut QueryBuilder<Sqlite>,
@@ -201,6 +211,7 @@ fn push_grant(
         context::push_unchanged(text, &decided.seen, &counted);
     }
     text.push(" RETURNING 1; ");
+    push_origin(text, grant);
     let last_row = timeline::push(text, &grant.id, IF_PREVIOUS_CHANGED_ROWS, None, &transition.events)?;
     if let Some(decided) = decided {
         let about = About::Grant(grant.id.clone());

@@ -6,6 +6,7 @@ use protocol::Timestamp;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
 use super::batch::{Change, IF_PREVIOUS_CHANGED_ROWS};
+use super::create::push_origin;
 use super::decisions::About;
 use super::purge::{BATCH_SIZE, More};
 use super::{decisions, timeline};
@@ -91,6 +92,7 @@ fn push_denied(text: &mut QueryBuilder<Sqlite>, transition: &Transition) -> Resu
         .push_bind(1_i64)
         .push_bind(grant.requested_at.as_millis());
     text.push("; ");
+    push_origin(text, grant);
     timeline::push(text, &grant.id, IF_PREVIOUS_CHANGED_ROWS, None, &transition.events)?;
     Ok(())
 }
@@ -121,9 +123,10 @@ macro_rules! of_the_forgotten {
     };
 }
 
-/// Events first, because they refer to grants. The grant of the last event and the last grant stay, so that no position
+/// Grants last, because the others refer to them. The grant of the last event and the last grant stay, so that no position
 /// and no number is used again.
-pub(super) const FORGET: [&str; 2] = [
+pub(super) const FORGET: [&str; 3] = [
+    of_the_forgotten!("DELETE FROM grant_origins WHERE grant_number"),
     of_the_forgotten!("DELETE FROM events WHERE grant_number"),
     of_the_forgotten!("DELETE FROM grants WHERE number"),
 ];

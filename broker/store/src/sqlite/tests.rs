@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::test_fixtures::{accepted, ended, sharing};
-use crate::{EventFilter, Only};
+use crate::{EventFilter, Only, OriginFilter};
 
 mod alone;
 mod credentials;
@@ -238,13 +238,18 @@ async fn queries_over_grants_use_an_index() {
     let (store, _folder) = in_file().await;
     let listing = |live, agent: Option<&str>, after| {
         let agent = agent.map(|agent| agent.parse().unwrap());
-        listing::query(&Listing { live, only: None, agent, after, limit: 10 }).into_string()
+        listing::query(&Listing { live, agent, after, limit: 10, ..Listing::default() }).into_string()
     };
     let some = || Some(accepted(1).grant.id);
     let only = |only, after| {
         let only = Some(only);
         listing::query(&Listing { only, after, limit: 10, ..Listing::default() }).into_string()
     };
+    let from = |origin| {
+        listing::query(&Listing { origin, after: some(), limit: 10, ..Listing::default() }).into_string()
+    };
+    let any = OriginFilter::default();
+    let text = || Some("a".to_owned());
     let mut known = QueryBuilder::new("");
     create::push_known(&mut known, &accepted(1).grant, None, None);
     let counted = |run: Option<&str>| {
@@ -268,6 +273,23 @@ async fn queries_over_grants_use_an_index() {
         (
             only(Only::BreakGlass, some()),
             vec!["SEARCH grants USING INDEX grants_break_glass (break_glass=? AND rowid<?)"],
+        ),
+        (
+            from(OriginFilter { repository: text(), ..any.clone() }),
+            vec![
+                "SEARCH grant_origins USING COVERING INDEX grant_origins_repository (repository=? AND rowid<?)",
+            ],
+        ),
+        (
+            from(OriginFilter { actor: text(), ..any.clone() }),
+            vec!["SEARCH grant_origins USING COVERING INDEX grant_origins_actor (actor=? AND rowid<?)"],
+        ),
+        (
+            from(OriginFilter { from: Some(Timestamp::from_secs(0)), ..any }),
+            vec![
+                "SEARCH grant_origins USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+                "SEARCH grant_origins USING COVERING INDEX grant_origins_created (created_at<?)",
+            ],
         ),
         (listing(Some(true), None, None), vec![of_life]),
         (listing(Some(false), None, some()), vec![of_life]),

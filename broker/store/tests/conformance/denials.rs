@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use protocol::{Denials, GrantStatus};
 use store::{
     Created, DENIALS_KEPT, DENIALS_KEPT_FOR, DenialOutcome, DeniedRequest, EventFilter, EventPosition,
-    Listing, Store,
+    Listing, OriginFilter, Store,
 };
 
 use super::fixtures::{
@@ -136,6 +136,9 @@ pub(crate) async fn old_denials_are_deleted_and_nothing_else(store: &dyn Store) 
     assert_eq!(left, [grant_id(52), grant_id(51), grant_id(50)], "what was given stays for ever");
     assert!(!store.events(&grant_id(50)).await.unwrap().is_empty());
     assert_eq!(store.count_by_status().await.unwrap().get(&GrantStatus::Denied).copied().unwrap_or(0), 0);
+    let origin = OriginFilter { from: Some(at(0)), ..OriginFilter::default() };
+    let found = store.list(&Listing { origin, limit: 10, ..Listing::default() }).await.unwrap();
+    assert_eq!(found.len(), 3, "by no search is more found");
     assert_eq!(again(store, 1, 4, 200_000).await, DenialOutcome::New);
 }
 

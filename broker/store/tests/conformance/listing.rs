@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::{GrantId, GrantStatus};
-use store::{Listing, Store};
+use store::{Listing, OriginFilter, Store};
 
-use super::fixtures::{active, agent_id, created, ended, grant_id, refused};
+use super::fixtures::{accepted, active, agent_id, at, created, ended, grant_id, is_new, refused, request};
 
 fn numbers(range: impl IntoIterator<Item = u64>) -> Vec<GrantId> {
     range.into_iter().map(grant_id).collect()
@@ -55,6 +55,71 @@ pub(crate) async fn filtered_by_agent_and_liveness(store: &dyn Store) {
         let first = list(store, all(live, agent)).await.into_iter().find(|id| *id != grant_id(5));
         assert_eq!(list(store, after_five).await, Vec::from_iter(first), "{live:?} {agent:?} after 5");
     }
+}
+
+/// A grant of this repository, commit and account, requested at this second.
+async fn from(store: &dyn Store, number: u64, secs: i64, [repository, commit, actor]: [&str; 3]) {
+    let fact = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let mut transition = accepted(request("orders", number));
+    transition.grant.requested_at = at(secs);
+    let signed = &mut transition.grant.provenance.signed;
+    (signed.repository, signed.commit, signed.actor) = (fact(repository), fact(commit), fact(actor));
+    is_new(store.create_grant(&transition, None, None, None, None).await.unwrap());
+}
+
+pub(crate) async fn found_by_origin_and_time(store: &dyn Store) {
+    let long = "r".repeat(5000);
+    from(store, 1, 1000, ["octo/app", "a7c1f24d", "alice"]).await;
+    from(store, 2, 2000, ["octo/app", "b000", "bob"]).await;
+    from(store, 3, 3000, ["octo/lib", "a7c1", "alice"]).await;
+    from(store, 4, 4000, ["", "", ""]).await;
+    // The clock of this broker is a minute behind.
+    from(store, 5, 3940, [&long, "a7c\u{10ffff}z", "a\0b"]).await;
+    let text = |text: &str| Some(text.to_owned());
+    let any = OriginFilter::default();
+    for (origin, expected) in [
+        (OriginFilter { repository: text("octo/app"), ..any.clone() }, vec![2, 1]),
+        (OriginFilter { repository: text("octo/%"), ..any.clone() }, vec![]),
+        (OriginFilter { repository: text(&long), ..any.clone() }, vec![5]),
+        (OriginFilter { commit: text("a7c1f24"), ..any.clone() }, vec![1]),
+        (OriginFilter { commit: text("a7c1"), ..any.clone() }, vec![3, 1]),
+        (OriginFilter { commit: text("a7c1f24d0"), ..any.clone() }, vec![]),
+        (OriginFilter { commit: text("A7C1"), ..any.clone() }, vec![]),
+        (OriginFilter { actor: text("alice"), ..any.clone() }, vec![3, 1]),
+        (OriginFilter { actor: text("a\0b"), ..any.clone() }, vec![5]),
+        (OriginFilter { actor: text("alice"), repository: text("octo/lib"), ..any.clone() }, vec![3]),
+        (OriginFilter { from: Some(at(2000)), ..any.clone() }, vec![5, 4, 3, 2]),
+        (OriginFilter { from: Some(at(3950)), ..any.clone() }, vec![4]),
+        (OriginFilter { until: Some(at(2000)), ..any.clone() }, vec![1]),
+        (OriginFilter { until: Some(at(4000)), ..any.clone() }, vec![5, 3, 2, 1]),
+        (OriginFilter { from: Some(at(3000)), until: Some(at(4000)), ..any.clone() }, vec![5, 3]),
+        (OriginFilter { from: Some(at(9000)), ..any.clone() }, vec![]),
+        (OriginFilter { until: Some(at(1)), ..any.clone() }, vec![]),
+    ] {
+        let listing = Listing { origin: origin.clone(), limit: 10, ..Listing::default() };
+        assert_eq!(list(store, listing.clone()).await, numbers(expected.clone()), "{origin:?}");
+        let first = Listing { limit: 1, ..listing.clone() };
+        assert_eq!(list(store, first).await, numbers(expected.first().copied()), "{origin:?}");
+        if let Some(newest) = expected.first() {
+            let older = Listing { after: Some(grant_id(*newest)), ..listing.clone() };
+            assert_eq!(list(store, older).await, numbers(expected[1..].to_vec()), "{origin:?}");
+        }
+        let of_others = Listing { agent: Some(agent_id("stock")), ..listing.clone() };
+        assert!(list(store, of_others).await.is_empty());
+        let ended = Listing { live: Some(false), ..listing };
+        assert!(list(store, ended).await.is_empty(), "{origin:?}");
+    }
+    // A denied request is found like a grant, once.
+    for _ in 0..2 {
+        refused(store, "orders", 6).await;
+    }
+    let listing = Listing {
+        origin: OriginFilter { from: Some(at(0)), ..any },
+        live: Some(false),
+        limit: 10,
+        ..Listing::default()
+    };
+    assert_eq!(list(store, listing).await, numbers([6]));
 }
 
 pub(crate) async fn grants_are_counted_by_status(store: &dyn Store) {

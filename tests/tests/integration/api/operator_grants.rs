@@ -46,6 +46,19 @@ fn an_operator_lists_live_grants_and_ends_all_of_an_agent() {
     for _ in 0..2 {
         fixture.operator_client(&all).finish().assert_code(0);
     }
+    for (filter, found) in [
+        (["--repository", "octo/my-app"], 4),
+        (["--repository", "octo/other"], 0),
+        (["--commit", "a7c1f24"], 4),
+        (["--actor", "octocat"], 4),
+        (["--policy", "orders-read"], 4),
+        (["--policy", "orders-write"], 0),
+        (["--person", "alice"], 0),
+        (["--from", "2026-01-01T00:00:00Z"], 4),
+        (["--before", "2026-01-01T00:00:00Z"], 0),
+    ] {
+        assert_eq!(listed(&fixture, &filter).len(), found, "{filter:?}");
+    }
     let live = listed(&fixture, &["--live"]);
     assert_eq!(live.iter().map(|grant| &grant["id"]).collect::<Vec<_>>(), [&theirs.json["id"]]);
     assert_eq!(listed(&fixture, &[]).len(), 4);

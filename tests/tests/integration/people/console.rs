@@ -168,6 +168,7 @@ fn a_person_lists_grants_and_ends_one_with_a_reason() {
     for (query, told) in [
         ("?state=lively", "expected `live`, `ended` or `all`, found `lively`"),
         ("?agent=no%20agent", "agent: "),
+        ("?from=yesterday", "from: "),
     ] {
         let refused = alice.get(&at(&signing, &format!("/console/grants{query}")));
         assert_eq!(refused.status, 422, "{}", refused.text);
@@ -190,6 +191,21 @@ fn a_person_lists_grants_and_ends_one_with_a_reason() {
         assert!(ended.text.contains(told) && !ended.text.contains("End this grant"), "{}", ended.text);
     }
     assert_eq!(broker.timeline(&id)["grant"]["status"], json!("revoked"));
+
+    for (query, is_there) in [
+        ("repository=octo/my-app", true),
+        ("repository=octo", false),
+        ("commit=a7c1f24", true),
+        ("commit=a7c1f25", false),
+        ("actor=octocat&policy=orders-read", true),
+        ("actor=octocat&policy=orders-write", false),
+        ("person=alice+EXAMPLE&from=2026-01-01", true),
+        ("person=bob", false),
+        ("before=2026-01-01", false),
+    ] {
+        let list = alice.get(&at(&signing, &format!("/console/grants?state=all&{query}")));
+        assert_eq!((list.status, list.text.contains(&id)), (200, is_there), "{query}: {}", list.text);
+    }
 
     let csv = alice.get(&at(&signing, "/console/grants?state=ended&export=csv"));
     let header = |name: &str| csv.headers.iter().find(|(found, _)| found == name).map(|(_, value)| &**value);

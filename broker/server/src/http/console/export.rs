@@ -5,9 +5,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use engine::{Page, Refusal};
 use futures_util::stream;
-use protocol::{Grant, GrantId};
+use protocol::{Grant, GrantId, GrantQuery};
 use serde::Deserialize;
-use store::Listing;
 
 use super::Person;
 use crate::http::App;
@@ -33,7 +32,7 @@ impl Export {
 #[derive(Debug, Clone)]
 pub(super) enum List {
     Requests,
-    Grants(Listing),
+    Grants(Box<GrantQuery>),
     BreakGlass,
 }
 
@@ -59,8 +58,9 @@ impl List {
                 let list = app.engine.requests(bearer, after, page).await?;
                 Ok((list.requests.into_iter().map(|request| request.grant).collect(), list.next))
             }
-            Self::Grants(listing) => {
-                let list = app.engine.grants(bearer, Listing { after, ..listing.clone() }, page).await?;
+            Self::Grants(query) => {
+                let query = GrantQuery { after, limit: Some(u32::MAX), ..GrantQuery::clone(query) };
+                let list = app.engine.grants(bearer, &query).await?;
                 Ok((list.grants, list.next))
             }
             Self::BreakGlass => {

@@ -1,17 +1,18 @@
 //! Grants: the list, one timeline as it grows, and ending a grant.
 
 use std::convert::Infallible;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use engine::{Page, Refusal, Revocable, RevokeReason};
+use engine::{Refusal, Revocable, RevokeReason};
 use futures_util::stream;
-use protocol::{AgentId, ErrorCode, GrantId, RevokeCause};
+use protocol::{ErrorCode, GrantId, GrantQuery, GrantsIn, RevokeCause};
 use serde::Deserialize;
-use store::Listing;
 use tokio::time::sleep;
 
 use super::export::{Export, List};
@@ -23,51 +24,85 @@ use crate::http::grants::revoke;
 /// How often an open page looks whether something happened to its grant.
 const LOOKS_EVERY: Duration = Duration::from_secs(1);
 
+/// The fields of the form: one that is left empty is no filter.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
-    #[serde(default = "default_state")]
+pub(super) struct Fields {
+    #[serde(default)]
     state: String,
     #[serde(default)]
     agent: String,
+    #[serde(default)]
+    policy: String,
+    #[serde(default)]
+    repository: String,
+    #[serde(default)]
+    commit: String,
+    #[serde(default)]
+    actor: String,
+    #[serde(default)]
+    person: String,
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    before: String,
     after: Option<GrantId>,
     export: Option<Export>,
 }
 
-fn default_state() -> String {
-    "live".to_owned()
-}
-
-impl Filter {
-    fn listing(&self) -> Result<Listing, Refusal> {
-        let invalid = |detail: String| Refusal::new(ErrorCode::InvalidRequest, detail);
-        let live = match self.state.as_str() {
-            "live" => Some(true),
-            "ended" => Some(false),
-            "all" => None,
+impl Fields {
+    fn query(&self) -> Result<GrantQuery, Refusal> {
+        let text = |field: &str| Some(field.trim().to_owned()).filter(|text| !text.is_empty());
+        let state = match self.state.as_str() {
+            "live" | "" => GrantsIn::Live,
+            "ended" => GrantsIn::Ended,
+            "all" => GrantsIn::All,
             other => {
-                return Err(invalid(format!("state: expected `live`, `ended` or `all`, found `{other}`")));
+                let detail = format!("state: expected `live`, `ended` or `all`, found `{other}`");
+                return Err(Refusal::new(ErrorCode::InvalidRequest, detail));
             }
         };
-        let agent = match self.agent.trim() {
-            "" => None,
-            agent => Some(agent.parse::<AgentId>().map_err(|error| invalid(format!("agent: {error}")))?),
-        };
-        Ok(Listing { live, agent, after: self.after.clone(), ..Listing::default() })
+        Ok(GrantQuery {
+            state: Some(state),
+            agent: parsed("agent", &self.agent)?,
+            policy: parsed("policy", &self.policy)?,
+            repository: text(&self.repository),
+            commit: text(&self.commit),
+            actor: text(&self.actor),
+            person: text(&self.person),
+            from: parsed("from", &at_midnight(&self.from))?,
+            before: parsed("before", &at_midnight(&self.before))?,
+            after: self.after.clone(),
+            limit: None,
+        })
     }
 }
 
-pub(super) async fn list(State(app): State<App>, person: Person, Query(filter): Query<Filter>) -> Response {
-    let listing = match filter.listing() {
-        Ok(listing) => listing,
+fn parsed<T: FromStr<Err: Display>>(name: &str, field: &str) -> Result<Option<T>, Refusal> {
+    match field.trim() {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("{name}: {error}"))),
+    }
+}
+
+/// A field for dates has no time.
+fn at_midnight(field: &str) -> String {
+    if field.len() == "2026-11-30".len() { format!("{field}T00:00:00Z") } else { field.to_owned() }
+}
+
+pub(super) async fn list(State(app): State<App>, person: Person, Query(fields): Query<Fields>) -> Response {
+    let query = match fields.query() {
+        Ok(query) => query,
         Err(refusal) => return person.answer(Err(refusal)),
     };
-    if let Some(format) = filter.export {
-        return format.of(List::Grants(listing), app, person).await;
+    if let Some(format) = fields.export {
+        return format.of(List::Grants(Box::new(query)), app, person).await;
     }
-    let listed = app.engine.grants(Some(&person.token), listing, Page::of(None)).await;
-    let shown = console::grants::Filter { state: filter.state, agent: filter.agent.trim().to_owned() };
-    person.page(listed.map(|list| console::grants::list(&list, &shown, app.engine.now())))
+    let listed = app.engine.grants(Some(&person.token), &query).await;
+    person.page(listed.map(|list| console::grants::list(&list, &query, app.engine.now())))
 }
 
 pub(super) async fn timeline(State(app): State<App>, person: Person, Path(id): Path<String>) -> Response {
