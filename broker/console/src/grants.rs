@@ -14,7 +14,7 @@ const FIELDS: [(&str, &str, &str); 6] = [
     ("repository", "Repository", "octo-org/my-app"),
     ("commit", "Commit", "a7c1f24"),
     ("actor", "Started by", "octocat"),
-    ("person", "Person", "approved, ended, took or reviewed"),
+    ("person", "Person", "alice"),
 ];
 
 /// Each state of the filter, with its label.
