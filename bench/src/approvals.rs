@@ -175,6 +175,8 @@ fn lists(fixture: &Fixture, effort: Effort, report: &mut Report) -> Result<()> {
         ("the requests that wait", "/v2/requests"),
         ("the grants", "/v2/agentic/jit"),
         ("the grants that are live", "/v2/agentic/jit?state=live"),
+        ("the grants that were requested from a day on", "/v2/agentic/jit?from=2026-01-01T00:00:00Z"),
+        ("the grants of a commit that has none", "/v2/agentic/jit?commit=a7c1f24"),
     ] {
         let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {}\r\n", broker.operator_token);
         let mut took = Samples::default();

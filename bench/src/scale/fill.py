@@ -35,7 +35,12 @@ changed["body"] = body
 
 copies = "WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < :count)"
 execute("BEGIN")
-for table, belongs, other in [("grants", "number", changed), ("events", "grant_number", {"grant_number": ":last + i"})]:
+of_grant = {"grant_number": ":last + i"}
+for table, belongs, other in [
+    ("grants", "number", changed),
+    ("grant_origins", "grant_number", of_grant),
+    ("events", "grant_number", of_grant),
+]:
     names = [name for name in columns(table) if name != "position"]
     chosen = ", ".join(other.get(name, name) for name in names)
     execute(f"INSERT INTO {table} ({', '.join(names)}) {copies} SELECT {chosen} FROM copies, {table}"

@@ -68,6 +68,9 @@ impl Copies<'_> {
              FROM pattern, generate_series(1, {count}) AS i;
              INSERT INTO idempotency_keys (agent_id, idem_key, grant_id)
              SELECT agent_id, idem_key, id FROM grants WHERE number > (SELECT number FROM before);
+             INSERT INTO grant_origins
+             SELECT g.number, created_at, repository, commit_id, actor FROM grants g, grant_origins
+             WHERE g.number > (SELECT number FROM before) AND grant_number = (SELECT number FROM pattern);
              INSERT INTO grant_counts SELECT status, {count} FROM pattern;
              INSERT INTO events (grant_number, seq, at, kind, source, text, data, prev_hash, hash)
              SELECT g.number, seq, at, kind, source, text, data, prev_hash, hash FROM grants g, events

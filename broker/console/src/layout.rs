@@ -74,6 +74,15 @@ pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {
     }
 }
 
+/// What was refused, and why.
+pub fn refusal(title: &str, detail: &str, hint: Option<&str>) -> Page {
+    let content = html! {
+        p role="alert" { (Shown(detail)) }
+        @if let Some(hint) = hint { p .hint { (Shown(hint)) } }
+    };
+    Page { title: title.to_owned(), part: "", command: String::new(), content }
+}
+
 /// Links to the whole list as a file: not this page of it alone.
 pub(crate) fn exports(path: &str, query: &str) -> Markup {
     let link = |format: &str| match query {

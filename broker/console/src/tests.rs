@@ -5,7 +5,7 @@ use protocol::{
     Person, Provenance, Source, Timeline, TimelineEvent, Timestamp,
 };
 
-use crate::layout::{Page, Viewer, document};
+use crate::layout::{Page, Viewer, document, refusal};
 use crate::{SCRIPT, STYLE, break_glass, export, grants, remaining, requests, timelines};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
@@ -134,6 +134,7 @@ fn pages(text: &str) -> Vec<String> {
         timelines::timeline(&live, &viewer, at(1000)),
         grants::list(&taken, &filter, at(1000)),
         break_glass::list(&taken, &viewer),
+        refusal(text, text, Some(text)),
     ]
     .iter()
     .map(|page| whole(page, text))

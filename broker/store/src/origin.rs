@@ -2,6 +2,7 @@
 
 use domain::Grant;
 use protocol::Timestamp;
+use sqlx::{Database, Encode, QueryBuilder, Type};
 
 /// How many characters of a fact are stored and compared: an entry of an index has a greatest size.
 const KEPT: usize = 200;
@@ -42,14 +43,41 @@ impl OriginFilter {
             && self.until.is_none_or(|until| created_at < until)
     }
 
-    /// What was requested before this time was stored before every grant that is included: a search can end there.
-    pub(crate) fn stored_before(&self) -> Option<Timestamp> {
-        self.from.map(|from| from.minus(SKEW))
-    }
-
-    /// What was requested at this time or later was stored after every grant that is included: a search can begin there.
-    pub(crate) fn stored_after(&self) -> Option<Timestamp> {
-        self.until.map(|until| until.plus(SKEW))
+    /// Adds the conditions on `grant_origins`. `stored` makes a text what its column has.
+    pub(crate) fn push<DB: Database>(&self, query: &mut QueryBuilder<DB>, stored: impl Fn(&str) -> String)
+    where
+        String: for<'q> Encode<'q, DB> + Type<DB>,
+        i64: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        let stored = |fact: &str| stored(&kept(fact));
+        if let Some(repository) = &self.repository {
+            query.push(" AND repository = ").push_bind(stored(repository));
+        }
+        if let Some(actor) = &self.actor {
+            query.push(" AND actor = ").push_bind(stored(actor));
+        }
+        if let Some(commit) = &self.commit {
+            let begin = stored(commit);
+            let end = format!("{begin}{}", char::MAX);
+            query.push(" AND commit_id >= ").push_bind(begin).push(" AND commit_id < ").push_bind(end);
+        }
+        // What was requested so much earlier or later was stored before or after every grant that is included, so the search
+        // needs not go there.
+        if let Some(from) = self.from {
+            query.push(" AND created_at >= ").push_bind(from.as_millis());
+            query.push(
+                " AND grant_number > coalesce((SELECT grant_number FROM grant_origins WHERE created_at < ",
+            );
+            query.push_bind(from.minus(SKEW).as_millis()).push(" ORDER BY created_at DESC LIMIT 1), 0)");
+        }
+        if let Some(until) = self.until {
+            query.push(" AND created_at < ").push_bind(until.as_millis());
+            query.push(
+                " AND grant_number < coalesce((SELECT grant_number FROM grant_origins WHERE created_at >= ",
+            );
+            query.push_bind(until.plus(SKEW).as_millis());
+            query.push(" ORDER BY created_at LIMIT 1), 9223372036854775807)");
+        }
     }
 }
 
@@ -74,11 +102,6 @@ impl Origin {
 }
 
 /// A fact as it is stored and compared.
-pub(crate) fn kept(fact: &str) -> String {
+fn kept(fact: &str) -> String {
     fact.chars().take(KEPT).collect()
-}
-
-/// The end of the range of texts that begin so.
-pub(crate) fn end_of_prefix(prefix: &str) -> String {
-    format!("{prefix}{}", char::MAX)
 }

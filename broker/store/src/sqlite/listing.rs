@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use protocol::GrantStatus;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use crate::origin::{end_of_prefix, kept};
-use crate::{GrantRecord, Listing, Only, OriginFilter, StoreError, rows};
+use crate::{GrantRecord, Listing, Only, StoreError, rows};
 
 /// One of a few texts, each with an index that yields its rows in order.
 pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
@@ -18,7 +17,7 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     } else {
         // `CROSS`: from the origins, of which an index has the wanted ones, to the grants.
         query.push("grant_origins CROSS JOIN grants ON number = grant_number WHERE true");
-        push_origin(&mut query, &listing.origin);
+        listing.origin.push(&mut query, str::to_owned);
     }
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
@@ -45,33 +44,6 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     let order = if listing.origin.is_any() { "number" } else { "grant_number" };
     query.push(" ORDER BY ").push(order).push(" DESC LIMIT ").push_bind(listing.limit);
     query
-}
-
-fn push_origin(query: &mut QueryBuilder<Sqlite>, origin: &OriginFilter) {
-    if let Some(repository) = &origin.repository {
-        query.push(" AND repository = ").push_bind(kept(repository));
-    }
-    if let Some(actor) = &origin.actor {
-        query.push(" AND actor = ").push_bind(kept(actor));
-    }
-    if let Some(commit) = &origin.commit {
-        let commit = kept(commit);
-        query.push(" AND commit_id >= ").push_bind(commit.clone());
-        query.push(" AND commit_id < ").push_bind(end_of_prefix(&commit));
-    }
-    if let Some((from, stored)) = origin.from.zip(origin.stored_before()) {
-        query.push(" AND created_at >= ").push_bind(from.as_millis());
-        query
-            .push(" AND grant_number > coalesce((SELECT grant_number FROM grant_origins WHERE created_at < ");
-        query.push_bind(stored.as_millis()).push(" ORDER BY created_at DESC LIMIT 1), 0)");
-    }
-    if let Some((until, stored)) = origin.until.zip(origin.stored_after()) {
-        query.push(" AND created_at < ").push_bind(until.as_millis());
-        query.push(
-            " AND grant_number < coalesce((SELECT grant_number FROM grant_origins WHERE created_at >= ",
-        );
-        query.push_bind(stored.as_millis()).push(" ORDER BY created_at LIMIT 1), 9223372036854775807)");
-    }
 }
 
 pub(super) async fn page(

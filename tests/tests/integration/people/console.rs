@@ -169,6 +169,8 @@ fn a_person_lists_grants_and_ends_one_with_a_reason() {
         ("?state=lively", "expected `live`, `ended` or `all`, found `lively`"),
         ("?agent=no%20agent", "agent: "),
         ("?from=yesterday", "from: "),
+        ("?after=1", "the address: "),
+        ("?stat=live", "the address: unknown field `stat`"),
     ] {
         let refused = alice.get(&at(&signing, &format!("/console/grants{query}")));
         assert_eq!(refused.status, 422, "{}", refused.text);

@@ -6,6 +6,7 @@ mod browser;
 mod console;
 mod ended;
 mod hostile;
+mod live;
 mod notifications;
 mod rights;
 mod sign_in;

@@ -6,19 +6,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use engine::{Refusal, Revocable, RevokeReason};
 use futures_util::stream;
-use protocol::{ErrorCode, GrantId, GrantQuery, GrantsIn, RevokeCause};
+use protocol::{GrantId, GrantQuery, GrantsIn, RevokeCause};
 use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::export::{Export, List};
-use super::{Person, grant_id, redirect};
+use super::{Asked, Person, Posted, grant_id, invalid, redirect};
 use crate::http::App;
-use crate::http::extract::Query;
 use crate::http::grants::revoke;
 
 /// How often an open page looks whether something happened to its grant.
@@ -59,7 +57,7 @@ impl Fields {
             "all" => GrantsIn::All,
             other => {
                 let detail = format!("state: expected `live`, `ended` or `all`, found `{other}`");
-                return Err(Refusal::new(ErrorCode::InvalidRequest, detail));
+                return Err(invalid(&detail));
             }
         };
         Ok(GrantQuery {
@@ -81,10 +79,7 @@ impl Fields {
 fn parsed<T: FromStr<Err: Display>>(name: &str, field: &str) -> Result<Option<T>, Refusal> {
     match field.trim() {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, format!("{name}: {error}"))),
+        text => text.parse().map(Some).map_err(|error| invalid(&format!("{name}: {error}"))),
     }
 }
 
@@ -93,7 +88,7 @@ fn at_midnight(field: &str) -> String {
     if field.len() == "2026-11-30".len() { format!("{field}T00:00:00Z") } else { field.to_owned() }
 }
 
-pub(super) async fn list(State(app): State<App>, person: Person, Query(fields): Query<Fields>) -> Response {
+pub(super) async fn list(State(app): State<App>, Asked { person, query: fields }: Asked<Fields>) -> Response {
     let query = match fields.query() {
         Ok(query) => query,
         Err(refusal) => return person.answer(Err(refusal)),
@@ -144,22 +139,19 @@ pub(super) async fn live(State(app): State<App>, person: Person, Path(id): Path<
 }
 
 #[derive(Deserialize)]
-struct EndForm {
+pub(super) struct EndForm {
     because: String,
 }
 
 pub(super) async fn end(
     State(app): State<App>,
-    person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: String,
+    Posted { person, form }: Posted<EndForm>,
 ) -> Response {
     let here = format!("/console/grants/{id}");
     let ended = async {
-        let form: EndForm = person.form(&app, &headers, &body)?;
         if form.because.trim().is_empty() {
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "because: expected a reason, found none"));
+            return Err(invalid("because: expected a reason, found none"));
         }
         let reason = RevokeReason { cause: RevokeCause::Asked, because: Some(form.because) };
         let what = Revocable::Id(grant_id(&id)?);

@@ -4,7 +4,8 @@
 //! A form counts if it comes from a page of ours: by its token, which another site cannot read, and by `Origin`.
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
 use self::export::{Export, List};
-use crate::http::extract::{Query, cookie};
+use crate::http::extract::cookie;
 use crate::http::{App, sign_in};
 
 mod export;
@@ -141,31 +142,82 @@ impl Person {
     fn answer(&self, answer: Result<Response, Refusal>) -> Response {
         answer.unwrap_or_else(|refusal| refused(&refusal, Some(&self.viewer)))
     }
+}
 
-    /// The fields of a form that this person's page sent.
-    fn form<T: DeserializeOwned>(&self, app: &App, headers: &HeaderMap, body: &str) -> Result<T, Refusal> {
-        #[derive(Deserialize)]
-        struct Token {
-            csrf: String,
+/// A page that this person asks for, with the fields of its address.
+struct Asked<T> {
+    person: Person,
+    query: T,
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Asked<T> {
+    type Rejection = Instead;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Instead> {
+        let person = Person::from_request_parts(parts, app).await?;
+        match serde_urlencoded::from_str(parts.uri.query().unwrap_or_default()) {
+            Ok(query) => Ok(Self { person, query }),
+            Err(error) => {
+                let refusal = invalid(&format!("the address: {error}"));
+                Err(Instead(Box::new(person.answer(Err(refusal)))))
+            }
         }
-        let invalid = |detail: &str| Refusal::new(ErrorCode::InvalidRequest, detail);
-        let from_elsewhere = || invalid("the form did not come from a page of this broker");
-        // Browsers send both with every form.
-        let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if said("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-            return Err(from_elsewhere());
-        }
-        if let (Some(origin), Some(url)) = (said("origin"), &app.server.url)
-            && origin != url
-        {
-            return Err(from_elsewhere());
-        }
-        let token: Token = serde_urlencoded::from_str(body).map_err(|_| from_elsewhere())?;
-        if !bool::from(token.csrf.as_bytes().ct_eq(self.viewer.csrf.as_bytes())) {
-            return Err(from_elsewhere());
-        }
-        serde_urlencoded::from_str(body).map_err(|error| invalid(&format!("the form: {error}")))
     }
+}
+
+/// A form that a page of this person sent.
+struct Posted<T> {
+    person: Person,
+    form: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
+    type Rejection = Instead;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Instead> {
+        let (mut parts, body) = request.into_parts();
+        let person = Person::from_request_parts(&mut parts, app).await?;
+        let form = async {
+            is_from_our_page(&parts.headers, app)?;
+            let body = Bytes::from_request(Request::from_parts(parts, body), app).await;
+            let body = body.map_err(|error| invalid(&format!("the form: {error}")))?;
+            form(&body, &person)
+        };
+        match form.await {
+            Ok(form) => Ok(Self { person, form }),
+            Err(refusal) => Err(Instead(Box::new(person.answer(Err(refusal))))),
+        }
+    }
+}
+
+fn invalid(detail: &str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, detail)
+}
+
+fn from_elsewhere() -> Refusal {
+    invalid("the form did not come from a page of this broker")
+}
+
+/// What browsers say of every form.
+fn is_from_our_page(headers: &HeaderMap, app: &App) -> Result<(), Refusal> {
+    let said = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_other_site = said("sec-fetch-site").is_some_and(|site| site != "same-origin");
+    let is_other_origin =
+        said("origin").zip(app.server.url.as_deref()).is_some_and(|(origin, url)| origin != url);
+    if is_other_site || is_other_origin { Err(from_elsewhere()) } else { Ok(()) }
+}
+
+/// The fields, if the form has the token of this person's pages.
+fn form<T: DeserializeOwned>(body: &[u8], person: &Person) -> Result<T, Refusal> {
+    #[derive(Deserialize)]
+    struct Token {
+        csrf: String,
+    }
+    let token: Token = serde_urlencoded::from_bytes(body).map_err(|_| from_elsewhere())?;
+    if !bool::from(token.csrf.as_bytes().ct_eq(person.viewer.csrf.as_bytes())) {
+        return Err(from_elsewhere());
+    }
+    serde_urlencoded::from_bytes(body).map_err(|error| invalid(&format!("the form: {error}")))
 }
 
 fn encoded(text: &str) -> String {
@@ -193,15 +245,8 @@ fn written(status: StatusCode, page: &Page, viewer: Option<&Viewer>) -> Response
 
 fn refused(refusal: &Refusal, viewer: Option<&Viewer>) -> Response {
     let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let content = html! {
-        p role="alert" { (refusal.detail) }
-        @if let Some(hint) = &refusal.hint { p .hint { (hint) } }
-    };
-    written(
-        status,
-        &Page { title: refusal.code.title().to_owned(), part: "", command: String::new(), content },
-        viewer,
-    )
+    let page = console::layout::refusal(refusal.code.title(), &refusal.detail, refusal.hint.as_deref());
+    written(status, &page, viewer)
 }
 
 #[derive(Deserialize)]
@@ -211,7 +256,7 @@ struct After {
     export: Option<Export>,
 }
 
-async fn inbox(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+async fn inbox(State(app): State<App>, Asked { person, query }: Asked<After>) -> Response {
     if let Some(format) = query.export {
         return format.of(List::Requests, app, person).await;
     }
@@ -233,14 +278,11 @@ struct VoteForm {
 
 async fn vote(
     State(app): State<App>,
-    person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: String,
+    Posted { person, form }: Posted<VoteForm>,
 ) -> Response {
     let here = format!("/console/requests/{id}");
     let voted = async {
-        let form: VoteForm = person.form(&app, &headers, &body)?;
         let because = Some(form.because).filter(|because| !because.trim().is_empty());
         let vote = Vote { digest: form.digest, choice: form.choice, because };
         Box::pin(app.engine.vote(Some(&person.token), &grant_id(&id)?, &vote)).await
@@ -261,7 +303,7 @@ async fn vote(
     }
 }
 
-async fn break_glass(State(app): State<App>, person: Person, Query(query): Query<After>) -> Response {
+async fn break_glass(State(app): State<App>, Asked { person, query }: Asked<After>) -> Response {
     if let Some(format) = query.export {
         return format.of(List::BreakGlass, app, person).await;
     }
@@ -277,26 +319,21 @@ struct ReviewForm {
 
 async fn review(
     State(app): State<App>,
-    person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: String,
+    Posted { person, form }: Posted<ReviewForm>,
 ) -> Response {
-    let reviewed = async {
-        let form: ReviewForm = person.form(&app, &headers, &body)?;
-        app.engine.review_break_glass(Some(&person.token), &grant_id(&id)?, &form.note).await
-    };
+    let reviewed =
+        async { app.engine.review_break_glass(Some(&person.token), &grant_id(&id)?, &form.note).await };
     person.answer(reviewed.await.map(|_| redirect("/console/break-glass")))
 }
 
-async fn sign_out(State(app): State<App>, person: Person, headers: HeaderMap, body: String) -> Response {
-    let signed_out = async {
-        #[derive(Deserialize)]
-        struct Nothing {}
-        let Nothing {} = person.form(&app, &headers, &body)?;
-        app.engine.end_session(Some(&person.token)).await
-    };
-    person.answer(signed_out.await.map(|()| {
+/// A form without fields of its own.
+#[derive(Deserialize)]
+struct Nothing {}
+
+async fn sign_out(State(app): State<App>, Posted { person, form: Nothing {} }: Posted<Nothing>) -> Response {
+    let signed_out = app.engine.end_session(Some(&person.token)).await;
+    person.answer(signed_out.map(|()| {
         let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
         let (title, command) = ("Signed out".to_owned(), "cloudanix-jit logout".to_owned());
         let mut response = written(StatusCode::OK, &Page { title, part: "", command, content }, None);
