@@ -9,8 +9,8 @@ use crate::{policies, remaining};
 
 /// The fields of the form that are texts, with their labels and what to write in them.
 const FIELDS: [(&str, &str, &str); 6] = [
-    ("agent", "Agent", "orders-agent"),
-    ("policy", "Policy", "orders-read"),
+    ("agent", "Agent", "deployer"),
+    ("policy", "Policy", "releases-write"),
     ("repository", "Repository", "octo-org/my-app"),
     ("commit", "Commit", "a7c1f24"),
     ("actor", "Started by", "octocat"),

@@ -9,6 +9,7 @@ mod hostile;
 mod live;
 mod notifications;
 mod rights;
+mod routes;
 mod sign_in;
 
 use serde_json::{Value, json};
