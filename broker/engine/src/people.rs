@@ -185,7 +185,21 @@ impl Engine {
         })
     }
 
+    /// The session of a caller, which is used by the call.
     pub(crate) async fn session_of(&self, bearer: Option<&Secret>) -> Result<Session, Refusal> {
+        let (hash, stored) = self.open_session(bearer).await?;
+        let (StoredSession { session, last_used_at }, now) = (stored, self.clock.now());
+        if last_used_at.plus(USE_RECORDED_EVERY) <= now {
+            self.store.session_used(&hash, now).await?;
+        }
+        Ok(session)
+    }
+
+    /// A session that has not ended, with the hash of its token; this is no use of it.
+    pub(crate) async fn open_session(
+        &self,
+        bearer: Option<&Secret>,
+    ) -> Result<(String, StoredSession), Refusal> {
         let ended = || {
             Refusal::new(
                 ErrorCode::SessionEnded,
@@ -195,16 +209,9 @@ impl Engine {
         };
         let token = bearer.filter(|token| token.reveal().starts_with(TOKEN_PREFIX)).ok_or_else(ended)?;
         let people = self.people()?;
-        let (hash, now) = (hash_of(token.reveal()), self.clock.now());
+        let hash = hash_of(token.reveal());
         let stored = self.store.session(&hash).await?.ok_or_else(ended)?;
-        if !people.is_open(&stored, now) {
-            return Err(ended());
-        }
-        let StoredSession { session, last_used_at } = stored;
-        if last_used_at.plus(USE_RECORDED_EVERY) <= now {
-            self.store.session_used(&hash, now).await?;
-        }
-        Ok(session)
+        if people.is_open(&stored, self.clock.now()) { Ok((hash, stored)) } else { Err(ended()) }
     }
 
     /// Refuses a person without this right. Rules that name an agent's groups or labels need the agent.

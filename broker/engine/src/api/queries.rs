@@ -51,6 +51,13 @@ impl Engine {
         Ok(Timeline { grant: to_wire::grant(&record), events, intact: broken.is_none(), broken })
     }
 
+    /// One grant with its events, for a page that is open: a look of its own accord is no use of the session, which ends
+    /// when its person is idle.
+    pub async fn timeline_on_open_page(&self, bearer: &Secret, id: &GrantId) -> Result<Timeline, Refusal> {
+        let (_, stored) = self.open_session(Some(bearer)).await?;
+        self.timeline(&Caller::Person(Box::new(stored.session)), id).await
+    }
+
     /// A page of grants, newest first: those of agents that the caller may see.
     pub async fn grants(&self, bearer: Option<&Secret>, query: &GrantQuery) -> Result<GrantList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;

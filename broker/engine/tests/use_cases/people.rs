@@ -206,10 +206,15 @@ async fn a_session_ends_at_its_end_and_when_it_is_not_used() {
     let broker = broker(&fixture).await;
     let used = signed_in(&fixture, &broker, "alice", "platform").await;
     let unused = signed_in(&fixture, &broker, "bob", "platform").await;
+    // An open page looks at a grant while its person is away.
+    let open = signed_in(&fixture, &broker, "carol", "platform").await;
+    let id = broker.elevate(fixture.elevation(1)).await.unwrap().grant.id;
     for hour in 0..12 {
         // Twice in an hour, and never an hour apart.
         for pause in [1801, 1799] {
             assert!(broker.session(Some(&used)).await.is_ok(), "in hour {hour}");
+            let looked = broker.timeline_on_open_page(&open, &id).await.map_err(|refusal| refusal.code);
+            assert_eq!(looked.err(), (hour > 0).then_some(ErrorCode::SessionEnded), "in hour {hour}");
             fixture.pass_time(pause);
         }
         let alive = broker.session(Some(&unused)).await;

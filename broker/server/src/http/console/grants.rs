@@ -120,8 +120,7 @@ pub(super) async fn live(State(app): State<App>, person: Person, Path(id): Path<
             if app.server.draining.is_on() {
                 return None;
             }
-            let caller = app.engine.caller(Some(&person.token)).await.ok()?;
-            let timeline = app.engine.timeline(&caller, &id).await.ok()?;
+            let timeline = app.engine.timeline_on_open_page(&person.token, &id).await.ok()?;
             let now = Some((timeline.grant.status, timeline.events.len()));
             let before = std::mem::replace(&mut known, now);
             // Also at first: something may have happened since the page was made.
