@@ -1,5 +1,7 @@
 //! Which grants to list.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, GrantId, PolicyName, Timestamp};
@@ -60,16 +62,39 @@ pub enum GrantsIn {
     All,
 }
 
+impl GrantsIn {
+    /// Every part.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Ended, Self::All];
+
+    /// As it is written in an address.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Ended => "ended",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Text that is no part of the grants.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `live`, `ended` or `all`, found `{0}`")]
+pub struct InvalidPart(String);
+
+impl FromStr for GrantsIn {
+    type Err = InvalidPart;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPart> {
+        let found = Self::ALL.into_iter().find(|part| part.as_str() == text);
+        found.ok_or_else(|| InvalidPart(text.chars().take(80).collect()))
+    }
+}
+
 impl GrantQuery {
     /// Every filter that is there, as in the address.
     pub fn filters(&self) -> Vec<(&'static str, String)> {
-        let state = self.state.map(|state| match state {
-            GrantsIn::Live => "live".to_owned(),
-            GrantsIn::Ended => "ended".to_owned(),
-            GrantsIn::All => "all".to_owned(),
-        });
         let all = [
-            ("state", state),
+            ("state", self.state.map(|state| state.as_str().to_owned())),
             ("agent", self.agent.as_ref().map(ToString::to_string)),
             ("policy", self.policy.as_ref().map(ToString::to_string)),
             ("repository", self.repository.clone()),

@@ -33,7 +33,7 @@ pub(crate) fn run_command() -> Result<()> {
     let gitea = steps.step("a Gitea server and its runner, from Go modules", gitea::ready)?;
     steps.step("the two programs", || run(cargo().args(["build", "--locked"])))?;
     client(&mut steps)?;
-    // Many tests wait for processes: with two for each processor the slowest program took two thirds of the time.
+    // Many tests wait for processes: two at once on each processor took two thirds of the time.
     let threads = 2 * std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     // A failure does not stop the other tests.
     let mut all = cargo();

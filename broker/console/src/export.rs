@@ -6,7 +6,7 @@ use protocol::printable::printable;
 use crate::policies;
 
 /// The first line of a CSV file.
-pub const COLUMNS: [&str; 16] = [
+pub(crate) const COLUMNS: [&str; 16] = [
     "id",
     "status",
     "agent",

@@ -7,7 +7,7 @@ use crate::layout::{GRANTS, Page, exports};
 use crate::text::{Shown, shown_or};
 use crate::{policies, remaining};
 
-/// The fields of the form that are texts, with their labels and what to write in them.
+/// The fields of the form that are texts, with their labels and an example of each.
 const FIELDS: [(&str, &str, &str); 6] = [
     ("agent", "Agent", "deployer"),
     ("policy", "Policy", "releases-write"),
@@ -15,13 +15,6 @@ const FIELDS: [(&str, &str, &str); 6] = [
     ("commit", "Commit", "a7c1f24"),
     ("actor", "Started by", "octocat"),
     ("person", "Person", "alice"),
-];
-
-/// Each state of the filter, with its label.
-const STATES: [(GrantsIn, &str, &str); 3] = [
-    (GrantsIn::Live, "live", "live"),
-    (GrantsIn::Ended, "ended", "ended"),
-    (GrantsIn::All, "all", "live and ended"),
 ];
 
 /// The list, with the form of its filters.
@@ -57,8 +50,10 @@ fn form(query: &GrantQuery, filters: &[(&'static str, String)]) -> Markup {
     html! {
         form .filter method="get" action="/console/grants" role="search" {
             label { "Show" select name="state" {
-                @for (state, name, label) in STATES {
-                    option value=(name) selected[query.state == Some(state)] { (label) }
+                @for state in GrantsIn::ALL {
+                    option value=(state.as_str()) selected[query.state == Some(state)] {
+                        @if state == GrantsIn::All { "live and ended" } @else { (state.as_str()) }
+                    }
                 }
             } }
             @for (name, label, example) in FIELDS {

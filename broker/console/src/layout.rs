@@ -83,6 +83,22 @@ pub fn refusal(title: &str, detail: &str, hint: Option<&str>) -> Page {
     Page { title: title.to_owned(), part: "", command: String::new(), content }
 }
 
+/// To sign in, because what the person wanted needs it. A link: browsers do not let a form lead on to the provider
+/// (`form-action`).
+pub fn sign_in(title: &str, detail: &str, address: &str, command: &str) -> Page {
+    let content = html! {
+        p role="alert" { (Shown(detail)) }
+        p { a href=(address) { "Sign in again" } }
+    };
+    Page { title: title.to_owned(), part: "", command: command.to_owned(), content }
+}
+
+/// After a sign-out.
+pub fn signed_out() -> Page {
+    let content = html! { p { a href="/console/sign-in" { "Sign in" } } };
+    Page { title: "Signed out".to_owned(), part: "", command: "cloudanix-jit logout".to_owned(), content }
+}
+
 /// Links to the whole list as a file: not this page of it alone.
 pub(crate) fn exports(path: &str, query: &str) -> Markup {
     let link = |format: &str| match query {

@@ -5,7 +5,7 @@ use protocol::{
     Person, Provenance, Source, Timeline, TimelineEvent, Timestamp,
 };
 
-use crate::layout::{Page, Viewer, document, refusal};
+use crate::layout::{Page, Viewer, document, refusal, sign_in};
 use crate::{SCRIPT, STYLE, break_glass, export, grants, remaining, requests, timelines};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
@@ -135,6 +135,7 @@ fn pages(text: &str) -> Vec<String> {
         grants::list(&taken, &filter, at(1000)),
         break_glass::list(&taken, &viewer),
         refusal(text, text, Some(text)),
+        sign_in(text, text, "/console/sign-in", "cloudanix-jit login"),
     ]
     .iter()
     .map(|page| whole(page, text))

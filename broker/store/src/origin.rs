@@ -1,4 +1,6 @@
-//! Where grants come from: by what they are found.
+//! The origin of grants, by which they are found.
+
+use std::time::Duration;
 
 use domain::Grant;
 use protocol::Timestamp;
@@ -8,7 +10,7 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 const KEPT: usize = 200;
 
 /// Of two grants whose times are further apart, the later one was stored later, whatever the clocks of the brokers show.
-const SKEW: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+const SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// Grants with this origin, as the platform signed it, that were requested in this time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,10 +20,10 @@ pub struct OriginFilter {
     pub commit: Option<String>,
     /// The account that started the run.
     pub actor: Option<String>,
-    /// Not before.
+    /// Requested at this time or later.
     pub from: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
+    /// Requested before this time.
+    pub before: Option<Timestamp>,
 }
 
 impl OriginFilter {
@@ -40,7 +42,7 @@ impl OriginFilter {
             && is(&self.actor, actor)
             && self.commit.as_ref().is_none_or(begins)
             && self.from.is_none_or(|from| created_at >= from)
-            && self.until.is_none_or(|until| created_at < until)
+            && self.before.is_none_or(|before| created_at < before)
     }
 
     /// Adds the conditions on `grant_origins`. `stored` makes a text what its column has.
@@ -61,8 +63,7 @@ impl OriginFilter {
             let end = format!("{begin}{}", char::MAX);
             query.push(" AND commit_id >= ").push_bind(begin).push(" AND commit_id < ").push_bind(end);
         }
-        // What was requested so much earlier or later was stored before or after every grant that is included, so the search
-        // needs not go there.
+        // By the order in which grants are stored, the search begins and ends near the times.
         if let Some(from) = self.from {
             query.push(" AND created_at >= ").push_bind(from.as_millis());
             query.push(
@@ -70,12 +71,12 @@ impl OriginFilter {
             );
             query.push_bind(from.minus(SKEW).as_millis()).push(" ORDER BY created_at DESC LIMIT 1), 0)");
         }
-        if let Some(until) = self.until {
-            query.push(" AND created_at < ").push_bind(until.as_millis());
+        if let Some(before) = self.before {
+            query.push(" AND created_at < ").push_bind(before.as_millis());
             query.push(
                 " AND grant_number < coalesce((SELECT grant_number FROM grant_origins WHERE created_at >= ",
             );
-            query.push_bind(until.plus(SKEW).as_millis());
+            query.push_bind(before.plus(SKEW).as_millis());
             query.push(" ORDER BY created_at LIMIT 1), 9223372036854775807)");
         }
     }

@@ -51,8 +51,8 @@ impl Engine {
         Ok(Timeline { grant: to_wire::grant(&record), events, intact: broken.is_none(), broken })
     }
 
-    /// One grant with its events, for a page that is open: a look of its own accord is no use of the session, which ends
-    /// when its person is idle.
+    /// One grant with its events, for a page that refreshes by itself. This is no use of the session: the session of a person
+    /// who is away ends all the same.
     pub async fn timeline_on_open_page(&self, bearer: &Secret, id: &GrantId) -> Result<Timeline, Refusal> {
         let (_, stored) = self.open_session(Some(bearer)).await?;
         self.timeline(&Caller::Person(Box::new(stored.session)), id).await
@@ -71,13 +71,16 @@ impl Engine {
             commit: query.commit.clone(),
             actor: query.actor.clone(),
             from: query.from,
-            until: query.before,
+            before: query.before,
         };
         let (agent, after) = (query.agent.clone(), query.after.clone());
         let listing = Listing { live, agent, origin, after, ..Listing::default() };
         let is_wanted = |grant: &domain::Grant| {
             query.policy.as_ref().is_none_or(|policy| grant.policies.contains(policy))
-                && query.person.as_ref().is_none_or(|person| grant.persons().any(|found| is(person, found)))
+                && query
+                    .person
+                    .as_ref()
+                    .is_none_or(|person| grant.persons().any(|found| is_named(found, person)))
         };
         let page = Page::of(query.limit);
         let (records, next) = self.seen_grants(&caller, listing, is_wanted, page).await?;
@@ -100,8 +103,8 @@ impl Engine {
     }
 }
 
-/// Whether a text that was searched for is the subject or the name of a person.
-fn is(searched: &str, person: &Person) -> bool {
+/// Whether this text is the subject or the name of a person.
+fn is_named(person: &Person, searched: &str) -> bool {
     let same = |text: &str| text.to_lowercase() == searched.trim().to_lowercase();
     same(&person.subject) || person.name.as_deref().is_some_and(same)
 }

@@ -16,12 +16,14 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(
         "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at FROM ",
     );
-    if listing.origin.is_any() {
+    let number = if listing.origin.is_any() {
         query.push("grants WHERE true");
+        "number"
     } else {
         query.push("grant_origins JOIN grants ON number = grant_number WHERE true");
         listing.origin.push(&mut query, |fact| escaped(fact).into_owned());
-    }
+        "grant_number"
+    };
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
     }
@@ -39,13 +41,13 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
     }
     if let Some(after) = &listing.after {
         query
-            .push(if listing.origin.is_any() { " AND number" } else { " AND grant_number" })
+            .push(" AND ")
+            .push(number)
             .push(" < (SELECT number FROM grants WHERE id = ")
             .push_bind(after.to_string())
             .push(")");
     }
-    let order = if listing.origin.is_any() { "number" } else { "grant_number" };
-    query.push(" ORDER BY ").push(order).push(" DESC LIMIT ").push_bind(i64::from(listing.limit));
+    query.push(" ORDER BY ").push(number).push(" DESC LIMIT ").push_bind(i64::from(listing.limit));
     query
 }
 

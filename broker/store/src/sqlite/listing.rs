@@ -12,13 +12,15 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     let mut query = QueryBuilder::new(
         "SELECT body, version, heartbeat_interval, last_heartbeat, reevaluate_at, reevaluation, denials, denied_at FROM ",
     );
-    if listing.origin.is_any() {
+    let number = if listing.origin.is_any() {
         query.push("grants WHERE true");
+        "number"
     } else {
         // `CROSS`: from the origins, of which an index has the wanted ones, to the grants.
         query.push("grant_origins CROSS JOIN grants ON number = grant_number WHERE true");
         listing.origin.push(&mut query, str::to_owned);
-    }
+        "grant_number"
+    };
     if let Some(agent) = &listing.agent {
         query.push(" AND agent_id = ").push_bind(agent.to_string());
     }
@@ -36,13 +38,13 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Sqlite> {
     }
     if let Some(after) = &listing.after {
         query
-            .push(if listing.origin.is_any() { " AND number" } else { " AND grant_number" })
+            .push(" AND ")
+            .push(number)
             .push(" < (SELECT number FROM grants WHERE id = ")
             .push_bind(after.to_string())
             .push(")");
     }
-    let order = if listing.origin.is_any() { "number" } else { "grant_number" };
-    query.push(" ORDER BY ").push(order).push(" DESC LIMIT ").push_bind(listing.limit);
+    query.push(" ORDER BY ").push(number).push(" DESC LIMIT ").push_bind(listing.limit);
     query
 }
 

@@ -90,11 +90,11 @@ pub(crate) async fn found_by_origin_and_time(store: &dyn Store) {
         (OriginFilter { actor: text("alice"), repository: text("octo/lib"), ..any.clone() }, vec![3]),
         (OriginFilter { from: Some(at(2000)), ..any.clone() }, vec![5, 4, 3, 2]),
         (OriginFilter { from: Some(at(3950)), ..any.clone() }, vec![4]),
-        (OriginFilter { until: Some(at(2000)), ..any.clone() }, vec![1]),
-        (OriginFilter { until: Some(at(4000)), ..any.clone() }, vec![5, 3, 2, 1]),
-        (OriginFilter { from: Some(at(3000)), until: Some(at(4000)), ..any.clone() }, vec![5, 3]),
+        (OriginFilter { before: Some(at(2000)), ..any.clone() }, vec![1]),
+        (OriginFilter { before: Some(at(4000)), ..any.clone() }, vec![5, 3, 2, 1]),
+        (OriginFilter { from: Some(at(3000)), before: Some(at(4000)), ..any.clone() }, vec![5, 3]),
         (OriginFilter { from: Some(at(9000)), ..any.clone() }, vec![]),
-        (OriginFilter { until: Some(at(1)), ..any.clone() }, vec![]),
+        (OriginFilter { before: Some(at(1)), ..any.clone() }, vec![]),
     ] {
         let listing = Listing { origin: origin.clone(), limit: 10, ..Listing::default() };
         assert_eq!(list(store, listing.clone()).await, numbers(expected.clone()), "{origin:?}");

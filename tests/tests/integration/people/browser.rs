@@ -91,7 +91,7 @@ fn a_session_that_ended_meanwhile_leads_to_a_sign_in_and_votes_nothing() {
     alice.click(&format!("text={id}"));
     signing.fixture.operator_client(&["sessions", "end", "alice"]).finish().assert_code(0);
     let ended = alice.click("button[value=approve]");
-    ended.has("Your session has ended, and nothing was changed.");
+    ended.has("your session has ended, and nothing was changed");
     // Still signed in at the provider, which asks nothing: back at the page of the form.
     let again = alice.click("text=Sign in again");
     assert_eq!(again.path(), format!("/console/requests/{id}"));

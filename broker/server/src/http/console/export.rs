@@ -8,7 +8,7 @@ use futures_util::stream;
 use protocol::{Grant, GrantId, GrantQuery};
 use serde::Deserialize;
 
-use super::Person;
+use super::person::Person;
 use crate::http::App;
 
 /// The format of a file.

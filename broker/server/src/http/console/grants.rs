@@ -15,7 +15,8 @@ use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::export::{Export, List};
-use super::{Asked, Person, Posted, grant_id, invalid, redirect};
+use super::person::{Asked, Person, Posted, invalid};
+use super::{grant_id, redirect};
 use crate::http::App;
 use crate::http::grants::revoke;
 
@@ -51,17 +52,8 @@ pub(super) struct Fields {
 impl Fields {
     fn query(&self) -> Result<GrantQuery, Refusal> {
         let text = |field: &str| Some(field.trim().to_owned()).filter(|text| !text.is_empty());
-        let state = match self.state.as_str() {
-            "live" | "" => GrantsIn::Live,
-            "ended" => GrantsIn::Ended,
-            "all" => GrantsIn::All,
-            other => {
-                let detail = format!("state: expected `live`, `ended` or `all`, found `{other}`");
-                return Err(invalid(&detail));
-            }
-        };
         Ok(GrantQuery {
-            state: Some(state),
+            state: parsed("state", &self.state)?.or(Some(GrantsIn::Live)),
             agent: parsed("agent", &self.agent)?,
             policy: parsed("policy", &self.policy)?,
             repository: text(&self.repository),
