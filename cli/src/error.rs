@@ -25,6 +25,9 @@ pub(crate) enum CliError {
     /// `doctor` found something to fix.
     #[error("{failed} of {checks} checks failed")]
     DoctorFailed { failed: usize, checks: usize },
+    /// `agent check` found no trust rule that accepts the token or the grant.
+    #[error("none of the {rules} trust rules accepts it")]
+    TrustRefused { rules: usize },
     /// `rules replay --fail-on` found decisions that differ.
     #[error("{differ} of {decisions} decisions {}", match .fail_on {
         FailOn::Any => "would differ",
@@ -62,6 +65,7 @@ impl CliError {
             | Self::RevokeNotConfirmed { .. }
             | Self::Interrupted
             | Self::DoctorFailed { .. }
+            | Self::TrustRefused { .. }
             | Self::RulesDiffer { .. } => {}
         }
         self
@@ -78,7 +82,9 @@ impl CliError {
         match self {
             Self::Usage { .. } => Exit::Usage,
             Self::Client(error) => exit_for_client(error),
-            Self::DoctorFailed { .. } | Self::Unexpected { .. } => Exit::Unexpected,
+            Self::DoctorFailed { .. } | Self::TrustRefused { .. } | Self::Unexpected { .. } => {
+                Exit::Unexpected
+            }
             Self::RevokeNotConfirmed { .. } => Exit::RevokeNotConfirmed,
             Self::RulesDiffer { .. } => Exit::RulesDiffer,
             Self::Interrupted => Exit::Interrupted,
@@ -94,7 +100,10 @@ impl CliError {
             Self::RevokeNotConfirmed { .. } => Some(
                 "run the same revoke again; if nothing reaches the broker it ends the grant at its deadline",
             ),
-            Self::Interrupted | Self::DoctorFailed { .. } | Self::RulesDiffer { .. } => None,
+            Self::Interrupted
+            | Self::DoctorFailed { .. }
+            | Self::TrustRefused { .. }
+            | Self::RulesDiffer { .. } => None,
         }
     }
 
@@ -107,6 +116,7 @@ impl CliError {
             | Self::RevokeNotConfirmed { .. }
             | Self::Interrupted
             | Self::DoctorFailed { .. }
+            | Self::TrustRefused { .. }
             | Self::RulesDiffer { .. }
             | Self::Unexpected { .. } => None,
         }
@@ -121,6 +131,7 @@ impl CliError {
             Self::Usage { .. }
             | Self::RevokeNotConfirmed { .. }
             | Self::DoctorFailed { .. }
+            | Self::TrustRefused { .. }
             | Self::RulesDiffer { .. } => false,
         }
     }

@@ -1,8 +1,10 @@
 //! Agents, their auth tokens and their registrations, as operators see them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentId, Secret, Timestamp, Ttl, secret};
+use crate::{AgentId, GrantId, Secret, Timestamp, Ttl, secret};
 
 /// Whether an agent may elevate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,10 @@ pub struct Agent {
     pub updated_at: Timestamp,
     /// The registration as it was applied, in TOML.
     pub registration: String,
+    /// Whether the registration comes from the folder that the broker's configuration names: another one would be replaced by
+    /// the file again.
+    #[serde(default)]
+    pub from_file: bool,
     /// Auth tokens that are accepted now.
     pub tokens: Vec<TokenInfo>,
 }
@@ -127,4 +133,69 @@ pub struct Disabled {
     pub agent_id: AgentId,
     /// How many live grants this ended.
     pub grants_ending: u32,
+}
+
+/// The body of `POST /v2/registrations/check`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CheckRegistration {
+    /// The registration file, in TOML.
+    pub registration: String,
+    /// A token of a workload, to see which trust rules accept it. It is not used up, and may have expired.
+    #[serde(default, serialize_with = "secret::on_the_wire_if_any", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = Password))]
+    pub token: Option<Secret>,
+    /// In place of a token: a grant, whose recorded claims are tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+}
+
+/// The answer to `POST /v2/registrations/check`. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegistrationChecked {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Whether it is registered already.
+    pub exists: bool,
+    /// Whether a file in the broker's folder of registrations would replace this registration again.
+    pub from_file: bool,
+    /// Warnings about the registration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// What the trust rules say to the token or the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<TrustTrial>,
+}
+
+/// What trust rules say to a token, or to the recorded claims of a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TrustTrial {
+    /// The claims, each as text.
+    pub claims: BTreeMap<String, String>,
+    /// Why the token is refused whatever its claims are: it has expired, or its signature does not verify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TrustRefused>,
+    /// Of each trust rule, in the order of the registration: why it refuses; null if it accepts.
+    pub rules: Vec<Option<TrustRefused>>,
+}
+
+/// Why a token is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TrustRefused {
+    /// What was expected, and what was found.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl TrustTrial {
+    /// Whether one of the rules accepts the claims.
+    pub fn has_a_rule_that_accepts(&self) -> bool {
+        self.rules.iter().any(Option::is_none)
+    }
 }

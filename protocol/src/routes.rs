@@ -6,6 +6,8 @@ pub const GRANTS: &str = "/v2/agentic/jit";
 pub const CREDENTIALS: &str = "credentials";
 /// Register and list agents.
 pub const AGENTS: &str = "/v2/agents";
+/// Check a registration, and try its trust rules.
+pub const CHECK_REGISTRATION: &str = "/v2/registrations/check";
 /// After a grant's path: the decisions about it.
 pub const DECISIONS: &str = "decisions";
 /// Apply and show rule sets.

@@ -10,6 +10,8 @@
 //
 //   open {"url": "…"}, back, show
 //   click {"selector": "…", "twice": false}, fill {"selector": "…", "text": "…"}
+//   choose {"selector": "…", "value": "…"}
+//   download {"selector": "…"}: clicks, as well with `name` and `value` of the file
 //   value {"selector": "…"}: as well with `value`, of a field
 //   key {"key": "Tab" | "Enter" | …, "leads": false}: as well with `focused`, the text of the element that has the focus
 //   sign_in {"person": "…"}: answers the forms of the provider of people.mjs
@@ -84,6 +86,17 @@ class Tab {
     return await this.show();
   }
 
+  async choose({ selector, value }) {
+    await this.page.locator(selector).selectOption(value);
+    return await this.show();
+  }
+
+  async download({ selector }) {
+    const [download] = await Promise.all([this.page.waitForEvent("download"), this.page.locator(selector).click()]);
+    const value = readFileSync(await download.path(), "utf8");
+    return { ...(await this.show()), name: download.suggestedFilename(), value };
+  }
+
   async value({ selector }) {
     return { ...(await this.show()), value: await this.page.locator(selector).inputValue() };
   }
@@ -143,5 +156,20 @@ class Tab {
   }
 }
 
-const actions = ["open", "back", "show", "click", "fill", "value", "key", "sign_in", "audit", "picture", "forget", "end"];
+const actions = [
+  "open",
+  "back",
+  "show",
+  "click",
+  "fill",
+  "choose",
+  "download",
+  "value",
+  "key",
+  "sign_in",
+  "audit",
+  "picture",
+  "forget",
+  "end",
+];
 await serve(Tab.start, actions);

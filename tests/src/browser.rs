@@ -59,6 +59,8 @@ pub struct Shown {
     pub focused: String,
     #[serde(default)]
     value: String,
+    #[serde(default)]
+    name: String,
     errors: Vec<String>,
     #[serde(default)]
     violations: Vec<String>,
@@ -125,6 +127,19 @@ impl Tab {
     #[track_caller]
     pub fn fill(&self, selector: &str, text: &str) -> Shown {
         self.order("fill", json!({"selector": selector, "text": text}))
+    }
+
+    /// Chooses from a list.
+    #[track_caller]
+    pub fn choose(&self, selector: &str, value: &str) -> Shown {
+        self.order("choose", json!({"selector": selector, "value": value}))
+    }
+
+    /// Clicks what downloads a file: its name and its text.
+    #[track_caller]
+    pub fn download(&self, selector: &str) -> (String, String) {
+        let shown = self.order("download", json!({"selector": selector}));
+        (shown.name, shown.value)
     }
 
     /// The value of a field.

@@ -1,54 +1,104 @@
-//! Grants as files: CSV for spreadsheets, and JSON, one grant on a line.
+//! Lists as files: CSV for spreadsheets, and JSON, one element on a line.
 
-use protocol::Grant;
+use protocol::agents::{Agent, AgentStatus};
 use protocol::printable::printable;
+use protocol::{Grant, Timestamp};
+use serde::Serialize;
 
 use crate::policies;
 
-/// The first line of a CSV file.
-pub(crate) const COLUMNS: [&str; 16] = [
-    "id",
-    "status",
-    "agent",
-    "policies",
-    "requested_at",
-    "granted_at",
-    "expires_at",
-    "ended_at",
-    "end_reason",
-    "reason",
-    "repository",
-    "workflow",
-    "run",
-    "commit",
-    "actor",
-    "approved_by",
-];
+/// What a list consists of.
+pub trait Row: Serialize {
+    /// The first line of a CSV file.
+    const COLUMNS: &'static [&'static str];
 
-/// The line of a grant.
-fn cells(grant: &Grant) -> [String; 16] {
-    let text = |value: Option<&str>| value.map(printable).unwrap_or_default();
-    let facts = &grant.provenance.signed;
-    let approvers = grant.approval.iter().flat_map(|approval| &approval.approved_by);
-    let approvers: Vec<_> = approvers.map(|given| given.person.shown()).collect();
-    [
-        grant.id.to_string(),
-        grant.status.as_str().to_owned(),
-        grant.agent_id.to_string(),
-        policies(grant),
-        grant.requested_at.to_string(),
-        grant.granted_at.map(|at| at.to_string()).unwrap_or_default(),
-        grant.expires_at.to_string(),
-        grant.ended_at.map(|at| at.to_string()).unwrap_or_default(),
-        text(grant.end_reason.as_deref()),
-        text(grant.reason.as_deref()),
-        text(facts.repository.as_deref()),
-        text(facts.workflow.as_deref()),
-        text(facts.run.as_deref()),
-        text(facts.commit.as_deref()),
-        text(facts.actor.as_deref()),
-        printable(&approvers.join(", ")),
-    ]
+    /// The line of this one.
+    fn cells(&self) -> Vec<String>;
+}
+
+impl Row for Agent {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "status",
+        "description",
+        "use_case",
+        "max_session",
+        "targets",
+        "created_at",
+        "updated_at",
+        "from_file",
+        "tokens",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let tokens: Vec<&str> = self.tokens.iter().map(|token| token.id.as_str()).collect();
+        vec![
+            self.id.to_string(),
+            status(self.status).to_owned(),
+            printable(&self.description),
+            self.use_case.clone(),
+            self.max_session.to_string(),
+            printable(&self.targets.join(", ")),
+            self.created_at.to_string(),
+            self.updated_at.to_string(),
+            self.from_file.to_string(),
+            tokens.join(", "),
+        ]
+    }
+}
+
+pub(crate) fn status(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Active => "active",
+        AgentStatus::Disabled => "disabled",
+    }
+}
+
+impl Row for Grant {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "status",
+        "agent",
+        "policies",
+        "requested_at",
+        "granted_at",
+        "expires_at",
+        "ended_at",
+        "end_reason",
+        "reason",
+        "repository",
+        "workflow",
+        "run",
+        "commit",
+        "actor",
+        "approved_by",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let text = |value: Option<&str>| value.map(printable).unwrap_or_default();
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+        let facts = &self.provenance.signed;
+        let approvers = self.approval.iter().flat_map(|approval| &approval.approved_by);
+        let approvers: Vec<_> = approvers.map(|given| given.person.shown()).collect();
+        vec![
+            self.id.to_string(),
+            self.status.as_str().to_owned(),
+            self.agent_id.to_string(),
+            policies(self),
+            self.requested_at.to_string(),
+            time(self.granted_at),
+            self.expires_at.to_string(),
+            time(self.ended_at),
+            text(self.end_reason.as_deref()),
+            text(self.reason.as_deref()),
+            text(facts.repository.as_deref()),
+            text(facts.workflow.as_deref()),
+            text(facts.run.as_deref()),
+            text(facts.commit.as_deref()),
+            text(facts.actor.as_deref()),
+            printable(&approvers.join(", ")),
+        ]
+    }
 }
 
 /// A cell that no spreadsheet takes for a formula.
@@ -57,22 +107,22 @@ fn harmless(cell: &str) -> String {
 }
 
 /// CSV (RFC 4180), with the line of the columns if `first`.
-pub fn csv(grants: &[Grant], first: bool) -> Result<Vec<u8>, csv::Error> {
+pub fn csv<T: Row>(rows: &[T], first: bool) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     if first {
-        writer.write_record(COLUMNS)?;
+        writer.write_record(T::COLUMNS)?;
     }
-    for grant in grants {
-        writer.write_record(cells(grant).iter().map(|cell| harmless(cell)))?;
+    for row in rows {
+        writer.write_record(row.cells().iter().map(|cell| harmless(cell)))?;
     }
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// JSON, one grant on a line, as the API has it.
-pub fn json(grants: &[Grant]) -> Result<Vec<u8>, serde_json::Error> {
+/// JSON, one on a line, as the API has it.
+pub fn json<T: Row>(rows: &[T]) -> Result<Vec<u8>, serde_json::Error> {
     let mut lines = Vec::new();
-    for grant in grants {
-        serde_json::to_writer(&mut lines, grant)?;
+    for row in rows {
+        serde_json::to_writer(&mut lines, row)?;
         lines.push(b'\n');
     }
     Ok(lines)

@@ -31,8 +31,9 @@ pub struct Page {
 pub(crate) const REQUESTS: &str = "/console/requests";
 pub(crate) const GRANTS: &str = "/console/grants";
 pub(crate) const BREAK_GLASS: &str = "/console/break-glass";
-const NAVIGATION: [(&str, &str); 3] =
-    [(REQUESTS, "Requests"), (GRANTS, "Grants"), (BREAK_GLASS, "Break-glass")];
+pub(crate) const AGENTS: &str = "/console/agents";
+const NAVIGATION: [(&str, &str); 4] =
+    [(REQUESTS, "Requests"), (GRANTS, "Grants"), (AGENTS, "Agents"), (BREAK_GLASS, "Break-glass")];
 
 /// The whole document.
 pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {

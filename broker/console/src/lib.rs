@@ -1,7 +1,7 @@
 //! The pages of the console: from types of the protocol to HTML.
 //!
-//! Pure: no I/O, no clock, no HTTP. Text from outside gets into a page as `text::Shown` alone. Every page works without
-//! JavaScript, and shows the command that does the same.
+//! Pure: no I/O, no clock, no HTTP. Text from outside gets into a page as `text::Shown` or `text::Lines` alone. Every page
+//! works without JavaScript, and shows the command that does the same.
 
 #![expect(missing_docs, reason = "an internal crate: a name that says everything needs no comment")]
 
@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use protocol::{Grant, PolicyName, Timestamp, Ttl};
 
+pub mod agents;
 pub mod break_glass;
 pub mod export;
 pub mod grants;
 pub mod layout;
+pub mod registration;
 pub mod requests;
 mod text;
 pub mod timelines;

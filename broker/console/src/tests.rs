@@ -1,3 +1,6 @@
+use protocol::agents::{
+    Agent, AgentList, AgentStatus, RegistrationChecked, TokenInfo, TrustRefused, TrustTrial,
+};
 use protocol::approvals::{Approval, ApprovalRequest, Approver, RequestList, RequestedPolicy};
 use protocol::break_glass::{BreakGlass, Review};
 use protocol::{
@@ -5,8 +8,10 @@ use protocol::{
     Person, Provenance, Source, Timeline, TimelineEvent, Timestamp,
 };
 
+use crate::export::Row;
 use crate::layout::{Page, Viewer, document, refusal, sign_in};
-use crate::{SCRIPT, STYLE, break_glass, export, grants, remaining, requests, timelines};
+use crate::registration::{Draft, Step, Trial, file, questions};
+use crate::{SCRIPT, STYLE, agents, break_glass, export, grants, remaining, requests, timelines};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
 const CORPUS: [&str; 10] = [
@@ -95,6 +100,63 @@ fn request(text: &str) -> ApprovalRequest {
     }
 }
 
+fn agent(text: &str, status: AgentStatus) -> Agent {
+    Agent {
+        id: "orders-agent".parse().unwrap(),
+        description: text.to_owned(),
+        use_case: text.to_owned(),
+        max_session: "15m".parse().unwrap(),
+        targets: vec![text.to_owned()],
+        status,
+        created_at: at(1000),
+        updated_at: at(1000),
+        registration: text.to_owned(),
+        from_file: status == AgentStatus::Disabled,
+        tokens: vec![TokenInfo { id: text.to_owned(), created_at: at(1000), expires_at: Some(at(2000)) }],
+    }
+}
+
+fn checked(text: &str) -> RegistrationChecked {
+    let refused = TrustRefused { detail: text.to_owned(), hint: Some(text.to_owned()) };
+    RegistrationChecked {
+        agent_id: "orders-agent".parse().unwrap(),
+        exists: true,
+        from_file: false,
+        warnings: vec![text.to_owned()],
+        trial: Some(TrustTrial {
+            claims: [("sub".to_owned(), text.to_owned())].into(),
+            token: Some(refused.clone()),
+            rules: vec![None, Some(refused)],
+        }),
+    }
+}
+
+/// An answer to every question.
+fn draft(answer: impl Fn(&str) -> String) -> Draft {
+    let names = [
+        "id",
+        "description",
+        "use_case",
+        "place",
+        "account",
+        "region",
+        "principal",
+        "permissions_boundary",
+        "cluster",
+        "namespace",
+        "service_account",
+        "policies",
+        "max_session",
+        "platform",
+        "issuer",
+        "audience",
+        "claim:repository",
+        "more_claims",
+        "not asked",
+    ];
+    names.into_iter().map(|name| (name.to_owned(), answer(name))).collect()
+}
+
 fn whole(page: &Page, text: &str) -> String {
     let viewer = Viewer { name: text.to_owned(), csrf: "c5rf".to_owned() };
     document(page, Some(&viewer)).into_string()
@@ -127,7 +189,20 @@ fn pages(text: &str) -> Vec<String> {
     let list = RequestList { requests: vec![request(text)], next: Some(GrantId::from_random([2; 8])) };
     let taken = GrantList { grants: vec![grant(text, GrantStatus::Revoked)], next: None };
     let request = request(text);
+    let all_agents = AgentList {
+        agents: vec![agent(text, AgentStatus::Active)],
+        next: Some("orders-agent".parse().unwrap()),
+    };
+    let draft = draft(|_| text.to_owned());
+    let trial = Trial { checked: Some(&checked(text)), problem: Some((text, Some(text))) };
     [
+        agents::list(&all_agents),
+        agents::agent(&agent(text, AgentStatus::Active), &viewer),
+        agents::agent(&agent(text, AgentStatus::Disabled), &viewer),
+        questions(Step::Agent, &draft, Some(text)),
+        questions(Step::Boundary, &draft, Some(text)),
+        questions(Step::Trust, &draft, Some(text)),
+        file(text, &trial, &[grant(text, GrantStatus::Revoked)], &viewer),
         requests::inbox(&list),
         requests::request(&request, &viewer),
         timelines::timeline(&timeline, &viewer, at(1000)),
@@ -183,6 +258,11 @@ fn tags(page: &str) -> Vec<String> {
 #[test]
 fn pages_load_nothing_from_elsewhere_and_have_nothing_inline() {
     for page in pages("plain text") {
+        // Examples of what to type.
+        let mut parts = page.split(" placeholder=\"");
+        let first = parts.next().unwrap();
+        let rest = parts.filter_map(|part| part.split_once('"')).map(|(_, rest)| rest);
+        let page: String = std::iter::once(first).chain(rest).collect();
         for unwanted in [" style=", "onclick", "<style", "http:", "https:", "//"] {
             assert!(!page.contains(unwanted), "{unwanted} in {page}");
         }
@@ -278,7 +358,7 @@ fn a_file_for_spreadsheets_has_no_formula_and_keeps_its_lines() {
         let file = export::csv(&[grant(text, GrantStatus::Revoked)], true).unwrap();
         let mut lines = csv::Reader::from_reader(&file[..]);
         let records: Vec<csv::StringRecord> = lines.records().map(Result::unwrap).collect();
-        assert_eq!((records.len(), records[0].len()), (1, export::COLUMNS.len()), "{text:?}");
+        assert_eq!((records.len(), records[0].len()), (1, Grant::COLUMNS.len()), "{text:?}");
         for cell in &records[0] {
             assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{cell:?}");
         }

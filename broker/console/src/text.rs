@@ -1,4 +1,4 @@
-//! The one way by which text from outside gets into a page.
+//! The only ways by which text from outside gets into a page.
 
 use maud::{Escaper, Render};
 use protocol::printable::printable;
@@ -10,6 +10,20 @@ pub(crate) struct Shown<'a>(pub(crate) &'a str);
 impl Render for Shown<'_> {
     fn render_to(&self, buffer: &mut String) {
         let _ = Escaper::new(buffer).write_str(&printable(self.0));
+    }
+}
+
+/// Text from outside in a field that is sent back: like [`Shown`], with its line breaks as they are.
+pub(crate) struct Lines<'a>(pub(crate) &'a str);
+
+impl Render for Lines<'_> {
+    fn render_to(&self, buffer: &mut String) {
+        for (n, line) in self.0.split('\n').enumerate() {
+            if n > 0 {
+                buffer.push('\n');
+            }
+            Shown(line).render_to(buffer);
+        }
     }
 }
 

@@ -12,13 +12,14 @@
 
 #![expect(missing_docs, reason = "an internal crate: a name that says everything needs no comment")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::{EventVerifier, Verifier};
 use notify::Channel;
-use protocol::Timestamp;
+use protocol::{AgentId, Timestamp};
 use signing::Issuer;
 use store::Store;
 use targets::{OrphanRule, Target};
@@ -122,6 +123,7 @@ pub struct Engine {
     posture_sources: ArcSwap<Vec<PostureSource>>,
     people: ArcSwapOption<People>,
     channels: ArcSwap<Vec<Channel>>,
+    agents_from_files: ArcSwap<BTreeSet<AgentId>>,
     rules: rules::RulesCache,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -159,6 +161,7 @@ impl Engine {
             posture_sources: ArcSwap::from_pointee(deps.posture_sources),
             people: ArcSwapOption::from_pointee(deps.people),
             channels: ArcSwap::from_pointee(deps.channels),
+            agents_from_files: ArcSwap::default(),
             rules: rules::RulesCache::empty(),
             clock: deps.clock,
             random: deps.random,

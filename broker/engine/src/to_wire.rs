@@ -87,7 +87,7 @@ pub(crate) fn standing_approval(standing: &domain::StandingApproval) -> Standing
     }
 }
 
-pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken]) -> agents::Agent {
+pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken], from_file: bool) -> agents::Agent {
     agents::Agent {
         id: agent.id.clone(),
         description: agent.registration.description.clone(),
@@ -101,6 +101,7 @@ pub(crate) fn agent(agent: &domain::Agent, tokens: &[StoredToken]) -> agents::Ag
         created_at: agent.created_at,
         updated_at: agent.updated_at,
         registration: agent.source.clone(),
+        from_file,
         tokens: tokens
             .iter()
             .map(|token| agents::TokenInfo {

@@ -6,6 +6,7 @@
 //! [`domain::ReplayGuard`], and the time is an argument.
 
 mod discovery;
+mod explained;
 mod http;
 mod jwk;
 mod key_cache;
@@ -20,6 +21,7 @@ mod token;
 mod verifier;
 
 pub use discovery::Outage;
+pub use explained::{Explained, explain_run};
 pub use http::Http;
 pub use key_cache::CacheTimes;
 pub use outbound::UnusableCertificates;

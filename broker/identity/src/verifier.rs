@@ -74,13 +74,13 @@ impl Verifier {
         now: Timestamp,
     ) -> Result<Principal, Refused> {
         let unverified = UnverifiedToken::parse(token.reveal())?;
-        let (candidates, audience) = candidates(&unverified, rules)?;
+        let (candidates, audience) = candidates(&unverified.issuer, &unverified.audiences, rules)?;
         self.check_times(&unverified, now)?;
         let verified = self.check_signature(token, &unverified, audience, now).await?;
         platforms::admit(&verified, agent, &candidates, self.inner.leeway, self.inner.max_age)
     }
 
-    fn check_times(&self, token: &UnverifiedToken, now: Timestamp) -> Result<(), Refused> {
+    pub(crate) fn check_times(&self, token: &UnverifiedToken, now: Timestamp) -> Result<(), Refused> {
         let latest = now.plus(self.inner.leeway);
         if token.expires <= now.minus(self.inner.leeway) {
             return Err(Refused::Expired { expired: token.expires, now });
@@ -98,7 +98,7 @@ impl Verifier {
         Ok(())
     }
 
-    async fn check_signature<'t>(
+    pub(crate) async fn check_signature<'t>(
         &self,
         token: &Secret,
         unverified: &'t UnverifiedToken,
@@ -114,24 +114,25 @@ impl Verifier {
 }
 
 /// The rules for the token's issuer and audience. All of them have the same audience, which is the token's only one.
-fn candidates<'r>(
-    token: &UnverifiedToken,
+pub(crate) fn candidates<'r>(
+    issuer: &str,
+    audiences: &[String],
     rules: &'r [TrustRule],
 ) -> Result<(Vec<&'r TrustRule>, &'r str), Refused> {
-    let of_issuer: Vec<&TrustRule> = rules.iter().filter(|rule| rule.issuer == token.issuer).collect();
+    let of_issuer: Vec<&TrustRule> = rules.iter().filter(|rule| rule.issuer == issuer).collect();
     if of_issuer.is_empty() {
         let trusted = distinct(rules.iter().map(|rule| &rule.issuer));
-        return Err(Refused::IssuerNotTrusted { found: cut(&token.issuer), trusted });
+        return Err(Refused::IssuerNotTrusted { found: cut(issuer), trusted });
     }
     let matching: Vec<&TrustRule> = of_issuer
         .iter()
         .copied()
-        .filter(|rule| token.audiences.iter().all(|audience| *audience == rule.audience))
+        .filter(|rule| audiences.iter().all(|audience| *audience == rule.audience))
         .collect();
     match matching.first().map(|rule| rule.audience.as_str()) {
         Some(audience) => Ok((matching, audience)),
         None => Err(Refused::Audience {
-            found: token.audiences.iter().take(5).map(|audience| cut(audience)).collect(),
+            found: audiences.iter().take(5).map(|audience| cut(audience)).collect(),
             expected: distinct(of_issuer.iter().map(|rule| &rule.audience)),
         }),
     }

@@ -1,5 +1,6 @@
 //! The folder of registration files, which are applied all or none.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,7 @@ pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotAppli
         let path = sources.get(index).map(|(path, _)| path.clone()).unwrap_or_default();
         return Err(NotApplied::Refused { path, refusal });
     }
+    let mut agents = BTreeSet::new();
     for (path, source) in sources {
         let applied = engine
             .apply_agent(&source, ApplyMode::Replace, &Author::Configuration)
@@ -65,6 +67,8 @@ pub(crate) async fn apply(folder: &Path, engine: &Engine) -> Result<(), NotAppli
             // The first token is not printed: a log is no place for it.
             tracing::info!(agent = %applied.agent_id, "new agent: `cloudanix-jit agent rotate-token {}` makes its auth token", applied.agent_id);
         }
+        agents.insert(applied.agent_id);
     }
+    engine.set_agents_from_files(agents);
     Ok(())
 }

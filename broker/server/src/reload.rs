@@ -3,6 +3,7 @@
 //! At a SIGHUP everything is reloaded. Changed files are also reloaded without a signal, because no process sends one
 //! for mounted files: the broker polls them every few seconds. A bad file is logged once and changes nothing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,7 +146,10 @@ impl Reload {
     }
 
     async fn apply_agents(&mut self, scope: Scope) {
-        let Some(folder) = &self.config.agents else { return };
+        let Some(folder) = &self.config.agents else {
+            self.engine.set_agents_from_files(BTreeSet::new());
+            return;
+        };
         let found = agent_files(&self.config);
         if scope == Scope::Changed && found == self.loaded.agents {
             return;

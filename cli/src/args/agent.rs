@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use protocol::{AgentId, Ttl};
+use protocol::{AgentId, GrantId, Ttl};
 
 use super::Shown;
 
@@ -18,6 +18,24 @@ pub(crate) enum AgentCommand {
         /// Refuse when the agent already exists
         #[arg(long)]
         create_only: bool,
+        #[command(flatten)]
+        shown: Shown,
+    },
+    /// Check a registration, and try its trust rules on a token or a grant; changes nothing
+    #[command(
+        after_help = "Examples:\n  cloudanix-jit agent check -f agents/orders.toml --token-file token.jwt\n  \
+                            cloudanix-jit agent check -f agents/orders.toml --grant elev-0123456789abcdef"
+    )]
+    Check {
+        /// The registration, TOML; `-` reads standard input
+        #[arg(short = 'f', long = "file", value_name = "FILE")]
+        file: PathBuf,
+        /// The OIDC token of a run, which may have expired; it is not used up
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// A grant, whose recorded claims are tried in place of a token's
+        #[arg(long, value_name = "GRANT_ID", conflicts_with = "token_file")]
+        grant: Option<GrantId>,
         #[command(flatten)]
         shown: Shown,
     },

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use jit_client::{Client, Env, IfRegistered};
 use protocol::Secret;
-use protocol::agents::{Agent, AgentStatus, Outcome};
+use protocol::agents::{Agent, AgentStatus, CheckRegistration, Outcome, RegistrationChecked, TrustRefused};
 use protocol::elevate::MAX_BODY;
 use protocol::printable::printable;
 
@@ -26,6 +26,16 @@ pub(crate) fn run(command: AgentCommand, env: &Env, output: &mut Output) -> Resu
             AgentCommand::Apply { file, create_only, shown } => {
                 let existing = if create_only { IfRegistered::Refuse } else { IfRegistered::Replace };
                 apply(&client, &file, existing, shown, masking, output).await
+            }
+            AgentCommand::Check { file, token_file, grant, shown } => {
+                let token = token_file.map(|file| text(&file, "token")).transpose()?;
+                let request = CheckRegistration {
+                    registration: text(&file, "registration")?,
+                    token: token.map(|token| Secret::new(token.trim())),
+                    grant,
+                };
+                let checked = client.check_registration(&request, RETRIES).await?;
+                report(&checked, shown, output)
             }
             AgentCommand::List { shown } => list(&client, shown, output).await,
             AgentCommand::Show { agent, shown } => {
@@ -81,7 +91,7 @@ async fn apply(
     masking: Masking,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let applied = client.apply(&registration(file)?, existing, RETRIES).await?;
+    let applied = client.apply(&text(file, "registration")?, existing, RETRIES).await?;
     if let Some(token) = &applied.auth_token {
         masking.register(&[token], Masks::Stderr, output)?;
     }
@@ -101,6 +111,50 @@ async fn apply(
     }
 }
 
+fn report(checked: &RegistrationChecked, shown: Shown, output: &mut Output) -> Result<(), CliError> {
+    let state = if checked.exists { "replaces a registration" } else { "a new agent" };
+    output.line(Mark::Done, "check", &format!("{} · can be applied · {state}", checked.agent_id));
+    if checked.from_file {
+        output.line(
+            Mark::Warning,
+            "check",
+            "a file in the broker's folder of registrations replaces it again",
+        );
+    }
+    for warning in &checked.warnings {
+        output.line(Mark::Warning, "check", warning);
+    }
+    if let View::Json = shown.output {
+        output.json(checked)?;
+    }
+    let Some(trial) = &checked.trial else { return Ok(()) };
+    if let View::Text = shown.output {
+        let claims = trial.claims.iter();
+        let lines = claims.map(|(name, value)| format!("{} = {}\n", printable(name), printable(value)));
+        output.data(&lines.collect::<String>())?;
+    }
+    for (n, refused) in trial.rules.iter().enumerate() {
+        match refused {
+            None => output.line(Mark::Done, "trust", &format!("trust[{n}] accepts these claims")),
+            Some(refused) => trust_refused(&format!("trust[{n}]"), refused, output),
+        }
+    }
+    if let Some(refused) = &trial.token {
+        trust_refused("the token", refused, output);
+    }
+    match trial.has_a_rule_that_accepts() {
+        true => Ok(()),
+        false => Err(CliError::TrustRefused { rules: trial.rules.len() }),
+    }
+}
+
+fn trust_refused(what: &str, refused: &TrustRefused, output: &Output) {
+    output.line(Mark::Warning, "trust", &format!("{what}: {}", refused.detail));
+    if let Some(hint) = &refused.hint {
+        output.hint(hint);
+    }
+}
+
 fn show_once(token: &Secret, output: &mut Output) -> Result<(), CliError> {
     output
         .hint("this auth token is shown once; store it as `CLOUDANIX_AUTH_TOKEN` in the secrets of your CI");
@@ -114,9 +168,10 @@ fn json_if_asked<T: serde::Serialize>(shown: Shown, value: &T, output: &mut Outp
     }
 }
 
-fn registration(file: &Path) -> Result<String, CliError> {
+/// The text of a file.
+fn text(file: &Path, what: &str) -> Result<String, CliError> {
     let shown = file.display();
-    let unreadable = |error: io::Error| CliError::usage(format!("the registration `{shown}`: {error}"));
+    let unreadable = |error: io::Error| CliError::usage(format!("the {what} `{shown}`: {error}"));
     let source: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -125,9 +180,7 @@ fn registration(file: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let length = source.take(MAX_BODY as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
     if length > MAX_BODY {
-        return Err(CliError::usage(format!(
-            "the registration `{shown}`: expected at most {MAX_BODY} bytes"
-        )));
+        return Err(CliError::usage(format!("the {what} `{shown}`: expected at most {MAX_BODY} bytes")));
     }
     Ok(text)
 }
@@ -181,6 +234,9 @@ fn details(agent: &Agent) -> String {
         agent.created_at,
         agent.updated_at,
     );
+    if agent.from_file {
+        text.push_str("source    a file in the broker's folder of registrations\n");
+    }
     for token in &agent.tokens {
         let until = token.expires_at.map(|at| format!(", until {at}")).unwrap_or_default();
         let _ = writeln!(text, "token     {} · made {}{until}", printable(&token.id), token.created_at);

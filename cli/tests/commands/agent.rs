@@ -22,6 +22,7 @@ fn agent(id: &str) -> Agent {
         created_at: "2026-06-08T14:00:14Z".parse().unwrap(),
         updated_at: "2026-06-08T14:00:14Z".parse().unwrap(),
         registration: REGISTRATION.to_owned(),
+        from_file: false,
         tokens: vec![TokenInfo {
             id: "010101010101".to_owned(),
             created_at: "2026-06-08T14:00:14Z".parse().unwrap(),

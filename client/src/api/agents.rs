@@ -1,6 +1,8 @@
 //! An operator's calls about agents.
 
-use protocol::agents::{Agent, AgentList, Applied, Disabled, RotateRequest, Rotated};
+use protocol::agents::{
+    Agent, AgentList, Applied, CheckRegistration, Disabled, RegistrationChecked, RotateRequest, Rotated,
+};
 use protocol::{AgentId, Ttl, routes};
 use reqwest::Method;
 
@@ -31,6 +33,15 @@ impl Client {
             IfRegistered::Refuse => call,
         };
         self.answer(policy, &call).await
+    }
+
+    /// Checks a registration, and tries its trust rules.
+    pub async fn check_registration(
+        &self,
+        request: &CheckRegistration,
+        policy: RetryPolicy,
+    ) -> Result<RegistrationChecked, Error> {
+        self.answer(policy, &self.call(Method::POST, routes::CHECK_REGISTRATION)?.json(request)?).await
     }
 
     /// Lists one page of agents.

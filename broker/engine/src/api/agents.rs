@@ -1,13 +1,16 @@
 //! Registers agents, rotates their tokens, and disables them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::boundary::ExclusiveResource;
 use domain::{Agent, AgentStatus, EndCause, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
-use protocol::{Actor, AgentId, AuthToken, ErrorCode, Ttl};
+use protocol::people::Right;
+use protocol::{Actor, AgentId, AuthToken, ErrorCode, Secret, Ttl};
 use store::{ApplyMode, Listing, Registering, StoredToken};
 
+use super::check_registration::warnings;
 use crate::clock::random;
 use crate::{Author, Engine, Page, Refusal, hash_of, to_wire};
 
@@ -30,9 +33,7 @@ fn conflict(resources: &[ExclusiveResource], other: &Registration) -> Option<Str
 impl Engine {
     /// Stores a registration. A new agent gets an auth token, which is returned only now.
     pub async fn apply_agent(&self, source: &str, mode: ApplyMode, by: &Author) -> Result<Applied, Refusal> {
-        let registration = domain::registration::parse(source)
-            .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
-        self.check_boundary(&registration).await?;
+        let registration = self.parse_registration(source).await?;
         let now = self.clock.now();
         let agent_id = registration.id.clone();
         let (token, stored) = self.new_token(&agent_id)?;
@@ -44,8 +45,7 @@ impl Engine {
                     Outcome::Created => Some(token.secret().clone()),
                     Outcome::Updated | Outcome::Unchanged => None,
                 };
-                let warnings: Vec<String> =
-                    registration.boundary.scopes().flat_map(|scope| scope.target.warnings()).collect();
+                let warnings = warnings(&registration);
                 for warning in &warnings {
                     tracing::warn!(agent = %agent_id, "{warning}");
                 }
@@ -56,6 +56,19 @@ impl Engine {
                     .hint("PUT replaces a registration"))
             }
         }
+    }
+
+    /// A registration that can be applied here.
+    pub(super) async fn parse_registration(&self, source: &str) -> Result<Registration, Refusal> {
+        let registration = domain::registration::parse(source)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidRegistration, error.to_string()))?;
+        self.check_boundary(&registration).await?;
+        Ok(registration)
+    }
+
+    /// Says which agents have a file in the folder of registrations.
+    pub fn set_agents_from_files(&self, agents: BTreeSet<AgentId>) {
+        self.agents_from_files.store(Arc::new(agents));
     }
 
     /// Checks that these registrations can be applied, also together. The error has the index of the first that cannot.
@@ -109,17 +122,32 @@ impl Engine {
         self.with_tokens(&agent).await
     }
 
-    /// A page of agents, ordered by id.
-    pub async fn agents(&self, after: Option<&AgentId>, page: Page) -> Result<AgentList, Refusal> {
-        let mut stored = self.store.agents(after, page.rows() + 1).await?;
-        let more = stored.len() > page.rows() as usize;
-        stored.truncate(page.rows() as usize);
-        let next = if more { stored.last().map(|last| last.id.clone()) } else { None };
-        let mut agents = Vec::with_capacity(stored.len());
-        for agent in &stored {
-            agents.push(self.with_tokens(agent).await?);
+    /// A page of the agents that the caller may see, ordered by id.
+    pub async fn agents(
+        &self,
+        bearer: Option<&Secret>,
+        mut after: Option<AgentId>,
+        page: Page,
+    ) -> Result<AgentList, Refusal> {
+        let caller = self.person_or_operator(bearer).await?;
+        let mut agents = Vec::new();
+        loop {
+            let stored = self.store.agents(after.as_ref(), page.rows()).await?;
+            let is_last_page = stored.len() < page.rows() as usize;
+            after = stored.last().map(|last| last.id.clone());
+            for agent in stored {
+                if agents.len() == page.rows() as usize {
+                    let next = agents.last().map(|last: &protocol::agents::Agent| last.id.clone());
+                    return Ok(AgentList { agents, next });
+                }
+                if self.admit(&caller, Right::View, &agent.id).await.is_ok() {
+                    agents.push(self.with_tokens(&agent).await?);
+                }
+            }
+            if is_last_page {
+                return Ok(AgentList { agents, next: None });
+            }
         }
-        Ok(AgentList { agents, next })
     }
 
     /// Disables an agent, then ends its live grants. In this order, no grant can be created in between.
@@ -215,7 +243,7 @@ impl Engine {
 
     async fn with_tokens(&self, agent: &Agent) -> Result<protocol::agents::Agent, Refusal> {
         let tokens = self.store.tokens(&agent.id, self.clock.now()).await?;
-        Ok(to_wire::agent(agent, &tokens))
+        Ok(to_wire::agent(agent, &tokens, self.agents_from_files.load().contains(&agent.id)))
     }
 
     fn new_token(&self, agent_id: &AgentId) -> Result<(AuthToken, StoredToken), Refusal> {

@@ -5,6 +5,7 @@ mod agents;
 mod approvals;
 mod authorize;
 mod break_glass;
+mod check_registration;
 mod collect;
 mod denials;
 mod elevate;

@@ -28,7 +28,7 @@ use crate::signature::VerifiedToken;
 use crate::token::UnverifiedToken;
 
 /// The properties of a platform's tokens.
-struct Profile {
+pub(crate) struct Profile {
     /// Maps claims to facts about the run.
     facts: fn(&Claims) -> Facts,
     /// Finds the exceptions that the rule must allow by name.
@@ -91,22 +91,24 @@ pub(crate) fn admit(
     let mut mismatches = Vec::new();
     let mut refused: Option<Refused> = None;
     for rule in rules {
-        if let Err(mismatch) = rule.check(&token.claims) {
-            mismatches.push(mismatch);
-            continue;
-        }
-        let profile = profile(rule.platform);
-        let needed =
-            (profile.exceptions)(&token.claims, rule).into_iter().find(|found| !rule.allows(found.exception));
-        match (foreign::detect(rule.platform, &token.claims), needed) {
-            (Some(Foreign { platform, claims }), _) => {
-                refused = refused.or(Some(Refused::OtherPlatform { named: rule.platform, platform, claims }));
-            }
-            (None, Some(found)) => refused = refused.or(Some(needs(found))),
-            (None, None) => return Ok(principal(token, agent, rule.platform, profile, leeway, max_age)),
+        match accepts(rule, &token.claims) {
+            Ok(profile) => return Ok(principal(token, agent, rule.platform, profile, leeway, max_age)),
+            Err(Refused::ClaimsNotTrusted { mismatches: more }) => mismatches.extend(more),
+            Err(other) => refused = refused.or(Some(other)),
         }
     }
     Err(refused.unwrap_or(Refused::ClaimsNotTrusted { mismatches }))
+}
+
+/// Applies one rule.
+pub(crate) fn accepts(rule: &TrustRule, claims: &Claims) -> Result<&'static Profile, Refused> {
+    rule.check(claims).map_err(|mismatch| Refused::ClaimsNotTrusted { mismatches: vec![mismatch] })?;
+    if let Some(Foreign { platform, claims }) = foreign::detect(rule.platform, claims) {
+        return Err(Refused::OtherPlatform { named: rule.platform, platform, claims });
+    }
+    let profile = profile(rule.platform);
+    let needed = (profile.exceptions)(claims, rule).into_iter().find(|found| !rule.allows(found.exception));
+    needed.map_or(Ok(profile), |found| Err(needs(found)))
 }
 
 fn needs(found: Found) -> Refused {

@@ -3,6 +3,7 @@
 
 mod accepted;
 mod algorithms;
+mod explained;
 mod hostile_tokens;
 mod key_rotation;
 mod local_issuer;

@@ -67,6 +67,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(grants::timeline::timeline))
         .routes(routes!(agents::register::create, agents::list::list))
         .routes(routes!(agents::register::replace, agents::show::show))
+        .routes(routes!(agents::check::check))
         .routes(routes!(agents::status::disable))
         .routes(routes!(agents::status::enable))
         .routes(routes!(agents::tokens::rotate))

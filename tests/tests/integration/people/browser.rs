@@ -12,7 +12,7 @@ use super::break_glass::line;
 
 /// A tab in which this person has signed in at the console, at the inbox.
 #[track_caller]
-fn signed_in(signing: &Signing, person: &str, look: Look) -> Tab {
+pub(super) fn signed_in(signing: &Signing, person: &str, look: Look) -> Tab {
     let tab = Tab::new(signing.fixture.broker.url(), look);
     tab.open(&at(signing, "/console"));
     let inbox = tab.sign_in(person);
@@ -20,7 +20,7 @@ fn signed_in(signing: &Signing, person: &str, look: Look) -> Tab {
     tab
 }
 
-fn at(signing: &Signing, path: &str) -> String {
+pub(super) fn at(signing: &Signing, path: &str) -> String {
     format!("{}{path}", signing.fixture.broker.url())
 }
 
@@ -144,6 +144,12 @@ fn an_open_timeline_grows_while_a_person_looks_on_and_keeps_what_was_typed() {
     running.finish().assert_code(0);
 }
 
+/// Answers to the first pages of the wizard, and to the third.
+const ANSWERS: &str =
+    "id=web-deploy&description=deploys+main&policies=orders-read+%3D+orders%3Aread&max_session=15m";
+const TRUST: &str = "issuer=https%3A%2F%2Ftoken.actions.githubusercontent.com&audience=cloudanix-jit\
+                     &claim%3Arepository_id=81234567&claim%3Aref=refs%2Fheads%2Fmain";
+
 /// With `CLOUDANIX_WRITE_DOCS=1` the pictures of the documents are taken.
 #[test]
 fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
@@ -171,6 +177,12 @@ fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
             ("timeline", format!("/console/grants/{taken}")),
             ("waiting-timeline", format!("/console/grants/{id}")),
             ("break-glass", "/console/break-glass".to_owned()),
+            ("agents", "/console/agents".to_owned()),
+            ("agent", "/console/agents/orders-agent".to_owned()),
+            ("register-agent", "/console/agents/new".to_owned()),
+            ("register-boundary", "/console/agents/new?id=web&place=dynamic-role&done=agent".to_owned()),
+            ("register-trust", format!("/console/agents/new?{ANSWERS}&done=boundary")),
+            ("register-file", format!("/console/agents/new?{ANSWERS}&{TRUST}&done=trust")),
         ] {
             erin.open(&at(&signing, &path));
             erin.assert_accessible();

@@ -1,5 +1,6 @@
 //! Persons sign in at a complete provider that others wrote, and do what operators do.
 
+mod agents;
 mod approvals;
 mod break_glass;
 mod browser;

@@ -39,6 +39,10 @@ fn a_person_sees_the_agents_of_the_team_and_no_others() {
         assert!(shown.contains(&theirs) && !shown.contains(&foreign), "{shown}");
     }
 
+    let listed = bob.run(&signing, &["agent", "list"]);
+    let agents = &listed.assert_code(0).stdout;
+    assert!(agents.contains("shop-agent") && !agents.contains(&signing.fixture.agent.id), "{agents}");
+
     // A foreign grant is not there for Bob; a foreign agent is refused without a word about whether it exists.
     let unknown = bob.run(&signing, &["timeline", "elev-0000000000000000"]);
     let hidden = bob.run(&signing, &["timeline", &foreign]);
@@ -75,14 +79,14 @@ fn a_change_of_the_rules_holds_for_open_sessions_and_a_mistake_changes_nothing()
     };
     write(&format!("{RULES}\n@id(\"all\") permit (principal, action == Action::\"view\", resource);"));
     let may = |line: &[&str]| carol.run(&signing, line).status.code() == Some(0);
-    eventually("the new rules", || may(&["agent", "list"]).then_some(()));
+    eventually("the new rules", || may(&["rules", "show"]).then_some(()));
     write("@id(\"typo\") permit (principal, action == Action::\"veiw\", resource);");
     eventually("the refusal in the log", || {
         broker.log().contains("the rights of persons stay as they were").then_some(())
     });
-    assert!(may(&["agent", "list"]));
+    assert!(may(&["rules", "show"]));
     write(RULES);
-    eventually("the rules from before", || (!may(&["agent", "list"])).then_some(()));
+    eventually("the rules from before", || (!may(&["rules", "show"])).then_some(()));
 }
 
 #[test]

@@ -94,12 +94,12 @@ fn a_session_at_the_provider_is_used_unless_a_fresh_sign_in_is_wanted() {
 fn a_second_sign_in_knows_new_groups_and_an_open_session_the_old_ones() {
     let mut signing = Signing::start();
     let carol = signing.signed_in("carol");
-    carol.run(&signing, &["agent", "list"]).assert_code(3);
+    carol.run(&signing, &["rules", "show"]).assert_code(3);
     let mut promoted = people();
     promoted["carol"]["groups"] = json!(["platform"]);
     signing.provider.set_people(&promoted).unwrap();
-    carol.run(&signing, &["agent", "list"]).assert_code(3);
-    signing.signed_in("carol").run(&signing, &["agent", "list"]).assert_code(0);
+    carol.run(&signing, &["rules", "show"]).assert_code(3);
+    signing.signed_in("carol").run(&signing, &["rules", "show"]).assert_code(0);
 }
 
 #[test]
@@ -107,10 +107,10 @@ fn sessions_of_two_brokers_are_kept_apart() {
     let (one, other) = (Signing::start(), Signing::start());
     let mut alice = Person::new("alice");
     alice.login(&one, &[]).assert_code(0);
-    alice.run(&one, &["agent", "list"]).assert_code(0);
-    alice.run(&other, &["agent", "list"]).assert_code(2);
+    alice.run(&one, &["rules", "show"]).assert_code(0);
+    alice.run(&other, &["rules", "show"]).assert_code(2);
     alice.login(&other, &[]).assert_code(0);
     for signing in [&one, &other] {
-        alice.run(signing, &["agent", "list"]).assert_code(0);
+        alice.run(signing, &["rules", "show"]).assert_code(0);
     }
 }

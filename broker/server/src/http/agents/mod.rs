@@ -1,5 +1,6 @@
 //! Endpoints of agents, for operators.
 
+pub(super) mod check;
 pub(super) mod list;
 pub(super) mod register;
 pub(super) mod show;

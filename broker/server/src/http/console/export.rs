@@ -3,12 +3,14 @@
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use console::export::Row;
 use engine::{Page, Refusal};
 use futures_util::stream;
-use protocol::{Grant, GrantId, GrantQuery};
+use protocol::{ErrorCode, Grant, GrantId, GrantQuery};
 use serde::Deserialize;
 
 use super::person::Person;
+use super::{agents, grant_id};
 use crate::http::App;
 
 /// The format of a file.
@@ -20,20 +22,24 @@ pub(super) enum Export {
 }
 
 impl Export {
-    fn lines(self, grants: &[Grant], is_first: bool) -> Result<Vec<u8>, std::io::Error> {
+    fn lines<T: Row>(self, rows: &[T], is_first: bool) -> Result<Vec<u8>, Refusal> {
+        let broken = |error: String| {
+            Refusal::new(ErrorCode::Internal, "the list cannot be written as a file").because(error)
+        };
         match self {
-            Self::Csv => console::export::csv(grants, is_first).map_err(std::io::Error::other),
-            Self::Json => console::export::json(grants).map_err(std::io::Error::other),
+            Self::Csv => console::export::csv(rows, is_first).map_err(|error| broken(error.to_string())),
+            Self::Json => console::export::json(rows).map_err(|error| broken(error.to_string())),
         }
     }
 }
 
-/// A list of grants that a page shows.
+/// A list that a page shows.
 #[derive(Debug, Clone)]
 pub(super) enum List {
     Requests,
     Grants(Box<GrantQuery>),
     BreakGlass,
+    Agents,
 }
 
 impl List {
@@ -42,30 +48,44 @@ impl List {
             Self::Requests => "requests",
             Self::Grants(_) => "grants",
             Self::BreakGlass => "break-glass",
+            Self::Agents => "agents",
         }
     }
 
-    /// The grants behind this one, and the one from which to go on.
+    /// The lines of the elements behind this one, and the one from which to go on.
     async fn page(
         &self,
         app: &App,
         person: &Person,
-        after: Option<GrantId>,
-    ) -> Result<(Vec<Grant>, Option<GrantId>), Refusal> {
+        format: Export,
+        after: Option<&str>,
+    ) -> Result<(Vec<u8>, Option<String>), Refusal> {
         let (bearer, page) = (Some(&person.token), Page::of(Some(u32::MAX)));
+        let is_first = after.is_none();
+        let of_grants = |grants: &[Grant], next: Option<GrantId>| {
+            Ok((format.lines(grants, is_first)?, next.map(|next| next.to_string())))
+        };
+        let after_grant = after.map(grant_id).transpose();
         match self {
             Self::Requests => {
-                let list = app.engine.requests(bearer, after, page).await?;
-                Ok((list.requests.into_iter().map(|request| request.grant).collect(), list.next))
+                let list = app.engine.requests(bearer, after_grant?, page).await?;
+                let grants: Vec<Grant> = list.requests.into_iter().map(|request| request.grant).collect();
+                of_grants(&grants, list.next)
             }
             Self::Grants(query) => {
+                let after = after_grant?;
                 let query = GrantQuery { after, limit: Some(u32::MAX), ..GrantQuery::clone(query) };
                 let list = app.engine.grants(bearer, &query).await?;
-                Ok((list.grants, list.next))
+                of_grants(&list.grants, list.next)
             }
             Self::BreakGlass => {
-                let list = app.engine.break_glass_grants(bearer, false, after, page).await?;
-                Ok((list.grants, list.next))
+                let list = app.engine.break_glass_grants(bearer, false, after_grant?, page).await?;
+                of_grants(&list.grants, list.next)
+            }
+            Self::Agents => {
+                let after = after.map(agents::agent_id).transpose()?;
+                let list = app.engine.agents(bearer, after, page).await?;
+                Ok((format.lines(&list.agents, is_first)?, list.next.map(|next| next.to_string())))
             }
         }
     }
@@ -80,17 +100,15 @@ impl Export {
             Self::Json => ("application/x-ndjson", "json"),
         };
         let disposition = format!("attachment; filename=\"{}.{ending}\"", list.name());
-        let first = match list.page(&app, &person, None).await {
+        let first = match list.page(&app, &person, self, None).await {
             Ok(first) => first,
             Err(refusal) => return person.answer(Err(refusal)),
         };
-        let first = self.lines(&first.0, true).map(|lines| (lines, first.1));
-        let more = stream::try_unfold(Some((first, app, person, list)), move |state| async move {
+        let more = stream::try_unfold(Some((Ok(first), app, person, list)), move |state| async move {
             let Some((read, app, person, list)) = state else { return Ok::<_, std::io::Error>(None) };
-            let (lines, next) = read?;
+            let (lines, next): (Vec<u8>, Option<String>) = read?;
             let Some(after) = next else { return Ok(Some((lines, None))) };
-            let read = list.page(&app, &person, Some(after)).await.map_err(std::io::Error::other);
-            let read = read.and_then(|(grants, next)| Ok((self.lines(&grants, false)?, next)));
+            let read = list.page(&app, &person, self, Some(&after)).await.map_err(std::io::Error::other);
             Ok(Some((lines, Some((read, app, person, list)))))
         });
         let headers =

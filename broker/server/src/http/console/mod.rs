@@ -17,6 +17,7 @@ use self::export::{Export, List};
 use self::person::{Asked, Person, Posted};
 use crate::http::{App, sign_in};
 
+mod agents;
 mod export;
 mod grants;
 mod person;
@@ -37,6 +38,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/console/grants/{id}", get(grants::timeline))
         .route("/console/grants/{id}/live", get(grants::live))
         .route("/console/grants/{id}/end", post(grants::end))
+        .route("/console/agents", get(agents::list).post(agents::register))
+        .route("/console/agents/new", get(agents::wizard))
+        .route("/console/agents/try", post(agents::try_file))
+        .route("/console/agents/file", post(agents::download))
+        .route("/console/agents/{id}", get(agents::agent))
+        .route("/console/agents/{id}/file", get(agents::file))
+        .route("/console/agents/{id}/disable", post(agents::disable))
+        .route("/console/agents/{id}/enable", post(agents::enable))
+        .route("/console/agents/{id}/tokens", post(agents::new_token))
         .route("/console/break-glass", get(break_glass))
         .route("/console/break-glass/{id}/review", post(review))
         .route("/console/sign-in", get(sign_in::start_for_console))
