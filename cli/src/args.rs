@@ -99,6 +99,9 @@ pub(crate) enum Command {
     /// List the messages that tell persons of requests that wait, and whether they were sent
     #[command(after_help = "Example:\n  cloudanix-jit notifications --status dead")]
     Notifications(NotificationsArgs),
+    /// Show what an operator should look at: stuck grants, orphans, drift, late notifications (operator)
+    #[command(after_help = "Example:\n  cloudanix-jit health --output json")]
+    Health(Shown),
     /// Show who is signed in, and end a person's sessions (operator)
     #[command(subcommand)]
     Sessions(SessionsCommand),

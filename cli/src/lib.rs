@@ -87,6 +87,7 @@ pub fn main() -> ExitCode {
         | Command::Deny(_)
         | Command::Approvals(_)
         | Command::BreakGlass(_)
+        | Command::Health(_)
         | Command::Notifications(_)
         | Command::Sessions(_)
         | Command::Completions(_) => CliError::exit,
@@ -141,6 +142,7 @@ fn dispatch(command: Command, parent: Parent, env: &Env, output: &mut Output) ->
         Command::Approve(args) => commands::requests::approve(&args, env, output),
         Command::Deny(args) => commands::requests::deny(&args, env, output),
         Command::Approvals(command) => commands::approvals::run(command, env, output),
+        Command::Health(shown) => commands::health::show(shown, env, output),
         Command::Notifications(args) => commands::notifications::list(&args, env, output),
         Command::Sessions(command) => commands::sessions::run(command, env, output),
         Command::Completions(args) => commands::completions::run(&args, output),

@@ -12,6 +12,7 @@ pub mod break_glass;
 pub mod elevate;
 pub mod grant;
 mod grant_query;
+pub mod health;
 pub mod ids;
 pub mod notifications;
 pub mod observations;

@@ -30,6 +30,8 @@ pub const REVIEW: &str = "review";
 pub const BREAK_GLASS_CODES: &str = "/v2/break-glass-codes";
 /// Notifications of requests that wait.
 pub const NOTIFICATIONS: &str = "/v2/notifications";
+/// What an operator should look at.
+pub const HEALTH: &str = "/v2/health";
 /// Compare the targets with the database.
 pub const RECONCILE: &str = "/v2/reconcile";
 /// Exchange the code of a sign-in for its session; with `/current` show and end it.

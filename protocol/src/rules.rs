@@ -473,3 +473,43 @@ pub struct Explanation {
     /// Its decisions; facts that are older than the retention are gone.
     pub decisions: Vec<RecordedDecision>,
 }
+
+/// The body of `POST /v2/rules/test`: either the requests, or a grant whose request is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TestRules {
+    /// Requests as test cases, in TOML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<String>,
+    /// A grant, whose recorded request is tried as the rules see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+}
+
+/// The answer to `POST /v2/rules/test`. Nothing was changed or granted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RulesTested {
+    /// The requests that were tried.
+    pub cases: String,
+    /// What the active set answers to each; absent if no set is active, which allows whatever the boundary permits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<Vec<CaseAnswer>>,
+    /// What the candidate answers to each, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Vec<CaseAnswer>>,
+}
+
+/// What a rule set answers to one request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CaseAnswer {
+    /// The name of the case.
+    pub name: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What the case expected instead, if it expected something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}

@@ -2,6 +2,7 @@
 
 use protocol::agents::{Agent, AgentStatus};
 use protocol::printable::printable;
+use protocol::rules::{Flip, RuleSetDigest, RulesState};
 use protocol::{Grant, Timestamp};
 use serde::Serialize;
 
@@ -43,6 +44,41 @@ impl Row for Agent {
             self.updated_at.to_string(),
             self.from_file.to_string(),
             tokens.join(", "),
+        ]
+    }
+}
+
+impl Row for RulesState {
+    const COLUMNS: &'static [&'static str] =
+        &["version", "at", "action", "by", "active", "candidate", "rollout"];
+
+    fn cells(&self) -> Vec<String> {
+        let digest = |digest: &Option<RuleSetDigest>| digest.as_ref().map(ToString::to_string);
+        vec![
+            self.version.to_string(),
+            self.at.to_string(),
+            self.action.as_str().to_owned(),
+            printable(&self.by),
+            digest(&self.active).unwrap_or_default(),
+            digest(&self.candidate).unwrap_or_default(),
+            printable(&self.rollout.join(", ")),
+        ]
+    }
+}
+
+impl Row for Flip {
+    const COLUMNS: &'static [&'static str] =
+        &["agent", "before", "after", "wider", "rules", "decisions", "last_grant"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.agent.to_string(),
+            self.before.as_str().to_owned(),
+            self.after.as_str().to_owned(),
+            self.is_wider().to_string(),
+            printable(&self.rules.join(", ")),
+            self.count.to_string(),
+            self.grant.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]
     }
 }

@@ -32,8 +32,16 @@ pub(crate) const REQUESTS: &str = "/console/requests";
 pub(crate) const GRANTS: &str = "/console/grants";
 pub(crate) const BREAK_GLASS: &str = "/console/break-glass";
 pub(crate) const AGENTS: &str = "/console/agents";
-const NAVIGATION: [(&str, &str); 4] =
-    [(REQUESTS, "Requests"), (GRANTS, "Grants"), (AGENTS, "Agents"), (BREAK_GLASS, "Break-glass")];
+pub(crate) const RULES: &str = "/console/rules";
+pub(crate) const HEALTH: &str = "/console/health";
+const NAVIGATION: [(&str, &str); 6] = [
+    (REQUESTS, "Requests"),
+    (GRANTS, "Grants"),
+    (AGENTS, "Agents"),
+    (RULES, "Rules"),
+    (BREAK_GLASS, "Break-glass"),
+    (HEALTH, "Health"),
+];
 
 /// The whole document.
 pub fn document(page: &Page, viewer: Option<&Viewer>) -> Markup {

@@ -13,9 +13,11 @@ pub mod agents;
 pub mod break_glass;
 pub mod export;
 pub mod grants;
+pub mod health;
 pub mod layout;
 pub mod registration;
 pub mod requests;
+pub mod rules;
 mod text;
 pub mod timelines;
 

@@ -3,6 +3,12 @@ use protocol::agents::{
 };
 use protocol::approvals::{Approval, ApprovalRequest, Approver, RequestList, RequestedPolicy};
 use protocol::break_glass::{BreakGlass, Review};
+use protocol::health::{Health, NotificationsHealth, Reconciled};
+use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
+use protocol::rules::{
+    CaseAnswer, Comparison, Flip, Outcome, RuleSetFiles, RulesAction, RulesHistory, RulesState, RulesTested,
+    Verdict,
+};
 use protocol::{
     Actor, EnforcedBy, EventKind, Facts, Grant, GrantId, GrantList, GrantQuery, GrantStatus, GrantsIn,
     Person, Provenance, Source, Timeline, TimelineEvent, Timestamp,
@@ -11,7 +17,10 @@ use protocol::{
 use crate::export::Row;
 use crate::layout::{Page, Viewer, document, refusal, sign_in};
 use crate::registration::{Draft, Step, Trial, file, questions};
-use crate::{SCRIPT, STYLE, agents, break_glass, export, grants, remaining, requests, timelines};
+use crate::rules::{Report, Test};
+use crate::{
+    SCRIPT, STYLE, agents, break_glass, export, grants, health, remaining, requests, rules, timelines,
+};
 
 /// Texts that would do something in a page if they were not escaped, or show something else than they are.
 const CORPUS: [&str; 10] = [
@@ -131,6 +140,76 @@ fn checked(text: &str) -> RegistrationChecked {
     }
 }
 
+fn rules_state(text: &str) -> RulesState {
+    RulesState {
+        version: 3,
+        active: Some("0".repeat(64).parse().unwrap()),
+        candidate: Some("1".repeat(64).parse().unwrap()),
+        rollout: vec![text.to_owned()],
+        action: RulesAction::Rollout,
+        at: at(1000),
+        by: text.to_owned(),
+    }
+}
+
+fn rule_set(text: &str) -> RuleSetFiles {
+    RuleSetFiles {
+        digest: "0".repeat(64).parse().unwrap(),
+        files: [(text.to_owned(), text.to_owned())].into(),
+        created_at: at(1000),
+        created_by: text.to_owned(),
+    }
+}
+
+fn comparison(text: &str) -> Comparison {
+    let flip = Flip {
+        agent: "orders-agent".parse().unwrap(),
+        before: Outcome::Deny,
+        after: Outcome::Allow,
+        rules: vec![text.to_owned()],
+        count: 2,
+        example: 1,
+        grant: Some(GrantId::from_random([1; 8])),
+    };
+    let rules = [(text.to_owned(), 0)].into();
+    Comparison { decisions: 3, same: 1, flips: vec![flip], rules, next: Some(1) }
+}
+
+fn tested(text: &str) -> RulesTested {
+    let verdict = Verdict {
+        outcome: Outcome::NeedsApproval,
+        rules: vec![text.to_owned()],
+        hints: vec![text.to_owned()],
+        errors: vec![text.to_owned()],
+        quorum: Some(2),
+        ..Verdict::without_rules()
+    };
+    let answer = CaseAnswer { name: text.to_owned(), verdict, failure: Some(text.to_owned()) };
+    RulesTested { cases: text.to_owned(), active: Some(vec![answer.clone()]), candidate: Some(vec![answer]) }
+}
+
+fn health_of(text: &str) -> Health {
+    let orphan = |known| Orphan {
+        grant_id: GrantId::from_random([1; 8]),
+        object: text.to_owned(),
+        known,
+        outcome: OrphanOutcome::Failed,
+        detail: text.to_owned(),
+    };
+    let found =
+        Reconciliation { found: 3, orphans: vec![orphan(true), orphan(false)], drifted: 1, not_looked_at: 1 };
+    Health {
+        at: at(1000),
+        not_ready: Some(text.to_owned()),
+        grants: [("active".to_owned(), 3)].into(),
+        stuck: vec![grant(text, GrantStatus::RevokeFailing)],
+        reconciled: Some(Reconciled { at: at(1000), found }),
+        notifications: NotificationsHealth { late: 2, late_since: Some(at(900)), dead: 1 },
+        rules_folder_refused: true,
+        reload_failures: 1,
+    }
+}
+
 /// An answer to every question.
 fn draft(answer: impl Fn(&str) -> String) -> Draft {
     let names = [
@@ -203,6 +282,19 @@ fn pages(text: &str) -> Vec<String> {
         questions(Step::Boundary, &draft, Some(text)),
         questions(Step::Trust, &draft, Some(text)),
         file(text, &trial, &[grant(text, GrantStatus::Revoked)], &viewer),
+        rules::state(
+            &rules_state(text),
+            Some(&rule_set(text)),
+            &RulesHistory { changes: vec![rules_state(text)], next: None },
+        ),
+        rules::one_set(&rule_set(text)),
+        rules::report(&Report {
+            since: at(0),
+            active: Some(comparison(text)),
+            candidate: Some(comparison(text)),
+        }),
+        rules::test(&Test { cases: text, tested: Some(&tested(text)), problem: Some(text) }, &viewer),
+        health::health(&health_of(text), &viewer),
         requests::inbox(&list),
         requests::request(&request, &viewer),
         timelines::timeline(&timeline, &viewer, at(1000)),
@@ -313,9 +405,28 @@ fn full_pages_are_light() {
     let text = "octo-org/my-app and more";
     let list = RequestList { requests: vec![request(text); 50], next: None };
     let all = GrantList { grants: vec![grant(text, GrantStatus::Revoked); 50], next: None };
-    for page in [requests::inbox(&list), grants::list(&all, &GrantQuery::default(), at(0))] {
-        let page = whole(&page, "Alice Example");
-        assert!(page.len() < 60_000, "{} bytes", page.len());
+    let all_agents = AgentList { agents: vec![agent(text, AgentStatus::Active); 50], next: None };
+    let mut set = rule_set(text);
+    let rules_text = "@id(\"all\") permit (principal, action, resource);\n".repeat(480);
+    set.files = [("rules.cedar".to_owned(), rules_text.clone())].into();
+    let history = RulesHistory { changes: vec![rules_state(text); 20], next: None };
+    let mut different = comparison(text);
+    different.flips = vec![different.flips[0].clone(); 5000];
+    let report = Report { since: at(0), active: None, candidate: Some(different) };
+    let mut stuck = health_of(text);
+    stuck.stuck = vec![grant(text, GrantStatus::RevokeFailing); 50];
+    let viewer = Viewer { name: text.to_owned(), csrf: "c5rf".to_owned() };
+    for page in [
+        requests::inbox(&list),
+        grants::list(&all, &GrantQuery::default(), at(0)),
+        agents::list(&all_agents),
+        rules::state(&rules_state(text), Some(&set), &history),
+        rules::report(&report),
+        health::health(&stuck, &viewer),
+        file(&rules_text, &Trial { checked: None, problem: None }, &all.grants[..20], &viewer),
+    ] {
+        let (title, page) = (page.title.clone(), whole(&page, "Alice Example"));
+        assert!(page.len() < 60_000, "{title}: {} bytes", page.len());
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use identity::{EventVerifier, Verifier};
 use notify::Channel;
+use protocol::health::Reconciled;
 use protocol::{AgentId, Timestamp};
 use signing::Issuer;
 use store::Store;
@@ -131,6 +132,8 @@ pub struct Engine {
     counters: Arc<Counters>,
     request_limits: request_limits::RequestLimits,
     first_seen: worker::reconcile::FirstSeen,
+    /// The last one by this broker.
+    reconciled: ArcSwapOption<Reconciled>,
     heartbeat_window: heartbeat_window::HeartbeatWindow,
     worker_liveness: worker::liveness::WorkerLiveness,
     stopping: watch::Sender<bool>,
@@ -168,6 +171,7 @@ impl Engine {
             settings,
             counters,
             first_seen: worker::reconcile::FirstSeen::default(),
+            reconciled: ArcSwapOption::empty(),
             worker_liveness: worker::liveness::WorkerLiveness::not_started(),
             stopping: watch::Sender::new(false),
         };

@@ -16,6 +16,7 @@ mod files;
 mod literals;
 mod parse;
 mod problems;
+mod recorded;
 pub(crate) mod schema;
 mod slices;
 mod zones;
@@ -23,6 +24,7 @@ mod zones;
 pub use cases::{CaseError, CaseResult, run_cases};
 pub use files::{MAX_BYTES, MAX_FILES};
 pub use problems::{RuleProblem, RuleProblems};
+pub use recorded::case_of;
 pub use schema::{SCHEMA, schema};
 pub use zones::local_times;
 

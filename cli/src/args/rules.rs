@@ -26,6 +26,20 @@ pub(crate) enum RulesCommand {
         #[command(flatten)]
         shown: Shown,
     },
+    /// Ask the sets of the broker about requests, or about the recorded request for a grant; nothing is granted
+    #[command(
+        after_help = "Examples:\n  cloudanix-jit rules try -f request.toml\n  cloudanix-jit rules try --grant elev-9c11f3a800000001"
+    )]
+    Try {
+        /// Requests as test cases, TOML; `-` reads standard input
+        #[arg(short = 'f', long = "file", value_name = "FILE", required_unless_present = "grant")]
+        file: Option<PathBuf>,
+        /// A grant whose recorded request is tried
+        #[arg(long, value_name = "GRANT_ID", conflicts_with = "file")]
+        grant: Option<GrantId>,
+        #[command(flatten)]
+        shown: Shown,
+    },
     /// Make the rules of a folder the active set; a set whose test cases fail is refused
     #[command(
         after_help = "Examples:\n  cloudanix-jit rules apply rules/ --candidate\n  cloudanix-jit rules apply rules/"

@@ -1,16 +1,14 @@
 //! `agent`: registers, shows and disables agents, and rotates their auth tokens.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use jit_client::{Client, Env, IfRegistered};
 use protocol::Secret;
 use protocol::agents::{Agent, AgentStatus, CheckRegistration, Outcome, RegistrationChecked, TrustRefused};
-use protocol::elevate::MAX_BODY;
 use protocol::printable::printable;
 
+use super::input::text;
 use super::{RETRIES, block_on};
 use crate::args::{AgentCommand, Masks, Shown, View};
 use crate::error::CliError;
@@ -166,23 +164,6 @@ fn json_if_asked<T: serde::Serialize>(shown: Shown, value: &T, output: &mut Outp
         View::Json => output.json(value),
         View::Text => Ok(()),
     }
-}
-
-/// The text of a file.
-fn text(file: &Path, what: &str) -> Result<String, CliError> {
-    let shown = file.display();
-    let unreadable = |error: io::Error| CliError::usage(format!("the {what} `{shown}`: {error}"));
-    let source: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(file).map_err(unreadable)?)
-    };
-    let mut text = String::new();
-    let length = source.take(MAX_BODY as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if length > MAX_BODY {
-        return Err(CliError::usage(format!("the {what} `{shown}`: expected at most {MAX_BODY} bytes")));
-    }
-    Ok(text)
 }
 
 async fn list(client: &Client, shown: Shown, output: &mut Output) -> Result<(), CliError> {

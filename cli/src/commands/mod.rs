@@ -7,6 +7,8 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod elevate;
 pub(crate) mod grants;
+pub(crate) mod health;
+mod input;
 pub(crate) mod login;
 pub(crate) mod notifications;
 pub(crate) mod observations;

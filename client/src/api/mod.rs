@@ -8,6 +8,7 @@ mod during_step;
 mod elevate;
 mod gate;
 mod grants;
+mod health;
 mod network;
 mod notifications;
 mod observations;

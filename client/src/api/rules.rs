@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::rules::{
     ApplyRules, Comparison, Explanation, ReplayRequest, RolloutRequest, RuleSetDigest, RuleSetFiles,
-    RulesApplied, RulesHistory, RulesState,
+    RulesApplied, RulesHistory, RulesState, RulesTested, TestRules,
 };
 use protocol::{AgentId, GrantId, Timestamp, routes};
 use reqwest::Method;
@@ -56,6 +56,12 @@ impl Client {
     pub async fn promote_rules(&self, within: Duration) -> Result<RulesState, Error> {
         let call = self.call(Method::POST, &format!("{}/promote", routes::RULES))?;
         self.change_rules(&call, within).await
+    }
+
+    /// Asks the rule sets about requests that are only tried.
+    pub async fn test_rules(&self, request: &TestRules, policy: RetryPolicy) -> Result<RulesTested, Error> {
+        self.answer(policy, &self.call(Method::POST, &format!("{}/test", routes::RULES))?.json(request)?)
+            .await
     }
 
     /// Lets the candidate decide for some agents. The request is sent once.

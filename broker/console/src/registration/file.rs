@@ -23,7 +23,7 @@ pub fn file(registration: &str, trial: &Trial<'_>, runs: &[Grant], viewer: &View
             p { "Step 4 of 4: the file. Try it on a run, keep it in a repository, or register the agent now." }
         }
         @if let Some((problem, hint)) = trial.problem {
-            p .alarm role="alert" { (Shown(problem)) }
+            p .alarm role="alert" { (Lines(problem)) }
             @if let Some(hint) = hint { p .hint { (Shown(hint)) } }
         }
         @if let Some(checked) = checked { (report(checked)) }

@@ -91,7 +91,7 @@ pub fn questions(step: Step, draft: &Draft, problem: Option<&str>) -> Page {
     let others = draft.answers().filter(|(name, _)| !step.asks(draft, name));
     let content = html! {
         p { "Step " (step.number()) " of 4: " (step.title()) "." }
-        @if let Some(problem) = problem { p .alarm role="alert" { (Shown(problem)) } }
+        @if let Some(problem) = problem { p .alarm role="alert" { (Lines(problem)) } }
         form .questions method="get" action="/console/agents/new" {
             @for (name, answer) in others { input type="hidden" name=(Shown(name)) value=(Lines(answer)); }
             @match step {

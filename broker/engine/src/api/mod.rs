@@ -9,6 +9,7 @@ mod check_registration;
 mod collect;
 mod denials;
 mod elevate;
+mod health;
 mod heartbeat;
 mod introspect;
 mod notifications;
@@ -22,6 +23,7 @@ mod rules;
 mod security_events;
 mod seen;
 mod standing_approvals;
+mod test_rules;
 
 pub use elevate::{Elevated, Elevation};
 pub use introspect::Introspection;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Grant, NewEvent, State, TargetScope};
+use protocol::health::Reconciled;
 use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{GrantRecord, Listing};
@@ -86,6 +87,8 @@ impl Engine {
             let orphans = orphans.len();
             tracing::warn!(found, orphans, drifted, not_looked_at, "the target differs from the store");
         }
+        let at = self.clock.now();
+        self.reconciled.store(Some(Arc::new(Reconciled { at, found: done.clone() })));
         Ok(done)
     }
 

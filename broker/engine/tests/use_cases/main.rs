@@ -12,6 +12,7 @@ mod break_glass;
 mod crashes;
 mod endings;
 mod fixture;
+mod health;
 mod keys;
 mod lapsed;
 mod overlap;

@@ -4,10 +4,12 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use engine::Refusal;
-use protocol::ErrorCode;
+use protocol::health::Health;
+use protocol::{ErrorCode, Secret};
 
 use super::App;
 use super::error::ApiResult;
+use super::extract::Bearer;
 
 /// Liveness: the process answers.
 #[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, description = "The process answers")))]
@@ -28,6 +30,30 @@ pub(crate) async fn ready(State(app): State<App>) -> ApiResult<&'static str> {
     // The rules that were active before decide, so the broker stays ready.
     let refused = app.server.rules_folder_refused.get();
     Ok(if refused { "ok, but the folder of rules is refused: see the log\n" } else { "ok\n" })
+}
+
+/// Show what an operator should look at: grants that are stuck, orphans and drift, notifications that were not sent.
+#[utoipa::path(
+    get, path = "/v2/health", tag = "operations",
+    responses(
+        (status = 200, description = "What there is", body = Health),
+        (status = 401, description = "No operator token, and no session of a person", body = protocol::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "The rules of persons do not permit it", body = protocol::Problem, content_type = "application/problem+json"),
+    ),
+    security(("operator_token" = []), ("session_token" = [])),
+)]
+pub(crate) async fn show(State(app): State<App>, Bearer(bearer): Bearer) -> ApiResult<axum::Json<Health>> {
+    Ok(axum::Json(app.health(bearer.as_ref()).await?))
+}
+
+impl App {
+    pub(super) async fn health(&self, bearer: Option<&Secret>) -> Result<Health, Refusal> {
+        Ok(Health {
+            rules_folder_refused: self.server.rules_folder_refused.get(),
+            reload_failures: self.server.reload_failures.count(),
+            ..self.engine.health(bearer).await?
+        })
+    }
 }
 
 /// Metrics in the text format of OpenMetrics.

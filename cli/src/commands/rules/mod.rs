@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jit_client::{Client, DecisionFilter, Env, RetryPolicy, system_clock};
 use protocol::rules::{
-    ApplyRules, Comparison, Outcome, ReplayRequest, RolloutRequest, RuleSetRole, RulesState,
+    ApplyRules, Comparison, Outcome, ReplayRequest, RolloutRequest, RuleSetRole, RulesState, TestRules,
 };
 
 use self::files::Files;
@@ -31,6 +31,7 @@ pub(crate) fn run(command: RulesCommand, env: &Env, output: &mut Output) -> Resu
         RulesCommand::Explain { .. } => settings::for_reader(env)?,
         RulesCommand::Check { .. }
         | RulesCommand::Test { .. }
+        | RulesCommand::Try { .. }
         | RulesCommand::Apply { .. }
         | RulesCommand::Show { .. }
         | RulesCommand::History { .. }
@@ -61,6 +62,14 @@ pub(crate) fn run(command: RulesCommand, env: &Env, output: &mut Output) -> Resu
                 }
                 let rules = ApplyRules { files, cases, role: RuleSetRole::Active, check_only: true };
                 apply(&client, "test", &rules, shown, output).await
+            }
+            RulesCommand::Try { file, grant, shown } => {
+                let cases = file.map(|file| super::input::text(&file, "cases")).transpose()?;
+                let tested = client.test_rules(&TestRules { cases, grant }, RETRIES).await?;
+                match shown.output {
+                    View::Json => output.json(&tested),
+                    View::Text => output.data(&show::tested(&tested)),
+                }
             }
             RulesCommand::Apply { folder, candidate, shown } => {
                 let Files { files, cases } = Files::read(&folder.folder)?;

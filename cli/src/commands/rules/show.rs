@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jit_client::Client;
 use protocol::printable::printable;
-use protocol::rules::{RuleSetDigest, RuleSetFiles, RulesAction, RulesState};
+use protocol::rules::{CaseAnswer, RuleSetDigest, RuleSetFiles, RulesAction, RulesState, RulesTested};
 
 use super::RETRIES;
 use crate::error::CliError;
@@ -142,4 +142,28 @@ fn in_words(action: RulesAction) -> &'static str {
         RulesAction::Rollback => "rollback",
         RulesAction::ClearCandidate => "clear candidate",
     }
+}
+
+/// What each set answers to each request.
+pub(super) fn tested(tested: &RulesTested) -> String {
+    let mut text = String::new();
+    for (set, answers) in [("active", &tested.active), ("candidate", &tested.candidate)] {
+        let Some(answers) = answers else {
+            let _ = writeln!(text, "{set:<9}  no set");
+            continue;
+        };
+        for CaseAnswer { name, verdict, failure } in answers {
+            let mut line = format!(
+                "{set:<9}  {}  {} {}",
+                printable(name),
+                verdict.outcome.as_str(),
+                super::deciding(verdict.outcome, &verdict.rules)
+            );
+            for more in verdict.errors.iter().chain(&verdict.hints).chain(failure) {
+                let _ = write!(line, " · {}", printable(more));
+            }
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    text
 }

@@ -128,9 +128,15 @@ fn a_live_grant_is_no_orphan() {
 fn orphans_are_only_reported_if_configured_so() {
     let fixture = AwsFixture::with(&SHARED, &compared_every_second(REPORTING));
     plant(&fixture);
-    leave_behind(&fixture, &agents(&fixture));
+    let left = leave_behind(&fixture, &agents(&fixture));
     let before = fixture.account.snapshot();
     eventually("a report", || fixture.broker.log().contains("only reported").then_some(()));
+    let orphan = eventually("the orphan in the health of the broker", || {
+        let health = fixture.broker.operator(Method::GET, "/v2/health").expect(200).json;
+        let orphans = health["reconciled"]["orphans"].as_array().cloned().unwrap_or_default();
+        orphans.into_iter().find(|orphan| orphan["object"].as_str().is_some_and(|name| name.contains(&left)))
+    });
+    assert_eq!((&orphan["outcome"], &orphan["known"]), (&json!("reported"), &json!(true)), "{orphan}");
     assert_eq!(before.changes_until(&fixture.account.snapshot()), Vec::<String>::new());
 }
 

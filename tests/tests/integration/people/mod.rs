@@ -11,6 +11,7 @@ mod live;
 mod notifications;
 mod rights;
 mod routes;
+mod rules;
 mod sign_in;
 
 use serde_json::{Value, json};

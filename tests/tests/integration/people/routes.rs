@@ -56,6 +56,7 @@ fn no_route_shows_or_does_anything_for_strangers_and_persons_without_the_right()
             ("because", "mine"),
             ("note", "mine"),
             ("registration", "mine"),
+            ("cases", "mine"),
         ];
         // The sign-out ends the session, so it is the last.
         let (last, rest): (Vec<_>, Vec<_>) = routes.iter().partition(|(_, path)| path.ends_with("/sign-out"));

@@ -32,7 +32,7 @@ const TWO: &str = r#"
     @id("two") @hint("ask #platform") @quorum("2") forbid (principal, action == Action::"elevate_unattended", resource);
 "#;
 
-const ONE: &str = r#"
+pub(crate) const ONE: &str = r#"
     @id("all") permit (principal, action, resource);
     @id("one") forbid (principal, action == Action::"elevate_unattended", resource);
 "#;
@@ -52,7 +52,7 @@ async fn broker(fixture: &Fixture, gate: Arc<Gate>) -> Arc<Engine> {
 }
 
 /// A broker with these rules.
-async fn broker_with(fixture: &Fixture, rules: &str) -> Arc<Engine> {
+pub(crate) async fn broker_with(fixture: &Fixture, rules: &str) -> Arc<Engine> {
     let broker = broker(fixture, Gate::open()).await;
     apply(&broker, rules).await;
     broker
@@ -65,7 +65,7 @@ fn elevation(fixture: &Fixture, key: u8) -> Elevation {
     elevation
 }
 
-async fn asked(fixture: &Fixture, broker: &Engine) -> Grant {
+pub(crate) async fn asked(fixture: &Fixture, broker: &Engine) -> Grant {
     let grant = broker.elevate(elevation(fixture, 1)).await.unwrap().grant;
     assert_eq!(grant.status, GrantStatus::PendingApproval);
     assert_eq!((grant.credentials.is_some(), fixture.objects()), (false, 0), "nothing is provisioned");

@@ -197,6 +197,11 @@ fn check(rules: &[String], requests: &[DecisionFacts]) -> Result<(), TestCaseErr
         let recorded: DecisionFacts = serde_json::from_str(&serde_json::to_string(facts).unwrap()).unwrap();
         prop_assert_eq!(&verdict, &set.decide(&recorded), "recorded facts have the same verdict");
 
+        let case = case_of("recorded", facts, verdict.outcome).unwrap();
+        let results = run_cases(&set, "recorded.toml", &case)
+            .map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(&verdict, &results[0].verdict, "a recorded request is a case with the same verdict");
+
         let view = View::new(facts, set.zones(), Some(schema::schema())).unwrap();
         let mut worst = Outcome::Allow;
         for policy in &facts.request.policies {

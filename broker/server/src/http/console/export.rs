@@ -4,13 +4,14 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use console::export::Row;
-use engine::{Page, Refusal};
+use engine::{On, Page, Refusal};
 use futures_util::stream;
-use protocol::{ErrorCode, Grant, GrantId, GrantQuery};
+use protocol::people::Right;
+use protocol::{ErrorCode, Grant, GrantId, GrantQuery, Timestamp};
 use serde::Deserialize;
 
 use super::person::Person;
-use super::{agents, grant_id};
+use super::{agents, grant_id, rules};
 use crate::http::App;
 
 /// The format of a file.
@@ -40,6 +41,9 @@ pub(super) enum List {
     Grants(Box<GrantQuery>),
     BreakGlass,
     Agents,
+    RulesHistory,
+    /// Since then.
+    Flips(Timestamp),
 }
 
 impl List {
@@ -49,6 +53,8 @@ impl List {
             Self::Grants(_) => "grants",
             Self::BreakGlass => "break-glass",
             Self::Agents => "agents",
+            Self::RulesHistory => "rules-history",
+            Self::Flips(_) => "rules-differences",
         }
     }
 
@@ -86,6 +92,15 @@ impl List {
                 let after = after.map(agents::agent_id).transpose()?;
                 let list = app.engine.agents(bearer, after, page).await?;
                 Ok((format.lines(&list.agents, is_first)?, list.next.map(|next| next.to_string())))
+            }
+            Self::RulesHistory => {
+                app.engine.actor(bearer, Right::View, On::Broker).await?;
+                let before = after.and_then(|after| after.parse().ok());
+                let history = app.engine.rules_history(before, page).await?;
+                Ok((format.lines(&history.changes, is_first)?, history.next.map(|next| next.to_string())))
+            }
+            Self::Flips(since) => {
+                Ok((format.lines(&rules::flips(app, person, *since).await?, is_first)?, None))
             }
         }
     }

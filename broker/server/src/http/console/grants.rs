@@ -10,7 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use engine::{Refusal, Revocable, RevokeReason};
 use futures_util::stream;
-use protocol::{GrantId, GrantQuery, GrantsIn, RevokeCause};
+use protocol::{GrantId, GrantQuery, GrantsIn, RevokeCause, Timestamp};
 use serde::Deserialize;
 use tokio::time::sleep;
 
@@ -60,8 +60,8 @@ impl Fields {
             commit: text(&self.commit),
             actor: text(&self.actor),
             person: text(&self.person),
-            from: parsed("from", &at_midnight(&self.from))?,
-            before: parsed("before", &at_midnight(&self.before))?,
+            from: parsed_time("from", &self.from)?,
+            before: parsed_time("before", &self.before)?,
             after: self.after.clone(),
             limit: None,
         })
@@ -76,8 +76,9 @@ fn parsed<T: FromStr<Err: Display>>(name: &str, field: &str) -> Result<Option<T>
 }
 
 /// A field for dates has no time.
-fn at_midnight(field: &str) -> String {
-    if field.len() == "2026-11-30".len() { format!("{field}T00:00:00Z") } else { field.to_owned() }
+pub(super) fn parsed_time(name: &str, field: &str) -> Result<Option<Timestamp>, Refusal> {
+    let is_day = field.len() == "2026-11-30".len();
+    parsed(name, &if is_day { format!("{field}T00:00:00Z") } else { field.to_owned() })
 }
 
 pub(super) async fn list(State(app): State<App>, Asked { person, query: fields }: Asked<Fields>) -> Response {

@@ -20,7 +20,9 @@ use crate::http::{App, sign_in};
 mod agents;
 mod export;
 mod grants;
+mod health;
 mod person;
+mod rules;
 
 const INBOX: &str = "/console/requests";
 /// Of every page: nothing from elsewhere, nothing inline, no frame.
@@ -47,6 +49,12 @@ pub(super) fn routes() -> Router<App> {
         .route("/console/agents/{id}/disable", post(agents::disable))
         .route("/console/agents/{id}/enable", post(agents::enable))
         .route("/console/agents/{id}/tokens", post(agents::new_token))
+        .route("/console/rules", get(rules::state))
+        .route("/console/rules/sets/{digest}", get(rules::set))
+        .route("/console/rules/report", get(rules::report))
+        .route("/console/rules/test", get(rules::test_page).post(rules::test))
+        .route("/console/health", get(health::show))
+        .route("/console/health/reconcile", post(health::reconcile))
         .route("/console/break-glass", get(break_glass))
         .route("/console/break-glass/{id}/review", post(review))
         .route("/console/sign-in", get(sign_in::start_for_console))

@@ -4,3 +4,4 @@ pub(super) mod apply;
 pub(super) mod change;
 pub(super) mod compare;
 pub(super) mod show;
+pub(super) mod test;

@@ -1,0 +1,65 @@
+//! What an operator should look at.
+
+use std::time::Duration;
+
+use protocol::health::{Health, NotificationsHealth, Reconciled};
+use protocol::notifications::NotificationStatus;
+use protocol::people::Right;
+use protocol::{GrantStatus, Secret, Timestamp};
+use store::{Listing, NotificationListing};
+
+use super::Page;
+use crate::{Engine, On, Refusal, to_wire};
+
+/// How long after its deadline a grant counts as stuck: its end takes some calls.
+const LATE: Duration = Duration::from_secs(120);
+/// At most so many notifications are counted.
+const COUNTED: u32 = 200;
+
+impl Engine {
+    /// What an operator should look at. The caller adds what this crate does not know.
+    pub async fn health(&self, bearer: Option<&Secret>) -> Result<Health, Refusal> {
+        self.actor(bearer, Right::View, On::Broker).await?;
+        let caller = self.person_or_operator(bearer).await?;
+        let now = self.clock.now();
+        let is_stuck = |grant: &domain::Grant| {
+            let status = grant.status();
+            // The deadline of a request that waits follows when it is approved.
+            let is_late = status != GrantStatus::PendingApproval && grant.expires_at.plus(LATE) < now;
+            status == GrantStatus::RevokeFailing || is_late
+        };
+        let live = Listing { live: Some(true), ..Listing::default() };
+        let (stuck, _) = self.seen_grants(&caller, live, is_stuck, Page::of(None)).await?;
+        let grants = self.grants_by_status().await?;
+        Ok(Health {
+            at: now,
+            not_ready: self.ready().await.err().map(|refusal| refusal.detail),
+            grants: grants.into_iter().map(|(status, count)| (status.to_owned(), count)).collect(),
+            stuck: stuck.iter().map(to_wire::grant).collect(),
+            reconciled: self.reconciled.load_full().map(|last| Reconciled::clone(&last)),
+            notifications: self.notifications_health(now).await?,
+            rules_folder_refused: false,
+            reload_failures: 0,
+        })
+    }
+
+    async fn notifications_health(&self, now: Timestamp) -> Result<NotificationsHealth, Refusal> {
+        let of = async |status| {
+            let listing = NotificationListing { status: Some(status), after: None, limit: COUNTED };
+            self.store.notifications(&listing).await
+        };
+        let late: Vec<Timestamp> = of(NotificationStatus::Pending)
+            .await?
+            .iter()
+            .map(|notification| notification.due_at)
+            .filter(|due| due.plus(LATE) < now)
+            .collect();
+        let dead = of(NotificationStatus::Dead).await?.len();
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Ok(NotificationsHealth {
+            late: count(late.len()),
+            late_since: late.into_iter().min(),
+            dead: count(dead),
+        })
+    }
+}
