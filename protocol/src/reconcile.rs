@@ -25,8 +25,21 @@ pub struct Reconciliation {
     pub orphans: Vec<Orphan>,
     /// How many live grants got a `drift` event: their objects were changed by others.
     pub drifted: u32,
+    /// Every live grant whose objects differ from what the broker provisioned, with those that were found before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     /// How many places could not be read.
     pub not_looked_at: u32,
+}
+
+/// A live grant whose objects were changed by others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Drift {
+    /// The grant.
+    pub grant_id: GrantId,
+    /// What differs.
+    pub what: String,
 }
 
 /// An object with the broker's names that belongs to no live grant.

@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 use protocol::health::{Health, NotificationsHealth, Reconciled};
-use protocol::reconcile::{Orphan, OrphanOutcome};
+use protocol::reconcile::{Drift, Orphan, OrphanOutcome};
 use protocol::{Grant, Timestamp};
 
 use crate::grants::end;
 use crate::layout::{HEALTH, Page, Viewer, csrf};
 use crate::text::Shown;
 
-/// The most orphans of a page.
+/// The most rows of a table on this page.
 const MAX_ROWS: usize = 100;
 
 /// The page, with the form that compares the targets now.
@@ -76,12 +76,13 @@ fn reconciled(reconciled: Option<&Reconciled>) -> Markup {
             Some(Reconciled { at, found }) => {
                 p {
                     "Compared at " (at.to_the_second()) ": " (found.found) " objects with this broker's names, "
-                    (found.orphans.len()) " orphans, " (found.drifted) " grants with new drift."
+                    (found.orphans.len()) " orphans, drift beside " (found.drift.len()) " live grants."
                 }
                 @if found.not_looked_at > 0 {
                     p .alarm { "Places that could not be read: " (found.not_looked_at) ". The log says why." }
                 }
                 @if !found.orphans.is_empty() { (orphans(&found.orphans)) }
+                @if !found.drift.is_empty() { (drift(&found.drift)) }
             }
         }
     }
@@ -89,7 +90,7 @@ fn reconciled(reconciled: Option<&Reconciled>) -> Markup {
 
 fn orphans(orphans: &[Orphan]) -> Markup {
     html! {
-        @if orphans.len() > MAX_ROWS { p { "The first " (MAX_ROWS) " are shown." } }
+        @if orphans.len() > MAX_ROWS { p { "The first " (MAX_ROWS) " orphans are shown." } }
         table {
             thead { tr { th { "Object" } th { "Grant" } th { "Outcome" } th { "Details" } } }
             tbody {
@@ -102,6 +103,23 @@ fn orphans(orphans: &[Orphan]) -> Markup {
                         }
                         td data-label="Outcome" { (outcome(orphan.outcome)) }
                         td data-label="Details" { (Shown(&orphan.detail)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn drift(drift: &[Drift]) -> Markup {
+    html! {
+        @if drift.len() > MAX_ROWS { p { "The first " (MAX_ROWS) " grants with drift are shown." } }
+        table {
+            thead { tr { th { "Grant with drift" } th { "What differs" } } }
+            tbody {
+                @for Drift { grant_id, what } in drift.iter().take(MAX_ROWS) {
+                    tr {
+                        td { a href={ "/console/grants/" (grant_id) } { (grant_id) } }
+                        td data-label="What differs" { (Shown(what)) }
                     }
                 }
             }

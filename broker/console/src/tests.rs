@@ -4,7 +4,7 @@ use protocol::agents::{
 use protocol::approvals::{Approval, ApprovalRequest, Approver, RequestList, RequestedPolicy};
 use protocol::break_glass::{BreakGlass, Review};
 use protocol::health::{Health, NotificationsHealth, Reconciled};
-use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
+use protocol::reconcile::{Drift, Orphan, OrphanOutcome, Reconciliation};
 use protocol::rules::{
     CaseAnswer, Comparison, Flip, Outcome, RuleSetFiles, RulesAction, RulesHistory, RulesState, RulesTested,
     Verdict,
@@ -196,8 +196,14 @@ fn health_of(text: &str) -> Health {
         outcome: OrphanOutcome::Failed,
         detail: text.to_owned(),
     };
-    let found =
-        Reconciliation { found: 3, orphans: vec![orphan(true), orphan(false)], drifted: 1, not_looked_at: 1 };
+    let drift = vec![Drift { grant_id: GrantId::from_random([1; 8]), what: text.to_owned() }];
+    let found = Reconciliation {
+        found: 3,
+        orphans: vec![orphan(true), orphan(false)],
+        drifted: 1,
+        drift,
+        not_looked_at: 1,
+    };
     Health {
         at: at(1000),
         not_ready: Some(text.to_owned()),

@@ -42,7 +42,7 @@ fn text(health: &Health) -> String {
     match &health.reconciled {
         None => line("targets", "not compared with the database yet"),
         Some(Reconciled { at, found }) => {
-            let counts = format!("{} orphans, {} with new drift", found.orphans.len(), found.drifted);
+            let counts = format!("{} orphans, {} with drift", found.orphans.len(), found.drift.len());
             let unread = match found.not_looked_at {
                 0 => String::new(),
                 places => format!(", {places} places could not be read"),
@@ -50,6 +50,9 @@ fn text(health: &Health) -> String {
             line("targets", &format!("compared at {at}: {} objects, {counts}{unread}", found.found));
             for orphan in &found.orphans {
                 line("orphan", &format!("{} · {} · {}", orphan.object, orphan.grant_id, orphan.detail));
+            }
+            for drift in &found.drift {
+                line("drift", &format!("{} · {}", drift.grant_id, drift.what));
             }
         }
     }

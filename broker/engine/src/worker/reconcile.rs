@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::{Grant, NewEvent, State, TargetScope};
 use protocol::health::Reconciled;
-use protocol::reconcile::{Orphan, OrphanOutcome, Reconciliation};
+use protocol::reconcile::{Drift, Orphan, OrphanOutcome, Reconciliation};
 use protocol::{EventKind, GrantId, Timestamp};
 use store::{GrantRecord, Listing};
 use targets::{Found, OrphanRule, Reconcile, Target, TargetError};
@@ -82,7 +82,7 @@ impl Engine {
             self.classify_next(&mut surveys, unknown, &mut done).await?;
         }
         self.find_drift(&mut done).await?;
-        let Reconciliation { found, orphans, drifted, not_looked_at } = &done;
+        let Reconciliation { found, orphans, drifted, drift: _, not_looked_at } = &done;
         if !orphans.is_empty() || *drifted > 0 || *not_looked_at > 0 {
             let orphans = orphans.len();
             tracing::warn!(found, orphans, drifted, not_looked_at, "the target differs from the store");
@@ -225,10 +225,12 @@ impl Engine {
             {
                 continue;
             }
-            let still_active = self.store.grant(&grant.id).await?;
-            if still_active.is_some_and(|record| matches!(record.grant.state, State::Active { .. }))
-                && self.record_once(&grant.id, EventKind::Drift, &drift.what).await?
-            {
+            let now = self.store.grant(&grant.id).await?;
+            if !now.is_some_and(|record| matches!(record.grant.state, State::Active { .. })) {
+                continue;
+            }
+            done.drift.push(Drift { grant_id: grant.id.clone(), what: drift.what.clone() });
+            if self.record_once(&grant.id, EventKind::Drift, &drift.what).await? {
                 done.drifted += 1;
                 self.counters.drift_detected();
                 tracing::warn!(grant = %grant.id, "drift · {}", drift.what);

@@ -201,6 +201,13 @@ fn manual_removal_is_reported_as_drift_and_not_repaired() {
     fixture.account.detach("deploy", &fixture.ecs);
     let text = eventually("a row", || text_of(&fixture, &second, "drift"));
     assert!(text.contains("is not attached to role/deploy"), "{text}");
+    // Both are there at once, also the one that was told before.
+    eventually("both in the health of the broker", || {
+        let health = fixture.broker.operator(Method::GET, "/v2/health").expect(200).json;
+        let drift = health["reconciled"]["drift"].as_array().cloned().unwrap_or_default();
+        let names = |id: &String| drift.iter().any(|one| one["grant_id"] == id.as_str());
+        (names(&first) && names(&second)).then_some(())
+    });
     assert!(
         fixture.account.attached_to_role("deploy").is_empty(),
         "the broker restored an object that a person removed"

@@ -198,6 +198,8 @@ fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
         let missing = erin.open(&at(&signing, "/console/requests/gr-000000000000"));
         assert_eq!(missing.title, "no such grant · cloudanix-jit");
         erin.assert_accessible();
+        erin.open(&at(&signing, "/console/no/such/page")).has("the console has no page at this address");
+        erin.assert_accessible();
         erin.click("text=Sign out").has("Signed out");
         erin.assert_accessible();
     }

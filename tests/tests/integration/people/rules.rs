@@ -115,7 +115,7 @@ fn a_person_sees_the_health_of_the_broker_and_has_the_targets_compared() {
         .has("None: every grant ended when it should have.")
         .has("None is late.");
     health.has("This broker has not compared the targets with the database yet.");
-    alice.click("text=Compare the targets now").has("0 orphans, 0 grants with new drift");
+    alice.click("text=Compare the targets now").has("0 orphans, drift beside 0 live grants");
     let (name, file) = alice.download("text=JSON");
     assert!(name == "health.json" && file.contains("\"active\":1"), "{name}: {file}");
     let shown = signing.fixture.operator_client(&["health"]).finish();

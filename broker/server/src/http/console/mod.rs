@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use console::layout::{self, Page, SCRIPT_PATH, STYLE_PATH, Viewer, document};
 use engine::Refusal;
 use protocol::approvals::{Choice, Vote};
@@ -57,10 +57,15 @@ pub(super) fn routes() -> Router<App> {
         .route("/console/health/reconcile", post(health::reconcile))
         .route("/console/break-glass", get(break_glass))
         .route("/console/break-glass/{id}/review", post(review))
+        .route("/console/{*path}", any(no_such_page))
         .route("/console/sign-in", get(sign_in::start_for_console))
         .route("/console/sign-out", post(sign_out))
         .route(STYLE_PATH, get(async || asset("text/css; charset=utf-8", console::STYLE)))
         .route(SCRIPT_PATH, get(async || asset("text/javascript; charset=utf-8", console::SCRIPT)))
+}
+
+async fn no_such_page(person: Person) -> Response {
+    person.answer(Err(Refusal::new(ErrorCode::RouteNotFound, "the console has no page at this address")))
 }
 
 fn asset(content_type: &'static str, content: &'static str) -> Response {
