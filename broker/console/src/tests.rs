@@ -16,7 +16,7 @@ use protocol::{
 
 use crate::export::Row;
 use crate::layout::{Page, Viewer, document, refusal, sign_in};
-use crate::registration::{Draft, Step, Trial, file, questions};
+use crate::registration::{Draft, KEYS, Step, Trial, file, questions};
 use crate::rules::{Report, Test};
 use crate::{
     SCRIPT, STYLE, agents, break_glass, export, grants, health, remaining, requests, rules, timelines,
@@ -218,28 +218,8 @@ fn health_of(text: &str) -> Health {
 
 /// An answer to every question.
 fn draft(answer: impl Fn(&str) -> String) -> Draft {
-    let names = [
-        "id",
-        "description",
-        "use_case",
-        "place",
-        "account",
-        "region",
-        "principal",
-        "permissions_boundary",
-        "cluster",
-        "namespace",
-        "service_account",
-        "policies",
-        "max_session",
-        "platform",
-        "issuer",
-        "audience",
-        "claim:repository",
-        "more_claims",
-        "not asked",
-    ];
-    names.into_iter().map(|name| (name.to_owned(), answer(name))).collect()
+    let names = KEYS.into_iter().chain(["claim:repository", "not asked"]);
+    names.map(|name| (name.to_owned(), answer(name))).collect()
 }
 
 fn whole(page: &Page, text: &str) -> String {

@@ -12,7 +12,7 @@ use super::targets::target;
 /// Before the name of a claim that is asked for.
 pub(super) const CLAIM: &str = "claim:";
 /// The answers that are no claims.
-const KEYS: [&str; 17] = [
+pub(crate) const KEYS: [&str; 17] = [
     "id",
     "description",
     "use_case",

@@ -10,6 +10,8 @@ mod questions;
 mod targets;
 
 pub use draft::Draft;
+#[cfg(test)]
+pub(crate) use draft::KEYS;
 pub use file::{Trial, file};
 pub use questions::{Step, questions};
 

@@ -13,7 +13,7 @@ use system_tests::people::Browser;
 use system_tests::waiting::eventually;
 
 use super::Signing;
-use super::browser::{at, signed_in};
+use super::browser::{ANSWERS, TRUST, at, signed_in};
 
 /// Fills in the pages up to the file, as a person does who has the claims of the project at hand.
 fn through_the_wizard(signing: &Signing, tab: &Tab, id: &str, project: &str) {
@@ -95,6 +95,21 @@ fn a_mistake_is_shown_on_its_page_with_what_was_typed() {
     assert_eq!(alice.value("[name='claim:ref']"), "refs/heads/main");
     alice.fill("[name='claim:repository']", "octo-org/my-app");
     alice.click("text=Next").has("Step 4 of 4").has("The broker accepts this registration.");
+}
+
+#[test]
+fn a_link_of_another_site_leads_to_the_first_page_of_the_wizard() {
+    let signing = Signing::start();
+    let mut browser = Browser::default();
+    browser.sign_in(&at(&signing, "/console"), "alice");
+    let cookies = browser.cookies(signing.fixture.broker.url()).join("; ");
+    let path = format!("/console/agents/new?{ANSWERS}&{TRUST}&done=trust");
+    for (site, step) in [("cross-site", 1), ("same-site", 1), ("same-origin", 4), ("none", 4)] {
+        let request = http::request(Method::GET, &at(&signing, &path)).header("cookie", &cookies);
+        let page = http::send(request.header("sec-fetch-site", site));
+        assert!(page.text.contains(&format!("Step {step} of 4")), "{site}: {}", page.text);
+        assert!(page.text.contains("81234567"), "{site}: the answers are kept");
+    }
 }
 
 #[test]

@@ -145,9 +145,9 @@ fn an_open_timeline_grows_while_a_person_looks_on_and_keeps_what_was_typed() {
 }
 
 /// Answers to the first pages of the wizard, and to the third.
-const ANSWERS: &str =
+pub(super) const ANSWERS: &str =
     "id=web-deploy&description=deploys+main&policies=orders-read+%3D+orders%3Aread&max_session=15m";
-const TRUST: &str = "issuer=https%3A%2F%2Ftoken.actions.githubusercontent.com&audience=cloudanix-jit\
+pub(super) const TRUST: &str = "issuer=https%3A%2F%2Ftoken.actions.githubusercontent.com&audience=cloudanix-jit\
                      &claim%3Arepository_id=81234567&claim%3Aref=refs%2Fheads%2Fmain";
 
 /// With `CLOUDANIX_WRITE_DOCS=1` the pictures of the documents are taken.

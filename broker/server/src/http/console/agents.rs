@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use console::registration::{self, Draft, Step, Trial};
 use engine::{Author, On, Page, Refusal};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use store::ApplyMode;
 
 use super::export::{Export, List};
-use super::person::{Asked, Person, Posted, invalid};
+use super::person::{Asked, NoFields, Person, Posted, invalid, is_link_of_another_site};
 use super::redirect;
 use crate::http::App;
 
@@ -48,9 +48,6 @@ pub(super) async fn agent(State(app): State<App>, person: Person, Path(id): Path
     };
     person.page(found.await.map(|agent| console::agents::agent(&agent, &person.viewer)))
 }
-
-#[derive(Deserialize)]
-pub(super) struct NoFields {}
 
 pub(super) async fn disable(
     State(app): State<App>,
@@ -112,9 +109,11 @@ fn attachment(name: &str, content_type: &str, content: String) -> Response {
     (headers, content).into_response()
 }
 
-/// The pages of the wizard: the answers so far are in the address.
+/// The pages of the wizard: the answers so far are in the address. A link of another site leads to the first page whatever it
+/// says, so that it cannot show a file of its own with a button below that registers it.
 pub(super) async fn wizard(
     State(app): State<App>,
+    headers: HeaderMap,
     Asked { person, query: mut answers }: Asked<BTreeMap<String, String>>,
 ) -> Response {
     let step = |name: &str, answers: &mut BTreeMap<String, String>| match answers.remove(name) {
@@ -125,7 +124,7 @@ pub(super) async fn wizard(
         let (back, done) = (step("back", &mut answers)?, step("done", &mut answers)?);
         app.engine.actor(Some(&person.token), Right::Register, On::Broker).await?;
         let draft: Draft = answers.into_iter().collect();
-        let Some(done) = done.filter(|_| back.is_none()) else {
+        let Some(done) = done.filter(|_| back.is_none() && !is_link_of_another_site(&headers)) else {
             return Ok(registration::questions(back.unwrap_or(Step::Agent), &draft, None));
         };
         let mut last = None;

@@ -9,7 +9,7 @@ use protocol::people::Right;
 use serde::Deserialize;
 
 use super::export::Export;
-use super::person::{Asked, Posted};
+use super::person::{Asked, NoFields, Posted};
 use super::redirect;
 use crate::http::App;
 
@@ -29,9 +29,6 @@ pub(super) async fn show(State(app): State<App>, Asked { person, query }: Asked<
     }
     person.page(found.map(|health| console::health::health(&health, &person.viewer)))
 }
-
-#[derive(Deserialize)]
-pub(super) struct NoFields {}
 
 /// What belongs to no grant that the database knows is only reported.
 pub(super) async fn reconcile(

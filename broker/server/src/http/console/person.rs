@@ -145,12 +145,22 @@ impl<T: DeserializeOwned> FromRequest<App> for Posted<T> {
     }
 }
 
+/// A form that is a button alone.
+#[derive(Deserialize)]
+pub(super) struct NoFields {}
+
 pub(super) fn invalid(detail: &str) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, detail)
 }
 
 fn from_elsewhere() -> Refusal {
     invalid("the form did not come from a page of this broker")
+}
+
+/// What browsers say of every page that they ask for.
+pub(super) fn is_link_of_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    site.is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 /// What browsers say of every form.
