@@ -18,7 +18,7 @@ pub struct Health {
     pub not_ready: Option<String>,
     /// How many grants are in each status.
     pub grants: BTreeMap<String, u64>,
-    /// Grants that did not end when they should have: the newest of them.
+    /// Grants whose revoke fails, and those for which a worker should have acted two minutes ago: the newest 50.
     pub stuck: Vec<Grant>,
     /// The last comparison of the targets with the database by the broker that answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Session;
+use domain::{Agent, Session};
 use identity::SignIn;
 use policy::{NotPermitted, PeopleRules, Resource};
 use protocol::people::{NewSession, OpenSession, Right, SessionList, SessionState, SessionsEnded};
@@ -12,7 +12,7 @@ use store::{PendingSession, StoredSession};
 
 use crate::auth::hash_of;
 use crate::clock::random_hex;
-use crate::{Engine, Refusal};
+use crate::{Caller, Engine, Refusal};
 
 /// Tells a session's token from an operator's.
 pub(crate) const TOKEN_PREFIX: &str = "cjps_";
@@ -227,6 +227,18 @@ impl Engine {
             },
         };
         found.map_err(|not| self.not_permitted(session, right, on, not))
+    }
+
+    /// Whether the caller may see an agent that was just read.
+    pub(crate) fn may_see(&self, caller: &Caller, agent: &Agent) -> bool {
+        match caller {
+            Caller::Operator(_) => true,
+            Caller::Person(session) => self.people().is_ok_and(|people| {
+                let on = Resource::Agent(agent);
+                people.rules.permit(session, Right::View, on, self.clock.now()).is_ok()
+            }),
+            Caller::Agent(_) | Caller::Code(_) => false,
+        }
     }
 
     pub(crate) fn not_permitted(

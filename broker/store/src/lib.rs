@@ -183,6 +183,8 @@ pub enum Only {
     Waiting,
     /// Grants that were taken in an emergency; not requests for one that were denied.
     BreakGlass,
+    /// Grants whose revoke fails, and those for which a worker should have acted before this time.
+    Stuck(Timestamp),
 }
 
 /// An auth token as it is stored: its hash, never the token.

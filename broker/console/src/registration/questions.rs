@@ -144,7 +144,7 @@ fn lines(name: &str, label: &str, value: &str, example: &str, required: bool) ->
     html! {
         label {
             span { (label) @if !required { small { " (optional)" } } }
-            textarea name=(name) rows="3" required[required] maxlength="20000" placeholder=(example) spellcheck="false" { (Lines(value)) }
+            textarea name=(name) rows="3" required[required] maxlength="8000" placeholder=(example) spellcheck="false" { (Lines(value)) }
         }
     }
 }

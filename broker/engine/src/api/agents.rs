@@ -6,11 +6,11 @@ use std::sync::Arc;
 use domain::boundary::ExclusiveResource;
 use domain::{Agent, AgentStatus, EndCause, Registration};
 use protocol::agents::{AgentList, Applied, Disabled, Outcome, Rotated};
-use protocol::people::Right;
 use protocol::{Actor, AgentId, AuthToken, ErrorCode, Secret, Ttl};
 use store::{ApplyMode, Listing, Registering, StoredToken};
 
 use super::check_registration::warnings;
+use super::seen::READS;
 use crate::clock::random;
 use crate::{Author, Engine, Page, Refusal, hash_of, to_wire};
 
@@ -122,7 +122,8 @@ impl Engine {
         self.with_tokens(&agent).await
     }
 
-    /// A page of the agents that the caller may see, ordered by id.
+    /// A page of the agents that the caller may see, ordered by id. It can be short, because one request reads so many pages
+    /// of the store at most.
     pub async fn agents(
         &self,
         bearer: Option<&Secret>,
@@ -130,24 +131,24 @@ impl Engine {
         page: Page,
     ) -> Result<AgentList, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let mut agents = Vec::new();
-        loop {
+        let mut agents: Vec<protocol::agents::Agent> = Vec::new();
+        for _ in 0..READS {
             let stored = self.store.agents(after.as_ref(), page.rows()).await?;
             let is_last_page = stored.len() < page.rows() as usize;
-            after = stored.last().map(|last| last.id.clone());
             for agent in stored {
                 if agents.len() == page.rows() as usize {
-                    let next = agents.last().map(|last: &protocol::agents::Agent| last.id.clone());
-                    return Ok(AgentList { agents, next });
+                    return Ok(AgentList { agents, next: after });
                 }
-                if self.admit(&caller, Right::View, &agent.id).await.is_ok() {
+                if self.may_see(&caller, &agent) {
                     agents.push(self.with_tokens(&agent).await?);
                 }
+                after = Some(agent.id.clone());
             }
             if is_last_page {
                 return Ok(AgentList { agents, next: None });
             }
         }
+        Ok(AgentList { agents, next: after })
     }
 
     /// Disables an agent, then ends its live grants. In this order, no grant can be created in between.

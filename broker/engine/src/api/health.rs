@@ -5,14 +5,15 @@ use std::time::Duration;
 use protocol::health::{Health, NotificationsHealth, Reconciled};
 use protocol::notifications::NotificationStatus;
 use protocol::people::Right;
-use protocol::{GrantStatus, Secret, Timestamp};
-use store::{Listing, NotificationListing};
+use protocol::{Secret, Timestamp};
+use store::{Listing, NotificationListing, Only};
 
-use super::Page;
 use crate::{Engine, On, Refusal, to_wire};
 
-/// How long after its deadline a grant counts as stuck: its end takes some calls.
+/// How long after it was due a grant counts as stuck: its end takes some calls.
 const LATE: Duration = Duration::from_secs(120);
+/// At most so many grants are listed.
+const STUCK: u32 = 50;
 /// At most so many notifications are counted.
 const COUNTED: u32 = 200;
 
@@ -20,16 +21,10 @@ impl Engine {
     /// What an operator should look at. The caller adds what this crate does not know.
     pub async fn health(&self, bearer: Option<&Secret>) -> Result<Health, Refusal> {
         self.actor(bearer, Right::View, On::Broker).await?;
-        let caller = self.person_or_operator(bearer).await?;
         let now = self.clock.now();
-        let is_stuck = |grant: &domain::Grant| {
-            let status = grant.status();
-            // The deadline of a request that waits follows when it is approved.
-            let is_late = status != GrantStatus::PendingApproval && grant.expires_at.plus(LATE) < now;
-            status == GrantStatus::RevokeFailing || is_late
-        };
-        let live = Listing { live: Some(true), ..Listing::default() };
-        let (stuck, _) = self.seen_grants(&caller, live, is_stuck, Page::of(None)).await?;
+        let only = Some(Only::Stuck(now.minus(LATE)));
+        let stuck = Listing { live: Some(true), only, limit: STUCK, ..Listing::default() };
+        let stuck = self.store.list(&stuck).await?;
         let grants = self.grants_by_status().await?;
         Ok(Health {
             at: now,

@@ -11,7 +11,7 @@ use super::Page;
 use crate::{Caller, Engine, Refusal};
 
 /// How many pages of the store a request reads at most.
-const READS: usize = 20;
+pub(super) const READS: usize = 20;
 
 /// Which agents a caller may see: the rules of persons are asked once for each.
 pub(super) struct Seen<'a> {

@@ -343,6 +343,10 @@ impl Grants {
                     None => true,
                     Some(Only::Waiting) => row.grant.status() == GrantStatus::PendingApproval,
                     Some(Only::BreakGlass) => row.grant.break_glass.is_some() && row.denials.is_none(),
+                    Some(Only::Stuck(at)) => {
+                        row.grant.status() == GrantStatus::RevokeFailing
+                            || row.grant.due_at().is_some_and(|due| due < at)
+                    }
                 }
                 && listing.origin.includes(&row.grant)
                 && listing.live.is_none_or(|live| live != row.grant.status().is_final())

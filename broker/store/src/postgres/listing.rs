@@ -34,6 +34,9 @@ pub(super) fn query(listing: &Listing) -> QueryBuilder<Postgres> {
         Some(Only::Waiting) => {
             query.push(" AND status = 'pending_approval'");
         }
+        Some(Only::Stuck(at)) => {
+            query.push(" AND (status = 'revoke_failing' OR due_at < ").push_bind(at.as_millis()).push(")");
+        }
         Some(Only::BreakGlass) => {
             query.push(" AND break_glass");
         }

@@ -1,9 +1,10 @@
 //! Grants are listed and counted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use protocol::{GrantId, GrantStatus};
-use store::{Listing, OriginFilter, Store};
+use store::{Listing, Only, OriginFilter, Store};
 
 use super::fixtures::{accepted, active, agent_id, at, created, ended, grant_id, is_new, refused, request};
 
@@ -120,6 +121,21 @@ pub(crate) async fn found_by_origin_and_time(store: &dyn Store) {
         ..Listing::default()
     };
     assert_eq!(list(store, listing).await, numbers([6]));
+}
+
+pub(crate) async fn stuck_grants_are_listed(store: &dyn Store) {
+    let grant = active(store, "orders", 1, None).await;
+    ended(store, "orders", 2).await;
+    refused(store, "orders", 3).await;
+    let due = grant.grant.due_at().unwrap();
+    let stuck = |before| Listing {
+        live: Some(true),
+        only: Some(Only::Stuck(before)),
+        limit: 10,
+        ..Listing::default()
+    };
+    assert_eq!(list(store, stuck(due)).await, numbers([]));
+    assert_eq!(list(store, stuck(due.plus(Duration::from_millis(1)))).await, numbers([1]));
 }
 
 pub(crate) async fn grants_are_counted_by_status(store: &dyn Store) {

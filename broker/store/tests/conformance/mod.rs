@@ -81,7 +81,7 @@ macro_rules! conformance {
                 objects_of_ending_grants_stay_managed, a_lock_tells_whether_the_grant_is_current,
                 a_late_delete_is_recorded_with_the_lock, a_lock_is_released_with_a_save,
                 events_appended_meanwhile_do_not_prevent_a_release;
-            listing: newest_first_and_in_pages, filtered_by_agent_and_liveness, found_by_origin_and_time, grants_are_counted_by_status;
+            listing: newest_first_and_in_pages, filtered_by_agent_and_liveness, found_by_origin_and_time, stuck_grants_are_listed, grants_are_counted_by_status;
             timelines: events_are_chained_through_every_transition, an_unknown_grant_has_no_timeline,
                 events_of_all_grants_have_one_order, events_of_approvals_and_break_glass_are_read_by_themselves, a_reader_of_all_events_misses_none_while_they_are_written,
                 many_rows_at_once, any_character_is_read_back, retries_are_recorded_up_to_a_limit;

@@ -199,8 +199,7 @@ async fn page_of(
 #[derive(Deserialize)]
 pub(super) struct FileForm {
     registration: String,
-    #[serde(default)]
-    token: String,
+    token: Option<Secret>,
     #[serde(default)]
     grant: String,
     #[serde(default)]
@@ -218,7 +217,8 @@ impl FileForm {
 pub(super) async fn try_file(State(app): State<App>, Posted { person, form }: Posted<FileForm>) -> Response {
     let registration = form.registration();
     let page = async {
-        let token = Some(form.token.trim()).filter(|token| !token.is_empty()).map(Secret::new);
+        let token = form.token.as_ref().map(|token| token.reveal().trim());
+        let token = token.filter(|token| !token.is_empty()).map(Secret::new);
         let grant = Some(form.grant.trim()).filter(|grant| !grant.is_empty());
         let grant = grant.map(super::grant_id).transpose()?;
         let request = CheckRegistration { registration: registration.clone(), token, grant };
