@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use toml::Value;
 
-use super::platforms::template;
+use super::platforms::{TEMPLATES, Template, template};
 use super::questions::Step;
 use super::targets::target;
 
@@ -56,6 +56,18 @@ impl Draft {
 
     pub(super) fn answers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, answer)| (name.as_str(), answer.as_str()))
+    }
+
+    /// Without the issuer and the audience of another platform, which was chosen before this one.
+    #[must_use]
+    pub fn for_its_platform(mut self) -> Self {
+        let chosen = template(self.get("platform")).platform;
+        let issuer = self.get("issuer");
+        let of_another = |other: &Template| other.platform != chosen && other.issuer == issuer;
+        if !issuer.is_empty() && TEMPLATES.iter().any(of_another) {
+            self.0.retain(|name, _| name != "issuer" && name != "audience");
+        }
+        self
     }
 
     /// The registration with the answers up to this step, and with examples for the steps behind it.

@@ -71,6 +71,24 @@ fn a_star_makes_a_pattern_and_other_claims_are_lines() {
 }
 
 #[test]
+fn another_platform_forgets_the_issuer_of_the_one_before() {
+    let github = "https://token.actions.githubusercontent.com";
+    for (platform, issuer, kept) in [
+        ("gitlab", github, false),
+        ("azure-devops", github, false),
+        ("github", github, true),
+        ("gitlab", "https://gitlab.example.com", true),
+        ("oidc", "", false),
+    ] {
+        let answers = draft(&[("platform", platform), ("issuer", issuer), ("audience", "a"), ("id", "x")]);
+        let adapted = answers.clone().for_its_platform();
+        assert_eq!(adapted.get("issuer"), if kept { issuer } else { "" }, "{platform} {issuer}");
+        assert_eq!(adapted.get("audience").is_empty(), !kept && !issuer.is_empty(), "{platform} {issuer}");
+        assert_eq!(adapted.get("id"), "x");
+    }
+}
+
+#[test]
 fn a_line_that_is_no_pair_is_named() {
     for (name, line) in [("policies", "orders-read"), ("more_claims", "= x"), ("policies", "x =")] {
         let refused = draft(&[("place", "token"), (name, line)]).registration(Step::Trust).unwrap_err();

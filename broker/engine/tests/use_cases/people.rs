@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Session;
-use engine::{Caller, Engine, On, People, Revocable, hash_of};
+use engine::{Author, Caller, Engine, On, Page, People, Revocable, hash_of};
 use identity::{Http, SignIn, SignInConfig};
 use policy::PeopleRules;
 use protocol::people::Right;
 use protocol::{Actor, ErrorCode, EventKind, GrantQuery, GrantStatus, Person, RevokeCause, Secret, Source};
-use store::PendingSession;
+use store::{ApplyMode, PendingSession};
 
 use crate::fixture::{AGENT, Fixture, Gate, operator};
 
@@ -97,6 +97,45 @@ async fn caller(broker: &Engine, token: &Secret) -> Caller {
 
 async fn right(broker: &Engine, token: &Secret, right: Right, on: On<'_>) -> Result<Actor, ErrorCode> {
     broker.actor(Some(token), right, on).await.map_err(|refusal| refusal.code)
+}
+
+/// Registers an agent in these groups.
+async fn register(broker: &Engine, id: &str, groups: &str) {
+    let source = format!(
+        "id = \"{id}\"\nuse_case = \"other\"\nmax_session = \"1h\"\ngroups = [{groups}]\n\
+         [boundary]\ntarget = \"token\"\npolicies = {{ p = \"p\" }}\n[dangerous]\nallow_auth_token_only = true"
+    );
+    broker.apply_agent(&source, ApplyMode::CreateOnly, &Author::Configuration).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_of_agents_goes_on_behind_those_that_the_person_may_not_see() {
+    let fixture = Fixture::new().await;
+    let broker = fixture.broker(Gate::open()).await;
+    let rules = r#"@id("all") permit (principal in Team::"platform", action, resource);
+        @id("team") permit (principal in Team::"shop", action == Action::"view", resource in Group::"shop");"#;
+    broker.set_people(Some(people(ISSUER, rules)));
+    for n in 0..29 {
+        register(&broker, &format!("agent-{n:02}"), "").await;
+    }
+    register(&broker, "agent-29", "\"shop\"").await;
+    for (person, team, expected) in [("alice", "platform", 31), ("bob", "shop", 1), ("carol", "none", 0)] {
+        let token = signed_in(&fixture, &broker, person, team).await;
+        let (mut seen, mut after, mut requests) = (Vec::new(), None, 0);
+        loop {
+            let list = broker.agents(Some(&token), after, Page::of(Some(1))).await.unwrap();
+            seen.extend(list.agents.into_iter().map(|agent| agent.id.to_string()));
+            requests += 1;
+            after = list.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), expected, "{person}: {seen:?}");
+        let has_it = seen.contains(&"agent-29".to_owned());
+        assert!(has_it == (expected > 0) && seen.is_sorted(), "{person}: {seen:?}");
+        assert!(requests > 1, "{person}: one request reads 20 pages of the store");
+    }
 }
 
 #[tokio::test]

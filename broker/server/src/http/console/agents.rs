@@ -143,7 +143,7 @@ pub(super) async fn wizard(
         }
         match (done, last) {
             (Step::Trust, Some((file, checked))) => page_of(&app, &person, &file, Ok(checked)).await,
-            (Step::Boundary, _) => Ok(registration::questions(Step::Trust, &draft, None)),
+            (Step::Boundary, _) => Ok(registration::questions(Step::Trust, &draft.for_its_platform(), None)),
             (Step::Agent | Step::Trust, _) => Ok(registration::questions(Step::Boundary, &draft, None)),
         }
     };
