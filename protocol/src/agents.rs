@@ -17,6 +17,16 @@ pub enum AgentStatus {
     Disabled,
 }
 
+impl AgentStatus {
+    /// As on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
 /// One auth token of an agent, without the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -175,7 +185,7 @@ pub struct RegistrationChecked {
 pub struct TrustTrial {
     /// The claims, each as text.
     pub claims: BTreeMap<String, String>,
-    /// Why the token is refused whatever its claims are: it has expired, or its signature does not verify.
+    /// Why the token itself is refused, apart from its claims: it has expired, or its signature does not verify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TrustRefused>,
     /// Of each trust rule, in the order of the registration: why it refuses; null if it accepts.

@@ -3,14 +3,13 @@
 use maud::{Markup, html};
 use protocol::agents::{Agent, AgentList, AgentStatus, TokenInfo};
 
-use crate::export::status;
 use crate::layout::{AGENTS, Page, Viewer, csrf, exports};
 use crate::text::{Lines, Shown};
 
 /// The list.
 pub fn list(list: &AgentList) -> Page {
     let content = html! {
-        p { a .button href="/console/agents/new" { "Register an agent" } }
+        p { a href="/console/agents/new" { "Register an agent" } }
         @if list.agents.is_empty() {
             p { "No agent is registered." }
         } @else {
@@ -33,7 +32,7 @@ fn row(agent: &Agent) -> Markup {
             td data-label="Use case" { (Shown(&agent.use_case)) }
             td data-label="Targets" { (Shown(&agent.targets.join(", "))) }
             td data-label="Longest session" { (agent.max_session) }
-            td data-label="State" { span .status { (status(agent.status)) } }
+            td data-label="State" { span .status { (agent.status.as_str()) } }
         }
     }
 }
@@ -43,7 +42,7 @@ pub fn agent(agent: &Agent, viewer: &Viewer) -> Page {
     let here = format!("/console/agents/{}", agent.id);
     let content = html! {
         dl {
-            dt { "State" } dd { span .status { (status(agent.status)) } }
+            dt { "State" } dd { span .status { (agent.status.as_str()) } }
             @if !agent.description.is_empty() { dt { "Description" } dd { (Shown(&agent.description)) } }
             dt { "Use case" } dd { (Shown(&agent.use_case)) }
             dt { "Targets" } dd { (Shown(&agent.targets.join(", "))) }

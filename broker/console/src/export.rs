@@ -1,6 +1,6 @@
 //! Lists as files: CSV for spreadsheets, and JSON, one element on a line.
 
-use protocol::agents::{Agent, AgentStatus};
+use protocol::agents::Agent;
 use protocol::printable::printable;
 use protocol::rules::{Flip, RuleSetDigest, RulesState};
 use protocol::{Grant, Timestamp};
@@ -35,7 +35,7 @@ impl Row for Agent {
         let tokens: Vec<&str> = self.tokens.iter().map(|token| token.id.as_str()).collect();
         vec![
             self.id.to_string(),
-            status(self.status).to_owned(),
+            self.status.as_str().to_owned(),
             printable(&self.description),
             self.use_case.clone(),
             self.max_session.to_string(),
@@ -80,13 +80,6 @@ impl Row for Flip {
             self.count.to_string(),
             self.grant.as_ref().map(ToString::to_string).unwrap_or_default(),
         ]
-    }
-}
-
-pub(crate) fn status(status: AgentStatus) -> &'static str {
-    match status {
-        AgentStatus::Active => "active",
-        AgentStatus::Disabled => "disabled",
     }
 }
 

@@ -21,6 +21,8 @@ pub mod rules;
 mod text;
 pub mod timelines;
 
+pub use text::line_feeds;
+
 /// The style of every page.
 pub const STYLE: &str = include_str!("style.css");
 /// What makes pages more convenient; nothing needs it.

@@ -234,7 +234,7 @@ pub fn test(test: &Test<'_>, viewer: &Viewer) -> Page {
             (csrf(viewer))
             label {
                 "Requests, as test cases"
-                textarea .file name="cases" rows="16" maxlength="60000" spellcheck="false" { "\n" (Lines(test.cases)) }
+                textarea name="cases" rows="16" maxlength="60000" spellcheck="false" { "\n" (Lines(test.cases)) }
             }
             p { button .good type="submit" { "Try" } }
         }

@@ -27,6 +27,11 @@ impl Render for Lines<'_> {
     }
 }
 
+/// What a person typed into a text field: browsers send its line breaks as CR LF.
+pub fn line_feeds(typed: &str) -> String {
+    typed.replace("\r\n", "\n")
+}
+
 /// Text from outside that may be missing.
 pub(crate) fn shown_or<'a>(text: Option<&'a str>, otherwise: &'a str) -> Shown<'a> {
     Shown(text.unwrap_or(otherwise))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jit_client::{Client, Env, IfRegistered};
 use protocol::Secret;
-use protocol::agents::{Agent, AgentStatus, CheckRegistration, Outcome, RegistrationChecked, TrustRefused};
+use protocol::agents::{Agent, CheckRegistration, Outcome, RegistrationChecked, TrustRefused};
 use protocol::printable::printable;
 
 use super::input::text;
@@ -187,7 +187,7 @@ async fn list(client: &Client, shown: Shown, output: &mut Output) -> Result<(), 
                     text,
                     "{:<width$}  {:<8}  {:<10}  up to {:<4}  {}",
                     agent.id.as_str(),
-                    status(agent.status),
+                    agent.status.as_str(),
                     printable(&agent.targets.join(", ")),
                     agent.max_session.to_string(),
                     printable(&agent.description),
@@ -198,18 +198,11 @@ async fn list(client: &Client, shown: Shown, output: &mut Output) -> Result<(), 
     }
 }
 
-fn status(status: AgentStatus) -> &'static str {
-    match status {
-        AgentStatus::Active => "active",
-        AgentStatus::Disabled => "disabled",
-    }
-}
-
 fn details(agent: &Agent) -> String {
     let mut text = format!(
         "agent     {}\nstatus    {}\ntarget    {}\nsession   up to {}\ncreated   {}\nupdated   {}\n",
         agent.id,
-        status(agent.status),
+        agent.status.as_str(),
         printable(&agent.targets.join(", ")),
         agent.max_session,
         agent.created_at,

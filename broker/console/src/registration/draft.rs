@@ -8,6 +8,7 @@ use toml::Value;
 use super::platforms::{TEMPLATES, Template, template};
 use super::questions::Step;
 use super::targets::target;
+use crate::text::line_feeds;
 
 /// Before the name of a claim that is asked for.
 pub(super) const CLAIM: &str = "claim:";
@@ -16,7 +17,7 @@ pub(crate) const KEYS: [&str; 17] = [
     "id",
     "description",
     "use_case",
-    "place",
+    "target",
     "account",
     "region",
     "principal",
@@ -39,8 +40,7 @@ pub struct Draft(BTreeMap<String, String>);
 impl FromIterator<(String, String)> for Draft {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(answers: T) -> Self {
         let is_asked = |name: &str| KEYS.contains(&name) || name.starts_with(CLAIM);
-        // Browsers send the line breaks of a text field as CR LF.
-        let trimmed = answers.into_iter().map(|(name, answer)| (name, answer.trim().replace("\r\n", "\n")));
+        let trimmed = answers.into_iter().map(|(name, answer)| (name, line_feeds(answer.trim())));
         Self(trimmed.filter(|(name, answer)| is_asked(name) && !answer.is_empty()).collect())
     }
 }
@@ -121,7 +121,7 @@ impl Draft {
     }
 
     fn boundary(&self, file: &mut String) -> Result<(), String> {
-        let target = target(self.get("place"));
+        let target = target(self.get("target"));
         let mut keys = vec![("target", target.target)];
         keys.extend((!target.auth_mode.is_empty()).then_some(("auth_mode", target.auth_mode)));
         keys.extend(target.fields.iter().map(|field| (field.key, self.get(field.key))));

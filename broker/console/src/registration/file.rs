@@ -31,7 +31,7 @@ pub fn file(registration: &str, trial: &Trial<'_>, runs: &[Grant], viewer: &View
             (csrf(viewer))
             label {
                 "Registration"
-                textarea .file name="registration" rows="18" required maxlength="60000" spellcheck="false" { "\n" (Lines(registration)) }
+                textarea name="registration" rows="18" required maxlength="60000" spellcheck="false" { "\n" (Lines(registration)) }
             }
             label {
                 span { "A token of a run, to try the trust rules on; it is not used up" small { " (optional)" } }

@@ -57,9 +57,9 @@ impl Step {
     /// The answers that this page asks for.
     fn asks(self, draft: &Draft, name: &str) -> bool {
         match self {
-            Self::Agent => ["id", "description", "use_case", "place"].contains(&name),
+            Self::Agent => ["id", "description", "use_case", "target"].contains(&name),
             Self::Boundary => {
-                let fields = target(draft.get("place")).fields;
+                let fields = target(draft.get("target")).fields;
                 ["policies", "max_session", "platform"].contains(&name)
                     || fields.iter().any(|field| field.key == name)
             }
@@ -150,17 +150,17 @@ fn lines(name: &str, label: &str, value: &str, example: &str, required: bool) ->
 }
 
 fn agent(draft: &Draft) -> Markup {
-    let places = TARGETS.iter().map(|target| (target.name, target.label));
+    let targets = TARGETS.iter().map(|target| (target.name, target.label));
     html! {
         (line("id", "Name: lower-case letters, digits, - and _", draft.get("id"), "orders-deploy", true))
         (line("description", "Description, for people", draft.get("description"), "deploys main", false))
         (choice("use_case", "Use case", draft.get("use_case"), USE_CASES.into_iter()))
-        (choice("place", "It needs access to", draft.get("place"), places))
+        (choice("target", "It needs access to", draft.get("target"), targets))
     }
 }
 
 fn boundary(draft: &Draft) -> Markup {
-    let target = target(draft.get("place"));
+    let target = target(draft.get("target"));
     let platforms = TEMPLATES.iter().map(|template| (template.platform, template.label));
     html! {
         p { (target.label) "." }

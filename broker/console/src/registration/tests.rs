@@ -9,14 +9,14 @@ fn draft(answers: &[(&str, &str)]) -> Draft {
 }
 
 /// The examples that the pages show, as answers.
-fn examples(place: &str, platform: &str) -> Draft {
-    let target = TARGETS.iter().find(|target| target.name == place).unwrap();
+fn examples(target_name: &str, platform: &str) -> Draft {
+    let target = TARGETS.iter().find(|target| target.name == target_name).unwrap();
     let template = TEMPLATES.iter().find(|template| template.platform == platform).unwrap();
     let mut answers = vec![
         ("id".to_owned(), "orders-deploy".to_owned()),
         ("description".to_owned(), "deploys \"main\"".to_owned()),
         ("use_case".to_owned(), "build-workflow".to_owned()),
-        ("place".to_owned(), place.to_owned()),
+        ("target".to_owned(), target_name.to_owned()),
         ("policies".to_owned(), target.policy.to_owned()),
         ("max_session".to_owned(), "1h".to_owned()),
         ("platform".to_owned(), platform.to_owned()),
@@ -91,13 +91,13 @@ fn another_platform_forgets_the_issuer_of_the_one_before() {
 #[test]
 fn a_line_that_is_no_pair_is_named() {
     for (name, line) in [("policies", "orders-read"), ("more_claims", "= x"), ("policies", "x =")] {
-        let refused = draft(&[("place", "token"), (name, line)]).registration(Step::Trust).unwrap_err();
+        let refused = draft(&[("target", "token"), (name, line)]).registration(Step::Trust).unwrap_err();
         assert_eq!(refused, format!("{name}: expected `name = value` on each line, found `{line}`"));
     }
 }
 
 proptest! {
-    /// Whatever is typed stays a value of its key.
+    /// Every text stays a value of its key.
     #[test]
     fn no_answer_gets_out_of_its_value(text in "[^\\r]{0,40}|[\"'\\\\{}=\\[\\]#\n\u{7f}]{1,12}") {
         let file = draft(&[("id", &text), ("description", &text), ("issuer", &text), ("claim:ref", &text)])

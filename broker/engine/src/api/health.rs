@@ -18,8 +18,13 @@ const STUCK: u32 = 50;
 const COUNTED: u32 = 200;
 
 impl Engine {
-    /// What an operator should look at. The caller adds what this crate does not know.
-    pub async fn health(&self, bearer: Option<&Secret>) -> Result<Health, Refusal> {
+    /// What an operator should look at, with what the server counts of its files.
+    pub async fn health(
+        &self,
+        bearer: Option<&Secret>,
+        rules_folder_refused: bool,
+        reload_failures: u64,
+    ) -> Result<Health, Refusal> {
         self.actor(bearer, Right::View, On::Broker).await?;
         let now = self.clock.now();
         let only = Some(Only::Stuck(now.minus(LATE)));
@@ -33,8 +38,8 @@ impl Engine {
             stuck: stuck.iter().map(to_wire::grant).collect(),
             reconciled: self.reconciled.load_full().map(|last| Reconciled::clone(&last)),
             notifications: self.notifications_health(now).await?,
-            rules_folder_refused: false,
-            reload_failures: 0,
+            rules_folder_refused,
+            reload_failures,
         })
     }
 

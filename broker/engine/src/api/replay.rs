@@ -75,10 +75,19 @@ impl Engine {
 
     /// The decisions about one grant, with their facts.
     pub async fn explain(&self, caller: &Caller, id: &GrantId) -> Result<Explanation, Refusal> {
+        let decisions = self.recorded_decisions(caller, id).await?.into_iter().map(recorded);
+        Ok(Explanation { grant_id: id.clone(), decisions: decisions.collect::<Result<_, _>>()? })
+    }
+
+    /// The decisions about one grant, for a caller who may read facts.
+    pub(super) async fn recorded_decisions(
+        &self,
+        caller: &Caller,
+        id: &GrantId,
+    ) -> Result<Vec<StoredDecision>, Refusal> {
         let grant = self.state(caller, id).await?;
         self.admit(caller, Right::Audit, &grant.agent_id).await?;
-        let decisions = self.store.decisions_of(id).await?.into_iter().map(recorded);
-        Ok(Explanation { grant_id: id.clone(), decisions: decisions.collect::<Result<_, _>>()? })
+        Ok(self.store.decisions_of(id).await?)
     }
 
     async fn page(

@@ -1,6 +1,6 @@
 //! Asks the rule sets of the store about requests that are only tried.
 
-use policy::rules::{RuleSet, case_of, run_cases};
+use policy::rules::{CaseError, CaseResult, RuleSet, case_of, run_cases};
 use protocol::people::Right;
 use protocol::rules::{CaseAnswer, DecisionKind, RulesTested, TestRules};
 use protocol::{ErrorCode, GrantId, Secret};
@@ -28,33 +28,24 @@ impl Engine {
         };
         let loaded = self.rules_of(self.store.rules().await?.version).await?;
         let asked = tokio::task::spawn_blocking(move || {
-            let ask = |set: &RuleSet| {
-                let results = run_cases(set, FILE, &cases)?.into_iter();
-                Ok(results.map(|case| CaseAnswer {
-                    name: case.name,
-                    verdict: case.verdict,
-                    failure: case.failure,
-                }))
+            let ask = |set: &RuleSet| -> Result<Vec<CaseAnswer>, CaseError> {
+                let answer = |CaseResult { name, verdict, failure }| CaseAnswer { name, verdict, failure };
+                Ok(run_cases(set, FILE, &cases)?.into_iter().map(answer).collect())
             };
-            let all = |set: &RuleSet| ask(set).map(Iterator::collect);
-            let active = loaded.active.as_ref().map(all).transpose()?;
-            let candidate = loaded.candidate.as_ref().map(all).transpose()?;
+            let active = loaded.active.as_ref().map(ask).transpose()?;
+            let candidate = loaded.candidate.as_ref().map(ask).transpose()?;
             Ok(RulesTested { cases, active, candidate })
         });
         let tested = asked.await;
         let tested = tested
             .map_err(|error| Refusal::new(ErrorCode::Internal, "the test ended early").because(error))?;
-        tested.map_err(|error: policy::rules::CaseError| {
-            Refusal::new(ErrorCode::InvalidRequest, error.to_string())
-        })
+        tested.map_err(|error: CaseError| Refusal::new(ErrorCode::InvalidRequest, error.to_string()))
     }
 
     /// The request for a grant, as the rules saw it, and what they answered.
     async fn recorded_case(&self, bearer: Option<&Secret>, id: &GrantId) -> Result<String, Refusal> {
         let caller = self.person_or_operator(bearer).await?;
-        let grant = self.state(&caller, id).await?;
-        self.admit(&caller, Right::Audit, &grant.agent_id).await?;
-        let decisions = self.store.decisions_of(id).await?;
+        let decisions = self.recorded_decisions(&caller, id).await?;
         let first = decisions.iter().find(|stored| stored.decision.kind == DecisionKind::Elevate);
         let decision = first.or(decisions.first()).map(|stored| &stored.decision).ok_or_else(|| {
             let detail = format!("no facts are recorded of the grant `{id}`");

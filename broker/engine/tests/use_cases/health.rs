@@ -14,7 +14,7 @@ async fn health(broker: &Engine) -> Health {
     let operators = vec![NamedToken { name: "ops".parse().unwrap(), hash: hash_of("token") }];
     let operators = OperatorTokens { operators, introspectors: Vec::new() };
     broker.reconfigure(Settings::default(), operators, Vec::new());
-    broker.health(Some(&Secret::new("token"))).await.unwrap()
+    broker.health(Some(&Secret::new("token")), false, 0).await.unwrap()
 }
 
 #[tokio::test]

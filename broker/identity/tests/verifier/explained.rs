@@ -34,8 +34,9 @@ async fn each_rule_is_explained_and_the_token_apart_from_them() {
     assert_eq!(codes, expected);
     assert_eq!(explained.claims["ref"], "refs/heads/main");
     // The same from what is recorded of a run.
-    let recorded: Vec<_> = explain_run(&explained.claims, &rules);
-    let recorded: Vec<_> = recorded.iter().map(|refused| refused.as_ref().map(|why| why.code())).collect();
+    let recorded = explain_run(explained.claims, &rules);
+    let recorded: Vec<_> =
+        recorded.rules.iter().map(|refused| refused.as_ref().map(|why| why.code())).collect();
     assert_eq!(recorded, expected);
 }
 

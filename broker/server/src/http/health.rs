@@ -48,11 +48,8 @@ pub(crate) async fn show(State(app): State<App>, Bearer(bearer): Bearer) -> ApiR
 
 impl App {
     pub(super) async fn health(&self, bearer: Option<&Secret>) -> Result<Health, Refusal> {
-        Ok(Health {
-            rules_folder_refused: self.server.rules_folder_refused.get(),
-            reload_failures: self.server.reload_failures.count(),
-            ..self.engine.health(bearer).await?
-        })
+        let refused = self.server.rules_folder_refused.get();
+        self.engine.health(bearer, refused, self.server.reload_failures.count()).await
     }
 }
 

@@ -15,7 +15,7 @@ use system_tests::waiting::eventually;
 use super::Signing;
 use super::browser::{ANSWERS, TRUST, at, signed_in};
 
-/// Fills in the pages up to the file, as a person does who has the claims of the project at hand.
+/// Fills in the pages up to the file.
 fn through_the_wizard(signing: &Signing, tab: &Tab, id: &str, project: &str) {
     tab.click("nav >> text=Agents");
     tab.click("text=Register an agent");

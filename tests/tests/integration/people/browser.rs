@@ -184,7 +184,7 @@ fn every_page_is_accessible_on_wide_and_small_screens_light_and_dark() {
             ("agents", "/console/agents".to_owned()),
             ("agent", "/console/agents/orders-agent".to_owned()),
             ("register-agent", "/console/agents/new".to_owned()),
-            ("register-boundary", "/console/agents/new?id=web&place=dynamic-role&done=agent".to_owned()),
+            ("register-boundary", "/console/agents/new?id=web&target=dynamic-role&done=agent".to_owned()),
             ("register-trust", format!("/console/agents/new?{ANSWERS}&done=boundary")),
             ("register-file", format!("/console/agents/new?{ANSWERS}&{TRUST}&done=trust")),
         ] {

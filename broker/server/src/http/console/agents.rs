@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use console::registration::{self, Draft, Step, Trial};
 use engine::{Author, On, Page, Refusal};
 use protocol::agents::{CheckRegistration, RegistrationChecked};
@@ -15,7 +15,7 @@ use store::ApplyMode;
 
 use super::export::{Export, List};
 use super::person::{Asked, NoFields, Person, Posted, invalid, is_link_of_another_site};
-use super::redirect;
+use super::{attachment, redirect};
 use crate::http::App;
 
 /// How many of the newest grants the trust rules can be tried on.
@@ -102,15 +102,8 @@ pub(super) async fn new_token(
     }))
 }
 
-fn attachment(name: &str, content_type: &str, content: String) -> Response {
-    let disposition = format!("attachment; filename=\"{name}\"");
-    let headers =
-        [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
-    (headers, content).into_response()
-}
-
-/// The pages of the wizard: the answers so far are in the address. A link of another site leads to the first page whatever it
-/// says, so that it cannot show a file of its own with a button below that registers it.
+/// The pages of the wizard: the answers so far are in the address. A link of another site leads to the first page, with its
+/// answers, so that it cannot show a file above the button that registers it.
 pub(super) async fn wizard(
     State(app): State<App>,
     headers: HeaderMap,
@@ -207,9 +200,8 @@ pub(super) struct FileForm {
 }
 
 impl FileForm {
-    /// A browser sends the line breaks of a text field as CR LF.
     fn registration(&self) -> String {
-        self.registration.replace("\r\n", "\n")
+        console::line_feeds(&self.registration)
     }
 }
 
@@ -228,7 +220,7 @@ pub(super) async fn try_file(State(app): State<App>, Posted { person, form }: Po
     person.page(page.await)
 }
 
-/// The file as a download, whatever is in it.
+/// The file as a download, also one that the broker would refuse.
 pub(super) async fn download(Posted { person: _, form }: Posted<FileForm>) -> Response {
     attachment("agent.toml", protocol::routes::REGISTRATION_MEDIA_TYPE, form.registration())
 }

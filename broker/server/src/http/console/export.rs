@@ -1,8 +1,7 @@
 //! Whole lists as files, read and sent page by page.
 
 use axum::body::Body;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use console::export::Row;
 use engine::{On, Page, Refusal};
 use futures_util::stream;
@@ -11,7 +10,7 @@ use protocol::{ErrorCode, Grant, GrantId, GrantQuery, Timestamp};
 use serde::Deserialize;
 
 use super::person::Person;
-use super::{agents, grant_id, rules};
+use super::{agents, attachment, grant_id, rules};
 use crate::http::App;
 
 /// The format of a file.
@@ -114,7 +113,7 @@ impl Export {
             Self::Csv => ("text/csv; charset=utf-8", "csv"),
             Self::Json => ("application/x-ndjson", "json"),
         };
-        let disposition = format!("attachment; filename=\"{}.{ending}\"", list.name());
+        let name = format!("{}.{ending}", list.name());
         let first = match list.page(&app, &person, self, None).await {
             Ok(first) => first,
             Err(refusal) => return person.answer(Err(refusal)),
@@ -126,8 +125,6 @@ impl Export {
             let read = list.page(&app, &person, self, Some(&after)).await.map_err(std::io::Error::other);
             Ok(Some((lines, Some((read, app, person, list)))))
         });
-        let headers =
-            [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
-        (headers, Body::from_stream(Box::pin(more))).into_response()
+        attachment(&name, content_type, Body::from_stream(Box::pin(more)))
     }
 }

@@ -3,6 +3,7 @@
 //! A page calls the use case that the API has, with the session as its bearer, so it shows nothing that the API would not.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -70,6 +71,14 @@ async fn no_such_page(person: Person) -> Response {
 
 fn asset(content_type: &'static str, content: &'static str) -> Response {
     ([(header::CONTENT_TYPE, content_type)], content).into_response()
+}
+
+/// An answer that browsers save as a file.
+fn attachment(name: &str, content_type: &str, content: impl Into<Body>) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let headers =
+        [(header::CONTENT_TYPE, content_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, content.into()).into_response()
 }
 
 /// The grant in the path.

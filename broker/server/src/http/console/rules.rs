@@ -137,8 +137,7 @@ pub(super) struct TestForm {
 }
 
 pub(super) async fn test(State(app): State<App>, Posted { person, form }: Posted<TestForm>) -> Response {
-    // A browser sends the line breaks of a text field as CR LF.
-    let cases = form.cases.replace("\r\n", "\n");
+    let cases = console::line_feeds(&form.cases);
     let page = async {
         let request = match form.grant.trim() {
             "" => TestRules { cases: Some(cases.clone()), grant: None },
